@@ -1,0 +1,41 @@
+"""Container images: the one place that names a version of anything we run but Langfuse itself.
+
+Langfuse's version is the user's choice (`langfuse:version`). Tags are exact releases: a floating tag can
+bring a schema that the next restart can't read (langfuse-k8s issue 109).
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """A container image and the numeric user it is made to run as."""
+
+    repository: str
+    tag: str
+    uid: int
+    """User and group id. Numeric, because `runAsNonRoot` can't judge a user name."""
+
+    @property
+    def reference(self) -> str:
+        """`repository:tag`, as a pod names it."""
+        return f"{self.repository}:{self.tag}"
+
+
+# Users: postgres and valkey images create 999, ClickHouse's 101 (their Dockerfiles); MinIO's images run as any user.
+POSTGRES = Image(repository="docker.io/library/postgres", tag="17.10", uid=999)
+CLICKHOUSE = Image(repository="docker.io/clickhouse/clickhouse-server", tag="26.4.5.143", uid=101)
+CLICKHOUSE_KEEPER = Image(repository="docker.io/clickhouse/clickhouse-keeper", tag=CLICKHOUSE.tag, uid=101)
+VALKEY = Image(repository="docker.io/valkey/valkey", tag="8.1.10", uid=999)
+MINIO = Image(repository="quay.io/minio/minio", tag="RELEASE.2025-09-07T16-13-09Z", uid=1000)
+MINIO_CLIENT = Image(repository="quay.io/minio/mc", tag="RELEASE.2025-08-13T08-35-41Z", uid=1000)
+
+
+def web(version: str) -> Image:
+    """The Langfuse web image of a release (`nextjs`, uid 1001: web/Dockerfile)."""
+    return Image(repository="docker.io/langfuse/langfuse", tag=version, uid=1001)
+
+
+def worker(version: str) -> Image:
+    """The Langfuse worker image of a release (`expressjs`, uid 1001: worker/Dockerfile)."""
+    return Image(repository="docker.io/langfuse/langfuse-worker", tag=version, uid=1001)

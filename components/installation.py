@@ -1,0 +1,149 @@
+"""What every component of one installation has in common, and the small objects that most of them need."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.labels import Workload
+
+SKIP_AWAIT: Mapping[str, str] = {"pulumi.com/skipAwait": "true"}
+"""For a Service: what depends on it waits for the pods behind it, so that its own endpoints need no wait
+(the provider lets them settle for about ten seconds)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """One installation of Langfuse: a stack, its namespace and how carefully its data is kept."""
+
+    instance: str
+    """For example `langfuse-dev`: label, and prefix of bucket names."""
+    namespace: str
+    protect: bool
+    """Whether Pulumi refuses to delete what holds data."""
+
+    def workload(self, name: str, *, component: str, version: str) -> Workload:
+        """A workload of this installation."""
+        return Workload(instance=self.instance, name=name, component=component, version=version)
+
+    def metadata(
+        self,
+        workload: Workload,
+        *,
+        name: str | None = None,
+        annotations: Mapping[str, pulumi.Input[str]] | None = None,
+    ) -> k8s.meta.v1.ObjectMetaArgsDict:
+        """Metadata of an object that belongs to a workload.
+
+        Args:
+            workload: Gives the labels.
+            name: A fixed name. Without one Pulumi makes it, and a change makes a new object before the old one goes.
+            annotations: Annotations, if any.
+        """
+        result: k8s.meta.v1.ObjectMetaArgsDict = {"namespace": self.namespace, "labels": workload.labels}
+        if name:
+            result["name"] = name
+        if annotations:
+            result["annotations"] = dict(annotations)
+        return result
+
+    def stateful(self, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+        """Options of a child that holds data: where data is protected, deleting it takes two explicit steps."""
+        own = pulumi.ResourceOptions(protect=self.protect, retain_on_delete=self.protect)
+        return pulumi.ResourceOptions.merge(opts, own)
+
+
+def child_options(parent: pulumi.Resource, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    """Options of a component's children: they wait for what the component was told to wait for.
+
+    Pulumi itself lets children of a component start at once.
+    """
+    return pulumi.ResourceOptions(parent=parent, depends_on=opts.depends_on if opts else None)
+
+
+def service_account(
+    installation: Installation, workload: Workload, opts: pulumi.ResourceOptions
+) -> k8s.core.v1.ServiceAccount:
+    """The workload's own account: no rights, no token."""
+    return k8s.core.v1.ServiceAccount(
+        workload.resource_name,
+        metadata=installation.metadata(workload, name=workload.resource_name),
+        automount_service_account_token=False,
+        opts=opts,
+    )
+
+
+def service(
+    installation: Installation,
+    workload: Workload,
+    ports: Mapping[str, int],
+    opts: pulumi.ResourceOptions,
+    *,
+    headless: bool = False,
+) -> k8s.core.v1.Service:
+    """A Service inside the cluster.
+
+    Args:
+        installation: Gives the namespace.
+        workload: Whose pods it reaches.
+        ports: Port by name. The prefix tells a mesh the protocol (`http-`, `tcp-`).
+        opts: Resource options.
+        headless: Gives each pod of a StatefulSet a name of its own, also before it is ready.
+    """
+    name = f"{workload.resource_name}-headless" if headless else workload.resource_name
+    spec: k8s.core.v1.ServiceSpecArgsDict = {
+        "type": "ClusterIP",
+        "selector": workload.selector,
+        "ports": [{"name": key, "port": port, "target_port": port, "protocol": "TCP"} for key, port in ports.items()],
+    }
+    if headless:
+        spec["cluster_ip"] = "None"
+        spec["publish_not_ready_addresses"] = True
+    return k8s.core.v1.Service(
+        name, metadata=installation.metadata(workload, name=name, annotations=SKIP_AWAIT), spec=spec, opts=opts
+    )
+
+
+def volume_claim(
+    installation: Installation, workload: Workload, storage: str, opts: pulumi.ResourceOptions
+) -> k8s.core.v1.PersistentVolumeClaim:
+    """The volume of a single-replica store, apart from its StatefulSet: it outlives it and grows in place."""
+    name = f"{workload.resource_name}-data"
+    return k8s.core.v1.PersistentVolumeClaim(
+        name,
+        metadata=installation.metadata(workload, name=name),
+        spec={"access_modes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}},
+        opts=installation.stateful(opts),
+    )
+
+
+def config_map(
+    installation: Installation, workload: Workload, role: str, data: Mapping[str, str], opts: pulumi.ResourceOptions
+) -> k8s.core.v1.ConfigMap:
+    """An immutable ConfigMap whose name changes with its content, so that a change rolls the pods that mount it."""
+    return k8s.core.v1.ConfigMap(
+        f"{workload.resource_name}-{role}",
+        metadata=installation.metadata(workload),
+        data=dict(data),
+        immutable=True,
+        opts=opts,
+    )
+
+
+def disruption_budget(
+    installation: Installation, workload: Workload, replicas: int, opts: pulumi.ResourceOptions
+) -> k8s.policy.v1.PodDisruptionBudget | None:
+    """Lets a node drain take one pod at a time. None for a single replica: it would only block the drain."""
+    if replicas == 1:
+        return None
+    return k8s.policy.v1.PodDisruptionBudget(
+        workload.resource_name,
+        metadata=installation.metadata(workload, name=workload.resource_name),
+        spec={
+            "max_unavailable": 1,
+            "selector": {"match_labels": workload.selector},
+            "unhealthy_pod_eviction_policy": "AlwaysAllow",
+        },
+        opts=opts,
+    )

@@ -1,0 +1,40 @@
+"""Names and labels: pure functions of the installation's name."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """One workload of an installation, and the labels that find its pods.
+
+    Labels are the recommended set of kubernetes.io/docs/concepts/overview/working-with-objects/common-labels.
+    """
+
+    instance: str
+    """The installation, for example `langfuse-dev`."""
+    name: str
+    """The program, for example `postgres`: also the Kubernetes name, since a namespace holds one installation."""
+    component: str
+    """Its part in the architecture, for example `database`."""
+    version: str
+
+    @property
+    def resource_name(self) -> str:
+        """The Kubernetes name of the workload and its Service."""
+        return f"langfuse-{self.name}"
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """The labels that never change: a Deployment's or StatefulSet's selector is immutable."""
+        return {"app.kubernetes.io/name": self.name, "app.kubernetes.io/instance": self.instance}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Every recommended label."""
+        return {
+            **self.selector,
+            "app.kubernetes.io/component": self.component,
+            "app.kubernetes.io/part-of": "langfuse",
+            "app.kubernetes.io/version": self.version,
+            "app.kubernetes.io/managed-by": "pulumi",
+        }

@@ -1,0 +1,37 @@
+"""The namespace of one installation, which refuses any pod that is not restricted."""
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.installation import Installation
+
+POD_SECURITY_VERSION = "v1.30"
+"""The oldest Kubernetes supported: its API server knows the version of the standard that it is asked to enforce."""
+
+
+class Namespace(pulumi.ComponentResource):
+    """Holds everything of one installation and nothing else."""
+
+    resource: k8s.core.v1.Namespace
+
+    def __init__(self, name: str, installation: Installation, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("langfuse:index:Namespace", name, {"namespace": installation.namespace}, opts)
+        standard = {
+            f"pod-security.kubernetes.io/{mode}{suffix}": value
+            for mode in ("enforce", "audit", "warn")
+            for suffix, value in (("", "restricted"), ("-version", POD_SECURITY_VERSION))
+        }
+        self.resource = k8s.core.v1.Namespace(
+            installation.namespace,
+            metadata={
+                "name": installation.namespace,
+                "labels": {
+                    "app.kubernetes.io/instance": installation.instance,
+                    "app.kubernetes.io/managed-by": "pulumi",
+                    "app.kubernetes.io/part-of": "langfuse",
+                    **standard,
+                },
+            },
+            opts=installation.stateful(pulumi.ResourceOptions(parent=self)),
+        )
+        self.register_outputs({"namespace": installation.namespace})

@@ -1,0 +1,94 @@
+"""Langfuse web: the UI and the API."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import images
+from components.connections import Endpoint, Environment
+from components.environment import WEB_PORT
+from components.installation import Installation, child_options, disruption_budget, service, service_account
+from components.pods import Mount, container, http_probe, pod
+from components.settings import Workload as WorkloadSettings
+
+DRAIN_SECONDS = 110
+"""web/src/utils/shutdown.ts: after SIGTERM, readiness fails and the server goes on for a fixed 110 s."""
+
+GRACE_SECONDS = DRAIN_SECONDS + 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebArgs:
+    """What web needs."""
+
+    installation: Installation
+    version: str
+    settings: WorkloadSettings
+    environment: Environment
+    annotations: Mapping[str, pulumi.Input[str]]
+    after: Sequence[pulumi.Resource]
+    """What must be there before the pods start: the migrated schema and the stores."""
+
+    def visible(self) -> dict[str, object]:
+        """Inputs that show in state and to policies."""
+        return {"version": self.version, **self.settings.model_dump()}
+
+
+class Web(pulumi.ComponentResource):
+    """A Deployment that loses no request when its pods are replaced.
+
+    Liveness asks only whether the process answers: a pod is not killed because a store is away. Readiness
+    turns 500 at SIGTERM, so that load balancers let go while the server drains.
+    """
+
+    endpoint: Endpoint
+
+    def __init__(self, name: str, args: WebArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("langfuse:index:Web", name, args.visible(), opts)
+        child = child_options(self, opts)
+        installation = args.installation
+        workload = installation.workload("web", component="frontend", version=args.version)
+        image = images.web(args.version)
+        account = service_account(installation, workload, child)
+        service(installation, workload, {"http-web": WEB_PORT}, child)
+        mounts = [
+            Mount.scratch("tmp", "/tmp"),  # noqa: S108  # the pod's own
+            Mount.scratch("next-cache", "/app/web/.next/cache"),
+        ]
+        k8s.apps.v1.Deployment(
+            workload.resource_name,
+            metadata=installation.metadata(workload, name=workload.resource_name),
+            spec={
+                "replicas": args.settings.replicas,
+                "revision_history_limit": 3,
+                "selector": {"match_labels": workload.selector},
+                "strategy": {"type": "RollingUpdate", "rolling_update": {"max_surge": 1, "max_unavailable": 0}},
+                "template": pod(
+                    workload,
+                    [
+                        container(
+                            "web",
+                            image,
+                            resources=args.settings.resources,
+                            mounts=mounts,
+                            env=args.environment,
+                            ports={"http-web": WEB_PORT},
+                            startup=http_probe("/api/public/health", WEB_PORT, period=5, failures=60),
+                            readiness=http_probe("/api/public/ready", WEB_PORT, period=5, failures=2),
+                            liveness=http_probe("/api/public/health", WEB_PORT, period=15, failures=4, timeout=10),
+                        )
+                    ],
+                    fs_group=image.uid,
+                    mounts=mounts,
+                    grace_seconds=GRACE_SECONDS,
+                    service_account=account.metadata.name,
+                    annotations=args.annotations,
+                ),
+            },
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=list(args.after))),
+        )
+        disruption_budget(installation, workload, args.settings.replicas, child)
+        self.endpoint = Endpoint(host=workload.resource_name, port=WEB_PORT)
+        self.register_outputs({"url": self.endpoint.http_url})

@@ -1,0 +1,131 @@
+"""Runs a Pulumi program under mocks and records every registration with the options that mocks usually hide."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from google.protobuf import json_format
+from pulumi.runtime import mocks, rpc, settings
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.stack import run_pulumi_func
+from pulumi.runtime.sync_await import _sync_await
+
+_SECRET = rpc._special_secret_sig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """One resource as the program asked for it."""
+
+    type: str
+    name: str
+    parent: str
+    inputs: dict[str, Any]
+    """Plain values; a secret shows as its value."""
+    secrets: frozenset[str]
+    """Dotted paths of the inputs that are marked secret."""
+    dependencies: frozenset[str]
+    """Names of the resources it waits for."""
+    protect: bool
+    retain_on_delete: bool
+    ignore_changes: frozenset[str]
+    custom: bool
+
+    @property
+    def kind(self) -> str:
+        """The last part of the type token, for example `Deployment`."""
+        return self.type.rsplit(":", 1)[-1]
+
+
+@dataclass
+class Recording:
+    """Everything that a program registered, in order."""
+
+    resources: list[Registration] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Registration]:
+        return iter(self.resources)
+
+    def one(self, kind: str, name: str | None = None) -> Registration:
+        """The only resource of a kind (and name)."""
+        found = [item for item in self.resources if item.kind == kind and name in {None, item.name}]
+        assert len(found) == 1, f"{len(found)} of {kind} {name or ''}: {[item.name for item in self.of(kind)]}"
+        return found[0]
+
+    def of(self, kind: str) -> list[Registration]:
+        """Every resource of a kind."""
+        return [item for item in self.resources if item.kind == kind]
+
+
+class _Echo(mocks.Mocks):
+    """A provider that gives back what it is given, with names and random values made up."""
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, object]]:
+        state = dict(args.inputs)
+        if args.typ.startswith("kubernetes:") and "metadata" in state:
+            state["metadata"] = {"name": f"{args.name}-made", **state["metadata"]}
+        if args.typ.startswith("random:"):
+            state |= {"result": f"result-of-{args.name}", "hex": "0f" * int(state.get("length", 16)), "base64": "Zm9v"}
+        return f"{args.name}-id", state
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, object], None]:
+        raise AssertionError(f"the program called {args.token}")
+
+
+class _Monitor(mocks.MockMonitor):
+    def __init__(self, recording: Recording) -> None:
+        super().__init__(_Echo())
+        self._recording = recording
+
+    def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> resource_pb2.RegisterResourceResponse:  # noqa: N802
+        if request.type != "pulumi:pulumi:Stack":
+            secrets: set[str] = set()
+            inputs = {
+                key: _plain(value, key, secrets) for key, value in json_format.MessageToDict(request.object).items()
+            }
+            self._recording.resources.append(
+                Registration(
+                    type=request.type,
+                    name=request.name,
+                    parent=_name(request.parent),
+                    inputs=inputs,
+                    secrets=frozenset(secrets),
+                    dependencies=frozenset(_name(urn) for urn in request.dependencies),
+                    protect=request.protect,
+                    retain_on_delete=request.retainOnDelete,
+                    ignore_changes=frozenset(request.ignoreChanges),
+                    custom=request.custom,
+                )
+            )
+        response: resource_pb2.RegisterResourceResponse = super().RegisterResource(request)  # type: ignore[no-untyped-call]  # upstream
+        return response
+
+
+def record(program: Callable[[], object], *, stack: str = "dev", config: Mapping[str, str] | None = None) -> Recording:
+    """Run a program as the engine would in an update, and return what it registered."""
+    recording = Recording()
+    mocks.set_mocks(_Echo(), project="langfuse", stack=stack, preview=False, monitor=_Monitor(recording))
+    pulumi.runtime.set_all_config({f"langfuse:{key}": value for key, value in (config or {}).items()})
+
+    def run() -> None:
+        program()
+
+    _sync_await(run_pulumi_func(run))
+    settings.reset_options()
+    return recording
+
+
+def _name(urn: str) -> str:
+    return urn.rsplit("::", 1)[-1]
+
+
+def _plain(value: object, path: str, secrets: set[str]) -> object:
+    if isinstance(value, dict):
+        if value.get(rpc._special_sig_key) == _SECRET:
+            secrets.add(path)
+            return _plain(value["value"], path, secrets)
+        return {key: _plain(item, f"{path}.{key}", secrets) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, f"{path}.{index}", secrets) for index, item in enumerate(value)]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
