@@ -32,7 +32,14 @@ class SecretRef:
     key: str
 
 
-Environment = Mapping[str, str | SecretRef]
+@dataclass(frozen=True, kw_only=True)
+class PodField:
+    """A field of the pod itself, for example `metadata.name`."""
+
+    path: str
+
+
+Environment = Mapping[str, str | SecretRef | PodField]
 """Environment variables of a container by name. Order counts: `$(NAME)` refers to one that stands before."""
 
 

@@ -68,9 +68,9 @@ class Credentials(pulumi.ComponentResource):
             secret_key=first_start["secret-key"],
         )
 
-        self.postgres, self.clickhouse, self.redis = (
-            self._secret(f"langfuse-{store}", {"password": self._password(store)})["password"]
-            for store in ("postgres", "clickhouse", "redis")
+        self.postgres, self.clickhouse, self.clickhouse_backup, self.clickhouse_interserver, self.redis = (
+            self._secret(f"langfuse-{use}", {"password": self._password(use)})["password"]
+            for use in ("postgres", "clickhouse", "clickhouse-backup", "clickhouse-interserver", "redis")
         )
         self.object_store_root = self._key_pair("root")
         self.buckets: Mapping[Purpose, KeyPair] = {purpose: self._key_pair(purpose) for purpose in PURPOSES}
@@ -80,18 +80,19 @@ class Credentials(pulumi.ComponentResource):
     def annotations(self, names: Iterable[str]) -> dict[str, pulumi.Output[str]]:
         """Pod annotations that change when one of the named Secrets does, so that its readers start again.
 
-        A checksum tells nothing about what it was made from: every value has at least 128 random bits.
+        A checksum tells nothing about what it was made from: every value has at least 128 random bits. It follows
+        its Secret, so that no pod is made before what it reads.
         """
         return {f"checksum/{name}": self._checksums[name] for name in sorted(names)}
 
     def _secret(self, name: str, values: Mapping[str, pulumi.Input[str]]) -> dict[str, SecretRef]:
-        k8s.core.v1.Secret(
+        secret = k8s.core.v1.Secret(
             name,
             metadata=self._installation.metadata(self._workload, name=name),
             string_data=values,
             opts=self._child,
         )
-        self._checksums[name] = pulumi.Output.unsecret(pulumi.Output.all(**values).apply(_checksum))
+        self._checksums[name] = pulumi.Output.unsecret(pulumi.Output.all(id=secret.id, **values).apply(_checksum))
         return {key: SecretRef(name=name, key=key) for key in values}
 
     def _key_pair(self, purpose: str) -> KeyPair:

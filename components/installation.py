@@ -9,8 +9,8 @@ import pulumi_kubernetes as k8s
 from components.labels import Workload
 
 SKIP_AWAIT: Mapping[str, str] = {"pulumi.com/skipAwait": "true"}
-"""For a Service: what depends on it waits for the pods behind it, so that its own endpoints need no wait
-(the provider lets them settle for about ten seconds)."""
+"""For a Service or a volume: what depends on it waits for the pods behind it. A Service's endpoints are given about ten
+seconds to settle, and a volume may be bound only once a pod uses it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +106,26 @@ def service(
 
 
 def volume_claim(
-    installation: Installation, workload: Workload, storage: str, opts: pulumi.ResourceOptions
+    installation: Installation,
+    workload: Workload,
+    storage: str,
+    opts: pulumi.ResourceOptions,
+    *,
+    name: str | None = None,
 ) -> k8s.core.v1.PersistentVolumeClaim:
-    """The volume of a single-replica store, apart from its StatefulSet: it outlives it and grows in place."""
-    name = f"{workload.resource_name}-data"
+    """The volume of one replica of a store, apart from its StatefulSet: it outlives it and grows in place.
+
+    Args:
+        installation: Gives the namespace, and whether data is protected.
+        workload: Whose volume it is.
+        storage: Its size. A volume never shrinks.
+        opts: Resource options.
+        name: What the StatefulSet expects; `<workload>-data` if it doesn't care.
+    """
+    name = name or f"{workload.resource_name}-data"
     return k8s.core.v1.PersistentVolumeClaim(
         name,
-        metadata=installation.metadata(workload, name=name),
+        metadata=installation.metadata(workload, name=name, annotations=SKIP_AWAIT),
         spec={"access_modes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}},
         opts=installation.stateful(opts),
     )

@@ -11,6 +11,7 @@ from components.ingress import Ingress, IngressArgs
 from components.installation import Installation
 from components.migrations import Migrations, MigrationsArgs
 from components.namespace import Namespace
+from components.network import Network, NetworkArgs
 from components.object_store import ObjectStore, ObjectStoreArgs
 from components.outputs import outputs
 from components.pods import secret_names
@@ -30,6 +31,7 @@ class Langfuse(pulumi.ComponentResource):
         in_cluster = pulumi.ResourceOptions(parent=self, provider=self._cluster(settings))
         namespace = Namespace("namespace", installation, in_cluster)
         inside = pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=[namespace.resource]))
+        Network("network", NetworkArgs(installation=installation, settings=settings.network), inside)
         credentials = Credentials("credentials", installation, inside)
 
         postgres = Postgres(
@@ -50,7 +52,12 @@ class Langfuse(pulumi.ComponentResource):
                 backup_days=settings.backups.retention_days,
                 root=credentials.object_store_root,
                 users=credentials.buckets,
-                annotations=credentials.annotations({credentials.object_store_root.secret_access_key.name}),
+                annotations=credentials.annotations(
+                    {
+                        pair.secret_access_key.name
+                        for pair in (credentials.object_store_root, *credentials.buckets.values())
+                    }
+                ),
             ),
             inside,
         )
@@ -60,9 +67,16 @@ class Langfuse(pulumi.ComponentResource):
                 installation=installation,
                 settings=settings.clickhouse,
                 password=credentials.clickhouse,
+                backup_password=credentials.clickhouse_backup,
+                interserver_password=credentials.clickhouse_interserver,
                 backups=object_store.connection,
                 annotations=credentials.annotations(
-                    {credentials.clickhouse.name, credentials.buckets["backups"].secret_access_key.name}
+                    {
+                        credentials.clickhouse.name,
+                        credentials.clickhouse_backup.name,
+                        credentials.clickhouse_interserver.name,
+                        credentials.buckets["backups"].secret_access_key.name,
+                    }
                 ),
             ),
             inside,
@@ -142,7 +156,8 @@ class Langfuse(pulumi.ComponentResource):
                 installation=installation,
                 settings=settings.backups,
                 postgres=stores.postgres,
-                clickhouse=stores.clickhouse,
+                postgres_storage=settings.postgres.storage,
+                clickhouse=clickhouse.backup_connection,
                 object_store=stores.object_store,
             ),
             inside,

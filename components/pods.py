@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.connections import Environment, SecretRef
+from components.connections import Environment, PodField, SecretRef
 from components.images import Image
 from components.labels import Workload
 from components.settings import Resources
@@ -49,7 +49,7 @@ class Mount:
         return Mount(volume={"name": name, "empty_dir": {"size_limit": size}}, path=path)
 
     @staticmethod
-    def claim(name: str, claim: str, path: str) -> "Mount":
+    def claim(name: str, claim: pulumi.Input[str], path: str) -> "Mount":
         """A PersistentVolumeClaim."""
         return Mount(volume={"name": name, "persistent_volume_claim": {"claim_name": claim}}, path=path)
 
@@ -198,9 +198,11 @@ def secret_names(environment: Environment) -> set[str]:
     return {value.name for value in environment.values() if isinstance(value, SecretRef)}
 
 
-def _variable(name: str, value: str | SecretRef) -> k8s.core.v1.EnvVarArgsDict:
+def _variable(name: str, value: str | SecretRef | PodField) -> k8s.core.v1.EnvVarArgsDict:
     if isinstance(value, str):
         return {"name": name, "value": value}
+    if isinstance(value, PodField):
+        return {"name": name, "value_from": {"field_ref": {"field_path": value.path}}}
     return {"name": name, "value_from": {"secret_key_ref": {"name": value.name, "key": value.key}}}
 
 

@@ -21,6 +21,7 @@ _SMALL: Final[dict[str, JsonValue]] = {
     "version": DEFAULT_VERSION,
     "protect": False,
     "ingress": {"kind": "istio", "gateway": "istio-system/public", "tls": True},
+    "network": {"webClients": ["istio-system"]},
     "application": {"logLevel": "info", "telemetry": False, "signUp": False},
     "web": {"replicas": 1, "resources": _resources("250m", "2", "2Gi")},
     "worker": {"replicas": 1, "resources": _resources("250m", "2", "2Gi")},
@@ -50,7 +51,6 @@ _SMALL: Final[dict[str, JsonValue]] = {
 _PRODUCTION: Final[dict[str, JsonValue]] = {
     **_SMALL,
     "protect": True,
-    "application": {"logLevel": "info", "telemetry": False, "signUp": False},
     "web": {"replicas": 2, "resources": _resources("2", "4", "4Gi")},
     "worker": {"replicas": 2, "resources": _resources("2", "4", "4Gi")},
     "postgres": {"storage": "50Gi", "resources": _resources("2", "4", "4Gi")},

@@ -58,6 +58,14 @@ class Ingress(Model):
     tls: bool = Field(description="Whether the public URL is https.")
 
 
+class Network(Model):
+    """Which pods outside the namespace may come in."""
+
+    web_clients: list[DnsLabel] = Field(
+        description="Namespaces whose pods may call web and the object store: the gateway's, and those of SDK clients."
+    )
+
+
 class Application(Model):
     """Settings that web and worker share."""
 
@@ -139,6 +147,7 @@ class Settings(Model):
     protect: bool = Field(description="Whether Pulumi refuses to delete what holds data.")
     cluster: Cluster
     ingress: Ingress
+    network: Network
     application: Application
     web: Workload
     worker: Workload

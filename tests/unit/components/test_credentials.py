@@ -14,7 +14,7 @@ def credentials(*, protect: bool = False) -> Recording:
 
 def test_every_secret_value_is_marked_secret() -> None:
     secrets = credentials().of("Secret")
-    assert len(secrets) == 10
+    assert len(secrets) == 12
     for secret in secrets:
         public = {"access-key-id"}
         for key in secret.inputs["stringData"].keys() - public:

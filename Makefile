@@ -1,0 +1,44 @@
+# Every target is one line; what it runs can be run without make.
+PYTHON ?= python3
+STACK ?= dev
+RUN = .venv/bin/python
+CODE = __main__.py components sandbox tests
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status test test-fast lint bench docs lock program development
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: program ## Starts a local control plane and deploys to it: make up STACK=dev
+	@$(RUN) -m sandbox deploy $(STACK)
+
+down: program ## Stops the local control plane; its state stays
+	@$(RUN) -m sandbox down
+
+status: program ## Tells what of the local control plane runs
+	@$(RUN) -m sandbox status
+
+test: lint ## Runs every check and test
+	@$(RUN) -m pytest
+
+test-fast: development ## Runs the tests that need only Python
+	@$(RUN) -m pytest tests/unit
+
+lint: development ## Checks style, types and scripts
+	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy $(CODE)
+
+bench: development ## Compares the time of deployments side by side
+	@$(RUN) -m benchmarks
+
+docs: development ## Writes the generated parts of the documentation
+	@$(RUN) -m docs
+
+lock: development ## Resolves and locks the dependencies of pyproject.toml
+	@sh lock.sh
+
+program:
+	@$(PYTHON) sandbox/bootstrap.py requirements.txt
+
+development:
+	@$(PYTHON) sandbox/bootstrap.py requirements-dev.txt

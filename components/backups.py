@@ -1,0 +1,158 @@
+"""Backups: one CronJob for each database, into the backups bucket, which forgets them after their retention."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import images
+from components.connections import ClickHouseConnection, ObjectStoreConnection, PostgresConnection
+from components.files import script
+from components.installation import Installation, child_options, config_map, service_account
+from components.jobs import cron_job_spec, job_spec, run_script, scripts_mount
+from components.labels import Workload
+from components.pods import JOB_RESOURCES, Mount, PodTemplate, container, pod
+from components.settings import Backups as BackupsSettings
+from components.settings import Resources
+from components.store_clients import (
+    CLICKHOUSE_CLIENT_RESOURCES,
+    clickhouse_environment,
+    object_store_environment,
+    postgres_environment,
+)
+
+WAIT_SECONDS = 300
+DEADLINE_SECONDS = 6 * 3600
+GRACE_SECONDS = 30
+BACKUP_PATH = "/backup"
+MINIMUM_BYTES = 1024
+"""A dump of an empty database is larger: less means that nothing was dumped."""
+
+DUMP_RESOURCES = Resources(cpu="100m", cpu_limit="2", memory="512Mi")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupsArgs:
+    """What the backups need."""
+
+    installation: Installation
+    settings: BackupsSettings
+    postgres: PostgresConnection
+    postgres_storage: str
+    """Size of Postgres' volume: a dump is compressed, so that it never needs more."""
+    clickhouse: ClickHouseConnection
+    """For the user that backs up."""
+    object_store: ObjectStoreConnection
+
+    def visible(self) -> dict[str, object]:
+        """Inputs that show in state and to policies."""
+        return self.settings.model_dump()
+
+
+class Backups(pulumi.ComponentResource):
+    """Every backup ends with a marker, `.complete`, that is written after everything else: without it, it is none.
+
+    Nothing here deletes: the keys can't, and the bucket's lifecycle rule does.
+    """
+
+    def __init__(self, name: str, args: BackupsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("langfuse:index:Backups", name, args.visible(), opts)
+        self._args = args
+        self._child = child_options(self, opts)
+        self._postgres()
+        self._clickhouse()
+        self.register_outputs({"bucket": args.object_store.buckets["backups"].name})
+
+    def _postgres(self) -> None:
+        args = self._args
+        installation = args.installation
+        workload = installation.workload("backup-postgres", component="backup", version=images.POSTGRES.tag)
+        account = service_account(installation, workload, self._child)
+        files = script("dump-postgres.sh") | script("upload-backup.sh")
+        scripts = scripts_mount(config_map(installation, workload, "scripts", files, self._child))
+        backup = room_for_dump(args.postgres_storage)
+        client = Mount.scratch("client", "/client")
+        bucket = args.object_store.buckets["backups"]
+        dump = container(
+            "dump",
+            images.POSTGRES,
+            command=run_script("dump-postgres.sh"),
+            resources=DUMP_RESOURCES,
+            mounts=[scripts, backup],
+            env={
+                **postgres_environment(args.postgres),
+                "BACKUP_DIR": BACKUP_PATH,
+                "MINIMUM_BYTES": str(MINIMUM_BYTES),
+                "WAIT_SECONDS": str(WAIT_SECONDS),
+            },
+        )
+        upload = container(
+            "upload",
+            images.MINIO_CLIENT,
+            command=run_script("upload-backup.sh"),
+            resources=JOB_RESOURCES,
+            mounts=[scripts, backup, client],
+            env={
+                **object_store_environment(args.object_store.endpoint, client.path),
+                "ACCESS_KEY_ID": bucket.access_key_id,
+                "SECRET_ACCESS_KEY": bucket.secret_access_key,
+                "BUCKET": bucket.name,
+                "PREFIX": "postgres",
+                "BACKUP_DIR": BACKUP_PATH,
+            },
+        )
+        template = pod(
+            workload,
+            [upload],
+            init_containers=[dump],
+            fs_group=images.POSTGRES.uid,
+            mounts=[scripts, backup, client],
+            grace_seconds=GRACE_SECONDS,
+            service_account=account.metadata.name,
+            restart_policy="Never",
+        )
+        self._cron_job(workload, template, args.settings.postgres_schedule)
+
+    def _clickhouse(self) -> None:
+        args = self._args
+        installation = args.installation
+        workload = installation.workload("backup-clickhouse", component="backup", version=images.CLICKHOUSE.tag)
+        account = service_account(installation, workload, self._child)
+        scripts = scripts_mount(
+            config_map(installation, workload, "scripts", script("backup-clickhouse.sh"), self._child)
+        )
+        scratch = Mount.scratch("tmp", "/tmp")  # noqa: S108  # the pod's own
+        backup = container(
+            "backup",
+            images.CLICKHOUSE,
+            command=run_script("backup-clickhouse.sh"),
+            resources=CLICKHOUSE_CLIENT_RESOURCES,
+            mounts=[scripts, scratch],
+            env={**clickhouse_environment(args.clickhouse), "WAIT_SECONDS": str(WAIT_SECONDS)},
+        )
+        template = pod(
+            workload,
+            [backup],
+            fs_group=images.CLICKHOUSE.uid,
+            mounts=[scripts, scratch],
+            grace_seconds=GRACE_SECONDS,
+            service_account=account.metadata.name,
+            restart_policy="Never",
+        )
+        self._cron_job(workload, template, args.settings.clickhouse_schedule)
+
+    def _cron_job(self, workload: Workload, template: PodTemplate, schedule: str) -> None:
+        k8s.batch.v1.CronJob(
+            workload.resource_name,
+            metadata=self._args.installation.metadata(workload, name=workload.resource_name),
+            spec=cron_job_spec(schedule, job_spec(template, deadline_seconds=DEADLINE_SECONDS, retries=2)),
+            opts=self._child,
+        )
+
+
+def room_for_dump(storage: str) -> Mount:
+    """A volume that lives as long as the run: a dump on a node's own disk could fill it."""
+    claim: k8s.core.v1.PersistentVolumeClaimTemplateArgsDict = {
+        "spec": {"access_modes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}}
+    }
+    return Mount(volume={"name": "backup", "ephemeral": {"volume_claim_template": claim}}, path=BACKUP_PATH)

@@ -1,0 +1,138 @@
+"""ClickHouse Keeper: coordinates the replicas of ClickHouse and its statements ON CLUSTER."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import images
+from components.clickhouse_files import Value, configuration_mount, document
+from components.connections import Endpoint, PodField
+from components.files import config
+from components.installation import Installation, child_options, config_map, service, service_account
+from components.pods import Mount, container, http_probe, pod, tcp_probe
+from components.replicas import (
+    VOLUME,
+    claim_template,
+    host_names,
+    pod_names,
+    stateful_set_options,
+    volume_claims,
+)
+from components.settings import Resources
+
+CLIENT_PORT = 9181
+CONTROL_PORT = 9182
+RAFT_PORT = 9234
+METRICS_PORT = 9363
+CONFIG_PATH = "/etc/clickhouse-keeper"
+
+FIRST_ID = 1
+"""Ordinals start here, so that a pod's ordinal is its server id, which the stock configuration counts from 1."""
+
+GRACE_SECONDS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeeperArgs:
+    """What Keeper needs."""
+
+    installation: Installation
+    storage: str
+    resources: Resources
+    replicas: int = 1
+    """An odd number: two of three survive the loss of one, and so do three of four."""
+
+    def visible(self) -> dict[str, object]:
+        """Inputs that show in state and to policies."""
+        return {
+            "version": images.CLICKHOUSE_KEEPER.tag,
+            "replicas": self.replicas,
+            "storage": self.storage,
+            "resources": self.resources.model_dump(),
+        }
+
+
+class Keeper(pulumi.ComponentResource):
+    """A quorum of Keepers. They start together, since none is ready before most of them have met."""
+
+    endpoints: Sequence[Endpoint]
+    ready: Sequence[pulumi.Resource]
+
+    def __init__(self, name: str, args: KeeperArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("langfuse:index:Keeper", name, args.visible(), opts)
+        child = child_options(self, opts)
+        installation = args.installation
+        image = images.CLICKHOUSE_KEEPER
+        workload = installation.workload("keeper", component="coordination", version=image.tag)
+        account = service_account(installation, workload, child)
+        ports = {"tcp-keeper": CLIENT_PORT, "tcp-raft": RAFT_PORT}
+        governing = service(installation, workload, ports, child, headless=True)
+        hosts = host_names(installation, workload, args.replicas, first=FIRST_ID)
+        claims = volume_claims(
+            installation, workload, pod_names(workload, args.replicas, first=FIRST_ID), args.storage, child
+        )
+        configuration = config_map(
+            installation,
+            workload,
+            "config",
+            {"config.xml": config("keeper/config.xml"), "cluster.xml": raft_configuration(hosts)},
+            child,
+        )
+        mounts = [
+            Mount.template(VOLUME, "/var/lib/clickhouse-keeper"),
+            configuration_mount(configuration.metadata.name, CONFIG_PATH, main=["config.xml"], added=["cluster.xml"]),
+            Mount.scratch("tmp", "/tmp"),  # noqa: S108  # the pod's own
+        ]
+        server = k8s.apps.v1.StatefulSet(
+            workload.resource_name,
+            metadata=installation.metadata(workload, name=workload.resource_name),
+            spec={
+                "ordinals": {"start": FIRST_ID},
+                "persistent_volume_claim_retention_policy": {"when_deleted": "Retain", "when_scaled": "Retain"},
+                "pod_management_policy": "Parallel",
+                "replicas": args.replicas,
+                "revision_history_limit": 3,
+                "selector": {"match_labels": workload.selector},
+                "service_name": governing.metadata.name,
+                "template": pod(
+                    workload,
+                    [
+                        container(
+                            "keeper",
+                            image,
+                            command=["clickhouse-keeper", f"--config-file={CONFIG_PATH}/config.xml"],
+                            resources=args.resources,
+                            mounts=mounts,
+                            env={
+                                "KEEPER_ID": PodField(path="metadata.labels['apps.kubernetes.io/pod-index']"),
+                                "CLICKHOUSE_WATCHDOG_ENABLE": "0",
+                                "TZ": "UTC",
+                            },
+                            ports={**ports, "http-control": CONTROL_PORT, "http-metrics": METRICS_PORT},
+                            startup=tcp_probe(CLIENT_PORT, period=5, failures=60),
+                            readiness=http_probe("/ready", CONTROL_PORT, period=10, failures=3),
+                            liveness=tcp_probe(CLIENT_PORT, period=20, failures=6),
+                        )
+                    ],
+                    fs_group=image.uid,
+                    mounts=mounts,
+                    grace_seconds=GRACE_SECONDS,
+                    service_account=account.metadata.name,
+                ),
+                "volume_claim_templates": [claim_template(workload, args.storage)],
+            },
+            opts=stateful_set_options(installation, child, claims),
+        )
+        self.endpoints = [Endpoint(host=host, port=CLIENT_PORT) for host in hosts]
+        self.ready = [server]
+        self.register_outputs({"addresses": [endpoint.authority for endpoint in self.endpoints]})
+
+
+def raft_configuration(hosts: Sequence[str]) -> str:
+    """cluster.xml of Keeper: every server of the quorum."""
+    servers: list[Mapping[str, Value]] = [
+        {"id": number, "hostname": host, "port": RAFT_PORT} for number, host in enumerate(hosts, start=FIRST_ID)
+    ]
+    return document("clickhouse", {"keeper_server": {"raft_configuration": {"server": servers}}})

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Lets the server back up the database to the backups bucket, and writes the marker .complete when it says that the
+# backup is whole: a backup without it does not count. The server holds the keys of the bucket (named collection
+# "backups"), not this script.
+# Reads CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (the client takes it from there),
+# CLICKHOUSE_DATABASE and WAIT_SECONDS.
+set -eu
+
+fail() {
+    echo "backup-clickhouse: $1" >&2
+    exit 1
+}
+
+# No time limit on the answer: the server says nothing until the backup has ended.
+query() {
+    clickhouse-client --host "$CLICKHOUSE_HOST" --port "$CLICKHOUSE_PORT" --user "$CLICKHOUSE_USER" \
+        --connect_timeout 5 --receive_timeout 86400 --query "$1"
+}
+
+waited=0
+until error=$(query 'SELECT 1' 2>&1 > /dev/null); do
+    if [ "$waited" -ge "$WAIT_SECONDS" ]; then
+        fail "ClickHouse at $CLICKHOUSE_HOST:$CLICKHOUSE_PORT did not answer within $WAIT_SECONDS s: $error"
+    fi
+    sleep 2
+    waited=$((waited + 2))
+done
+
+name=$(date -u +%Y-%m-%dT%H-%M-%SZ)
+folder="clickhouse/$name"
+echo "backing up database $CLICKHOUSE_DATABASE as $folder"
+result=$(query "BACKUP DATABASE $CLICKHOUSE_DATABASE TO S3(backups, '$folder') FORMAT TSV" 2>&1) ||
+    fail "the server could not write $folder: $result"
+id=$(printf '%s' "$result" | cut -f 1)
+status=$(printf '%s' "$result" | cut -f 2)
+[ "$status" = BACKUP_CREATED ] || fail "backup $folder ended as \"$status\""
+
+query "INSERT INTO FUNCTION s3(backups, filename = '$folder/.complete', format = 'JSONEachRow')
+    SELECT 'clickhouse' AS store, '$name' AS name, '$CLICKHOUSE_DATABASE' AS database, version() AS version,
+        num_files AS files, total_size AS bytes
+    FROM system.backups WHERE id = '$id'" || fail "cannot write the marker of $folder"
+echo "backup $folder is complete: $(query "SELECT num_files, 'files,', total_size, 'bytes' FROM system.backups
+    WHERE id = '$id' FORMAT TSV" | tr '\t' ' ')"

@@ -1,0 +1,66 @@
+#!/bin/sh
+# Refuses to migrate a ClickHouse schema that is dirty or newer than the release, and says how to repair it.
+# Waits for the server and for Keeper, without which no statement ON CLUSTER ends.
+# Reads CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (the client takes it from there),
+# CLICKHOUSE_DATABASE, WAIT_SECONDS, NAMESPACE and RELEASE_DIR (what list-release-migrations.sh wrote).
+set -eu
+
+fail() {
+    echo "check-clickhouse-schema: $1" >&2
+    exit 1
+}
+
+query() {
+    clickhouse-client --host "$CLICKHOUSE_HOST" --port "$CLICKHOUSE_PORT" --user "$CLICKHOUSE_USER" \
+        --connect_timeout 5 --query "$1"
+}
+
+# Arguments: what is waited for, statement.
+wait_for() {
+    until error=$(query "$2" 2>&1 > /dev/null); do
+        if [ "$waited" -ge "$WAIT_SECONDS" ]; then
+            fail "$1 did not answer within $WAIT_SECONDS s: $error"
+        fi
+        sleep 2
+        waited=$((waited + 2))
+    done
+}
+
+waited=0
+wait_for "ClickHouse at $CLICKHOUSE_HOST:$CLICKHOUSE_PORT" 'SELECT 1'
+wait_for 'Keeper behind ClickHouse' "SELECT count() FROM system.zookeeper WHERE path = '/'"
+
+table="$CLICKHOUSE_DATABASE.schema_migrations"
+if [ "$(query "EXISTS TABLE $table")" = 0 ]; then
+    echo "ClickHouse has no schema yet"
+    exit 0
+fi
+
+# golang-migrate appends a row before and after each migration.
+state=$(query "SELECT version, dirty FROM $table ORDER BY sequence DESC LIMIT 1 FORMAT TSV")
+if [ -z "$state" ]; then
+    echo "ClickHouse has no schema yet"
+    exit 0
+fi
+version=$(printf '%s' "$state" | cut -f 1)
+dirty=$(printf '%s' "$state" | cut -f 2)
+newest=$(sort -n "$RELEASE_DIR/clickhouse" | tail -n 1)
+
+if [ "$dirty" != 0 ]; then
+    before=$(sort -n "$RELEASE_DIR/clickhouse" | while read -r number; do
+        [ "$number" -ge "$version" ] || echo "$number"
+    done | tail -n 1)
+    fail "migration $version was begun and never finished: the database is dirty. Nothing was changed now. To repair:
+  1. Undo by hand what it already did: its statements stand in clickhouse/migrations/clustered/, file number $version.
+  2. Say that migration ${before:--1} is the last finished one:
+     kubectl --namespace $NAMESPACE exec langfuse-clickhouse-0 -- clickhouse-client --user $CLICKHOUSE_USER --query \\
+       \"INSERT INTO $table (version, dirty, sequence) SELECT ${before:--1}, 0, toUnixTimestamp64Nano(now64(9))\"
+  3. Run pulumi up again: the migration is applied from its beginning."
+fi
+if [ "$version" -gt "$newest" ]; then
+    fail "the schema is newer than this release: it is at migration $version, the release ends at $newest. Nothing was \
+changed. To repair, either
+  - go on with a release that has it: pulumi config set langfuse:version VERSION, or
+  - restore the backup that was taken before the upgrade, then run pulumi up again."
+fi
+echo "ClickHouse: at migration $version of $newest, clean"

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Makes the application's role and its database when the data directory is new; run by the image's entrypoint.
+# Reads APPLICATION_ROLE, APPLICATION_DATABASE and POSTGRES_PASSWORD. The role owns its database and is no superuser.
+set -eu
+
+: "${POSTGRES_PASSWORD:?is not set: the password of the role}"
+
+psql --no-psqlrc --quiet --username postgres --dbname postgres \
+    --set ON_ERROR_STOP=1 --set "role=$APPLICATION_ROLE" --set "database=$APPLICATION_DATABASE" <<'SQL'
+\getenv password POSTGRES_PASSWORD
+CREATE ROLE :"role" LOGIN PASSWORD :'password' NOSUPERUSER NOCREATEDB NOCREATEROLE;
+CREATE DATABASE :"database" OWNER :"role";
+REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
+SQL
+echo "made role $APPLICATION_ROLE and database $APPLICATION_DATABASE"

@@ -1,0 +1,81 @@
+#!/bin/sh
+# Brings the object store to its wanted state: per purpose one bucket with its lifecycle rules, one user and one
+# policy. Runs again and again with the same result; a changed number of days or a changed key is applied, and what
+# somebody attached to a user besides its policy is taken away.
+#
+# Reads STORE_URL, ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY, WAIT_SECONDS and WANTED: a folder with
+# PURPOSE.policy.json and, for buckets with rules, PURPOSE.lifecycle.json. Per purpose PURPOSE_BUCKET,
+# PURPOSE_ACCESS_KEY_ID and PURPOSE_SECRET_ACCESS_KEY. Keys reach the client by environment and standard input only.
+set -eu
+
+export MC_HOST_store="${STORE_URL%%://*}://$ROOT_ACCESS_KEY_ID:$ROOT_SECRET_ACCESS_KEY@${STORE_URL#*://}"
+
+fail() {
+    echo "provision-object-store: $1" >&2
+    exit 1
+}
+
+# Prints nothing unless the command fails: some commands would print keys as JSON.
+quietly() {
+    output=$("$@" 2>&1) || fail "$1 $2 $3 failed: $output"
+}
+
+wait_for_store() {
+    waited=0
+    until output=$(timeout 10 mc ls store 2>&1); do
+        if [ "$waited" -ge "$WAIT_SECONDS" ]; then
+            fail "$STORE_URL did not accept the root credentials within $WAIT_SECONDS s: $output"
+        fi
+        sleep 2
+        waited=$((waited + 2))
+    done
+    echo "object store $STORE_URL answers"
+}
+
+apply_lifecycle() {
+    rules="$WANTED/$1.lifecycle.json"
+    if [ -f "$rules" ]; then
+        output=$(mc ilm rule import "store/$2" < "$rules" 2>&1) || fail "lifecycle rules of $2: $output"
+    elif mc ilm rule ls "store/$2" > /dev/null 2>&1; then
+        quietly mc ilm rule rm --all --force "store/$2"
+    fi
+}
+
+# Detaches from user $1 every policy but $2.
+detach_others() {
+    info=$(mc --json admin user info store "$1" 2>&1) || fail "cannot read user $1"
+    case $info in
+        *'"policyName":"'*) ;;
+        *) return 0 ;;
+    esac
+    attached=${info#*'"policyName":"'}
+    attached=${attached%%'"'*}
+    old_ifs=$IFS
+    IFS=,
+    for policy in $attached; do
+        if [ "$policy" != "$2" ]; then
+            echo "user $1: detaching policy $policy"
+            quietly mc admin policy detach store "$policy" --user "$1"
+        fi
+    done
+    IFS=$old_ifs
+}
+
+# Arguments: purpose, bucket, access key id, secret access key.
+provision() {
+    quietly mc mb --ignore-existing "store/$2"
+    quietly mc anonymous set private "store/$2"
+    apply_lifecycle "$1" "$2"
+    quietly mc admin policy create store "$2" "$WANTED/$1.policy.json"
+    output=$(printf '%s\n%s\n' "$3" "$4" | mc admin user add store 2>&1) || fail "cannot set the key of user $3"
+    quietly mc admin policy attach store "$2" --user "$3"
+    detach_others "$3" "$2"
+    echo "$1: bucket $2 and user $3 are as wanted"
+}
+
+wait_for_store
+provision events "$EVENTS_BUCKET" "$EVENTS_ACCESS_KEY_ID" "$EVENTS_SECRET_ACCESS_KEY"
+provision media "$MEDIA_BUCKET" "$MEDIA_ACCESS_KEY_ID" "$MEDIA_SECRET_ACCESS_KEY"
+provision exports "$EXPORTS_BUCKET" "$EXPORTS_ACCESS_KEY_ID" "$EXPORTS_SECRET_ACCESS_KEY"
+provision backups "$BACKUPS_BUCKET" "$BACKUPS_ACCESS_KEY_ID" "$BACKUPS_SECRET_ACCESS_KEY"
+echo "object store is provisioned"

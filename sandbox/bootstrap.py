@@ -1,0 +1,47 @@
+"""Makes the project's virtual environment: the first thing that runs on a machine, with nothing but Python.
+
+    python3 sandbox/bootstrap.py requirements.txt
+
+installs exactly what the lock file names into `.venv`, or does nothing when that is already so.
+"""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+OLDEST, NEWEST = (3, 11), (3, 13)
+CHECKOUT = Path(__file__).resolve().parent.parent
+VENV = CHECKOUT / ".venv"
+
+
+def main(requirements: Path) -> None:
+    """Install the locked requirements; end with one message if that can't be done."""
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        found = ".".join(map(str, sys.version_info[:3]))
+        _fail(f"Python {found} is not supported: 3.11 to 3.13 are", "name one: make PYTHON=python3.12 ...")
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    done = VENV / f".{requirements.stem}.sha256"
+    if done.exists() and done.read_text() == wanted and (VENV / "bin" / "python").exists():
+        return
+    sys.stderr.write(f"installing {requirements.name} into .venv (about a minute the first time) ...\n")
+    if not (VENV / "bin" / "pip").exists():
+        made = subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=False)
+        if made.returncode:
+            _fail("could not make a virtual environment", "Debian and Ubuntu: apt install python3-venv")
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    installed = subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", str(requirements)], check=False)
+    if installed.returncode:
+        _fail(
+            f"could not install {requirements.name}; pip's reason stands above",
+            "check the network and the disk, set a mirror (PIP_INDEX_URL) or proxy (HTTPS_PROXY), and run it again",
+        )
+    done.write_text(wanted)
+
+
+def _fail(problem: str, fix: str) -> None:
+    sys.exit(f"error: {problem}\n  fix: {fix}")
+
+
+if __name__ == "__main__":
+    main(CHECKOUT / sys.argv[1])

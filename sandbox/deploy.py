@@ -1,0 +1,95 @@
+"""`python -m sandbox deploy`: the program of this checkout, deployed to the sandbox with `pulumi up`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from sandbox.controlplane import Sandbox
+from sandbox.errors import SandboxError
+from sandbox.folder import CHECKOUT
+from sandbox.progress import say
+
+SECRETS_PROVIDER_KEYS = ("encryptedkey", "encryptionsalt", "secretsprovider")
+"""Keys of a stack file that belong to the backend it was made for (sdk/go/common/workspace/project.go)."""
+
+
+def deploy(stack: str, sandbox: Sandbox) -> None:
+    """Run `pulumi up` for a stack of the checkout and tell what there is to see.
+
+    The stack's file in `stacks/` is read, never written: the sandbox keeps its own copy, with the salt of its own
+    passphrase.
+
+    Raises:
+        SandboxError: the stack has no file, or `pulumi up` failed.
+    """
+    source = CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"
+    if not source.exists():
+        known = ", ".join(sorted(path.name.split(".")[1] for path in source.parent.glob("Pulumi.*.yaml")))
+        raise SandboxError(f'there is no stack "{stack}"', f"choose one of {known}, or write {source}")
+    sandbox.up()
+    environment = {**os.environ, **sandbox.environment()}
+    copy = _copy_config(source, _init(stack, sandbox, environment))
+    up = [
+        str(sandbox.folder.bin / "pulumi"),
+        "up",
+        "--yes",
+        "--skip-preview",
+        "--stack",
+        stack,
+        "--config-file",
+        str(copy),
+    ]
+    if subprocess.run(up, cwd=CHECKOUT, env=environment, check=False).returncode:
+        raise SandboxError(f"`pulumi up` of stack {stack} failed", "mend what it names above and run the command again")
+    _report(stack, environment)
+
+
+def _init(stack: str, sandbox: Sandbox, environment: Mapping[str, str]) -> Path:
+    """Make the stack in the sandbox's backend unless it is there; its file there."""
+    project = sandbox.folder.path / "stacks"
+    project.mkdir(exist_ok=True)
+    name = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"]
+    (project / "Pulumi.yaml").write_text(yaml.safe_dump({"name": name, "runtime": "python"}))
+    listed = _pulumi(["stack", "ls", "--json"], project, environment)
+    if stack not in {item["name"] for item in json.loads(listed)}:
+        _pulumi(["stack", "init", stack], project, environment)
+    return project / f"Pulumi.{stack}.yaml"
+
+
+def _copy_config(source: Path, copy: Path) -> Path:
+    config = yaml.safe_load(source.read_text()) or {}
+    if "secure:" in source.read_text():
+        raise SandboxError(
+            f"{source} holds encrypted values, which only their own secrets provider can read",
+            "leave secrets to `credentials` in a stack that runs in the sandbox",
+        )
+    own = yaml.safe_load(copy.read_text()) if copy.exists() else {}
+    kept = {key: value for key, value in (own or {}).items() if key in SECRETS_PROVIDER_KEYS}
+    config = {key: value for key, value in config.items() if key not in SECRETS_PROVIDER_KEYS}
+    copy.write_text(yaml.safe_dump({**config, **kept}))
+    return copy
+
+
+def _report(stack: str, environment: Mapping[str, str]) -> None:
+    outputs = json.loads(_pulumi(["stack", "output", "--json", "--stack", stack], CHECKOUT, environment))
+    namespace = outputs["namespace"]
+    say(f"\nLangfuse {outputs['versions']['langfuse']} is deployed as stack {stack}, namespace {namespace}.")
+    say('  eval "$(.venv/bin/python -m sandbox env)"    # then plain pulumi and kubectl look at it:')
+    say(f"  kubectl -n {namespace} get pods,jobs,pvc")
+    say(f"  pulumi stack output --stack {stack}")
+    say("Its pods are played, not run: the sandbox has an API server and schedulers, but no container runtime.")
+
+
+def _pulumi(words: list[str], folder: Path, environment: Mapping[str, str]) -> str:
+    command = [shutil.which("pulumi", path=environment["PATH"]) or "pulumi", *words, "--non-interactive"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SandboxError(f"`pulumi {' '.join(words)}` failed:\n{done.stderr.strip()}", "see the message above")
+    return done.stdout

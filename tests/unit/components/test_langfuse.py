@@ -1,0 +1,222 @@
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from components.langfuse import Langfuse
+from components.settings import load
+from tests.unit.recorder import Recording, Registration, record
+
+PROFILES = ("dev", "preview", "staging", "prod")
+WORKLOADS = {"Deployment", "StatefulSet", "Job", "CronJob"}
+STATEFUL = {"StatefulSet", "PersistentVolumeClaim", "Namespace", "RandomPassword", "RandomBytes"}
+
+
+def stack(profile: str = "dev", **config: object) -> Recording:
+    text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+    return record(lambda: Langfuse("langfuse", load()), stack=profile, config={"host": "langfuse.example.com", **text})
+
+
+def workloads(recording: Recording) -> list[Registration]:
+    return [item for item in recording if item.kind in WORKLOADS]
+
+
+def pod_spec(item: Registration) -> dict[str, Any]:
+    spec = item.inputs["spec"]
+    if item.kind == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    template: dict[str, Any] = spec["template"]["spec"]
+    return template
+
+
+def containers(item: Registration) -> Iterator[dict[str, Any]]:
+    yield from pod_spec(item).get("initContainers", [])
+    yield from pod_spec(item)["containers"]
+
+
+def changed(before: Recording, after: Recording) -> set[tuple[str, str]]:
+    """Kind and name of every Kubernetes resource that an update from one to the other touches."""
+    old, new = ({(item.kind, item.name): item.inputs for item in it if item.custom} for it in (before, after))
+    return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+
+
+@pytest.fixture(scope="module", params=PROFILES)
+def recording(request: pytest.FixtureRequest) -> Recording:
+    return stack(request.param)
+
+
+def test_every_part_of_the_stack_is_there(recording: Recording) -> None:
+    names = {(item.kind, item.inputs.get("metadata", {}).get("name", item.name)) for item in workloads(recording)}
+    assert names == {
+        *(
+            ("StatefulSet", f"langfuse-{store}")
+            for store in ("clickhouse", "keeper", "object-store", "postgres", "redis")
+        ),
+        *(("Deployment", f"langfuse-{name}") for name in ("web", "worker")),
+        *(("Job", f"langfuse-{name}") for name in ("migrations", "object-store-provisioning")),
+        *(("CronJob", f"langfuse-{name}") for name in ("backup-clickhouse", "backup-postgres")),
+    }
+    assert recording.one("VirtualService").inputs["spec"]["hosts"] == ["langfuse.example.com"]
+
+
+def test_every_object_is_a_child_of_its_component_and_in_the_namespace(recording: Recording) -> None:
+    namespace = recording.one("Namespace", recording.one("Langfuse").inputs["namespace"]).inputs["metadata"]["name"]
+    components = {item.name for item in recording if not item.custom}
+    for item in recording:
+        if item.type.startswith("kubernetes:") and item.kind != "Namespace":
+            assert item.inputs["metadata"]["namespace"] == namespace, item.name
+        if item.custom:
+            assert item.parent in components, item.name
+
+
+def test_every_container_is_restricted(recording: Recording) -> None:
+    for item in workloads(recording):
+        assert pod_spec(item)["automountServiceAccountToken"] is False
+        assert pod_spec(item)["serviceAccountName"].startswith("langfuse-")
+        assert pod_spec(item)["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+        for container in containers(item):
+            context = container["securityContext"]
+            assert context["runAsNonRoot"] is True, (item.name, container["name"])
+            assert context["runAsUser"] > 0
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+def test_every_container_has_a_request_and_a_limit_for_everything(recording: Recording) -> None:
+    for item in workloads(recording):
+        for container in containers(item):
+            for bound in ("requests", "limits"):
+                assert container["resources"][bound].keys() == {"cpu", "memory", "ephemeral-storage"}, item.name
+
+
+def test_every_container_that_serves_has_three_probes(recording: Recording) -> None:
+    for item in workloads(recording):
+        for container in pod_spec(item)["containers"]:
+            serves = item.kind in {"Deployment", "StatefulSet"}
+            probes = {"startupProbe", "readinessProbe", "livenessProbe"} & container.keys()
+            assert len(probes) == (3 if serves else 0), item.name
+
+
+def test_every_volume_is_bounded_and_mounted(recording: Recording) -> None:
+    for item in workloads(recording):
+        claims = {claim["metadata"]["name"] for claim in item.inputs["spec"].get("volumeClaimTemplates", [])}
+        volumes = {volume["name"]: volume for volume in pod_spec(item).get("volumes", [])}
+        mounted = {mount["name"] for container in containers(item) for mount in container["volumeMounts"]}
+        assert mounted == volumes.keys() | claims, item.name
+        for volume in volumes.values():
+            assert "sizeLimit" in volume.get("emptyDir", {"sizeLimit": ""}), item.name
+            assert "hostPath" not in volume
+
+
+def test_images_are_exact_releases(recording: Recording) -> None:
+    for item in workloads(recording):
+        for container in containers(item):
+            tag = container["image"].rsplit(":", 1)[1]
+            assert any(character.isdigit() for character in tag)
+            assert len(tag) > 3, container["image"]
+
+
+def test_what_holds_data_is_protected_where_people_depend_on_it() -> None:
+    for profile in PROFILES:
+        for item in stack(profile):
+            if item.custom and item.kind in STATEFUL:
+                expected = profile in {"staging", "prod"}
+                assert (item.protect, item.retain_on_delete) == (expected, expected), (profile, item.name)
+
+
+def test_nothing_outside_secrets_holds_a_credential(recording: Recording) -> None:
+    generated = {f"result-of-{item.name}" for item in recording.of("RandomPassword")} | {"0f0f0f", "Zm9v"}
+    for item in recording:
+        if item.kind != "Secret":
+            text = json.dumps(item.inputs)
+            assert not [value for value in generated if value in text], item.name
+            assert not item.secrets, item.name
+
+
+def test_the_schema_is_migrated_once_between_the_stores_and_the_application(recording: Recording) -> None:
+    for name in ("langfuse-web", "langfuse-worker"):
+        waits_for = recording.one("Deployment", name).dependencies
+        assert {"langfuse-migrations", "langfuse-redis", "langfuse-object-store-provisioning"} <= waits_for
+    assert {"langfuse-postgres", "langfuse-clickhouse", "langfuse-keeper"} <= recording.one(
+        "Job", "langfuse-migrations"
+    ).dependencies
+
+
+def test_a_new_version_touches_nothing_that_holds_data() -> None:
+    touched = changed(stack(version="4.16.0"), stack(version="4.16.1"))
+    assert {
+        ("Deployment", "langfuse-web"),
+        ("Deployment", "langfuse-worker"),
+        ("Job", "langfuse-migrations"),
+    } <= touched
+    assert not [key for key in touched if key[0] in STATEFUL | {"Secret", "CronJob"}]
+    assert all(name.startswith(("langfuse-web", "langfuse-worker", "langfuse-migrations")) for _, name in touched)
+
+
+def test_a_change_of_the_applications_settings_does_not_migrate_again() -> None:
+    touched = changed(stack(), stack(application={"logLevel": "debug"}))
+    assert touched == {("Deployment", "langfuse-web"), ("Deployment", "langfuse-worker")}
+
+
+def test_more_memory_for_redis_changes_redis_alone() -> None:
+    touched = changed(stack(), stack(redis={"resources": {"memory": "1Gi"}}))
+    assert touched == {("StatefulSet", "langfuse-redis"), ("ConfigMap", "langfuse-redis-config")}
+
+
+def test_grace_periods_outlast_what_the_programs_need(recording: Recording) -> None:
+    grace = {item.name: pod_spec(item)["terminationGracePeriodSeconds"] for item in workloads(recording)}
+    assert grace["langfuse-web"] >= 120
+    assert grace["langfuse-worker"] >= 300
+    assert grace["langfuse-clickhouse"] >= 60
+
+
+def test_a_budget_exists_only_above_one_replica() -> None:
+    assert not stack("dev").of("PodDisruptionBudget")
+    assert {item.name for item in stack("prod").of("PodDisruptionBudget")} == {"langfuse-web", "langfuse-worker"}
+
+
+def test_without_ingress_there_is_no_route() -> None:
+    assert not stack(ingress={"kind": "none"}).of("VirtualService")
+
+
+def test_the_route_serves_web_and_signed_links_and_hides_the_admin_api() -> None:
+    routes = {route["name"]: route for route in stack().one("VirtualService").inputs["spec"]["http"]}
+    assert routes["admin"]["directResponse"] == {"status": 404}
+    prefixes = {match["uri"]["prefix"] for match in routes["buckets"]["match"]}
+    assert prefixes == {"/langfuse-dev-media/", "/langfuse-dev-exports/"}
+    destination = routes["web"]["route"][0]["destination"]
+    assert destination == {"host": "langfuse-web.langfuse-dev.svc.cluster.local", "port": {"number": 3000}}
+
+
+def test_the_namespace_refuses_pods_that_are_not_restricted(recording: Recording) -> None:
+    labels = next(item for item in recording.of("Namespace") if item.custom).inputs["metadata"]["labels"]
+    for mode in ("enforce", "audit", "warn"):
+        assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
+
+
+def test_only_one_provider_is_used(recording: Recording) -> None:
+    provider = recording.one("kubernetes", "cluster")
+    assert provider.inputs["clusterIdentifier"]
+    assert provider.inputs["enableServerSideApply"] in {True, "true"}
+
+
+def test_stores_admit_only_their_clients(recording: Recording) -> None:
+    for store in ("postgres", "redis", "clickhouse", "keeper", "object-store"):
+        spec = recording.one("NetworkPolicy", f"langfuse-into-{store}").inputs["spec"]
+        assert all(rule["from"] and rule["ports"] for rule in spec["ingress"])
+    deny = recording.one("NetworkPolicy", "langfuse-default-deny").inputs["spec"]
+    assert (deny["podSelector"], deny["policyTypes"]) == ({}, ["Ingress", "Egress"])
+
+
+def test_the_metadata_service_is_out_of_reach(recording: Recording) -> None:
+    spec = recording.one("NetworkPolicy", "langfuse-to-internet").inputs["spec"]
+    assert spec["egress"][0]["to"][0]["ipBlock"]["except"] == ["169.254.0.0/16"]
+
+
+def test_port_names_are_short_enough_for_a_container(recording: Recording) -> None:
+    for item in workloads(recording):
+        for container in containers(item):
+            assert all(len(port["name"]) <= 15 for port in container.get("ports", [])), item.name
