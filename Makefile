@@ -2,10 +2,10 @@
 PYTHON ?= python3
 STACK ?= dev
 RUN = .venv/bin/python
-CODE = __main__.py components sandbox tests
+CODE = __main__.py benchmarks components docs sandbox tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test test-fast lint bench docs lock program development
+.PHONY: help up down status test test-fast lint tools bench docs lock program development
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,14 +19,17 @@ down: program ## Stops the local control plane; its state stays
 status: program ## Tells what of the local control plane runs
 	@$(RUN) -m sandbox status
 
-test: lint ## Runs every check and test
+test: lint tools ## Runs every check and test
 	@$(RUN) -m pytest
 
 test-fast: development ## Runs the tests that need only Python
 	@$(RUN) -m pytest tests/unit
 
-lint: development ## Checks style, types and scripts
-	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy $(CODE)
+lint: development ## Checks style and types
+	@$(RUN) -m ruff check --quiet . && $(RUN) -m ruff format --quiet --check . && $(RUN) -m mypy $(CODE)
+
+tools: program ## Downloads or builds the tools of the local control plane
+	@$(RUN) -m sandbox tools
 
 bench: development ## Compares the time of deployments side by side
 	@$(RUN) -m benchmarks

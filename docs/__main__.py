@@ -1,7 +1,32 @@
-"""`python -m docs`: writes the generated documentation, `configuration.md`."""
+"""`python -m docs`: writes `configuration.md`, and the README's picture from the stack `dev` of the sandbox."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
-from docs.configuration import render
+from docs import configuration, picture
+from sandbox.controlplane import Sandbox
+from sandbox.errors import SandboxError
 
-(Path(__file__).parent / "configuration.md").write_text(render())
+FOLDER = Path(__file__).parent
+README = FOLDER.parent / "README.md"
+
+
+def main() -> None:
+    """Write what can be written; tell what is missing for the rest."""
+    (FOLDER / "configuration.md").write_text(configuration.render())
+    try:
+        environment = Sandbox().environment()
+    except SandboxError:
+        sys.exit("wrote configuration.md; the README's picture is drawn from a deployed stack: run `make up` first")
+    export = [str(Sandbox().folder.bin / "pulumi"), "stack", "export", "--stack", "dev"]
+    state = subprocess.run(export, cwd=README.parent, env=environment, capture_output=True, text=True, check=False)
+    if state.returncode:
+        sys.exit(f"wrote configuration.md; the stack dev can't be read, run `make up` first:\n{state.stderr.strip()}")
+    drawn = picture.draw(json.loads(state.stdout)["deployment"]["resources"])
+    README.write_text(picture.replace(README.read_text(), drawn))
+
+
+if __name__ == "__main__":
+    main()

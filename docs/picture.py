@@ -1,0 +1,78 @@
+"""The picture of the stack in the README: a Mermaid diagram drawn from a deployed stack's own resource graph."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+MARKS = ("<!-- picture: drawn by `make docs` from a deployed stack -->", "<!-- end of picture -->")
+
+
+class Resource(TypedDict, total=False):
+    """What an exported state tells of a resource (sdk/go/common/apitype/core.go, ResourceV3)."""
+
+    urn: str
+    type: str
+    parent: str
+    dependencies: Sequence[str]
+
+
+OMITTED = {"pulumi:providers", "kubernetes:core/v1:ServiceAccount", "kubernetes:policy/v1:PodDisruptionBudget"}
+"""Kinds that every workload has, or that are no part of what is installed."""
+
+ROOT = "langfuse:index:Langfuse"
+
+
+def draw(resources: Sequence[Resource]) -> str:
+    """A diagram of the components: what each is made of, and what it waits for.
+
+    Args:
+        resources: `deployment.resources` of `pulumi stack export`.
+    """
+    by_urn = {item["urn"]: item for item in resources}
+    components = [item["urn"] for item in resources if item["type"].startswith("langfuse:") and item["type"] != ROOT]
+    contents: Mapping[str, Counter[str]] = {urn: Counter() for urn in components}
+    edges: set[tuple[str, str]] = set()
+    for item in resources:
+        owner = item.get("parent", "")
+        if owner not in contents:
+            continue
+        kind = item["type"].rsplit(":", 1)[-1]
+        if item["type"] not in OMITTED and item["urn"] not in contents:
+            contents[owner][kind] += 1
+        for dependency in item.get("dependencies", []):
+            other = by_urn[dependency].get("parent", "")
+            if other in contents and other != owner:
+                edges.add((other, owner))
+    lines = ["```mermaid", "flowchart LR"]
+    lines += [f'    {_name(urn)}["<b>{_title(urn)}</b><br/>{_list(contents[urn])}"]' for urn in components]
+    lines += [f"    {_name(before)} --> {_name(after)}" for before, after in sorted(_reduced(edges))]
+    return "\n".join([*lines, "```"])
+
+
+def replace(text: str, picture: str) -> str:
+    """The text with what stands between the marks exchanged for the picture."""
+    before, rest = text.split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    return f"{before}{MARKS[0]}\n{picture}\n{MARKS[1]}{after}"
+
+
+def _name(urn: str) -> str:
+    return urn.rsplit("::", 1)[-1]
+
+
+def _title(urn: str) -> str:
+    return urn.split("::")[2].rsplit(":", 1)[-1]
+
+
+def _list(kinds: Counter[str]) -> str:
+    return "<br/>".join(f"{number} x {kind}" if number > 1 else kind for kind, number in sorted(kinds.items()))
+
+
+def _reduced(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """The edges without those that a longer path already tells."""
+
+    def reaches(start: str, end: str, skip: tuple[str, str]) -> bool:
+        following = [after for before, after in edges if before == start and (before, after) != skip]
+        return end in following or any(reaches(after, end, skip) for after in following)
+
+    return {edge for edge in edges if not reaches(*edge, skip=edge)}

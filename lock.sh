@@ -1,0 +1,9 @@
+#!/bin/sh
+# Resolves the dependencies of pyproject.toml for every supported Python and system, and locks them with their hashes.
+set -eu
+compile() {
+    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+        --no-emit-find-links pyproject.toml "$@"
+}
+compile --output-file requirements.txt
+compile --constraint requirements.txt --group dev --output-file requirements-dev.txt
