@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,9 +47,19 @@ def deploy(stack: str, sandbox: Sandbox) -> None:
         "--config-file",
         str(copy),
     ]
-    if subprocess.run(up, cwd=CHECKOUT, env=environment, check=False).returncode:
+    if _run_to_the_end(up, environment):
         raise SandboxError(f"`pulumi up` of stack {stack} failed", "mend what it names above and run the command again")
     _report(stack, environment)
+
+
+def _run_to_the_end(command: list[str], environment: Mapping[str, str]) -> int:
+    """Run a command and leave Ctrl-C to it: Pulumi ends what is under way before it stops."""
+    process = subprocess.Popen(command, cwd=CHECKOUT, env=environment)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _init(stack: str, sandbox: Sandbox, environment: Mapping[str, str]) -> Path:

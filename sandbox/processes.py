@@ -1,0 +1,187 @@
+"""Processes that outlive the command that starts them: recorded, recognised again, and stopped within bounds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+from sandbox.certificates import PRIVATE_FILE, PRIVATE_FOLDER, write_private
+
+TERMINATE_SECONDS = 10.0  # from SIGTERM to SIGKILL
+KILL_SECONDS = 5.0
+SAME_START_SECONDS = 2.0  # the system clock may be corrected while a process runs, and its start time with it
+LAST_LINES = 5
+TAIL_BYTES = 16_384
+
+
+class State(StrEnum):
+    """What became of a process."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"  # never started, or stopped on purpose
+    CRASHED = "crashed"  # it was started, nobody stopped it, and it is gone
+
+
+@dataclass(frozen=True)
+class Service:
+    """What to run. A change of the words, the environment or one of the `inputs` (files) asks for a new process."""
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[Path, ...] = ()
+    port: int | None = None
+
+    def stamp(self) -> str:
+        """A digest of everything that shapes the process."""
+        digest = hashlib.sha256(json.dumps([self.argv, sorted(self.environment.items())]).encode())
+        for file in self.inputs:
+            digest.update(file.read_bytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `status` tells of one process. `last_lines` are those of its log, for one that crashed."""
+
+    name: str
+    state: State
+    log: Path
+    pid: int | None = None
+    port: int | None = None
+    memory_bytes: int | None = None
+    started: float | None = None  # seconds since 1970
+    last_lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Record:
+    pid: int
+    created: float
+    stamp: str
+    port: int | None
+
+
+class Supervisor:
+    """Starts, recognises and stops the processes of one sandbox folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` keeps a record per process in `run/`, and the logs in `logs/`."""
+        self._run = folder / "run"
+        self._logs = folder / "logs"
+
+    def start(self, service: Service) -> None:
+        """Start a process in a session of its own, so that neither Ctrl-C nor a closed terminal ends it."""
+        for needed in (self._run, self._logs):
+            needed.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        log = self.log(service.name)
+        if log.exists():
+            log.replace(log.with_suffix(".previous.log"))
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+        try:
+            process = subprocess.Popen(
+                service.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**base_environment(), **service.environment},
+                cwd=Path(__file__).parent.parent,
+            )
+        finally:
+            os.close(output)
+        try:  # with its start time, so that a later process with this pid is not mistaken for it
+            created = psutil.Process(process.pid).create_time()
+            record = _Record(process.pid, created, service.stamp(), service.port)
+            write_private(self._record_file(service.name), json.dumps(asdict(record)).encode())
+        except BaseException:  # Ctrl-C, a full disk: a process that is not recorded could not be stopped later
+            process.kill()
+            raise
+
+    def is_current(self, service: Service) -> bool:
+        """Whether a process runs, and was started just as `service` asks for."""
+        record = self._read(service.name)
+        return record is not None and record.stamp == service.stamp() and _process(record) is not None
+
+    def state(self, name: str) -> State:
+        """Whether a process runs."""
+        record = self._read(name)
+        if record is None:
+            return State.STOPPED
+        return State.RUNNING if _process(record) else State.CRASHED
+
+    def report(self, name: str) -> Report:
+        """Everything there is to tell of one process."""
+        record = self._read(name)
+        process = _process(record) if record else None
+        if record is None:
+            return Report(name, State.STOPPED, self.log(name))
+        if process is None:
+            return Report(
+                name, State.CRASHED, self.log(name), record.pid, record.port, last_lines=self.last_lines(name)
+            )
+        try:
+            memory = process.memory_info().rss
+        except psutil.Error:
+            memory = None
+        return Report(name, State.RUNNING, self.log(name), record.pid, record.port, memory, record.created)
+
+    def stop(self, names: Iterable[str]) -> None:
+        """End processes together: SIGTERM, and SIGKILL for what does not heed it."""
+        names = list(names)
+        found = [process for name in names if (record := self._read(name)) and (process := _process(record))]
+        for signal, patience in (("terminate", TERMINATE_SECONDS), ("kill", KILL_SECONDS)):
+            for process in found:
+                try:
+                    getattr(process, signal)()
+                except psutil.NoSuchProcess:
+                    continue
+            _, found = psutil.wait_procs(found, timeout=patience)
+        for name in names:
+            self._record_file(name).unlink(missing_ok=True)
+
+    def log(self, name: str) -> Path:
+        """The log file of a process."""
+        return self._logs / f"{name}.log"
+
+    def last_lines(self, name: str, count: int = LAST_LINES) -> tuple[str, ...]:
+        """The last lines of a log."""
+        try:
+            with self.log(name).open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return ()
+        return tuple(line for line in text.splitlines() if line.strip())[-count:]
+
+    def _record_file(self, name: str) -> Path:
+        return self._run / f"{name}.json"
+
+    def _read(self, name: str) -> _Record | None:
+        try:
+            return _Record(**json.loads(self._record_file(name).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def base_environment() -> dict[str, str]:
+    """What every process gets: no proxy, no credential and no setting of whoever happens to start it."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+
+
+def _process(record: _Record) -> psutil.Process | None:
+    """The live process of a record; None when it is gone, or when its pid belongs to another process by now."""
+    try:
+        process = psutil.Process(record.pid)
+        same = abs(process.create_time() - record.created) < SAME_START_SECONDS
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.Error:
+        return None

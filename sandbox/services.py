@@ -1,0 +1,187 @@
+"""The processes of the control plane: their command lines, as plain data."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.certificates import Identity
+from sandbox.folder import LOOPBACK, Folder
+from sandbox.processes import Service
+
+ETCD, ETCD_PEER = "etcd", "etcd-peer"
+API_SERVER = "kube-apiserver"
+CONTROLLERS = "kube-controller-manager"
+SCHEDULER = "kube-scheduler"
+KWOK = "kwok"
+STORAGE = "storage"
+
+SERVICES = (ETCD, API_SERVER, CONTROLLERS, SCHEDULER, KWOK, STORAGE)  # in the order of their needs
+PORTS = (ETCD, ETCD_PEER, API_SERVER, CONTROLLERS, SCHEDULER)
+TOOLS = (ETCD, API_SERVER, CONTROLLERS, SCHEDULER, KWOK)
+
+SERVICE_RANGE = "10.96.0.0/16"
+KUBERNETES_SERVICE = "10.96.0.1"  # the first address of the range
+POD_RANGE = "10.244.0.0/16"
+
+# The API server collects garbage seldom until it nears the limit: taking in the CRDs is most of the first start, and
+# its live heap is about 250 MiB. The others are small and mostly idle.
+API_SERVER_MEMORY = {"GOGC": "400", "GOMEMLIMIT": "450MiB"}
+OTHERS_MEMORY = {"GOGC": "50"}
+
+_NAMES = ("localhost", LOOPBACK)
+_MASTERS = ("system:masters",)
+
+ADMIN = "admin"
+# etcd has an authority of its own: who may ask the API server may not thereby read every Secret.
+ETCD_IDENTITIES = (Identity("etcd-server", "etcd", hosts=_NAMES), Identity("etcd-client", API_SERVER))
+IDENTITIES = (
+    Identity(
+        API_SERVER,
+        API_SERVER,
+        hosts=(*_NAMES, KUBERNETES_SERVICE, "kubernetes", "kubernetes.default", "kubernetes.default.svc"),
+    ),
+    Identity(ADMIN, "sandbox-admin", _MASTERS),
+    Identity(CONTROLLERS, "system:kube-controller-manager", hosts=_NAMES),
+    Identity(SCHEDULER, "system:kube-scheduler", hosts=_NAMES),
+    Identity(KWOK, "sandbox-kwok", _MASTERS),
+    Identity(STORAGE, "sandbox-storage", _MASTERS),
+)
+
+
+def url(port: int) -> str:
+    """The URL of one of the servers."""
+    return f"https://{LOOPBACK}:{port}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the command lines are made of."""
+
+    folder: Folder
+    tools: dict[str, Path]
+    ports: dict[str, int]
+    kwok_stages: Path
+
+    def url(self, name: str) -> str:
+        """The URL at which a process answers."""
+        return url(self.ports[name])
+
+    def kubeconfig(self, user: str) -> Path:
+        """The kubeconfig of a component; the admin's is the one that people use."""
+        return self.folder.kubeconfig if user == ADMIN else self.folder.pki / f"{user}.kubeconfig"
+
+    def services(self) -> list[Service]:
+        """Every process, in the order of their needs."""
+        return [
+            self._etcd(),
+            self._api_server(),
+            self._controllers(),
+            self._scheduler(),
+            self._kwok(),
+            self._storage(),
+        ]
+
+    def _service(self, name: str, inputs: tuple[Path, ...], *flags: str) -> Service:
+        memory = API_SERVER_MEMORY if name == API_SERVER else OTHERS_MEMORY
+        return Service(name, (str(self.tools[name]), *flags), memory, inputs, self.ports.get(name))
+
+    def _pki(self, file: str) -> Path:
+        return self.folder.pki / file
+
+    def _etcd(self) -> Service:
+        authority, certificate, key = (self._pki(f) for f in ("etcd-ca.crt", "etcd-server.crt", "etcd-server.key"))
+        client = self.url(ETCD)
+        peer = self.url(ETCD_PEER)
+        return self._service(
+            ETCD,
+            (authority, certificate),
+            "--name=sandbox",
+            f"--data-dir={self.folder.etcd}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=sandbox={peer}",
+            *(f"--{prefix}cert-file={certificate}" for prefix in ("", "peer-")),
+            *(f"--{prefix}key-file={key}" for prefix in ("", "peer-")),
+            *(f"--{prefix}trusted-ca-file={authority}" for prefix in ("", "peer-")),
+            *(f"--{prefix}client-cert-auth=true" for prefix in ("", "peer-")),
+            # Writes reach the disk when the system likes: they survive a stop and a crash of any process, and only a
+            # power failure can lose them. In return a slow disk does not slow every request.
+            "--unsafe-no-fsync=true",
+            "--auto-compaction-mode=periodic",
+            "--auto-compaction-retention=10m",
+            "--logger=zap",
+            "--log-level=warn",
+        )
+
+    def _api_server(self) -> Service:
+        certificate, authority = self._pki(f"{API_SERVER}.crt"), self._pki("ca.crt")
+        return self._service(
+            API_SERVER,
+            (certificate, authority, self._pki("etcd-client.crt"), self._pki("service-account.pub")),
+            f"--bind-address={LOOPBACK}",
+            f"--advertise-address={LOOPBACK}",
+            f"--secure-port={self.ports[API_SERVER]}",
+            f"--tls-cert-file={certificate}",
+            f"--tls-private-key-file={self._pki(f'{API_SERVER}.key')}",
+            f"--client-ca-file={authority}",
+            f"--etcd-servers={self.url(ETCD)}",
+            f"--etcd-cafile={self._pki('etcd-ca.crt')}",
+            f"--etcd-certfile={self._pki('etcd-client.crt')}",
+            f"--etcd-keyfile={self._pki('etcd-client.key')}",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",  # on top of the defaults, PodSecurity among them
+            "--anonymous-auth=false",
+            "--allow-privileged=true",  # as in most clusters: PodSecurity labels decide, per namespace
+            f"--service-cluster-ip-range={SERVICE_RANGE}",
+            "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+            f"--service-account-key-file={self._pki('service-account.pub')}",
+            f"--service-account-signing-key-file={self._pki('service-account.key')}",
+            "--endpoint-reconciler-type=none",  # a loopback address is not allowed in endpoints
+            "--profiling=false",
+        )
+
+    def _controllers(self) -> Service:
+        return self._service(
+            CONTROLLERS,
+            (self.kubeconfig(CONTROLLERS), self._pki("ca.crt"), self._pki("service-account.pub")),
+            *self._client_flags(CONTROLLERS),
+            f"--root-ca-file={self._pki('ca.crt')}",
+            f"--service-account-private-key-file={self._pki('service-account.key')}",
+            "--use-service-account-credentials=true",
+            "--kube-api-qps=200",
+            "--kube-api-burst=400",
+        )
+
+    def _scheduler(self) -> Service:
+        return self._service(SCHEDULER, (self.kubeconfig(SCHEDULER),), *self._client_flags(SCHEDULER))
+
+    def _client_flags(self, name: str) -> tuple[str, ...]:
+        return (
+            f"--kubeconfig={self.kubeconfig(name)}",
+            f"--bind-address={LOOPBACK}",
+            f"--secure-port={self.ports[name]}",
+            f"--tls-cert-file={self._pki(f'{name}.crt')}",
+            f"--tls-private-key-file={self._pki(f'{name}.key')}",
+            "--leader-elect=false",
+            "--profiling=false",
+        )
+
+    def _kwok(self) -> Service:
+        return self._service(
+            KWOK,
+            (self.kubeconfig(KWOK), self.kwok_stages),
+            f"--kubeconfig={self.kubeconfig(KWOK)}",
+            f"--config={self.kwok_stages}",
+            "--manage-all-nodes=true",
+            f"--cidr={POD_RANGE}",
+            "--node-lease-duration-seconds=40",
+        )
+
+    def _storage(self) -> Service:
+        files = (self._pki("ca.crt"), self._pki(f"{STORAGE}.crt"), self._pki(f"{STORAGE}.key"))
+        argv = (sys.executable, "-m", "sandbox.storage", self.url(API_SERVER), *(str(file) for file in files))
+        return Service(STORAGE, argv, {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}, files)
