@@ -66,7 +66,9 @@ class _Echo(mocks.Mocks):
         if args.typ.startswith("kubernetes:") and "metadata" in state:
             state["metadata"] = {"name": f"{args.name}-made", **state["metadata"]}
         if args.typ.startswith("random:"):
-            state |= {"result": f"result-of-{args.name}", "hex": "0f" * int(state.get("length", 16)), "base64": "Zm9v"}
+            made = f"result-of-{args.name}"
+            hexadecimal = state.get("overrideSpecial") == "abcdef"
+            state["result"] = "0f" * (int(state["length"]) // 2) if hexadecimal else made
         return f"{args.name}-id", state
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, object], None]:

@@ -40,7 +40,7 @@ def test_good_certificates_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("margin", "renewed"), [(timedelta(days=1), True), (timedelta(days=-1), False)])
-def test_certificates_are_renewed_before_they_expire(tmp_path: Path, margin: timedelta, renewed: bool) -> None:  # noqa: FBT001
+def test_certificates_are_renewed_before_they_expire(tmp_path: Path, margin: timedelta, renewed: bool) -> None:
     now = datetime.now(UTC)
     Authority(tmp_path, "ca", now).ensure([SERVER])
     later = now + LIFETIME - RENEW_BEFORE + margin

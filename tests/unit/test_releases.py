@@ -24,7 +24,7 @@ class Handler(BaseHTTPRequestHandler):
     files: ClassVar[dict[str, bytes]] = {}
     asked: ClassVar[list[str]] = []
 
-    def do_GET(self) -> None:  # noqa: N802  # the base class's name
+    def do_GET(self) -> None:
         self.asked.append(self.path)
         body = self.files.get(self.path)
         self.send_response(200 if body is not None else 404)
@@ -160,8 +160,6 @@ def test_offline_asks_nobody(tmp_path: Path, server: str, hosts: Hosts, monkeypa
     assert Handler.asked == []
 
 
-@pytest.mark.parametrize(
-    "text", [f"{'a' * 64}\n", f"{'a' * 64}  tool\n", f"{'b' * 64}  other\n{'A' * 64} *tool\n"]
-)
+@pytest.mark.parametrize("text", [f"{'a' * 64}\n", f"{'a' * 64}  tool\n", f"{'b' * 64}  other\n{'A' * 64} *tool\n"])
 def test_upstream_writes_checksums_in_several_ways(text: str) -> None:
     assert releases.published_checksum(text, "tool") == "a" * 64

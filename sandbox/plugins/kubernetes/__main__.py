@@ -1,0 +1,19 @@
+"""The plugin's entry: `python -m sandbox.plugins.kubernetes ENGINE_ADDRESS` prints its port and serves the engine."""
+
+from __future__ import annotations
+
+import sys
+
+from sandbox.plugins.kubernetes.provider import KubernetesProvider
+from sandbox.plugins.protocol import serve
+from sandbox.plugins.pulumirpc import provider_pb2_grpc
+
+ENGINE_ADDRESS = 1
+
+if __name__ == "__main__":
+    provider = KubernetesProvider(sys.argv[ENGINE_ADDRESS] if len(sys.argv) > ENGINE_ADDRESS else "")
+    serve(
+        "pulumi-resource-kubernetes",
+        lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server),
+        provider.stop,
+    )

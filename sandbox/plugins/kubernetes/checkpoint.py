@@ -1,0 +1,98 @@
+"""What the engine stores of an object: the live one, the inputs beside it, and which values are secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from sandbox.plugins.kubernetes.objects import LAST_APPLIED, Object, mapping, text
+from sandbox.plugins.properties import Properties, Property, Secret, contains_secret, reveal
+
+INPUTS: Final = "__inputs"
+INITIAL_API_VERSION: Final = "__initialApiVersion"
+FIELD_MANAGER: Final = "__fieldManager"
+# Python and other SDKs can't have dashes in the names of these schema extensions.
+EXTENSIONS: Final = {
+    f"x_kubernetes_{name}": f"x-kubernetes-{name.replace('_', '-')}"
+    for name in (
+        "embedded_resource",
+        "int_or_string",
+        "list_map_keys",
+        "list_type",
+        "map_type",
+        "preserve_unknown_fields",
+        "validations",
+    )
+}
+UNDERSCORED: Final = {dashed: underscored for underscored, dashed in EXTENSIONS.items()}
+
+
+class State(NamedTuple):
+    """A stored object: what the program asked for, what the server answered, and how it was made."""
+
+    inputs: Object
+    live: Object
+    initial_api_version: str
+    field_manager: str
+
+
+def to_object(properties: Mapping[str, Property]) -> Object:
+    """Return the Kubernetes object that properties describe: secrets plain, unknowns kept."""
+    renamed = _renamed(reveal(properties), EXTENSIONS)
+    return renamed if isinstance(renamed, dict) else {}
+
+
+def to_properties(obj: Object, like: Mapping[str, Property]) -> Properties:
+    """Return an object as properties, secret where the properties `like` it are, and always in Secret objects."""
+    renamed = _renamed(obj, UNDERSCORED)
+    properties = renamed if isinstance(renamed, dict) else {}
+    _mark_secrets(properties, like)
+    return properties
+
+
+def store(inputs: Object, live: Object, like: Mapping[str, Property], api_version: str, manager: str) -> Properties:
+    """Return the outputs of a resource, from which `load` gets the parts back."""
+    outputs = to_properties(live, like)
+    data, plain = outputs.get("data"), like.get("stringData")
+    if text(live, "kind") == "Secret" and data is not None and plain is not None:
+        outputs["data"] = data if isinstance(data, Secret) else Secret(data)
+    outputs[INPUTS] = to_properties(inputs, like)
+    outputs[INITIAL_API_VERSION] = api_version
+    outputs[FIELD_MANAGER] = manager
+    return outputs
+
+
+def load(properties: Mapping[str, Property]) -> State:
+    """Return the parts of stored outputs."""
+    live = to_object(properties)
+    inputs = mapping(live, INPUTS)
+    api_version, manager = text(live, INITIAL_API_VERSION), text(live, FIELD_MANAGER)
+    for key in (INPUTS, INITIAL_API_VERSION, FIELD_MANAGER):
+        live.pop(key, None)
+    return State(inputs, live, api_version or text(inputs, "apiVersion"), manager)
+
+
+def _mark_secrets(outputs: Object, like: Mapping[str, Property]) -> None:
+    """Wrap in `outputs` what is secret in `like`.
+
+    Lists are wrapped whole when any item is secret: a server may reorder them (`annotateSecrets` in provider.go).
+    """
+    if outputs.get("kind") == "Secret":
+        annotations = mapping(outputs, "metadata", "annotations")
+        for holder, key in ((outputs, "data"), (outputs, "stringData"), (annotations, LAST_APPLIED)):
+            if key in holder and not isinstance(holder[key], Secret):
+                holder[key] = Secret(holder[key])
+    for key, twin in like.items():
+        value = outputs.get(key)
+        if isinstance(value, dict) and isinstance(twin, Mapping):
+            _mark_secrets(value, twin)
+        elif key in outputs and not isinstance(value, Secret) and contains_secret(twin):
+            outputs[key] = Secret(value)
+
+
+def _renamed(value: Property, names: Mapping[str, str]) -> Property:
+    if isinstance(value, Mapping):
+        return {names.get(key, key): _renamed(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_renamed(item, names) for item in value]
+    return value

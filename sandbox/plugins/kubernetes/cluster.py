@@ -1,0 +1,138 @@
+"""The configured cluster: whether it can be reached, what it serves, and its objects."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from sandbox.plugins.errors import PluginError
+from sandbox.plugins.kubernetes import kubeconfig
+from sandbox.plugins.kubernetes.api import JSON, Api, ApiError, UnreachableError
+from sandbox.plugins.kubernetes.discovery import Discovery, NoSuchKindError, Resource, Scopes
+from sandbox.plugins.kubernetes.informers import Cancellation, Informer, Informers
+from sandbox.plugins.kubernetes.objects import Kind, Object, name, namespace, objects, put_metadata
+from sandbox.plugins.kubernetes.settings import Settings
+
+DEFAULT_NAMESPACE: Final = "default"
+UNAUTHORIZED: Final = 401
+
+
+class Cluster:
+    """One cluster, connected to when first needed."""
+
+    def __init__(self, settings: Settings, cancellation: Cancellation) -> None:
+        """Find the cluster that the settings name; that there is none is told by `unreachable`."""
+        self.settings, self.cancellation = settings, cancellation
+        self.scopes = Scopes()
+        self._lock = threading.Lock()
+        self._reason: str | None = None
+        self._told = False
+        self.api: Api | None = None
+        self.default_namespace = settings.namespace or DEFAULT_NAMESPACE
+        try:
+            target = kubeconfig.resolve(settings)
+        except PluginError as error:
+            self._reason = error.message
+            return
+        self.default_namespace = settings.namespace or target.namespace
+        self.api = Api(target, settings.request_timeout)
+        self._discovery = Discovery(self.api)
+        self._informers = Informers(self.api, cancellation)
+
+    @property
+    def unreachable(self) -> str:
+        """Why the cluster can't be used, empty where it can; asked once."""
+        with self._lock:
+            if self._reason is None:
+                self._reason = self._ask()
+            return self._reason
+
+    def require(self) -> None:
+        """Raise the error for an operation that needs the cluster, where it can't be reached: in full once."""
+        if not self.unreachable:
+            return
+        with self._lock:
+            first, self._told = not self._told, True
+        reason = self.unreachable if first else "see the first error that says so"
+        raise UnreachableError(f"configured Kubernetes cluster is unreachable: {reason}")
+
+    def _ask(self) -> str:
+        if self.api is None:
+            return "no cluster"
+        try:
+            self.api.request("GET", "/version")
+        except PluginError as error:
+            return error.message
+        except ApiError as error:
+            if error.status == UNAUTHORIZED:
+                return f"{self.api.target.server} refuses the credentials of the kubeconfig: {error.message}"
+        return ""
+
+    def namespaced(self, kind: Kind) -> bool:
+        """Say whether a kind is namespaced; one that nobody knows yet is taken to be."""
+        known = self.scopes.namespaced(kind)
+        if known is None and not self.unreachable:
+            try:
+                return self._discovery.find(kind).namespaced
+            except (NoSuchKindError, ApiError):
+                return True
+        return known is not False
+
+    def serves(self, kind: Kind) -> bool:
+        """Say whether the cluster can be reached and serves a kind."""
+        if self.unreachable:
+            return False
+        try:
+            self._discovery.find(kind)
+        except (NoSuchKindError, ApiError):
+            return False
+        return True
+
+    def find(self, kind: Kind) -> Resource:
+        """Return where a kind is served. Raises NoSuchKindError."""
+        self.require()
+        return self._discovery.find(kind)
+
+    def get(self, obj: Object) -> Object:
+        """Return the live object of the same kind, namespace and name. Raises ApiError."""
+        return self.request("GET", obj)
+
+    def request(  # the parts of an HTTP request
+        self,
+        method: str,
+        obj: Object,
+        *,
+        query: dict[str, str] | None = None,
+        body: Object | list[Object] | None = None,
+        content_type: str = JSON,
+        warn: Callable[[str], None] | None = None,
+    ) -> Object:
+        """Send a request about an object: to its own path, or for POST to its collection."""
+        resource = self.find(Kind.of(obj))
+        if not resource.namespaced and namespace(obj):
+            put_metadata(obj, "namespace", None)
+        where = resource.collection(namespace(obj)) if method == "POST" else resource.item(namespace(obj), name(obj))
+        return self._connected().request(method, where, query=query, body=body, content_type=content_type, warn=warn)
+
+    def list(self, kind: Kind, in_namespace: str) -> list[Object]:
+        """Return the objects of a kind in a namespace, none where they can't be seen."""
+        try:
+            answer = self._connected().request("GET", self.find(kind).collection(in_namespace))
+        except (ApiError, NoSuchKindError):
+            return []
+        return objects(answer, "items")
+
+    def watch(self, kind: Kind, in_namespace: str) -> Informer:
+        """Return the live view of a kind in a namespace."""
+        return self._informers.of(self.find(kind), in_namespace)
+
+    @property
+    def informers(self) -> Informers:
+        """The live views of this cluster."""
+        return self._informers
+
+    def _connected(self) -> Api:
+        if self.api is None:
+            raise UnreachableError(f"configured Kubernetes cluster is unreachable: {self.unreachable}")
+        return self.api

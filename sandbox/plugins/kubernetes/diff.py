@@ -1,0 +1,88 @@
+"""What a change of inputs does to an object: each changed path, and whether it means a replacement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
+from typing import Final, NamedTuple
+
+from sandbox.plugins.kubernetes import paths, quantity
+from sandbox.plugins.kubernetes.objects import Object, dig
+from sandbox.plugins.kubernetes.paths import Path
+from sandbox.plugins.kubernetes.replacing import touches
+from sandbox.plugins.properties import Property, Unknown
+from sandbox.plugins.pulumirpc import provider_pb2
+
+ADD: Final = provider_pb2.PropertyDiff.ADD
+DELETE: Final = provider_pb2.PropertyDiff.DELETE
+UPDATE: Final = provider_pb2.PropertyDiff.UPDATE
+REPLACING: Final = {
+    ADD: provider_pb2.PropertyDiff.ADD_REPLACE,
+    DELETE: provider_pb2.PropertyDiff.DELETE_REPLACE,
+    UPDATE: provider_pb2.PropertyDiff.UPDATE_REPLACE,
+}
+EMPTY: Final[tuple[Property, ...]] = ("", [], {}, 0, False)
+
+
+class Change(NamedTuple):
+    """One difference between the live object, cut to the old inputs, and the new inputs."""
+
+    path: Path
+    kind: provider_pb2.PropertyDiff.Kind.ValueType
+    value: Property
+
+
+def changes(old: Property, new: Property, path: Path = ()) -> Iterator[Change]:
+    """Yield the differences, down to the smallest part that changed."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in (*new, *(key for key in old if key not in new)):
+            yield from _change((*path, key), old.get(key), new.get(key))
+    elif isinstance(old, list) and isinstance(new, list):
+        for index, (before, after) in enumerate(zip_longest(old, new)):
+            yield from _change((*path, index), before, after)
+    elif isinstance(new, Unknown) or not _equal(old, new, path):
+        yield Change(path, UPDATE, new)
+
+
+def _change(path: Path, old: Property, new: Property) -> Iterator[Change]:
+    if old is None and new is not None:
+        yield Change(path, ADD, new)
+    elif new is None and old is not None:
+        yield Change(path, DELETE, None)
+    elif new is not None:
+        yield from changes(old, new, path)
+
+
+def is_dropped(change: Change, old_inputs: Object) -> bool:
+    """Say whether a change is but an empty value, unchanged, that the server dropped when it was given first."""
+    return change.kind == ADD and change.value in EMPTY and dig(old_inputs, *change.path) == change.value
+
+
+def is_doubtful(change: Change, old_inputs: Object) -> bool:
+    """Say whether the server may see no change here: an empty value it drops, or a spelling it rewrites."""
+    if isinstance(change.value, Unknown) or change.kind == DELETE:
+        return False
+    dropped = change.kind == ADD and any(change.value == empty for empty in EMPTY)
+    return dropped or dig(old_inputs, *change.path) == change.value
+
+
+def detailed(found: list[Change], replacing: list[Path]) -> dict[str, provider_pb2.PropertyDiff]:
+    """Return the changes as the engine shows them."""
+    result: dict[str, provider_pb2.PropertyDiff] = {}
+    for change in found:
+        replaces = any(touches(change.path, change.value, pattern) for pattern in replacing)
+        result[paths.render(change.path)] = provider_pb2.PropertyDiff(
+            kind=REPLACING[change.kind] if replaces else change.kind, inputDiff=change.kind == DELETE
+        )
+    return result
+
+
+def is_replacing(change: provider_pb2.PropertyDiff) -> bool:
+    """Say whether a detailed difference means a replacement."""
+    return change.kind in REPLACING.values()
+
+
+def _equal(old: Property, new: Property, path: Path) -> bool:
+    if isinstance(old, bool) != isinstance(new, bool):
+        return False
+    return old == new or (quantity.is_quantity_path(path) and quantity.same(old, new))

@@ -1,0 +1,157 @@
+"""Pulumi's ResourceProvider service, answered for Kubernetes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import grpc
+from google.protobuf import empty_pb2, struct_pb2
+
+from sandbox.plugins.kubernetes import check, checkpoint, reads, settings, writes
+from sandbox.plugins.kubernetes.call import ResourceCall
+from sandbox.plugins.kubernetes.cluster import Cluster
+from sandbox.plugins.kubernetes.enginelog import EngineLog
+from sandbox.plugins.kubernetes.informers import Cancellation
+from sandbox.plugins.kubernetes.settings import Settings
+from sandbox.plugins.properties import contains_secret, decode, encode
+from sandbox.plugins.protocol import plugin_info, unsupported
+from sandbox.plugins.pulumirpc import plugin_pb2, provider_pb2, provider_pb2_grpc
+
+Context = grpc.ServicerContext
+DISTRIBUTION: Final = "pulumi-kubernetes"
+
+
+# The names of the methods are the protocol's.
+class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
+    """One provider: configured once, then asked about resources by many calls at a time."""
+
+    def __init__(self, engine_address: str) -> None:
+        """`engine_address` is where the engine takes log messages; without one, they are dropped."""
+        self._log = EngineLog(engine_address)
+        self._cancellation = Cancellation()
+        self._cluster = Cluster(Settings(), self._cancellation)
+
+    def stop(self) -> None:
+        """End every wait."""
+        self._cancellation.cancel()
+
+    def Handshake(  # noqa: N802
+        self, _request: provider_pb2.ProviderHandshakeRequest, _context: Context
+    ) -> provider_pb2.ProviderHandshakeResponse:
+        """Accept secrets as such, and names that the stack's configuration proposes."""
+        return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, supports_autonaming_configuration=True)
+
+    def GetPluginInfo(self, _request: empty_pb2.Empty, _context: Context) -> plugin_pb2.PluginInfo:  # noqa: N802
+        """Return the version: that of the SDK."""
+        return plugin_info(DISTRIBUTION)
+
+    def Attach(self, request: plugin_pb2.PluginAttach, _context: Context) -> empty_pb2.Empty:  # noqa: N802
+        """Send log messages to another engine."""
+        self._log = EngineLog(request.address)
+        return empty_pb2.Empty()
+
+    def Cancel(self, _request: empty_pb2.Empty, _context: Context) -> empty_pb2.Empty:  # noqa: N802
+        """End every wait: the objects stay, and state says that they are not ready."""
+        self.stop()
+        return empty_pb2.Empty()
+
+    def CheckConfig(self, request: provider_pb2.CheckRequest, _context: Context) -> provider_pb2.CheckResponse:  # noqa: N802
+        """Return the configuration, or each rule that it breaks."""
+        return provider_pb2.CheckResponse(
+            inputs=request.news, failures=settings.failures(request.urn, decode(request.news))
+        )
+
+    def DiffConfig(self, request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:  # noqa: N802
+        """Replace the provider, and so everything it made, when it points at another cluster."""
+        changed, replaces = settings.differences(decode(request.olds), decode(request.news))
+        return provider_pb2.DiffResponse(
+            changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
+            diffs=changed,
+            replaces=replaces,
+        )
+
+    def Configure(self, request: provider_pb2.ConfigureRequest, _context: Context) -> provider_pb2.ConfigureResponse:  # noqa: N802
+        """Take the configuration. That a cluster can't be reached is told when it is needed."""
+        self._cluster = Cluster(settings.read(request.variables), self._cancellation)
+        return provider_pb2.ConfigureResponse(
+            acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True
+        )
+
+    def Check(self, request: provider_pb2.CheckRequest, _context: Context) -> provider_pb2.CheckResponse:  # noqa: N802
+        """Complete the inputs of a resource."""
+        news, olds = decode(request.news), decode(request.olds)
+        call = self._call(request.urn, request.news)
+        check.refuse_unsupported(call.token, news)
+        if self._cluster.settings.skip_update_unreachable and self._cluster.unreachable:
+            call.reporter.warn("Cluster is unreachable but skipUpdateUnreachable flag is set to true, skipping...")
+            return provider_pb2.CheckResponse(inputs=request.olds)
+        completed = check.complete(self._cluster, request, call.token, olds, checkpoint.to_object(news))
+        inputs = checkpoint.to_properties(completed, news)
+        if self._cluster.settings.render_directory and contains_secret(inputs):
+            call.reporter.warn("rendered YAML will contain a secret value in plaintext")
+        return provider_pb2.CheckResponse(inputs=encode(inputs))
+
+    def Diff(self, request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:  # noqa: N802
+        """Say what an update would change."""
+        return reads.diff(self._call(request.urn, request.news), request)
+
+    def Create(self, request: provider_pb2.CreateRequest, _context: Context) -> provider_pb2.CreateResponse:  # noqa: N802
+        """Create an object."""
+        return writes.create(self._call(request.urn, request.properties), request)
+
+    def Read(self, request: provider_pb2.ReadRequest, _context: Context) -> provider_pb2.ReadResponse:  # noqa: N802
+        """Read an object."""
+        call = self._call(request.urn, request.inputs)
+        check.refuse_unsupported(call.token, {})
+        return reads.read(call, request)
+
+    def Update(self, request: provider_pb2.UpdateRequest, _context: Context) -> provider_pb2.UpdateResponse:  # noqa: N802
+        """Change an object."""
+        return writes.update(self._call(request.urn, request.news, request.olds), request)
+
+    def Delete(self, request: provider_pb2.DeleteRequest, _context: Context) -> empty_pb2.Empty:  # noqa: N802
+        """Delete an object."""
+        writes.delete(self._call(request.urn, request.properties), request)
+        return empty_pb2.Empty()
+
+    def Invoke(self, request: provider_pb2.InvokeRequest, _context: Context) -> provider_pb2.InvokeResponse:  # noqa: N802
+        """Refuse: the functions are Helm's, Kustomize's and YAML's."""
+        raise unsupported(request.tok)
+
+    def Call(self, request: provider_pb2.CallRequest, _context: Context) -> provider_pb2.CallResponse:  # noqa: N802
+        """Refuse: no resource has methods."""
+        raise unsupported(request.tok)
+
+    def Construct(self, request: provider_pb2.ConstructRequest, _context: Context) -> provider_pb2.ConstructResponse:  # noqa: N802
+        """Refuse: the components are Helm's, Kustomize's and YAML's."""
+        raise unsupported(f"{request.type} (a Helm, Kustomize or YAML component)")
+
+    def Parameterize(  # noqa: N802
+        self, _request: provider_pb2.ParameterizeRequest, _context: Context
+    ) -> provider_pb2.ParameterizeResponse:
+        """Refuse: SDKs are not made from CRDs here."""
+        raise unsupported("parameterization of the kubernetes provider by CRDs")
+
+    def GetSchema(self, _request: provider_pb2.GetSchemaRequest, _context: Context) -> provider_pb2.GetSchemaResponse:  # noqa: N802
+        """Refuse: the schema is in the official plugin alone."""
+        raise unsupported("the schema of the kubernetes provider")
+
+    def List(self, request: provider_pb2.ListRequest, _context: Context) -> Iterator[provider_pb2.ListResponse]:  # noqa: N802
+        """Refuse: nothing but the search for objects to import needs it."""
+        raise unsupported("listing the objects of a kind")
+
+    def GetMapping(  # noqa: N802
+        self, _request: provider_pb2.GetMappingRequest, _context: Context
+    ) -> provider_pb2.GetMappingResponse:
+        """Offer no mapping from other tools."""
+        return provider_pb2.GetMappingResponse()
+
+    def GetMappings(  # noqa: N802
+        self, _request: provider_pb2.GetMappingsRequest, _context: Context
+    ) -> provider_pb2.GetMappingsResponse:
+        """Offer no mapping from other tools."""
+        return provider_pb2.GetMappingsResponse()
+
+    def _call(self, urn: str, *properties: struct_pb2.Struct) -> ResourceCall:
+        return ResourceCall.about(urn, self._cluster, self._log, *properties)

@@ -1,0 +1,202 @@
+"""The engine's Diff and Read."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sandbox.plugins.errors import PluginError
+from sandbox.plugins.kubernetes import apply, checkpoint, naming, paths, waiting
+from sandbox.plugins.kubernetes.api import ApiError
+from sandbox.plugins.kubernetes.call import ResourceCall
+from sandbox.plugins.kubernetes.checkpoint import State
+from sandbox.plugins.kubernetes.diff import ADD, EMPTY, Change, changes, detailed, is_doubtful, is_dropped, is_replacing
+from sandbox.plugins.kubernetes.discovery import NoSuchKindError
+from sandbox.plugins.kubernetes.normalize import normalize
+from sandbox.plugins.kubernetes.objects import (
+    LAST_APPLIED,
+    Kind,
+    Object,
+    annotation,
+    condition,
+    dig,
+    mapping,
+    name,
+    namespace,
+    object_id,
+    prune_object,
+    put_metadata,
+    without_read_only,
+)
+from sandbox.plugins.kubernetes.paths import Path
+from sandbox.plugins.kubernetes.replacing import refused_as_immutable, replacing_paths
+from sandbox.plugins.kubernetes.waiting import NotReadyError
+from sandbox.plugins.kubernetes.writes import GONE_HINT, can_preview, field_manager, identified
+from sandbox.plugins.properties import decode, encode
+from sandbox.plugins.pulumirpc import provider_pb2
+
+REPLACE_UNREADY: Final = "pulumi.com/replaceUnready"
+REVISION: Final = "deployment.kubernetes.io/revision"
+NOT_FOUND: Final = 404
+
+
+def diff(call: ResourceCall, request: provider_pb2.DiffRequest) -> provider_pb2.DiffResponse:
+    """Say what an update would change, and whether it means a replacement.
+
+    Without a change of inputs the API server is not asked. With one it is: by a dry run, which tells spellings and
+    dropped empty values from changes, and fields that can't change in place from those that can.
+    """
+    cluster, state = call.cluster, checkpoint.load(decode(request.olds))
+    new, old_inputs = normalize(checkpoint.to_object(decode(request.news))), normalize(state.inputs)
+    old = prune_object(state.live, old_inputs)
+    _align(call, old, new, state)
+    ignored = [paths.parse(path) for path in request.ignoreChanges]
+    found = [
+        change
+        for change in changes(old, new)
+        if not is_dropped(change, old_inputs) and not any(paths.covers(path, change.path) for path in ignored)
+    ]
+    immutable: set[Path] = set()
+    replacing = replacing_paths(new, cluster.settings)
+    if found and not any(map(is_replacing, detailed(found, replacing[:2]).values())) and can_preview(call, new):
+        found, immutable = _ask(call, found, new, old_inputs, state)
+    details = detailed(found, [*replacing, *immutable])
+    replaces = [path for path, detail in details.items() if is_replacing(detail) or path == "metadata"]
+    if annotation(new, REPLACE_UNREADY) == "true" and _is_unready(call, new, state):
+        replaces.append(f'metadata.annotations["{REPLACE_UNREADY}"]')
+    changed = bool(details or replaces or cluster.settings.always_render)
+    return provider_pb2.DiffResponse(
+        changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
+        replaces=replaces,
+        deleteBeforeReplace=bool(replaces) and _keeps_identity(new, state.live),
+        detailedDiff=details,
+        hasDetailedDiff=True,
+    )
+
+
+def read(call: ResourceCall, request: provider_pb2.ReadRequest) -> provider_pb2.ReadResponse:
+    """Return an object as it is now: for a refresh, an import or a look-up. A missing one has an empty id."""
+    cluster, old_properties = call.cluster, decode(request.inputs)
+    state, old_inputs = checkpoint.load(decode(request.properties)), normalize(checkpoint.to_object(old_properties))
+    if cluster.settings.render_directory:
+        return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
+    if cluster.unreachable:
+        return _unreachable(call, request)
+    imported = not old_inputs.get("kind") and not state.live.get("kind")
+    known = old_inputs if old_inputs.get("kind") else state.live
+    try:
+        with call.telling(f"resource {call.urn} could not be read"):
+            live = _get(call, identified(call, {} if imported else known, request.id))
+            if live is None:
+                return provider_pb2.ReadResponse()
+            failure: NotReadyError | None = None
+            if not imported:
+                waiting.check_now(cluster, live, old_inputs)
+    except NotReadyError as error:
+        live, failure = error.live, error
+    inputs = _imported_inputs(live) if imported else _current_inputs(live, old_inputs)
+    manager = field_manager(call, state.field_manager, old_inputs)
+    version = state.initial_api_version or str(live.get("apiVersion"))
+    outputs = checkpoint.store(inputs, live, old_properties, version, manager)
+    shown = encode(checkpoint.to_properties(inputs, old_properties))
+    if failure is not None:
+        raise call.incomplete(f"resource {call.urn}", failure, request.id or object_id(live), outputs, shown)
+    return provider_pb2.ReadResponse(id=request.id or object_id(live), properties=encode(outputs), inputs=shown)
+
+
+def _align(call: ResourceCall, old: Object, new: Object, state: State) -> None:
+    """Take out what is no difference: the namespace's default, a name that the server made, stored versions."""
+    if call.cluster.namespaced(Kind.of(new)):
+        for obj in (old, new):
+            if dig(obj, "metadata", "namespace") in (None, ""):
+                put_metadata(obj, "namespace", "default")
+    else:
+        for obj in (old, new):
+            if dig(obj, "metadata", "namespace") is not None:
+                put_metadata(obj, "namespace", None)
+    for key in ("apiVersion", "kind"):
+        old.setdefault(key, new.get(key))
+    if naming.is_named(new):
+        put_metadata(old, "name", name(state.live))
+
+
+def _ask(
+    call: ResourceCall, found: list[Change], new: Object, old_inputs: Object, state: State
+) -> tuple[list[Change], set[Path]]:
+    """Return the changes that the API server sees, and the paths that it refuses to change in place."""
+    manager = field_manager(call, state.field_manager, new)
+    try:
+        result = apply.server_side_apply(call.cluster, new, manager, None, dry_run=True, force=True)
+    except ApiError as error:
+        return found, refused_as_immutable(error, [change.path for change in found])
+    except (PluginError, NoSuchKindError):
+        return found, set()
+    return [
+        change
+        for change in found
+        if not is_doubtful(change, old_inputs)
+        or any(changes(dig(state.live, *change.path), dig(result, *change.path), change.path))
+    ], set()
+
+
+def _is_unready(call: ResourceCall, new: Object, state: State) -> bool:
+    if call.cluster.unreachable:
+        call.reporter.warn("Cluster is unreachable, skipping replaceUnready check")
+        return False
+    if Kind.of(new).kind != "Job":
+        call.reporter.warn("replaceUnready annotation is not supported for this resource")
+        return False
+    try:
+        live = call.cluster.get(state.live)
+    except (ApiError, NoSuchKindError):
+        return False
+    return condition(live, "Complete").get("status") != "True"
+
+
+def _keeps_identity(new: Object, live: Object) -> bool:
+    """Say whether the replacement has the same fixed name in the same namespace, so that the old one goes first."""
+    return (
+        not naming.is_autonamed(new)
+        and naming.is_named(new)
+        and name(new) == name(live)
+        and namespace(new) == namespace(live)
+    )
+
+
+def _get(call: ResourceCall, obj: Object) -> Object | None:
+    try:
+        return call.cluster.get(obj)
+    except NoSuchKindError:
+        return None
+    except ApiError as error:
+        if error.status == NOT_FOUND:
+            return None
+        raise
+
+
+def _imported_inputs(live: Object) -> Object:
+    """Return what a program would have to say to get this object."""
+    inputs = without_read_only(live)
+    inputs.pop("status", None)
+    annotations = mapping(inputs, "metadata", "annotations")
+    for key in (REVISION, LAST_APPLIED):
+        annotations.pop(key, None)
+    return inputs
+
+
+def _current_inputs(live: Object, old_inputs: Object) -> Object:
+    """Return the inputs that the live object is the result of: the old ones, unless something says otherwise."""
+    pruned = prune_object(live, old_inputs)
+    same = all(change.kind == ADD and change.value in EMPTY for change in changes(pruned, old_inputs))
+    return old_inputs if same else pruned
+
+
+def _unreachable(call: ResourceCall, request: provider_pb2.ReadRequest) -> provider_pb2.ReadResponse:
+    settings = call.cluster.settings
+    call.reporter.warn(f"configured Kubernetes cluster is unreachable: {call.cluster.unreachable}")
+    if settings.delete_unreachable:
+        call.reporter.info("the `deleteUnreachable` option is enabled. Deleting the unreachable resource from state")
+        return provider_pb2.ReadResponse()
+    if settings.skip_update_unreachable:
+        call.reporter.info("the `skipUpdateUnreachable` option is enabled. The state may not be that of the cluster")
+        return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
+    raise PluginError(f"failed to read resource state due to unreachable cluster. {GONE_HINT}")

@@ -1,0 +1,48 @@
+"""Writing objects as YAML files instead of sending them to a cluster: `renderYamlToDirectory`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from sandbox.plugins.errors import PluginError
+from sandbox.plugins.kubernetes.discovery import BUILT_IN_GROUPS
+from sandbox.plugins.kubernetes.objects import Kind, Object, name, namespace, text
+
+DEFINITIONS: Final = "0-crd"
+MANIFESTS: Final = "1-manifest"
+PRIVATE_FOLDER: Final = 0o700
+PRIVATE_FILE: Final = 0o600
+
+
+def path_of(obj: Object, directory: str) -> Path:
+    """Return the file that an object is written to; definitions of kinds come first."""
+    kind = Kind.of(obj)
+    is_definition = kind.group in BUILT_IN_GROUPS and kind.kind == "CustomResourceDefinition"
+    api_version = text(obj, "apiVersion").replace("/", "_").replace(":", "_")
+    file = f"{api_version}-{kind.kind.lower()}-{namespace(obj) or 'default'}-{name(obj)}.yaml"
+    return Path(directory) / (DEFINITIONS if is_definition else MANIFESTS) / file
+
+
+def write(obj: Object, directory: str) -> Path:
+    """Write an object, readable by its owner only: Secrets are in plain text. Raises PluginError."""
+    path = path_of(obj, directory)
+    try:
+        for folder in (DEFINITIONS, MANIFESTS):
+            (Path(directory) / folder).mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yaml.safe_dump(obj, file, sort_keys=True, allow_unicode=True)
+    except OSError as error:
+        raise PluginError(f"kubernetes:renderYamlToDirectory: {path} can't be written: {error.strerror}") from error
+    return path
+
+
+def remove(obj: Object, directory: str) -> Path:
+    """Delete the file of an object, if it is still there."""
+    path = path_of(obj, directory)
+    path.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,189 @@
+"""Waiting until an object is ready, or gone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+
+from sandbox.plugins.errors import PluginError
+from sandbox.plugins.kubernetes import conditions
+from sandbox.plugins.kubernetes.api import ApiError
+from sandbox.plugins.kubernetes.cluster import Cluster
+from sandbox.plugins.kubernetes.discovery import NoSuchKindError
+from sandbox.plugins.kubernetes.enginelog import Reporter
+from sandbox.plugins.kubernetes.informers import Informer
+from sandbox.plugins.kubernetes.objects import Kind, Object, annotation, dig, name, namespace, number, text
+from sandbox.plugins.kubernetes.readiness import MINUTE, Check, Criterion, criterion
+
+SKIP_AWAIT: Final = "pulumi.com/skipAwait"
+TIMEOUT: Final = "pulumi.com/timeoutSeconds"
+DEFAULT_SECONDS: Final = 10 * MINUTE
+NOT_FOUND: Final = 404
+# Of these kinds, skipAwait also skips waiting for the deletion: `allowsSkipAwaitWithDelete` in overrides.go.
+SKIPPED_DELETIONS: Final = frozenset(
+    {"DaemonSet", "Deployment", "Job", "Namespace", "Pod", "ReplicationController", "StatefulSet"}
+)
+
+
+class NotReadyError(Exception):
+    """An object exists but is not ready, or not gone: `live` is how it was last seen."""
+
+    def __init__(self, message: str, problems: tuple[str, ...], live: Object) -> None:
+        """`problems` are the reasons that are known."""
+        super().__init__(message)
+        self.message, self.problems, self.live = message, problems, live
+
+
+class LiveView:
+    """Objects of the namespace from live views."""
+
+    def __init__(self, informers: dict[Kind, Informer]) -> None:
+        """See these kinds."""
+        self._informers = informers
+
+    def all(self, kind: Kind) -> list[Object]:
+        """Return the objects of a kind as last seen."""
+        return self._informers[kind].all() if kind in self._informers else []
+
+
+class ListView:
+    """Objects of the namespace, listed when asked for."""
+
+    def __init__(self, cluster: Cluster, in_namespace: str) -> None:
+        """See this namespace."""
+        self._cluster, self._namespace = cluster, in_namespace
+
+    def all(self, kind: Kind) -> list[Object]:
+        """List the objects of a kind."""
+        return self._cluster.list(kind, self._namespace)
+
+
+def seconds(inputs: Object, timeout: float) -> float | None:
+    """Return how long an operation may take: as its resource option says, else its annotation."""
+    if timeout:
+        return timeout
+    written = annotation(inputs, TIMEOUT)
+    return float(written) if written.isdigit() else None
+
+
+def until_ready(cluster: Cluster, live: Object, inputs: Object, timeout: float, reporter: Reporter) -> Object:
+    """Return the object when it is ready. Raises NotReadyError."""
+    chosen = _criterion(live, inputs)
+    if chosen is None:
+        return live
+    deadline = time.monotonic() + (seconds(inputs, timeout) or chosen.timeout)
+    kind, informers = Kind.of(live), {}
+    first = chosen.check(live, LiveView({}))
+    if first.ready and not chosen.sees:
+        return live
+    for seen in (kind, *chosen.sees):
+        try:
+            informers[seen] = cluster.watch(seen, namespace(live))
+        except NoSuchKindError:
+            continue
+    with cluster.informers.listening(list(informers.values())) as wake:
+        seen_alive = False
+        while True:
+            wake.clear()
+            latest = informers[kind].get(name(live))
+            if latest is not None and text(latest, "metadata", "uid") == text(live, "metadata", "uid"):
+                seen_alive = True
+                live = latest if _is_newer(latest, live) else live
+            elif seen_alive:
+                raise NotReadyError(f"'{name(live)}' was deleted while waiting for it to be Ready", (), live)
+            verdict = chosen.check(live, LiveView(informers))
+            if verdict.ready and all(informer.synced for informer in informers.values()):
+                reporter.status("")
+                return live
+            if verdict.failed:
+                message = f"Resource '{name(live)}' was created but failed to initialize"
+                raise NotReadyError(message, verdict.problems, live)
+            reporter.status(verdict.message)
+            _pause(cluster, wake, deadline, live, verdict.problems, "Ready")
+
+
+def check_now(cluster: Cluster, live: Object, inputs: Object) -> None:
+    """Raise NotReadyError if an object that was ready is not, for a refresh."""
+    chosen = criterion(Kind.of(live))
+    if chosen is None or not chosen.on_read or annotation(inputs, SKIP_AWAIT) == "true":
+        return
+    verdict = chosen.check(live, ListView(cluster, namespace(live)))
+    if not verdict.ready:
+        raise NotReadyError(
+            f"Resource '{name(live)}' was created but failed to initialize",
+            verdict.problems or (verdict.message,),
+            live,
+        )
+
+
+def until_gone(cluster: Cluster, live: Object, inputs: Object, timeout: float, reporter: Reporter) -> None:
+    """Return when the object is gone. Raises NotReadyError."""
+    kind = Kind.of(live)
+    if annotation(inputs, SKIP_AWAIT) == "true" and kind.kind in SKIPPED_DELETIONS:
+        return
+    deadline = time.monotonic() + (seconds(inputs, timeout) or DEFAULT_SECONDS)
+    last = _still_there(cluster, live)
+    if last is None:
+        return
+    informer = cluster.watch(kind, namespace(live))
+    with cluster.informers.listening([informer]) as wake:
+        while True:
+            wake.clear()
+            latest = informer.get(name(live))
+            gone = latest is None or text(latest, "metadata", "uid") != text(last, "metadata", "uid")
+            if informer.synced and gone and _still_there(cluster, last) is None:
+                reporter.status("")
+                return
+            last = latest if latest is not None and not gone else last
+            reporter.status("Resource scheduled for deletion")
+            finalizers = dig(last, "metadata", "finalizers")
+            blocking = ", ".join(map(str, finalizers)) if isinstance(finalizers, list) else ""
+            problems = (f"finalizers might be preventing deletion ({blocking})",) if blocking else ()
+            _pause(cluster, wake, deadline, last, problems, "deleted")
+
+
+def _still_there(cluster: Cluster, obj: Object) -> Object | None:
+    try:
+        found = cluster.get(obj)
+    except NoSuchKindError:
+        return None
+    except ApiError as error:
+        if error.status == NOT_FOUND:
+            return None
+        raise
+    uid = text(obj, "metadata", "uid")
+    return found if not uid or text(found, "metadata", "uid") == uid else None
+
+
+def _criterion(live: Object, inputs: Object) -> Criterion | None:
+    if annotation(inputs, SKIP_AWAIT) == "true":
+        return None
+    written = annotation(inputs, conditions.WAIT_FOR)
+    if not written:
+        return criterion(Kind.of(live))
+    try:
+        check: Check = conditions.parse(written)
+    except PluginError as error:
+        raise NotReadyError(error.message, (), live) from error
+    return Criterion(check)
+
+
+def _is_newer(latest: Object, live: Object) -> bool:
+    """Say whether a live view has caught up with an answer: versions of one object are ordered numbers (KEP-5504)."""
+    versions = [text(obj, "metadata", "resourceVersion") for obj in (latest, live)]
+    if all(version.isdigit() for version in versions):
+        return int(versions[0]) >= int(versions[1])
+    return number(latest, "metadata", "generation") >= number(live, "metadata", "generation")
+
+
+def _pause(
+    cluster: Cluster, wake: threading.Event, deadline: float, live: Object, problems: tuple[str, ...], goal: str
+) -> None:
+    """Sleep until something changes, for an object to be `goal`. Raises NotReadyError when cancelled or out of time."""
+    if cluster.cancellation:
+        raise NotReadyError(f'Resource operation was cancelled for "{name(live)}"', problems, live)
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise NotReadyError(f"'{name(live)}' timed out waiting to be {goal}", problems, live)
+    wake.wait(left)

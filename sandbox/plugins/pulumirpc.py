@@ -1,0 +1,41 @@
+"""Pulumi's protobuf modules, without the SDK around them: `from sandbox.plugins.pulumirpc import provider_pb2`.
+
+Importing `pulumi.runtime.proto` imports the whole SDK first, about 0.2 s that every command would pay for every
+plugin. At run time this module is a package whose modules are the SDK's own files; type checkers see the SDK's.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pulumi.runtime.proto import (
+        analyzer_pb2,
+        analyzer_pb2_grpc,
+        engine_pb2,
+        engine_pb2_grpc,
+        errors_pb2,
+        language_pb2,
+        language_pb2_grpc,
+        plugin_pb2,
+        provider_pb2,
+        provider_pb2_grpc,
+        status_pb2,
+    )
+
+    __all__ = [
+        "analyzer_pb2",
+        "analyzer_pb2_grpc",
+        "engine_pb2",
+        "engine_pb2_grpc",
+        "errors_pb2",
+        "language_pb2",
+        "language_pb2_grpc",
+        "plugin_pb2",
+        "provider_pb2",
+        "provider_pb2_grpc",
+        "status_pb2",
+    ]
+else:
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    __path__ = [str(Path(find_spec("pulumi").origin).parent / "runtime" / "proto")]

@@ -1,0 +1,44 @@
+"""The bcrypt hash of a generated password, by the C library's `crypt`."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import secrets
+import threading
+from functools import cache
+from typing import Final
+
+PREFIX: Final = "$2a$10$"  # the official provider's: golang.org/x/crypto/bcrypt with its default cost
+SALT_ALPHABET: Final = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+SALT_LENGTH: Final = 22
+LAST_SALT_CHARACTERS: Final = ".Oeu"  # 16 bytes fill 21 characters and two bits of the last one
+MAX_BYTES: Final = 72  # bcrypt reads no more
+_lock = threading.Lock()  # crypt(3) has one static buffer
+
+
+def new_salt() -> str:
+    """Return 16 random bytes in bcrypt's alphabet."""
+    head = "".join(secrets.choice(SALT_ALPHABET) for _ in range(SALT_LENGTH - 1))
+    return head + secrets.choice(LAST_SALT_CHARACTERS)
+
+
+def bcrypt_hash(password: str, salt: str | None = None) -> str | None:
+    """Return the hash; None where the C library has no bcrypt, as on macOS."""
+    setting = (PREFIX + (salt or new_salt())).encode()
+    with _lock:
+        library = _library()
+        if library is None:
+            return None
+        result: bytes | None = library.crypt(password.encode()[:MAX_BYTES], setting)
+    return result.decode() if result is not None and result.startswith(setting) else None
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    try:
+        library = ctypes.CDLL(ctypes.util.find_library("crypt"))
+        library.crypt.restype = ctypes.c_char_p
+    except (OSError, AttributeError):
+        return None
+    return library

@@ -1,0 +1,13 @@
+"""Runs the stand-in whose module is the first argument; each plugin's shim calls this file by its path.
+
+So no PYTHONPATH is needed, which the programs that the language host starts would inherit.
+"""
+
+import runpy
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    module = sys.argv.pop(1)
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

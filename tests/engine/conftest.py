@@ -1,0 +1,50 @@
+"""Fixtures of the tests that run the real engine. `PLUGINS=official|standin` chooses the plugins they run on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sandbox import toolchain
+from sandbox.errors import SandboxError
+from sandbox.plugins.install import choice, install
+from tests.engine.harness import PASSPHRASE, Engine, Program, standalone_cli
+
+ProgramFactory = Callable[[str], Program]
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """The pinned CLI with every plugin in a PULUMI_HOME of the test session."""
+    cli = toolchain.installed(toolchain.TOOLS["pulumi"])
+    if cli is None:
+        pytest.fail("the Pulumi CLI of the pinned version is not there: run `make tools`", pytrace=False)
+    home = tmp_path_factory.mktemp("pulumi-home")
+    (home / "passphrase").write_text(PASSPHRASE)
+    try:
+        install(home, Path(sys.executable))
+    except SandboxError as error:
+        if choice() == "official":
+            pytest.skip(f"no official plugins: {error}")
+        raise
+    if choice() == "official":
+        return Engine(cli, home)
+    return Engine(standalone_cli(cli, home), home, {"PULUMI_IGNORE_AMBIENT_PLUGINS": "true"})
+
+
+@pytest.fixture
+def program(engine: Engine, tmp_path: Path) -> ProgramFactory:
+    """Make a program of its source; each has a project, a stack and a backend of its own."""
+    made = 0
+
+    def make(source: str) -> Program:
+        nonlocal made
+        made += 1
+        new = Program(engine, tmp_path / f"{made}")
+        new.write(source)
+        return new
+
+    return make

@@ -1,0 +1,270 @@
+"""Runs Pulumi programs with the real CLI and tells what became of each resource."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+PASSPHRASE: Final = "a passphrase for tests"  # noqa: S105  # guards nothing but the tests' own state
+TIMEOUT_SECONDS: Final = 180.0
+STACK: Final = "test"
+REPLACING: Final = frozenset({"replace", "create-replacement", "delete-replaced"})
+
+Json = dict[str, "JsonValue"]
+JsonValue = None | bool | int | float | str | list["JsonValue"] | Json
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the engine did, or would do, with one resource. `diffs` are the top-level properties that differ."""
+
+    urn: str
+    op: str
+    diffs: tuple[str, ...]
+    detailed: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The resource's name in the program."""
+        return self.urn.split("::")[3]
+
+    @property
+    def type(self) -> str:
+        """The resource's type token."""
+        return self.urn.split("::")[2].rsplit("$", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one command."""
+
+    command: tuple[str, ...]
+    exit_code: int
+    stdout: str
+    stderr: str
+    events: tuple[dict[str, object], ...] = field(repr=False, default=())
+
+    @property
+    def output(self) -> str:
+        """All that a person would see."""
+        return self.stdout + self.stderr
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """One entry for each step, in the engine's order."""
+        return list(self._steps())
+
+    @property
+    def ops(self) -> dict[str, str]:
+        """What happened by resource name; a replacement's three steps are one `replace`."""
+        return {step.name: "replace" if step.op in REPLACING else step.op for step in self.steps}
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """What happened to the resources that did not stay the same; providers and the stack itself left out."""
+        return {
+            step.name: "replace" if step.op in REPLACING else step.op
+            for step in self.steps
+            if step.op != "same" and not step.type.startswith("pulumi:")
+        }
+
+    def messages(self, *severities: str) -> list[str]:
+        """Return the diagnostics of the given severities: info, info#err, warning, error."""
+        return [
+            str(event["message"]).strip()
+            for event in self._of("diagnosticEvent")
+            if event["severity"] in severities and str(event["message"]).strip()
+        ]
+
+    def ok(self) -> Result:
+        """Return this result; fail with everything that was printed when the command failed."""
+        assert self.exit_code == 0, f"{' '.join(self.command)} exited with {self.exit_code}\n{self.output}"
+        return self
+
+    def _of(self, kind: str) -> Iterator[dict[str, object]]:
+        for event in self.events:
+            body = event.get(kind)
+            if isinstance(body, dict):
+                yield body
+
+    def _steps(self) -> Iterator[Step]:
+        for event in self._of("resourcePreEvent"):
+            metadata = event["metadata"]
+            assert isinstance(metadata, dict)
+            detailed = metadata.get("detailedDiff") or {}
+            yield Step(
+                urn=metadata["urn"],
+                op=metadata["op"],
+                diffs=tuple(metadata.get("diffs") or ()),
+                detailed={path: difference["diffKind"] for path, difference in detailed.items()},
+            )
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A Pulumi CLI with its plugins; every program run by it has a backend of its own."""
+
+    cli: Path
+    home: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def environment(self, backend: Path) -> dict[str, str]:
+        """Return the environment of a command: nothing of the developer's own Pulumi or cluster gets in."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "KUBE"))}
+        passphrase = self.home / "passphrase"
+        return {
+            **kept,
+            "PATH": os.pathsep.join([str(self.cli.parent), kept.get("PATH", "")]),
+            "PULUMI_HOME": str(self.home),
+            "PULUMI_BACKEND_URL": backend.as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DEBUG_COMMANDS": "true",  # for --event-log
+            **self.variables,
+        }
+
+
+class Program:
+    """One Pulumi project with one stack, in a folder of its own."""
+
+    def __init__(self, engine: Engine, folder: Path, *, name: str = "program") -> None:
+        self.engine = engine
+        self.folder = folder / "project"
+        self.name = name
+        self.variables: dict[str, str] = {}
+        self._backend = folder / "backend"
+        self._events = folder / "events.json"
+        self.folder.mkdir(parents=True)
+        self._backend.mkdir()
+        self.options({"toolchain": "pip", "virtualenv": sys.prefix})
+        self._initialized = False
+
+    def options(self, options: Mapping[str, object], **project: object) -> None:
+        """Write Pulumi.yaml with these runtime options."""
+        content = {"name": self.name, "runtime": {"name": "python", "options": dict(options)}, **project}
+        (self.folder / "Pulumi.yaml").write_text(yaml.safe_dump(content))
+
+    def write(self, source: str, file: str = "__main__.py") -> None:
+        """Write the program, or a module of it."""
+        (self.folder / file).write_text(textwrap.dedent(source))
+
+    def pulumi(self, *arguments: str, stdin: str = "") -> Result:
+        """Run a command of the CLI on the stack, whatever its outcome."""
+        if not self._initialized:
+            self._initialized = True
+            self._run("stack", "init", STACK).ok()
+        return self._run(*arguments, stdin=stdin)
+
+    def share_backend(self, other: Program) -> None:
+        """Keep this program's state where the other has its own, so that stack references find it."""
+        self._backend = other._backend
+
+    def preview(self, *flags: str) -> Result:
+        """Preview an update."""
+        return self._operation("preview", *flags)
+
+    def up(self, *flags: str) -> Result:
+        """Update the stack."""
+        return self._operation("up", "--yes", "--skip-preview", *flags)
+
+    def refresh(self, *flags: str) -> Result:
+        """Read the resources again."""
+        return self._operation("refresh", "--yes", "--skip-preview", *flags)
+
+    def destroy(self, *flags: str) -> Result:
+        """Delete the resources."""
+        return self._operation("destroy", "--yes", "--skip-preview", *flags)
+
+    def config_set(self, key: str, value: str, *, secret: bool = False) -> None:
+        """Set a configuration value; a secret one goes through a pipe, as people should do it."""
+        if secret:
+            self.pulumi("config", "set", "--secret", key, stdin=value).ok()
+        else:
+            self.pulumi("config", "set", key, value).ok()
+
+    def configure(self, **values: object) -> None:
+        """Give the stack these plain configuration values, of any shape, and no other."""
+        config = {f"{self.name}:{key}": value for key, value in values.items()}
+        file = self.folder / f"Pulumi.{STACK}.yaml"
+        kept = yaml.safe_load(file.read_text()) if file.exists() else {}
+        file.write_text(yaml.safe_dump({**kept, "config": config}))
+
+    def export(self) -> str:
+        """Return the stack's state as text: secrets are in it as ciphertext."""
+        return self.pulumi("stack", "export").ok().stdout
+
+    def state(self) -> dict[str, dict[str, object]]:
+        """Return the state of each resource by its name."""
+        resources = json.loads(self.export())["deployment"].get("resources", [])
+        return {resource["urn"].split("::")[3]: resource for resource in resources}
+
+    def outputs(self) -> dict[str, object]:
+        """Return the stack's outputs, secret ones in plain text."""
+        result = json.loads(self.pulumi("stack", "output", "--json", "--show-secrets").ok().stdout)
+        assert isinstance(result, dict)
+        return result
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command without waiting for it; the caller must end it."""
+        self.pulumi("stack", "ls").ok()
+        return subprocess.Popen(
+            self._command(arguments),
+            cwd=self.folder,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def _operation(self, *arguments: str) -> Result:
+        self._events.unlink(missing_ok=True)
+        result = self.pulumi(*arguments, "--event-log", str(self._events))
+        lines = self._events.read_text().splitlines() if self._events.exists() else []
+        self._events.unlink(missing_ok=True)  # the SDK's debug events quote secrets
+        events = (json.loads(line) for line in lines)
+        shown = tuple(event for event in events if event.get("diagnosticEvent", {}).get("severity") != "debug")
+        return Result(result.command, result.exit_code, result.stdout, result.stderr, shown)
+
+    def _run(self, *arguments: str, stdin: str = "") -> Result:
+        done = subprocess.run(
+            self._command(arguments),
+            cwd=self.folder,
+            env=self._environment(),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+        return Result(arguments, done.returncode, done.stdout, done.stderr)
+
+    def _command(self, arguments: Sequence[str]) -> list[str]:
+        return [str(self.engine.cli), *arguments, "--non-interactive", "--color", "never"]
+
+    def _environment(self) -> dict[str, str]:
+        return {**self.engine.environment(self._backend), **self.variables}
+
+
+def standalone_cli(cli: Path, home: Path) -> Path:
+    """Return a CLI without plugins beside it: those would win over the ones in PULUMI_HOME."""
+    if not (cli.resolve().parent / "pulumi-language-python").exists():
+        return cli
+    alone = home / "bin" / cli.name
+    if not alone.exists():
+        alone.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(cli.resolve(), alone)
+    return alone

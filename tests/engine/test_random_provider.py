@@ -1,0 +1,176 @@
+"""Random values through the real engine: made once, kept, replaced when an input changes, secret in state."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import string
+import uuid
+from typing import cast
+
+import pytest
+
+from tests.engine.conftest import ProgramFactory
+
+EVERY_KIND = """
+    import pulumi
+    import pulumi_random as random
+
+    password = random.RandomPassword("password", length=24, special=False, min_numeric=4)
+    text = random.RandomString("text", length=16, upper=False, special=False)
+    content = random.RandomBytes("content", length=12)
+    identifier = random.RandomId("identifier", byte_length=5, prefix="run-")
+    number = random.RandomInteger("number", min=10, max=20)
+    unique = random.RandomUuid("unique")
+    pulumi.export("password", password.result)
+    pulumi.export("bcrypt", password.bcrypt_hash)
+    pulumi.export("text", text.result)
+    pulumi.export("base64", content.base64)
+    pulumi.export("hex", content.hex)
+    pulumi.export("identifier", {"std": identifier.b64_std, "url": identifier.b64_url, "dec": identifier.dec,
+                                 "hex": identifier.hex, "id": identifier.id})
+    pulumi.export("number", number.result)
+    pulumi.export("unique", unique.result)
+"""
+
+
+def test_values_have_their_form_and_stay_over_updates_and_refreshes(program: ProgramFactory) -> None:
+    every = program(EVERY_KIND)
+    preview = every.preview().ok()
+    assert preview.changes == dict.fromkeys(("password", "text", "content", "identifier", "number", "unique"), "create")
+    every.up().ok()
+    values = every.outputs()
+    password = cast(str, values["password"])
+    assert re.fullmatch(r"[a-zA-Z0-9]{24}", password)
+    assert sum(character in string.digits for character in password) >= 4
+    assert re.fullmatch(r"\$2[ab]\$10\$.{53}", cast(str, values["bcrypt"]))
+    assert re.fullmatch(r"[a-z0-9]{16}", cast(str, values["text"]))
+    assert base64.b64decode(cast(str, values["base64"])) == bytes.fromhex(cast(str, values["hex"]))
+    assert len(bytes.fromhex(cast(str, values["hex"]))) == 12
+    identifier = cast(dict[str, str], values["identifier"])
+    content = bytes.fromhex(identifier["hex"].removeprefix("run-"))
+    assert len(content) == 5
+    assert identifier["std"] == "run-" + base64.b64encode(content).decode()
+    assert identifier["url"] == "run-" + identifier["id"]
+    assert base64.urlsafe_b64decode(identifier["id"] + "=") == content
+    assert int(identifier["dec"].removeprefix("run-")) == int.from_bytes(content, "big")
+    assert 10 <= cast(int, values["number"]) <= 20
+    assert uuid.UUID(cast(str, values["unique"])).version == 4
+
+    assert every.up().ok().changes == {}
+    every.refresh().ok()
+    assert every.up().ok().changes == {}
+    assert every.outputs() == values
+
+
+def test_secret_results_are_ciphertext_in_state(program: ProgramFactory) -> None:
+    every = program(EVERY_KIND)
+    result = every.up().ok()
+    values = every.outputs()
+    state = every.export()
+    for name in ("password", "bcrypt", "hex"):
+        assert cast(str, values[name]) not in state + result.output
+    assert cast(str, values["text"]) in state  # a RandomString is no secret
+    assert every.state()["password"]["id"] == "none"
+    assert every.state()["content"]["id"] == values["base64"]  # never encrypted: no place for what must stay secret
+
+
+CHANGING = """
+    import pulumi
+    import pulumi_random as random
+
+    inputs = pulumi.Config().require_object("inputs")
+    password = random.RandomPassword("password", **inputs)
+    pulumi.export("password", password.result)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "replaced"),
+    [
+        ({"length": 16}, {"length": 16, "special": True, "min_lower": 0}, None),
+        ({"length": 16}, {"length": 17}, "length"),
+        ({"length": 16, "keepers": {"epoch": "1"}}, {"length": 16, "keepers": {"epoch": "2"}}, "keepers"),
+    ],
+)
+def test_a_changed_input_replaces_the_value(
+    program: ProgramFactory, before: dict[str, object], after: dict[str, object], replaced: str | None
+) -> None:
+    changing = program(CHANGING)
+    changing.configure(inputs=before)
+    changing.up().ok()
+    value = changing.outputs()["password"]
+    changing.configure(inputs=after)
+    result = changing.up().ok()
+    assert result.changes == ({"password": "replace"} if replaced else {})
+    assert (changing.outputs()["password"] != value) == (replaced is not None)
+    if replaced:
+        assert {replaced} == {diff for step in result.steps if step.name == "password" for diff in step.diffs}
+
+
+@pytest.mark.parametrize(
+    ("resource", "expected"),
+    [
+        ("RandomPassword('x', length=3, min_lower=2, min_upper=2)", "length"),
+        ("RandomString('x', length=5, lower=False, upper=False, numeric=False, special=False)", "at least one"),
+        ("RandomInteger('x', min=5, max=4)", "min"),
+    ],
+)
+def test_inputs_that_no_value_can_meet_are_refused(program: ProgramFactory, resource: str, expected: str) -> None:
+    wrong = program(f"import pulumi_random\npulumi_random.{resource}\n")
+    result = wrong.up()
+    assert result.exit_code != 0
+    assert expected.lower() in result.output.lower()
+    assert "Traceback" not in result.output
+    assert "x" not in wrong.state()
+
+
+def test_the_characters_are_those_asked_for(program: ProgramFactory) -> None:
+    chosen = program(
+        """
+        import pulumi
+        import pulumi_random as random
+        key = random.RandomPassword("key", length=64, lower=False, upper=False, override_special="abcdef")
+        pulumi.export("key", key.result)
+        """
+    )
+    chosen.up().ok()
+    key = cast(str, chosen.outputs()["key"])
+    assert re.fullmatch(r"[0-9a-f]{64}", key)
+    assert len(bytes.fromhex(key)) == 32
+
+
+def test_existing_values_can_be_imported(program: ProgramFactory) -> None:
+    imported = program(
+        """
+        import pulumi
+        import pulumi_random as random
+        def existing(id):
+            return pulumi.ResourceOptions(import_=id)
+        password = random.RandomPassword("password", length=7, opts=existing("s3cr-et"))
+        number = random.RandomInteger("number", min=1, max=9, opts=existing("4,1,9"))
+        identifier = random.RandomId("identifier", byte_length=3, prefix="p-", opts=existing("p-,AQID"))
+        pulumi.export("password", password.result)
+        pulumi.export("number", number.result)
+        pulumi.export("identifier", identifier.hex)
+        """
+    )
+    assert imported.up().ok().changes == dict.fromkeys(("password", "number", "identifier"), "import")
+    assert imported.outputs() == {"password": "s3cr-et", "number": 4, "identifier": "p-010203"}
+    assert "s3cr-et" not in json.dumps(imported.state()["password"]["outputs"])
+    assert imported.up().ok().changes == {}
+
+
+def test_an_input_known_only_after_creation_is_previewed(program: ProgramFactory) -> None:
+    chained = program(
+        """
+        import pulumi_random as random
+        first = random.RandomInteger("first", min=8, max=12)
+        random.RandomString("second", length=first.result)
+        """
+    )
+    assert chained.preview().ok().changes == {"first": "create", "second": "create"}
+    chained.up().ok()
+    state = chained.state()
+    assert len(cast(str, state["second"]["id"])) == int(cast(str, state["first"]["id"]))

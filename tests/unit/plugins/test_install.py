@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+
+from sandbox import releases
+from sandbox.errors import SandboxError
+from sandbox.plugins.install import MARKER, PLUGINS, RETRY_SECONDS, STANDIN, Plugin, install
+
+RANDOM = next(plugin for plugin in PLUGINS if plugin.name == "random")
+PYTHON = Path(sys.executable)
+
+
+@pytest.fixture(autouse=True)
+def nothing_official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("LANGFUSE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv(releases.OFFLINE_VARIABLE, "1")
+    monkeypatch.delenv("PLUGINS", raising=False)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+def folder(home: Path, plugin: Plugin = RANDOM) -> Path:
+    return home / "plugins" / plugin.folder
+
+
+def official(parent: Path, plugin: Plugin, version: str | None = None) -> Path:
+    """Put a program that tells its version where an official plugin would be."""
+    parent.mkdir(parents=True, exist_ok=True)
+    executable = parent / plugin.file
+    executable.write_text(f"#!/bin/sh\necho v{version or plugin.version}\n")
+    executable.chmod(0o755)
+    return executable
+
+
+def test_stand_ins_are_installed_under_the_versions_of_the_sdk(home: Path) -> None:
+    install(home, PYTHON)
+    for plugin in PLUGINS:
+        assert os.access(folder(home, plugin) / plugin.file, os.X_OK)
+        assert (folder(home, plugin) / MARKER).read_text() == STANDIN
+    assert folder(home).name == f"resource-random-v{RANDOM.version}"
+    assert not list((home / "plugins").glob("*.partial"))
+
+
+def test_a_stand_in_starts_from_any_folder_whatever_lies_there(home: Path, tmp_path: Path) -> None:
+    install(home, PYTHON)
+    (tmp_path / "grpc.py").write_text("raise SystemExit('shadowed')")
+    (tmp_path / "sandbox").mkdir()
+    process = subprocess.Popen(
+        [folder(home) / RANDOM.file, "127.0.0.1:1"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert 0 < int(process.stdout.readline()) < 65536
+    finally:
+        process.terminate()
+    assert process.wait(timeout=10) == 0
+
+
+def test_a_second_install_changes_nothing(home: Path) -> None:
+    install(home, PYTHON)
+    before = {path: path.stat().st_ino for path in home.rglob("*")}
+    install(home, PYTHON)
+    assert {path: path.stat().st_ino for path in home.rglob("*")} == before
+
+
+def test_another_interpreter_renews_the_stand_in(home: Path) -> None:
+    install(home, PYTHON)
+    install(home, Path("/opt/other/python"))
+    assert "/opt/other/python" in (folder(home) / RANDOM.file).read_text()
+
+
+def test_a_damaged_stand_in_is_mended(home: Path) -> None:
+    install(home, PYTHON)
+    (folder(home) / RANDOM.file).unlink()
+    install(home, PYTHON)
+    assert (folder(home) / RANDOM.file).exists()
+
+
+def test_an_official_plugin_in_place_is_left_alone(home: Path) -> None:
+    executable = official(folder(home), RANDOM)
+    content = executable.read_text()
+    install(home, PYTHON)
+    assert executable.read_text() == content
+
+
+@pytest.mark.parametrize("place", ["bin", "user"])
+def test_an_official_plugin_elsewhere_is_linked(home: Path, tmp_path: Path, place: str) -> None:
+    parent = tmp_path / "bin" if place == "bin" else tmp_path / "user" / ".pulumi" / "plugins" / RANDOM.folder
+    executable = official(parent, RANDOM)
+    install(home, PYTHON)
+    assert (folder(home) / RANDOM.file).resolve() == executable
+    assert not folder(home).is_symlink()  # Pulumi overlooks a folder that is a link
+    executable.unlink()
+    install(home, PYTHON)
+    assert (folder(home) / MARKER).read_text() == STANDIN
+
+
+def test_an_official_language_host_is_linked_with_its_script(home: Path, tmp_path: Path) -> None:
+    host = next(plugin for plugin in PLUGINS if plugin.kind == "language")
+    cli = official(tmp_path / "bin", host).with_name("pulumi")
+    cli.write_text(f"#!/bin/sh\necho v{host.version}\n")
+    cli.chmod(0o755)
+    (tmp_path / "bin" / f"{host.file}-exec").touch()
+    install(home, PYTHON)
+    assert {path.name for path in folder(home, host).iterdir()} == {host.file, f"{host.file}-exec", MARKER}
+
+
+def test_an_official_plugin_of_another_version_is_not_taken(home: Path, tmp_path: Path) -> None:
+    official(tmp_path / "bin", RANDOM, version="0.0.1")
+    install(home, PYTHON)
+    assert (folder(home) / MARKER).read_text() == STANDIN
+
+
+def test_an_official_plugin_that_turns_up_replaces_the_stand_in_after_a_day(home: Path, tmp_path: Path) -> None:
+    install(home, PYTHON)
+    executable = official(tmp_path / "user" / ".pulumi" / "plugins" / RANDOM.folder, RANDOM)
+    install(home, PYTHON)
+    assert (folder(home) / MARKER).read_text() == STANDIN
+    past = time.time() - RETRY_SECONDS - 1
+    os.utime(folder(home) / MARKER, (past, past))
+    install(home, PYTHON)
+    assert (folder(home) / RANDOM.file).resolve() == executable
+
+
+def test_official_only_fails_clearly_where_there_is_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLUGINS", "official")
+    with pytest.raises(SandboxError) as raised:
+        install(home, PYTHON)
+    assert "PLUGINS=official" in raised.value.problem
+    assert "unset PLUGINS" in raised.value.fix
+
+
+def test_stand_ins_only_overrides_an_official_one_elsewhere(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    official(tmp_path / "bin", RANDOM)
+    install(home, PYTHON)
+    monkeypatch.setenv("PLUGINS", "standin")
+    install(home, PYTHON)
+    assert (folder(home) / MARKER).read_text() == STANDIN
+
+
+def test_stand_ins_only_never_removes_a_plugin_that_someone_installed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executable = official(folder(home), RANDOM)
+    monkeypatch.setenv("PLUGINS", "standin")
+    with pytest.raises(SandboxError, match="pulumi plugin rm resource random"):
+        install(home, PYTHON)
+    assert executable.exists()
+
+
+def test_another_choice_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLUGINS", "mine")
+    with pytest.raises(SandboxError, match="official or standin"):
+        install(home, PYTHON)
+
+
+def test_an_archive_is_fetched_from_upstreams_release(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(releases.OFFLINE_VARIABLE)
+    source = official(tmp_path / "published", RANDOM)
+    asked: list[str] = []
+
+    def fetch(url: str, target: Path, _hosts: releases.Hosts) -> None:
+        asked.append(url)
+        if "random" not in url:
+            raise releases.UnreachableError("example.org cannot be reached")
+        with tarfile.open(target, "w:gz") as archive:
+            archive.add(source, source.name)
+
+    monkeypatch.setattr(releases, "fetch", fetch)
+    install(home, PYTHON)
+    version = RANDOM.version
+    assert any(f"/v{version}/pulumi-resource-random-v{version}-" in url for url in asked)
+    assert (folder(home) / RANDOM.file).read_text() == source.read_text()
+    kubernetes = next(plugin for plugin in PLUGINS if plugin.name == "kubernetes")
+    assert (folder(home, kubernetes) / MARKER).read_text() == STANDIN

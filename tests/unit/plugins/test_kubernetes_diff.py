@@ -1,0 +1,182 @@
+"""Which inputs differ from the live object, what the engine is told of it, and what a difference replaces."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.plugins.kubernetes import paths
+from sandbox.plugins.kubernetes.api import ApiError
+from sandbox.plugins.kubernetes.apply import merge_patch
+from sandbox.plugins.kubernetes.diff import (
+    ADD,
+    DELETE,
+    UPDATE,
+    changes,
+    detailed,
+    is_doubtful,
+    is_dropped,
+    is_replacing,
+)
+from sandbox.plugins.kubernetes.objects import Object, prune_object
+from sandbox.plugins.kubernetes.quantity import same
+from sandbox.plugins.kubernetes.replacing import refused_as_immutable, replacing_paths
+from sandbox.plugins.kubernetes.settings import Settings
+from sandbox.plugins.properties import UNKNOWN, Property
+
+
+def differences(old: Object, new: Object) -> dict[str, int]:
+    return {paths.render(change.path): change.kind for change in changes(old, new)}
+
+
+def replaced(obj: Object, old: Object, settings: Settings | None = None) -> set[str]:
+    found = list(changes(old, obj))
+    details = detailed(found, replacing_paths(obj, settings or Settings()))
+    return {path for path, detail in details.items() if is_replacing(detail)}
+
+
+def test_differences_are_named_down_to_the_field() -> None:
+    old: Object = {"spec": {"replicas": 1, "ports": [{"port": 80}, {"port": 81}], "gone": True, "same": 1.0}}
+    new: Object = {"spec": {"replicas": 2, "ports": [{"port": 80, "name": "web"}], "new": {"a": 1}, "same": 1}}
+    assert differences(old, new) == {
+        "spec.replicas": UPDATE,
+        "spec.ports[0].name": ADD,
+        "spec.ports[1]": DELETE,
+        "spec.new": ADD,
+        "spec.gone": DELETE,
+    }
+
+
+def test_null_is_the_same_as_absent_and_true_is_not_one() -> None:
+    assert differences({"a": None, "b": 1}, {"c": None, "b": 1}) == {}
+    assert differences({"a": 1}, {"a": None}) == {"a": DELETE}
+    assert differences({"a": 1}, {"a": True}) == {"a": UPDATE}
+
+
+def test_unknown_values_always_differ() -> None:
+    assert differences({"a": "x"}, {"a": UNKNOWN, "b": UNKNOWN}) == {"a": UPDATE, "b": ADD}
+
+
+@pytest.mark.parametrize(
+    ("left", "right"), [("0.5", "500m"), ("1024Mi", "1Gi"), (1, "1000m"), ("1e3", "1k"), ("1.5Gi", "1536Mi")]
+)
+def test_spellings_of_an_amount_are_the_same(left: Property, right: Property) -> None:
+    assert same(left, right)
+    assert differences({"requests": {"cpu": left}}, {"requests": {"cpu": right}}) == {}
+    assert differences({"name": left}, {"name": right}) != {}
+
+
+@pytest.mark.parametrize(("left", "right"), [("1", "2"), ("1M", "1Mi"), ("", ""), ("abc", "abc"), (True, 1)])
+def test_other_values_are_not(left: Property, right: Property) -> None:
+    assert not same(left, right)
+
+
+def test_what_the_server_added_is_no_difference() -> None:
+    live: Object = {"spec": {"replicas": 1, "strategy": {"type": "x"}, "list": [{"a": 1, "b": 2}]}, "status": {}}
+    inputs: Object = {"spec": {"replicas": 1, "list": [{"a": 1}]}}
+    assert prune_object(live, inputs) == inputs
+
+
+def test_empty_and_unchanged_values_are_left_to_the_server_to_judge() -> None:
+    inputs: Object = {"a": "spelled"}
+    found = {change.path: change for change in changes({"a": "Spelled", "c": "x"}, {"a": "spelled", "b": "", "c": "y"})}
+    assert is_doubtful(found["a",], inputs)
+    assert is_doubtful(found["b",], inputs)
+    assert not is_doubtful(found["c",], inputs)
+
+
+def test_an_empty_value_that_the_server_dropped_is_no_change() -> None:
+    dropped, new, other = changes({}, {"dropped": "", "new": "", "other": "x"})
+    inputs: Object = {"dropped": "", "other": "x"}
+    assert [is_dropped(change, inputs) for change in (dropped, new, other)] == [True, False, False]
+
+
+def kind(api_version: str, name: str, **fields: Property) -> Object:
+    return {"apiVersion": api_version, "kind": name, **fields}
+
+
+def test_identity_always_replaces() -> None:
+    old, new = (kind("x/v1", "Y", metadata={"name": name, "namespace": name}) for name in ("a", "b"))
+    assert replaced(new, old) == {"metadata.name", "metadata.namespace"}
+
+
+@pytest.mark.parametrize(
+    ("api_version", "name", "path", "replaces"),
+    [
+        ("apps/v1", "Deployment", "spec.selector.matchLabels.app", True),
+        ("apps/v1", "Deployment", "spec.template.spec.hostname", False),
+        ("apps/v1", "StatefulSet", "spec.serviceName", True),
+        ("apps/v1", "StatefulSet", "spec.volumeClaimTemplates", True),
+        ("apps/v1", "StatefulSet", "spec.replicas", False),
+        ("batch/v1", "Job", "spec.template.spec.restartPolicy", True),
+        ("batch/v1", "CronJob", "spec.jobTemplate", False),
+        ("v1", "PersistentVolumeClaim", "spec.storageClassName", True),
+        ("v1", "PersistentVolumeClaim", "spec.resources.requests.storage", False),
+        ("v1", "Service", "spec.clusterIP", True),
+        ("rbac.authorization.k8s.io/v1", "RoleBinding", "roleRef.name", True),
+        ("v1", "Secret", "type", True),
+        ("v1", "Secret", "data.key", True),
+        ("v1", "ConfigMap", "data.key", True),
+        ("example.com/v1", "Secret", "data.key", False),
+    ],
+)
+def test_the_table_says_what_replaces(api_version: str, name: str, path: str, *, replaces: bool) -> None:
+    def with_value(value: str) -> Object:
+        obj = kind(api_version, name)
+        node = obj
+        *parents, last = path.split(".")
+        for parent in parents:
+            inner: Object = {}
+            node[parent] = inner
+            node = inner
+        node[last] = value
+        return obj
+
+    assert bool(replaced(with_value("new"), with_value("old"))) == replaces
+
+
+def test_a_container_of_a_replacing_field_replaces_when_it_is_added_whole() -> None:
+    new = kind("v1", "Pod", spec={"containers": [{"name": "a", "image": "x"}]})
+    assert replaced(new, kind("v1", "Pod")) == {"spec"}
+    old = kind("v1", "Pod", spec={"containers": [{"name": "a", "image": "y"}]})
+    assert replaced(new, old) == {"spec.containers[0].image"}
+
+
+def test_mutable_data_updates_in_place_unless_it_is_frozen() -> None:
+    settings = Settings(config_map_mutable=True, secret_mutable=True)
+    for name in ("ConfigMap", "Secret"):
+        old, new = (kind("v1", name, data={"key": value}) for value in ("old", "new"))
+        assert replaced(new, old, settings) == set()
+        assert replaced({**new, "immutable": True}, {**old, "immutable": True}, settings) == {"data.key"}
+
+
+def refusal(field: str, message: str, status: int = 422) -> ApiError:
+    return ApiError(status, {"message": message, "details": {"causes": [{"field": field, "message": message}]}})
+
+
+def test_what_the_server_calls_immutable_replaces() -> None:
+    changed = [paths.parse(path) for path in ("spec.a.b", "spec.c", "metadata.labels.d")]
+    assert refused_as_immutable(refusal("spec.a", "Invalid value: field is immutable"), changed) == {("spec", "a", "b")}
+    allowed = "Forbidden: updates to statefulset spec for fields other than 'replicas', 'c' are forbidden"
+    assert refused_as_immutable(refusal("spec", allowed), changed) == {("spec", "a", "b")}
+    assert (
+        refused_as_immutable(refusal("spec.a.b", "Forbidden: field can not be less than status.capacity"), changed)
+        == set()
+    )
+    assert refused_as_immutable(refusal("spec.a", "field is immutable", status=403), changed) == set()
+
+
+def test_merge_patches_set_what_differs_from_the_live_object_and_remove_what_is_no_longer_asked_for() -> None:
+    live: Object = {"a": {"b": 5, "c": 2, "theirs": 1}, "d": [{"x": 1, "default": 2}], "e": "x", "theirs": True}
+    old: Object = {"a": {"b": 1, "c": 2}, "d": [{"x": 1}], "e": "x", "never": 1}
+    new: Object = {"a": {"b": 1, "f": 3}, "d": [{"x": 1}]}
+    assert merge_patch(old, new, live) == {"a": {"b": 1, "c": None, "f": 3}, "e": None}
+    assert merge_patch(old, {**new, "d": [{"x": 2}]}, live)["d"] == [{"x": 2}]
+    assert merge_patch(new, new, new) == {}
+
+
+@pytest.mark.parametrize("path", ["spec.ports[0].name", 'metadata.labels["a.b/c"]', "a[*].b", 'x["quo\\"te"]'])
+def test_paths_survive_parsing(path: str) -> None:
+    parsed = paths.parse(path)
+    assert paths.render(parsed) == path.replace("[*]", ".*")
+    assert paths.covers(parsed, (*parsed, "more"))
+    assert not paths.covers((*parsed, "more"), parsed)
