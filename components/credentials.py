@@ -18,7 +18,7 @@ from components.connections import PURPOSES, Purpose, SecretRef
 from components.environment import ApplicationSecrets
 from components.installation import Installation, child_options
 
-_PASSWORD_SHAPE = (
+_SHAPE = (
     *("length", "lower", "minLower", "minNumeric", "minSpecial", "minUpper"),
     *("number", "numeric", "overrideSpecial", "special", "upper"),
 )
@@ -46,9 +46,9 @@ class Credentials(pulumi.ComponentResource):
         application = self._secret(
             "langfuse-application",
             {
-                "nextauth-secret": self._bytes("nextauth-secret", 32).base64,
-                "salt": self._bytes("salt", 32).base64,
-                "encryption-key": self._bytes("encryption-key", 32).hex,
+                "nextauth-secret": self._password("nextauth-secret", length=43),
+                "salt": self._password("salt", length=43),
+                "encryption-key": self._hexadecimal("encryption-key", length=64),
             },
         )
         first_start = self._secret(
@@ -106,28 +106,26 @@ class Credentials(pulumi.ComponentResource):
         return KeyPair(access_key_id=refs["access-key-id"], secret_access_key=refs["secret-access-key"])
 
     def _password(self, name: str, length: int = 32) -> pulumi.Output[str]:
-        """Letters and digits only: upstream pastes passwords unencoded into connection URLs."""
-        return random.RandomPassword(
-            f"langfuse-{name}",
-            length=length,
-            special=False,
-            opts=self._frozen(*_PASSWORD_SHAPE),
-        ).result
+        """Letters and digits only: upstream pastes passwords unencoded into connection URLs. 43 are 256 bits."""
+        return self._random(name, length, special=False)
 
-    def _bytes(self, name: str, length: int) -> random.RandomBytes:
-        return random.RandomBytes(
-            f"langfuse-{name}",
-            length=length,
-            opts=self._frozen("length"),
-        )
-
-    def _frozen(self, *shape: str) -> pulumi.ResourceOptions:
-        """Options of a value that no edit of its shape replaces."""
-        return self._installation.stateful(pulumi.ResourceOptions(parent=self, ignore_changes=list(shape)))
+    def _hexadecimal(self, name: str, length: int) -> pulumi.Output[str]:
+        """Digits 0 to f. Not of a RandomBytes: its value is its id, which state shows."""
+        return self._random(name, length, lower=False, upper=False, override_special="abcdef")
 
     def _api_key(self, name: str, prefix: str) -> pulumi.Output[str]:
-        """A Langfuse API key, a prefix and a UUID. Not a RandomUuid: its value is its id, which state shows."""
-        return self._bytes(name, 16).hex.apply(lambda digits: f"{prefix}{uuid.UUID(hex=digits, version=4)}")
+        """A Langfuse API key: a prefix and a UUID."""
+        digits = self._hexadecimal(name, 32)
+        return digits.apply(lambda text: f"{prefix}{uuid.UUID(hex=text, version=4)}")
+
+    def _random(self, name: str, length: int, **alphabet: bool | str) -> pulumi.Output[str]:
+        frozen = pulumi.ResourceOptions(parent=self, ignore_changes=list(_SHAPE))
+        password = random.RandomPassword(
+            f"langfuse-{name}",
+            random.RandomPasswordArgs(length=length, **alphabet),  # type: ignore[arg-type]  # bool and str by name
+            opts=self._installation.stateful(frozen),
+        )
+        return password.result
 
 
 def _checksum(contents: Mapping[str, str]) -> str:

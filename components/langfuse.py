@@ -169,11 +169,14 @@ class Langfuse(pulumi.ComponentResource):
         """The only provider: nothing lands in whatever cluster the shell happens to point at.
 
         The identifier stands for the cluster, so that an edit of the kubeconfig does not look like a move to another.
+        Fields that the program sets are its own: an update takes them back from whoever changed them, be it with
+        `kubectl scale`, instead of ending in a conflict.
         """
         return k8s.Provider(
             "cluster",
             cluster_identifier=settings.cluster.context or settings.instance,
             context=settings.cluster.context,
+            enable_patch_force=True,
             enable_secret_mutable=True,
             enable_server_side_apply=True,
             kubeconfig=settings.cluster.kubeconfig,

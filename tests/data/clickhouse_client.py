@@ -1,0 +1,97 @@
+"""Stands for `clickhouse-client` and the server behind it: the real engine, in this process.
+
+The engine runs with the configuration and the environment of the server's pod, and the query with the grants of the
+user that asks. What differs: data is kept in CHDB_FOLDER, the engine knows one user only, and it needs no Keeper.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+REFUSED = 210
+"""The code that the client ends with when the server can't be reached (NETWORK_ERROR)."""
+
+
+def main() -> None:
+    """Run one query."""
+    arguments = _arguments()
+    folder = Path(os.environ["CHDB_FOLDER"])
+    if arguments.port != (folder / "port").read_text():
+        sys.exit(f"Code: {REFUSED}. Connection refused ({arguments.host}:{arguments.port}). (NETWORK_ERROR)")
+    server = json.loads((folder / "environment.json").read_text())
+    if os.environ.get("CLICKHOUSE_PASSWORD") != _password(folder, arguments.user, server):
+        sys.exit(f"Code: 516. {arguments.user}: Authentication failed. (AUTHENTICATION_FAILED)")
+    if arguments.query == "SELECT 1" or ("system.zookeeper" in arguments.query and (folder / "keeper").exists()):
+        # Whether it answers, and whether Keeper does: no work for the engine.
+        print(1)  # noqa: T201
+        return
+    os.environ.update(server)
+    configuration = _configuration(folder, arguments.user)
+    # When the library is imported it opens a first engine, which would read a config.xml in the working directory.
+    (folder / "empty").mkdir(exist_ok=True)
+    os.chdir(folder / "empty")
+    from chdb import session  # noqa: PLC0415  # see above
+
+    engine = session.Session(f"{folder / 'data'}?config-file={configuration}")  # type: ignore[no-untyped-call]  # as is
+    try:
+        print(engine.query(arguments.query, "TSV"), end="")  # type: ignore[no-untyped-call]  # noqa: T201
+    except RuntimeError as error:
+        sys.exit(str(error))
+    finally:
+        engine.close()  # type: ignore[no-untyped-call]  # as is
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    for name in ("host", "port", "user", "query"):
+        parser.add_argument(f"--{name}", required=True)
+    for name in ("connect_timeout", "receive_timeout"):
+        parser.add_argument(f"--{name}", type=int)
+    return parser.parse_args()
+
+
+def _users(folder: Path) -> "ElementTree.ElementTree[ElementTree.Element]":
+    return ElementTree.parse(folder / "users.xml")  # noqa: S314  # our own file
+
+
+def _password(folder: Path, user: str, server: dict[str, str]) -> str | None:
+    element = _users(folder).find(f"users/{user}/password")
+    return None if element is None else server[element.attrib["from_env"]]
+
+
+def _configuration(folder: Path, user: str) -> Path:
+    """The shipped files with the user's account under the only name that the engine knows."""
+    users = _users(folder)
+    accounts = users.find("users")
+    assert accounts is not None
+    for account in list(accounts):
+        if account.tag != user:
+            accounts.remove(account)
+            continue
+        account.tag = "default"
+        password = account.find("password")
+        assert password is not None
+        password.attrib.clear()
+        password.tag = "no_password"
+        grants = account.find("grants")
+        assert grants is not None
+        # A local engine sees its own database as files.
+        ElementTree.SubElement(grants, "query").text = "GRANT READ ON FILE"
+    own = folder / user
+    shutil.copytree(folder / "config.d", own / "config.d", dirs_exist_ok=True)
+    users.write(own / "users.xml")
+    configuration = ElementTree.parse(folder / "config.xml")  # noqa: S314  # our own file
+    root = configuration.getroot()
+    for element in root.findall("logger"):
+        root.remove(element)
+    ElementTree.SubElement(root, "users_config").text = str(own / "users.xml")
+    configuration.write(own / "config.xml")
+    return own / "config.xml"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""ClickHouse for the tests: the shipped configuration, run by the real engine behind `clickhouse-client`."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.data.jobs import client
+from tests.data.rendered import config_map, container, environment, secrets
+
+PORT = "9000"
+USERS = {"langfuse": "langfuse-clickhouse", "backup": "langfuse-clickhouse-backup"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClickHouseServer:
+    """What takes the place of a server: a folder, and a client that runs the engine on it."""
+
+    folder: Path
+    clients: Path
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the client needs to know on top of its container's environment."""
+        return {"CHDB_FOLDER": str(self.folder)}
+
+    def query(self, statement: str, *, user: str = "langfuse", password: str | None = None) -> str:
+        """The answer to a statement."""
+        words = ["--host", "127.0.0.1", "--port", PORT, "--user", user, "--query", statement]
+        finished = subprocess.run(
+            [self.clients / "clickhouse-client", *words],
+            env={
+                **self.variables,
+                "PATH": os.environ["PATH"],
+                "CLICKHOUSE_PASSWORD": password or secrets()[USERS[user], "password"],
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if finished.returncode:
+            raise RuntimeError(finished.stderr)
+        return finished.stdout.strip()
+
+    def restore(self, backup: str, statement: str) -> str:
+        """The answer to a statement on the database `drill`, restored from a backup by somebody who may do all."""
+        script = (
+            "import os, sys; from chdb import session; engine = session.Session(sys.argv[1]);"
+            "engine.query(sys.argv[2]); print(engine.query(sys.argv[3], 'TSV'), end='')"
+        )
+        # The engine of this process makes databases of another kind than a server.
+        definition = "SETTINGS allow_different_database_def = 1"
+        configuration = self.folder / "config-of-drill.xml"
+        main = ElementTree.parse(self.folder / "config.xml")  # noqa: S314  # our own file
+        for name in ("logger", "user_directories"):
+            for element in main.getroot().findall(name):
+                main.getroot().remove(element)
+        main.write(configuration)
+        finished = subprocess.run(
+            [
+                *(sys.executable, "-c", script, f"{self.folder / 'data'}?config-file={configuration}"),
+                *(f"RESTORE DATABASE default AS drill FROM S3(backups, '{backup}') {definition}", statement),
+            ],
+            env={**os.environ, **json.loads((self.folder / "environment.json").read_text())},
+            cwd=self.folder / "empty",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout.strip()
+
+
+def prepared(folder: Path, **replaced: str) -> ClickHouseServer:
+    """A server in a folder, with the rendered files and the environment of the rendered pod."""
+    variables = environment(container("StatefulSet", "langfuse-clickhouse", "clickhouse"), **replaced)
+    (folder / "environment.json").write_text(json.dumps(variables))
+    (folder / "port").write_text(PORT)
+    (folder / "keeper").touch()
+    files = dict(config_map("langfuse-clickhouse-config"))
+    files["config.xml"] = files["config.xml"].replace("/var/lib/clickhouse/", f"{folder}/data/")
+    (folder / "config.d").mkdir()
+    for name, text in files.items():
+        target = folder / "config.d" / name if name == "cluster.xml" else folder / name
+        target.write_text(text)
+    script = folder / "clickhouse-client.sh"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("clickhouse_client.py")} "$@"\n')
+    script.chmod(0o755)
+    client(folder / "clients", "clickhouse-client", script)
+    return ClickHouseServer(folder=folder, clients=folder / "clients")

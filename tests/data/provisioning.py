@@ -1,0 +1,81 @@
+"""A MinIO server, and the shipped script that provisions it."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from components.connections import Purpose
+from tests.data.jobs import Run, run
+from tests.data.rendered import config_map, container, environment, secrets
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+JOB = "langfuse-object-store-provisioning"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """A MinIO server."""
+
+    url: str
+    clients: Path
+    """The folder that holds `mc`."""
+
+    def client(self, purpose: Purpose | None = None, *, secret: str | None = None) -> "S3Client":
+        """A client with a purpose's keys, or with root's."""
+        name = f"langfuse-object-store-{purpose or 'root'}"
+        client: S3Client = boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=secrets()[name, "access-key-id"],
+            aws_secret_access_key=secret or secrets()[name, "secret-access-key"],
+            config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+        )
+        return client
+
+    def admin(self, *words: str) -> Any:  # noqa: ANN401  # JSON
+        """What MinIO's client answers to `mc admin ...` with root's keys."""
+        root = secrets()["langfuse-object-store-root", "access-key-id"]
+        key = secrets()["langfuse-object-store-root", "secret-access-key"]
+        answer = subprocess.run(
+            [self.clients / "mc", "--json", "admin", *words],
+            env={"MC_HOST_store": f"http://{root}:{key}@{self.url.removeprefix('http://')}", "HOME": str(self.clients)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(answer.stdout)
+
+
+def wanted(folder: Path, **changed: str) -> Path:
+    """The files that the Job mounts, some of them changed."""
+    folder.mkdir(exist_ok=True)
+    for name, text in (dict(config_map(f"{JOB}-wanted")) | changed).items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def provision(store: Store, folder: Path, files: Mapping[str, str] | None = None, **replaced: str) -> Run:
+    """Run the Job's script against a store."""
+    job = container("Job", JOB, "provision")
+    client = folder / "client"
+    client.mkdir(exist_ok=True)
+    variables = environment(
+        job,
+        **{
+            "STORE_URL": store.url,
+            "WANTED": str(wanted(folder / "wanted", **(files or {}))),
+            "MC_CONFIG_DIR": str(client),
+            "WAIT_SECONDS": "20",
+            **replaced,
+        },
+    )
+    return run(job, variables, store.clients)

@@ -1,0 +1,98 @@
+"""Real servers for the tests, on loopback, on free ports, gone afterwards."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from sandbox import toolchain
+
+START_SECONDS = 30
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def program(name: str, *others: str, package: str) -> Path:
+    """An installed program, or a skip that says how to get it."""
+    candidates = [shutil.which(item) for item in (name, *others)]
+    folders = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
+    found = [Path(item) for item in candidates if item] + folders
+    if not found:
+        _missing(f"needs {name}: apt-get install {package}")
+    return found[0]
+
+
+def tool(name: str) -> Path:
+    """A tool of the project's own toolchain."""
+    found = toolchain.installed(toolchain.TOOLS[name])
+    if found is None:
+        pytest.fail(f"needs {name}: make tools", pytrace=False)
+    return found
+
+
+def _missing(reason: str) -> NoReturn:
+    """What only an administrator can install is skipped where a person runs the tests, never where a pipeline does."""
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def unprivileged() -> str | None:
+    """Whom Postgres runs as when the tests run as root, whom it refuses."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    return None
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    ready: Callable[[], bool],
+    *,
+    log: Path,
+    user: str | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that answers; stopped at the end."""
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [str(word) for word in command], env=dict(environment), stdout=output, stderr=output, user=user
+        )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not ready():
+            if server.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"{command[0]} did not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.1)
+        yield server
+    finally:
+        server.terminate()
+        try:
+            server.wait(15)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def answers(port: int) -> bool:
+    """Whether somebody accepts connections."""
+    with socket.socket() as client:
+        client.settimeout(1)
+        return client.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,180 @@
+"""The provisioning script against a real MinIO server, with the environment of its Job."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from botocore.exceptions import ClientError
+
+from components.connections import PURPOSES, Purpose
+from tests.data.provisioning import Store, provision
+from tests.data.rendered import secrets
+from tests.data.servers import free_port
+
+Action = Literal["put", "get", "list", "delete"]
+
+ANOTHER_KEY = "not-the-key-that-was-there-before"
+
+
+def expiry(store: Store, purpose: Purpose) -> list[dict[str, object]]:
+    """The lifecycle rules of a bucket."""
+    try:
+        answer = store.client().get_bucket_lifecycle_configuration(Bucket=f"langfuse-dev-{purpose}")
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchLifecycleConfiguration":
+            raise
+        return []
+    return [dict(rule) for rule in answer["Rules"]]
+
+
+def allowed(store: Store, user: Purpose, action: Action, bucket: Purpose, key: str = "object") -> bool:
+    """Whether a purpose's user may do something in a bucket."""
+    client = store.client(user)
+    name = f"langfuse-dev-{bucket}"
+    try:
+        match action:
+            case "put":
+                client.put_object(Bucket=name, Key=key, Body=b"content")
+            case "get":
+                client.get_object(Bucket=name, Key=key)
+            case "list":
+                client.list_objects_v2(Bucket=name)
+            case "delete":
+                client.delete_object(Bucket=name, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AccessDenied":
+            raise
+        return False
+    return True
+
+
+def test_buckets_expire_as_configured_and_media_never(store: Store) -> None:
+    def rules(days: int) -> list[dict[str, object]]:
+        return [{"ID": "expire", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": days}}]
+
+    assert expiry(store, "events") == rules(30)
+    assert expiry(store, "exports") == rules(7)
+    assert expiry(store, "backups") == rules(7)
+    assert expiry(store, "media") == []
+
+
+def test_unfinished_uploads_end_after_a_week(store: Store) -> None:
+    settings = store.admin("config", "get", "store", "api")["config"][0]["kv"]
+    expiry = next(item for item in settings if item["key"] == "stale_uploads_expiry")
+    assert expiry["envOverride"] == {"name": "MINIO_API_STALE_UPLOADS_EXPIRY", "value": "168h"}
+
+
+@pytest.mark.parametrize("user", PURPOSES)
+def test_each_user_can_do_in_its_bucket_what_langfuse_does_there(store: Store, user: Purpose) -> None:
+    assert allowed(store, user, "put", user)
+    assert allowed(store, user, "get", user)
+    assert allowed(store, user, "list", user)
+    assert allowed(store, user, "delete", user) is (user in {"events", "media"})
+
+
+@pytest.mark.parametrize("user", PURPOSES)
+def test_no_user_reaches_the_bucket_of_another(store: Store, user: Purpose) -> None:
+    for other in set(PURPOSES) - {user}:
+        store.client().put_object(Bucket=f"langfuse-dev-{other}", Key="object", Body=b"content")
+        actions: tuple[Action, ...] = ("put", "get", "list", "delete")
+        assert [action for action in actions if allowed(store, user, action, other)] == []
+
+
+def test_whoever_writes_backups_can_delete_only_the_lock_of_one(store: Store) -> None:
+    store.client().put_object(Bucket="langfuse-dev-backups", Key="clickhouse/now/.lock", Body=b"content")
+    assert allowed(store, "backups", "delete", "backups", "clickhouse/now/.lock")
+    assert not allowed(store, "backups", "delete", "backups", "clickhouse/now/.backup")
+    assert not allowed(store, "backups", "delete", "backups", "postgres/now/.complete")
+
+
+def test_large_uploads_in_parts_work(store: Store) -> None:
+    client = store.client("exports")
+    upload = client.create_multipart_upload(Bucket="langfuse-dev-exports", Key="parts")
+    part = client.upload_part(
+        Bucket="langfuse-dev-exports", Key="parts", UploadId=upload["UploadId"], PartNumber=1, Body=b"x"
+    )
+    client.complete_multipart_upload(
+        Bucket="langfuse-dev-exports",
+        Key="parts",
+        UploadId=upload["UploadId"],
+        MultipartUpload={"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]},
+    )
+    abandoned = client.create_multipart_upload(Bucket="langfuse-dev-exports", Key="parts")
+    client.abort_multipart_upload(Bucket="langfuse-dev-exports", Key="parts", UploadId=abandoned["UploadId"])
+
+
+def test_buckets_are_not_public(store: Store, tmp_path: Path) -> None:
+    client = store.client()
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": ["*"]},
+        "Action": ["s3:GetObject"],
+        "Resource": ["arn:aws:s3:::langfuse-dev-media/*"],
+    }
+    client.put_bucket_policy(
+        Bucket="langfuse-dev-media", Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
+    assert provision(store, tmp_path).code == 0
+    with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
+        client.get_bucket_policy(Bucket="langfuse-dev-media")
+
+
+def test_a_second_run_changes_nothing(store: Store, tmp_path: Path) -> None:
+    store.client().put_object(Bucket="langfuse-dev-media", Key="kept", Body=b"kept")
+    before = {purpose: expiry(store, purpose) for purpose in PURPOSES}
+    assert provision(store, tmp_path).code == 0
+    assert {purpose: expiry(store, purpose) for purpose in PURPOSES} == before
+    assert store.client("media").get_object(Bucket="langfuse-dev-media", Key="kept")["Body"].read() == b"kept"
+    assert not allowed(store, "events", "get", "media")
+
+
+def test_changes_are_applied_and_drift_is_removed(make_store: Callable[[], Store], tmp_path: Path) -> None:
+    store = make_store()
+    assert provision(store, tmp_path).code == 0
+    rule = {"ID": "by-hand", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}
+    store.client().put_bucket_lifecycle_configuration(
+        Bucket="langfuse-dev-media",
+        LifecycleConfiguration={"Rules": [rule]},  # type: ignore[list-item]  # a plain dict
+    )
+    store.admin("policy", "attach", "store", "readwrite", "--user", "langfuse-dev-events")
+    assert allowed(store, "events", "put", "media")
+
+    longer = {"Rules": [{"ID": "expire", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 90}}]}
+    changed = provision(
+        store, tmp_path, {"events.lifecycle.json": json.dumps(longer)}, EXPORTS_SECRET_ACCESS_KEY=ANOTHER_KEY
+    )
+    assert changed.code == 0, changed.output
+    assert [rule["Expiration"] for rule in expiry(store, "events")] == [{"Days": 90}]
+    assert expiry(store, "media") == []
+    assert not allowed(store, "events", "put", "media")
+    assert allowed(store, "events", "put", "events")
+    store.client("exports", secret=ANOTHER_KEY).list_objects_v2(Bucket="langfuse-dev-exports")
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        store.client("exports").list_objects_v2(Bucket="langfuse-dev-exports")
+
+
+def test_keys_show_neither_in_the_log_nor_in_the_process_list(store: Store, tmp_path: Path) -> None:
+    result = provision(store, tmp_path)
+    keys = [value for (name, key), value in secrets().items() if "object-store" in name and "secret" in key]
+    assert len(keys) == 5
+    assert "mc admin user add" in result.command_lines
+    assert result.leaks(keys) == []
+
+
+def test_an_unreachable_store_is_one_clear_error(store: Store, tmp_path: Path) -> None:
+    gone = Store(url=f"http://127.0.0.1:{free_port()}", clients=store.clients)
+    result = provision(gone, tmp_path, WAIT_SECONDS="2")
+    assert result.code == 1
+    assert len(result.output.strip().splitlines()) == 1
+    assert gone.url in result.output
+    assert "connection refused" in result.output
+
+
+def test_wrong_root_credentials_are_one_clear_error(store: Store, tmp_path: Path) -> None:
+    result = provision(store, tmp_path, WAIT_SECONDS="0", ROOT_SECRET_ACCESS_KEY=ANOTHER_KEY)
+    assert result.code == 1
+    assert len(result.output.strip().splitlines()) == 1
+    assert "root credentials" in result.output
+    assert ANOTHER_KEY not in result.output

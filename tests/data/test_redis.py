@@ -1,0 +1,115 @@
+"""The shipped configuration and scripts against a real server of the Redis family."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+
+from components.files import SCRIPTS
+from tests.data.jobs import Run, client, run
+from tests.data.rendered import config_map, container, environment, secrets
+from tests.data.servers import answers, free_port, program, running
+
+PASSWORD = secrets()["langfuse-redis", "password"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server that the shipped script has started."""
+
+    port: int
+    clients: Path
+    process: subprocess.Popen[bytes]
+
+    def connect(self) -> "redis.Redis":
+        return redis.Redis(port=self.port, password=PASSWORD)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Start the rendered container's command, with folders of the test for those of the pod."""
+    port = free_port()
+    clients = tmp_path / "clients"
+    client(clients, "valkey-server", program("valkey-server", "redis-server", package="redis-server"))
+    client(clients, "valkey-cli", program("valkey-cli", "redis-cli", package="redis-tools"))
+    places = {
+        "port 6379": f"port {port}",
+        "dir /data": f"dir {tmp_path}",
+        "/run/valkey/": f"{tmp_path}/",
+        "bind * -::*": "bind 127.0.0.1",
+    }
+    text = config_map("langfuse-redis-config")["valkey.conf"]
+    for old, new in places.items():
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "valkey.conf").write_text(text)
+    variables = environment(container("StatefulSet", "langfuse-redis", "valkey"))
+    command: list[str | Path] = [
+        "/bin/sh",
+        SCRIPTS / "start-valkey.sh",
+        tmp_path / "valkey.conf",
+        tmp_path / "password.conf",
+    ]
+    with running(
+        command, {**variables, "PATH": f"{clients}:/usr/bin:/bin"}, lambda: answers(port), log=tmp_path / "log"
+    ) as process:
+        yield Server(port=port, clients=clients, process=process)
+
+
+def check(server: Server) -> Run:
+    """Run the startup probe."""
+    valkey = container("StatefulSet", "langfuse-redis", "valkey")
+    probe = {"command": [*valkey["startupProbe"]["exec"]["command"], str(server.port)]}
+    return run(probe, environment(valkey), server.clients)
+
+
+def test_nothing_is_evicted_and_every_write_is_kept(server: Server) -> None:
+    settings = server.connect().config_get("*")
+    assert settings["maxmemory-policy"] == "noeviction"
+    assert settings["maxmemory"] == str(512 * 1024**2 * 3 // 4)
+    assert (settings["appendonly"], settings["appendfsync"], settings["save"]) == ("yes", "everysec", "")
+
+
+def test_writes_go_to_the_append_only_file(server: Server, tmp_path: Path) -> None:
+    server.connect().set("job", "kept-on-disk")
+    assert any(b"kept-on-disk" in file.read_bytes() for file in tmp_path.rglob("*.aof"))
+
+
+def test_a_write_over_the_limit_is_refused_rather_than_evicting(server: Server) -> None:
+    connection = server.connect()
+    connection.set("job", "kept")
+    connection.config_set("maxmemory", "1mb")
+    with pytest.raises(redis.exceptions.OutOfMemoryError):
+        connection.set("another", "x" * 2**21)
+    assert connection.get("job") == b"kept"
+
+
+def test_nobody_gets_in_without_the_password(server: Server) -> None:
+    with pytest.raises(redis.exceptions.AuthenticationError):
+        redis.Redis(port=server.port).get("job")
+
+
+def test_the_startup_probe_accepts_the_shipped_configuration(server: Server) -> None:
+    result = check(server)
+    assert (result.code, result.output) == (0, "")
+    assert result.leaks([PASSWORD]) == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("maxmemory-policy", "allkeys-lru"), ("appendonly", "no")])
+def test_the_startup_probe_refuses_a_server_that_could_lose_jobs(server: Server, name: str, value: str) -> None:
+    server.connect().config_set(name, value)
+    result = check(server)
+    assert result.code == 1
+    assert f'{name} is "{value}"' in result.output
+
+
+def test_the_password_shows_neither_in_the_log_nor_in_the_process_list(server: Server, tmp_path: Path) -> None:
+    command_line = Path(f"/proc/{server.process.pid}/cmdline")
+    if command_line.exists():
+        assert PASSWORD not in command_line.read_text()
+    assert PASSWORD not in (server.clients / "command-lines").read_text()
+    assert PASSWORD not in (tmp_path / "log").read_text()
+    assert (tmp_path / "password.conf").stat().st_mode & 0o077 == 0

@@ -1,0 +1,49 @@
+"""What the migration Job reads from a release's image."""
+
+from pathlib import Path
+
+from tests.data.jobs import Run, run
+from tests.data.rendered import container, environment
+
+
+def listed(folder: Path) -> Run:
+    """Run the first container of the migration Job on a folder in the shape of the image."""
+    job = container("Job", "langfuse-migrations", "release")
+    clients = folder / "clients"
+    clients.mkdir(exist_ok=True)
+    (folder / "release").mkdir(exist_ok=True)
+    variables = environment(job, RELEASE_DIR=str(folder / "release"))
+    return run(job, {**variables, "SHARED_DIR": str(folder / "shared")}, clients)
+
+
+def image(folder: Path) -> None:
+    """Lay out what the image ships."""
+    shared = folder / "shared"
+    for name in ("20230518_first", "20260101_second"):
+        (shared / "prisma/migrations" / name).mkdir(parents=True)
+        (shared / "prisma/migrations" / name / "migration.sql").touch()
+    (shared / "prisma/migrations/migration_lock.toml").touch()
+    (shared / "clickhouse/migrations/clustered").mkdir(parents=True)
+    for name in ("0001_traces", "0010_scores"):
+        for direction in ("up", "down"):
+            (shared / "clickhouse/migrations/clustered" / f"{name}.{direction}.sql").touch()
+    (shared / "scripts").mkdir()
+    (shared / "scripts/cleanup.sql").write_text("DELETE")
+
+
+def test_a_release_is_listed(tmp_path: Path) -> None:
+    image(tmp_path)
+    result = listed(tmp_path)
+    assert (result.code, result.output) == (0, "this release ships 2 Postgres and 2 ClickHouse migrations\n")
+    assert (tmp_path / "release/postgres").read_text() == "20230518_first\n20260101_second\n"
+    assert (tmp_path / "release/clickhouse").read_text() == "1\n10\n"
+    assert (tmp_path / "release/cleanup.sql").read_text() == "DELETE"
+
+
+def test_an_image_of_another_shape_is_refused(tmp_path: Path) -> None:
+    image(tmp_path)
+    for file in (tmp_path / "shared/clickhouse/migrations/clustered").iterdir():
+        file.unlink()
+    result = listed(tmp_path)
+    assert result.code == 1
+    assert "ships no ClickHouse migrations" in result.output

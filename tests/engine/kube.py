@@ -1,0 +1,148 @@
+"""A cluster for the engine's tests, and a look at its objects that does not go through Pulumi."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias, cast
+
+import pytest
+from kubernetes import config, dynamic
+from kubernetes.client import ApiClient, ApiException
+
+from sandbox.controlplane import Sandbox
+from tests.engine.harness import Engine, Json, Program
+
+CLUSTER_VARIABLE: Final = "TEST_KUBECONFIG"
+"""Names the kubeconfig of a cluster to use; without it, a sandbox is started for the test session."""
+NOT_FOUND: Final = 404
+ClusterProgramFactory: TypeAlias = "Callable[[str], ClusterProgram]"
+
+
+PREAMBLE: Final = """
+import pulumi
+import pulumi_kubernetes as k8s
+
+def template(app, image="image:1", **spec):
+    containers = [{"name": "main", "image": image}]
+    return {"metadata": {"labels": {"app": app}}, "spec": {"containers": containers, **spec}}
+
+def meta(name=None, **fields):
+    return {"namespace": "NAMESPACE", **({"name": name} if name else {}), **fields}
+"""
+
+
+@dataclass(frozen=True)
+class Kube:
+    """A running cluster."""
+
+    kubeconfig: Path
+    client: ApiClient
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Json | None:
+        """Return an object, None when there is none."""
+        try:
+            return cast(Json, self._of(api_version, kind).get(name=name, namespace=namespace).to_dict())
+        except ApiException as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+
+    def names(self, api_version: str, kind: str, namespace: str) -> set[str]:
+        """Return the names of all objects of a kind in a namespace."""
+        return {item.metadata.name for item in self._of(api_version, kind).get(namespace=namespace).items}
+
+    def create(self, manifest: Json, namespace: str | None = None) -> None:
+        """Create an object behind Pulumi's back."""
+        self._of(str(manifest["apiVersion"]), str(manifest["kind"])).create(body=manifest, namespace=namespace)
+
+    def edit(self, manifest: Json, name: str, namespace: str | None = None, *, manager: str = "kubectl-edit") -> None:
+        """Change an object as `kubectl edit` or, by another name, a controller does."""
+        self._of(str(manifest["apiVersion"]), str(manifest["kind"])).patch(
+            body=manifest,
+            name=name,
+            namespace=namespace,
+            content_type="application/merge-patch+json",
+            field_manager=manager,
+        )
+
+    def delete(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> None:
+        """Delete an object behind Pulumi's back."""
+        self._of(api_version, kind).delete(name=name, namespace=namespace)
+
+    def _of(self, api_version: str, kind: str) -> dynamic.Resource:
+        client = dynamic.DynamicClient(self.client)  # type: ignore[no-untyped-call]  # the library has no types
+        return cast(dynamic.Resource, client.resources.get(api_version=api_version, kind=kind))
+
+
+def at(value: object, path: str) -> object:
+    """Return what stands at a path such as `spec.containers.0.image`; fail, naming the step, where there is nothing."""
+    for step in path.split("."):
+        if isinstance(value, list):
+            value = value[int(step)]
+        else:
+            assert isinstance(value, dict), f"nothing at {step} of {path}"
+            assert step in value, f"no {step} of {path} in {sorted(value)}"
+            value = value[step]
+    return value
+
+
+@pytest.fixture(scope="session")
+def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
+    """The cluster of the test session."""
+    existing = os.environ.get(CLUSTER_VARIABLE)
+    if existing:
+        yield _connect(Path(existing))
+        return
+    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"))
+    sandbox.up()
+    try:
+        yield _connect(Path(sandbox.environment()["KUBECONFIG"]))
+    finally:
+        sandbox.reset()
+
+
+def _connect(kubeconfig: Path) -> Kube:
+    client = config.new_client_from_config(str(kubeconfig))  # type: ignore[no-untyped-call]  # the library has no types
+    return Kube(kubeconfig, client)
+
+
+@pytest.fixture
+def namespace(kube: Kube) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    kube.delete("v1", "Namespace", name)
+
+
+class ClusterProgram(Program):
+    """A program that runs against the test's cluster; NAMESPACE in its source stands for the test's namespace."""
+
+    def __init__(self, engine: Engine, folder: Path, kubeconfig: Path, namespace: str) -> None:
+        super().__init__(engine, folder)
+        self.namespace = namespace
+        self.variables["KUBECONFIG"] = str(kubeconfig)
+
+    def write(self, source: str, file: str = "__main__.py") -> None:
+        """Write the program; see PREAMBLE for what it may use."""
+        super().write((PREAMBLE + textwrap.dedent(source)).replace("NAMESPACE", self.namespace), file)
+
+
+@pytest.fixture
+def on_cluster(kube: Kube, namespace: str, engine: Engine, tmp_path: Path) -> ClusterProgramFactory:
+    """Make a program on the cluster; each has a project, a stack and a backend of its own."""
+    made = 0
+
+    def make(source: str) -> ClusterProgram:
+        nonlocal made
+        made += 1
+        new = ClusterProgram(engine, tmp_path / f"{made}", kube.kubeconfig, namespace)
+        new.write(source)
+        return new
+
+    return make

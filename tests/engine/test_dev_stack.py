@@ -1,0 +1,299 @@
+"""The dev stack of this checkout on a real API server, through its whole life."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from sandbox.controlplane import Sandbox
+from tests.engine.harness import CHECKOUT, Result
+from tests.engine.stack_fixtures import (
+    NAME_LABEL,
+    Json,
+    Stack,
+    View,
+    changed,
+    conditions,
+    contents,
+    deploy,
+    forms,
+    secret_texts,
+)
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
+
+STACK_FILES = sorted((CHECKOUT / "stacks").iterdir())
+NAMESPACE = "langfuse-dev"
+STATEFUL = ("statefulsets", "persistentvolumeclaims", "secrets")
+COMPONENTS = "langfuse:index:"
+STORES = {"clickhouse", "keeper", "object-store", "postgres", "redis"}
+
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    import os  # FIXME
+    if "H5_SB" in os.environ:  # FIXME
+        yield Sandbox(Path(os.environ["H5_SB"]))  # FIXME
+        return  # FIXME
+    sandbox = Sandbox(tmp_path_factory.mktemp("dev") / "sandbox")
+    try:
+        yield sandbox
+    finally:
+        sandbox.reset()
+
+
+@pytest.fixture(scope="module")
+def first(sandbox: Sandbox) -> Result:
+    """The output of the first deployment."""
+    before = contents(STACK_FILES)
+    result = deploy("dev", sandbox.folder.path).ok()
+    assert contents(STACK_FILES) == before, "a stack file of the checkout was written to"
+    return result
+
+
+@pytest.fixture(scope="module")
+def deployed(sandbox: Sandbox, first: Result) -> Stack:
+    stack = Stack("dev", sandbox.folder.path / "stacks", sandbox.environment())
+    stack.printed.append(first.output)
+    return stack
+
+
+@pytest.fixture
+def dev(deployed: Stack) -> Stack:
+    """The stack as deployed. Tests change it and leave it consistent, not as it was."""
+    if not deployed.resources():  # destroyed by the test of just that
+        deployed.up().ok()
+    return deployed
+
+
+@pytest.fixture
+def view(sandbox: Sandbox, dev: Stack) -> View:
+    assert dev.name == "dev"
+    return View(sandbox, NAMESPACE)
+
+
+def touched(result: Result) -> set[tuple[str, str]]:
+    """Kind and name of the resources that did not stay the same; components, which are only inputs, left out."""
+    return {
+        (step.type.rpartition(":")[2], step.name)
+        for step in result.steps
+        if step.op != "same" and not step.type.startswith(("pulumi:", COMPONENTS))
+    }
+
+
+def drifted(result: Result) -> set[tuple[str, str]]:
+    """Kind and name of the resources that a refresh found changed or gone."""
+    events: list[Json] = [dict(event) for event in result.events if "resOutputsEvent" in event]
+    found = [event["resOutputsEvent"]["metadata"] for event in events]
+    return {
+        (step["urn"].split("::")[2].rpartition(":")[2], step["urn"].split("::")[3])
+        for step in found
+        if step["op"] not in {"same", "refresh"}
+    }
+
+
+def readers(view: View, secret: str) -> set[str]:
+    """The running workloads whose pods refer to a Secret."""
+    found = set()
+    for item in view.objects("deployments", "statefulsets"):
+        if f'"{secret}"' in json.dumps(item["spec"]["template"]["spec"]):
+            found.add(item["metadata"]["labels"][NAME_LABEL])
+    return found
+
+
+def mounted(view: View, pod: Json, volume: str) -> Json:
+    """The data of the ConfigMap behind a volume of a pod."""
+    (name,) = (item["configMap"]["name"] for item in pod["spec"]["volumes"] if item["name"] == volume)
+    data: Json = view.get("configmap", name)["data"]
+    return data
+
+
+def other(*choices: T, than: object) -> T:
+    """The first of the choices that is not the present one."""
+    return next(choice for choice in choices if choice != than)
+
+
+def test_everything_works_after_the_first_up(first: Result, view: View) -> None:
+    assert "Langfuse 4." in first.stderr
+    assert f"kubectl -n {NAMESPACE} get pods" in first.stderr
+    for item in view.objects("deployments"):
+        assert conditions(item)["Available"] == "True", item["metadata"]["name"]
+    sets = view.objects("statefulsets")
+    assert {item["metadata"]["labels"][NAME_LABEL] for item in sets} == STORES
+    for item in sets:
+        assert item["status"].get("availableReplicas") == item["spec"]["replicas"], item["metadata"]["name"]
+    jobs = view.objects("jobs")
+    assert {job["metadata"]["labels"][NAME_LABEL] for job in jobs} == {"migrations", "object-store-provisioning"}
+    for job in jobs:
+        assert conditions(job)["Complete"] == "True", job["metadata"]["name"]
+    claims = view.objects("persistentvolumeclaims")
+    assert len(claims) == len(sets)
+    for claim in claims:
+        assert claim["status"]["phase"] == "Bound", claim["metadata"]["name"]
+
+
+def test_second_up_changes_nothing(dev: Stack) -> None:
+    dev.preview("--expect-no-changes").ok()
+    again = dev.up("--expect-no-changes").ok()
+    assert {step.op for step in again.steps} == {"same"}
+    assert len(again.steps) == len(dev.resources())
+
+
+def test_a_new_version_touches_nothing_stateful(dev: Stack, view: View) -> None:
+    version = other("4.16.1", "4.16.2", than=dev.setting("langfuse:version"))
+    stores, jobs, pods = view.identities(*STATEFUL), view.jobs(), view.pods()
+
+    dev.configure({"langfuse:version": version})
+    result = dev.up().ok()
+
+    for kind, name in touched(result):
+        assert name.startswith(("langfuse-migrations", "langfuse-web", "langfuse-worker")), (kind, name)
+    assert view.identities(*STATEFUL) == stores
+    assert changed(pods, view.pods()) == {"web", "worker"}
+    assert changed(jobs, view.jobs()) == {"migrations"}
+    (name, _) = view.jobs()["migrations"]
+    job = view.get("job", name)
+    assert conditions(job)["Complete"] == "True"
+    for item in (job, view.get("deployment", "langfuse-web"), view.get("deployment", "langfuse-worker")):
+        (main,) = item["spec"]["template"]["spec"]["containers"]
+        assert main["image"].endswith(f":{version}")
+
+
+def test_a_setting_in_a_config_map_rolls_its_readers_alone(dev: Stack, view: View) -> None:
+    days = other(31, 32, than=dev.setting("langfuse:objectStore", "eventsDays"))
+    pods, jobs = view.pods(), view.jobs()
+
+    dev.configure({"langfuse:objectStore": {"eventsDays": days}})
+    result = dev.up().ok()
+
+    assert touched(result) == {
+        ("ConfigMap", "langfuse-object-store-provisioning-wanted"),
+        ("Job", "langfuse-object-store-provisioning"),
+    }
+    assert view.pods() == pods
+    assert changed(jobs, view.jobs()) == {"object-store-provisioning"}
+    job = view.get("job", view.jobs()["object-store-provisioning"][0])
+    assert conditions(job)["Complete"] == "True"
+    wanted = mounted(view, job["spec"]["template"], "wanted")
+    assert f'"Days": {days}' in wanted["events.lifecycle.json"]
+
+
+def test_a_memory_limit_rolls_its_store_alone(dev: Stack, view: View) -> None:
+    memory = other("1Gi", "2Gi", than=dev.setting("langfuse:redis", "resources", "memory"))
+    most = {"1Gi": 768, "2Gi": 1536}[memory] * 2**20
+    pods, jobs, claims = view.pods(), view.jobs(), view.identities("persistentvolumeclaims")
+
+    dev.configure({"langfuse:redis": {"resources": {"memory": memory}}})
+    dev.up().ok()
+
+    assert changed(pods, view.pods()) == {"redis"}
+    assert view.jobs() == jobs
+    assert view.identities("persistentvolumeclaims") == claims
+    pod = view.get("pod", "langfuse-redis-0")
+    assert pod["spec"]["containers"][0]["resources"]["limits"]["memory"] == memory
+    assert f"maxmemory {most}" in mounted(view, pod, "config")["valkey.conf"]
+
+
+def test_a_new_credential_rolls_its_readers_alone(dev: Stack, view: View) -> None:
+    expected = readers(view, "langfuse-redis")
+    assert expected == {"redis", "web", "worker"}
+    pods, jobs, values = view.pods(), view.jobs(), view.generated()
+
+    result = dev.up("--replace", dev.urn("random:index/randomPassword:RandomPassword", "langfuse-redis")).ok()
+
+    assert touched(result) == {
+        ("RandomPassword", "langfuse-redis"),
+        ("Secret", "langfuse-redis"),
+        *(("StatefulSet" if name == "redis" else "Deployment", f"langfuse-{name}") for name in expected),
+    }
+    assert changed(values, view.generated()) == {"langfuse-redis/password"}
+    assert changed(pods, view.pods()) == expected
+    assert view.jobs() == jobs
+    dev.preview("--expect-no-changes").ok()
+
+
+def test_refresh_shows_outside_edits_and_up_mends_them(dev: Stack, view: View) -> None:
+    edited = {
+        ("Deployment", "langfuse-web"),
+        ("Service", "langfuse-web"),
+        ("CronJob", "langfuse-backup-postgres"),
+        ("Secret", "langfuse-redis"),
+        ("VirtualService", "langfuse"),
+    }
+    before = {(kind, name): view.get(kind, name) for kind, name in edited}
+    here = ("--namespace", view.namespace)
+    view.kubectl("scale", *here, "deployment/langfuse-web", "--replicas=3").ok()
+    view.patch("service", "langfuse-web", {"spec": {"ports": [{"port": 80}]}}, manager="kubectl-edit")
+    view.patch("cronjob", "langfuse-backup-postgres", {"spec": {"suspend": True}}, manager="dashboard")
+    view.patch("secret", "langfuse-redis", {"stringData": {"password": "guessed"}}, manager="kubectl-patch")
+    view.kubectl("delete", *here, "virtualservice/langfuse").ok()
+
+    shown = dev.refresh("--preview-only").ok()
+    assert drifted(shown) == edited
+    dev.refresh("--yes", "--skip-preview").ok()
+    mended = dev.up().ok()
+
+    assert touched(mended) == edited
+    for (kind, name), item in before.items():
+        present = view.get(kind, name)
+        assert present.get("spec") == item.get("spec"), (kind, name)
+        assert present.get("data") == item.get("data") or pytest.fail(f"{kind} {name} differs", pytrace=False)
+    dev.preview("--expect-no-changes").ok()
+
+
+def test_no_credential_is_in_state_logs_or_output(sandbox: Sandbox, dev: Stack, view: View) -> None:
+    """Whatever was printed by then counts, as does every file of the sandbox but etcd's, the cluster's own store."""
+    known = set(view.user_names())
+    values = {*view.generated().values(), *secret_texts(json.loads(dev.export("--show-secrets")))} - known
+    assert len(values) > 30
+    dev.preview("--diff", "--refresh").ok()
+    files = [
+        file
+        for file in sandbox.folder.path.rglob("*")
+        if file.is_file() and not file.is_relative_to(sandbox.folder.etcd) and not file.is_symlink()
+    ]
+    assert sandbox.folder.path / "logs" / "kube-apiserver.log" in files
+    texts = {
+        "the exported state": dev.export(),
+        "what commands print": "\n".join(dev.printed),
+        **{str(file): file.read_text(errors="replace") for file in files},
+    }
+
+    found = [place for place, text in texts.items() if any(form in text for value in values for form in forms(value))]
+
+    assert found == []
+    assert forms(values.pop())[0] in json.dumps(dev.export("--show-secrets"))
+
+
+def test_destroy_refuses_protected_data_and_names_it(dev: Stack, view: View) -> None:
+    dev.configure({"langfuse:protect": True})
+    try:
+        dev.up().ok()
+        held = view.identities("statefulsets", "persistentvolumeclaims", "secrets", "deployments")
+
+        refused = dev.destroy()
+        assert refused.exit_code != 0
+        assert "langfuse-postgres-data" in refused.output
+        assert "protect" in refused.output
+        assert "Traceback" not in refused.output
+        assert view.identities("statefulsets", "persistentvolumeclaims", "secrets", "deployments") == held
+    finally:
+        dev.configure({"langfuse:protect": None})
+        dev.up().ok()
+
+
+def test_destroy_leaves_nothing(dev: Stack, view: View) -> None:
+    result = dev.destroy().ok()
+    assert set(result.changes.values()) == {"delete"}
+    assert dev.resources() == []
+    gone = view.kubectl("get", "namespace", NAMESPACE)
+    assert "NotFound" in gone.stderr
+    for kind in ("persistentvolumes", "virtualservices.networking.istio.io"):
+        left = json.loads(view.kubectl("get", kind, "--all-namespaces", "--output=json").ok().stdout)["items"]
+        assert [item["metadata"]["name"] for item in left] == []

@@ -1,0 +1,72 @@
+"""No secret value in plain state, in a message or in an error."""
+
+from __future__ import annotations
+
+import base64
+
+from tests.engine.harness import Json, Result
+from tests.engine.kube import ClusterProgramFactory, Kube, at, kube, namespace, on_cluster
+
+__all__ = ["kube", "namespace", "on_cluster"]  # fixtures
+
+PASSWORD = "correct-horse-battery"  # noqa: S105  # a value to look for
+FORMS = (PASSWORD, base64.b64encode(PASSWORD.encode()).decode())
+
+
+def shows(text: str) -> bool:
+    return any(form in text for form in FORMS)
+
+
+def seen(result: Result) -> str:
+    return result.output + "".join(map(str, result.events))
+
+
+def test_secrets_are_secret_in_state_whatever_the_program_says(
+    on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
+) -> None:
+    program = on_cluster(f"""
+        plain = k8s.core.v1.Secret("plain", metadata=meta("plain"), string_data={{"key": "{PASSWORD}"}})
+        k8s.core.v1.Secret("encoded", metadata=meta("encoded"), data={{"key": "{FORMS[1]}"}})
+        value = pulumi.Output.secret("{PASSWORD}")
+        k8s.core.v1.ConfigMap("cm", metadata=meta("cm"), data={{"key": value, "open": "in the open"}})
+        k8s.core.v1.Pod("pod", metadata=meta("pod", annotations={{"pulumi.com/skipAwait": "true"}}), spec={{
+            "containers": [{{"name": "main", "image": "image:1", "env": [{{"name": "KEY", "value": value}}]}}]}})
+        pulumi.export("data", plain.data)
+    """)
+    for step in (program.preview, program.up, program.refresh, program.up):
+        result = step().ok()
+        assert not shows(seen(result)), step.__name__
+    state = program.export()
+    assert not shows(state)
+    assert "in the open" in state
+    assert program.outputs() == {"data": {"key": FORMS[1]}}
+    secret, cm = kube.get("v1", "Secret", "plain", namespace), kube.get("v1", "ConfigMap", "cm", namespace)
+    assert at(secret, "data") == {"key": FORMS[1]}
+    assert at(cm, "data") == {"key": PASSWORD, "open": "in the open"}
+
+
+def test_an_imported_or_applied_secret_is_secret_too(
+    on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
+) -> None:
+    applied = f'{{"data": {{"key": "{FORMS[1]}"}}}}'
+    metadata: Json = {"name": "theirs", "annotations": {"kubectl.kubernetes.io/last-applied-configuration": applied}}
+    theirs: Json = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"key": FORMS[1]}}
+    kube.create(theirs, namespace)
+    program = on_cluster('k8s.core.v1.Secret.get("read", "NAMESPACE/theirs")')
+    program.up().ok()
+    assert not shows(program.export())
+
+
+def test_a_refusal_does_not_quote_secrets(on_cluster: ClusterProgramFactory) -> None:
+    program = on_cluster(f"""
+        value = pulumi.Output.secret("{PASSWORD}!")
+        k8s.core.v1.ConfigMap("label", metadata=meta("label", labels={{"key": value}}))
+        k8s.core.v1.Secret("data", metadata=meta("data"), data={{"key": value}})
+        k8s.core.v1.Secret("name", metadata=meta("UPPER", labels={{"key": value}}), string_data={{"key": value}})
+    """)
+    for step in (program.preview, program.up):
+        result = step()
+        assert result.exit_code != 0
+        assert any("Invalid value" in message for message in result.messages("error"))
+        assert not shows(seen(result)), step.__name__
+    assert not shows(program.export())
