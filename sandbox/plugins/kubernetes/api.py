@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -24,7 +25,6 @@ JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"  # JSON is YAML
-FIRST_ERROR: Final = 400
 BUSY_RETRIES: Final = 5
 WARNING_HEADER: Final = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 
@@ -66,7 +66,7 @@ class Api:
         self._client: ApiClient | None = None
         self._lock = threading.Lock()
 
-    def request(  # the parts of an HTTP request
+    def request(
         self,
         method: str,
         path: str,
@@ -83,7 +83,7 @@ class Api:
                 for quoted in WARNING_HEADER.findall(header):
                     warn(re.sub(r"\\(.)", r"\1", quoted))
         answer = _decode(response.data)
-        if response.status >= FIRST_ERROR:
+        if response.status >= HTTPStatus.BAD_REQUEST:
             raise ApiError(response.status, answer)
         return answer
 
@@ -91,7 +91,7 @@ class Api:
         """Yield the events of a watch until the server ends it."""
         response = self._send("GET", path, query, None, JSON, stream=True)
         try:
-            if response.status >= FIRST_ERROR:
+            if response.status >= HTTPStatus.BAD_REQUEST:
                 raise ApiError(response.status, _decode(response.read()))
             rest = b""
             for chunk in response.stream(1 << 16):
@@ -102,7 +102,7 @@ class Api:
         finally:
             response.release_conn()
 
-    def _send(  # the parts of an HTTP request
+    def _send(
         self,
         method: str,
         path: str,

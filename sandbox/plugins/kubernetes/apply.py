@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final
 
 from sandbox.plugins.errors import PluginError
@@ -30,8 +31,6 @@ from sandbox.plugins.properties import Property
 PATCH_FORCE: Final = "pulumi.com/patchForce"
 PROPAGATION: Final = "pulumi.com/deletionPropagationPolicy"
 CRD: Final = ("apiextensions.k8s.io", "CustomResourceDefinition")
-NOT_FOUND: Final = 404
-CONFLICT: Final = 409
 HAND_OVER_ATTEMPTS: Final = 5
 PAUSES: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Seconds between attempts to create what needs something that is just being created: a namespace, a CRD."""
@@ -56,7 +55,7 @@ def create(cluster: Cluster, inputs: Object, manager: str, reporter: Reporter, *
         try:
             return _create_once(cluster, inputs, manager, reporter, dry_run=dry_run)
         except (ApiError, NoSuchKindError) as error:
-            retry = isinstance(error, NoSuchKindError) or error.status == NOT_FOUND
+            retry = isinstance(error, NoSuchKindError) or error.status == HTTPStatus.NOT_FOUND
             if dry_run or not retry or pause is None or cluster.cancellation:
                 raise
             reporter.status(f"Retrying; creation failed: {error}")
@@ -64,7 +63,7 @@ def create(cluster: Cluster, inputs: Object, manager: str, reporter: Reporter, *
     raise AssertionError
 
 
-def update(  # what the official provider's UpdateConfig holds
+def update(
     cluster: Cluster,
     inputs: Object,
     old_inputs: Object,
@@ -117,7 +116,7 @@ def server_side_apply(
             "PATCH", wanted, query=query, body=wanted, content_type=APPLY_PATCH, warn=_warn(cluster, reporter)
         )
     except ApiError as error:
-        if error.status == CONFLICT and error.causes:
+        if error.status == HTTPStatus.CONFLICT and error.causes:
             raise PluginError(CONFLICTS.format(error=error.message)) from error
         raise
 
@@ -131,7 +130,7 @@ def delete(cluster: Cluster, obj: Object, inputs: Object) -> None:
     except NoSuchKindError:
         return
     except ApiError as error:
-        if error.status != NOT_FOUND:
+        if error.status != HTTPStatus.NOT_FOUND:
             raise
 
 
@@ -161,7 +160,7 @@ def _create_once(cluster: Cluster, inputs: Object, manager: str, reporter: Repor
             "POST", wanted, query=_query(CREATE_MANAGER, dry_run), body=wanted, warn=_warn(cluster, reporter)
         )
     except ApiError as error:
-        if error.status == CONFLICT and error.reason == "AlreadyExists" and not dry_run:
+        if error.status == HTTPStatus.CONFLICT and error.reason == "AlreadyExists" and not dry_run:
             raise PluginError(EXISTS.format(error=error.message)) from error
         raise
 
@@ -179,7 +178,7 @@ def _hand_over(cluster: Cluster, live: Object, manager: str) -> Object:
         try:
             return cluster.request("PATCH", live, body=patch, content_type=JSON_PATCH)
         except ApiError as error:
-            if error.status != CONFLICT:
+            if error.status != HTTPStatus.CONFLICT:
                 raise
         live = cluster.get(live)
     return live

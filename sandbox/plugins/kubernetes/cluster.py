@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final
 
 from sandbox.plugins.errors import PluginError
@@ -15,7 +16,6 @@ from sandbox.plugins.kubernetes.objects import Kind, Object, name, namespace, ob
 from sandbox.plugins.kubernetes.settings import Settings
 
 DEFAULT_NAMESPACE: Final = "default"
-UNAUTHORIZED: Final = 401
 
 
 class Cluster:
@@ -65,7 +65,7 @@ class Cluster:
         except PluginError as error:
             return error.message
         except ApiError as error:
-            if error.status == UNAUTHORIZED:
+            if error.status == HTTPStatus.UNAUTHORIZED:
                 return f"{self.api.target.server} refuses the credentials of the kubeconfig: {error.message}"
         return ""
 
@@ -98,7 +98,7 @@ class Cluster:
         """Return the live object of the same kind, namespace and name. Raises ApiError."""
         return self.request("GET", obj)
 
-    def request(  # the parts of an HTTP request
+    def request(
         self,
         method: str,
         obj: Object,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
+from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from sandbox.plugins.kubernetes.api import Api, ApiError
 from sandbox.plugins.kubernetes.objects import Kind, Object, objects, text
 
-NOT_FOUND: Final = 404
 BUILT_IN_GROUPS: Final = frozenset(
     {"", "apps", "autoscaling", "batch", "extensions", "policy"}
     | {
@@ -129,7 +129,7 @@ class Discovery:
         try:
             answer = self._api.request("GET", root)
         except ApiError as error:
-            if error.status == NOT_FOUND:
+            if error.status == HTTPStatus.NOT_FOUND:
                 return {}
             raise
         return {

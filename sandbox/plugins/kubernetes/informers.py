@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Final
 
 from sandbox.plugins.errors import PluginError
@@ -15,7 +16,6 @@ from sandbox.plugins.kubernetes.objects import Object, mapping, name, objects, t
 
 WATCH_SECONDS: Final = "240"
 RETRY_SECONDS: Final = 1.0
-FORBIDDEN: Final = 403
 MAX_RETRY_SECONDS: Final = 15.0
 
 
@@ -64,7 +64,7 @@ class Informer:
                 self._watch(version)
             except (ApiError, PluginError) as error:
                 # Without the right to list, what depends on it waits in vain and tells so at its timeout.
-                if isinstance(error, ApiError) and error.status == FORBIDDEN:
+                if isinstance(error, ApiError) and error.status == HTTPStatus.FORBIDDEN:
                     pause = MAX_RETRY_SECONDS
                 time.sleep(pause)
                 pause = min(pause * 2, MAX_RETRY_SECONDS)

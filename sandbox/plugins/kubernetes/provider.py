@@ -36,33 +36,33 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         """End every wait."""
         self._cancellation.cancel()
 
-    def Handshake(  # noqa: N802
+    def Handshake(
         self, _request: provider_pb2.ProviderHandshakeRequest, _context: Context
     ) -> provider_pb2.ProviderHandshakeResponse:
         """Accept secrets as such, and names that the stack's configuration proposes."""
         return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, supports_autonaming_configuration=True)
 
-    def GetPluginInfo(self, _request: empty_pb2.Empty, _context: Context) -> plugin_pb2.PluginInfo:  # noqa: N802
+    def GetPluginInfo(self, _request: empty_pb2.Empty, _context: Context) -> plugin_pb2.PluginInfo:
         """Return the version: that of the SDK."""
         return plugin_info(DISTRIBUTION)
 
-    def Attach(self, request: plugin_pb2.PluginAttach, _context: Context) -> empty_pb2.Empty:  # noqa: N802
+    def Attach(self, request: plugin_pb2.PluginAttach, _context: Context) -> empty_pb2.Empty:
         """Send log messages to another engine."""
         self._log = EngineLog(request.address)
         return empty_pb2.Empty()
 
-    def Cancel(self, _request: empty_pb2.Empty, _context: Context) -> empty_pb2.Empty:  # noqa: N802
+    def Cancel(self, _request: empty_pb2.Empty, _context: Context) -> empty_pb2.Empty:
         """End every wait: the objects stay, and state says that they are not ready."""
         self.stop()
         return empty_pb2.Empty()
 
-    def CheckConfig(self, request: provider_pb2.CheckRequest, _context: Context) -> provider_pb2.CheckResponse:  # noqa: N802
+    def CheckConfig(self, request: provider_pb2.CheckRequest, _context: Context) -> provider_pb2.CheckResponse:
         """Return the configuration, or each rule that it breaks."""
         return provider_pb2.CheckResponse(
             inputs=request.news, failures=settings.failures(request.urn, decode(request.news))
         )
 
-    def DiffConfig(self, request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:  # noqa: N802
+    def DiffConfig(self, request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:
         """Replace the provider, and so everything it made, when it points at another cluster."""
         changed, replaces = settings.differences(decode(request.olds), decode(request.news))
         return provider_pb2.DiffResponse(
@@ -71,14 +71,14 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
             replaces=replaces,
         )
 
-    def Configure(self, request: provider_pb2.ConfigureRequest, _context: Context) -> provider_pb2.ConfigureResponse:  # noqa: N802
+    def Configure(self, request: provider_pb2.ConfigureRequest, _context: Context) -> provider_pb2.ConfigureResponse:
         """Take the configuration. That a cluster can't be reached is told when it is needed."""
         self._cluster = Cluster(settings.read(request.variables), self._cancellation)
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True
         )
 
-    def Check(self, request: provider_pb2.CheckRequest, _context: Context) -> provider_pb2.CheckResponse:  # noqa: N802
+    def Check(self, request: provider_pb2.CheckRequest, _context: Context) -> provider_pb2.CheckResponse:
         """Complete the inputs of a resource."""
         news, olds = decode(request.news), decode(request.olds)
         call = self._call(request.urn, request.news)
@@ -92,62 +92,62 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
             call.reporter.warn("rendered YAML will contain a secret value in plaintext")
         return provider_pb2.CheckResponse(inputs=encode(inputs))
 
-    def Diff(self, request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:  # noqa: N802
+    def Diff(self, request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:
         """Say what an update would change."""
         return reads.diff(self._call(request.urn, request.news), request)
 
-    def Create(self, request: provider_pb2.CreateRequest, _context: Context) -> provider_pb2.CreateResponse:  # noqa: N802
+    def Create(self, request: provider_pb2.CreateRequest, _context: Context) -> provider_pb2.CreateResponse:
         """Create an object."""
         return writes.create(self._call(request.urn, request.properties), request)
 
-    def Read(self, request: provider_pb2.ReadRequest, _context: Context) -> provider_pb2.ReadResponse:  # noqa: N802
+    def Read(self, request: provider_pb2.ReadRequest, _context: Context) -> provider_pb2.ReadResponse:
         """Read an object."""
         call = self._call(request.urn, request.inputs)
         check.refuse_unsupported(call.token, {})
         return reads.read(call, request)
 
-    def Update(self, request: provider_pb2.UpdateRequest, _context: Context) -> provider_pb2.UpdateResponse:  # noqa: N802
+    def Update(self, request: provider_pb2.UpdateRequest, _context: Context) -> provider_pb2.UpdateResponse:
         """Change an object."""
         return writes.update(self._call(request.urn, request.news, request.olds), request)
 
-    def Delete(self, request: provider_pb2.DeleteRequest, _context: Context) -> empty_pb2.Empty:  # noqa: N802
+    def Delete(self, request: provider_pb2.DeleteRequest, _context: Context) -> empty_pb2.Empty:
         """Delete an object."""
         writes.delete(self._call(request.urn, request.properties), request)
         return empty_pb2.Empty()
 
-    def Invoke(self, request: provider_pb2.InvokeRequest, _context: Context) -> provider_pb2.InvokeResponse:  # noqa: N802
+    def Invoke(self, request: provider_pb2.InvokeRequest, _context: Context) -> provider_pb2.InvokeResponse:
         """Refuse: the functions are Helm's, Kustomize's and YAML's."""
         raise unsupported(request.tok)
 
-    def Call(self, request: provider_pb2.CallRequest, _context: Context) -> provider_pb2.CallResponse:  # noqa: N802
+    def Call(self, request: provider_pb2.CallRequest, _context: Context) -> provider_pb2.CallResponse:
         """Refuse: no resource has methods."""
         raise unsupported(request.tok)
 
-    def Construct(self, request: provider_pb2.ConstructRequest, _context: Context) -> provider_pb2.ConstructResponse:  # noqa: N802
+    def Construct(self, request: provider_pb2.ConstructRequest, _context: Context) -> provider_pb2.ConstructResponse:
         """Refuse: the components are Helm's, Kustomize's and YAML's."""
         raise unsupported(f"{request.type} (a Helm, Kustomize or YAML component)")
 
-    def Parameterize(  # noqa: N802
+    def Parameterize(
         self, _request: provider_pb2.ParameterizeRequest, _context: Context
     ) -> provider_pb2.ParameterizeResponse:
         """Refuse: SDKs are not made from CRDs here."""
         raise unsupported("parameterization of the kubernetes provider by CRDs")
 
-    def GetSchema(self, _request: provider_pb2.GetSchemaRequest, _context: Context) -> provider_pb2.GetSchemaResponse:  # noqa: N802
+    def GetSchema(self, _request: provider_pb2.GetSchemaRequest, _context: Context) -> provider_pb2.GetSchemaResponse:
         """Refuse: the schema is in the official plugin alone."""
         raise unsupported("the schema of the kubernetes provider")
 
-    def List(self, request: provider_pb2.ListRequest, _context: Context) -> Iterator[provider_pb2.ListResponse]:  # noqa: N802
+    def List(self, request: provider_pb2.ListRequest, _context: Context) -> Iterator[provider_pb2.ListResponse]:
         """Refuse: nothing but the search for objects to import needs it."""
         raise unsupported("listing the objects of a kind")
 
-    def GetMapping(  # noqa: N802
+    def GetMapping(
         self, _request: provider_pb2.GetMappingRequest, _context: Context
     ) -> provider_pb2.GetMappingResponse:
         """Offer no mapping from other tools."""
         return provider_pb2.GetMappingResponse()
 
-    def GetMappings(  # noqa: N802
+    def GetMappings(
         self, _request: provider_pb2.GetMappingsRequest, _context: Context
     ) -> provider_pb2.GetMappingsResponse:
         """Offer no mapping from other tools."""

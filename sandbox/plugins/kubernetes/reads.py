@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Final
 
 from sandbox.plugins.errors import PluginError
@@ -36,7 +37,6 @@ from sandbox.plugins.pulumirpc import provider_pb2
 
 REPLACE_UNREADY: Final = "pulumi.com/replaceUnready"
 REVISION: Final = "deployment.kubernetes.io/revision"
-NOT_FOUND: Final = 404
 
 
 def diff(call: ResourceCall, request: provider_pb2.DiffRequest) -> provider_pb2.DiffResponse:
@@ -168,7 +168,7 @@ def _get(call: ResourceCall, obj: Object) -> Object | None:
     except NoSuchKindError:
         return None
     except ApiError as error:
-        if error.status == NOT_FOUND:
+        if error.status == HTTPStatus.NOT_FOUND:
             return None
         raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Final
 
 from sandbox.plugins.kubernetes import paths
@@ -14,7 +15,6 @@ from sandbox.plugins.kubernetes.settings import Settings
 from sandbox.plugins.properties import Property
 
 ALWAYS: Final = ("metadata.name", "metadata.namespace")
-INVALID: Final = 422
 SELECTOR: Final = ("spec.selector",)
 ROLE_BINDING: Final = ("roleRef",)
 JOB: Final = ("spec.completions", "spec.parallelism", "spec.selector", "spec.template")
@@ -84,7 +84,7 @@ def touches(path: Path, value: Property, pattern: Path) -> bool:
 def refused_as_immutable(error: ApiError, changed: list[Path]) -> set[Path]:
     """Return which changed paths the API server refused because they can't change in place."""
     found: set[Path] = set()
-    for cause in error.causes if error.status == INVALID else ():
+    for cause in error.causes if error.status == HTTPStatus.UNPROCESSABLE_ENTITY else ():
         if not IMMUTABLE.search(cause.message):
             continue
         field = paths.parse(cause.field) if cause.field and "<" not in cause.field else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from http import HTTPStatus
 from typing import Final
 
 from sandbox.plugins.errors import PluginError
@@ -19,7 +20,6 @@ from sandbox.plugins.kubernetes.readiness import MINUTE, Check, Criterion, crite
 SKIP_AWAIT: Final = "pulumi.com/skipAwait"
 TIMEOUT: Final = "pulumi.com/timeoutSeconds"
 DEFAULT_SECONDS: Final = 10 * MINUTE
-NOT_FOUND: Final = 404
 # Of these kinds, skipAwait also skips waiting for the deletion: `allowsSkipAwaitWithDelete` in overrides.go.
 SKIPPED_DELETIONS: Final = frozenset(
     {"DaemonSet", "Deployment", "Job", "Namespace", "Pod", "ReplicationController", "StatefulSet"}
@@ -68,7 +68,14 @@ def seconds(inputs: Object, timeout: float) -> float | None:
 
 
 def until_ready(cluster: Cluster, live: Object, inputs: Object, timeout: float, reporter: Reporter) -> Object:
-    """Return the object when it is ready. Raises NotReadyError."""
+    """Return the object when it is ready. Raises only NotReadyError: the object exists, so state must have it."""
+    try:
+        return _until_ready(cluster, live, inputs, timeout, reporter)
+    except (ApiError, NoSuchKindError, PluginError) as error:
+        raise NotReadyError(f"'{name(live)}' can't be watched: {error}", (), live) from error
+
+
+def _until_ready(cluster: Cluster, live: Object, inputs: Object, timeout: float, reporter: Reporter) -> Object:
     chosen = _criterion(live, inputs)
     if chosen is None:
         return live
@@ -149,7 +156,7 @@ def _still_there(cluster: Cluster, obj: Object) -> Object | None:
     except NoSuchKindError:
         return None
     except ApiError as error:
-        if error.status == NOT_FOUND:
+        if error.status == HTTPStatus.NOT_FOUND:
             return None
         raise
     uid = text(obj, "metadata", "uid")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from http import HTTPStatus
 from typing import Final
 
 from sandbox.plugins.errors import PluginError
@@ -26,10 +28,7 @@ from sandbox.plugins.properties import Properties, contains_secret, contains_unk
 from sandbox.plugins.pulumirpc import provider_pb2
 
 FIELD_MANAGER: Final = "pulumi.com/patchFieldManager"
-FORBIDDEN: Final = 403
-NOT_FOUND: Final = 404
-CONFLICT: Final = 409
-BAD_REQUEST: Final = 400
+DRY_RUN: Final = re.compile("dry ?run", re.IGNORECASE)
 GONE_HINT: Final = (
     "If the cluster was deleted, you can remove this resource from Pulumi state by rerunning the operation with the "
     'PULUMI_K8S_DELETE_UNREACHABLE environment variable set to "true"'
@@ -61,8 +60,7 @@ def create(call: ResourceCall, request: provider_pb2.CreateRequest) -> provider_
         return provider_pb2.CreateResponse(properties=encode(outputs))
     call.reporter.status("")
     try:
-        with call.telling(f"resource {call.urn} could not be watched"):
-            live = waiting.until_ready(cluster, live, inputs, request.timeout, call.reporter)
+        live = waiting.until_ready(cluster, live, inputs, request.timeout, call.reporter)
     except NotReadyError as error:
         outputs = checkpoint.store(inputs, error.live, news, version, manager)
         what = (
@@ -98,17 +96,16 @@ def update(call: ResourceCall, request: provider_pb2.UpdateRequest) -> provider_
                 dry_run=request.preview,
             )
         except ApiError as error:
-            if request.preview and error.status == FORBIDDEN:
+            if request.preview and error.status == HTTPStatus.FORBIDDEN:
                 return as_given
-            if error.status == NOT_FOUND:
+            if error.status == HTTPStatus.NOT_FOUND:
                 raise PluginError(f"{error.message}; run `pulumi refresh` to see what else is gone") from error
             raise
         if state.field_manager not in ("", manager) and cluster.settings.server_side_apply and not request.preview:
             apply.relinquish(cluster, live, state.field_manager)
     if not request.preview:
         try:
-            with call.telling(f"resource {call.urn} could not be watched"):
-                live = waiting.until_ready(cluster, live, inputs, request.timeout, call.reporter)
+            live = waiting.until_ready(cluster, live, inputs, request.timeout, call.reporter)
         except NotReadyError as error:
             outputs = checkpoint.store(inputs, error.live, news, state.initial_api_version, manager)
             what = (
@@ -173,10 +170,10 @@ def field_manager(call: ResourceCall, stored: str, inputs: Object) -> str:
 
 def _only_in_preview(error: ApiError) -> bool:
     """Say whether an error of a dry run may be gone by the time of the real thing."""
-    no_namespace = error.status == NOT_FOUND and error.details_kind == "namespaces"
-    exists = error.status == CONFLICT and error.reason == "AlreadyExists"  # deleted before it is replaced
-    no_dry_run = error.status == BAD_REQUEST and "dry run" in error.message.lower().replace("dryrun", "dry run")
-    return error.status == FORBIDDEN or no_namespace or exists or no_dry_run
+    no_namespace = error.status == HTTPStatus.NOT_FOUND and error.details_kind == "namespaces"
+    exists = error.status == HTTPStatus.CONFLICT and error.reason == "AlreadyExists"  # deleted before it is replaced
+    no_dry_run = error.status == HTTPStatus.BAD_REQUEST and bool(DRY_RUN.search(error.message))
+    return error.status == HTTPStatus.FORBIDDEN or no_namespace or exists or no_dry_run
 
 
 def _rendered(call: ResourceCall, inputs: Object, news: Properties, manager: str) -> Properties:

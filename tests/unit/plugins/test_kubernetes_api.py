@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest.mock import Mock
 
+import grpc
 import pytest
 
+from sandbox.plugins.errors import PluginError
 from sandbox.plugins.kubernetes.api import Api, ApiError, UnreachableError
+from sandbox.plugins.kubernetes.checkpoint import store, to_object
 from sandbox.plugins.kubernetes.discovery import Discovery, NoSuchKindError
 from sandbox.plugins.kubernetes.informers import Cancellation, Informers
 from sandbox.plugins.kubernetes.kubeconfig import Target
 from sandbox.plugins.kubernetes.objects import Kind, Object
+from sandbox.plugins.kubernetes.provider import KubernetesProvider
+from sandbox.plugins.properties import decode, encode
+from sandbox.plugins.pulumirpc import provider_pb2
 
 Answer = tuple[int, dict[str, str], str]
 RESOURCES = {
@@ -30,15 +39,17 @@ class Server:
     seen: list[tuple[str, str, str]] = field(default_factory=list)
     port: int = 0
 
-    def api(self) -> Api:
+    def kubeconfig(self) -> Object:
         cluster: Object = {"server": f"http://127.0.0.1:{self.port}"}
-        content: Object = {
+        return {
             "clusters": [{"name": "c", "cluster": cluster}],
             "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
             "users": [{"name": "u", "user": {"token": "TOKEN"}}],
             "current-context": "x",
         }
-        return Api(Target(content, ""))
+
+    def api(self) -> Api:
+        return Api(Target(self.kubeconfig(), ""))
 
     def asked(self, part: str) -> int:
         return sum(part in path for _, path, _ in self.seen)
@@ -70,7 +81,7 @@ def server() -> Iterator[Server]:
 
     running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state.port = running.server_address[1]
-    threading.Thread(target=running.serve_forever, daemon=True).start()
+    threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
     yield state
     running.shutdown()
     running.server_close()
@@ -164,3 +175,50 @@ def test_an_informer_follows_what_happens_and_lists_again_when_it_lost_track(ser
         cancellation.cancel()
         assert wake.wait(10)
     assert cancellation
+
+
+def test_an_update_without_changes_asks_the_server_nothing(server: Server) -> None:
+    urn, context = "urn:pulumi:s::p::kubernetes:core/v1:Secret::it", Mock(spec=grpc.ServicerContext)
+    provider = KubernetesProvider("")
+    variables = {"kubernetes:config:kubeconfig": json.dumps(server.kubeconfig())}
+    provider.Configure(provider_pb2.ConfigureRequest(variables=variables), context)
+    given = encode({"metadata": {"name": "it"}, "stringData": {"a": "b", "empty": ""}})
+    inputs = provider.Check(provider_pb2.CheckRequest(urn=urn, news=given), context).inputs
+    plain = to_object(decode(inputs))
+    live: Object = {**plain, "metadata": {"name": "it", "namespace": "default", "uid": "u"}, "type": "Opaque"}
+    state = encode(store(plain, live, decode(inputs), "v1", "manager"))
+    again = provider.Check(provider_pb2.CheckRequest(urn=urn, olds=inputs, news=given), context).inputs
+    request = provider_pb2.DiffRequest(urn=urn, id="default/it", olds=state, news=again, old_inputs=inputs)
+    assert provider.Diff(request, context).changes == provider_pb2.DiffResponse.DIFF_NONE
+    assert server.seen == []
+
+    changed = encode({**decode(again), "type": "kubernetes.io/tls"})
+    answer = provider.Diff(provider_pb2.DiffRequest(urn=urn, id="default/it", olds=state, news=changed), context)
+    assert list(answer.replaces) == ["type"]
+    assert answer.deleteBeforeReplace
+
+
+def test_starting_the_plugin_does_not_import_the_client_library() -> None:
+    code = "import sandbox.plugins.kubernetes.provider, sys; sys.exit('kubernetes' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_object_that_can_not_be_watched_is_kept_in_state(server: Server) -> None:
+    urn, context = "urn:pulumi:s::p::kubernetes:apps/v1:Deployment::it", Mock(spec=grpc.ServicerContext)
+    made: Object = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "it", "namespace": "ns"}}
+    root, deployments = "/apis/apps/v1", {"name": "deployments", "kind": "Deployment", "namespaced": True}
+    server.answers = {
+        "/version": [(200, {}, "{}")],
+        root: [(200, {}, json.dumps({"resources": [deployments]})), (403, {}, '{"message": "forbidden"}')],
+        f"{root}/namespaces/ns/deployments": [(201, {}, json.dumps(made)), (403, {}, '{"message": "forbidden"}')],
+    }
+    provider = KubernetesProvider("")
+    variables = {"kubernetes:config:kubeconfig": json.dumps(server.kubeconfig())}
+    provider.Configure(provider_pb2.ConfigureRequest(variables=variables), context)
+    with pytest.raises(PluginError) as failure:
+        provider.Create(provider_pb2.CreateRequest(urn=urn, properties=encode(made)), context)
+    detail = failure.value.detail
+    assert isinstance(detail, provider_pb2.ErrorResourceInitFailed)
+    assert detail.id == "ns/it"
+    assert "forbidden" in detail.reasons[0]
+    assert decode(detail.properties)["__inputs"] == made
