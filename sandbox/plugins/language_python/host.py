@@ -40,23 +40,23 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         self.engine_address = engine_address
         self.children = Children()
 
-    def Handshake(  # noqa: N802  # the protocol's name, as of all methods below
+    def Handshake(  # the protocol's name, as of all methods below
         self, request: language_pb2.LanguageHandshakeRequest, _context: Context
     ) -> language_pb2.LanguageHandshakeResponse:
         """Learn the engine's address."""
         self.engine_address = request.engine_address
         return language_pb2.LanguageHandshakeResponse()
 
-    def GetPluginInfo(self, _request: empty_pb2.Empty, _context: Context) -> plugin_pb2.PluginInfo:  # noqa: N802
+    def GetPluginInfo(self, _request: empty_pb2.Empty, _context: Context) -> plugin_pb2.PluginInfo:
         """Return the version of the host: that of the `pulumi` package."""
         return plugin_info("pulumi")
 
-    def Cancel(self, _request: empty_pb2.Empty, _context: Context) -> empty_pb2.Empty:  # noqa: N802
+    def Cancel(self, _request: empty_pb2.Empty, _context: Context) -> empty_pb2.Empty:
         """Interrupt what runs."""
         self.children.cancel()
         return empty_pb2.Empty()
 
-    def GetRequiredPackages(  # noqa: N802
+    def GetRequiredPackages(
         self, request: language_pb2.GetRequiredPackagesRequest, context: Context
     ) -> language_pb2.GetRequiredPackagesResponse:
         """Return the plugins that the program's packages need; makes a missing virtual environment first."""
@@ -66,7 +66,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
                 self._log(chunk.decode(errors="replace"))
         return language_pb2.GetRequiredPackagesResponse(packages=required_packages(tools))
 
-    def Run(self, request: language_pb2.RunRequest, context: Context) -> language_pb2.RunResponse:  # noqa: N802
+    def Run(self, request: language_pb2.RunRequest, context: Context) -> language_pb2.RunResponse:
         """Run the program to its end."""
         if request.attach_debugger:
             raise unsupported("attaching a debugger")
@@ -86,7 +86,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             return language_pb2.RunResponse(error=f"program was ended by signal {-code}")
         return language_pb2.RunResponse(error=f"program exited with non-zero exit code: {code}" if code else "")
 
-    def InstallDependencies(  # noqa: N802
+    def InstallDependencies(
         self, request: language_pb2.InstallDependenciesRequest, context: Context
     ) -> Iterator[language_pb2.InstallDependenciesResponse]:
         """Install the program's packages and stream what the installers print."""
@@ -94,7 +94,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         for chunk in self._install(tools, context, is_plugin=request.is_plugin):
             yield language_pb2.InstallDependenciesResponse(stdout=chunk)
 
-    def About(self, request: language_pb2.AboutRequest, _context: Context) -> language_pb2.AboutResponse:  # noqa: N802
+    def About(self, request: language_pb2.AboutRequest, _context: Context) -> language_pb2.AboutResponse:
         """Return which interpreter and tools are used."""
         tools = resolve(request.info)
         python = tools.python()
@@ -113,14 +113,14 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             },
         )
 
-    def GetProgramDependencies(  # noqa: N802
+    def GetProgramDependencies(
         self, request: language_pb2.GetProgramDependenciesRequest, _context: Context
     ) -> language_pb2.GetProgramDependenciesResponse:
         """Return the program's Python packages."""
         found = program_dependencies(resolve(request.info), transitive=request.transitiveDependencies)
         return language_pb2.GetProgramDependenciesResponse(dependencies=found)
 
-    def RunPlugin(  # noqa: N802
+    def RunPlugin(
         self, request: language_pb2.RunPluginRequest, context: Context
     ) -> Iterator[language_pb2.RunPluginResponse]:
         """Run a policy pack or another plugin that is written in Python, and stream its output."""
@@ -129,39 +129,39 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         is_plugin = request.kind != "analyzer"
         yield from run_plugin(request, resolve(request.info, is_plugin=is_plugin), self.children, context)
 
-    def RuntimeOptionsPrompts(  # noqa: N802
+    def RuntimeOptionsPrompts(
         self, _request: language_pb2.RuntimeOptionsRequest, _context: Context
     ) -> language_pb2.RuntimeOptionsResponse:
         """Return no questions: the defaults (pip, the interpreter on PATH) are complete."""
         return language_pb2.RuntimeOptionsResponse()
 
-    def Template(self, _request: language_pb2.TemplateRequest, _context: Context) -> language_pb2.TemplateResponse:  # noqa: N802
+    def Template(self, _request: language_pb2.TemplateRequest, _context: Context) -> language_pb2.TemplateResponse:
         """Leave a new project as its template has it: a requirements.txt needs no conversion for pip."""
         return language_pb2.TemplateResponse()
 
-    def GenerateProgram(  # noqa: N802
+    def GenerateProgram(
         self, _request: language_pb2.GenerateProgramRequest, _context: Context
     ) -> language_pb2.GenerateProgramResponse:
         """Refuse."""
         raise unsupported("generating a program")
 
-    def GenerateProject(  # noqa: N802
+    def GenerateProject(
         self, _request: language_pb2.GenerateProjectRequest, _context: Context
     ) -> language_pb2.GenerateProjectResponse:
         """Refuse."""
         raise unsupported("generating a project")
 
-    def GeneratePackage(  # noqa: N802
+    def GeneratePackage(
         self, _request: language_pb2.GeneratePackageRequest, _context: Context
     ) -> language_pb2.GeneratePackageResponse:
         """Refuse."""
         raise unsupported("generating an SDK")
 
-    def Pack(self, _request: language_pb2.PackRequest, _context: Context) -> language_pb2.PackResponse:  # noqa: N802
+    def Pack(self, _request: language_pb2.PackRequest, _context: Context) -> language_pb2.PackResponse:
         """Refuse."""
         raise unsupported("packing an SDK")
 
-    def Link(self, _request: language_pb2.LinkRequest, _context: Context) -> language_pb2.LinkResponse:  # noqa: N802
+    def Link(self, _request: language_pb2.LinkRequest, _context: Context) -> language_pb2.LinkResponse:
         """Refuse."""
         raise unsupported("linking a local SDK")
 

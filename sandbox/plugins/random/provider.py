@@ -22,41 +22,37 @@ REPLACE: Final = provider_pb2.PropertyDiff.UPDATE_REPLACE
 class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
     """Makes random values. Any change of an input makes a new one: nothing is ever updated in place."""
 
-    def Handshake(  # noqa: N802  # the protocol's name, as of all methods below
+    def Handshake(  # the protocol's name, as of all methods below
         self, _request: provider_pb2.ProviderHandshakeRequest, _context: Context
     ) -> provider_pb2.ProviderHandshakeResponse:
         """Accept secrets as such."""
         return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, accept_resources=False, accept_outputs=False)
 
-    def GetPluginInfo(self, _request: empty_pb2.Empty, _context: Context) -> plugin_pb2.PluginInfo:  # noqa: N802
+    def GetPluginInfo(self, _request: empty_pb2.Empty, _context: Context) -> plugin_pb2.PluginInfo:
         """Return the version: that of the SDK."""
         return plugin_info("pulumi-random")
 
-    def CheckConfig(self, request: provider_pb2.CheckRequest, _context: Context) -> provider_pb2.CheckResponse:  # noqa: N802
+    def CheckConfig(self, request: provider_pb2.CheckRequest, _context: Context) -> provider_pb2.CheckResponse:
         """Accept any: the provider has no configuration but its version."""
         return provider_pb2.CheckResponse(inputs=request.news)
 
-    def DiffConfig(self, _request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:  # noqa: N802
+    def DiffConfig(self, _request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:
         """Report no difference: nothing of the configuration touches a resource."""
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
 
-    def Configure(  # noqa: N802
-        self, _request: provider_pb2.ConfigureRequest, _context: Context
-    ) -> provider_pb2.ConfigureResponse:
+    def Configure(self, _request: provider_pb2.ConfigureRequest, _context: Context) -> provider_pb2.ConfigureResponse:
         """Tell what the protocol may carry."""
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
-    def Cancel(self, _request: empty_pb2.Empty, _context: Context) -> empty_pb2.Empty:  # noqa: N802
+    def Cancel(self, _request: empty_pb2.Empty, _context: Context) -> empty_pb2.Empty:
         """Do nothing: no call takes long."""
         return empty_pb2.Empty()
 
-    def GetSchema(  # noqa: N802
-        self, _request: provider_pb2.GetSchemaRequest, _context: Context
-    ) -> provider_pb2.GetSchemaResponse:
+    def GetSchema(self, _request: provider_pb2.GetSchemaRequest, _context: Context) -> provider_pb2.GetSchemaResponse:
         """Refuse."""
         raise unsupported("the schema of the random provider")
 
-    def Check(self, request: provider_pb2.CheckRequest, _context: Context) -> provider_pb2.CheckResponse:  # noqa: N802
+    def Check(self, request: provider_pb2.CheckRequest, _context: Context) -> provider_pb2.CheckResponse:
         """Return the inputs, or each rule that they break."""
         kind = _kind(request.urn)
         failures = [
@@ -64,7 +60,7 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
         ]
         return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
 
-    def Diff(self, request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:  # noqa: N802
+    def Diff(self, request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:
         """Report every input that differs, each as a reason to replace."""
         kind = _kind(request.urn)
         old = decode(request.old_inputs if request.old_inputs.fields else request.olds)
@@ -77,7 +73,7 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
             detailedDiff={path: provider_pb2.PropertyDiff(kind=how, inputDiff=True) for path, how in changes.items()},
         )
 
-    def Create(self, request: provider_pb2.CreateRequest, _context: Context) -> provider_pb2.CreateResponse:  # noqa: N802
+    def Create(self, request: provider_pb2.CreateRequest, _context: Context) -> provider_pb2.CreateResponse:
         """Make a value; in a preview its outputs are unknown."""
         kind = _kind(request.urn)
         given = decode(request.properties)
@@ -87,7 +83,7 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
         made: Value = kind.make(complete(kind, given))
         return provider_pb2.CreateResponse(id=made.id, properties=encode(_state(kind, given, made.outputs, made.id)))
 
-    def Read(self, request: provider_pb2.ReadRequest, _context: Context) -> provider_pb2.ReadResponse:  # noqa: N802
+    def Read(self, request: provider_pb2.ReadRequest, _context: Context) -> provider_pb2.ReadResponse:
         """Return the state as it is, or for an import what the id stands for."""
         kind = _kind(request.urn)
         state = decode(request.properties)
@@ -99,14 +95,14 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
             id=found.id, properties=encode(_state(kind, inputs, found.outputs, found.id)), inputs=encode(inputs)
         )
 
-    def Update(self, request: provider_pb2.UpdateRequest, _context: Context) -> provider_pb2.UpdateResponse:  # noqa: N802
+    def Update(self, request: provider_pb2.UpdateRequest, _context: Context) -> provider_pb2.UpdateResponse:
         """Keep the value: only a change that means nothing, such as a keeper without a value, gets here."""
         kind = _kind(request.urn)
         old = decode(request.olds)
         outputs: Properties = {name: old[name] for name in (*kind.computed, "id") if name in old}
         return provider_pb2.UpdateResponse(properties=encode({**_state(kind, decode(request.news), {}), **outputs}))
 
-    def Delete(self, _request: provider_pb2.DeleteRequest, _context: Context) -> empty_pb2.Empty:  # noqa: N802
+    def Delete(self, _request: provider_pb2.DeleteRequest, _context: Context) -> empty_pb2.Empty:
         """Do nothing: the value is in state alone."""
         return empty_pb2.Empty()
 

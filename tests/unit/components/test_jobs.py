@@ -1,0 +1,97 @@
+"""What Jobs and CronJobs promise, over the whole stack."""
+
+import re
+
+import pytest
+
+from components.files import SCRIPTS
+from components.langfuse import Langfuse
+from components.settings import parse
+from tests.unit.recorder import Recording, record
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    settings = parse("dev", {"host": "langfuse.example.com"})
+    return record(lambda: Langfuse("langfuse", settings))
+
+
+def test_backups_never_overlap_and_never_hang(recording: Recording) -> None:
+    jobs = recording.of("CronJob")
+    assert {job.name for job in jobs} == {"langfuse-backup-postgres", "langfuse-backup-clickhouse"}
+    for job in jobs:
+        spec = job.inputs["spec"]
+        assert (spec["concurrencyPolicy"], spec["timeZone"], spec["suspend"]) == ("Forbid", "Etc/UTC", False)
+        assert spec["startingDeadlineSeconds"] >= 200
+        assert spec["failedJobsHistoryLimit"] >= 1
+        run = spec["jobTemplate"]["spec"]
+        assert run["activeDeadlineSeconds"] > 0
+        assert run["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_backups_run_when_the_settings_say(recording: Recording) -> None:
+    settings = parse("dev", {"host": "langfuse.example.com"}).backups
+    schedules = {job.name: job.inputs["spec"]["schedule"] for job in recording.of("CronJob")}
+    assert schedules == {
+        "langfuse-backup-postgres": settings.postgres_schedule,
+        "langfuse-backup-clickhouse": settings.clickhouse_schedule,
+    }
+    assert len(set(schedules.values())) == 2
+
+
+def test_a_dump_has_a_volume_of_its_own(recording: Recording) -> None:
+    template = recording.one("CronJob", "langfuse-backup-postgres").inputs["spec"]["jobTemplate"]["spec"]["template"]
+    (volume,) = [item for item in template["spec"]["volumes"] if item["name"] == "backup"]
+    claim = volume["ephemeral"]["volumeClaimTemplate"]["spec"]
+    assert claim["resources"]["requests"]["storage"] == parse("dev", {"host": "a.example.com"}).postgres.storage
+
+
+def test_a_failed_job_is_made_anew_and_none_disappears(recording: Recording) -> None:
+    jobs = recording.of("Job")
+    assert {job.name for job in jobs} == {"langfuse-migrations", "langfuse-object-store-provisioning"}
+    for job in jobs:
+        assert "name" not in job.inputs["metadata"]
+        assert job.inputs["metadata"]["annotations"]["pulumi.com/replaceUnready"] == "true"
+        assert "ttlSecondsAfterFinished" not in job.inputs["spec"]
+        assert job.inputs["spec"]["activeDeadlineSeconds"] > 0
+        assert "backoffLimit" in job.inputs["spec"]
+
+
+def test_provisioning_starts_together_with_the_server(recording: Recording) -> None:
+    server = recording.one("StatefulSet", "langfuse-object-store")
+    assert server.name not in recording.one("Job", "langfuse-object-store-provisioning").dependencies
+
+
+def test_changed_keys_provision_again(recording: Recording) -> None:
+    template = recording.one("Job", "langfuse-object-store-provisioning").inputs["spec"]["template"]
+    uses = ("root", "events", "media", "exports", "backups")
+    assert template["metadata"]["annotations"].keys() == {f"checksum/langfuse-object-store-{use}" for use in uses}
+
+
+def test_the_migration_runs_the_images_own_entrypoint_after_its_checks(recording: Recording) -> None:
+    pod = recording.one("Job", "langfuse-migrations").inputs["spec"]["template"]["spec"]
+    (migrate,) = pod["containers"]
+    assert "command" not in migrate
+    assert migrate["args"] == ["true"]
+    assert [check["name"] for check in pod["initContainers"]] == ["release", "postgres", "clickhouse"]
+    assert migrate["image"] == pod["initContainers"][0]["image"]
+    given = {item["name"] for item in migrate["env"]}
+    assert not {name for name in given if name.endswith("MIGRATION_DISABLED")}
+
+
+def test_no_script_needs_what_its_pod_does_not_give(recording: Recording) -> None:
+    """Each `$NAME` in capitals that a script does not set itself is a variable of its container."""
+    checked = 0
+    for item in recording.of("Job") + recording.of("CronJob") + recording.of("StatefulSet"):
+        spec = item.inputs["spec"]
+        template = spec["jobTemplate"]["spec"]["template"] if item.kind == "CronJob" else spec["template"]
+        for container in [*template["spec"].get("initContainers", []), *template["spec"]["containers"]]:
+            words = [word for word in container.get("command", []) if word.startswith("/scripts/")]
+            for word in words:
+                text = (SCRIPTS / word.removeprefix("/scripts/")).read_text()
+                code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+                needed = set(re.findall(r"\$\{?([A-Z][A-Z_]+)\b(?!:-)", code)) - set(re.findall(r"\b([A-Z_]+)=", code))
+                given = {variable["name"] for variable in container.get("env", [])}
+                assert needed <= given | {"IFS"}, f"{word}: {needed - given}"
+                checked += 1
+    assert checked >= 7
