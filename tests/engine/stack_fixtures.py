@@ -1,4 +1,4 @@
-"""The program of this checkout as people run it, and a look at what it made that does not go through Pulumi."""
+"""The program of this checkout as people run it: its stacks, their updates, and what is secret in their state."""
 
 from __future__ import annotations
 
@@ -7,27 +7,21 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
-from sandbox.controlplane import Sandbox
 from tests.engine.harness import CHECKOUT, Result
+from tests.engine.view import Json
 
 TIMEOUT_SECONDS: Final = 300.0
-SETTLE_SECONDS: Final = 60.0
-NAME_LABEL: Final = "app.kubernetes.io/name"
+COMPONENTS: Final = "langfuse:index:"
 SHORTEST_SECRET: Final = 16
-USER_NAME: Final = "/access-key-id"
 
 SECRET_MARK: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105  # says only that a value is secret
 """Marks a special value in state (sdk/go/common/resource/properties.go)."""
-
-Json = dict[str, Any]  # a Kubernetes object: of any shape
 
 
 class Stack:
@@ -89,8 +83,8 @@ class Stack:
         return self._operation("refresh", *flags)
 
     def destroy(self, *flags: str) -> Result:
-        """Delete the resources."""
-        return self._operation("destroy", "--yes", "--skip-preview", *flags)
+        """Delete the resources, after a preview: it is there that Pulumi refuses before anything is gone."""
+        return self._operation("destroy", "--yes", *flags)
 
     def export(self, *flags: str) -> str:
         """The stack's state as text."""
@@ -174,108 +168,27 @@ def run(words: list[str], environment: Mapping[str, str], folder: Path = CHECKOU
 def deploy(stack: str, folder: Path) -> Result:
     """Do what `make up STACK=stack` does once the virtual environment is there."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "KUBE"))}
-    return run([sys.executable, "-c", "import sys;from sandbox.controlplane import Sandbox;from sandbox.deploy import deploy\nfrom sandbox.errors import SandboxError\ntry: deploy(sys.argv[1], Sandbox())\nexcept SandboxError as e: sys.exit(f'error: {e}')", stack], {**environment, "SANDBOX_DIR": str(folder)})  # FIXME
+    return run([sys.executable, "-m", "sandbox", "deploy", stack], {**environment, "SANDBOX_DIR": str(folder)})
 
 
-@dataclass(frozen=True)
-class View:
-    """What `kubectl` sees of a namespace."""
-
-    sandbox: Sandbox
-    namespace: str
-
-    def kubectl(self, *words: str, stdin: str = "") -> Result:
-        """Run kubectl, whatever its outcome."""
-        done = subprocess.run(
-            [self.sandbox.folder.bin / "kubectl", *words],
-            env=self.sandbox.environment(),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-        return Result(("kubectl", *words), done.returncode, done.stdout, done.stderr)
-
-    def objects(self, *kinds: str) -> list[Json]:
-        """Every object of these kinds in the namespace."""
-        found: list[Json] = json.loads(
-            self.kubectl("get", "--namespace", self.namespace, ",".join(kinds), "--output=json").ok().stdout
-        )["items"]
-        return found
-
-    def get(self, kind: str, name: str) -> Json:
-        """One object of the namespace."""
-        found: Json = json.loads(
-            self.kubectl("get", "--namespace", self.namespace, kind, name, "--output=json").ok().stdout
-        )
-        return found
-
-    def patch(self, kind: str, name: str, change: Json, *, manager: str) -> None:
-        """Change an object behind Pulumi's back, as the named program would."""
-        self.kubectl(
-            *("patch", "--namespace", self.namespace, kind, name, "--type=merge"),
-            *(f"--patch={json.dumps(change)}", f"--field-manager={manager}"),
-        ).ok()
-
-    def identities(self, *kinds: str) -> dict[str, tuple[str, object]]:
-        """What changes when somebody replaces an object or changes more of it than its status."""
-        return {
-            f"{item['kind']}/{item['metadata']['name']}": (
-                item["metadata"]["uid"],
-                item["spec"] if "status" in item else item["metadata"]["resourceVersion"],
-            )
-            for item in self.objects(*kinds)
-        }
-
-    def pods(self) -> dict[str, frozenset[str]]:
-        """The ids of the pods of each running workload, once no pod of a former template is left."""
-        wanted = {
-            item["metadata"]["labels"][NAME_LABEL]: item["spec"]["replicas"]
-            for item in self.objects("deployments", "statefulsets")
-        }
-        found: dict[str, frozenset[str]] = {}
-
-        def settled() -> bool:
-            live: dict[str, set[str]] = {name: set() for name in wanted}
-            for pod in self.objects("pods"):
-                name = pod["metadata"]["labels"][NAME_LABEL]
-                if name in wanted:
-                    live[name].add(pod["metadata"]["uid"])
-            found.update({name: frozenset(uids) for name, uids in live.items()})
-            return {name: len(uids) for name, uids in live.items()} == wanted
-
-        eventually(settled)
-        return found
-
-    def jobs(self) -> dict[str, tuple[str, str]]:
-        """Name and id of each workload's Job; fails if a workload has two."""
-        jobs = [job for job in self.objects("jobs") if "ownerReferences" not in job["metadata"]]
-        found = {
-            job["metadata"]["labels"][NAME_LABEL]: (job["metadata"]["name"], job["metadata"]["uid"]) for job in jobs
-        }
-        assert len(found) == len(jobs), [job["metadata"]["name"] for job in jobs]
-        return found
-
-    def generated(self) -> dict[str, str]:
-        """Every value in the Secrets of the namespace that is not a user name, by Secret and key."""
-        return {key: value for key, value in self._secrets() if not key.endswith(USER_NAME)}
-
-    def user_names(self) -> list[str]:
-        """The other values of the Secrets: no secrets."""
-        return [value for key, value in self._secrets() if key.endswith(USER_NAME)]
-
-    def _secrets(self) -> list[tuple[str, str]]:
-        return [
-            (f"{secret['metadata']['name']}/{key}", base64.b64decode(value).decode())
-            for secret in self.objects("secrets")
-            for key, value in secret["data"].items()
-        ]
+def touched(result: Result) -> set[tuple[str, str]]:
+    """Kind and name of the resources that did not stay the same; components, which are only inputs, left out."""
+    return {
+        (step.type.rpartition(":")[2], step.name)
+        for step in result.steps
+        if step.op != "same" and not step.type.startswith(("pulumi:", COMPONENTS))
+    }
 
 
-def conditions(item: Json) -> dict[str, str]:
-    """The status conditions of an object: type -> status."""
-    return {condition["type"]: condition["status"] for condition in item["status"].get("conditions", [])}
+def drifted(result: Result) -> set[tuple[str, str]]:
+    """Kind and name of the resources that a refresh found changed or gone."""
+    events: list[Json] = [dict(event) for event in result.events if "resOutputsEvent" in event]
+    found = [event["resOutputsEvent"]["metadata"] for event in events]
+    return {
+        (step["urn"].split("::")[2].rpartition(":")[2], step["urn"].split("::")[3])
+        for step in found
+        if step["op"] not in {"same", "refresh"}
+    }
 
 
 def secret_texts(state: object) -> set[str]:
@@ -293,6 +206,11 @@ def forms(value: str) -> tuple[str, str]:
     return value, base64.b64encode(value.encode()).decode()
 
 
+def contents(files: Iterable[Path]) -> dict[Path, bytes]:
+    """The bytes of files."""
+    return {file: file.read_bytes() for file in files}
+
+
 def _texts(value: object) -> Iterable[str]:
     if isinstance(value, dict):
         value = list(value.values())
@@ -306,21 +224,3 @@ def _decoded(text: str) -> str:
         return base64.b64decode(text, validate=True).decode()
     except ValueError:
         return ""
-
-
-def changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
-    """The keys whose values differ; every key counts that only one of them has."""
-    return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-
-
-def eventually(holds: Callable[[], bool], seconds: float = SETTLE_SECONDS) -> None:
-    """Wait until something holds; fail if it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.2)
-
-
-def contents(files: Iterable[Path]) -> dict[Path, bytes]:
-    """The bytes of files."""
-    return {file: file.read_bytes() for file in files}

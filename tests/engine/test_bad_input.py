@@ -5,21 +5,32 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
+import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import yaml
 
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import Engine, Result
-from tests.engine.stack_fixtures import Stack, View, conditions, deploy
+from tests.engine.stack_fixtures import Stack, deploy
+from tests.engine.view import View, conditions
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
-StackFactory = Callable[[str, Mapping[str, object]], Stack]
+STOP_SECONDS = 60
 VIRTUAL_SERVICES = "virtualservices.networking.istio.io"
+ENGINE_ENDINGS = ("update failed", "preview failed", "program exited with non-zero exit code: 1")
+NOTHING: Mapping[str, object] = {}
+
+
+class StackFactory(Protocol):
+    """Makes a stack: one of those in `stacks/`, or one of another name, with this configuration on top."""
+
+    def __call__(self, name: str, config: Mapping[str, object] = ...) -> Stack: ...
 
 
 @pytest.fixture
@@ -29,7 +40,7 @@ def nowhere(engine: Engine, tmp_path: Path) -> StackFactory:
     backend.mkdir()
     home.mkdir()
     environment = {**engine.environment(backend), "HOME": str(home), "KUBECONFIG": str(home / "kubeconfig")}
-    return lambda name, config: Stack.new(name, tmp_path / name, environment, config)
+    return lambda name, config=NOTHING: Stack.new(name, tmp_path / name, environment, config)
 
 
 @pytest.fixture(scope="module")
@@ -47,27 +58,64 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture
 def on_cluster(sandbox: Sandbox, tmp_path: Path) -> StackFactory:
     """Makes stacks on the cluster."""
-    return lambda name, config: Stack.new(name, tmp_path / name, sandbox.environment(), config)
+    return lambda name, config=NOTHING: Stack.new(name, tmp_path / name, sandbox.environment(), config)
 
 
 def the_error(result: Result) -> str:
-    """The only error that a failed command showed."""
+    """The only error that a failed command showed, apart from the engine's own word that there was one."""
     assert result.exit_code != 0
     assert "Traceback" not in result.output
-    errors = [message for message in result.messages("error") if "update failed" not in message]
+    errors = [message for message in result.messages("error") if not message.endswith(ENGINE_ENDINGS)]
     assert len(errors) == 1, "\n\n".join(errors)
+    assert result.messages("warning") == []
     return errors[0]
+
+
+def one_cluster(server: str) -> dict[str, object]:
+    """A kubeconfig with nothing but this server."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "one", "cluster": {"server": server}}],
+        "users": [{"name": "one", "user": {}}],
+        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
+        "current-context": "one",
+    }
+
+
+def interrupt(process: subprocess.Popen[str], when: Callable[[str], bool]) -> str:
+    """Press Ctrl-C once a line of the output says that it is time; returns what was printed."""
+    assert process.stdout is not None
+    printed: list[str] = []
+    try:
+        for line in process.stdout:
+            printed.append(line)
+            if when(line):
+                break
+        os.killpg(process.pid, signal.SIGINT)  # a terminal signals the whole group
+        printed += process.stdout.readlines()
+        assert process.wait(STOP_SECONDS) != 0, "".join(printed)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return "".join(printed)
 
 
 @pytest.mark.parametrize("name", ["dev", "staging", "prod"])
 def test_preview_needs_no_cluster(nowhere: StackFactory, name: str) -> None:
-    result = nowhere(name, {}).preview().ok()
-    print(result.output, result.messages("warning"))
-    assert set(result.ops.values()) == {"create"}
+    result = nowhere(name).preview().ok()
+    assert {step.op for step in result.steps} == {"create"}
+    counts = Counter(step.type.rpartition(":")[2] for step in result.steps if step.type.startswith("kubernetes:"))
+    expected = {"Namespace": 1, "StatefulSet": 5, "Deployment": 2, "Job": 2, "CronJob": 2, "VirtualService": 1}
+    assert {kind: counts[kind] for kind in expected} == expected
+    assert len(result.steps) > 100
+    assert result.messages("warning", "error") == []
+    assert result.stderr == ""
 
 
 def test_every_bad_key_is_told_at_once(nowhere: StackFactory) -> None:
-    bad = {
+    bad: dict[str, object] = {
         "langfuse:hots": "example.com",
         "langfuse:host": "https://langfuse.example.com",
         "langfuse:version": "latest",
@@ -75,39 +123,47 @@ def test_every_bad_key_is_told_at_once(nowhere: StackFactory) -> None:
         "langfuse:web": {"replicas": "two"},
     }
     stack = nowhere("dev", bad)
-    error = the_error(stack.preview())
-    print(error)
+    heading, *problems = the_error(stack.up()).splitlines()
+    assert heading.startswith("5 problems in the configuration of stack dev")
+    said = {line.strip().partition(": ")[0]: line for line in problems}
+    assert 'did you mean "host"?' in said["langfuse:hots"]
+    assert 'did you mean "langfuse.example.com"?' in said["langfuse:host"]
+    assert '"latest" is not a Langfuse release; name one exactly, as in "4.16.0"' in said["langfuse:version"]
+    assert 'did you mean "50Gi"?' in said["langfuse:postgres.storage"]
+    assert '"two" must be a whole number' in said["langfuse:web.replicas"]
+    assert [item["type"] for item in stack.resources()] in ([], ["pulumi:pulumi:Stack"])
+
     stack.configure({**dict.fromkeys(bad), "langfuse:host": "langfuse.example.com"})
     stack.preview().ok()
 
 
 def test_an_unreachable_cluster_is_named(nowhere: StackFactory, tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # not listening: connections are refused
-        server = f"https://127.0.0.1:{taken.getsockname()[1]}"
-        kubeconfig = tmp_path / "closed.kubeconfig"
+    kubeconfig = tmp_path / "closed.kubeconfig"
+    stack = nowhere("dev", {"langfuse:cluster": {"kubeconfig": str(kubeconfig)}})
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # not listening: connections are refused
+        server = f"https://127.0.0.1:{closed.getsockname()[1]}"
         kubeconfig.write_text(yaml.safe_dump(one_cluster(server)))
-        stack = nowhere("dev", {"langfuse:cluster": {"kubeconfig": str(kubeconfig)}})
-        result = stack.up()
-    print(result.output)
+        error = the_error(stack.up())
+    assert "unreachable" in error
+    assert server in error
     stack.preview().ok()
 
 
-def one_cluster(server: str) -> dict[str, object]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "one", "cluster": {"server": server}}],
-        "users": [{"name": "one", "user": {"token": "none"}}],
-        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
-        "current-context": "one",
-    }
+def test_no_cluster_at_all_is_told(nowhere: StackFactory) -> None:
+    stack = nowhere("dev")
+    error = the_error(stack.up())
+    assert "unreachable" in error
+    assert "KUBECONFIG" in error
 
 
 def test_a_missing_crd_is_named_with_the_fix(on_cluster: StackFactory, sandbox: Sandbox) -> None:
-    stack = on_cluster("dev", {})
-    result = stack.up()
-    print(result.output)
+    stack = on_cluster("dev")
+    error = the_error(stack.up())
+    assert 'no matches for kind "VirtualService" in version "networking.istio.io/v1"' in error
+    assert "CRDs" in error
+    assert stack.pending() == []
+
     stack.configure({"langfuse:ingress": {"kind": "none"}})
     stack.up().ok()
     for item in View(sandbox, "langfuse-dev").objects("deployments"):
@@ -117,39 +173,42 @@ def test_a_missing_crd_is_named_with_the_fix(on_cluster: StackFactory, sandbox: 
 def test_a_namespace_of_somebody_else_is_left_alone(on_cluster: StackFactory, sandbox: Sandbox) -> None:
     view = View(sandbox, "taken")
     view.kubectl("create", "namespace", "taken").ok()
-    stack = on_cluster("preview", {"langfuse:host": "a.example.com", "langfuse:namespace": "taken"})
-    result = stack.up()
-    print(result.output)
+    before = view.objects("all", "configmaps", "serviceaccounts")
+    stack = on_cluster("preview", {"langfuse:host": "langfuse.example.com", "langfuse:namespace": "taken"})
+
+    error = the_error(stack.up())
+
+    assert 'namespaces "taken" already exists' in error
+    assert "import" in error
+    assert view.objects("all", "configmaps", "serviceaccounts") == before
+    stack.destroy().ok()
+    view.kubectl("get", "namespace", "taken").ok()
     stack.configure({"langfuse:namespace": "free"})
     stack.preview().ok()
 
 
 def test_an_interrupted_up_goes_on_with_the_next(on_cluster: StackFactory, sandbox: Sandbox) -> None:
-    config = {"langfuse:host": "a.example.com", "langfuse:profile": "dev", "langfuse:ingress": {"kind": "none"}}
-    stack = on_cluster("interrupted", config)
-    process = stack.start_up()
-    assert process.stdout is not None
-    printed = []
-    for line in process.stdout:
-        printed.append(line)
-        if "StatefulSet" in line and "creating" in line:
-            break
-    os.killpg(process.pid, signal.SIGINT)
-    printed += process.stdout.readlines()
-    start = time.monotonic()
-    code = process.wait(120)
-    print("".join(printed), code, time.monotonic() - start)
-    print(stack.pending())
-    r = stack.up()
-    print(r.output)
-    r.ok()
+    stack = on_cluster(
+        "interrupted",
+        {"langfuse:profile": "dev", "langfuse:host": "langfuse.example.com", "langfuse:ingress": {"kind": "none"}},
+    )
+    printed = interrupt(stack.start_up(), lambda line: "StatefulSet" in line and "creating" in line)
+    assert "Traceback" not in printed
+    made = {str(item["urn"]) for item in stack.resources()}
+    assert len(made) > 1
+
+    result = stack.up().ok()
+
     assert stack.pending() == []
+    assert made <= {step.urn for step in result.steps if step.op != "create"}
+    for item in View(sandbox, "langfuse-interrupted").objects("deployments"):
+        assert conditions(item)["Available"] == "True"
 
 
 def test_an_unknown_stack_is_told_before_anything_starts(tmp_path: Path) -> None:
-    folder = tmp_path / "sandbox"
-    result = deploy("nonsense", folder)
+    result = deploy("nonsense", tmp_path / "sandbox")
     assert result.exit_code == 1
+    assert result.stdout == ""
     assert result.stderr.startswith('error: there is no stack "nonsense"')
-    assert "dev, prod, staging" in result.stderr
-    assert not folder.exists()
+    assert "choose one of dev, prod, staging" in result.stderr
+    assert not (tmp_path / "sandbox").exists()

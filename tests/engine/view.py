@@ -1,0 +1,149 @@
+"""What `kubectl` sees of a deployed stack: a look at the cluster that does not go through Pulumi."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sandbox.controlplane import Sandbox
+from tests.engine.harness import Result
+
+TIMEOUT_SECONDS: Final = 60.0
+SETTLE_SECONDS: Final = 60.0
+NAME_LABEL: Final = "app.kubernetes.io/name"
+USER_NAME: Final = "/access-key-id"
+
+Json = dict[str, Any]  # a Kubernetes object: of any shape
+
+
+@dataclass(frozen=True)
+class View:
+    """What `kubectl` sees of a namespace."""
+
+    sandbox: Sandbox
+    namespace: str
+
+    def kubectl(self, *words: str, stdin: str = "") -> Result:
+        """Run kubectl, whatever its outcome."""
+        done = subprocess.run(
+            [self.sandbox.folder.bin / "kubectl", *words],
+            env=self.sandbox.environment(),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+        return Result(("kubectl", *words), done.returncode, done.stdout, done.stderr)
+
+    def objects(self, *kinds: str) -> list[Json]:
+        """Every object of these kinds in the namespace."""
+        found: list[Json] = json.loads(
+            self.kubectl("get", "--namespace", self.namespace, ",".join(kinds), "--output=json").ok().stdout
+        )["items"]
+        return found
+
+    def get(self, kind: str, name: str) -> Json:
+        """One object of the namespace."""
+        found: Json = json.loads(
+            self.kubectl("get", "--namespace", self.namespace, kind, name, "--output=json").ok().stdout
+        )
+        return found
+
+    def patch(self, kind: str, name: str, change: Json, *, manager: str) -> None:
+        """Change an object behind Pulumi's back, as the named program would."""
+        self.kubectl(
+            *("patch", "--namespace", self.namespace, kind, name, "--type=merge"),
+            *(f"--patch={json.dumps(change)}", f"--field-manager={manager}"),
+        ).ok()
+
+    def identities(self, *kinds: str) -> dict[str, tuple[str, object]]:
+        """What changes when somebody replaces an object or changes more of it than its status."""
+        return {
+            f"{item['kind']}/{item['metadata']['name']}": (
+                item["metadata"]["uid"],
+                item["spec"] if "status" in item else item["metadata"]["resourceVersion"],
+            )
+            for item in self.objects(*kinds)
+        }
+
+    def pods(self) -> dict[str, frozenset[str]]:
+        """The ids of the pods of each running workload, once no pod of a former template is left."""
+        wanted = {
+            item["metadata"]["labels"][NAME_LABEL]: item["spec"]["replicas"]
+            for item in self.objects("deployments", "statefulsets")
+        }
+        found: dict[str, frozenset[str]] = {}
+
+        def settled() -> bool:
+            live: dict[str, set[str]] = {name: set() for name in wanted}
+            for pod in self.objects("pods"):
+                name = pod["metadata"]["labels"][NAME_LABEL]
+                if name in wanted:
+                    live[name].add(pod["metadata"]["uid"])
+            found.update({name: frozenset(uids) for name, uids in live.items()})
+            return {name: len(uids) for name, uids in live.items()} == wanted
+
+        eventually(settled)
+        return found
+
+    def jobs(self) -> dict[str, tuple[str, str]]:
+        """Name and id of each workload's Job; fails if a workload has two."""
+        jobs = [job for job in self.objects("jobs") if "ownerReferences" not in job["metadata"]]
+        found = {
+            job["metadata"]["labels"][NAME_LABEL]: (job["metadata"]["name"], job["metadata"]["uid"]) for job in jobs
+        }
+        assert len(found) == len(jobs), [job["metadata"]["name"] for job in jobs]
+        return found
+
+    def generated(self) -> dict[str, str]:
+        """Every value in the Secrets of the namespace that is not a user name, by Secret and key."""
+        return {key: value for key, value in self._secrets() if not key.endswith(USER_NAME)}
+
+    def user_names(self) -> list[str]:
+        """The other values of the Secrets: no secrets."""
+        return [value for key, value in self._secrets() if key.endswith(USER_NAME)]
+
+    def _secrets(self) -> list[tuple[str, str]]:
+        return [
+            (f"{secret['metadata']['name']}/{key}", base64.b64decode(value).decode())
+            for secret in self.objects("secrets")
+            for key, value in secret["data"].items()
+        ]
+
+    def readers(self, secret: str) -> set[str]:
+        """The running workloads whose pods refer to a Secret."""
+        return {
+            item["metadata"]["labels"][NAME_LABEL]
+            for item in self.objects("deployments", "statefulsets")
+            if f'"{secret}"' in json.dumps(item["spec"]["template"]["spec"])
+        }
+
+    def mounted(self, pod: Json, volume: str) -> Json:
+        """The data of the ConfigMap behind a volume of a pod or a pod template."""
+        (name,) = (item["configMap"]["name"] for item in pod["spec"]["volumes"] if item["name"] == volume)
+        data: Json = self.get("configmap", name)["data"]
+        return data
+
+
+def conditions(item: Json) -> dict[str, str]:
+    """The status conditions of an object: type -> status."""
+    return {condition["type"]: condition["status"] for condition in item["status"].get("conditions", [])}
+
+
+def changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
+    """The keys whose values differ; every key counts that only one of them has."""
+    return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+
+
+def eventually(holds: Callable[[], bool], seconds: float = SETTLE_SECONDS) -> None:
+    """Wait until something holds; fail if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.2)
