@@ -90,7 +90,7 @@ class Credentials(pulumi.ComponentResource):
             name,
             metadata=self._installation.metadata(self._workload, name=name),
             string_data=values,
-            opts=self._child,
+            opts=self._installation.stateful(self._child),
         )
         self._checksums[name] = pulumi.Output.unsecret(pulumi.Output.all(id=secret.id, **values).apply(_checksum))
         return {key: SecretRef(name=name, key=key) for key in values}

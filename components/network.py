@@ -67,7 +67,7 @@ class Network(pulumi.ComponentResource):
     """NetworkPolicies: deny by default, then allow what is known.
 
     Each store says who may connect; leaving a pod is allowed towards the namespace itself, for names, and for web
-    and worker to the internet.
+    and worker to the internet. The rules are kept as long as the data that they guard.
     """
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -78,7 +78,7 @@ class Network(pulumi.ComponentResource):
                 f"langfuse-{role}",
                 metadata={"name": f"langfuse-{role}", "namespace": args.installation.namespace, "labels": labels},
                 spec=spec,
-                opts=child_options(self, opts),
+                opts=args.installation.stateful(child_options(self, opts)),
             )
         self.register_outputs({})
 

@@ -158,8 +158,8 @@ class Api:
         cause = str(reason).rpartition(": ")[2] or type(reason).__name__
         server = self.target.server or "of this pod"
         return UnreachableError(
-            f"the API server {server} does not answer: {cause}. Start it, or name one that runs by KUBECONFIG, "
-            "kubernetes:kubeconfig or kubernetes:context"
+            f"the API server {server} does not answer: {cause}. Start it, or name one that runs by KUBECONFIG "
+            "or by the kubeconfig and context of the provider"
         )
 
 

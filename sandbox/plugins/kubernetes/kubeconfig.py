@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 IN_CLUSTER_FOLDER: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 DEFAULT_PATH: Final = Path("~/.kube/config")
-SUGGESTION: Final = "set KUBECONFIG or kubernetes:kubeconfig, and kubernetes:context where it has several"
+SUGGESTION: Final = "set KUBECONFIG or the kubeconfig of the provider, and its context where there are several"
 
 
 @dataclass(frozen=True)

@@ -119,10 +119,10 @@ def test_images_are_exact_releases(recording: Recording) -> None:
             assert len(tag) > 3, container["image"]
 
 
-def test_what_holds_data_is_protected_where_people_depend_on_it() -> None:
+def test_data_and_what_guards_it_are_protected_where_people_depend_on_them() -> None:
     for profile in PROFILES:
         for item in stack(profile):
-            if item.custom and item.kind in STATEFUL:
+            if item.custom and item.kind in STATEFUL | {"NetworkPolicy", "Secret"}:
                 expected = profile in {"staging", "prod"}
                 assert (item.protect, item.retain_on_delete) == (expected, expected), (profile, item.name)
 
