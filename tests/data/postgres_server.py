@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +52,9 @@ def started(folder: Path) -> Iterator[PostgresServer]:
     sockets.mkdir()
     if user:
         # The server's user reaches its folder through those that pytest makes for its own user alone.
-        for parent in (folder.parent, folder.parent.parent):
-            parent.chmod(0o755)
+        for parent in folder.parents:
+            if parent.is_relative_to(tempfile.gettempdir()) and parent != Path(tempfile.gettempdir()):
+                parent.chmod(0o755)
         shutil.chown(folder, user)
         shutil.chown(sockets, user)
     initdb: list[str | Path] = [
