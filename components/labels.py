@@ -30,11 +30,15 @@ class Workload:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Every recommended label."""
+        """The recommended labels of everything that belongs to the workload."""
         return {
             **self.selector,
             "app.kubernetes.io/component": self.component,
             "app.kubernetes.io/part-of": "langfuse",
-            "app.kubernetes.io/version": self.version,
             "app.kubernetes.io/managed-by": "pulumi",
         }
+
+    @property
+    def pod_labels(self) -> dict[str, str]:
+        """Those of its pods, which alone are of a version: a new one leaves all else as it is."""
+        return {**self.labels, "app.kubernetes.io/version": self.version}

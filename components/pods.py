@@ -187,7 +187,7 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
             }
             for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
         ]
-    metadata: k8s.meta.v1.ObjectMetaArgsDict = {"labels": workload.labels}
+    metadata: k8s.meta.v1.ObjectMetaArgsDict = {"labels": workload.pod_labels}
     if annotations:
         metadata["annotations"] = dict(annotations)
     return {"metadata": metadata, "spec": spec}

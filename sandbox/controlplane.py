@@ -154,8 +154,11 @@ class Sandbox:
                     self._supervisor.start(stale[name])
 
         client = self._client(plan.url(services.API_SERVER))
-        start(services.ETCD, services.API_SERVER, services.KWOK, services.STORAGE)  # these wait for each other
+        start(services.ETCD, services.API_SERVER, services.STORAGE)  # these wait for each other
         self._wait({"the API server is ready": lambda: client.answers("/readyz")})
+        if services.KWOK in stale:
+            cluster.release_nodes(client)
+        start(services.KWOK)
         start(services.CONTROLLERS, services.SCHEDULER)  # these would give up
         controllers, scheduler = (self._client(plan.url(name)) for name in (services.CONTROLLERS, services.SCHEDULER))
         crds = files.read_crds()

@@ -10,10 +10,24 @@ from sandbox.plugins.pulumirpc import provider_pb2_grpc
 
 ENGINE_ADDRESS = 1
 
+
+def remove_key_files() -> None:
+    """Delete the files to which the client library writes a kubeconfig's keys: itself it does so only at a plain exit."""
+    client = sys.modules.get("kubernetes.config.kube_config")
+    if client is not None:
+        client._cleanup_temp_files()
+
+
 if __name__ == "__main__":
     provider = KubernetesProvider(sys.argv[ENGINE_ADDRESS] if len(sys.argv) > ENGINE_ADDRESS else "")
+
+    def stop() -> None:
+        """End every wait and leave nothing behind."""
+        provider.stop()
+        remove_key_files()
+
     serve(
         "pulumi-resource-kubernetes",
         lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server),
-        provider.stop,
+        stop,
     )

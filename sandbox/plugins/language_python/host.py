@@ -32,6 +32,17 @@ SHOWN_TO_USER: Final = 32  # the program's exit code after an error that the use
 PROBE_TIMEOUT_SECONDS: Final = 60
 Context = grpc.ServicerContext
 
+ABOUT: Final = """
+import platform, sys
+from importlib.metadata import PackageNotFoundError, version
+print(sys.executable)
+print(platform.python_version())
+try:
+    print(version("pip"))
+except PackageNotFoundError:
+    print("not installed")
+"""
+
 
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     """Finds, runs and installs Python programs for one engine."""
@@ -98,17 +109,14 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         """Return which interpreter and tools are used."""
         tools = resolve(request.info)
         python = tools.python()
-        script = "import platform, sys; print(sys.executable); print(platform.python_version())"
-        executable, version = _output([str(python), "-c", script]).split("\n")[:2]
-        tool = (
-            [str(toolchain.find_uv()), "--version"] if tools.name == "uv" else [str(python), "-m", "pip", "--version"]
-        )
+        executable, version, pip = _output([str(python), "-c", ABOUT]).split("\n")[:3]
+        tool_version = _output([str(toolchain.find_uv()), "--version"]).split()[1] if tools.name == "uv" else pip
         return language_pb2.AboutResponse(
             executable=executable,
             version=version,
             metadata={
                 "toolchain": tools.name.capitalize(),
-                "toolchainVersion": _output(tool).split()[1],
+                "toolchainVersion": tool_version,
                 "typechecker": (tools.typechecker or "none").capitalize(),
             },
         )

@@ -1,0 +1,127 @@
+"""Figures: samples by what was measured, their medians, and ratios round by round. All pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.state import Chain
+
+OPERATIONS = {
+    "first": "first up",
+    "no-op": "no-op up",
+    "image": "one-image up",
+    "preview": "no-op preview",
+    "destroy": "destroy",
+}
+SUBJECTS = {
+    "dev": "dev stack",
+    "same": "same objects",
+    "bare": "bare program",
+    "empty": "empty program",
+    "kubectl": "kubectl",
+}
+
+NO_OP_LIMIT = 1.15
+FIRST_LIMIT = 1.3
+PROGRAM_CPU_LIMIT = 1.5  # seconds
+START_LIMIT = 15.0  # seconds
+MEMORY_LIMIT = 1024.0  # MiB
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The median of some samples, and their range."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, samples: Sequence[float]) -> Summary:
+        """Summarize samples. Raises ValueError when there are none."""
+        if not samples:
+            raise ValueError("nothing was measured")
+        return cls(statistics.median(samples), min(samples), max(samples))
+
+    def text(self, digits: int = 1) -> str:
+        """As `4.2 (4.0-4.9)`; the median alone when there is no range."""
+        median, least, most = (f"{value:.{digits}f}" for value in (self.median, self.least, self.most))
+        return median if least == most else f"{median} ({least}-{most})"
+
+
+@dataclass
+class Figures:
+    """Everything that was measured: one sample per round, in the order of the rounds.
+
+    Keys of `wall` and `cpu` are (subject, operation), those of `program` are (subject, phase).
+    """
+
+    wall: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    cpu: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    program: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    sandbox: dict[str, list[float]] = field(default_factory=dict)
+    chains: list[Chain] = field(default_factory=list)
+    changed: dict[tuple[str, str], int] = field(default_factory=dict)
+    """How many resources each operation changed."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One aim, and how far from it the figures are. The limit is met by what is not above it."""
+
+    aim: str
+    found: Summary
+    limit: float
+    explanation: str
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the median meets the aim."""
+        return self.found.median <= self.limit
+
+
+def ratios(above: Sequence[float], below: Sequence[float]) -> Summary:
+    """Ratios of samples of the same rounds: what slows a whole round down cancels out."""
+    return Summary.of([a / b for a, b in zip(above, below, strict=True)])
+
+
+def verdicts(figures: Figures) -> list[Verdict]:
+    """Every aim with its verdict."""
+    wall, program = figures.wall, figures.program
+    waits = [chain.seconds for chain in figures.chains]
+    without_wait = [first - wait for first, wait in zip(wall["dev", "first"], waits, strict=True)]
+    share = [ours - least for ours, least in zip(program["dev", "ended"], program["empty", "ended"], strict=True)]
+    return [
+        Verdict(
+            "no-op up / bare program's",
+            ratios(wall["dev", "no-op"], wall["bare", "no-op"]),
+            NO_OP_LIMIT,
+            "round by round",
+        ),
+        Verdict(
+            "no-op up / that of the same objects",
+            ratios(wall["dev", "no-op"], wall["same", "no-op"]),
+            NO_OP_LIMIT,
+            "what components, configuration and order cost",
+        ),
+        Verdict(
+            "(first up - longest chain's wait) / bare program's first up",
+            ratios(without_wait, wall["bare", "first"]),
+            FIRST_LIMIT,
+            f"the chain waits {Summary.of(waits).text()} s",
+        ),
+        Verdict(
+            "CPU seconds of the program's own evaluation",
+            Summary.of(share),
+            PROGRAM_CPU_LIMIT,
+            "its process in a no-op up, less the empty program's",
+        ),
+        Verdict(
+            "seconds to a ready sandbox", Summary.of(figures.sandbox["start"]), START_LIMIT, "from an empty folder"
+        ),
+        Verdict(
+            "MiB of the control plane", Summary.of(figures.sandbox["memory"]), MEMORY_LIMIT, "with a stack deployed"
+        ),
+    ]

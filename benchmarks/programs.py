@@ -1,0 +1,102 @@
+"""The programs that are compared. Each tells how much CPU time its process has used, so that they can be compared."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+import resource
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pulumi
+
+USAGE_VARIABLE = "BENCHMARK_USAGE"
+PLAN_FILE = "plan.json"
+CHECKOUT = Path(__file__).parent.parent
+
+
+def run(name: str) -> None:
+    """Run a program, and write its process's CPU seconds to the file that BENCHMARK_USAGE names.
+
+    `started`: the interpreter and Pulumi's SDK are loaded. `declared`: every resource has been asked for.
+    `ended`: the engine has answered for all of them.
+    """
+    usage = {"started": _cpu()}
+    file = Path(os.environ[USAGE_VARIABLE])
+    atexit.register(lambda: file.write_text(json.dumps({**usage, "ended": _cpu()})))
+    PROGRAMS[name]()
+    usage["declared"] = _cpu()
+
+
+def dev() -> None:
+    """The program of this checkout."""
+    runpy.run_path(str(CHECKOUT / "__main__.py"), run_name="__main__")
+
+
+def empty() -> None:
+    """No resource but the stack."""
+
+
+def bare() -> None:
+    """As many plain resources as the stack has: ConfigMaps, and the same random values."""
+    import pulumi_kubernetes as k8s  # noqa: PLC0415
+
+    plan, version, namespace, inside = _plain_start()
+    for number, item in enumerate(plan["objects"]):
+        data = {"version": version if item["before"] != item["after"] else "any"}
+        k8s.core.v1.ConfigMap(f"object-{number}", metadata={"namespace": namespace}, data=data, opts=inside)
+
+
+def same() -> None:
+    """The stack's own objects without components, without order, without waits and without typed arguments."""
+    import pulumi  # noqa: PLC0415
+
+    plan, version, _, inside = _plain_start()
+    which = "before" if version == plan["version"] else "after"
+    for number, item in enumerate(plan["objects"]):
+        is_secret = item[which]["kind"] == "Secret"
+        values = {
+            key: pulumi.Output.secret(value) if is_secret and key in {"data", "stringData"} else value
+            for key, value in item[which].items()
+        }
+        pulumi.CustomResource(item["type"], f"object-{number}", values, inside)
+
+
+def _plain_start() -> tuple[dict[str, Any], str, str, pulumi.ResourceOptions]:
+    """What both plain programs begin with. Returns the plan, the version, the namespace, and options for the rest."""
+    import pulumi  # noqa: PLC0415
+    import pulumi_kubernetes as k8s  # noqa: PLC0415
+    import pulumi_random  # noqa: PLC0415
+
+    plan: dict[str, Any] = json.loads(Path(PLAN_FILE).read_text())
+    config = pulumi.Config()
+    name, version = config.require("namespace"), config.require("version")
+    cluster = k8s.Provider(
+        "cluster",
+        cluster_identifier="plain",
+        enable_config_map_mutable=True,
+        enable_secret_mutable=True,
+        enable_server_side_apply=True,
+    )
+    namespace = k8s.core.v1.Namespace(name, metadata={"name": name}, opts=pulumi.ResourceOptions(provider=cluster))
+    for number, (kind, inputs) in enumerate(plan["random"]):
+        getattr(pulumi_random, kind)(f"value-{number}", **{_snake(key): value for key, value in inputs.items()})
+    return plan, version, name, pulumi.ResourceOptions(provider=cluster, depends_on=[namespace])
+
+
+PROGRAMS: dict[str, Callable[[], None]] = {"dev": dev, "same": same, "bare": bare, "empty": empty}
+
+
+def _cpu() -> float:
+    """CPU seconds, user and system, of this process with all its threads."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _snake(name: str) -> str:
+    return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)

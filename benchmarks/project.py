@@ -1,0 +1,117 @@
+"""One program in a project, with a backend and a namespace of its own, and the operations that are measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+from benchmarks import events
+from benchmarks.commands import Cost, run
+from benchmarks.errors import BenchmarkError
+from benchmarks.events import Events
+from benchmarks.programs import CHECKOUT, PLAN_FILE, USAGE_VARIABLE
+from benchmarks.state import Plan
+
+STACK = "dev"  # the dev stack's profile has its name
+PROJECT = "langfuse"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What one operation took, and what it did."""
+
+    cost: Cost
+    events: Events
+    program: Mapping[str, float]
+    """CPU seconds of the program's process: see `programs.run`."""
+
+    def unchanged(self, what: str) -> Operation:
+        """Return this; raise BenchmarkError when it changed something."""
+        if self.events.changed:
+            raise BenchmarkError(f"{what} was to change nothing, but did: {self.events.changes}")
+        return self
+
+
+class Project:
+    """A program, ready to be deployed."""
+
+    def __init__(
+        self,
+        folder: Path,
+        program: str,
+        *,
+        namespace: str,
+        version: str,
+        environment: Mapping[str, str],
+        plan: Plan | None = None,
+    ) -> None:
+        """`folder` must not exist yet; it will hold the project and its state."""
+        self.name = program
+        self._folder = folder / "project"
+        self._usage = folder / "usage.json"
+        self._folder.mkdir(parents=True)
+        backend = folder / "backend"
+        backend.mkdir()
+        self._environment = {
+            **environment,
+            "PULUMI_BACKEND_URL": backend.as_uri(),
+            "PULUMI_DEBUG_COMMANDS": "true",  # for --event-log
+            "PYTHONPATH": str(CHECKOUT),
+            USAGE_VARIABLE: str(self._usage),
+        }
+        runtime = {"name": "python", "options": {"toolchain": "pip", "virtualenv": sys.prefix}}
+        (self._folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": PROJECT, "runtime": runtime}))
+        (self._folder / "__main__.py").write_text(f"from benchmarks.programs import run\n\nrun({program!r})\n")
+        if plan:
+            (self._folder / PLAN_FILE).write_text(json.dumps({**asdict(plan), "version": version}))
+        self._pulumi("stack", "init", STACK)
+        self._config = self._folder / f"Pulumi.{STACK}.yaml"
+        config: dict[str, object] = {}
+        if program == "dev":
+            config = yaml.safe_load((CHECKOUT / "stacks" / f"Pulumi.{STACK}.yaml").read_text())["config"]
+        self._configure({**config, f"{PROJECT}:namespace": namespace, f"{PROJECT}:version": version})
+
+    def up(self) -> Operation:
+        """Update the stack."""
+        return self._operation("up", "--yes", "--skip-preview")
+
+    def preview(self) -> Operation:
+        """Preview an update."""
+        return self._operation("preview")
+
+    def destroy(self) -> Operation:
+        """Delete every resource."""
+        return self._operation("destroy", "--yes", "--skip-preview")
+
+    def set_version(self, version: str) -> None:
+        """Ask for another release."""
+        self._configure({f"{PROJECT}:version": version})
+
+    def export(self) -> dict[str, object]:
+        """The stack's state, with its secrets: they pass through a pipe and stay in memory."""
+        words = ("pulumi", "stack", "export", "--show-secrets", "--non-interactive")
+        done = run(words, folder=self._folder, environment=self._environment, is_private=True)
+        state: dict[str, object] = json.loads(done.stdout)
+        return state
+
+    def _configure(self, config: Mapping[str, object]) -> None:
+        """Set plain configuration values without another command of the CLI."""
+        content = yaml.safe_load(self._config.read_text()) if self._config.exists() else {}
+        content["config"] = {**content.get("config", {}), **config}
+        self._config.write_text(yaml.safe_dump(content))
+
+    def _operation(self, *arguments: str) -> Operation:
+        self._usage.unlink(missing_ok=True)
+        with events.listening() as (address, seen):
+            cost = self._pulumi(*arguments, "--event-log", address)
+        usage = json.loads(self._usage.read_text()) if self._usage.exists() else {}  # `destroy` runs no program
+        return Operation(cost, seen, usage)
+
+    def _pulumi(self, *arguments: str) -> Cost:
+        words = ("pulumi", *arguments, "--non-interactive", "--color", "never")
+        return run(words, folder=self._folder, environment=self._environment).cost

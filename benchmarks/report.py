@@ -1,0 +1,133 @@
+"""Shows figures to people, and writes them for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.figures import OPERATIONS, SUBJECTS, Figures, Summary, Verdict, ratios, verdicts
+
+PHASES = {
+    "started": "interpreter and Pulumi's SDK",
+    "declared": "program read, resources declared",
+    "ended": "engine has answered",
+}
+SANDBOX = {
+    "start": "from an empty folder, s",
+    "restart": "again with its state, s",
+    "idle memory": "memory when ready, MiB",
+    "memory": "memory with the dev stack, MiB",
+}
+LOADED = 0.5  # processes per core that want to run before a benchmark starts
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the figures were taken on."""
+
+    cores: int
+    load: float
+    """Processes that wanted to run in the minute before the start."""
+    rounds: int
+    python: str
+    plugins: dict[str, str]
+    tools: dict[str, str]
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether other work takes CPU time from the benchmark."""
+        return self.load > LOADED * self.cores
+
+
+def show(figures: Figures, setting: Setting, console: Console) -> None:
+    """Print everything."""
+    console.print(_setting(setting), highlight=False)
+    console.print(_operations("Wall-clock seconds: median (least-most)", figures.wall))
+    console.print(_operations("CPU seconds of the CLI and of what it waited for", figures.cpu))
+    console.print(_programs(figures))
+    console.print(_sandbox(figures))
+    chain = figures.chains[-1]
+    links = " -> ".join(f"{name} {seconds:.1f}" for name, seconds in chain.links)
+    console.print(f"Longest chain of the last first up: {links} = {chain.seconds:.1f} s\n", highlight=False)
+    console.print(_verdicts(verdicts(figures)))
+
+
+def as_json(figures: Figures, setting: Setting) -> dict[str, object]:
+    """Every sample, and the verdicts."""
+
+    def nested(samples: dict[tuple[str, str], list[float]]) -> dict[str, dict[str, list[float]]]:
+        result: dict[str, dict[str, list[float]]] = {}
+        for (subject, name), values in samples.items():
+            result.setdefault(subject, {})[name] = values
+        return result
+
+    return {
+        "setting": asdict(setting),
+        "wallSeconds": nested(figures.wall),
+        "cpuSeconds": nested(figures.cpu),
+        "programCpuSeconds": nested(figures.program),
+        "changedResources": {f"{subject} {name}": number for (subject, name), number in figures.changed.items()},
+        "sandbox": figures.sandbox,
+        "chains": [{"links": chain.links, "seconds": chain.seconds} for chain in figures.chains],
+        "verdicts": [{**asdict(verdict), "isMet": verdict.is_met} for verdict in verdicts(figures)],
+    }
+
+
+def _setting(setting: Setting) -> str:
+    lines = [
+        f"{setting.rounds} rounds on {setting.cores} cores, Python {setting.python}",
+        "tools: " + ", ".join(f"{name} {version}" for name, version in setting.tools.items()),
+        "plugins: " + ", ".join(f"{name} {version}" for name, version in setting.plugins.items()),
+    ]
+    if setting.is_loaded:
+        lines.append(
+            f"Other work was running (load {setting.load:.1f} before the start): trust ratios and CPU, not seconds."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _operations(title: str, samples: dict[tuple[str, str], list[float]]) -> Table:
+    table = _table(title, "", *SUBJECTS.values(), "dev / same", "dev / bare")
+    for operation, words in OPERATIONS.items():
+        found = {subject: samples.get((subject, operation)) for subject in SUBJECTS}
+        cells = [Summary.of(values).text() if values else "" for values in found.values()]
+        dev, same, bare = found["dev"], found["same"], found["bare"]
+        cells += [ratios(dev, below).text(2) if dev and below else "" for below in (same, bare)]
+        table.add_row(words, *cells)
+    return table
+
+
+def _programs(figures: Figures) -> Table:
+    names = [subject for subject in SUBJECTS if (subject, "ended") in figures.program]
+    table = _table("CPU seconds of the program's process in a no-op up, until", "", *(SUBJECTS[name] for name in names))
+    for phase, words in PHASES.items():
+        table.add_row(words, *(Summary.of(figures.program[name, phase]).text(2) for name in names))
+    return table
+
+
+def _sandbox(figures: Figures) -> Table:
+    table = _table("Sandbox, tools built", "", "median (least-most)")
+    for name, words in SANDBOX.items():
+        table.add_row(words, Summary.of(figures.sandbox[name]).text(0 if "memory" in name else 1))
+    return table
+
+
+def _verdicts(found: list[Verdict]) -> Table:
+    table = _table("Aims", "", "found", "aim", "", "how")
+    for verdict in found:
+        large = verdict.limit >= 100  # noqa: PLR2004  # hundreds need no decimals
+        met = "[green]met[/]" if verdict.is_met else "[red]missed[/]"
+        text = verdict.found.text(0 if large else 2)
+        table.add_row(verdict.aim, text, f"<= {verdict.limit:g}", met, verdict.explanation)
+    return table
+
+
+def _table(title: str, first: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE)
+    table.add_column(first)
+    for column in columns:
+        table.add_column(column, justify="left" if column in {"", "how"} else "right")
+    return table

@@ -1,0 +1,226 @@
+"""What an exported state says about a stack: its manifests, its plain equivalent, and its longest wait. All pure."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+Json = dict[str, "JsonValue"]
+JsonValue = None | bool | int | float | str | list["JsonValue"] | Json
+
+SIGNATURE = "4dabf18193072939515e22adb298388d"  # marks what is not plain JSON (sdk/go/common/resource/sig)
+SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  # the mark's value for a secret, not a secret
+SKIP_AWAIT = "pulumi.com/skipAwait"
+AWAITED = frozenset(
+    {"DaemonSet", "Deployment", "Ingress", "Job", "PersistentVolumeClaim", "Pod", "Service", "StatefulSet"}
+)
+"""Kinds that the kubernetes provider waits for."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource of a state. Secrets are plain when the state was exported with them shown."""
+
+    urn: str
+    type: str
+    inputs: Json
+    dependencies: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Its name in the program."""
+        return self.urn.split("::")[-1]
+
+    @property
+    def kind(self) -> str:
+        """The last part of its type, for example `Deployment`."""
+        return self.type.rsplit(":", 1)[-1]
+
+    @property
+    def package(self) -> str:
+        """Whose resource it is, for example `kubernetes`."""
+        return self.type.split(":")[0]
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether its creation ends only when it is ready."""
+        metadata = self.inputs.get("metadata")
+        annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+        skips = isinstance(annotations, dict) and annotations.get(SKIP_AWAIT) == "true"
+        return self.package == "kubernetes" and self.kind in AWAITED and not skips
+
+
+def resources(export: Mapping[str, object]) -> list[Resource]:
+    """What providers made, in the order of its creation; components and providers are left out."""
+    deployment = export.get("deployment")
+    listed = deployment.get("resources", []) if isinstance(deployment, dict) else []
+    return [
+        Resource(
+            urn=item["urn"],
+            type=item["type"],
+            inputs=_plain_object(item.get("inputs", {})),
+            dependencies=tuple(item.get("dependencies") or ()),
+        )
+        for item in listed
+        if item.get("custom") and not item["type"].startswith("pulumi:")
+    ]
+
+
+def manifests(found: Iterable[Resource], namespace: str) -> list[Json]:
+    """The Kubernetes objects as they were asked for, moved to another namespace.
+
+    What only Pulumi reads in them is harmless to others and stays.
+    """
+    return [_moved(resource.inputs, namespace) for resource in found if resource.package == "kubernetes"]
+
+
+def identity(manifest: Json) -> tuple[str, str]:
+    """What `kubectl` calls an object inside its namespace: kind with group, and name."""
+    group, _, _ = str(manifest["apiVersion"]).rpartition("/")
+    metadata = manifest["metadata"]
+    assert isinstance(metadata, dict)  # noqa: S101  # every object has one
+    return f"{manifest['kind']}.{group}".rstrip(".").lower(), str(metadata["name"])
+
+
+@dataclass(frozen=True)
+class PlainObject:
+    """A Kubernetes object without its place in a program: as it was asked for, and as it is asked for next."""
+
+    type: str
+    before: Json
+    after: Json
+
+    @property
+    def changes(self) -> bool:
+        """Whether the next version differs."""
+        return self.before != self.after
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plain equivalents of a stack: as many resources of each provider, without components and order."""
+
+    objects: tuple[PlainObject, ...]
+    """Kubernetes objects but the namespace."""
+    random: tuple[tuple[str, Json], ...]
+    """Kind and inputs of each random value."""
+
+    @property
+    def changing(self) -> int:
+        """How many objects differ from one version to the next."""
+        return sum(item.changes for item in self.objects)
+
+
+def plan(before: Sequence[Resource], after: Sequence[Resource], namespace: str) -> Plan:
+    """The plain equivalents of a stack, in another namespace. Values of Secrets are left out: a plan is written down.
+
+    Raises ValueError for resources that have no plain equivalent.
+    """
+    packages = {resource.package for resource in before} - {"kubernetes", "random"}
+    if packages:
+        raise ValueError(f"no plain equivalent for resources of {', '.join(sorted(packages))}")
+    later = {resource.urn: resource for resource in after}
+    return Plan(
+        objects=tuple(
+            PlainObject(
+                resource.type,
+                _for_plan(resource.inputs, namespace),
+                _for_plan(later.get(resource.urn, resource).inputs, namespace),
+            )
+            for resource in before
+            if resource.package == "kubernetes" and resource.kind != "Namespace"
+        ),
+        random=tuple((resource.kind, resource.inputs) for resource in before if resource.package == "random"),
+    )
+
+
+def _for_plan(inputs: Json, namespace: str) -> Json:
+    """An object that nobody waits for, with values of the same length in place of secret ones."""
+    moved = _moved(inputs, namespace)
+    metadata = moved["metadata"]
+    assert isinstance(metadata, dict)  # noqa: S101  # `_moved` put it there
+    annotations = metadata.get("annotations")
+    metadata["annotations"] = {**(annotations if isinstance(annotations, dict) else {}), SKIP_AWAIT: "true"}
+    if moved["kind"] == "Secret":
+        for field in ("data", "stringData"):
+            values = moved.get(field)
+            if isinstance(values, dict):
+                # The letter A is base64 of zero bits, so that `data` stays valid.
+                moved[field] = {key: "A" * (len(str(value)) // 4 * 4) for key, value in values.items()}
+    return moved
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Resources that wait for one another, and the seconds that each waits to be ready."""
+
+    links: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the whole chain."""
+        return sum(seconds for _, seconds in self.links)
+
+
+def longest_chain(found: Sequence[Resource], durations: Mapping[str, float]) -> Chain:
+    """The chain of dependencies whose resources take longest, together, to become ready after they were created.
+
+    A resource's wait is what its step took beyond the median step of an object that nobody waits for.
+
+    Args:
+        found: The resources of a state.
+        durations: Seconds of each step of the first update, by URN.
+    """
+    by_urn = {resource.urn: resource for resource in found}
+    plain = [
+        durations[resource.urn]
+        for resource in found
+        if resource.package == "kubernetes" and not resource.is_awaited and resource.urn in durations
+    ]
+    creation = statistics.median(plain) if plain else 0.0
+    chains: dict[str, Chain] = {}
+
+    def until(urn: str) -> Chain:
+        """The longest chain that ends with a resource."""
+        if urn not in chains:
+            resource = by_urn[urn]
+            before = max(
+                (until(needed) for needed in resource.dependencies if needed in by_urn),
+                key=lambda chain: chain.seconds,
+                default=Chain(),
+            )
+            wait = max(0.0, durations.get(urn, 0.0) - creation)
+            chains[urn] = Chain((*before.links, (resource.name, wait))) if resource.is_awaited else before
+        return chains[urn]
+
+    return max((until(urn) for urn in by_urn), key=lambda chain: chain.seconds, default=Chain())
+
+
+def _moved(manifest: Json, namespace: str) -> Json:
+    metadata = manifest.get("metadata")
+    metadata = dict(metadata) if isinstance(metadata, dict) else {}
+    metadata["name" if manifest["kind"] == "Namespace" else "namespace"] = namespace
+    return {**manifest, "metadata": metadata}
+
+
+def _plain_object(value: Json) -> Json:
+    plain = _plain(value)
+    assert isinstance(plain, dict)  # noqa: S101  # inputs are an object
+    return plain
+
+
+def _plain(value: JsonValue) -> JsonValue:
+    """A value without marks: of a secret, the value itself."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if SIGNATURE not in value:
+        return {key: _plain(item) for key, item in value.items() if not key.startswith("__")}
+    if value[SIGNATURE] != SECRET or "plaintext" not in value:
+        raise ValueError("the state holds an encrypted or foreign value: export it with --show-secrets")
+    text = value["plaintext"]
+    assert isinstance(text, str)  # noqa: S101  # apitype.SecretV1
+    return _plain(json.loads(text))
