@@ -12,7 +12,7 @@ ENGINE_ADDRESS = 1
 
 
 def remove_key_files() -> None:
-    """Delete the files to which the client library writes a kubeconfig's keys: itself it does so only at a plain exit."""
+    """Delete the files to which the client library writes keys: by itself it does so only at a plain exit."""
     client = sys.modules.get("kubernetes.config.kube_config")
     if client is not None:
         client._cleanup_temp_files()
