@@ -1,5 +1,6 @@
 """Backups: one CronJob for each database, into the backups bucket, which forgets them after their retention."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -12,8 +13,8 @@ from components.installation import Installation, child_options, config_map, ser
 from components.jobs import cron_job_spec, job_spec, run_script, scripts_mount
 from components.labels import Workload
 from components.pods import JOB_RESOURCES, Mount, PodTemplate, container, pod
-from components.settings import Backups as BackupsSettings
-from components.settings import Resources
+from components.schema.application import Backups as BackupsSettings
+from components.schema.base import Resources
 from components.store_clients import (
     CLICKHOUSE_CLIENT_RESOURCES,
     clickhouse_environment,
@@ -39,9 +40,11 @@ class BackupsArgs:
     settings: BackupsSettings
     postgres: PostgresConnection
     postgres_storage: str
-    """Size of Postgres' volume: a dump is compressed, so that it never needs more."""
-    clickhouse: ClickHouseConnection
-    """For the user that backs up."""
+    """Room for a dump: it is compressed, so that it never needs more than Postgres' own volume has."""
+    certificates: Sequence[Mount]
+    """What Postgres' own certificate is checked against."""
+    clickhouse: ClickHouseConnection | None
+    """For the user that backs up; None if it isn't ours: the backups of ClickHouse Cloud, say, are its own."""
     object_store: ObjectStoreConnection
 
     def visible(self) -> dict[str, object]:
@@ -60,25 +63,27 @@ class Backups(pulumi.ComponentResource):
         self._args = args
         self._child = child_options(self, opts)
         self._postgres()
-        self._clickhouse()
+        if args.clickhouse:
+            self._clickhouse(args.clickhouse)
         self.register_outputs({"bucket": args.object_store.buckets["backups"].name})
 
     def _postgres(self) -> None:
         args = self._args
         installation = args.installation
-        workload = installation.workload("backup-postgres", component="backup", version=images.POSTGRES.tag)
-        account = service_account(installation, workload, self._child)
+        workload = installation.workload("backup-postgres", component="backup", version=args.postgres.version)
+        account = service_account(installation, workload, self._child, args.object_store.account_annotations)
         files = script("dump-postgres.sh") | script("upload-backup.sh")
         scripts = scripts_mount(config_map(installation, workload, "scripts", files, self._child))
         backup = room_for_dump(args.postgres_storage)
         client = Mount.scratch("client", "/client")
         bucket = args.object_store.buckets["backups"]
+        image = images.postgres(args.postgres.version)  # pg_dump refuses a newer server
         dump = container(
             "dump",
-            images.POSTGRES,
+            image,
             command=run_script("dump-postgres.sh"),
             resources=DUMP_RESOURCES,
-            mounts=[scripts, backup],
+            mounts=[scripts, backup, *args.certificates],
             env={
                 **postgres_environment(args.postgres),
                 "BACKUP_DIR": BACKUP_PATH,
@@ -93,9 +98,8 @@ class Backups(pulumi.ComponentResource):
             resources=JOB_RESOURCES,
             mounts=[scripts, backup, client],
             env={
-                **object_store_environment(args.object_store.endpoint, client.path),
-                "ACCESS_KEY_ID": bucket.access_key_id,
-                "SECRET_ACCESS_KEY": bucket.secret_access_key,
+                **object_store_environment(args.object_store, client.path),
+                **bucket.keys(""),
                 "BUCKET": bucket.name,
                 "PREFIX": "postgres",
                 "BACKUP_DIR": BACKUP_PATH,
@@ -105,15 +109,15 @@ class Backups(pulumi.ComponentResource):
             workload,
             [upload],
             init_containers=[dump],
-            fs_group=images.POSTGRES.uid,
-            mounts=[scripts, backup, client],
+            fs_group=image.uid,
+            mounts=[scripts, backup, client, *args.certificates],
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
             restart_policy="Never",
         )
         self._cron_job(workload, template, args.settings.postgres_schedule)
 
-    def _clickhouse(self) -> None:
+    def _clickhouse(self, clickhouse: ClickHouseConnection) -> None:
         args = self._args
         installation = args.installation
         workload = installation.workload("backup-clickhouse", component="backup", version=images.CLICKHOUSE.tag)
@@ -128,7 +132,7 @@ class Backups(pulumi.ComponentResource):
             command=run_script("backup-clickhouse.sh"),
             resources=CLICKHOUSE_CLIENT_RESOURCES,
             mounts=[scripts, scratch],
-            env={**clickhouse_environment(args.clickhouse), "WAIT_SECONDS": str(WAIT_SECONDS)},
+            env={**clickhouse_environment(clickhouse), "WAIT_SECONDS": str(WAIT_SECONDS)},
         )
         template = pod(
             workload,

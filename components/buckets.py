@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from components.connections import Bucket, Environment, PodField, Purpose, SecretRef
-from components.settings import ObjectStore as ObjectStoreSettings
+from components.schema.stores import Retention
 
 _READ_WRITE = ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 _OBJECT_ACTIONS: Mapping[Purpose, Sequence[str]] = {
@@ -23,24 +23,25 @@ def bucket_environment(buckets: Mapping[Purpose, Bucket]) -> Environment:
     """Per purpose the bucket and its user's keys."""
     variables: dict[str, str | SecretRef | PodField] = {}
     for purpose, bucket in buckets.items():
-        prefix = purpose.upper()
-        variables[f"{prefix}_BUCKET"] = bucket.name
-        variables[f"{prefix}_ACCESS_KEY_ID"] = bucket.access_key_id
-        variables[f"{prefix}_SECRET_ACCESS_KEY"] = bucket.secret_access_key
+        variables[f"{purpose.upper()}_BUCKET"] = bucket.name
+        variables |= bucket.keys(f"{purpose.upper()}_")
     return variables
 
 
-def wanted_state(buckets: Mapping[Purpose, Bucket], settings: ObjectStoreSettings, backup_days: int) -> dict[str, str]:
+def wanted_state(buckets: Mapping[Purpose, Bucket], retention: Retention, backup_days: int) -> dict[str, str]:
     """What the provisioning script brings about: a policy for each user, rules for each bucket that forgets."""
     policies = {f"{purpose}.policy.json": policy(purpose, bucket.name) for purpose, bucket in buckets.items()}
-    # None for media: Langfuse finds a file that it has seen before by its hash, and would not upload it again.
-    days: Mapping[Purpose, int] = {
-        "events": settings.events_days,
-        "exports": settings.exports_days,
-        "backups": backup_days,
-    }
+    days = expiry_days(retention, backup_days)
     rules = {f"{purpose}.lifecycle.json": lifecycle(number) for purpose, number in days.items()}
     return {name: json.dumps(content, indent=2) for name, content in {**policies, **rules}.items()}
+
+
+def expiry_days(retention: Retention, backup_days: int) -> Mapping[Purpose, int]:
+    """After how many days objects expire.
+
+    Never in media: Langfuse finds a file that it has seen before by its hash, and would not upload it again.
+    """
+    return {"events": retention.events_days, "exports": retention.exports_days, "backups": backup_days}
 
 
 def policy(purpose: Purpose, bucket: str) -> dict[str, JsonValue]:

@@ -7,7 +7,8 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import images
-from components.clickhouse_files import FromEnv, configuration_mount, document
+from components.clickhouse_cluster import NATIVE_PORT, backups_configuration, cluster_configuration
+from components.clickhouse_files import configuration_mount
 from components.connections import (
     ClickHouseConnection,
     Endpoint,
@@ -16,10 +17,18 @@ from components.connections import (
     PodField,
     SecretRef,
 )
-from components.files import config
-from components.installation import Installation, child_options, config_map, service, service_account
+from components.files import config, script
+from components.installation import (
+    Installation,
+    child_options,
+    config_map,
+    disruption_budget,
+    service,
+    service_account,
+)
+from components.jobs import run_script, scripts_mount
 from components.keeper import Keeper, KeeperArgs
-from components.pods import Mount, container, http_probe, pod, tcp_probe
+from components.pods import Container, Mount, container, http_probe, pod, tcp_probe
 from components.replicas import (
     VOLUME,
     claim_template,
@@ -28,10 +37,10 @@ from components.replicas import (
     stateful_set_options,
     volume_claims,
 )
-from components.settings import ClickHouse as ClickHouseSettings
+from components.schema.stores import ClickHouse as ClickHouseSettings
+from components.schema.stores import ExternalClickHouse, ManagedClickHouse
 
 HTTP_PORT = 8123
-NATIVE_PORT = 9000
 INTERSERVER_PORT = 9009
 METRICS_PORT = 9363
 CONFIG_PATH = "/etc/clickhouse"
@@ -41,6 +50,9 @@ BACKUP_USER = "backup"
 
 START_SECONDS = 1800
 """Time to load the parts of every table at start."""
+
+JOIN_SECONDS = 600
+"""Time for a new replica to find the others and make their tables."""
 
 GRACE_SECONDS = 120
 """Time for running queries and merges to end after SIGTERM."""
@@ -52,156 +64,155 @@ class ClickHouseArgs:
 
     installation: Installation
     settings: ClickHouseSettings
-    password: SecretRef
-    backup_password: SecretRef
-    interserver_password: SecretRef
-    """With which replicas trust each other."""
+    refs: Mapping[str, SecretRef]
+    """Passwords by credential id; those of backups and between replicas only for servers of ours."""
     backups: ObjectStoreConnection
     annotations: Mapping[str, pulumi.Input[str]]
-    replicas: int = 1
-    keepers: int = 1
 
     def visible(self) -> dict[str, object]:
         """Inputs that show in state and to policies."""
-        return {
-            "version": images.CLICKHOUSE.tag,
-            "replicas": self.replicas,
-            "keepers": self.keepers,
-            **self.settings.model_dump(),
-        }
+        return self.settings.model_dump()
 
 
 class ClickHouse(pulumi.ComponentResource):
-    """A cluster named `default` of one shard, with its Keepers.
+    """Servers of ours, or the address of one that is there already: then there is nothing to make.
 
-    It is a cluster even with one replica: Langfuse's tables are made replicated or not when they are made, and there
-    is no way from one to the other. A second shard would hide a part of the data, since Langfuse makes no Distributed
-    tables.
+    Ours are a cluster `default` of one shard, even with one replica: Langfuse's tables are made replicated or not when
+    they are made, and there is no way from one to the other. A second shard would hide a part of the data, since
+    Langfuse makes no Distributed tables.
     """
 
     connection: ClickHouseConnection
-    backup_connection: ClickHouseConnection
-    """For a user that can back up and can neither read nor write rows."""
+    backup_connection: ClickHouseConnection | None
+    """For a user that can back up and can neither read nor write rows; None where others see to backups."""
     ready: Sequence[pulumi.Resource]
     """What a caller waits for before it connects."""
 
     def __init__(self, name: str, args: ClickHouseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("langfuse:index:ClickHouse", name, args.visible(), opts)
-        child = child_options(self, opts)
-        installation = args.installation
-        image = images.CLICKHOUSE
+        self._args = args
+        self._child = child_options(self, opts)
+        if isinstance(args.settings, ExternalClickHouse):
+            self.connection = external_connection(args.settings, args.refs["clickhouse_password"])
+            self.backup_connection = None
+            self.ready = []
+        else:
+            self._servers(name, args.settings)
+        self.register_outputs({"address": self.connection.http.authority})
+
+    def _servers(self, name: str, settings: ManagedClickHouse) -> None:
+        args, child, installation = self._args, self._child, self._args.installation
+        image = replace(images.CLICKHOUSE, tag=settings.version)
         workload = installation.workload("clickhouse", component="analytics", version=image.tag)
-        keeper = Keeper(
-            f"{name}-keeper",
-            KeeperArgs(
-                installation=installation,
-                storage=args.settings.keeper_storage,
-                resources=args.settings.keeper_resources,
-                replicas=args.keepers,
-            ),
-            child,
-        )
-        account = service_account(installation, workload, child)
+        keeper = Keeper(f"{name}-keeper", KeeperArgs(installation=installation, settings=settings), child)
+        account = service_account(installation, workload, child, args.backups.account_annotations)
         ports = {"http-clickhouse": HTTP_PORT, "tcp-clickhouse": NATIVE_PORT}
         between = {"http-replicas": INTERSERVER_PORT}
         service(installation, workload, ports, child)
         governing = service(installation, workload, {**ports, **between}, child, headless=True)
-        claims = volume_claims(installation, workload, pod_names(workload, args.replicas), args.settings.storage, child)
-        hosts = host_names(installation, workload, args.replicas)
+        claims = volume_claims(installation, workload, pod_names(workload, settings.replicas), settings.storage, child)
+        hosts = host_names(installation, workload, settings.replicas)
         files = {
             "config.xml": config("clickhouse/config.xml"),
             "users.xml": config("clickhouse/users.xml"),
             "cluster.xml": cluster_configuration(hosts, keeper.endpoints),
+            "backups.xml": backups_configuration(args.backups),
         }
         configuration = config_map(installation, workload, "config", files, child)
+        scripts = config_map(installation, workload, "scripts", script("copy-clickhouse-schema.sh"), child)
         mounts = [
             Mount.template(VOLUME, "/var/lib/clickhouse"),
             configuration_mount(
-                configuration.metadata.name, CONFIG_PATH, main=["config.xml", "users.xml"], added=["cluster.xml"]
+                configuration.metadata.name,
+                CONFIG_PATH,
+                main=["config.xml", "users.xml"],
+                added=["cluster.xml", "backups.xml"],
             ),
+            scripts_mount(scripts),
             Mount.scratch("tmp", "/tmp"),  # noqa: S108  # the pod's own
         ]
-        server = k8s.apps.v1.StatefulSet(
+        server: Container = container(
+            "clickhouse",
+            image,
+            command=["clickhouse-server", f"--config-file={CONFIG_PATH}/config.xml"],
+            resources=settings.resources,
+            mounts=mounts,
+            env=server_environment(args.refs, args.backups, hosts),
+            ports={**ports, **between, "http-metrics": METRICS_PORT},
+            startup=http_probe("/ping", HTTP_PORT, period=5, failures=START_SECONDS // 5),
+            readiness=http_probe("/ping", HTTP_PORT, period=10, failures=3),
+            liveness=tcp_probe(NATIVE_PORT, period=20, failures=6),
+            post_start=run_script("copy-clickhouse-schema.sh") if settings.replicas > 1 else None,
+        )
+        servers = k8s.apps.v1.StatefulSet(
             workload.resource_name,
             metadata=installation.metadata(workload, name=workload.resource_name),
             spec={
                 "persistent_volume_claim_retention_policy": {"when_deleted": "Retain", "when_scaled": "Retain"},
                 "pod_management_policy": "Parallel",
-                "replicas": args.replicas,
+                "replicas": settings.replicas,
                 "revision_history_limit": 3,
                 "selector": {"match_labels": workload.selector},
                 "service_name": governing.metadata.name,
                 "template": pod(
                     workload,
-                    [
-                        container(
-                            "clickhouse",
-                            image,
-                            command=["clickhouse-server", f"--config-file={CONFIG_PATH}/config.xml"],
-                            resources=args.settings.resources,
-                            mounts=mounts,
-                            env=server_environment(args),
-                            ports={**ports, **between, "http-metrics": METRICS_PORT},
-                            startup=http_probe("/ping", HTTP_PORT, period=5, failures=START_SECONDS // 5),
-                            readiness=http_probe("/ping", HTTP_PORT, period=10, failures=3),
-                            liveness=tcp_probe(NATIVE_PORT, period=20, failures=6),
-                        )
-                    ],
+                    [server],
                     fs_group=image.uid,
                     mounts=mounts,
                     grace_seconds=GRACE_SECONDS,
                     service_account=account.metadata.name,
                     annotations=args.annotations,
                 ),
-                "volume_claim_templates": [claim_template(workload, args.settings.storage)],
+                "volume_claim_templates": [claim_template(workload, settings.storage)],
             },
             opts=stateful_set_options(installation, child, claims),
         )
+        disruption_budget(installation, workload, settings.replicas, child)
         self.connection = ClickHouseConnection(
             http=Endpoint(host=workload.resource_name, port=HTTP_PORT),
-            native=Endpoint(host=workload.resource_name, port=NATIVE_PORT),
+            native=Endpoint(host=hosts[0], port=NATIVE_PORT),
             username=APPLICATION_USER,
-            password=args.password,
+            password=args.refs["clickhouse_password"],
         )
-        self.backup_connection = replace(self.connection, username=BACKUP_USER, password=args.backup_password)
-        self.ready = [server, *keeper.ready]
-        self.register_outputs({"address": self.connection.http.authority})
+        self.backup_connection = replace(
+            self.connection,
+            native=Endpoint(host=workload.resource_name, port=NATIVE_PORT),
+            username=BACKUP_USER,
+            password=args.refs["clickhouse_backup_password"],
+        )
+        self.ready = [servers, *keeper.ready]
 
 
-def server_environment(args: ClickHouseArgs) -> Environment:
-    """What `config/clickhouse/*.xml` takes from the environment."""
-    bucket = args.backups.buckets["backups"]
+def external_connection(settings: ExternalClickHouse, password: SecretRef) -> ClickHouseConnection:
+    """How to reach a server that is there already."""
+    return ClickHouseConnection(
+        http=Endpoint(host=settings.host, port=settings.http_port, tls=settings.tls),
+        native=Endpoint(host=settings.host, port=settings.native_port, tls=settings.tls),
+        username=settings.username,
+        password=password,
+        database=settings.database,
+        clustered=settings.clustered,
+    )
+
+
+def server_environment(
+    refs: Mapping[str, SecretRef], backups: ObjectStoreConnection, replicas: Sequence[str]
+) -> Environment:
+    """What `config/clickhouse/*.xml`, the files beside them and the script after the start take from there."""
     return {
-        "CLICKHOUSE_PASSWORD": args.password,
-        "BACKUP_PASSWORD": args.backup_password,
-        "INTERSERVER_PASSWORD": args.interserver_password,
-        "BACKUPS_ACCESS_KEY_ID": bucket.access_key_id,
-        "BACKUPS_SECRET_ACCESS_KEY": bucket.secret_access_key,
-        "BACKUPS_URL": f"{args.backups.endpoint.http_url}/{bucket.name}/",
+        "CLICKHOUSE_PASSWORD": refs["clickhouse_password"],
+        "BACKUP_PASSWORD": refs["clickhouse_backup_password"],
+        "INTERSERVER_PASSWORD": refs["clickhouse_interserver_password"],
+        "BACKUPS_URL": backups.bucket_url("backups"),
+        **backups.buckets["backups"].keys("BACKUPS_"),
         "POD_NAME": PodField(path="metadata.name"),
+        "REPLICAS": " ".join(replicas),
+        "CLICKHOUSE_DATABASE": "default",
+        "CLICKHOUSE_PORT": str(NATIVE_PORT),
+        "CLICKHOUSE_USER": APPLICATION_USER,
+        "WAIT_SECONDS": str(JOIN_SECONDS),
         # The process itself gets the signals, not a supervisor above it.
         "CLICKHOUSE_WATCHDOG_ENABLE": "0",
+        "HOME": "/tmp",  # noqa: S108  # the pod's own: the client's history
         "TZ": "UTC",
     }
-
-
-def cluster_configuration(replicas: Sequence[str], keepers: Sequence[Endpoint]) -> str:
-    """cluster.xml: the replicas of the only shard, and the Keepers.
-
-    With a secret, replicas run each other's queries as the user who asked.
-    """
-    return document(
-        "clickhouse",
-        {
-            "remote_servers": {
-                "default": {
-                    "secret": FromEnv(variable="INTERSERVER_PASSWORD"),
-                    "shard": {
-                        "internal_replication": "true",
-                        "replica": [{"host": host, "port": NATIVE_PORT} for host in replicas],
-                    },
-                }
-            },
-            "zookeeper": {"node": [{"host": keeper.host, "port": keeper.port} for keeper in keepers]},
-        },
-    )

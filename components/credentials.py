@@ -1,13 +1,12 @@
-"""Every credential of an installation: generated once, kept in encrypted state, read by pods through Secrets.
+"""Every credential of an installation, as Secrets that pods read: made here, copied from a store, or there already.
 
-Each value is frozen once made: a later edit of its length or alphabet here changes no running installation,
-since the stores and the data keep using the first value. SALT and ENCRYPTION_KEY never change at all: API keys are
-hashed with the one and stored LLM keys are encrypted with the other.
+A value that is made here is frozen: a later edit of its length or alphabet changes no running installation, since the
+stores and the data keep using the first value. Only a new epoch makes another one, for those that can have one.
 """
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -15,14 +14,23 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 from components.connections import PURPOSES, Purpose, SecretRef
-from components.environment import ApplicationSecrets
+from components.credential_registry import Credential, Sourced
+from components.external_secrets import external_secret
 from components.installation import Installation, child_options
+from components.schema.credentials import Existing, External, Generated, SecretStore
 
 _SHAPE = (
     *("length", "lower", "minLower", "minNumeric", "minSpecial", "minUpper"),
     *("number", "numeric", "overrideSpecial", "special", "upper"),
 )
 """Inputs of a RandomPassword that would make a new one."""
+
+_LETTERS_AND_DIGITS: Mapping[str, bool | str] = {"special": False}
+"""Upstream pastes passwords unencoded into connection URLs."""
+
+_HEXADECIMAL: Mapping[str, bool | str] = {"lower": False, "upper": False, "override_special": "abcdef"}
+
+_API_KEY_PREFIX = {"public_key": "pk-lf-", "secret_key": "sk-lf-"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,99 +41,214 @@ class KeyPair:
     secret_access_key: SecretRef
 
 
+@dataclass(frozen=True, kw_only=True)
+class CredentialsArgs:
+    """What is needed and where it comes from."""
+
+    installation: Installation
+    needed: Sequence[Sourced]
+    store: SecretStore | None = None
+    """Where `external-secrets` reads."""
+
+    def visible(self) -> dict[str, object]:
+        """Inputs that show in state and to policies: sources, no values."""
+        return {one.credential.id: one.source.model_dump() for one in self.needed}
+
+
 class Credentials(pulumi.ComponentResource):
-    """The Secrets of one installation, one per consumer, so that a pod is given no more than it needs."""
+    """The Secrets of one installation, one per consumer, so that a pod is given no more than it needs.
 
-    def __init__(self, name: str, installation: Installation, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("langfuse:index:Credentials", name, {"namespace": installation.namespace}, opts)
-        self._installation = installation
+    `refs` says by credential id where pods read it.
+    """
+
+    refs: Mapping[str, SecretRef]
+    secret_names: Sequence[str]
+
+    def __init__(self, name: str, args: CredentialsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("langfuse:index:Credentials", name, args.visible(), opts)
+        self._installation = args.installation
         self._child = child_options(self, opts)
-        self._workload = installation.workload("credentials", component="credentials", version="1")
+        self._workload = args.installation.workload("credentials", component="credentials", version="1")
         self._checksums: dict[str, pulumi.Output[str]] = {}
+        self._made: list[tuple[Credential, pulumi.Output[str]]] = []
+        refs: dict[str, SecretRef] = {}
 
-        application = self._secret(
-            "langfuse-application",
-            {
-                "nextauth-secret": self._password("nextauth-secret", length=43),
-                "salt": self._password("salt", length=43),
-                "encryption-key": self._hexadecimal("encryption-key", length=64),
-            },
+        made: dict[str, dict[str, pulumi.Input[str]]] = {}
+        beside: dict[str, Mapping[str, str]] = {}
+        copied: dict[str, list[tuple[Credential, External]]] = {}
+        for one in args.needed:
+            credential = one.credential
+            match one.source:
+                case Existing(secret=secret, key=key):
+                    refs[credential.id] = SecretRef(name=secret, key=key)
+                case External() as source:
+                    copied.setdefault(credential.secret, []).append((credential, source))
+                case Generated(epoch=epoch):
+                    made.setdefault(credential.secret, {})[credential.key] = self._value(credential, epoch)
+                    refs[credential.id] = SecretRef(name=credential.secret, key=credential.key)
+                    beside[credential.secret] = {**beside.get(credential.secret, {}), **credential.beside}
+        for secret, values in made.items():
+            self._secret(secret, values, beside[secret])
+        for secret, entries in copied.items():
+            refs |= self._copy(secret, entries, args.store)
+        self.refs = refs
+        self.secret_names = tuple(dict.fromkeys(ref.name for ref in refs.values()))
+        # Beside what reads the values: an error there would be told again by everything that waits for them.
+        credentials = [credential for credential, _ in self._made]
+        checked = pulumi.Output.all(*(value for _, value in self._made)).apply(
+            lambda values: _check(list(zip(credentials, values, strict=True)))
         )
-        first_start = self._secret(
-            "langfuse-first-start",
-            {
-                "user-password": self._password("user-password"),
-                "public-key": self._api_key("public-key", "pk-lf-"),
-                "secret-key": self._api_key("secret-key", "sk-lf-"),
-            },
-        )
-        self.application = ApplicationSecrets(
-            nextauth_secret=application["nextauth-secret"],
-            salt=application["salt"],
-            encryption_key=application["encryption-key"],
-            user_password=first_start["user-password"],
-            public_key=first_start["public-key"],
-            secret_key=first_start["secret-key"],
-        )
+        self.register_outputs({"secrets": list(self.secret_names), "checked": pulumi.Output.unsecret(checked)})
 
-        self.postgres, self.clickhouse, self.clickhouse_backup, self.clickhouse_interserver, self.redis = (
-            self._secret(f"langfuse-{use}", {"password": self._password(use)})["password"]
-            for use in ("postgres", "clickhouse", "clickhouse-backup", "clickhouse-interserver", "redis")
-        )
-        self.object_store_root = self._key_pair("root")
-        self.buckets: Mapping[Purpose, KeyPair] = {purpose: self._key_pair(purpose) for purpose in PURPOSES}
-        self.secret_names = tuple(self._checksums)
-        self.register_outputs({"secrets": list(self.secret_names)})
+    @property
+    def postgres(self) -> SecretRef:
+        """The password of Postgres."""
+        return self.refs["postgres_password"]
+
+    @property
+    def clickhouse(self) -> SecretRef:
+        """The password of ClickHouse's user langfuse."""
+        return self.refs["clickhouse_password"]
+
+    @property
+    def clickhouse_backup(self) -> SecretRef:
+        """The password of ClickHouse's user backup."""
+        return self.refs["clickhouse_backup_password"]
+
+    @property
+    def clickhouse_interserver(self) -> SecretRef:
+        """What ClickHouse's replicas show each other."""
+        return self.refs["clickhouse_interserver_password"]
+
+    @property
+    def redis(self) -> SecretRef:
+        """The password of Redis and of its Sentinels."""
+        return self.refs["redis_password"]
+
+    @property
+    def object_store_root(self) -> KeyPair:
+        """The key of MinIO's administrator."""
+        return self._key_pair("root")
+
+    @property
+    def buckets(self) -> Mapping[Purpose, KeyPair]:
+        """The key for each bucket; none where the pods' identity stands for it."""
+        return {
+            purpose: self._key_pair(purpose)
+            for purpose in PURPOSES
+            if f"object_store_{purpose}_access_key_id" in self.refs
+        }
 
     def annotations(self, names: Iterable[str]) -> dict[str, pulumi.Output[str]]:
         """Pod annotations that change when one of the named Secrets does, so that its readers start again.
 
-        A checksum tells nothing about what it was made from: every value has at least 128 random bits. It follows
-        its Secret, so that no pod is made before what it reads.
+        They follow their Secrets, so that no pod is made before what it reads. Of a Secret that was there already
+        nothing is known; one that a secret store fills has an annotation that changes with its entries' names alone.
         """
-        return {f"checksum/{name}": self._checksums[name] for name in sorted(names)}
+        return {f"checksum/{name}": self._checksums[name] for name in sorted(names) if name in self._checksums}
 
-    def _secret(self, name: str, values: Mapping[str, pulumi.Input[str]]) -> dict[str, SecretRef]:
+    def _key_pair(self, purpose: str) -> KeyPair:
+        return KeyPair(
+            access_key_id=self.refs[f"object_store_{purpose}_access_key_id"],
+            secret_access_key=self.refs[f"object_store_{purpose}_secret_access_key"],
+        )
+
+    def _secret(self, name: str, values: Mapping[str, pulumi.Input[str]], beside: Mapping[str, str]) -> None:
+        """A Secret. Its checksum tells nothing about its values: each has at least 128 random bits."""
         secret = k8s.core.v1.Secret(
             name,
             metadata=self._installation.metadata(self._workload, name=name),
-            string_data=values,
+            string_data={**values, **beside},
             opts=self._installation.stateful(self._child),
         )
         self._checksums[name] = pulumi.Output.unsecret(pulumi.Output.all(id=secret.id, **values).apply(_checksum))
-        return {key: SecretRef(name=name, key=key) for key in values}
 
-    def _key_pair(self, purpose: str) -> KeyPair:
-        refs = self._secret(
-            f"langfuse-object-store-{purpose}",
-            {
-                "access-key-id": f"{self._installation.instance}-{purpose}",
-                "secret-access-key": self._password(f"object-store-{purpose}", length=40),
-            },
+    def _copy(
+        self, secret: str, entries: Sequence[tuple[Credential, External]], store: SecretStore | None
+    ) -> dict[str, SecretRef]:
+        """A Secret from the store. It has a name of its own, so that a change of source never fights over one."""
+        if store is None:
+            raise AssertionError("the rules require credentials.secretStore")
+        name = f"{secret}-external"
+        sources = {credential.key: source for credential, source in entries}
+        permanent = any(credential.permanent for credential, _ in entries)
+        resource = external_secret(
+            self._installation,
+            self._workload,
+            name,
+            sources,
+            store,
+            permanent=permanent,
+            beside={key: value for credential, _ in entries for key, value in credential.beside.items()},
+            opts=self._child,
         )
-        return KeyPair(access_key_id=refs["access-key-id"], secret_access_key=refs["secret-access-key"])
+        named = {key: f"{source.remote_key}#{source.property or ''}" for key, source in sources.items()}
+        self._checksums[name] = pulumi.Output.all(id=resource.id, **named).apply(_checksum)
+        return {credential.id: SecretRef(name=name, key=credential.key) for credential, _ in entries}
 
-    def _password(self, name: str, length: int = 32) -> pulumi.Output[str]:
-        """Letters and digits only: upstream pastes passwords unencoded into connection URLs. 43 are 256 bits."""
-        return self._random(name, length, special=False)
+    def _value(self, credential: Credential, epoch: int) -> pulumi.Input[str]:
+        """A value that is made once per epoch."""
+        if credential.kind == "fixed":
+            return f"{self._installation.instance}-{credential.secret.rsplit('-', maxsplit=1)[-1]}"
+        # Nothing else that is random: a RandomBytes or RandomUuid has its value as its id, which state shows.
+        value = random.RandomPassword(
+            credential.resource_name,
+            random.RandomPasswordArgs(
+                length=credential.length,
+                keepers={"epoch": str(epoch)} if epoch > 1 else None,
+                **(_LETTERS_AND_DIGITS if credential.kind == "password" else _HEXADECIMAL),  # type: ignore[arg-type]  # bool and str by name
+            ),
+            opts=self._frozen(credential, epoch),
+        ).result
+        if credential.kind == "api-key":
+            value = value.apply(lambda digits: f"{_API_KEY_PREFIX[credential.id]}{uuid.UUID(hex=digits, version=4)}")
+        self._made.append((credential, value))
+        return value
 
-    def _hexadecimal(self, name: str, length: int) -> pulumi.Output[str]:
-        """Digits 0 to f. Not of a RandomBytes: its value is its id, which state shows."""
-        return self._random(name, length, lower=False, upper=False, override_special="abcdef")
+    def _frozen(self, credential: Credential, epoch: int) -> pulumi.ResourceOptions:
+        """Options of a value that no edit of its shape replaces.
 
-    def _api_key(self, name: str, prefix: str) -> pulumi.Output[str]:
-        """A Langfuse API key: a prefix and a UUID."""
-        digits = self._hexadecimal(name, 32)
-        return digits.apply(lambda text: f"{prefix}{uuid.UUID(hex=text, version=4)}")
+        The engine replaces nothing that is protected, so that asking for another epoch gives protection up.
+        """
+        opts = pulumi.ResourceOptions(parent=self, ignore_changes=list(_SHAPE))
+        if epoch == 1:
+            return self._installation.stateful(opts)
+        opts.hooks = pulumi.ResourceHookBinding(before_create=[_announcement(credential, epoch)])
+        return opts
 
-    def _random(self, name: str, length: int, **alphabet: bool | str) -> pulumi.Output[str]:
-        frozen = pulumi.ResourceOptions(parent=self, ignore_changes=list(_SHAPE))
-        password = random.RandomPassword(
-            f"langfuse-{name}",
-            random.RandomPasswordArgs(length=length, **alphabet),  # type: ignore[arg-type]  # bool and str by name
-            opts=self._installation.stateful(frozen),
+
+def secrets_of(refs: Mapping[str, SecretRef], *prefixes: str) -> set[str]:
+    """The Secrets with credentials whose ids begin so."""
+    return {ref.name for id_, ref in refs.items() if id_.startswith(prefixes)}
+
+
+def _announcement(credential: Credential, epoch: int) -> pulumi.ResourceHook:
+    """Says what a new epoch takes, in the preview and the update that makes it and in no other."""
+
+    def announce(_: pulumi.ResourceHookArgs) -> None:
+        pulumi.log.warn(
+            f"langfuse:{credential.path}: epoch {epoch} makes a new value. To use it, these start again: "
+            f"{', '.join(credential.restarts)}. Until all of them have, requests between them can fail."
         )
-        return password.result
+
+    name = f"{credential.resource_name}-epoch-{epoch}"
+    return pulumi.ResourceHook(name, announce, pulumi.ResourceHookOptions(on_dry_run=True))
+
+
+def _check(values: Sequence[tuple[Credential, str]]) -> int:
+    """Refuse imported values that would do harm; how many values there are.
+
+    Raises:
+        pulumi.RunError: naming the credentials and the rules, not the values.
+    """
+    problems = [
+        f"langfuse:{credential.path}: the value in the state ({credential.resource_name}) {problem}; import another"
+        for credential, value in values
+        if (problem := credential.format.problem(value))
+    ]
+    if problems:
+        raise pulumi.RunError("\n  ".join(["credentials that can't be used:", *problems]))
+    return len(values)
 
 
 def _checksum(contents: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ entrypoint.sh at v4.16.0. `HOSTNAME`, `PORT` and `KEEP_ALIVE_TIMEOUT` are read b
 kubelet.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from components.connections import (
@@ -17,7 +18,12 @@ from components.connections import (
     RedisConnection,
     SecretRef,
 )
-from components.settings import Settings, Workload
+from components.extra_env import extra_environment
+from components.outbound import mail_environment, target_environment
+from components.schema.application import Ingestion, Workload
+from components.schema.environment import Settings
+from components.sign_in import sign_in_environment
+from components.store_variables import postgres_url, redis_environment
 from components.values import quantity_value
 
 WEB_PORT = 3000
@@ -31,16 +37,8 @@ FILE_NAME_BYTES = 255
 """MinIO keeps a segment of an object's key as a file name, which Linux limits (limits.h, NAME_MAX)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ApplicationSecrets:
-    """References to what web and worker keep to themselves."""
-
-    nextauth_secret: SecretRef
-    salt: SecretRef
-    encryption_key: SecretRef
-    user_password: SecretRef
-    public_key: SecretRef
-    secret_key: SecretRef
+Refs = Mapping[str, SecretRef]
+"""Where pods read a credential, by its id in `components/credential_registry.py`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,47 +55,44 @@ def migration_environment(postgres: PostgresConnection, clickhouse: ClickHouseCo
     """For the one process that migrates both schemas: it sees nothing but the two databases."""
     return {
         **_databases(postgres, clickhouse),
+        "CLICKHOUSE_MIGRATION_SSL": _flag(clickhouse.native.tls),
         "CLICKHOUSE_MIGRATION_URL": f"clickhouse://{clickhouse.native.authority}",
-        "DIRECT_URL": _postgres_url(postgres),
+        "DIRECT_URL": postgres_url(postgres, direct=True),
     }
 
 
-def web_environment(settings: Settings, stores: Stores, secrets: ApplicationSecrets) -> Environment:
+def web_environment(settings: Settings, stores: Stores, refs: Refs) -> Environment:
     """For web: serves the UI and the API, never migrates."""
-    start = settings.first_start
     return {
         **migration_environment(stores.postgres, stores.clickhouse),
-        **_application(settings, stores, secrets, settings.web),
+        **_application(settings, stores, refs, settings.web),
+        **sign_in_environment(settings, refs),
+        **_first_start(settings, refs),
         # v3's web leaves exports to the worker altogether.
         **(_exports(settings, stores.object_store) if settings.version.startswith("4.") else {}),
-        "NEXTAUTH_SECRET": secrets.nextauth_secret,
-        "LANGFUSE_INIT_PROJECT_PUBLIC_KEY": secrets.public_key,
-        "LANGFUSE_INIT_PROJECT_SECRET_KEY": secrets.secret_key,
-        "LANGFUSE_INIT_USER_PASSWORD": secrets.user_password,
-        "AUTH_DISABLE_SIGNUP": _flag(not settings.application.sign_up),
+        **({"ADMIN_API_KEY": refs["admin_api_key"]} if "admin_api_key" in refs else {}),
+        "NEXTAUTH_SECRET": refs["nextauth_secret"],
         "KEEP_ALIVE_TIMEOUT": str(KEEP_ALIVE_MILLISECONDS),
         "LANGFUSE_AUTO_CLICKHOUSE_MIGRATION_DISABLED": "true",
         "LANGFUSE_AUTO_POSTGRES_MIGRATION_DISABLED": "true",
         "LANGFUSE_CSP_ENFORCE_HTTPS": _flag(settings.ingress.tls),
-        "LANGFUSE_INIT_ORG_ID": settings.instance,
-        "LANGFUSE_INIT_ORG_NAME": start.organization,
-        "LANGFUSE_INIT_PROJECT_ID": f"{settings.instance}-project",
-        "LANGFUSE_INIT_PROJECT_NAME": start.project,
-        "LANGFUSE_INIT_USER_EMAIL": start.owner_email,
-        "LANGFUSE_INIT_USER_NAME": start.owner_name,
         "PORT": str(WEB_PORT),
         "TELEMETRY_ENABLED": _flag(settings.application.telemetry),
+        **extra_environment(settings, "web"),
     }
 
 
-def worker_environment(settings: Settings, stores: Stores, secrets: ApplicationSecrets) -> Environment:
+def worker_environment(settings: Settings, stores: Stores, refs: Refs) -> Environment:
     """For worker: takes jobs from the queues, writes to ClickHouse; runs background migrations only."""
     return {
         **_databases(stores.postgres, stores.clickhouse),
-        **_application(settings, stores, secrets, settings.worker),
+        **_application(settings, stores, refs, settings.worker),
         **_exports(settings, stores.object_store),
+        **_event_migration(settings.ingestion),
+        "LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY": str(settings.worker.concurrency),
         "LANGFUSE_S3_BATCH_EXPORT_ENABLED": "true",
         "PORT": str(WORKER_PORT),
+        **extra_environment(settings, "worker"),
     }
 
 
@@ -110,32 +105,73 @@ def _databases(postgres: PostgresConnection, clickhouse: ClickHouseConnection) -
         "CLICKHOUSE_DB": clickhouse.database,
         "CLICKHOUSE_URL": clickhouse.http.http_url,
         "CLICKHOUSE_USER": clickhouse.username,
-        "DATABASE_URL": _postgres_url(postgres),
+        "DATABASE_URL": postgres_url(postgres),
     }
 
 
-def _postgres_url(postgres: PostgresConnection) -> str:
-    return f"postgresql://{postgres.username}:$(DATABASE_PASSWORD)@{postgres.endpoint.authority}/{postgres.database}"
-
-
-def _application(settings: Settings, stores: Stores, secrets: ApplicationSecrets, workload: Workload) -> Environment:
+def _application(settings: Settings, stores: Stores, refs: Refs, workload: Workload) -> Environment:
     store = stores.object_store
     return {
-        "REDIS_AUTH": stores.redis.password,
-        "SALT": secrets.salt,
-        "ENCRYPTION_KEY": secrets.encryption_key,
+        **redis_environment(stores.redis),
+        "SALT": refs["salt"],
+        "ENCRYPTION_KEY": refs["encryption_key"],
+        **({"LANGFUSE_EE_LICENSE_KEY": refs["license_key"]} if settings.license else {}),
+        **mail_environment(settings, refs),
+        **target_environment(settings.allowed_targets),
+        **_write_mode(settings.ingestion),
         **_bucket("EVENT_UPLOAD", store, store.buckets["events"], store.endpoint.http_url),
         **_bucket("MEDIA_UPLOAD", store, store.buckets["media"], _public_endpoint(settings, store)),
         # Spill before the memory is used up: upstream's default of 32 GB is more than the server has.
-        "CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY": str(_half(settings.clickhouse.resources.memory)),
+        "CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY": str(_half(_clickhouse_memory(settings))),
         # Kubernetes sets it to the pod's name, and the servers would listen on that alone.
         "HOSTNAME": "0.0.0.0",  # noqa: S104
         "LANGFUSE_LOG_LEVEL": settings.application.log_level,
         "LANGFUSE_S3_EVENT_KEY_MAX_SEGMENT_BYTES": str(FILE_NAME_BYTES),
         "NEXTAUTH_URL": settings.public_url,
         "NODE_OPTIONS": f"--max-old-space-size={_heap_mebibytes(workload)}",
-        "REDIS_HOST": stores.redis.endpoint.host,
-        "REDIS_PORT": str(stores.redis.endpoint.port),
+        "REDIS_KEY_PREFIX": f"{settings.instance}:",
+    }
+
+
+def _first_start(settings: Settings, refs: Refs) -> Environment:
+    """What web makes at every start where it is missing (web/src/initialize.ts)."""
+    start = settings.first_start
+    days = start.project_retention_days
+    return {
+        "LANGFUSE_INIT_ORG_ID": settings.organization_id,
+        "LANGFUSE_INIT_ORG_NAME": start.organization,
+        "LANGFUSE_INIT_PROJECT_ID": settings.project_id,
+        "LANGFUSE_INIT_PROJECT_NAME": start.project,
+        "LANGFUSE_INIT_PROJECT_PUBLIC_KEY": refs["public_key"],
+        "LANGFUSE_INIT_PROJECT_SECRET_KEY": refs["secret_key"],
+        "LANGFUSE_INIT_USER_EMAIL": start.owner_email,
+        "LANGFUSE_INIT_USER_NAME": start.owner_name,
+        "LANGFUSE_INIT_USER_PASSWORD": refs["user_password"],
+        **({"LANGFUSE_INIT_PROJECT_RETENTION": str(days)} if days else {}),
+    }
+
+
+def _write_mode(ingestion: Ingestion) -> Environment:
+    """For web and worker: which tables are written, and who sees the new ones. Unset, the version's defaults hold."""
+    return _given(
+        LANGFUSE_MIGRATION_V4_WRITE_MODE=ingestion.write_mode,
+        LANGFUSE_MIGRATION_V4_ALLOW_PREVIEW_OPT_IN=ingestion.preview_opt_in,
+    )
+
+
+def _event_migration(ingestion: Ingestion) -> Environment:
+    """For worker alone."""
+    return _given(
+        LANGFUSE_MIGRATION_V4_NATIVE_OTEL_BEHAVIOUR=ingestion.otel_behaviour,
+        LANGFUSE_BACKGROUND_MIGRATION_V4_ENABLE_HISTORIC_BACKFILL=ingestion.historic_backfill,
+    )
+
+
+def _given(**variables: str | bool | None) -> Environment:
+    return {
+        name: _flag(value) if isinstance(value, bool) else value
+        for name, value in variables.items()
+        if value is not None
     }
 
 
@@ -147,24 +183,32 @@ def _exports(settings: Settings, store: ObjectStoreConnection) -> Environment:
 
 
 def _public_endpoint(settings: Settings, store: ObjectStoreConnection) -> str:
-    """Signed links are followed by browsers and SDKs, which reach the buckets under the UI's own host."""
+    """Signed links are followed by browsers and SDKs, which reach our own buckets under the UI's own host."""
+    if store.public_url is not None:
+        return store.public_url
     return store.endpoint.http_url if settings.ingress.kind == "none" else settings.public_url
 
 
 def _bucket(use: str, store: ObjectStoreConnection, bucket: Bucket, endpoint: str) -> Environment:
     prefix = f"LANGFUSE_S3_{use}"
     return {
-        f"{prefix}_ACCESS_KEY_ID": bucket.access_key_id,
-        f"{prefix}_SECRET_ACCESS_KEY": bucket.secret_access_key,
+        **bucket.keys(f"{prefix}_"),
         f"{prefix}_BUCKET": bucket.name,
         f"{prefix}_ENDPOINT": endpoint,
         f"{prefix}_FORCE_PATH_STYLE": _flag(store.force_path_style),
         f"{prefix}_REGION": store.region,
+        **({} if store.encryption == "none" else {f"{prefix}_SSE": store.encryption}),
+        **({f"{prefix}_SSE_KMS_KEY_ID": store.kms_key_id} if store.kms_key_id else {}),
     }
 
 
 def _flag(value: bool) -> str:
     return "true" if value else "false"
+
+
+def _clickhouse_memory(settings: Settings) -> str:
+    store = settings.clickhouse
+    return store.memory if store.mode == "external" else store.resources.memory
 
 
 def _half(memory: str) -> int:

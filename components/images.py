@@ -4,7 +4,7 @@ Langfuse's version is the user's choice (`langfuse:version`). Tags are exact rel
 bring a schema that the next restart can't read (langfuse-k8s issue 109).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,24 @@ CLICKHOUSE_KEEPER = Image(repository="docker.io/clickhouse/clickhouse-keeper", t
 VALKEY = Image(repository="docker.io/valkey/valkey", tag="8.1.10", uid=999)
 MINIO = Image(repository="quay.io/minio/minio", tag="RELEASE.2025-09-07T16-13-09Z", uid=1000)
 MINIO_CLIENT = Image(repository="quay.io/minio/mc", tag="RELEASE.2025-08-13T08-35-41Z", uid=1000)
+
+
+def postgres(version: str) -> Image:
+    """Postgres of a release."""
+    return replace(POSTGRES, tag=version)
+
+
+def valkey(version: str) -> Image:
+    """Valkey of a release."""
+    return replace(VALKEY, tag=version)
+
+
+def cloudnative_pg(version: str) -> str:
+    """The operator's own image of a Postgres release (github.com/cloudnative-pg/postgres-containers).
+
+    The operator runs its pods as user 26, which these images have.
+    """
+    return f"ghcr.io/cloudnative-pg/postgresql:{version}-minimal-trixie"
 
 
 def web(version: str) -> Image:

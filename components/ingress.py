@@ -21,7 +21,7 @@ class IngressArgs:
     web: Endpoint
     object_store: Endpoint
     public_buckets: Sequence[str]
-    """Buckets that browsers and SDKs reach with signed links."""
+    """Buckets that browsers and SDKs reach with signed links under the UI's host; none of a store outside."""
 
     def visible(self) -> dict[str, object]:
         """Inputs that show in state and to policies."""
@@ -53,17 +53,19 @@ class Ingress(pulumi.ComponentResource):
                         "match": [{"uri": {"exact": "/api/admin"}}, {"uri": {"prefix": "/api/admin/"}}],
                         "directResponse": {"status": 404},
                     },
-                    {
-                        "name": "buckets",
-                        "match": [{"uri": {"prefix": f"/{bucket}/"}} for bucket in args.public_buckets],
-                        "route": [self._destination(args, args.object_store)],
-                    },
+                    *self._buckets(args),
                     {"name": "web", "route": [self._destination(args, args.web)]},
                 ],
             },
             opts=child_options(self, opts),
         )
         self.register_outputs({"host": args.host})
+
+    def _buckets(self, args: IngressArgs) -> list[dict[str, object]]:
+        if not args.public_buckets:
+            return []
+        match = [{"uri": {"prefix": f"/{bucket}/"}} for bucket in args.public_buckets]
+        return [{"name": "buckets", "match": match, "route": [self._destination(args, args.object_store)]}]
 
     @staticmethod
     def _destination(args: IngressArgs, endpoint: Endpoint) -> dict[str, object]:

@@ -49,7 +49,11 @@ class Installation:
         return result
 
     def stateful(self, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
-        """Options of a child that holds data: where data is protected, deleting it takes two explicit steps."""
+        """Options of a child that holds data.
+
+        Where it is protected, the engine refuses to replace or delete it and says so; `pulumi state unprotect` lets
+        one run through, after which it is protected again.
+        """
         own = pulumi.ResourceOptions(protect=self.protect, retain_on_delete=self.protect)
         return pulumi.ResourceOptions.merge(opts, own)
 
@@ -63,12 +67,19 @@ def child_options(parent: pulumi.Resource, opts: pulumi.ResourceOptions | None) 
 
 
 def service_account(
-    installation: Installation, workload: Workload, opts: pulumi.ResourceOptions
+    installation: Installation,
+    workload: Workload,
+    opts: pulumi.ResourceOptions,
+    annotations: Mapping[str, str] | None = None,
 ) -> k8s.core.v1.ServiceAccount:
-    """The workload's own account: no rights, no token."""
+    """The workload's own account: no rights in the cluster, no token for it.
+
+    Annotations may give it an identity outside: the token for that is mounted by the cloud's webhook, which doesn't
+    depend on the account's own (github.com/aws/amazon-eks-pod-identity-webhook).
+    """
     return k8s.core.v1.ServiceAccount(
         workload.resource_name,
-        metadata=installation.metadata(workload, name=workload.resource_name),
+        metadata=installation.metadata(workload, name=workload.resource_name, annotations=annotations),
         automount_service_account_token=False,
         opts=opts,
     )

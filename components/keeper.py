@@ -1,7 +1,7 @@
 """ClickHouse Keeper: coordinates the replicas of ClickHouse and its statements ON CLUSTER."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -10,7 +10,14 @@ from components import images
 from components.clickhouse_files import Value, configuration_mount, document
 from components.connections import Endpoint, PodField
 from components.files import config
-from components.installation import Installation, child_options, config_map, service, service_account
+from components.installation import (
+    Installation,
+    child_options,
+    config_map,
+    disruption_budget,
+    service,
+    service_account,
+)
 from components.pods import Mount, container, http_probe, pod, tcp_probe
 from components.replicas import (
     VOLUME,
@@ -20,7 +27,7 @@ from components.replicas import (
     stateful_set_options,
     volume_claims,
 )
-from components.settings import Resources
+from components.schema.stores import ManagedClickHouse
 
 CLIENT_PORT = 9181
 CONTROL_PORT = 9182
@@ -39,23 +46,26 @@ class KeeperArgs:
     """What Keeper needs."""
 
     installation: Installation
-    storage: str
-    resources: Resources
-    replicas: int = 1
-    """An odd number: two of three survive the loss of one, and so do three of four."""
+    settings: ManagedClickHouse
 
     def visible(self) -> dict[str, object]:
         """Inputs that show in state and to policies."""
         return {
-            "version": images.CLICKHOUSE_KEEPER.tag,
-            "replicas": self.replicas,
-            "storage": self.storage,
-            "resources": self.resources.model_dump(),
+            "version": self.settings.version,
+            "replicas": self.settings.keepers,
+            "storage": self.settings.keeper_storage,
+            "resources": self.settings.keeper_resources.model_dump(),
         }
 
 
 class Keeper(pulumi.ComponentResource):
-    """A quorum of Keepers. They start together, since none is ready before most of them have met."""
+    """A quorum of Keepers. They start together, since none is ready before most of them have met.
+
+    A rollout replaces one at a time and goes on when it follows or leads again, so the others keep the majority. The
+    way from one Keeper to three needs one step by hand, since the first learns of the others only when it starts again,
+    and the rollout waits for those to be ready: `kubectl delete pod langfuse-keeper-1` while the update waits.
+    There is no way back from three to one.
+    """
 
     endpoints: Sequence[Endpoint]
     ready: Sequence[pulumi.Resource]
@@ -63,16 +73,15 @@ class Keeper(pulumi.ComponentResource):
     def __init__(self, name: str, args: KeeperArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("langfuse:index:Keeper", name, args.visible(), opts)
         child = child_options(self, opts)
-        installation = args.installation
-        image = images.CLICKHOUSE_KEEPER
+        installation, settings = args.installation, args.settings
+        image = replace(images.CLICKHOUSE_KEEPER, tag=settings.version)
         workload = installation.workload("keeper", component="coordination", version=image.tag)
         account = service_account(installation, workload, child)
         ports = {"tcp-keeper": CLIENT_PORT, "tcp-raft": RAFT_PORT}
         governing = service(installation, workload, ports, child, headless=True)
-        hosts = host_names(installation, workload, args.replicas, first=FIRST_ID)
-        claims = volume_claims(
-            installation, workload, pod_names(workload, args.replicas, first=FIRST_ID), args.storage, child
-        )
+        hosts = host_names(installation, workload, settings.keepers, first=FIRST_ID)
+        pods = pod_names(workload, settings.keepers, first=FIRST_ID)
+        claims = volume_claims(installation, workload, pods, settings.keeper_storage, child)
         configuration = config_map(
             installation,
             workload,
@@ -92,7 +101,7 @@ class Keeper(pulumi.ComponentResource):
                 "ordinals": {"start": FIRST_ID},
                 "persistent_volume_claim_retention_policy": {"when_deleted": "Retain", "when_scaled": "Retain"},
                 "pod_management_policy": "Parallel",
-                "replicas": args.replicas,
+                "replicas": settings.keepers,
                 "revision_history_limit": 3,
                 "selector": {"match_labels": workload.selector},
                 "service_name": governing.metadata.name,
@@ -103,7 +112,7 @@ class Keeper(pulumi.ComponentResource):
                             "keeper",
                             image,
                             command=["clickhouse-keeper", f"--config-file={CONFIG_PATH}/config.xml"],
-                            resources=args.resources,
+                            resources=settings.keeper_resources,
                             mounts=mounts,
                             env={
                                 "KEEPER_ID": PodField(path="metadata.labels['apps.kubernetes.io/pod-index']"),
@@ -121,18 +130,30 @@ class Keeper(pulumi.ComponentResource):
                     grace_seconds=GRACE_SECONDS,
                     service_account=account.metadata.name,
                 ),
-                "volume_claim_templates": [claim_template(workload, args.storage)],
+                "volume_claim_templates": [claim_template(workload, settings.keeper_storage)],
             },
             opts=stateful_set_options(installation, child, claims),
         )
+        disruption_budget(installation, workload, settings.keepers, child)
         self.endpoints = [Endpoint(host=host, port=CLIENT_PORT) for host in hosts]
         self.ready = [server]
         self.register_outputs({"addresses": [endpoint.authority for endpoint in self.endpoints]})
 
 
 def raft_configuration(hosts: Sequence[str]) -> str:
-    """cluster.xml of Keeper: every server of the quorum."""
+    """cluster.xml of Keeper: every server of the quorum.
+
+    All but the first wait to be found by a leader. Otherwise two that are added to a single one would elect each other
+    with empty logs, and overwrite its own (ClickHouse issue 62505). The price: should the second and the third start
+    again at the same time, the first has to be there.
+    """
     servers: list[Mapping[str, Value]] = [
-        {"id": number, "hostname": host, "port": RAFT_PORT} for number, host in enumerate(hosts, start=FIRST_ID)
+        {
+            "id": number,
+            "hostname": host,
+            "port": RAFT_PORT,
+            **({"start_as_follower": "true"} if number > FIRST_ID else {}),
+        }
+        for number, host in enumerate(hosts, start=FIRST_ID)
     ]
     return document("clickhouse", {"keeper_server": {"raft_configuration": {"server": servers}}})

@@ -4,8 +4,10 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.backups import Backups, BackupsArgs
+from components.certificates import certificates
 from components.clickhouse import ClickHouse, ClickHouseArgs
-from components.credentials import Credentials
+from components.credential_registry import sourced
+from components.credentials import Credentials, CredentialsArgs, secrets_of
 from components.environment import Stores, migration_environment, web_environment, worker_environment
 from components.ingress import Ingress, IngressArgs
 from components.installation import Installation
@@ -14,10 +16,11 @@ from components.namespace import Namespace
 from components.network import Network, NetworkArgs
 from components.object_store import ObjectStore, ObjectStoreArgs
 from components.outputs import outputs
+from components.patches import Patches
 from components.pods import secret_names
 from components.postgres import Postgres, PostgresArgs
 from components.redis import Redis, RedisArgs
-from components.settings import Settings
+from components.schema.environment import Settings
 from components.web import Web, WebArgs
 from components.worker import Worker, WorkerArgs
 
@@ -26,14 +29,34 @@ class Langfuse(pulumi.ComponentResource):
     """One environment. `outputs` is what its operator needs to know; none of it is secret."""
 
     def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("langfuse:index:Langfuse", name, settings.model_dump(), opts)
+        patches = Patches(settings.patches)
+        super().__init__("langfuse:index:Langfuse", name, settings.model_dump(), patches.options(opts))
         installation = Installation(instance=settings.instance, namespace=settings.namespace, protect=settings.protect)
         in_cluster = pulumi.ResourceOptions(parent=self, provider=self._cluster(settings))
         namespace = Namespace("namespace", installation, in_cluster)
         inside = pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=[namespace.resource]))
-        Network("network", NetworkArgs(installation=installation, settings=settings.network), inside)
-        credentials = Credentials("credentials", installation, inside)
+        Network("network", NetworkArgs(installation=installation, settings=settings), inside)
+        credentials = Credentials(
+            "credentials",
+            CredentialsArgs(
+                installation=installation, needed=sourced(settings), store=settings.credentials.secret_store
+            ),
+            inside,
+        )
+        authorities = certificates(installation, settings, inside)
 
+        object_store = ObjectStore(
+            "object-store",
+            ObjectStoreArgs(
+                installation=installation,
+                settings=settings.object_store,
+                backup_days=settings.backups.retention_days,
+                root=credentials.object_store_root if settings.object_store.mode == "managed" else None,
+                users=credentials.buckets,
+                annotations=credentials.annotations(secrets_of(credentials.refs, "object_store_")),
+            ),
+            inside,
+        )
         postgres = Postgres(
             "postgres",
             PostgresArgs(
@@ -41,23 +64,9 @@ class Langfuse(pulumi.ComponentResource):
                 settings=settings.postgres,
                 password=credentials.postgres,
                 annotations=credentials.annotations({credentials.postgres.name}),
-            ),
-            inside,
-        )
-        object_store = ObjectStore(
-            "object-store",
-            ObjectStoreArgs(
-                installation=installation,
-                settings=settings.object_store,
-                backup_days=settings.backups.retention_days,
-                root=credentials.object_store_root,
-                users=credentials.buckets,
-                annotations=credentials.annotations(
-                    {
-                        pair.secret_access_key.name
-                        for pair in (credentials.object_store_root, *credentials.buckets.values())
-                    }
-                ),
+                ca_path=authorities.paths.get("postgres"),
+                object_store=object_store.connection,
+                schedule=settings.backups.postgres_schedule,
             ),
             inside,
         )
@@ -66,17 +75,10 @@ class Langfuse(pulumi.ComponentResource):
             ClickHouseArgs(
                 installation=installation,
                 settings=settings.clickhouse,
-                password=credentials.clickhouse,
-                backup_password=credentials.clickhouse_backup,
-                interserver_password=credentials.clickhouse_interserver,
+                refs=credentials.refs,
                 backups=object_store.connection,
                 annotations=credentials.annotations(
-                    {
-                        credentials.clickhouse.name,
-                        credentials.clickhouse_backup.name,
-                        credentials.clickhouse_interserver.name,
-                        credentials.buckets["backups"].secret_access_key.name,
-                    }
+                    secrets_of(credentials.refs, "clickhouse_", "object_store_backups_")
                 ),
             ),
             inside,
@@ -88,6 +90,7 @@ class Langfuse(pulumi.ComponentResource):
                 settings=settings.redis,
                 password=credentials.redis,
                 annotations=credentials.annotations({credentials.redis.name}),
+                ca_path=authorities.paths.get("redis"),
             ),
             inside,
         )
@@ -106,12 +109,13 @@ class Langfuse(pulumi.ComponentResource):
                 postgres=stores.postgres,
                 clickhouse=stores.clickhouse,
                 environment=migration_environment(stores.postgres, stores.clickhouse),
+                certificates=authorities.mounts,
                 after=[*postgres.ready, *clickhouse.ready],
             ),
             inside,
         )
-        web_variables = web_environment(settings, stores, credentials.application)
-        worker_variables = worker_environment(settings, stores, credentials.application)
+        web_variables = web_environment(settings, stores, credentials.refs)
+        worker_variables = worker_environment(settings, stores, credentials.refs)
         ready = [*migrations.ready, *redis.ready, *object_store.ready]
         web = Web(
             "web",
@@ -121,6 +125,8 @@ class Langfuse(pulumi.ComponentResource):
                 settings=settings.web,
                 environment=web_variables,
                 annotations=credentials.annotations(secret_names(web_variables)),
+                certificates=authorities.mounts,
+                identity=stores.object_store.account_annotations,
                 after=ready,
             ),
             inside,
@@ -133,6 +139,8 @@ class Langfuse(pulumi.ComponentResource):
                 settings=settings.worker,
                 environment=worker_variables,
                 annotations=credentials.annotations(secret_names(worker_variables)),
+                certificates=authorities.mounts,
+                identity=stores.object_store.account_annotations,
                 after=ready,
             ),
             inside,
@@ -146,7 +154,7 @@ class Langfuse(pulumi.ComponentResource):
                     gateway=settings.ingress.gateway,
                     web=web.endpoint,
                     object_store=stores.object_store.endpoint,
-                    public_buckets=[stores.object_store.buckets[purpose].name for purpose in ("media", "exports")],
+                    public_buckets=stores.object_store.served_buckets,
                 ),
                 inside,
             )
@@ -156,14 +164,15 @@ class Langfuse(pulumi.ComponentResource):
                 installation=installation,
                 settings=settings.backups,
                 postgres=stores.postgres,
-                postgres_storage=settings.postgres.storage,
+                postgres_storage=postgres.storage,
+                certificates=authorities.mounts,
                 clickhouse=clickhouse.backup_connection,
                 object_store=stores.object_store,
             ),
             inside,
         )
-        self.outputs = outputs(settings, stores, web.endpoint, credentials.secret_names)
-        self.register_outputs({"url": settings.public_url})
+        self.outputs = outputs(settings, stores, web.endpoint, credentials.refs)
+        self.register_outputs({"url": settings.public_url, **patches.check()})
 
     def _cluster(self, settings: Settings) -> k8s.Provider:
         """The only provider: nothing lands in whatever cluster the shell happens to point at.

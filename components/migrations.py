@@ -12,7 +12,7 @@ from components.files import script
 from components.installation import Installation, child_options, config_map, service_account
 from components.jobs import REPLACE_UNREADY, job_spec, run_script, scripts_mount, wait_at_most
 from components.pods import JOB_RESOURCES, Container, Mount, container, pod
-from components.settings import Resources
+from components.schema.base import Resources
 from components.store_clients import CLICKHOUSE_CLIENT_RESOURCES, clickhouse_environment, postgres_environment
 
 WAIT_SECONDS = 600
@@ -38,6 +38,8 @@ class MigrationsArgs:
     clickhouse: ClickHouseConnection
     environment: Environment
     """Of the migrating container."""
+    certificates: Sequence[Mount]
+    """What the stores' own certificates are checked against."""
     after: Sequence[pulumi.Resource]
     """The stores: a server that restarts under a migration leaves it half done."""
 
@@ -73,7 +75,7 @@ class Migrations(pulumi.ComponentResource):
             image,
             args=["true"],
             resources=RESOURCES,
-            mounts=[scratch],
+            mounts=[scratch, *args.certificates],
             env={
                 **args.environment,
                 # Prisma keeps a cache at home, and asks its makers for a newer release.
@@ -81,12 +83,13 @@ class Migrations(pulumi.ComponentResource):
                 "CHECKPOINT_DISABLE": "1",
             },
         )
+        mounts = [scripts, release, scratch, *args.certificates]
         template = pod(
             workload,
             [migrate],
-            init_containers=checks(args, [scripts, release, scratch]),
+            init_containers=checks(args, mounts),
             fs_group=image.uid,
-            mounts=[scripts, release, scratch],
+            mounts=mounts,
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
             restart_policy="Never",

@@ -1,19 +1,20 @@
 """What a stack tells its operator. Names and addresses, never a value of a credential."""
 
-from collections.abc import Sequence
-
 from pydantic import JsonValue
 
 from components import images
 from components.connections import Endpoint
-from components.environment import Stores
-from components.settings import Settings
+from components.environment import Refs, Stores
+from components.schema.environment import Settings
+from components.sign_in import callback_urls
 
 
-def outputs(settings: Settings, stores: Stores, web: Endpoint, secret_names: Sequence[str]) -> dict[str, JsonValue]:
+def outputs(settings: Settings, stores: Stores, web: Endpoint, refs: Refs) -> dict[str, JsonValue]:
     """The stack's outputs: plain values, known at preview."""
 
     def address(endpoint: Endpoint) -> str:
+        if "." in endpoint.host:  # outside, or the whole name of a pod
+            return endpoint.authority
         return f"{endpoint.host}.{settings.namespace}.svc.cluster.local:{endpoint.port}"
 
     return {
@@ -21,7 +22,7 @@ def outputs(settings: Settings, stores: Stores, web: Endpoint, secret_names: Seq
         "namespace": settings.namespace,
         "versions": {
             "langfuse": settings.version,
-            "postgres": images.POSTGRES.tag,
+            "postgres": stores.postgres.version,
             "clickhouse": images.CLICKHOUSE.tag,
             "valkey": images.VALKEY.tag,
             "minio": images.MINIO.tag,
@@ -34,20 +35,34 @@ def outputs(settings: Settings, stores: Stores, web: Endpoint, secret_names: Seq
             "objectStore": address(stores.object_store.endpoint),
         },
         "buckets": {purpose: bucket.name for purpose, bucket in stores.object_store.buckets.items()},
-        "secrets": list(secret_names),
-        "readme": _readme(settings, web),
+        "secrets": [*sorted({ref.name for ref in refs.values()})],
+        "callbackUrls": {**callback_urls(settings)},
+        "readme": _readme(settings, web, refs),
     }
 
 
-def _readme(settings: Settings, web: Endpoint) -> str:
+def _readme(settings: Settings, web: Endpoint, refs: Refs) -> str:
     """Markdown that Pulumi Cloud shows beside the stack."""
-    secret = f"kubectl -n {settings.namespace} get secret langfuse-first-start -o jsonpath"
-    return f"""# Langfuse, {settings.stack}
+
+    def read(id_: str) -> str:
+        ref = refs[id_]
+        path = f"{{.data.{ref.key.replace('.', chr(92) + '.')}}}"
+        return f"kubectl -n {settings.namespace} get secret {ref.name} -o jsonpath='{path}' | base64 -d"
+
+    sign_in = f"Sign in as {settings.first_start.owner_email} with the password of\n  `{read('user_password')}`"
+    if not settings.sign_in.password:
+        sign_in = f"Sign in as {settings.first_start.owner_email} by single sign-on"
+    urls = "".join(f"\n  - {provider}: {url}" for provider, url in callback_urls(settings).items())
+    return (
+        f"""# Langfuse, {settings.stack}
 
 - URL: {settings.public_url}
-- Sign in as {settings.first_start.owner_email} with the password of
-  `{secret}='{{.data.user-password}}' | base64 -d`
-- SDKs send traces with `LANGFUSE_HOST={settings.public_url}` and the key pair in the same Secret
-  (`public-key`, `secret-key`).
+- {sign_in}
+- SDKs send traces with `LANGFUSE_HOST={settings.public_url}` and the key pair of
+  `{read("public_key")}` and
+  `{read("secret_key")}`
 - Without a public route: `kubectl -n {settings.namespace} port-forward service/{web.host} {web.port}`
-"""
+{"- Callback URLs to register for single sign-on:" + urls if urls else ""}
+""".rstrip()
+        + "\n"
+    )

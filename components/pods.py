@@ -14,7 +14,7 @@ import pulumi_kubernetes as k8s
 from components.connections import Environment, PodField, SecretRef
 from components.images import Image
 from components.labels import Workload
-from components.settings import Resources
+from components.schema.base import Resources
 
 Container = k8s.core.v1.ContainerArgsDict
 PodTemplate = k8s.core.v1.PodTemplateSpecArgsDict
@@ -85,6 +85,7 @@ def container(  # noqa: PLR0913  # a container has this many independent parts
     startup: Probe | None = None,
     readiness: Probe | None = None,
     liveness: Probe | None = None,
+    post_start: Sequence[str] | None = None,
     pre_stop: Sequence[str] | None = None,
 ) -> Container:
     """A restricted container that can write only to its mounts."""
@@ -121,8 +122,9 @@ def container(  # noqa: PLR0913  # a container has this many independent parts
         result["readiness_probe"] = readiness
     if liveness:
         result["liveness_probe"] = liveness
-    if pre_stop:
-        result["lifecycle"] = {"pre_stop": {"exec_": {"command": list(pre_stop)}}}
+    hooks = {"post_start": post_start, "pre_stop": pre_stop}
+    if any(hooks.values()):
+        result["lifecycle"] = {name: {"exec_": {"command": list(it)}} for name, it in hooks.items() if it}  # type: ignore[typeddict-item]  # both are of the same type
     return result
 
 

@@ -1,22 +1,32 @@
 """The environment in which the stores' own command-line clients find a store and their password."""
 
-from components.connections import ClickHouseConnection, Endpoint, Environment, PostgresConnection
-from components.settings import Resources
+from components.connections import ClickHouseConnection, Environment, ObjectStoreConnection, PostgresConnection
+from components.schema.base import Resources
 
 CLICKHOUSE_CLIENT_RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="512Mi")
 """For scripts that use ClickHouse's client, which is the server's program."""
 
 
 def postgres_environment(connection: PostgresConnection) -> Environment:
-    """For libpq's programs."""
+    """For libpq's programs, past a pooler."""
     return {
-        "PGHOST": connection.endpoint.host,
-        "PGPORT": str(connection.endpoint.port),
+        "PGHOST": connection.server.host,
+        "PGPORT": str(connection.server.port),
         "PGUSER": connection.username,
         "PGDATABASE": connection.database,
         "PGPASSWORD": connection.password,
         "PGCONNECT_TIMEOUT": "5",
+        **_postgres_tls(connection),
     }
+
+
+def _postgres_tls(connection: PostgresConnection) -> Environment:
+    """`verify` also compares the host's name; `system` are the certificates of the image (libpq 16 and newer)."""
+    if connection.tls is None:
+        return {}
+    if connection.tls == "verify":
+        return {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": connection.ca_path or "system"}
+    return {"PGSSLMODE": connection.tls}
 
 
 def clickhouse_environment(connection: ClickHouseConnection) -> Environment:
@@ -27,14 +37,22 @@ def clickhouse_environment(connection: ClickHouseConnection) -> Environment:
         "CLICKHOUSE_USER": connection.username,
         "CLICKHOUSE_PASSWORD": connection.password,
         "CLICKHOUSE_DATABASE": connection.database,
+        "CLICKHOUSE_CLUSTERED": "true" if connection.clustered else "false",
+        "CLICKHOUSE_TLS": "true" if connection.native.tls else "false",
         "HOME": "/tmp",  # noqa: S108  # the pod's own
     }
 
 
-def object_store_environment(endpoint: Endpoint, folder: str) -> Environment:
-    """For MinIO's client: where the store is, and a folder that it may write to."""
+def object_store_environment(connection: ObjectStoreConnection, folder: str) -> Environment:
+    """For MinIO's client: where the store is, and a folder that it may write to.
+
+    Where the pod's identity stands for keys, it trades the token that the cloud mounts for keys there
+    (mc: cmd/client.go).
+    """
+    sts = f"https://sts.{connection.region}.amazonaws.com{'.cn' if connection.region.startswith('cn-') else ''}"
     return {
-        "STORE_URL": endpoint.http_url,
+        **({} if connection.identity is None else {"MC_STS_ENDPOINT_store": sts}),
+        "STORE_URL": connection.endpoint.http_url,
         "MC_CONFIG_DIR": folder,
         "MC_DISABLE_PAGER": "1",
         "MC_NO_COLOR": "1",

@@ -1,10 +1,11 @@
 """Domain types of the configuration: each validates once and says what is wrong and what would be right."""
 
+import ipaddress
 import re
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import AfterValidator, EmailStr
+from pydantic import AfterValidator, EmailStr, Field
 
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
 _SUFFIX = {
@@ -56,6 +57,36 @@ def _version(text: str) -> str:
     return text
 
 
+def _store_version(text: str) -> str:
+    if not (re.match(r"\d+\.\d+", text) or re.fullmatch(r"RELEASE\.\d{4}-\d\d-\d\dT[\d-]+Z", text)):
+        raise ValueError('is not an exact release; name one with its minor version, as in "17.10"')
+    return text
+
+
+def _http_url(text: str) -> str:
+    if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?", text):
+        raise ValueError('is not the URL of a server (no path); write it like "https://s3.example.com"')
+    return text
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}", text):
+        raise ValueError("is not a name: letters, digits, '_', '-' and '.'")
+    return text
+
+
+def _bucket(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", text):
+        raise ValueError("is not a bucket name: 3 to 63 lower-case letters, digits and '-'")
+    return text
+
+
+def _pem(text: str) -> str:
+    if not re.fullmatch(r"(\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+", text):
+        raise ValueError('is not PEM: it starts with "-----BEGIN CERTIFICATE-----"')
+    return text
+
+
 def _host(text: str) -> str:
     bare = re.sub(r"^[a-z]+://", "", text).split("/")[0].split(":")[0]
     labels = text.split(".")
@@ -92,11 +123,107 @@ def _cron(text: str) -> str:
     return text
 
 
+def _secret_name(text: str) -> str:
+    if len(text) > 253 or not all(_DNS_LABEL.fullmatch(part) for part in text.split(".")):  # noqa: PLR2004
+        raise ValueError("is not the name of a Secret: lower-case letters, digits, '-' and '.'")
+    return text
+
+
+def _secret_key(text: str) -> str:
+    if not re.fullmatch(r"[-._A-Za-z0-9]{1,253}", text):
+        raise ValueError("is not a key of a Secret: letters, digits, '-', '_' and '.'")
+    return text
+
+
+def _duration(text: str) -> str:
+    if not re.fullmatch(r"(\d+(h|m|s))+", text):
+        raise ValueError('is not a duration; write it like "1h" or "30m"')
+    return text
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", text):
+        raise ValueError('is not a URL (with its scheme, without a query); write it like "https://sso.example.com"')
+    return text
+
+
+def _ip_address(text: str) -> str:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError('is not an IP address; write it like "10.0.12.7"') from None
+    _refuse_dangerous(ipaddress.ip_network(address))
+    return str(address)
+
+
+def _ip_range(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError('is not a range of addresses; write it like "10.0.12.0/24", without host bits') from None
+    least = _LEAST_PREFIX[network.version]
+    if network.prefixlen < least:
+        raise ValueError(f"opens {network.num_addresses} addresses; name at most a /{least}, or single hosts")
+    _refuse_dangerous(network)
+    return str(network)
+
+
+_LEAST_PREFIX = {4: 16, 6: 64}
+"""A range that is wider holds more than one network of pods or of servers."""
+
+_DANGEROUS = [
+    (ipaddress.ip_network(network), what)
+    for network, what in (
+        ("127.0.0.0/8", "the pod itself"),
+        ("::1/128", "the pod itself"),
+        ("0.0.0.0/8", "the pod itself"),
+        ("169.254.0.0/16", "the cloud's metadata service, which hands out credentials"),
+        ("fe80::/10", "the link, where metadata services are"),
+        ("fd00:ec2::254/128", "the cloud's metadata service, which hands out credentials"),
+    )
+]
+
+
+def _refuse_dangerous(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> None:
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    seen = ipaddress.ip_network(mapped) if mapped else network
+    for dangerous, what in _DANGEROUS:
+        if dangerous.version == seen.version and dangerous.overlaps(seen):
+            raise ValueError(f"would let users' requests reach {what}; leave it out")
+
+
+def _target_host(text: str) -> str:
+    """A host that users may make Langfuse call: exact, since the application compares it whole."""
+    if re.fullmatch(r"[0-9.]+|\[?[0-9a-f:]+\]?", text) and (":" in text or text.count(".") == 3):  # noqa: PLR2004
+        raise ValueError('is an address; put it under "ips"')
+    if "*" in text:
+        raise ValueError("is compared whole: wildcards mean nothing; name each host")
+    if text in _METADATA_HOSTS or text == "localhost" or text.endswith(".localhost"):
+        raise ValueError("would let users' requests reach the pod itself or the cloud's metadata service; leave it out")
+    return _host(text)
+
+
+_METADATA_HOSTS = {"metadata", "metadata.google.internal", "instance-data", "metadata.azure.internal"}
+
+
 ByteQuantity = Annotated[str, AfterValidator(_bytes)]
 CpuQuantity = Annotated[str, AfterValidator(_cpu)]
 Version = Annotated[str, AfterValidator(_version)]
 Host = Annotated[str, AfterValidator(_host)]
 DnsLabel = Annotated[str, AfterValidator(_dns_label)]
 Schedule = Annotated[str, AfterValidator(_cron)]
+StoreVersion = Annotated[str, AfterValidator(_store_version)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Name = Annotated[str, AfterValidator(_name)]
+BucketName = Annotated[str, AfterValidator(_bucket)]
+Pem = Annotated[str, AfterValidator(_pem)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 GatewayName = Annotated[str, AfterValidator(_gateway)]
 Email = EmailStr
+SecretName = Annotated[str, AfterValidator(_secret_name)]
+SecretKey = Annotated[str, AfterValidator(_secret_key)]
+Duration = Annotated[str, AfterValidator(_duration)]
+Url = Annotated[str, AfterValidator(_url)]
+IpAddress = Annotated[str, AfterValidator(_ip_address)]
+IpRange = Annotated[str, AfterValidator(_ip_range)]
+TargetHost = Annotated[str, AfterValidator(_target_host)]

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from components import images
 from components.connections import Endpoint, Environment
+from components.deployments import deployment
 from components.environment import WEB_PORT
-from components.installation import Installation, child_options, disruption_budget, service, service_account
+from components.installation import Installation, child_options, service, service_account
 from components.pods import Mount, container, http_probe, pod
-from components.settings import Workload as WorkloadSettings
+from components.schema.application import Workload as WorkloadSettings
 
 DRAIN_SECONDS = 110
 """web/src/utils/shutdown.ts: after SIGTERM, readiness fails and the server goes on for a fixed 110 s."""
@@ -28,6 +28,10 @@ class WebArgs:
     settings: WorkloadSettings
     environment: Environment
     annotations: Mapping[str, pulumi.Input[str]]
+    identity: Mapping[str, str]
+    """Annotations of the service account, which stand for keys of the object store where there are none."""
+    certificates: Sequence[Mount]
+    """What the stores' own certificates are checked against."""
     after: Sequence[pulumi.Resource]
     """What must be there before the pods start: the migrated schema and the stores."""
 
@@ -51,44 +55,34 @@ class Web(pulumi.ComponentResource):
         installation = args.installation
         workload = installation.workload("web", component="frontend", version=args.version)
         image = images.web(args.version)
-        account = service_account(installation, workload, child)
+        account = service_account(installation, workload, child, args.identity)
         service(installation, workload, {"http-web": WEB_PORT}, child)
         mounts = [
             Mount.scratch("tmp", "/tmp"),  # noqa: S108  # the pod's own
             Mount.scratch("next-cache", "/app/web/.next/cache"),
+            *args.certificates,
         ]
-        k8s.apps.v1.Deployment(
-            workload.resource_name,
-            metadata=installation.metadata(workload, name=workload.resource_name),
-            spec={
-                "replicas": args.settings.replicas,
-                "revision_history_limit": 3,
-                "selector": {"match_labels": workload.selector},
-                "strategy": {"type": "RollingUpdate", "rolling_update": {"max_surge": 1, "max_unavailable": 0}},
-                "template": pod(
-                    workload,
-                    [
-                        container(
-                            "web",
-                            image,
-                            resources=args.settings.resources,
-                            mounts=mounts,
-                            env=args.environment,
-                            ports={"http-web": WEB_PORT},
-                            startup=http_probe("/api/public/health", WEB_PORT, period=5, failures=60),
-                            readiness=http_probe("/api/public/ready", WEB_PORT, period=5, failures=2),
-                            liveness=http_probe("/api/public/health", WEB_PORT, period=15, failures=4, timeout=10),
-                        )
-                    ],
-                    fs_group=image.uid,
+        template = pod(
+            workload,
+            [
+                container(
+                    "web",
+                    image,
+                    resources=args.settings.resources,
                     mounts=mounts,
-                    grace_seconds=GRACE_SECONDS,
-                    service_account=account.metadata.name,
-                    annotations=args.annotations,
-                ),
-            },
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=list(args.after))),
+                    env=args.environment,
+                    ports={"http-web": WEB_PORT},
+                    startup=http_probe("/api/public/health", WEB_PORT, period=5, failures=60),
+                    readiness=http_probe("/api/public/ready", WEB_PORT, period=5, failures=2),
+                    liveness=http_probe("/api/public/health", WEB_PORT, period=15, failures=4, timeout=10),
+                )
+            ],
+            fs_group=image.uid,
+            mounts=mounts,
+            grace_seconds=GRACE_SECONDS,
+            service_account=account.metadata.name,
+            annotations=args.annotations,
         )
-        disruption_budget(installation, workload, args.settings.replicas, child)
+        deployment(installation, workload, args.settings, template, child, after=args.after)
         self.endpoint = Endpoint(host=workload.resource_name, port=WEB_PORT)
         self.register_outputs({"url": self.endpoint.http_url})

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from components import images
 from components.connections import Environment
+from components.deployments import deployment
 from components.environment import WORKER_PORT
-from components.installation import Installation, child_options, disruption_budget, service_account
+from components.installation import Installation, child_options, service_account
 from components.pods import Mount, container, http_probe, pod
-from components.settings import Workload as WorkloadSettings
+from components.schema.application import Workload as WorkloadSettings
 
 GRACE_SECONDS = 330
 """At SIGTERM the worker waits for its jobs, then flushes what it holds for ClickHouse (worker/src/utils/shutdown.ts);
@@ -31,6 +31,10 @@ class WorkerArgs:
     settings: WorkloadSettings
     environment: Environment
     annotations: Mapping[str, pulumi.Input[str]]
+    identity: Mapping[str, str]
+    """Annotations of the service account, which stand for keys of the object store where there are none."""
+    certificates: Sequence[Mount]
+    """What the stores' own certificates are checked against."""
     after: Sequence[pulumi.Resource]
     """What must be there before the pods start: the migrated schema and the stores."""
 
@@ -51,40 +55,29 @@ class Worker(pulumi.ComponentResource):
         installation = args.installation
         workload = installation.workload("worker", component="worker", version=args.version)
         image = images.worker(args.version)
-        account = service_account(installation, workload, child)
-        mounts = [Mount.scratch("tmp", "/tmp")]  # noqa: S108  # the pod's own
-        k8s.apps.v1.Deployment(
-            workload.resource_name,
-            metadata=installation.metadata(workload, name=workload.resource_name),
-            spec={
-                "replicas": args.settings.replicas,
-                "revision_history_limit": 3,
-                "selector": {"match_labels": workload.selector},
-                "strategy": {"type": "RollingUpdate", "rolling_update": {"max_surge": 1, "max_unavailable": 0}},
-                "template": pod(
-                    workload,
-                    [
-                        container(
-                            "worker",
-                            image,
-                            resources=args.settings.resources,
-                            mounts=mounts,
-                            env=args.environment,
-                            ports={"http-health": WORKER_PORT},
-                            startup=http_probe("/api/health", WORKER_PORT, period=5, failures=60),
-                            readiness=http_probe("/api/ready", WORKER_PORT, period=10, failures=3),
-                            # The check compares with what it saw before: it may not be asked in the first minute.
-                            liveness=http_probe(STUCK, WORKER_PORT, period=60, failures=5, timeout=10, delay=60),
-                        )
-                    ],
-                    fs_group=image.uid,
+        account = service_account(installation, workload, child, args.identity)
+        mounts = [Mount.scratch("tmp", "/tmp"), *args.certificates]  # noqa: S108  # the pod's own
+        template = pod(
+            workload,
+            [
+                container(
+                    "worker",
+                    image,
+                    resources=args.settings.resources,
                     mounts=mounts,
-                    grace_seconds=GRACE_SECONDS,
-                    service_account=account.metadata.name,
-                    annotations=args.annotations,
-                ),
-            },
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=list(args.after))),
+                    env=args.environment,
+                    ports={"http-health": WORKER_PORT},
+                    startup=http_probe("/api/health", WORKER_PORT, period=5, failures=60),
+                    readiness=http_probe("/api/ready", WORKER_PORT, period=10, failures=3),
+                    # The check compares with what it saw before: it may not be asked in the first minute.
+                    liveness=http_probe(STUCK, WORKER_PORT, period=60, failures=5, timeout=10, delay=60),
+                )
+            ],
+            fs_group=image.uid,
+            mounts=mounts,
+            grace_seconds=GRACE_SECONDS,
+            service_account=account.metadata.name,
+            annotations=args.annotations,
         )
-        disruption_budget(installation, workload, args.settings.replicas, child)
+        deployment(installation, workload, args.settings, template, child, after=args.after)
         self.register_outputs({})

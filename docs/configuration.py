@@ -1,102 +1,203 @@
 """The configuration reference, drawn from the models that validate stack files."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, get_args, get_origin
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import BaseModel, JsonValue
-from pydantic.alias_generators import to_camel
-from pydantic.fields import FieldInfo
 
-from components import values
 from components.profiles import PROFILES
-from components.settings import NAMESPACE, Settings
+from components.scales import LOADS, SCALES
+from components.schema.base import Model
+from components.schema.environment import PROJECT, Settings
+from docs.fields import COMPUTED, Key, chooser, is_set, keys, required_keys, stack_file_default, type_text
+
+Path = tuple[str, ...]
 
 INTRODUCTION = f"""# Configuration
 
-Every key of a stack file, generated from `components/settings.py` by `make docs`. A stack file states only what
-differs from its profile; the profile is the stack's name, or `{NAMESPACE}:profile`. Unknown keys and wrong values are
-refused before anything is touched.
+Every key of a stack file, generated from the models in `components/schema/` by `make docs`. A stack file states only
+what differs from its profile (`{PROJECT}:profile`, or the stack's name) and from its scale (`{PROJECT}:scale`, or the
+profile's). Unknown keys and wrong values are refused before anything is touched.
 
 ```yaml
 config:
-  {NAMESPACE}:host: langfuse.example.com
-  {NAMESPACE}:web:
+  {PROJECT}:host: langfuse.example.com
+  {PROJECT}:web:
     replicas: 3
 ```
 
-or `pulumi config set --path '{NAMESPACE}:web.replicas' 3`.
+or `pulumi config set --path '{PROJECT}:web.replicas' 3`. [`stacks/Pulumi.example.yaml`](../stacks/Pulumi.example.yaml)
+shows every key in place. Editors that know the YAML language server complete and check stack files by
+`stacks/schema.json`, which the first line of each names.
 """
-
-_DOMAIN = {
-    values.ByteQuantity: "bytes, as `50Gi`",
-    values.CpuQuantity: "cores, as `500m`",
-    values.Version: "exact release",
-    values.Host: "host name",
-    values.DnsLabel: "Kubernetes name",
-    values.Schedule: "cron",
-    values.GatewayName: "`namespace/name`",
-}
 
 
 def render() -> str:
     """The reference as Markdown."""
-    sections = [INTRODUCTION, "## Top-level keys\n\n" + _table(Settings, ())]
-    sections += [
-        f"## `{NAMESPACE}:{to_camel(name)}`\n\n{(_model(field).__doc__ or '').strip()}\n\n"
-        + _table(_model(field), (to_camel(name),))
-        for name, field in Settings.model_fields.items()
-        if _is_model(field)
+    top = list(keys(Settings))
+    shared = _parts()
+    plain = [((key.name,), key) for key in top if not key.models]
+    sections = [INTRODUCTION, "## Top-level keys\n\n" + _table(plain, ())]
+    for key in top:
+        if key.models:
+            sections += _section(key, shared)
+    sections.append("## Parts\n\nWhat stands in several places.\n")
+    required = required_keys()
+    for model in shared:
+        sections.append(_part(model, shared, required.get(model.__name__)))
+    return "\n".join([*sections, _scales()])
+
+
+def _section(key: Key, shared: Sequence[type[BaseModel]]) -> Iterator[str]:
+    heading = f"## `{PROJECT}:{key.name}`\n" + (f"\n{key.description}\n" if key.description else "")
+    path = (key.name, *_inside(key))
+    if len(key.models) == 1:
+        yield f"{heading}\n{_doc(key.models[0])}\n\n" + _table(_leaves(key.models[0], path, shared), path)
+        return
+    yield heading
+    for model in key.models:
+        name, value = chooser(model) or ("", model.__name__)
+        fitting = [profile for profile in PROFILES if stack_file_default(profile, (*path, name)) == value]
+        default = f" (default in {', '.join(fitting)})" if fitting else ""
+        title = f"### `{name}: {value}`{default}\n\n{_doc(model)}\n\n"
+        rows = [(at, field) for at, field in _leaves(model, path, shared) if at != (*path, name)]
+        yield title + _table(rows, path)
+
+
+def _part(model: type[BaseModel], shared: Sequence[type[BaseModel]], required: set[str] | None) -> str:
+    """A model that stands in several places, without what it has from another one."""
+    choice = chooser(model)
+    above = [base for base in model.__bases__ if base in shared]
+    text = f"### {model.__name__}\n\n" + (f"`{choice[0]}: {choice[1]}`. " if choice else "") + _doc(model)
+    text += "".join(f" Besides these keys there are those of {_link(base)}." for base in above) + "\n\n"
+    inherited = {key.name for base in above for key in keys(base)}
+    lines = [
+        _row(
+            at,
+            key,
+            _own_default(key)
+            if required is None or not key.required or key.name in required
+            else "[by scale](#scales)",
+        )
+        for at, key in _leaves(model, (), shared)
+        if at[0] not in inherited and at[0] != (choice or [None])[0]
     ]
-    return "\n".join(sections)
+    return text + _markdown(["Key", "Value", "Default", "Meaning"], lines)
 
 
-def _table(model: type[BaseModel], path: tuple[str, ...]) -> str:
-    profiles = list(PROFILES)
-    head = ["Key", "Type", *(f"`{profile}`" for profile in profiles), "Meaning"]
-    rows = [head, ["---"] * len(head)]
-    for key, field in _leaves(model, path):
-        defaults = [_default(profile, key, field) for profile in profiles]
-        rows.append([f"`{'.'.join(key[len(path) :])}`", _type(field), *defaults, field.description or ""])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
-
-
-def _leaves(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    for name, field in model.model_fields.items():
-        key = (*path, to_camel(name))
-        if field.exclude:
+def _leaves(model: type[BaseModel], path: Path, shared: Sequence[type[BaseModel]]) -> Iterator[tuple[Path, Key]]:
+    """The keys that have values: those of models that stand in one place only are shown there."""
+    for key in keys(model):
+        at = (*path, key.name)
+        if not key.models or all(part in shared for part in key.models):
+            yield at, key
             continue
-        if not _is_model(field):
-            yield key, field
-        elif path:
-            yield from _leaves(_model(field), key)
+        for part in key.models:
+            yield from _leaves(part, (*at, *_inside(key)), shared)
 
 
-def _is_model(field: FieldInfo) -> bool:
-    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+def _inside(key: Key) -> Path:
+    """The part of a path that stands for any item."""
+    return {"list": ("[]",), "map": ("<name>",)}.get(key.container, ())
 
 
-def _model(field: FieldInfo) -> type[BaseModel]:
-    assert isinstance(field.annotation, type)  # noqa: S101  # asked before
-    return field.annotation
+def _table(rows: Iterable[tuple[Path, Key]], path: Path) -> str:
+    lines = [_row(at[len(path) :], key, _default(at, key)) for at, key in rows]
+    return _markdown(["Key", "Value", "Default", "Meaning"], lines)
 
 
-def _default(profile: str, key: tuple[str, ...], field: FieldInfo) -> str:
-    value: JsonValue = PROFILES[profile]
-    for part in key:
-        if not isinstance(value, Mapping) or part not in value:
-            return "" if field.is_required() or field.default is None else f"`{field.default}`"
-        value = value[part]
+def _row(at: Path, key: Key, default: str) -> Sequence[str]:
+    meaning = key.description or " ".join(map(_doc, key.models[:1]))
+    return [f"`{'.'.join(at).replace('.[]', '[]')}`", _kind(key), default, meaning]
+
+
+def _markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows) + "\n"
+
+
+def _kind(key: Key) -> str:
+    if not key.models:
+        return type_text(key.annotation)
+    return " or ".join(map(_link, key.models))
+
+
+def _link(model: type[BaseModel]) -> str:
+    return f"[{model.__name__}](#{model.__name__.lower()})"
+
+
+def _own_default(key: Key) -> str:
+    return "**required**" if key.required else _shown(key.default) if is_set(key.default) else ""
+
+
+def _default(at: Path, key: Key) -> str:
+    if at in COMPUTED:
+        return COMPUTED[at]
+    if all(_lookup(scale, at) is not None for scale in SCALES.values()):
+        return "[by scale](#scales)"
+    by_profile = {profile: stack_file_default(profile, at) for profile in PROFILES}
+    texts = {
+        profile: _own_default(key) if value is None or key.models else _shown(value)
+        for profile, value in by_profile.items()
+    }
+    most, _ = Counter(texts.values()).most_common(1)[0]
+    others = [f"{profile}: {text}" for profile, text in texts.items() if text != most]
+    return "; ".join([most, *others])
+
+
+def _scales() -> str:
+    """Every number that a scale sets."""
+    names = list(SCALES)
+    rows = [
+        ["Events per second", *(f"{LOADS[name].events_per_second:g}" for name in names)],
+        ["Retained days", *(str(LOADS[name].retained_days) for name in names)],
+    ]
+    rows += [
+        [f"`{'.'.join(path)}`", *(_shown(_lookup(SCALES[name], path)) for name in names)]
+        for path in _paths(SCALES[names[0]])
+    ]
+    return (
+        f"## Scales\n\nWhat `{PROJECT}:scale` sets, and the load that each scale is meant for; any number can be set\n"
+        "by itself. `python -m operations sizing` chooses for a load and shows the arithmetic.\n\n"
+        + _markdown(["", *(f"`{name}`" for name in names)], rows)
+    )
+
+
+def _paths(tree: JsonValue, path: Path = ()) -> Iterator[Path]:
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            yield from _paths(value, (*path, name))
+    else:
+        yield path
+
+
+def _lookup(tree: JsonValue, path: Path) -> JsonValue:
+    for part in path:
+        tree = tree.get(part) if isinstance(tree, dict) else None
+    return tree
+
+
+def _parts() -> list[type[BaseModel]]:
+    """Models with a section of their own: those in several places, those that extend another, and what they extend."""
+    found: Counter[type[BaseModel]] = Counter()
+
+    def walk(model: type[BaseModel]) -> None:
+        for key in keys(model):
+            for part in key.models:
+                bases = [base for base in part.__mro__[:0:-1] if issubclass(base, Model) and base is not Model]
+                found.update([*bases, *bases, part, *bases[:1]])
+                walk(part)
+
+    for key in keys(Settings):
+        for model in key.models:
+            walk(model)
+    return [model for model, places in found.items() if places > 1]
+
+
+def _doc(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split())
+
+
+def _shown(value: object) -> str:
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
-
-
-def _type(field: FieldInfo) -> str:
-    for domain, text in _DOMAIN.items():
-        if get_origin(domain) is Annotated and set(field.metadata) & set(get_args(domain)[1:]):
-            return text
-    if get_origin(field.annotation) is Literal:
-        return ", ".join(f"`{choice}`" for choice in get_args(field.annotation))
-    if get_origin(field.annotation) is list:
-        return "list"
-    names: dict[object, str] = {bool: "true or false", int: "whole number", values.Email: "e-mail"}
-    return names.get(field.annotation, "text")

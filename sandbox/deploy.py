@@ -32,7 +32,8 @@ def deploy(stack: str, sandbox: Sandbox) -> None:
     """
     source = CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"
     if not source.exists():
-        known = ", ".join(sorted(path.name.split(".")[1] for path in source.parent.glob("Pulumi.*.yaml")))
+        stacks = {path.name.split(".")[1] for path in source.parent.glob("Pulumi.*.yaml")} - {"example"}
+        known = ", ".join(sorted(stacks))
         raise SandboxError(f'there is no stack "{stack}"', f"choose one of {known}, or write {source}")
     sandbox.up()
     environment = {**os.environ, **sandbox.environment()}

@@ -3,8 +3,11 @@
 # backup is whole: a backup without it does not count. The server holds the keys of the bucket (named collection
 # "backups"), not this script.
 # Reads CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (the client takes it from there),
-# CLICKHOUSE_DATABASE and WAIT_SECONDS.
+# CLICKHOUSE_DATABASE, CLICKHOUSE_TLS and WAIT_SECONDS.
 set -eu
+
+secure=
+[ "$CLICKHOUSE_TLS" = false ] || secure=--secure
 
 fail() {
     echo "backup-clickhouse: $1" >&2
@@ -14,7 +17,7 @@ fail() {
 # No time limit on the answer: the server says nothing until the backup has ended.
 query() {
     clickhouse-client --host "$CLICKHOUSE_HOST" --port "$CLICKHOUSE_PORT" --user "$CLICKHOUSE_USER" \
-        --connect_timeout 5 --receive_timeout 86400 --query "$1"
+        --connect_timeout 5 --receive_timeout 86400 ${secure:+"$secure"} --query "$1"
 }
 
 waited=0

@@ -2,8 +2,12 @@
 # Refuses to migrate a ClickHouse schema that is dirty or newer than the release, and says how to repair it.
 # Waits for the server and for Keeper, without which no statement ON CLUSTER ends.
 # Reads CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (the client takes it from there),
-# CLICKHOUSE_DATABASE, WAIT_SECONDS, NAMESPACE and RELEASE_DIR (what list-release-migrations.sh wrote).
+# CLICKHOUSE_DATABASE, CLICKHOUSE_CLUSTERED, CLICKHOUSE_TLS, WAIT_SECONDS, NAMESPACE and RELEASE_DIR (what
+# list-release-migrations.sh wrote).
 set -eu
+
+secure=
+[ "$CLICKHOUSE_TLS" = false ] || secure=--secure
 
 fail() {
     echo "check-clickhouse-schema: $1" >&2
@@ -12,7 +16,7 @@ fail() {
 
 query() {
     clickhouse-client --host "$CLICKHOUSE_HOST" --port "$CLICKHOUSE_PORT" --user "$CLICKHOUSE_USER" \
-        --connect_timeout 5 --query "$1"
+        --connect_timeout 5 ${secure:+"$secure"} --query "$1"
 }
 
 # Arguments: what is waited for, statement.
@@ -28,7 +32,17 @@ wait_for() {
 
 waited=0
 wait_for "ClickHouse at $CLICKHOUSE_HOST:$CLICKHOUSE_PORT" 'SELECT 1'
-wait_for 'Keeper behind ClickHouse' "SELECT count() FROM system.zookeeper WHERE path = '/'"
+if [ "$CLICKHOUSE_CLUSTERED" = true ]; then
+    wait_for 'Keeper behind ClickHouse' "SELECT count() FROM system.zookeeper WHERE path = '/'"
+    folder=clustered
+else
+    folder=unclustered
+fi
+# A pod of ours has a client; of another server we know the address only.
+client="clickhouse-client --host $CLICKHOUSE_HOST --port $CLICKHOUSE_PORT${secure:+ $secure}"
+case $CLICKHOUSE_HOST in
+    *."$NAMESPACE".svc) client="kubectl --namespace $NAMESPACE exec ${CLICKHOUSE_HOST%%.*} -- clickhouse-client" ;;
+esac
 
 table="$CLICKHOUSE_DATABASE.schema_migrations"
 if [ "$(query "EXISTS TABLE $table")" = 0 ]; then
@@ -51,9 +65,9 @@ if [ "$dirty" != 0 ]; then
         [ "$number" -ge "$version" ] || echo "$number"
     done | tail -n 1)
     fail "migration $version was begun and never finished: the database is dirty. Nothing was changed now. To repair:
-  1. Undo by hand what it already did: its statements stand in clickhouse/migrations/clustered/, file number $version.
+  1. Undo by hand what it already did: its statements stand in clickhouse/migrations/$folder/, file number $version.
   2. Say that migration ${before:--1} is the last finished one:
-     kubectl --namespace $NAMESPACE exec langfuse-clickhouse-0 -- clickhouse-client --user $CLICKHOUSE_USER --query \\
+     $client --user $CLICKHOUSE_USER --query \\
        \"INSERT INTO $table (version, dirty, sequence) SELECT ${before:--1}, 0, toUnixTimestamp64Nano(now64(9))\"
   3. Run pulumi up again: the migration is applied from its beginning."
 fi

@@ -1,10 +1,12 @@
 #!/bin/sh
 # Copies what BACKUP_DIR holds (database.dump, globals.sql, manifest.json, SHA256SUMS, name) to BUCKET/PREFIX/NAME/,
 # reads it back, and only then writes the marker .complete: a backup without it does not count.
-# Reads STORE_URL, ACCESS_KEY_ID, SECRET_ACCESS_KEY, BUCKET, PREFIX and BACKUP_DIR.
+# Reads STORE_URL, ACCESS_KEY_ID, SECRET_ACCESS_KEY, BUCKET, PREFIX and BACKUP_DIR. Without keys the client takes those
+# that the pod's identity is given at MC_STS_ENDPOINT_store.
 set -eu
 
-export MC_HOST_store="${STORE_URL%%://*}://$ACCESS_KEY_ID:$SECRET_ACCESS_KEY@${STORE_URL#*://}"
+keys=${ACCESS_KEY_ID:+"$ACCESS_KEY_ID:$SECRET_ACCESS_KEY@"}
+export MC_HOST_store="${STORE_URL%%://*}://$keys${STORE_URL#*://}"
 
 fail() {
     echo "upload-backup: $1" >&2

@@ -59,6 +59,7 @@ class ClickHouseServer:
             for element in main.getroot().findall(name):
                 main.getroot().remove(element)
         main.write(configuration)
+        configuration.with_suffix(".d").symlink_to(self.folder / "config.d")
         finished = subprocess.run(
             [
                 *(sys.executable, "-c", script, f"{self.folder / 'data'}?config-file={configuration}"),
@@ -84,7 +85,7 @@ def prepared(folder: Path, **replaced: str) -> ClickHouseServer:
     files["config.xml"] = files["config.xml"].replace("/var/lib/clickhouse/", f"{folder}/data/")
     (folder / "config.d").mkdir()
     for name, text in files.items():
-        target = folder / "config.d" / name if name == "cluster.xml" else folder / name
+        target = folder / name if name in {"config.xml", "users.xml"} else folder / "config.d" / name
         target.write_text(text)
     script = folder / "clickhouse-client.sh"
     script.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("clickhouse_client.py")} "$@"\n')

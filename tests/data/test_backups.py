@@ -16,7 +16,7 @@ from tests.data.rendered import container, environment, secrets
 from tests.data.servers import free_port
 
 BUCKET = "langfuse-dev-backups"
-PASSWORDS = [value for (_, key), value in secrets().items() if key != "access-key-id"]
+PASSWORDS = [value for (_, key), value in secrets().items() if key not in {"access-key-id", "username"}]
 
 
 def objects(store: Store, prefix: str) -> dict[str, bytes]:

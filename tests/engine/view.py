@@ -16,7 +16,7 @@ from tests.engine.harness import Result
 TIMEOUT_SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 60.0
 NAME_LABEL: Final = "app.kubernetes.io/name"
-USER_NAME: Final = "/access-key-id"
+USER_NAMES: Final = ("/access-key-id", "/username")
 
 Json = dict[str, Any]  # a Kubernetes object: of any shape
 
@@ -103,11 +103,11 @@ class View:
 
     def generated(self) -> dict[str, str]:
         """Every value in the Secrets of the namespace that is not a user name, by Secret and key."""
-        return {key: value for key, value in self._secrets() if not key.endswith(USER_NAME)}
+        return {key: value for key, value in self._secrets() if not key.endswith(USER_NAMES)}
 
     def user_names(self) -> list[str]:
         """The other values of the Secrets: no secrets."""
-        return [value for key, value in self._secrets() if key.endswith(USER_NAME)]
+        return [value for key, value in self._secrets() if key.endswith(USER_NAMES)]
 
     def _secrets(self) -> list[tuple[str, str]]:
         return [

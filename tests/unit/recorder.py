@@ -1,5 +1,6 @@
 """Runs a Pulumi program under mocks and records every registration with the options that mocks usually hide."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pulumi
 from google.protobuf import json_format
 from pulumi.runtime import mocks, rpc, settings
-from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.proto import callback_pb2, resource_pb2
 from pulumi.runtime.stack import run_pulumi_func
 from pulumi.runtime.sync_await import _sync_await
 
@@ -31,6 +32,10 @@ class Registration:
     retain_on_delete: bool
     ignore_changes: frozenset[str]
     custom: bool
+    hooks: frozenset[str]
+    """Names of the hooks that run before it is created."""
+    delete_hooks: frozenset[str]
+    """Names of the hooks that run before it is deleted."""
 
     @property
     def kind(self) -> str:
@@ -43,6 +48,9 @@ class Recording:
     """Everything that a program registered, in order."""
 
     resources: list[Registration] = field(default_factory=list)
+    transforms: list[pulumi.ResourceTransform] = field(default_factory=list)
+    hooks: dict[str, pulumi.ResourceHook] = field(default_factory=dict)
+    """By name, as resources refer to them."""
 
     def __iter__(self) -> Iterator[Registration]:
         return iter(self.resources)
@@ -66,13 +74,30 @@ class _Echo(mocks.Mocks):
         if args.typ.startswith("kubernetes:") and "metadata" in state:
             state["metadata"] = {"name": f"{args.name}-made", **state["metadata"]}
         if args.typ.startswith("random:"):
-            made = f"result-of-{args.name}"
-            hexadecimal = state.get("overrideSpecial") == "abcdef"
-            state["result"] = "0f" * (int(state["length"]) // 2) if hexadecimal else made
+            state["result"] = random_value(args.name, int(state["length"]))
         return f"{args.name}-id", state
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, object], None]:
         raise AssertionError(f"the program called {args.token}")
+
+
+def random_value(name: str, length: int) -> str:
+    """What a RandomPassword of a name has made: another for each name, hexadecimal, which every alphabet includes."""
+    return (hashlib.sha256(name.encode()).hexdigest() * 2)[:length]
+
+
+class _Callbacks:
+    """Keeps what the engine would call back, for tests to call."""
+
+    def __init__(self, recording: "Recording") -> None:
+        self._recording = recording
+
+    def register_transform(self, transform: pulumi.ResourceTransform) -> callback_pb2.Callback:
+        self._recording.transforms.append(transform)
+        return callback_pb2.Callback(token="transform", target="nowhere")  # noqa: S106  # of a callback
+
+    def register_resource_hook(self, hook: pulumi.ResourceHook) -> None:
+        self._recording.hooks[hook.name] = hook
 
 
 class _Monitor(mocks.MockMonitor):
@@ -98,6 +123,8 @@ class _Monitor(mocks.MockMonitor):
                     retain_on_delete=request.retainOnDelete,
                     ignore_changes=frozenset(request.ignoreChanges),
                     custom=request.custom,
+                    hooks=frozenset(request.hooks.before_create),
+                    delete_hooks=frozenset(request.hooks.before_delete),
                 )
             )
         response: resource_pb2.RegisterResourceResponse = super().RegisterResource(request)  # type: ignore[no-untyped-call]  # upstream
@@ -108,13 +135,17 @@ def record(program: Callable[[], object], *, stack: str = "dev", config: Mapping
     """Run a program as the engine would in an update, and return what it registered."""
     recording = Recording()
     mocks.set_mocks(_Echo(), project="langfuse", stack=stack, preview=False, monitor=_Monitor(recording))
+    settings.SETTINGS.callbacks = _Callbacks(recording)
     pulumi.runtime.set_all_config({f"langfuse:{key}": value for key, value in (config or {}).items()})
 
     def run() -> None:
         program()
 
-    _sync_await(run_pulumi_func(run))
-    settings.reset_options()
+    try:
+        _sync_await(run_pulumi_func(run))
+    finally:
+        settings.SETTINGS.outputs.clear()  # what a failed program leaves is not the next one's
+        settings.reset_options()
     return recording
 
 

@@ -1,25 +1,171 @@
+import re
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
+from pydantic import BaseModel
 
-from components.settings import Settings
+from components.schema.environment import PROJECT, Settings
+from components.settings import parse
 from docs.configuration import render
+from docs.fields import chooser, keys
+from docs.generated import FILES, ROOT
 from docs.picture import Resource, draw, replace
 
-README = Path(__file__).parents[2] / "README.md"
-REFERENCE = README.parent / "docs" / "configuration.md"
+README = ROOT / "README.md"
+EXAMPLE = ROOT / "stacks" / "Pulumi.example.yaml"
 
 
-def test_the_configuration_reference_is_current() -> None:
-    assert REFERENCE.read_text() == render(), "run `make docs`"
+def models() -> set[type[BaseModel]]:
+    """Every model of the configuration, wherever it stands."""
+    found: set[type[BaseModel]] = set()
+
+    def walk(model: type[BaseModel]) -> None:
+        found.add(model)
+        for key in keys(model):
+            for inner in key.models:
+                walk(inner)
+
+    walk(Settings)
+    return found
 
 
-def test_the_configuration_reference_names_every_key() -> None:
-    text = REFERENCE.read_text()
-    for name, field in Settings.model_fields.items():
-        if not field.exclude:
-            alias = field.alias or name
-            assert f"`{alias}`" in text or f"`langfuse:{alias}`" in text
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_what_is_generated_from_the_models_is_current(path: Path) -> None:
+    assert path.read_text() == FILES[path](), "run `make docs`"
+
+
+def test_the_configuration_reference_has_a_row_for_every_key() -> None:
+    """The last part of a dotted key stands in a row with a type; a chooser stands in a heading or before a table."""
+    text = render()
+    rows = {re.sub(r"[\[\]]", "", row.split("`")[1]).split(".")[-1] for row in re.findall(r"^\| `.*", text, re.M)}
+    for model in models():
+        choice = chooser(model)
+        for key in keys(model):
+            if choice and key.name == choice[0]:
+                assert f"`{choice[0]}: {choice[1]}`" in text
+            elif key.models and not key.container:
+                assert key.name in text
+            else:
+                assert key.name in rows | {heading.split(":")[-1] for heading in re.findall("## `(.*)`", text)}
+
+
+def test_the_configuration_reference_shows_every_mode_with_the_profiles_that_use_it() -> None:
+    text = render()
+    assert "### `mode: sentinel` (default in prod)" in text
+    assert "### `mode: managed` (default in dev, preview, staging)" in text
+    assert "### `mode: cloudnativepg`\n" in text
+
+
+def test_the_configuration_reference_tells_required_keys_and_defaults_that_differ_by_profile() -> None:
+    text = render()
+    assert "| `host` | host name | **required** | Public host name. |" in text
+    assert re.search(r"\| `replicas` \| `1`, `3` \| `1`; prod: `3` \|", text)
+    assert re.search(r"\| `instances` \| 1 to 9 \| `3` \|", text)
+    assert re.search(r"\| `storage` \| bytes, as `50Gi` \| \[by scale\]\(#scales\) \|", text)
+
+
+def test_links_in_the_configuration_reference_lead_somewhere() -> None:
+    text = render()
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in re.findall("^#+ (.*)", text, re.M)
+    }
+    assert set(re.findall(r"\]\(#(.*?)\)", text)) <= headings
+
+
+def uncommented(text: str) -> str:
+    """A block that was commented out, as it stands in a stack file."""
+    return re.sub("^  #", "  ", text, flags=re.M)
+
+
+def alternatives() -> Iterator[tuple[str, str]]:
+    """Name and text of each block of the example that is commented out."""
+    for block in re.split("\n\n", EXAMPLE.read_text()):
+        if block.startswith("  #") and "\n  #" in block and not re.search("^  [^#]", block, re.M):
+            config = yaml.safe_load(uncommented(block))
+            ((name, value),) = config.items()
+            yield f"{name}={value['mode']}", block
+
+
+ALTERNATIVES = dict(alternatives())
+
+
+def configuration(text: str) -> dict[str, object]:
+    loaded = yaml.safe_load(text)["config"]
+    return {key.removeprefix(f"{PROJECT}:"): value for key, value in loaded.items()}
+
+
+def test_the_example_is_a_right_configuration() -> None:
+    assert parse("example", configuration(EXAMPLE.read_text())).profile == "prod"
+
+
+def test_the_example_has_a_comment_for_every_key_that_is_new() -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    for before, line in pairwise(lines):
+        if re.match(f"  #?{PROJECT}:", line):
+            assert before.startswith("  #"), line
+
+
+def test_the_example_has_every_key_of_every_model() -> None:
+    """Keys are counted by model: those of `Resources` once, wherever they stand."""
+    seen: dict[str, set[str]] = {}
+
+    def walk(model: type[BaseModel], value: object) -> None:
+        assert isinstance(value, dict), f"{model.__name__} has {value}"
+        for owner in model.__mro__:
+            if issubclass(owner, BaseModel):
+                seen.setdefault(owner.__name__, set()).update(value)
+        for key in keys(model):
+            if key.name not in value or not key.models:
+                continue
+            inner = value[key.name]
+            items = list(inner.values()) if key.container == "map" else inner if key.container else [inner]
+            for item in items:
+                fitting = [one for one in key.models if (chooser(one) or ("", None))[1] in [None, *item.values()]]
+                walk(fitting[0], item)
+
+    text = EXAMPLE.read_text()
+    walk(Settings, configuration(re.sub(r"^(\s{4,})#(?=\S+:)", r"\1", text, flags=re.M)))
+    for block in ALTERNATIVES.values():
+        walk(Settings, configuration("config:\n" + uncommented(block)))
+    for model in models():
+        inherited = {key.name for base in model.__bases__ if issubclass(base, BaseModel) for key in keys(base)}
+        missing = {key.name for key in keys(model)} - inherited - seen.get(model.__name__, set())
+        assert not missing, f"{model.__name__}: give examples in docs/example.py"
+
+
+def test_the_example_offers_every_mode_of_every_store() -> None:
+    shown = configuration(EXAMPLE.read_text())
+    for key in keys(Settings):
+        if len(key.models) > 1 and not key.container:
+            active = shown[key.name]
+            assert isinstance(active, dict)
+            modes = {value for model in key.models for name, value in [chooser(model) or ("", "")]}
+            offered = {name.split("=")[1] for name in ALTERNATIVES if name.startswith(f"{PROJECT}:{key.name}=")}
+            assert offered | {active["mode"]} == modes
+
+
+@pytest.mark.parametrize("name", ALTERNATIVES)
+def test_an_alternative_of_the_example_can_take_the_place_of_what_is_above_it(name: str) -> None:
+    """Credentials that are named one by one fit the modes that are shown, so that they go with them."""
+    key = name.split("=", maxsplit=1)[0].removeprefix(f"{PROJECT}:")
+    shown = configuration(EXAMPLE.read_text())
+    credentials = shown["credentials"]
+    assert isinstance(credentials, dict)
+    swapped = configuration("config:\n" + uncommented(ALTERNATIVES[name]))
+    settings = parse("example", {**shown, **swapped, "credentials": {**credentials, "values": {}}})
+    dumped = settings.model_dump(by_alias=True)
+    assert dumped[key]["mode"] == name.split("=")[1]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "stacks").glob("Pulumi.*.yaml")), ids=lambda path: path.stem)
+def test_every_stack_file_is_right_and_names_the_schema(path: Path) -> None:
+    stack = path.stem.removeprefix("Pulumi.")
+    assert parse(stack, configuration(path.read_text())).host
+    assert path.read_text().startswith("# yaml-language-server: $schema=schema.json\n")
+    assert (path.parent / "schema.json").exists()
 
 
 def resource(kind: str, name: str, parent: str = "", *dependencies: str) -> Resource:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from components import environment
+from components import environment, extra_env
 from components.connections import (
     PURPOSES,
     Bucket,
@@ -15,8 +15,11 @@ from components.connections import (
     RedisConnection,
     SecretRef,
 )
-from components.environment import ApplicationSecrets, Stores
-from components.settings import Settings, parse
+from components.credential_registry import sourced
+from components.environment import Stores
+from components.extra_env import owner
+from components.schema.environment import Settings
+from components.settings import SettingsError, parse
 
 NOT_THE_APPLICATIONS_OWN = {"HOSTNAME", "KEEP_ALIVE_TIMEOUT", "NODE_OPTIONS", "PORT"}
 """Read by Node and by Next's standalone server."""
@@ -28,7 +31,11 @@ def ref(name: str) -> SecretRef:
 
 STORES = Stores(
     postgres=PostgresConnection(
-        endpoint=Endpoint(host="pg", port=5432), database="langfuse", username="langfuse", password=ref("postgres")
+        endpoint=Endpoint(host="pg", port=5432),
+        database="langfuse",
+        username="langfuse",
+        password=ref("postgres"),
+        version="17.10",
     ),
     clickhouse=ClickHouseConnection(
         http=Endpoint(host="ch", port=8123),
@@ -47,36 +54,72 @@ STORES = Stores(
         },
     ),
 )
-SECRETS = ApplicationSecrets(
-    **{name: ref(name) for name in ("nextauth_secret", "salt", "encryption_key", "user_password")},
-    **{name: ref(name) for name in ("public_key", "secret_key")},
-)
 
 
 def settings(**config: object) -> Settings:
     return parse("dev", {"host": "langfuse.example.com", **config})
 
 
+def refs(found: Settings) -> dict[str, SecretRef]:
+    return {one.credential.id: ref(one.credential.id) for one in sourced(found)}
+
+
 def web(**config: object) -> Environment:
-    return environment.web_environment(settings(**config), STORES, SECRETS)
+    found = settings(**config)
+    return environment.web_environment(found, STORES, refs(found))
 
 
 def worker(**config: object) -> Environment:
-    return environment.worker_environment(settings(**config), STORES, SECRETS)
+    found = settings(**config)
+    return environment.worker_environment(found, STORES, refs(found))
 
 
+SECRET = {"source": "existing", "secret": "mine", "key": "value"}
+TARGETS = {"hosts": ["litellm.gateway.svc.cluster.local"], "ips": ["10.1.2.3"], "ranges": ["10.1.0.0/16"]}
+EVERYTHING: dict[str, object] = {
+    "license": {"key": SECRET},
+    "mail": {"sender": "langfuse@example.com", "smtpUrl": SECRET},
+    "credentials": {"values": {"adminApiKey": {"source": "generated"}}},
+    "firstStart": {"projectRetentionDays": 90},
+    "allowedTargets": dict.fromkeys(("llm", "webhook", "blobStorage", "ssoDiscovery"), TARGETS),
+    "ingestion": {"writeMode": "dual", "otelBehaviour": "dual_write", "previewOptIn": True, "historicBackfill": False},
+    "signIn": {
+        "ssoDomains": ["example.com"],
+        "emailVerification": True,
+        "defaultOrganizationRole": "NONE",
+        "defaultProjectRole": "VIEWER",
+        "organizationCreators": ["a@example.com", "b@example.com"],
+        "providers": {"github": {"clientId": "x", "clientSecret": SECRET}},
+    },
+}
+"""Every option of the application that adds variables."""
+
+
+@pytest.mark.parametrize("config", [{}, EVERYTHING], ids=["least", "everything"])
 @pytest.mark.parametrize("version", ["4.16.0", "3.225.4"])
-def test_every_name_is_one_that_the_application_reads(version: str) -> None:
+def test_every_name_is_one_that_the_application_reads(version: str, config: dict[str, object]) -> None:
     names = json.loads((Path(__file__).parent / "data" / f"langfuse-env-{version}.json").read_text())["names"]
-    for program, variables in (("web", web(version=version)), ("worker", worker(version=version))):
+    both = (("web", web(version=version, **config)), ("worker", worker(version=version, **config)))
+    for program, variables in both:
         read = {name for part, found in names.items() if program in part or part == "shared" for name in found}
         assert variables.keys() - read - NOT_THE_APPLICATIONS_OWN == set()
 
 
 def test_credentials_come_by_reference_only() -> None:
-    secret_like = ("PASSWORD", "SECRET", "SALT", "_AUTH", "ACCESS_KEY", "ENCRYPTION_KEY", "PUBLIC_KEY")
-    for name, value in [*web().items(), *worker().items()]:
-        if any(part in name for part in secret_like):
+    secret_like = (
+        "PASSWORD",
+        "SECRET",
+        "SALT",
+        "_AUTH",
+        "ACCESS_KEY",
+        "ENCRYPTION_KEY",
+        "PUBLIC_KEY",
+        "LICENSE",
+        "SMTP",
+    )
+    switches = {"AUTH_DISABLE_USERNAME_PASSWORD"}
+    for name, value in [*web(**EVERYTHING).items(), *worker(**EVERYTHING).items()]:
+        if any(part in name for part in secret_like) and name not in switches:
             assert isinstance(value, SecretRef), name
 
 
@@ -146,3 +189,129 @@ def test_https_is_enforced_where_the_public_url_is_https() -> None:
     assert web()["LANGFUSE_CSP_ENFORCE_HTTPS"] == "true"
     plain = web(ingress={"tls": False})
     assert (plain["LANGFUSE_CSP_ENFORCE_HTTPS"], plain["NEXTAUTH_URL"]) == ("false", "http://langfuse.example.com")
+
+
+def test_mail_and_licence_reach_both_programs() -> None:
+    for found in (web(**EVERYTHING), worker(**EVERYTHING)):
+        assert found["LANGFUSE_EE_LICENSE_KEY"] == ref("license_key")
+        assert found["SMTP_CONNECTION_URL"] == ref("smtp_url")
+        assert found["EMAIL_FROM_ADDRESS"] == "langfuse@example.com"
+    for name in ("LANGFUSE_EE_LICENSE_KEY", "SMTP_CONNECTION_URL", "EMAIL_FROM_ADDRESS", "ADMIN_API_KEY"):
+        assert name not in web()
+    assert web(**EVERYTHING)["ADMIN_API_KEY"] == ref("admin_api_key")
+    assert "ADMIN_API_KEY" not in worker(**EVERYTHING)
+
+
+def test_a_gateway_in_the_cluster_can_be_called_and_nothing_else() -> None:
+    found = worker(allowedTargets={"llm": {"hosts": ["litellm.gateway.svc.cluster.local", "llm.example.com"]}})
+    listed = {name: value for name, value in found.items() if "WHITELISTED" in name}
+    assert listed == {"LANGFUSE_LLM_CONNECTION_WHITELISTED_HOST": "litellm.gateway.svc.cluster.local,llm.example.com"}
+    assert not [name for name in web() if "WHITELISTED" in name]
+
+
+def test_the_write_mode_reaches_the_programs_that_read_it_and_only_where_it_is_chosen() -> None:
+    config = {"writeMode": "dual", "otelBehaviour": "direct", "previewOptIn": True, "historicBackfill": True}
+    both = {"LANGFUSE_MIGRATION_V4_WRITE_MODE": "dual", "LANGFUSE_MIGRATION_V4_ALLOW_PREVIEW_OPT_IN": "true"}
+    own = {
+        "LANGFUSE_MIGRATION_V4_NATIVE_OTEL_BEHAVIOUR": "direct",
+        "LANGFUSE_BACKGROUND_MIGRATION_V4_ENABLE_HISTORIC_BACKFILL": "true",
+    }
+    for version in ("4.16.0", "3.225.4"):
+        for found, expected in (
+            (web(version=version, ingestion=config), both),
+            (worker(version=version, ingestion=config), both | own),
+        ):
+            assert {name: value for name, value in found.items() if "MIGRATION_V4" in name} == expected
+        assert not [name for name in worker(version=version) if "MIGRATION_V4" in name]
+
+
+def test_environments_share_no_key_of_redis() -> None:
+    prefixes: dict[str, set[object]] = {}
+    for stack in ("dev", "staging", "prod"):
+        found = parse(stack, {"host": "langfuse.example.com"})
+        for variables in (
+            environment.web_environment(found, STORES, refs(found)),
+            environment.worker_environment(found, STORES, refs(found)),
+        ):
+            prefixes.setdefault(stack, set()).add(variables["REDIS_KEY_PREFIX"])
+    assert prefixes == {stack: {f"langfuse-{stack}:"} for stack in ("dev", "staging", "prod")}
+
+
+def test_the_first_start_makes_an_organization_a_project_an_owner_and_a_key_pair() -> None:
+    found = web(
+        firstStart={"organization": "Example", "project": "Chat", "ownerEmail": "a@example.com", "ownerName": "A"}
+    )
+    assert {name.removeprefix("LANGFUSE_INIT_"): value for name, value in found.items() if "_INIT_" in name} == {
+        "ORG_ID": "langfuse-dev",
+        "ORG_NAME": "Example",
+        "PROJECT_ID": "langfuse-dev-project",
+        "PROJECT_NAME": "Chat",
+        "PROJECT_PUBLIC_KEY": ref("public_key"),
+        "PROJECT_SECRET_KEY": ref("secret_key"),
+        "USER_EMAIL": "a@example.com",
+        "USER_NAME": "A",
+        "USER_PASSWORD": ref("user_password"),
+    }
+    assert web(**EVERYTHING)["LANGFUSE_INIT_PROJECT_RETENTION"] == "90"
+
+
+def test_extra_variables_reach_the_programs_that_read_them() -> None:
+    extra = {
+        "LANGFUSE_S3_CONCURRENT_WRITES": "20",
+        "LANGFUSE_TRACE_UPSERT_WORKER_CONCURRENCY": "10",
+        "LANGFUSE_UI_SUPPORT_HREF": "https://example.com",
+        "SLACK_CLIENT_SECRET": {"secret": "slack", "key": "client-secret"},
+        "MY_PLUGIN": {"value": "on", "insist": True},
+    }
+    in_web, in_worker = web(extraEnv=extra), worker(extraEnv=extra)
+    assert in_web["LANGFUSE_S3_CONCURRENT_WRITES"] == in_worker["LANGFUSE_S3_CONCURRENT_WRITES"] == "20"
+    assert in_worker["LANGFUSE_TRACE_UPSERT_WORKER_CONCURRENCY"] == "10"
+    assert "LANGFUSE_TRACE_UPSERT_WORKER_CONCURRENCY" not in in_web
+    assert in_web["LANGFUSE_UI_SUPPORT_HREF"] == "https://example.com"
+    assert "LANGFUSE_UI_SUPPORT_HREF" not in in_worker
+    assert in_web["SLACK_CLIENT_SECRET"] == SecretRef(name="slack", key="client-secret")
+    assert in_web["MY_PLUGIN"] == in_worker["MY_PLUGIN"] == "on"
+
+
+def test_whoever_insists_overrides_what_the_program_sets() -> None:
+    found = web(extraEnv={"TELEMETRY_ENABLED": {"value": "true", "insist": True}})
+    assert found["TELEMETRY_ENABLED"] == "true"
+
+
+@pytest.mark.parametrize("version", ["4.16.0", "3.225.4"])
+def test_every_variable_that_the_program_sets_says_where_it_is_set(version: str) -> None:
+    for found in (web(version=version, **EVERYTHING), worker(version=version, **EVERYTHING)):
+        assert [name for name in found if owner(name) is None] == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "message"),
+    [
+        ("LANGFUSE_S3_CONCURENT_WRITES", "20", 'did you mean "LANGFUSE_S3_CONCURRENT_WRITES"?'),
+        ("COMPLETELY_UNKNOWN", "20", "is not read by Langfuse 4; check the name"),
+        ("AUTH_DISABLE_SIGNUP", "true", "is set by langfuse:signIn.signUp"),
+        ("REDIS_HOST", "other", "is set by langfuse:redis"),
+        ("NEXT_PUBLIC_SIGN_UP_DISABLED", "true", "is set by the image, when it is built"),
+        ("SLACK_CLIENT_SECRET", "hunter2-hunter2", "is a credential"),
+        ("REDIS_TLS_KEY_PASSPHRASE", "hunter2-hunter2", "is a credential"),
+        ("HTTPS_PROXY", "http://user:hunter2@proxy.example.com", "is a credential"),
+        ("lang fuse", "x", "is not a name of a variable"),
+        ("LANGFUSE_LOG_FORMAT", {"secret": "a"}, "has no value; give a text, or `secret` and `key`"),
+        ("LANGFUSE_LOG_FORMAT", {"value": "json", "secret": "a", "key": "b"}, "has a value and a Secret"),
+        ("LANGFUSE_LOG_FORMAT", 5, "5 must be text"),
+    ],
+)
+def test_a_wrong_extra_variable_is_refused(variable: str, given: object, message: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        settings(extraEnv={variable: given})
+    assert f"langfuse:extraEnv.{variable}: " in str(raised.value)
+    assert message in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("version", ["4.16.0", "3.225.4"])
+def test_the_programs_list_of_names_is_that_of_the_release(version: str) -> None:
+    names = json.loads((Path(__file__).parent / "data" / f"langfuse-env-{version}.json").read_text())["names"]
+    for program in ("web", "worker"):
+        read = {name for part, found in names.items() if program in part or part == "shared" for name in found}
+        assert extra_env.names(int(version[0]), program) == read | extra_env.READ_BY_NODE

@@ -8,7 +8,7 @@ GOOD = {"host": "langfuse.example.com"}
 
 FAULTS: list[tuple[dict[str, object], str]] = [
     ({"hots": "x"}, 'langfuse:hots: is not a known key; did you mean "host"?'),
-    ({"zzz": "x"}, "langfuse:zzz: is not a known key; the keys here are profile, host, version, namespace"),
+    ({"zzz": "x"}, "langfuse:zzz: is not a known key; the keys here are profile, scale, host, version, namespace"),
     ({"postgres": {"storge": "5Gi"}}, 'langfuse:postgres.storge: is not a known key; did you mean "storage"?'),
     (
         {"web": {"resources": {"memroy": "1Gi"}}},

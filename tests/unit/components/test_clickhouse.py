@@ -5,36 +5,54 @@ from xml.etree import ElementTree
 
 import pulumi
 
-from components.clickhouse import ClickHouse, ClickHouseArgs, cluster_configuration
+from components.clickhouse import ClickHouse, ClickHouseArgs, external_connection
+from components.clickhouse_cluster import backups_configuration, cluster_configuration
 from components.connections import Bucket, Endpoint, ObjectStoreConnection, SecretRef
 from components.files import config
 from components.installation import Installation
 from components.keeper import raft_configuration
+from components.schema.stores import ExternalClickHouse
 from components.settings import parse
 from tests.unit.recorder import Recording, record
 
 HOSTS = ("one", "two", "three")
 
 
-def clickhouse(*, replicas: int = 1, keepers: int = 1) -> Recording:
-    settings = parse("dev", {"host": "langfuse.example.com"})
-    password = SecretRef(name="secret", key="password")
-    bucket = Bucket(name="the-bucket", access_key_id=password, secret_access_key=password)
-    store = ObjectStoreConnection(
-        endpoint=Endpoint(host="store", port=9000), region="here", force_path_style=True, buckets={"backups": bucket}
-    )
-    args = ClickHouseArgs(
-        installation=Installation(instance="langfuse-dev", namespace="langfuse-dev", protect=True),
-        settings=settings.clickhouse,
-        password=password,
-        backup_password=SecretRef(name="backup", key="password"),
-        interserver_password=SecretRef(name="interserver", key="password"),
-        backups=store,
-        annotations={"checksum/secret": pulumi.Output.from_input("sum")},
-        replicas=replicas,
-        keepers=keepers,
-    )
-    return record(lambda: ClickHouse("clickhouse", args))
+OURS = {"source": "existing", "secret": "ours"}
+KEY = SecretRef(name="secret", key="password")
+REFS = {
+    f"clickhouse_{of}": SecretRef(name=of, key="password")
+    for of in ("password", "backup_password", "interserver_password")
+}
+STORE = ObjectStoreConnection(
+    endpoint=Endpoint(host="store", port=9000),
+    region="here",
+    force_path_style=True,
+    buckets={"backups": Bucket(name="the-bucket", access_key_id=KEY, secret_access_key=KEY)},
+)
+S3 = ObjectStoreConnection(
+    endpoint=Endpoint(host="s3.eu-west-1.amazonaws.com", port=443, tls=True),
+    region="eu-west-1",
+    force_path_style=False,
+    buckets={"backups": Bucket(name="the-bucket")},
+    identity={"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"},
+)
+
+
+def clickhouse(backups: ObjectStoreConnection = STORE, **settings: object) -> Recording:
+    chosen = parse("dev", {"host": "langfuse.example.com", "clickhouse": settings, "credentials": OURS}).clickhouse
+
+    def program() -> None:
+        args = ClickHouseArgs(
+            installation=Installation(instance="langfuse-dev", namespace="langfuse-dev", protect=True),
+            settings=chosen,
+            refs=REFS,
+            backups=backups,
+            annotations={"checksum/secret": pulumi.Output.from_input("sum")},
+        )
+        ClickHouse("clickhouse", args)
+
+    return record(program)
 
 
 def texts(document: str, path: str) -> Sequence[str | None]:
@@ -74,13 +92,92 @@ def test_each_pod_finds_a_volume_that_outlives_its_set() -> None:
         assert server.protect
 
 
-def test_more_replicas_change_no_field_that_would_replace_the_set() -> None:
-    one, three = (
-        clickhouse(replicas=number, keepers=number).one("StatefulSet", "langfuse-clickhouse").inputs["spec"]
-        for number in (1, 3)
+def test_the_way_from_one_to_three_keeps_every_identity() -> None:
+    one, three = clickhouse(replicas=1, keepers=1), clickhouse(replicas=3, keepers=3)
+    for name in ("langfuse-clickhouse", "langfuse-keeper"):
+        before, after = (it.one("StatefulSet", name).inputs["spec"] for it in (one, three))
+        assert (before["replicas"], after["replicas"]) == (1, 3)
+        # All that may change in a StatefulSet (k8s.io/kubernetes/pkg/apis/apps/validation).
+        free = {
+            *("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit"),
+            *("persistentVolumeClaimRetentionPolicy", "minReadySeconds"),
+        }
+        assert {key: before[key] for key in before.keys() - free} == {key: after[key] for key in after.keys() - free}
+    kept = {(item.kind, item.name) for item in one}
+    assert kept <= {(item.kind, item.name) for item in three}
+    for claim in one.of("PersistentVolumeClaim"):
+        assert three.one("PersistentVolumeClaim", claim.name).inputs == claim.inputs
+
+
+def test_only_above_one_is_there_a_budget_and_it_gives_one_pod_away() -> None:
+    assert not clickhouse(replicas=1, keepers=1).of("PodDisruptionBudget")
+    budgets = clickhouse(replicas=3, keepers=3).of("PodDisruptionBudget")
+    assert {item.name for item in budgets} == {"langfuse-clickhouse", "langfuse-keeper"}
+    assert all(item.inputs["spec"]["maxUnavailable"] == 1 for item in budgets)
+
+
+def test_replicas_and_keepers_spread_over_zones() -> None:
+    recording = clickhouse(replicas=3, keepers=3)
+    for server in recording.of("StatefulSet"):
+        constraints = server.inputs["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert "topology.kubernetes.io/zone" in {constraint["topologyKey"] for constraint in constraints}
+
+
+def test_added_keepers_wait_for_the_leader_that_has_the_data() -> None:
+    servers = ElementTree.fromstring(raft_configuration(HOSTS)).iterfind(".//server")  # noqa: S314  # our own
+    assert [server.findtext("start_as_follower") for server in servers] == [None, "true", "true"]
+
+
+def test_a_new_replica_makes_the_tables_of_the_others_before_it_is_ready() -> None:
+    (alone,) = (
+        clickhouse(replicas=1)
+        .one("StatefulSet", "langfuse-clickhouse")
+        .inputs["spec"]["template"]["spec"]["containers"]
     )
-    assert (one.pop("replicas"), three.pop("replicas")) == (1, 3)
-    assert one == three
+    assert "lifecycle" not in alone
+    spec = (
+        clickhouse(replicas=3, keepers=3).one("StatefulSet", "langfuse-clickhouse").inputs["spec"]["template"]["spec"]
+    )
+    (container,) = spec["containers"]
+    assert container["lifecycle"]["postStart"]["exec"]["command"][-1].endswith("/copy-clickhouse-schema.sh")
+    hosts = next(item["value"] for item in container["env"] if item["name"] == "REPLICAS").split()
+    assert [host.split(".")[0] for host in hosts] == [f"langfuse-clickhouse-{ordinal}" for ordinal in range(3)]
+
+
+def test_the_release_is_the_one_in_the_settings() -> None:
+    recording = clickhouse(version="26.4.9.1")
+    images = {
+        container["image"].rsplit("/", 1)[1]
+        for server in recording.of("StatefulSet")
+        for container in server.inputs["spec"]["template"]["spec"]["containers"]
+    }
+    assert images == {"clickhouse-server:26.4.9.1", "clickhouse-keeper:26.4.9.1"}
+
+
+def test_a_server_outside_makes_nothing() -> None:
+    recording = clickhouse(mode="external", host="a.clickhouse.cloud")
+    assert [item.kind for item in recording] == ["ClickHouse"]
+
+
+def test_a_server_outside_is_reached_with_tls_at_its_ports() -> None:
+    settings = ExternalClickHouse(mode="external", host="a.clickhouse.cloud")
+    connection = external_connection(settings, KEY)
+    assert connection.http.http_url == "https://a.clickhouse.cloud:8443"
+    assert (connection.native.authority, connection.native.tls) == ("a.clickhouse.cloud:9440", True)
+    assert connection.clustered is False
+
+
+def test_backups_of_a_pod_with_an_identity_need_no_keys() -> None:
+    document = backups_configuration(S3)
+    assert not texts(document, "named_collections/backups/access_key_id")
+    assert texts(document, "s3/backups/use_environment_credentials") == ["true"]
+    recording = clickhouse(S3)
+    account = recording.one("ServiceAccount", "langfuse-clickhouse").inputs
+    assert account["metadata"]["annotations"] == S3.identity
+    assert account["automountServiceAccountToken"] is False
+    (container,) = recording.one("StatefulSet", "langfuse-clickhouse").inputs["spec"]["template"]["spec"]["containers"]
+    backups = {item["name"]: item["value"] for item in container["env"] if item["name"].startswith("BACKUPS_")}
+    assert backups == {"BACKUPS_URL": "https://the-bucket.s3.eu-west-1.amazonaws.com/"}
 
 
 def test_every_value_that_the_files_take_from_the_environment_is_there() -> None:
@@ -90,6 +187,7 @@ def test_every_value_that_the_files_take_from_the_environment_is_there() -> None
             config("clickhouse/config.xml"),
             config("clickhouse/users.xml"),
             cluster_configuration(HOSTS, []),
+            backups_configuration(STORE),
         ],
         "langfuse-keeper": [config("keeper/config.xml"), raft_configuration(HOSTS)],
     }

@@ -6,6 +6,7 @@ import pytest
 
 from components.files import SCRIPTS
 from components.langfuse import Langfuse
+from components.schema.stores import ManagedPostgres
 from components.settings import parse
 from tests.unit.recorder import Recording, record
 
@@ -43,7 +44,9 @@ def test_a_dump_has_a_volume_of_its_own(recording: Recording) -> None:
     template = recording.one("CronJob", "langfuse-backup-postgres").inputs["spec"]["jobTemplate"]["spec"]["template"]
     (volume,) = [item for item in template["spec"]["volumes"] if item["name"] == "backup"]
     claim = volume["ephemeral"]["volumeClaimTemplate"]["spec"]
-    assert claim["resources"]["requests"]["storage"] == parse("dev", {"host": "a.example.com"}).postgres.storage
+    postgres = parse("dev", {"host": "a.example.com"}).postgres
+    assert isinstance(postgres, ManagedPostgres)
+    assert claim["resources"]["requests"]["storage"] == postgres.storage
 
 
 def test_a_failed_job_is_made_anew_and_none_disappears(recording: Recording) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from components.langfuse import Langfuse
 from components.settings import load
-from tests.unit.recorder import Recording, Registration, record
+from tests.unit.recorder import Recording, Registration, random_value, record
 
 PROFILES = ("dev", "preview", "staging", "prod")
 WORKLOADS = {"Deployment", "StatefulSet", "Job", "CronJob"}
@@ -48,11 +48,10 @@ def recording(request: pytest.FixtureRequest) -> Recording:
 
 def test_every_part_of_the_stack_is_there(recording: Recording) -> None:
     names = {(item.kind, item.inputs.get("metadata", {}).get("name", item.name)) for item in workloads(recording)}
+    nodes = next(item.inputs["spec"]["replicas"] for item in recording.of("StatefulSet") if "object-store" in item.name)
+    stores = ("clickhouse", "keeper", "object-store-cluster" if nodes > 1 else "object-store", "postgres", "redis")
     assert names == {
-        *(
-            ("StatefulSet", f"langfuse-{store}")
-            for store in ("clickhouse", "keeper", "object-store", "postgres", "redis")
-        ),
+        *(("StatefulSet", f"langfuse-{store}") for store in stores),
         *(("Deployment", f"langfuse-{name}") for name in ("web", "worker")),
         *(("Job", f"langfuse-{name}") for name in ("migrations", "object-store-provisioning")),
         *(("CronJob", f"langfuse-{name}") for name in ("backup-clickhouse", "backup-postgres")),
@@ -128,7 +127,7 @@ def test_data_and_what_guards_it_are_protected_where_people_depend_on_them() -> 
 
 
 def test_nothing_outside_secrets_holds_a_credential(recording: Recording) -> None:
-    generated = {f"result-of-{item.name}" for item in recording.of("RandomPassword")} | {"0f0f0f"}
+    generated = {random_value(item.name, item.inputs["length"]) for item in recording.of("RandomPassword")}
     for item in recording:
         if item.kind != "Secret":
             text = json.dumps(item.inputs)
@@ -172,8 +171,15 @@ def test_grace_periods_outlast_what_the_programs_need(recording: Recording) -> N
 
 
 def test_a_budget_exists_only_above_one_replica() -> None:
-    assert not stack("dev").of("PodDisruptionBudget")
-    assert {item.name for item in stack("prod").of("PodDisruptionBudget")} == {"langfuse-web", "langfuse-worker"}
+    def programs(items: list[Registration]) -> set[str]:
+        return {item.inputs["metadata"]["labels"]["app.kubernetes.io/name"] for item in items}
+
+    for profile in PROFILES:
+        recording = stack(profile)
+        pods = [*recording.of("Deployment"), *recording.of("StatefulSet")]
+        several = programs([item for item in pods if item.inputs["spec"]["replicas"] > 1])
+        assert programs(recording.of("PodDisruptionBudget")) == several, profile
+        assert ("redis" in several) == (profile == "prod")
 
 
 def test_without_ingress_there_is_no_route() -> None:
@@ -218,3 +224,12 @@ def test_port_names_are_short_enough_for_a_container(recording: Recording) -> No
     for item in workloads(recording):
         for container in containers(item):
             assert all(len(port["name"]) <= 15 for port in container.get("ports", [])), item.name
+
+
+def test_an_autoscaler_takes_the_number_of_pods_over() -> None:
+    scaled = stack(web={"autoscaling": {"minReplicas": 2, "maxReplicas": 5}})
+    assert "replicas" not in scaled.one("Deployment", "langfuse-web").inputs["spec"]
+    spec = scaled.one("HorizontalPodAutoscaler", "langfuse-web").inputs["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"], spec["scaleTargetRef"]["name"]) == (2, 5, "langfuse-web")
+    assert scaled.one("PodDisruptionBudget", "langfuse-web")
+    assert not scaled.of("HorizontalPodAutoscaler")[1:]

@@ -1,0 +1,201 @@
+"""MinIO: one server, or four that go on when one is lost, and the Job that makes buckets, rules and users."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import images
+from components.buckets import bucket_environment, wanted_state
+from components.connections import Endpoint, ObjectStoreConnection
+from components.credentials import KeyPair
+from components.files import script
+from components.installation import (
+    Installation,
+    config_map,
+    disruption_budget,
+    service,
+    service_account,
+    volume_claim,
+)
+from components.jobs import REPLACE_UNREADY, job_spec, run_script, scripts_mount, wait_at_most
+from components.labels import Workload
+from components.pods import JOB_RESOURCES, Mount, container, http_probe, pod
+from components.replicas import VOLUME, claim_template, stateful_set_options
+from components.schema.stores import ManagedObjectStore
+from components.store_clients import object_store_environment
+
+PORT = 9000
+REGION = "us-east-1"
+"""MinIO's own name for wherever it runs."""
+
+STALE_UPLOADS_DAYS = 7
+"""After how many days the parts of an upload that nobody finished are removed, in every bucket. MinIO takes it as a
+setting of the server and refuses it as a lifecycle rule (internal/bucket/lifecycle/rule.go)."""
+
+GRACE_SECONDS = 60
+WAIT_SECONDS = 600
+"""How long provisioning waits for a server that still has to get its volume and its image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinioArgs:
+    """What MinIO needs."""
+
+    installation: Installation
+    settings: ManagedObjectStore
+    backup_days: int
+    root: KeyPair
+    annotations: Mapping[str, pulumi.Input[str]]
+    """Checksums of the Secrets of root and of every user."""
+
+
+def set_name(workload: Workload, nodes: int) -> str:
+    """Name of the StatefulSet, and with it of its pods and volumes.
+
+    One server can't become four in place: MinIO spreads the parts of each object over a number of drives that is chosen
+    once. So the two share no name, and a change of the number never starts servers on volumes of the other layout.
+    """
+    return workload.resource_name if nodes == 1 else f"{workload.resource_name}-cluster"
+
+
+def server_command(namespace: str, workload: Workload, nodes: int) -> Sequence[str]:
+    """The command of each server. With four, all of them get the same list of addresses."""
+    data = "/data"
+    if nodes > 1:
+        name, domain = set_name(workload, nodes), f"{workload.resource_name}-headless.{namespace}.svc"
+        data = f"http://{name}-{{0...{nodes - 1}}}.{domain}:{PORT}/data"
+    return ["minio", "server", data, "--address", f":{PORT}"]
+
+
+def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pulumi.Resource]:
+    """The servers.
+
+    Four hold each object in four parts, any two of which make it: with one server lost everything goes on, with two
+    reading does. In three zones one holds two servers.
+    """
+    installation, settings = args.installation, args.settings
+    image = replace(images.MINIO, tag=settings.version)
+    workload = installation.workload("object-store", component="object-store", version=image.tag)
+    name = set_name(workload, settings.nodes)
+    account = service_account(installation, workload, opts)
+    service(installation, workload, {"http-s3": PORT}, opts)
+    governing = service(installation, workload, {"http-s3": PORT}, opts, headless=True)
+    single = settings.nodes == 1
+    claims = [
+        volume_claim(installation, workload, settings.storage, opts, name=claim)
+        for claim in ([None] if single else [f"{VOLUME}-{name}-{ordinal}" for ordinal in range(settings.nodes)])
+    ]
+    volume = Mount.claim(VOLUME, claims[0].metadata.name, "/data") if single else Mount.template(VOLUME, "/data")
+    mounts = [volume, Mount.scratch("tmp", "/tmp")]  # noqa: S108  # the pod's own
+    checksum = f"checksum/{args.root.secret_access_key.name}"
+    spec: k8s.apps.v1.StatefulSetSpecArgsDict = {
+        "replicas": settings.nodes,
+        "revision_history_limit": 3,
+        "selector": {"match_labels": workload.selector},
+        "service_name": governing.metadata.name,
+        "template": pod(
+            workload,
+            [
+                container(
+                    "minio",
+                    image,
+                    command=server_command(installation.namespace, workload, settings.nodes),
+                    resources=settings.resources,
+                    mounts=mounts,
+                    env={
+                        "MINIO_ROOT_USER": args.root.access_key_id,
+                        "MINIO_ROOT_PASSWORD": args.root.secret_access_key,
+                        "MINIO_API_STALE_UPLOADS_EXPIRY": f"{STALE_UPLOADS_DAYS * 24}h",
+                        "MINIO_BROWSER": "off",
+                        "MINIO_UPDATE": "off",
+                        "HOME": "/tmp",  # noqa: S108  # where it looks for certificates
+                    },
+                    ports={"http-s3": PORT},
+                    startup=http_probe("/minio/health/live", PORT, period=5, failures=60),
+                    readiness=http_probe(readiness_path(settings.nodes), PORT, period=10, failures=3),
+                    liveness=http_probe("/minio/health/live", PORT, period=20, failures=6),
+                )
+            ],
+            fs_group=image.uid,
+            mounts=mounts,
+            grace_seconds=GRACE_SECONDS,
+            service_account=account.metadata.name,
+            annotations={key: value for key, value in args.annotations.items() if key == checksum},
+        ),
+    }
+    if not single:
+        spec["persistent_volume_claim_retention_policy"] = {"when_deleted": "Retain", "when_scaled": "Retain"}
+        spec["pod_management_policy"] = "Parallel"
+        spec["volume_claim_templates"] = [claim_template(workload, settings.storage)]
+    disruption_budget(installation, workload, settings.nodes, opts)
+    server = k8s.apps.v1.StatefulSet(
+        name,
+        metadata=installation.metadata(workload, name=name),
+        spec=spec,
+        opts=installation.stateful(opts) if single else stateful_set_options(installation, opts, claims),
+    )
+    return Endpoint(host=workload.resource_name, port=PORT), server
+
+
+def readiness_path(nodes: int) -> str:
+    """What tells that a server can be used, so that a rollout goes on to the next.
+
+    Of several, that it has met enough of the others to read: `/ready` says yes before that. Not that there are enough
+    to write, which would take away the reads as well.
+    """
+    return "/minio/health/ready" if nodes == 1 else "/minio/health/cluster/read"
+
+
+def provisioning(args: MinioArgs, connection: ObjectStoreConnection, opts: pulumi.ResourceOptions) -> k8s.batch.v1.Job:
+    """It starts together with the servers and waits for them by itself: their images are pulled at the same time."""
+    installation = args.installation
+    image = images.MINIO_CLIENT
+    workload = installation.workload("object-store-provisioning", component="provisioning", version=image.tag)
+    account = service_account(installation, workload, opts)
+    scripts = config_map(installation, workload, "scripts", script("provision-object-store.sh"), opts)
+    wanted = config_map(
+        installation,
+        workload,
+        "wanted",
+        wanted_state(connection.buckets, args.settings, args.backup_days),
+        opts,
+    )
+    mounts = [
+        scripts_mount(scripts),
+        Mount.config("wanted", wanted.metadata.name, "/wanted"),
+        Mount.scratch("client", "/client"),
+    ]
+    template = pod(
+        workload,
+        [
+            container(
+                "provision",
+                image,
+                command=run_script("provision-object-store.sh"),
+                resources=JOB_RESOURCES,
+                mounts=mounts,
+                env={
+                    **object_store_environment(connection, "/client"),
+                    "ROOT_ACCESS_KEY_ID": args.root.access_key_id,
+                    "ROOT_SECRET_ACCESS_KEY": args.root.secret_access_key,
+                    **bucket_environment(connection.buckets),
+                    "WAIT_SECONDS": str(WAIT_SECONDS),
+                    "WANTED": "/wanted",
+                },
+            )
+        ],
+        fs_group=image.uid,
+        mounts=mounts,
+        grace_seconds=30,
+        service_account=account.metadata.name,
+        restart_policy="Never",
+        annotations=args.annotations,
+    )
+    return k8s.batch.v1.Job(
+        workload.resource_name,
+        metadata=installation.metadata(workload, annotations=REPLACE_UNREADY),
+        spec=job_spec(template, deadline_seconds=2 * WAIT_SECONDS, retries=3),
+        opts=wait_at_most(opts, minutes=25),
+    )

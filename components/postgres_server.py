@@ -1,0 +1,145 @@
+"""Postgres as one server that the stack runs."""
+
+from collections.abc import Mapping
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import images
+from components.connections import SecretRef
+from components.files import config, script
+from components.installation import (
+    Installation,
+    config_map,
+    service,
+    service_account,
+    volume_claim,
+)
+from components.pods import Mount, container, exec_probe, pod, tcp_probe
+from components.schema.base import Resources
+from components.schema.stores import ManagedPostgres
+from components.values import quantity_value
+
+PORT = 5432
+ROLE = "langfuse"
+DATABASE = "langfuse"
+DATA_PATH = "/var/lib/postgresql/data"
+
+BUILTIN_LOCALE = 17
+"""Major release that has a locale of its own: with the system's, the order of text may change under the indexes when an
+image brings another C library. That of C.UTF-8 before it is by code point, too, but not promised."""
+
+START_SECONDS = 1800
+"""Time for crash recovery: a server that replays its log must not be killed, or it never gets through."""
+
+GRACE_SECONDS = 120
+"""The image's stop signal is SIGINT, a fast shutdown: clients are cut, then a checkpoint is written."""
+
+
+def postgres_server(
+    installation: Installation,
+    settings: ManagedPostgres,
+    password: SecretRef,
+    annotations: Mapping[str, pulumi.Input[str]],
+    child: pulumi.ResourceOptions,
+) -> k8s.apps.v1.StatefulSet:
+    """One server with one role, which owns one database and is no superuser.
+
+    The superuser has no way in over the network (`config/postgres/pg_hba.conf`).
+    """
+    image = images.postgres(settings.version)
+    workload = installation.workload("postgres", component="database", version=image.tag)
+    account = service_account(installation, workload, child)
+    service(installation, workload, {"tcp-postgres": PORT}, child)
+    governing = service(installation, workload, {"tcp-postgres": PORT}, child, headless=True)
+    claim = volume_claim(installation, workload, settings.storage, child)
+    configuration = config_map(installation, workload, "config", configuration_files(settings), child)
+    first_start = config_map(installation, workload, "first-start", script("create-database.sh"), child)
+    mounts = [
+        Mount.claim("data", claim.metadata.name, DATA_PATH),
+        Mount.config("config", configuration.metadata.name, "/etc/postgresql"),
+        Mount.config("first-start", first_start.metadata.name, "/docker-entrypoint-initdb.d", executable=True),
+        Mount.scratch("run", "/var/run/postgresql"),
+        Mount.scratch("tmp", "/tmp"),  # noqa: S108  # the pod's own
+        shared_memory(settings),
+    ]
+    ask = ["pg_isready", "--host", "127.0.0.1", "--username", ROLE, "--dbname", DATABASE]
+    return k8s.apps.v1.StatefulSet(
+        workload.resource_name,
+        metadata=installation.metadata(workload, name=workload.resource_name),
+        spec={
+            "replicas": 1,
+            "revision_history_limit": 3,
+            "selector": {"match_labels": workload.selector},
+            "service_name": governing.metadata.name,
+            "template": pod(
+                workload,
+                [
+                    container(
+                        "postgres",
+                        image,
+                        args=["postgres", "-c", "config_file=/etc/postgresql/postgresql.conf"],
+                        resources=settings.resources,
+                        mounts=mounts,
+                        env={
+                            "POSTGRES_PASSWORD": password,
+                            "APPLICATION_ROLE": ROLE,
+                            "APPLICATION_DATABASE": DATABASE,
+                            # A subdirectory: a volume's root may hold lost+found, and initdb wants it empty.
+                            "PGDATA": f"{DATA_PATH}/pgdata",
+                            "POSTGRES_INITDB_ARGS": initdb_arguments(settings.version),
+                            "TZ": "UTC",
+                        },
+                        ports={"tcp-postgres": PORT},
+                        startup=exec_probe(ask, period=5, failures=START_SECONDS // 5),
+                        readiness=exec_probe(ask, period=10, failures=3),
+                        liveness=tcp_probe(PORT, period=20, failures=6),
+                    )
+                ],
+                fs_group=image.uid,
+                mounts=mounts,
+                grace_seconds=GRACE_SECONDS,
+                service_account=account.metadata.name,
+                annotations=annotations,
+            ),
+        },
+        opts=installation.stateful(child),
+    )
+
+
+def initdb_arguments(version: str) -> str:
+    """Options for a first start. They are used once: a change touches nothing that exists."""
+    builtin = int(version.split(".", maxsplit=1)[0]) >= BUILTIN_LOCALE
+    locale = "--locale-provider=builtin --builtin-locale=C.UTF-8" if builtin else "--locale=C.UTF-8"
+    return f"--data-checksums --encoding=UTF8 {locale}"
+
+
+def configuration_files(settings: ManagedPostgres) -> dict[str, str]:
+    """postgresql.conf and pg_hba.conf, sized by the container's memory."""
+    return {
+        "postgresql.conf": config("postgres/postgresql.conf", **memory_megabytes(settings.resources)),
+        "pg_hba.conf": config("postgres/pg_hba.conf", username=ROLE),
+    }
+
+
+def memory_megabytes(resources: Resources) -> dict[str, int]:
+    """A quarter of the memory for Postgres itself, and what its planner may expect of the rest."""
+    mebibytes = int(quantity_value(resources.memory) / 1024**2)
+    return {
+        "shared_buffers_mb": mebibytes // 4,
+        "effective_cache_mb": mebibytes // 2,
+        "maintenance_work_mb": max(16, min(mebibytes // 16, 1024)),
+    }
+
+
+def shared_memory(settings: ManagedPostgres) -> Mount:
+    """Room for parallel queries, which fail with the 64 MiB that a container has by default.
+
+    It counts against the container's memory.
+    """
+    mebibytes = int(quantity_value(settings.resources.memory) / 1024**2) // 8
+    volume: k8s.core.v1.VolumeArgsDict = {
+        "name": "shared-memory",
+        "empty_dir": {"medium": "Memory", "size_limit": f"{mebibytes}Mi"},
+    }
+    return Mount(volume=volume, path="/dev/shm")  # noqa: S108  # where Postgres makes its segments

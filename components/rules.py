@@ -1,0 +1,182 @@
+"""Rules that join several keys. Each yields `key: value rule; fix` for everything that it finds wrong."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from components.access_rules import ACCESS_RULES
+from components.credential_registry import sourced
+from components.schema.credentials import Existing
+from components.schema.environment import Settings
+from components.values import quantity_value
+
+Rule = Callable[[Settings], Iterator[str]]
+
+
+def autoscaling_bounds(settings: Settings) -> Iterator[str]:
+    """A number of pods can't follow the load between bounds that cross."""
+    for name, workload in (("web", settings.web), ("worker", settings.worker)):
+        bounds = workload.autoscaling
+        if bounds and bounds.min_replicas > bounds.max_replicas:
+            yield (
+                f"{name}.autoscaling.minReplicas: {bounds.min_replicas} is more than maxReplicas "
+                f"({bounds.max_replicas}); raise maxReplicas"
+            )
+
+
+def public_url_is_https(settings: Settings) -> Iterator[str]:
+    """People's passwords and API keys cross the network."""
+    if settings.profile == "prod" and settings.ingress.kind != "none" and not settings.ingress.tls:
+        yield "ingress.tls: false would serve prod without TLS; set it to true, or use another profile"
+
+
+def replicas_have_a_majority(settings: Settings) -> Iterator[str]:
+    """One Keeper under three replicas is a single point of failure that three replicas were meant to avoid."""
+    store = settings.clickhouse
+    if store.mode == "managed" and store.keepers < store.replicas:
+        yield f"clickhouse.keepers: {store.keepers} can't keep {store.replicas} replicas going; set it to 3"
+
+
+def events_outlive_backups(settings: Settings) -> Iterator[str]:
+    """What a restore lacks is replayed from raw events: they must still be there when it is needed."""
+    retention = settings.object_store
+    shortest = 2 * _days_between(settings.backups.clickhouse_schedule)
+    if retention.events_days < shortest:
+        yield (
+            f"objectStore.eventsDays: {retention.events_days} is less than twice the days between two "
+            f"ClickHouse backups; set it to {shortest} or more, or back up more often"
+        )
+
+
+def append_only_file_fits(settings: Settings) -> Iterator[str]:
+    """While an append-only file is rewritten the old one is still there."""
+    store = settings.redis
+    if store.mode != "external" and quantity_value(store.storage) < 2 * quantity_value(store.resources.memory):
+        yield (
+            f"redis.storage: {json.dumps(store.storage)} is less than twice the memory "
+            f"({store.resources.memory}), which the rewrite of the append-only file needs; enlarge it"
+        )
+
+
+def external_redis_is_reachable(settings: Settings) -> Iterator[str]:
+    """Each topology has keys of its own."""
+    store = settings.redis
+    if store.mode != "external":
+        return
+    if store.topology == "single" and not store.host:
+        yield "redis.host: is required with topology single; name the server"
+    if store.topology != "single" and not store.nodes:
+        yield f'redis.nodes: is required with topology {store.topology}; list "host:port" of each node'
+    if store.topology == "sentinel" and not store.master_name:
+        yield "redis.masterName: is required with topology sentinel; it is the name that the Sentinels watch"
+    for node in store.nodes:
+        if not re.fullmatch(r"[a-z0-9.-]+:\d{1,5}", node):
+            yield f'redis.nodes: {json.dumps(node)} is not "host:port"'
+
+
+def migrations_pass_the_pooler(settings: Settings) -> Iterator[str]:
+    """A migration holds a lock for its session, which a pooler in transaction mode hands on to somebody else."""
+    store = settings.postgres
+    if store.mode == "external" and store.pooler and store.direct_host is None and store.direct_port is None:
+        yield "postgres.directHost: is required with pooler true; name the server behind it, or set directPort"
+
+
+def cloudnative_pg_finds_the_password(settings: Settings) -> Iterator[str]:
+    """The operator reads `username` and `password` of one Secret."""
+    if settings.postgres.mode != "cloudnativepg":
+        return
+    source = next(one.source for one in sourced(settings) if one.credential.id == "postgres_password")
+    if isinstance(source, Existing) and source.key != "password":
+        yield (
+            f"credentials.values.postgresPassword.key: {json.dumps(source.key)} is not where CloudNativePG reads it; "
+            'name a Secret that has it under "password", and "langfuse" under "username"'
+        )
+
+
+def versions_fit(settings: Settings) -> Iterator[str]:
+    """Stores that are older than Langfuse needs, or known to be broken."""
+    floors = FLOORS[settings.major]
+    for name, store in (
+        ("postgres", settings.postgres),
+        ("clickhouse", settings.clickhouse),
+        ("redis", settings.redis),
+    ):
+        version = store.version
+        if version is None:
+            continue
+        found = _numbers(version)
+        if found < floors[name]:
+            floor = ".".join(map(str, floors[name]))
+            given = json.dumps(version)
+            yield f"{name}.version: {given} is too old for Langfuse {settings.major}; use {floor} or newer"
+        if name == "clickhouse" and settings.major == 4:  # noqa: PLR2004  # of Langfuse
+            for first, fixed in BROKEN_CLICKHOUSE:
+                if first <= found < fixed:
+                    yield (
+                        f"clickhouse.version: {json.dumps(version)} answers some queries of Langfuse wrongly; "
+                        f"use {'.'.join(map(str, fixed))} or newer"
+                    )
+
+
+FLOORS: dict[int, dict[str, tuple[int, ...]]] = {
+    3: {"postgres": (12,), "clickhouse": (24, 3), "redis": (7, 0)},
+    4: {"postgres": (15,), "clickhouse": (25, 12), "redis": (7, 0)},
+}
+"""Oldest stores by major version of Langfuse. Valkey 7.2 and 8 count as Redis 7.2."""
+
+BROKEN_CLICKHOUSE: Sequence[tuple[tuple[int, ...], tuple[int, ...]]] = (
+    ((26, 5, 1, 651), (26, 5, 6, 70)),
+    ((26, 6), (26, 6, 2, 108)),
+    ((26, 7), (26, 7, 1, 1334)),
+    ((26, 7, 2), (26, 7, 2, 11)),
+)
+"""First broken release and the one that mends it (packages/shared/src/server/clickhouse/compatibility.ts). The releases
+before 26.4.1.1005 that the file also lists are not here: Langfuse turns off by itself what is broken in them."""
+
+
+def write_mode_is_possible(settings: Settings) -> Iterator[str]:
+    """Combinations at which the worker of version 4 refuses to start (worker/src/env.ts)."""
+    ingestion = settings.ingestion
+    mode = ingestion.write_mode or ("events_only" if settings.major >= 4 else "legacy")  # noqa: PLR2004  # of Langfuse
+    otel = ingestion.otel_behaviour or ("direct" if settings.major >= 4 else "dual_write")  # noqa: PLR2004
+    opt_in = settings.major >= 4 if ingestion.preview_opt_in is None else ingestion.preview_opt_in  # noqa: PLR2004
+    if mode == "legacy" and otel == "direct":
+        yield 'ingestion.otelBehaviour: "direct" needs tables that writeMode legacy does not fill; use "dual_write"'
+    if mode == "events_only" and otel == "dual_write":
+        yield 'ingestion.otelBehaviour: "dual_write" fills tables that writeMode events_only leaves; use "direct"'
+    if mode == "events_only" and not opt_in:
+        yield "ingestion.previewOptIn: false leaves no view of what writeMode events_only writes; set it to true"
+    if ingestion.historic_backfill and mode == "legacy":
+        yield (
+            "ingestion.historicBackfill: true in writeMode legacy would leave a hole for ever: it runs once; "
+            'set writeMode to "dual" first'
+        )
+
+
+RULES: Sequence[Rule] = (
+    autoscaling_bounds,
+    public_url_is_https,
+    replicas_have_a_majority,
+    events_outlive_backups,
+    append_only_file_fits,
+    external_redis_is_reachable,
+    migrations_pass_the_pooler,
+    cloudnative_pg_finds_the_password,
+    versions_fit,
+    write_mode_is_possible,
+    *ACCESS_RULES,
+)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version.split("-", maxsplit=1)[0]))
+
+
+def _days_between(schedule: str) -> int:
+    """Days between two runs of a schedule, rounded up."""
+    _, _, day, month, weekday = schedule.split()
+    if month != "*":
+        return 365
+    if day != "*":
+        return 31
+    return 7 if weekday != "*" else 1

@@ -1,0 +1,103 @@
+"""The application: where it is reached, how it runs, and what it does with what it is sent."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from components.schema.base import Model, Resources
+from components.values import DnsLabel, Email, GatewayName, Schedule
+
+
+class Cluster(Model):
+    """Which cluster the stack lives in."""
+
+    context: str | None = Field(default=None, description="kubeconfig context; the current one if not given.")
+    kubeconfig: str | None = Field(default=None, description="Path of the kubeconfig; KUBECONFIG if not given.")
+
+
+class Ingress(Model):
+    """How people and SDKs reach the installation."""
+
+    kind: Literal["istio", "none"] = Field(description="`istio`: a VirtualService; `none`: only Services.")
+    gateway: GatewayName = Field(description="The Istio Gateway that carries the host, as `namespace/name`.")
+    tls: bool = Field(description="Whether the public URL is https.")
+
+
+class Network(Model):
+    """Which pods outside the namespace may come in."""
+
+    web_clients: list[DnsLabel] = Field(
+        description="Namespaces whose pods may call web and the object store: the gateway's, and those of SDK clients."
+    )
+
+
+class Application(Model):
+    """Settings that web and worker share."""
+
+    log_level: Literal["trace", "debug", "info", "warn", "error", "fatal"] = Field(description="Least level logged.")
+    telemetry: bool = Field(description="Whether usage statistics go to the makers of Langfuse.")
+
+
+class Ingestion(Model):
+    """What Langfuse 4 does with events: it only writes its own tables, or those of version 3 too.
+
+    Without values, each version's own defaults hold. Going back from `events_only` loses what older SDKs sent.
+    """
+
+    write_mode: Literal["legacy", "dual", "events_only"] | None = Field(
+        default=None, description="Tables that are written: of version 3, of both, of version 4."
+    )
+    otel_behaviour: Literal["dual_write", "direct"] | None = Field(
+        default=None, description="Where OpenTelemetry spans go: to both sets of tables, or straight to the new ones."
+    )
+    preview_opt_in: bool | None = Field(default=None, description="Whether users may switch to the new views.")
+    historic_backfill: bool | None = Field(
+        default=None,
+        description="Whether old rows are copied into the new tables: once, and only after `dual` is live.",
+    )
+
+
+class Autoscaling(Model):
+    """Bounds between which the number of pods follows their CPU use."""
+
+    min_replicas: int = Field(ge=1, le=100, description="Fewest pods.")
+    max_replicas: int = Field(ge=1, le=100, description="Most pods.")
+    cpu_percent: int = Field(
+        default=50, ge=10, le=95, description="CPU use that is aimed at, in percent of the request."
+    )
+
+
+class Workload(Model):
+    """A Deployment of the application."""
+
+    replicas: int = Field(ge=1, le=100, description="Number of pods, unless `autoscaling` is given.")
+    autoscaling: Autoscaling | None = Field(
+        default=None, description="Bounds for a number of pods that follows the load."
+    )
+    resources: Resources = Field(description="For each pod. Node's heap is three quarters of the memory.")
+
+
+class Worker(Workload):
+    """The Deployment that takes jobs from the queues."""
+
+    concurrency: int = Field(default=20, ge=1, le=500, description="Ingestion jobs that a pod works on at a time.")
+
+
+class Backups(Model):
+    """Backups into the backups bucket."""
+
+    postgres_schedule: Schedule = Field(description="When Postgres is dumped: cron, UTC.")
+    clickhouse_schedule: Schedule = Field(description="When ClickHouse is backed up: cron, UTC.")
+    retention_days: int = Field(ge=1, description="Days that a backup is kept.")
+
+
+class FirstStart(Model):
+    """What exists after the first start. Later changes of names are not applied by Langfuse (web/src/initialize.ts)."""
+
+    organization: str = Field(min_length=1, description="Name of the first organization.")
+    project: str = Field(min_length=1, description="Name of the first project.")
+    project_retention_days: int | None = Field(
+        default=None, ge=3, description="Days that the project keeps its data; needs a licence."
+    )
+    owner_email: Email = Field(description="E-mail of the first user, its owner.")
+    owner_name: str = Field(min_length=1, description="Name of the first user.")

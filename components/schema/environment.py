@@ -1,0 +1,92 @@
+"""The whole configuration of one environment."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from components.schema.application import (
+    Application,
+    Backups,
+    Cluster,
+    FirstStart,
+    Ingestion,
+    Ingress,
+    Network,
+    Worker,
+    Workload,
+)
+from components.schema.base import Model
+from components.schema.credentials import Credentials
+from components.schema.extensions import ExtraVariable, Patch
+from components.schema.sign_in import AllowedTargets, License, Mail, SignIn
+from components.schema.stores import ClickHouse, ObjectStore, Postgres, Redis
+from components.values import DnsLabel, Host, Version
+
+PROJECT = "langfuse"
+"""The Pulumi project's name, which prefixes configuration keys and names."""
+
+STACK = "pulumi:stack"
+"""Not a name that a configuration key can have: the stack is not configured."""
+
+
+class Settings(Model):
+    """One environment."""
+
+    model_config = ConfigDict(validate_by_name=False)
+
+    stack: str = Field(exclude=True, validation_alias=STACK, description="The Pulumi stack.")
+    profile: Literal["dev", "staging", "prod", "preview"] = Field(description="Where the defaults come from.")
+    scale: Literal["small", "medium", "large", "xlarge"] = Field(
+        description="Where replicas, resources and storage come from; any of them can be set by itself."
+    )
+    host: Host = Field(description="Public host name.")
+    version: Version = Field(description="Release of Langfuse.")
+    namespace: DnsLabel = Field(description="Kubernetes namespace, made by the stack.")
+    protect: bool = Field(description="Whether Pulumi refuses to delete what holds data.")
+    cluster: Cluster = Cluster()
+    ingress: Ingress
+    network: Network
+    application: Application
+    ingestion: Ingestion = Ingestion()
+    web: Workload
+    worker: Worker
+    postgres: Postgres
+    clickhouse: ClickHouse
+    redis: Redis
+    object_store: ObjectStore
+    backups: Backups
+    first_start: FirstStart
+    credentials: Credentials = Credentials()
+    sign_in: SignIn
+    mail: Mail | None = None
+    license: License | None = None
+    allowed_targets: AllowedTargets = AllowedTargets()
+    extra_env: dict[str, ExtraVariable] = Field(
+        default={}, description="More environment variables of web and worker: a text, or a Secret and its key."
+    )
+    patches: list[Patch] = Field(default=[], description="Changes of single objects that no key makes.")
+
+    @property
+    def instance(self) -> str:
+        """The installation's name: also the prefix of its buckets."""
+        return f"{PROJECT}-{self.stack}"
+
+    @property
+    def organization_id(self) -> str:
+        """The first organization's id in Langfuse."""
+        return self.instance
+
+    @property
+    def project_id(self) -> str:
+        """The first project's id in Langfuse. A new one would take the first API keys along."""
+        return f"{self.instance}-project"
+
+    @property
+    def public_url(self) -> str:
+        """Origin under which people and SDKs reach the installation."""
+        return f"{'https' if self.ingress.tls else 'http'}://{self.host}"
+
+    @property
+    def major(self) -> int:
+        """The major version of Langfuse."""
+        return int(self.version.split(".")[0])

@@ -1,0 +1,166 @@
+"""Redis as three Valkeys that the stack runs, each with a Sentinel beside it that watches them all."""
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import images
+from components.connections import Endpoint, Environment, PodField, SecretRef
+from components.files import script
+from components.installation import (
+    Installation,
+    config_map,
+    disruption_budget,
+    service,
+    service_account,
+)
+from components.jobs import run_script, scripts_mount
+from components.labels import Workload
+from components.pods import Container, Mount, container, exec_probe, pod, tcp_probe
+from components.replicas import VOLUME, claim_template, host_names, pod_names, stateful_set_options, volume_claims
+from components.schema.base import Resources
+from components.schema.stores import SentinelRedis
+from components.valkey import CONFIGURATION, GRACE_SECONDS, PASSWORD_FILE, PORT, START_SECONDS, valkey_configuration
+
+SENTINEL_PORT = 26379
+MASTER_NAME = "langfuse"
+
+REPLICAS = 3
+"""Of servers and Sentinels: two of three are a majority when one is lost."""
+
+QUORUM = 2
+
+DOWN_AFTER_MILLISECONDS = 5000
+"""Silence after which a server counts as lost. A restart within it promotes nobody."""
+
+SENTINEL_RESOURCES = Resources(cpu="50m", cpu_limit="250m", memory="64Mi", ephemeral_storage="64Mi")
+
+STATE = "/data/sentinel.conf"
+"""What a Sentinel knows, on the volume beside the data: when all have stopped, each still knows who was the primary."""
+
+SCRIPTS = (
+    "find-primary.sh",
+    *("start-valkey-member.sh", "check-valkey.sh", "check-valkey-member.sh"),
+    *("start-sentinel.sh", "check-sentinel.sh"),
+)
+
+
+def workload_of(installation: Installation, version: str) -> Workload:
+    """The workload that both programs belong to."""
+    return installation.workload("redis", component="queue", version=version)
+
+
+def sentinel_endpoints(installation: Installation) -> Sequence[Endpoint]:
+    """Where clients ask for the primary."""
+    hosts = host_names(installation, workload_of(installation, ""), REPLICAS)
+    return [Endpoint(host=host, port=SENTINEL_PORT) for host in hosts]
+
+
+def watched_valkeys(
+    installation: Installation,
+    settings: SentinelRedis,
+    password: SecretRef,
+    annotations: Mapping[str, pulumi.Input[str]],
+    child: pulumi.ResourceOptions,
+) -> k8s.apps.v1.StatefulSet:
+    """A primary and two replicas. They start together: who is the primary is asked at each start."""
+    image = images.valkey(settings.version)
+    workload = workload_of(installation, image.tag)
+    account = service_account(installation, workload, child)
+    ports = {"tcp-redis": PORT, "tcp-sentinel": SENTINEL_PORT}
+    governing = service(installation, workload, ports, child, headless=True)
+    claims = volume_claims(installation, workload, pod_names(workload, REPLICAS), settings.storage, child)
+    configuration = config_map(
+        installation, workload, "config", {"valkey.conf": valkey_configuration(settings.resources)}, child
+    )
+    files = {name: text for file in SCRIPTS for name, text in script(file).items()}
+    scripts = scripts_mount(config_map(installation, workload, "scripts", files, child))
+    data = Mount.template(VOLUME, "/data")
+    mounts = [
+        data,
+        Mount.config("config", configuration.metadata.name, "/etc/valkey"),
+        Mount.scratch("run", "/run/valkey"),
+        scripts,
+    ]
+    variables = environment(installation, workload, password)
+    server = k8s.apps.v1.StatefulSet(
+        workload.resource_name,
+        metadata=installation.metadata(workload, name=workload.resource_name),
+        spec={
+            "persistent_volume_claim_retention_policy": {"when_deleted": "Retain", "when_scaled": "Retain"},
+            "pod_management_policy": "Parallel",
+            "replicas": REPLICAS,
+            "revision_history_limit": 3,
+            "selector": {"match_labels": workload.selector},
+            "service_name": governing.metadata.name,
+            "template": pod(
+                workload,
+                [valkey(settings, variables, mounts), sentinel(settings, variables, [data, scripts])],
+                fs_group=image.uid,
+                mounts=mounts,
+                grace_seconds=GRACE_SECONDS,
+                service_account=account.metadata.name,
+                annotations=annotations,
+            ),
+            "volume_claim_templates": [claim_template(workload, settings.storage)],
+        },
+        opts=stateful_set_options(installation, child, claims),
+    )
+    disruption_budget(installation, workload, REPLICAS, child)
+    return server
+
+
+def environment(installation: Installation, workload: Workload, password: SecretRef) -> Environment:
+    """What the scripts of both programs read."""
+    first, *_ = host_names(installation, workload, REPLICAS)
+    host = f"$(POD_NAME).{first.partition('.')[2]}"
+    return {
+        "POD_NAME": PodField(path="metadata.name"),
+        # The name that the client reads; Valkey's keeps it for compatibility.
+        "REDISCLI_AUTH": password,
+        "FIRST_PRIMARY": f"{first}:{PORT}",
+        "MASTER_NAME": MASTER_NAME,
+        "MEMBER": f"{host}:{PORT}",
+        "SENTINEL_HOST": host,
+        "SENTINEL_STATE": STATE,
+        "SENTINELS": " ".join(endpoint.authority for endpoint in sentinel_endpoints(installation)),
+        "QUORUM": str(QUORUM),
+        "DOWN_AFTER_MILLISECONDS": str(DOWN_AFTER_MILLISECONDS),
+    }
+
+
+def valkey(settings: SentinelRedis, variables: Environment, mounts: Sequence[Mount]) -> Container:
+    """The server. It is ready once it has the data, so that an update waits for that before it takes the next one."""
+    return container(
+        "valkey",
+        images.valkey(settings.version),
+        command=[*run_script("start-valkey-member.sh"), CONFIGURATION, PASSWORD_FILE],
+        resources=settings.resources,
+        mounts=mounts,
+        env=variables,
+        ports={"tcp-redis": PORT},
+        startup=exec_probe(run_script("check-valkey.sh"), period=5, failures=START_SECONDS // 5),
+        readiness=exec_probe([*run_script("check-valkey-member.sh"), str(PORT)], period=5, failures=3),
+        liveness=tcp_probe(PORT, period=20, failures=6),
+    )
+
+
+def sentinel(settings: SentinelRedis, variables: Environment, mounts: Sequence[Mount]) -> Container:
+    """The Sentinel. It has started once enough of them see each other to promote another server."""
+    return container(
+        "sentinel",
+        images.valkey(settings.version),
+        command=[*run_script("start-sentinel.sh"), str(SENTINEL_PORT)],
+        resources=SENTINEL_RESOURCES,
+        mounts=mounts,
+        env=variables,
+        ports={"tcp-sentinel": SENTINEL_PORT},
+        startup=exec_probe(
+            [*run_script("check-sentinel.sh"), str(SENTINEL_PORT)], period=5, failures=START_SECONDS // 5
+        ),
+        readiness=exec_probe(
+            ["/bin/sh", "-c", f'[ "$(valkey-cli -p {SENTINEL_PORT} PING)" = PONG ]'], period=10, failures=3
+        ),
+        liveness=tcp_probe(SENTINEL_PORT, period=20, failures=6),
+    )

@@ -1,0 +1,22 @@
+"""The files that the models of the configuration are written to."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from docs import configuration, example, schema
+
+ROOT: Final = Path(__file__).parents[1]
+
+FILES: Final[Mapping[Path, Callable[[], str]]] = {
+    ROOT / "docs" / "configuration.md": configuration.render,
+    ROOT / "stacks" / "Pulumi.example.yaml": example.render,
+    ROOT / "stacks" / schema.FILE: schema.render,
+}
+
+
+def write() -> str:
+    """Write every file, and name them."""
+    for path, render in FILES.items():
+        path.write_text(render())
+    return ", ".join(path.name for path in FILES)

@@ -1,0 +1,212 @@
+"""What a load asks of an environment, number by number, and where the arithmetic comes from.
+
+Langfuse publishes minimums and one figure for Redis, and neither throughput by pod nor bytes by event. What is not
+published is an assumption here, with a name and a reason: measure yours and compare.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from components.scales import Load
+from components.schema.environment import Settings
+from components.values import quantity_value
+from operations.schedules import runs
+
+DAY_SECONDS: Final = 86_400
+
+EVENT_BYTES: Final = 5_000
+"""Assumption: JSON of one event with its prompt and completion, some thousand characters. `--event-bytes` replaces it,
+and it is worth replacing: every storage figure is proportional to it."""
+
+EVENTS_PER_CPU: Final = 25
+"""Assumption: events a second for each requested core of web, of worker and of a ClickHouse server at half load. Half,
+since Langfuse calls a container of 2 CPUs saturated above 50 % (configuration/scaling, "Scaling the worker
+containers")."""
+
+JOB_SECONDS: Final = Decimal("0.2")
+"""Assumption: what one event keeps a worker waiting: reads from the object store, Redis and Postgres. Spans that
+arrive over OpenTelemetry come many to a job, so that this errs on the safe side."""
+
+REDIS_BYTES_PER_EVENT_A_MINUTE: Final = Decimal(10**9) / 100_000
+"""Langfuse: about 1 GB of memory for every 100,000 events a minute (deployment/infrastructure/cache)."""
+
+REDIS_DATA_SHARE: Final = Decimal("0.75")
+"""Of the memory, what `components/valkey.py` lets data have."""
+
+CLICKHOUSE_BYTES_PER_CPU: Final = 4 * 1024**3
+"""Of Langfuse's minimum: 8 GiB with 2 CPUs (configuration/scaling)."""
+
+COMPRESSION: Final = 5
+"""Assumption: how much smaller an event is in ClickHouse than as JSON. Inputs and outputs are compressed with ZSTD(3)
+(packages/shared/clickhouse/migrations/clustered/0039_create_events_full.up.sql)."""
+
+TABLES: Final = Decimal("1.5")
+"""Assumption: table `events_full` and what is kept beside it: `events_core` with the first 200 characters (migration
+0041), indices, and parts that are being merged."""
+
+FULL_AT: Final = Decimal("0.8")
+"""A volume is planned to be this full: Langfuse advises an alert at 80 % (deployment/infrastructure/clickhouse)."""
+
+ERASURE_SHARE: Final = {1: Decimal(1), 4: Decimal("0.5")}
+"""Of MinIO's volumes what objects can use, by number of servers: four volumes hold two of data and two of parity
+(EC:2, MinIO's default for a set of four)."""
+
+POSTGRES_DUMP_BYTES: Final = 100_000_000
+"""Assumption: users, prompts, datasets and settings, compressed. Postgres holds no events."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """One number that the load asks for, beside what an environment has."""
+
+    key: str
+    """Of the stack file, without `langfuse:`."""
+    least: int | str
+    """What to set at least, in the key's own format."""
+    has: int | str
+    fits: bool
+    formula: str
+    source: str
+    also: Mapping[str, str] = field(default_factory=dict)
+    """What has to grow with it: a limit."""
+
+
+def needs(load: Load, settings: Settings, event_bytes: int = EVENT_BYTES) -> Sequence[Need]:
+    """Everything of an environment that grows with the load. What is external is not sized here."""
+    rate = Decimal(str(load.events_per_second))
+    return [
+        *_workloads(rate, settings),
+        *_redis(rate, settings),
+        *_clickhouse(rate, load.retained_days, settings, event_bytes),
+        *_object_store(rate, load.retained_days, settings, event_bytes),
+    ]
+
+
+def _workloads(rate: Decimal, settings: Settings) -> Iterator[Need]:
+    for name, workload in (("web", settings.web), ("worker", settings.worker)):
+        cores = quantity_value(workload.resources.cpu)
+        yield _count(
+            f"{name}.replicas",
+            rate / (EVENTS_PER_CPU * cores),
+            workload.replicas,
+            f"{plain(rate)} events/s / ({EVENTS_PER_CPU} for each core x {plain(cores)} cores)",
+            f"assumption: {EVENTS_PER_CPU} events/s for each core, at half load",
+        )
+    pods = max(
+        settings.worker.replicas, math.ceil(rate / EVENTS_PER_CPU / quantity_value(settings.worker.resources.cpu))
+    )
+    yield _count(
+        "worker.concurrency",
+        rate * JOB_SECONDS / pods,
+        settings.worker.concurrency,
+        f"{plain(rate)} events/s x {JOB_SECONDS} s / {pods} pods",
+        f"assumption: an event keeps a worker waiting for {JOB_SECONDS} s",
+    )
+
+
+def _redis(rate: Decimal, settings: Settings) -> Iterator[Need]:
+    store = settings.redis
+    if store.mode == "external":
+        return
+    yield _bytes(
+        "redis.resources.memory",
+        rate * 60 * REDIS_BYTES_PER_EVENT_A_MINUTE / REDIS_DATA_SHARE,
+        store.resources.memory,
+        f"{plain(rate)} events/s x 60 s x {plain(REDIS_BYTES_PER_EVENT_A_MINUTE)} bytes / {REDIS_DATA_SHARE}",
+        "Langfuse: 1 GB for every 100,000 events a minute; data may take three quarters",
+    )
+
+
+def _clickhouse(rate: Decimal, days: int, settings: Settings, event_bytes: int) -> Iterator[Need]:
+    store = settings.clickhouse
+    if store.mode == "external":
+        return
+    cores = rate / EVENTS_PER_CPU
+    yield _cores(
+        "clickhouse.resources.cpu",
+        cores,
+        store.resources.cpu,
+        f"{plain(rate)} events/s / {EVENTS_PER_CPU}; further servers hold copies, since there is one shard",
+        f"assumption: {EVENTS_PER_CPU} events/s for each core, at half load",
+    )
+    yield _bytes(
+        "clickhouse.resources.memory",
+        cores * CLICKHOUSE_BYTES_PER_CPU,
+        store.resources.memory,
+        f"{plain(cores)} cores x 4 GiB",
+        "Langfuse: 8 GiB with 2 CPUs, 16 GiB or more in larger deployments",
+    )
+    yield _bytes(
+        "clickhouse.storage",
+        _rows(rate, days, event_bytes) / FULL_AT,
+        store.storage,
+        f"{plain(rate)} events/s x {DAY_SECONDS} s x {days} days x {event_bytes} bytes / {COMPRESSION} x {TABLES} "
+        f"/ {FULL_AT}",
+        f"assumption: compressed to 1/{COMPRESSION}, x {TABLES} for what is kept beside; Langfuse: alert at 80 % full",
+    )
+
+
+def _object_store(rate: Decimal, days: int, settings: Settings, event_bytes: int) -> Iterator[Need]:
+    """Media and exports are not in it: nobody but you knows how many there are."""
+    store = settings.object_store
+    if store.mode == "external":
+        return
+    events = rate * DAY_SECONDS * store.events_days * event_bytes
+    kept = settings.backups.retention_days
+    copies = runs(settings.backups.clickhouse_schedule, kept) + 1
+    dumps = runs(settings.backups.postgres_schedule, kept) + 1
+    backups = copies * _rows(rate, days, event_bytes) + dumps * POSTGRES_DUMP_BYTES
+    share = store.nodes * ERASURE_SHARE[store.nodes]
+    yield _bytes(
+        "objectStore.storage",
+        (events + backups) / share / FULL_AT,
+        store.storage,
+        f"({plain(rate)} events/s x {DAY_SECONDS} s x {store.events_days} days x {event_bytes} bytes "
+        f"+ {copies} full backups of ClickHouse x {gigabytes(_rows(rate, days, event_bytes))} "
+        f"+ {dumps} of Postgres x {gigabytes(Decimal(POSTGRES_DUMP_BYTES))}) / {plain(share)} / {FULL_AT}",
+        "raw events are kept as they came; media and exports come on top; "
+        "MinIO: of four volumes two hold data; assumption: size of a Postgres dump",
+    )
+
+
+def _rows(rate: Decimal, days: int, event_bytes: int) -> Decimal:
+    """Bytes of Langfuse's tables in ClickHouse."""
+    return rate * DAY_SECONDS * days * event_bytes / COMPRESSION * TABLES
+
+
+def _count(key: str, exact: Decimal, has: int, formula: str, source: str) -> Need:
+    least = max(1, math.ceil(exact))
+    return Need(key=key, least=least, has=has, fits=least <= has, formula=formula, source=source)
+
+
+def _bytes(key: str, exact: Decimal, has: str, formula: str, source: str) -> Need:
+    fits = exact <= quantity_value(has)
+    return Need(key=key, least=_quantity(exact), has=has, fits=fits, formula=formula, source=source)
+
+
+def _cores(key: str, exact: Decimal, has: str, formula: str, source: str) -> Need:
+    least = f"{math.ceil(exact * 1000)}m" if exact < 1 else str(math.ceil(exact))
+    also = {f"{key}Limit": str(2 * math.ceil(exact))}
+    fits = exact <= quantity_value(has)
+    return Need(key=key, least=least, has=has, fits=fits, formula=formula, source=source, also=also)
+
+
+def _quantity(value: Decimal) -> str:
+    """Bytes as a Kubernetes quantity, rounded up to three digits or so."""
+    for power, suffix in ((4, "Ti"), (3, "Gi")):
+        if value >= 10 * 1024**power:
+            return f"{math.ceil(value / 1024**power)}{suffix}"
+    return f"{max(1, math.ceil(value / 1024**2))}Mi"
+
+
+def plain(number: Decimal) -> str:
+    """A number without an exponent or idle zeros."""
+    return f"{number.normalize():f}"
+
+
+def gigabytes(number: Decimal) -> str:
+    """Bytes for people."""
+    return f"{number / 10**9:.1f} GB"

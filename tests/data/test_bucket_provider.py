@@ -1,0 +1,156 @@
+"""The provider of buckets against a real MinIO server."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from components.bucket_provider import BucketError, BucketProvider
+from tests.data.provisioning import Store
+from tests.data.rendered import secrets
+
+PROVIDER = BucketProvider()
+ROOT = "langfuse-object-store-root"
+WANTED: dict[str, Any] = {
+    "instance": "langfuse-test",
+    "region": "us-east-1",
+    "forcePathStyle": True,
+    "expireDays": 30,
+    "encryption": "none",
+    "kmsKeyId": None,
+    "versioning": True,
+    "publicAccessBlock": False,
+}
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys of whoever runs Pulumi."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", secrets()[ROOT, "access-key-id"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secrets()[ROOT, "secret-access-key"])
+
+
+@pytest.fixture
+def wanted(store: Store, keys: None, request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """Properties of a bucket that is gone, with all its objects, after the test."""
+    name = f"provider-{abs(hash(request.node.name)) % 10**8}"
+    yield {**WANTED, "name": name, "endpoint": store.url}
+    client = store.client()
+    if name in {bucket.get("Name") for bucket in client.list_buckets()["Buckets"]}:
+        found = client.list_object_versions(Bucket=name)
+        for item in [*found.get("Versions", []), *found.get("DeleteMarkers", [])]:
+            client.delete_object(Bucket=name, Key=item["Key"], VersionId=item["VersionId"])
+        client.delete_bucket(Bucket=name)
+
+
+def created(wanted: dict[str, Any]) -> dict[str, Any]:
+    outs = PROVIDER.create(wanted).outs
+    assert outs is not None
+    return outs
+
+
+def test_a_new_bucket_has_its_rules_and_its_state_is_what_was_wanted(store: Store, wanted: dict[str, Any]) -> None:
+    assert created(wanted) == wanted
+    (rule,) = store.client().get_bucket_lifecycle_configuration(Bucket=wanted["name"])["Rules"]
+    assert rule["Expiration"] == {"Days": 30}
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 7}
+    assert store.client().get_bucket_versioning(Bucket=wanted["name"])["Status"] == "Enabled"
+
+
+def test_an_unchanged_bucket_needs_no_update(wanted: dict[str, Any]) -> None:
+    outs = created(wanted)
+    assert PROVIDER.diff(wanted["name"], outs, wanted).changes is False
+    read = PROVIDER.read(wanted["name"], outs)
+    assert (read.id, read.outs) == (wanted["name"], outs)
+
+
+def test_changed_rules_are_updated_in_place(store: Store, wanted: dict[str, Any]) -> None:
+    outs = created(wanted)
+    changed = {**wanted, "expireDays": None, "versioning": False}
+    diff = PROVIDER.diff(wanted["name"], outs, changed)
+    assert (diff.changes, diff.replaces) == (True, [])
+    assert PROVIDER.update(wanted["name"], outs, changed).outs == changed
+    assert store.client().get_bucket_versioning(Bucket=wanted["name"])["Status"] == "Suspended"
+    assert PROVIDER.read(wanted["name"], changed).outs == changed
+
+
+def test_another_name_or_store_is_another_bucket(wanted: dict[str, Any]) -> None:
+    for key in ("name", "endpoint", "region"):
+        diff = PROVIDER.diff(wanted["name"], wanted, {**wanted, key: "another"})
+        assert (diff.changes, diff.replaces) == (True, [key])
+
+
+def test_what_somebody_changed_by_hand_is_seen_and_taken_back(store: Store, wanted: dict[str, Any]) -> None:
+    outs = created(wanted)
+    client = store.client()
+    client.delete_bucket_lifecycle(Bucket=wanted["name"])
+    client.put_bucket_versioning(Bucket=wanted["name"], VersioningConfiguration={"Status": "Suspended"})
+    found = PROVIDER.read(wanted["name"], outs).outs
+    assert found is not None
+    assert PROVIDER.diff(wanted["name"], found, wanted).changes
+    assert PROVIDER.update(wanted["name"], found, wanted).outs == wanted
+
+
+def test_a_rule_added_by_hand_is_seen(store: Store, wanted: dict[str, Any]) -> None:
+    outs = created({**wanted, "expireDays": None, "versioning": False})
+    rule: Any = {"ID": "by-hand", "Status": "Enabled", "Filter": {"Prefix": "x"}, "Expiration": {"Days": 1}}
+    store.client().put_bucket_lifecycle_configuration(Bucket=wanted["name"], LifecycleConfiguration={"Rules": [rule]})
+    found = PROVIDER.read(wanted["name"], outs).outs
+    assert PROVIDER.diff(wanted["name"], found or {}, outs).changes
+
+
+def test_a_bucket_that_is_gone_is_read_as_gone(store: Store, wanted: dict[str, Any]) -> None:
+    outs = created(wanted)
+    store.client().delete_bucket(Bucket=wanted["name"])
+    assert PROVIDER.read(wanted["name"], outs).id == ""
+
+
+def test_a_bucket_with_objects_or_old_versions_is_never_deleted(store: Store, wanted: dict[str, Any]) -> None:
+    outs = created(wanted)
+    client = store.client()
+    client.put_object(Bucket=wanted["name"], Key="object", Body=b"content")
+    with pytest.raises(BucketError, match="is not empty"):
+        PROVIDER.delete(wanted["name"], outs)
+    client.delete_object(Bucket=wanted["name"], Key="object")  # leaves the version and a marker
+    with pytest.raises(BucketError, match="is not empty"):
+        PROVIDER.delete(wanted["name"], outs)
+
+
+def test_an_empty_bucket_is_deleted_and_a_second_time_is_no_error(store: Store, wanted: dict[str, Any]) -> None:
+    outs = created(wanted)
+    PROVIDER.delete(wanted["name"], outs)
+    assert wanted["name"] not in {bucket.get("Name") for bucket in store.client().list_buckets()["Buckets"]}
+    PROVIDER.delete(wanted["name"], outs)
+
+
+def test_somebodys_bucket_with_objects_is_not_taken_over(store: Store, wanted: dict[str, Any]) -> None:
+    store.client().create_bucket(Bucket=wanted["name"])
+    store.client().put_object(Bucket=wanted["name"], Key="object", Body=b"content")
+    with pytest.raises(BucketError, match="manageBuckets"):
+        created(wanted)
+    with pytest.raises(store.client().exceptions.ClientError, match="NoSuchLifecycle"):
+        store.client().get_bucket_lifecycle_configuration(Bucket=wanted["name"])
+
+
+def test_a_bucket_of_the_same_installation_is_taken_over(store: Store, wanted: dict[str, Any]) -> None:
+    created(wanted)
+    store.client().put_object(Bucket=wanted["name"], Key="object", Body=b"content")
+    assert created({**wanted, "expireDays": 3})["expireDays"] == 3
+
+
+@pytest.mark.parametrize(("key", "value"), [("publicAccessBlock", True), ("encryption", "aws:kms")])
+def test_what_the_store_cannot_do_is_refused_and_leaves_nothing(
+    store: Store, wanted: dict[str, Any], key: str, value: object
+) -> None:
+    with pytest.raises(BucketError, match=rf"objectStore\.{key}"):
+        created({**wanted, key: value})
+    assert wanted["name"] not in {bucket.get("Name") for bucket in store.client().list_buckets()["Buckets"]}
+
+
+def test_wrong_keys_are_one_clear_error_without_the_key(
+    wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-and-not-to-be-shown")
+    with pytest.raises(BucketError, match="keys of whoever runs Pulumi") as error:
+        created(wanted)
+    assert "wrong-and" not in str(error.value)

@@ -1,0 +1,241 @@
+"""Three servers and three Sentinels, started by the shipped scripts with the environment of the rendered pods."""
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import redis
+from redis.sentinel import Sentinel
+
+from components.files import SCRIPTS
+from components.langfuse import Langfuse
+from components.settings import parse
+from tests.data import rendered
+from tests.data.jobs import client, run
+from tests.data.servers import answers, free_port, program
+from tests.unit.recorder import Recording, record
+
+PROMOTION_SECONDS = 30
+"""Five seconds of silence, then an election; the rest is for a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Recording:
+    settings = parse("dev", {"host": "langfuse.example.com", "redis": {"mode": "sentinel"}})
+    return record(lambda: Langfuse("langfuse", settings))
+
+
+@dataclass(kw_only=True)
+class Member:
+    """What stands for one pod: its volume, its two programs and their ports."""
+
+    folder: Path
+    port: int
+    sentinel_port: int
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.port
+
+
+@dataclass(kw_only=True)
+class Trio:
+    """Three of them on loopback."""
+
+    stack: Recording
+    members: list[Member]
+    clients: Path
+    password: str
+
+    def container(self, name: str) -> Mapping[str, object]:
+        (pod,) = (self.stack.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"],)
+        found: Mapping[str, object] = next(item for item in pod["containers"] if item["name"] == name)
+        return found
+
+    def environment(self, member: Member, name: str) -> dict[str, str]:
+        """The variables of the rendered container, with the addresses of this machine."""
+        variables = rendered.environment(
+            self.container(name),
+            FIRST_PRIMARY=f"127.0.0.1:{self.members[0].port}",
+            MEMBER=f"127.0.0.1:{member.port}",
+            SENTINEL_HOST="127.0.0.1",
+            SENTINEL_STATE=str(member.folder / "sentinel.conf"),
+            SENTINELS=" ".join(f"127.0.0.1:{one.sentinel_port}" for one in self.members),
+        )
+        return {**variables, "PATH": f"{self.clients}:/usr/bin:/bin"}
+
+    def start(self, member: Member, *names: str) -> None:
+        """Start the programs of a pod as its containers would."""
+        arguments = {
+            "valkey": ["start-valkey-member.sh", member.folder / "valkey.conf", member.folder / "member.conf"],
+            "sentinel": ["start-sentinel.sh", member.sentinel_port],
+        }
+        for name in names or ("valkey", "sentinel"):
+            script, *rest = arguments[name]
+            with (member.folder / f"{name}.log").open("ab") as log:
+                member.processes[name] = subprocess.Popen(
+                    ["/bin/sh", str(SCRIPTS / str(script)), *map(str, rest)],
+                    env=self.environment(member, name),
+                    stdout=log,
+                    stderr=log,
+                )
+
+    def stop(self, member: Member, *, kill: bool = False) -> None:
+        """Stop both programs of a pod, or lose them at once."""
+        for process in member.processes.values():
+            process.kill() if kill else process.terminate()
+        for process in member.processes.values():
+            process.wait(20)
+
+    def connect(self, member: Member) -> "redis.Redis":
+        return redis.Redis(port=member.port, password=self.password, socket_timeout=2)
+
+    def primary(self) -> Member:
+        """The one that clients are sent to."""
+        sentinels = [("127.0.0.1", one.sentinel_port) for one in self.members]
+        asked = Sentinel(sentinels, sentinel_kwargs={"password": self.password, "socket_timeout": 2})  # type: ignore[no-untyped-call]  # upstream
+        address = asked.discover_master("langfuse")  # type: ignore[no-untyped-call]  # upstream
+        return next(member for member in self.members if member.address() == address)
+
+    def complete(self) -> bool:
+        """Whether the primary has both replicas and each Sentinel both others."""
+        replicas = self.connect(self.primary()).info("replication")
+        online = [key for key, one in replicas.items() if key[5:].isdigit() and one["state"] == "online"]
+        return len(online) == 2 and all(self._prepared(member) for member in self.members)
+
+    def _prepared(self, member: Member) -> bool:
+        """Whether a Sentinel has passed its probe and heard from both replicas, which it asks every ten seconds."""
+        connection = redis.Redis(port=member.sentinel_port, password=self.password, decode_responses=True)
+        replicas = connection.sentinel_slaves("langfuse")
+        following = [one for one in replicas if one["master-link-status"] == "ok" and not one["is_sdown"]]
+        return len(following) == 2 and self.check(member, "sentinel") == 0
+
+    def check(self, member: Member, name: str) -> int:
+        """Run the probe that says whether the update goes on."""
+        probe = {"valkey": "check-valkey-member.sh", "sentinel": "check-sentinel.sh"}[name]
+        port = {"valkey": member.port, "sentinel": member.sentinel_port}[name]
+        container = {"command": ["/bin/sh", probe, str(port)]}
+        return run(container, self.environment(member, name), self.clients).code
+
+
+def eventually(holds: Callable[[], bool], seconds: float = PROMOTION_SECONDS) -> None:
+    """Wait until something holds, while servers may be away."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(redis.exceptions.RedisError, StopIteration, OSError):
+            if holds():
+                return
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def trio(stack: Recording, tmp_path: Path) -> Iterator[Trio]:
+    clients = tmp_path / "clients"
+    client(clients, "valkey-server", program("valkey-server", "redis-server", package="redis-server"))
+    client(clients, "valkey-cli", program("valkey-cli", "redis-cli", package="redis-tools"))
+    members = []
+    text = stack.one("ConfigMap", "langfuse-redis-config").inputs["data"]["valkey.conf"]
+    for number in range(3):
+        folder = tmp_path / f"pod-{number}"
+        folder.mkdir()
+        member = Member(folder=folder, port=free_port(), sentinel_port=free_port())
+        places = {
+            "port 6379": f"port {member.port}",
+            "dir /data": f"dir {folder}",
+            "/run/valkey/password.conf": f"{folder}/member.conf",
+            "bind * -::*": "bind 127.0.0.1",
+        }
+        own = text
+        for old, new in places.items():
+            assert old in own
+            own = own.replace(old, new)
+        (folder / "valkey.conf").write_text(own)
+        members.append(member)
+    made = Trio(
+        stack=stack, members=members, clients=clients, password=rendered.secrets()["langfuse-redis", "password"]
+    )
+    try:
+        for member in members:
+            made.start(member)
+        eventually(made.complete)
+        yield made
+    finally:
+        for member in members:
+            made.stop(member, kill=True)
+
+
+def write(trio: Trio, key: str) -> None:
+    """Write as the application does: to whichever server is the primary, until it takes it."""
+    eventually(lambda: bool(trio.connect(trio.primary()).set(key, "kept")))
+
+
+def test_a_lost_primary_is_replaced_and_comes_back_as_a_replica_with_all_data(trio: Trio) -> None:
+    lost = trio.primary()
+    assert lost is trio.members[0]
+    write(trio, "before")
+    assert trio.connect(lost).execute_command("WAIT", 2, 5000) == 2  # type: ignore[no-untyped-call]  # upstream
+
+    trio.stop(lost, kill=True)
+    eventually(lambda: trio.primary() is not lost)
+    assert trio.connect(trio.primary()).get("before") == b"kept"
+    write(trio, "meanwhile")
+
+    trio.start(lost)
+    eventually(lambda: trio.check(lost, "valkey") == 0 and trio.complete())
+    assert trio.primary() is not lost
+    back = trio.connect(lost)
+    assert back.info("replication")["role"] == "slave"
+    assert (back.get("before"), back.get("meanwhile")) == (b"kept", b"kept")
+
+
+def test_after_all_have_stopped_the_last_primary_goes_on_with_its_data(trio: Trio) -> None:
+    trio.stop(trio.primary(), kill=True)
+    eventually(lambda: trio.primary() is not trio.members[0])
+    last = trio.primary()
+    write(trio, "late")
+    trio.start(trio.members[0])
+    eventually(trio.complete)
+    for member in trio.members:
+        trio.stop(member)
+    for member in trio.members:
+        trio.start(member)
+    eventually(trio.complete)
+    assert trio.primary() is last
+    assert trio.connect(last).get("late") == b"kept"
+
+
+def test_a_primary_without_replicas_takes_no_jobs(trio: Trio) -> None:
+    primary = trio.primary()
+    for member in trio.members:
+        if member is not primary:
+            trio.stop(member, kill=True)
+    connection = trio.connect(primary)
+
+    def refused() -> bool:
+        try:
+            connection.set("job", "lost")
+        except redis.exceptions.ResponseError as error:
+            return "NOREPLICAS" in str(error)
+        return False
+
+    eventually(refused)
+
+
+def test_nobody_gets_in_without_the_password_and_none_is_shown(trio: Trio) -> None:
+    for member in trio.members:
+        for port in (member.port, member.sentinel_port):
+            assert answers(port)
+            with pytest.raises(redis.exceptions.AuthenticationError):
+                redis.Redis(port=port).execute_command("INFO")  # type: ignore[no-untyped-call]  # upstream
+        for name, process in member.processes.items():
+            assert trio.password not in (member.folder / f"{name}.log").read_text()
+            line = Path(f"/proc/{process.pid}/cmdline")
+            assert not line.exists() or trio.password not in line.read_text()
+        for file in ("sentinel.conf", "member.conf"):
+            assert (member.folder / file).stat().st_mode & 0o077 == 0
+    assert trio.password not in (trio.clients / "command-lines").read_text()

@@ -1,0 +1,87 @@
+from collections import defaultdict
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from components.profiles import PROFILES
+from components.scales import SCALES
+from components.settings import parse
+from components.values import quantity_value
+from operations.demand import demand
+from operations.sizing import environment
+from tests.unit.program import run
+from tests.unit.recorder import Recording, Registration
+
+LASTING = {"Deployment", "StatefulSet"}
+
+
+def requested(recording: Recording) -> Mapping[str, Decimal]:
+    """What the program's registrations request, pod by pod and volume by volume."""
+    total: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for item in recording:
+        if item.kind in LASTING:
+            template = item.inputs["spec"]["template"]["spec"]
+            for container in template["containers"]:
+                for what in ("cpu", "memory"):
+                    total[what] += replicas(item, recording) * quantity_value(container["resources"]["requests"][what])
+        if item.kind == "PersistentVolumeClaim":
+            total["storage"] += quantity_value(item.inputs["spec"]["resources"]["requests"]["storage"])
+        if item.kind == "Cluster":
+            spec = item.inputs["spec"]
+            for what in ("cpu", "memory"):
+                total[what] += spec["instances"] * quantity_value(spec["resources"]["requests"][what])
+            total["storage"] += spec["instances"] * quantity_value(spec["storage"]["size"])
+    return total
+
+
+def replicas(item: Registration, recording: Recording) -> int:
+    for scaler in recording.of("HorizontalPodAutoscaler"):
+        if scaler.inputs["spec"]["scaleTargetRef"]["name"] == item.inputs["metadata"]["name"]:
+            return int(scaler.inputs["spec"]["maxReplicas"])
+    return int(item.inputs["spec"]["replicas"])
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_demand_is_what_the_program_registers(profile: str, scale: str) -> None:
+    pods = demand(environment(profile, scale))
+    computed = {what: sum(item.total(what) for item in pods) for what in ("cpu", "memory", "storage")}
+    assert computed == requested(run("example", {"profile": profile, "scale": scale}))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"postgres": {"mode": "cloudnativepg"}},
+        {"redis": {"mode": "sentinel"}},
+        {"clickhouse": {"replicas": 3, "keepers": 3}, "objectStore": {"nodes": 4}},
+        {"worker": {"autoscaling": {"minReplicas": 2, "maxReplicas": 9}}},
+    ],
+    ids=str,
+)
+def test_the_demand_follows_modes_and_explicit_numbers(config: dict[str, Any]) -> None:
+    pods = demand(parse("dev", {"host": "langfuse.example.com", **config}))
+    computed = {what: sum(item.total(what) for item in pods) for what in ("cpu", "memory", "storage")}
+    assert computed == requested(run("dev", config))
+
+
+def variables(recording: Recording, workload: str) -> Mapping[str, Any]:
+    spec = recording.one("Deployment", f"langfuse-{workload}").inputs["spec"]["template"]["spec"]
+    return {entry["name"]: entry.get("value") for container in spec["containers"] for entry in container["env"]}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_what_follows_from_a_scale_reaches_the_pods(scale: str) -> None:
+    """Node's heap, the worker's concurrency, and the memory at which ClickHouse spills."""
+    settings = environment("staging", scale)
+    recording = run("example", {"profile": "staging", "scale": scale})
+    for name, workload in (("web", settings.web), ("worker", settings.worker)):
+        heap = int(quantity_value(workload.resources.memory) * 3 / 4 / 1024**2)
+        assert variables(recording, name)["NODE_OPTIONS"] == f"--max-old-space-size={heap}"
+    worker = variables(recording, "worker")
+    assert worker["LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY"] == str(settings.worker.concurrency)
+    assert settings.clickhouse.mode == "managed"
+    half = int(quantity_value(settings.clickhouse.resources.memory) / 2)
+    assert worker["CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY"] == str(half)

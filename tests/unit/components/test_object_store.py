@@ -1,0 +1,145 @@
+"""The object store in every mode: what is made, and what its users are told."""
+
+import json
+from typing import Any
+
+import pytest
+
+from components.bucket_rules import lifecycle_rules
+from components.connections import PURPOSES, Endpoint, SecretRef
+from components.credentials import KeyPair
+from components.installation import Installation
+from components.object_store import ObjectStore, ObjectStoreArgs, aws_url, parse_endpoint
+from components.settings import parse
+from tests.unit.recorder import Recording, record
+
+OURS = {"source": "existing", "secret": "ours"}
+KEYS = KeyPair(access_key_id=SecretRef(name="s", key="id"), secret_access_key=SecretRef(name="s", key="key"))
+EXTERNAL: dict[str, Any] = {
+    "mode": "external",
+    "region": "eu-west-1",
+    "buckets": {purpose: f"acme-{purpose}" for purpose in PURPOSES},
+    "identity": "workload",
+    "identityAnnotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"},
+}
+
+
+def object_store(**settings: object) -> tuple[Recording, ObjectStore]:
+    chosen = parse("dev", {"host": "langfuse.example.com", "objectStore": settings, "credentials": OURS}).object_store
+    made: list[ObjectStore] = []
+    keys = chosen.mode == "managed" or chosen.identity == "keys"
+
+    def program() -> None:
+        args = ObjectStoreArgs(
+            installation=Installation(instance="langfuse-dev", namespace="langfuse-dev", protect=True),
+            settings=chosen,
+            backup_days=14,
+            root=KEYS if chosen.mode == "managed" else None,
+            users=dict.fromkeys(PURPOSES, KEYS) if keys else {},
+            annotations={"checksum/s": "sum"},
+        )
+        made.append(ObjectStore("object-store", args))
+
+    recording = record(program)
+    return recording, made[0]
+
+
+def test_four_servers_share_one_list_of_addresses_and_start_together() -> None:
+    recording, store = object_store(nodes=4)
+    spec = recording.one("StatefulSet").inputs["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    name = "langfuse-object-store-cluster"
+    assert (
+        container["command"][2] == f"http://{name}-{{0...3}}.langfuse-object-store-headless.langfuse-dev.svc:9000/data"
+    )
+    assert (spec["replicas"], spec["podManagementPolicy"]) == (4, "Parallel")
+    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    headless = recording.one("Service", "langfuse-object-store-headless").inputs["spec"]
+    assert headless["publishNotReadyAddresses"] is True
+    claims = {claim.name for claim in recording.of("PersistentVolumeClaim")}
+    assert claims == {f"data-{name}-{ordinal}" for ordinal in range(4)}
+    assert claims <= recording.one("StatefulSet").dependencies
+    assert recording.one("PodDisruptionBudget").inputs["spec"]["maxUnavailable"] == 1
+    assert store.connection.endpoint == Endpoint(host="langfuse-object-store", port=9000)
+
+
+def test_one_and_four_servers_never_share_a_volume() -> None:
+    layouts = [
+        {(item.kind, item.name) for item in object_store(nodes=nodes)[0] if item.kind in STATEFUL} for nodes in (1, 4)
+    ]
+    assert not layouts[0] & layouts[1]
+
+
+STATEFUL = {"StatefulSet", "PersistentVolumeClaim"}
+
+
+def test_the_release_is_the_one_in_the_settings() -> None:
+    recording, _ = object_store(version="RELEASE.2025-10-15T17-29-55Z")
+    (container,) = recording.one("StatefulSet").inputs["spec"]["template"]["spec"]["containers"]
+    assert container["image"].endswith("/minio:RELEASE.2025-10-15T17-29-55Z")
+
+
+def test_a_store_outside_makes_nothing_in_the_cluster() -> None:
+    recording, store = object_store(**EXTERNAL)
+    assert [item.kind for item in recording] == ["ObjectStore"]
+    assert store.ready == []
+    assert store.connection.endpoint.http_url == "https://s3.eu-west-1.amazonaws.com"
+    assert store.connection.served_buckets == []
+    assert store.connection.bucket_url("media") == "https://acme-media.s3.eu-west-1.amazonaws.com/"
+
+
+def test_an_identity_stands_for_keys() -> None:
+    _, store = object_store(**EXTERNAL)
+    assert all(bucket.keys("") == {} for bucket in store.connection.buckets.values())
+    assert store.connection.account_annotations == EXTERNAL["identityAnnotations"]
+    _, keyed = object_store(**{**EXTERNAL, "identity": "keys"})
+    assert all(len(bucket.keys("")) == 2 for bucket in keyed.connection.buckets.values())
+    assert keyed.connection.account_annotations == {}
+
+
+def test_buckets_are_kept_when_asked_for_and_waited_for() -> None:
+    recording, store = object_store(**EXTERNAL, manageBuckets=True, kmsKeyId="key", encryption="aws:kms")
+    made = {item.inputs["name"]: item for item in recording.of("Bucket")}
+    assert made.keys() == {f"acme-{purpose}" for purpose in PURPOSES}
+    assert len(store.ready) == 4
+    days = {name: item.inputs.get("expireDays") for name, item in made.items()}
+    assert days == {"acme-events": 30, "acme-media": None, "acme-exports": 7, "acme-backups": 14}
+    for item in made.values():
+        assert (item.protect, item.retain_on_delete) == (True, True)
+        assert (item.inputs["encryption"], item.inputs["kmsKeyId"]) == ("aws:kms", "key")
+        assert not item.secrets
+        assert "AWS" not in json.dumps(item.inputs)
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("https://s3.example.com", Endpoint(host="s3.example.com", port=443, tls=True)),
+        ("http://minio:9000", Endpoint(host="minio", port=9000)),
+        ("http://minio", Endpoint(host="minio", port=80)),
+    ],
+)
+def test_an_endpoint_and_its_url_are_the_same(url: str, endpoint: Endpoint) -> None:
+    assert parse_endpoint(url) == endpoint
+    assert endpoint.http_url == url
+
+
+def test_china_has_a_domain_of_its_own() -> None:
+    assert aws_url("cn-north-1") == "https://s3.cn-north-1.amazonaws.com.cn"
+
+
+@pytest.mark.parametrize(
+    ("props", "keys"),
+    [
+        ({"expireDays": 3, "versioning": False, "endpoint": "http://x"}, {"Expiration"}),
+        ({"expireDays": None, "versioning": True, "endpoint": "http://x"}, {"NoncurrentVersionExpiration"}),
+        ({"expireDays": None, "versioning": False, "endpoint": ""}, {"AbortIncompleteMultipartUpload"}),
+    ],
+)
+def test_a_bucket_has_the_rules_that_its_store_knows(props: dict[str, object], keys: set[str]) -> None:
+    (rule,) = lifecycle_rules(props)
+    assert rule.keys() - {"ID", "Status", "Filter"} == keys
+
+
+def test_a_bucket_that_keeps_everything_has_no_rule() -> None:
+    assert lifecycle_rules({"expireDays": None, "versioning": False, "endpoint": "http://x"}) == []

@@ -1,0 +1,183 @@
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pytest
+from pydantic import JsonValue
+
+from components.patches import Patches, merged
+from components.schema.extensions import Patch
+from components.settings import SettingsError, parse
+from tests.unit.recorder import Recording, record
+
+POD: dict[str, Any] = {
+    "spec": {
+        "replicas": 2,
+        "template": {
+            "spec": {
+                "containers": [
+                    {
+                        "name": "web",
+                        "image": "web:1",
+                        "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
+                    },
+                    {"name": "proxy", "image": "proxy:1"},
+                ],
+                "tolerations": [{"key": "a"}],
+                "volumes": [{"name": "tmp", "emptyDir": {}}],
+            }
+        },
+    }
+}
+
+
+def pod(patch: dict[str, JsonValue]) -> dict[str, Any]:
+    spec: dict[str, Any] = merged(POD, {"spec": {"template": {"spec": patch}}})["spec"]  # type: ignore[assignment]  # of JSON
+    found: dict[str, Any] = spec["template"]["spec"]
+    return found
+
+
+def test_maps_are_merged_and_null_removes() -> None:
+    assert merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": None, "e": 4}}) == {"a": {"c": 2, "e": 4}, "d": 3}
+
+
+def test_the_object_itself_is_left_alone() -> None:
+    before = str(POD)
+    pod({"containers": [{"name": "web", "image": "web:2"}], "priorityClassName": "high"})
+    assert str(POD) == before
+
+
+def test_containers_and_their_variables_are_merged_by_name() -> None:
+    containers = pod(
+        {"containers": [{"name": "web", "env": [{"name": "B", "value": "9"}, {"name": "C", "value": "3"}]}]}
+    )
+    web, proxy = containers["containers"]
+    assert web["image"] == "web:1"
+    assert web["env"] == [{"name": "A", "value": "1"}, {"name": "B", "value": "9"}, {"name": "C", "value": "3"}]
+    assert proxy == {"name": "proxy", "image": "proxy:1"}
+
+
+def test_a_container_is_added_and_one_is_deleted() -> None:
+    found = pod({"containers": [{"name": "proxy", "$patch": "delete"}, {"name": "sidecar", "image": "s:1"}]})
+    assert [item["name"] for item in found["containers"]] == ["web", "sidecar"]
+
+
+def test_mounts_are_told_apart_by_path_and_ports_by_number() -> None:
+    base = {"volumeMounts": [{"name": "a", "mountPath": "/a"}], "ports": [{"containerPort": 80, "name": "http"}]}
+    patch: dict[str, JsonValue] = {
+        "volumeMounts": [{"mountPath": "/a", "readOnly": True}, {"name": "a", "mountPath": "/b"}],
+        "ports": [{"containerPort": 80, "name": "web"}],
+    }
+    assert merged(base, patch) == {
+        "volumeMounts": [{"name": "a", "mountPath": "/a", "readOnly": True}, {"name": "a", "mountPath": "/b"}],
+        "ports": [{"containerPort": 80, "name": "web"}],
+    }
+
+
+def test_other_lists_are_replaced() -> None:
+    assert pod({"tolerations": [{"key": "b"}]})["tolerations"] == [{"key": "b"}]
+
+
+def test_what_is_not_known_yet_stays_where_it_is() -> None:
+    later_value = pulumi.Output.from_input(1)
+    assert merged({"a": {"b": later_value}}, {"a": {"c": 1}})["a"] == {"b": later_value, "c": 1}
+    with pytest.raises(ValueError, match=r"a\.b is no map"):
+        merged({"a": {"b": later_value}}, {"a": {"b": {"c": 1}}})
+
+
+@pytest.mark.parametrize(
+    ("patch", "message"),
+    [
+        ({"containers": [{"image": "x"}]}, "has no name"),
+        ({"containers": ["web"]}, "has no name"),
+        ({"containers": [{"name": "none", "$patch": "delete"}]}, "no element with name none to delete"),
+        ({"containers": [{"name": "web", "$patch": "replace"}]}, "only delete is"),
+        ({"containers": {"name": "web"}}, "is no map in the object"),
+    ],
+)
+def test_a_patch_of_another_shape_is_refused(patch: dict[str, JsonValue], message: str) -> None:
+    with pytest.raises(ValueError, match=r"spec\.template\.spec\.containers") as raised:
+        pod(patch)
+    assert message in str(raised.value)
+
+
+class Group(pulumi.ComponentResource):
+    def __init__(self, patches: Patches) -> None:
+        super().__init__("test:index:Group", "group", {}, patches.options(None))
+        child = pulumi.ResourceOptions(parent=self)
+        k8s.core.v1.ConfigMap("named", metadata={"name": "in-kubernetes"}, data={"a": "1"}, opts=child)
+        k8s.core.v1.ConfigMap("unnamed", data={"a": "1"}, opts=child)
+        self.register_outputs(patches.check())
+
+
+def run(*patches: Patch) -> Recording:
+    return record(lambda: Group(Patches(patches)))
+
+
+def config_map(name: str) -> Patch:
+    return Patch(kind="ConfigMap", name=name, patch={"data": {"b": "2"}})
+
+
+def transformed(recording: Recording, type_: str, name: str, props: dict[str, object]) -> object:
+    (transform,) = recording.transforms
+    args = pulumi.ResourceTransformArgs(True, type_, name, props, pulumi.ResourceOptions())
+    result = transform(args)
+    return result and result.props  # type: ignore[union-attr]  # not awaitable
+
+
+def test_the_engine_is_given_the_patch_for_its_object_alone() -> None:
+    recording = run(config_map("in-kubernetes"))
+    props: dict[str, object] = {"metadata": {"name": "in-kubernetes"}, "data": {"a": "1"}}
+    map_, secret = "kubernetes:core/v1:ConfigMap", "kubernetes:core/v1:Secret"
+    assert transformed(recording, map_, "named", props) == {**props, "data": {"a": "1", "b": "2"}}
+    assert transformed(recording, secret, "named", props) is None
+    assert transformed(recording, map_, "named", {"data": {"a": "1"}}) is None
+
+
+def test_a_patch_that_does_not_fit_ends_the_run_with_one_message() -> None:
+    patches = Patches([Patch(kind="ConfigMap", name="unnamed", patch={"data": {"a": {"b": "c"}}})])
+
+    def program() -> None:
+        props: dict[str, object] = {"data": {"a": "1"}}
+        args = pulumi.ResourceTransformArgs(
+            True, "kubernetes:core/v1:ConfigMap", "unnamed", props, pulumi.ResourceOptions()
+        )
+        patches.transform(args)  # as the engine does when the object is registered
+        Group(patches)
+
+    with pytest.raises(pulumi.RunError, match=r"langfuse:patches\.0: ConfigMap unnamed: data\.a is no map"):
+        record(program)
+
+
+def test_objects_without_a_name_are_found_by_their_name_in_pulumi() -> None:
+    recording = run(config_map("unnamed"))
+    found = transformed(recording, "kubernetes:core/v1:ConfigMap", "unnamed", {"data": {"a": "1"}})
+    assert found == {"data": {"a": "1", "b": "2"}}
+
+
+def test_without_patches_the_engine_is_not_asked() -> None:
+    assert run().transforms == []
+
+
+def test_a_patch_without_an_object_is_refused() -> None:
+    patches = Patches([config_map("named"), config_map("nobody")])
+    with pytest.raises(pulumi.RunError, match=r"langfuse:patches\.1: there is no ConfigMap nobody") as raised:
+        record(lambda: Group(patches))
+    assert "patches.0" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("patch", "message"),
+    [
+        ({"kind": "Secret", "name": "x", "patch": {"stringData": {"a": "hunter2"}}}, "would write a Secret's data"),
+        ({"kind": "Service", "name": "x", "patch": {"kind": "Pod"}}, "langfuse:patches.0.patch.kind: can't be changed"),
+        ({"kind": "Service", "name": "x", "patch": {"metadata": {"name": "y"}}}, "would make another object"),
+        ({"kind": "Service", "name": "x", "patch": {}}, "langfuse:patches.0.patch: {} must not be empty"),
+        ({"kind": "Service", "patch": {"spec": {}}}, "langfuse:patches.0.name: is required"),
+    ],
+)
+def test_a_patch_that_can_not_be_is_refused(patch: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        parse("dev", {"host": "langfuse.example.com", "patches": [patch]})
+    assert message in str(raised.value)
+    assert "hunter2" not in str(raised.value)

@@ -1,0 +1,238 @@
+import json
+from typing import Any
+
+import pytest
+
+from components.cloudnative_pg import with_seconds
+from components.postgres_server import initdb_arguments
+from components.settings import SettingsError, parse
+from tests.unit.program import run
+from tests.unit.recorder import Recording
+
+CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+EXISTING = {"source": "existing", "secret": "mine", "key": "password"}
+EXTERNAL: dict[str, object] = {
+    "mode": "external",
+    "host": "pooler.example.com",
+    "port": 6432,
+    "directHost": "pg.example.com",
+    "directPort": 5433,
+    "pooler": True,
+    "version": "16.9",
+    "username": "app.tenant",
+    "database": "traces",
+}
+
+
+def external(**settings: object) -> Recording:
+    store = {key: value for key, value in {**EXTERNAL, **settings}.items() if value is not None}
+    return run("dev", {"postgres": store, "credentials": {"values": {"postgresPassword": EXISTING}}})
+
+
+def cluster(**config: object) -> Recording:
+    return run("prod", {"postgres": {"mode": "cloudnativepg"}, **config})
+
+
+def spec(recording: Recording, kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = recording.one(kind).inputs["spec"]
+    return found
+
+
+def pod(recording: Recording, kind: str, name: str) -> dict[str, Any]:
+    outer = recording.one(kind, name).inputs["spec"]
+    outer = outer["jobTemplate"]["spec"] if kind == "CronJob" else outer
+    found: dict[str, Any] = outer["template"]["spec"]
+    return found
+
+
+def variables(container: dict[str, Any]) -> dict[str, Any]:
+    return {item["name"]: item.get("value", item.get("valueFrom")) for item in container["env"]}
+
+
+def test_the_application_goes_through_the_pooler_and_migrations_past_it() -> None:
+    recording = external()
+    tls = "sslmode=require&sslaccept=strict"
+    (migrate,) = pod(recording, "Job", "langfuse-migrations")["containers"]
+    found = variables(migrate)
+    user = "app.tenant:$(DATABASE_PASSWORD)"
+    assert found["DATABASE_URL"] == f"postgresql://{user}@pooler.example.com:6432/traces?{tls}&pgbouncer=true"
+    assert found["DIRECT_URL"] == f"postgresql://{user}@pg.example.com:5433/traces?{tls}"
+    assert list(found).index("DATABASE_PASSWORD") < list(found).index("DATABASE_URL")
+    assert found["DATABASE_PASSWORD"] == {"secretKeyRef": {"name": "mine", "key": "password"}}
+
+
+@pytest.mark.parametrize(
+    ("tls", "ca", "prisma", "libpq"),
+    [
+        ("disable", None, "sslmode=disable", {"PGSSLMODE": "disable"}),
+        ("require", None, "sslmode=require&sslaccept=accept_invalid_certs", {"PGSSLMODE": "require"}),
+        ("verify", None, "sslmode=require&sslaccept=strict", {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "system"}),
+        (
+            "verify",
+            CA,
+            "sslmode=require&sslaccept=strict&sslcert=/etc/langfuse/certificates/postgres.pem",
+            {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/etc/langfuse/certificates/postgres.pem"},
+        ),
+    ],
+)
+def test_each_way_of_tls_is_said_in_the_words_of_prisma_and_of_libpq(
+    tls: str, ca: str | None, prisma: str, libpq: dict[str, str]
+) -> None:
+    recording = external(tls=tls, ca=ca)
+    (web,) = pod(recording, "Deployment", "langfuse-web")["containers"]
+    assert variables(web)["DIRECT_URL"].partition("?")[2] == prisma
+    (dump,) = pod(recording, "CronJob", "langfuse-backup-postgres")["initContainers"]
+    given = {name: value for name, value in variables(dump).items() if name.startswith("PGSSL")}
+    assert given == libpq
+    assert (variables(dump)["PGHOST"], variables(dump)["PGPORT"]) == ("pg.example.com", "5433")
+
+
+def test_a_private_authority_is_mounted_wherever_postgres_is_reached() -> None:
+    recording = external(ca=CA)
+    bundle = recording.one("ConfigMap", "langfuse-certificates-authorities")
+    assert bundle.inputs["data"] == {"postgres.pem": CA}
+    for kind, name in (
+        ("Deployment", "langfuse-web"),
+        ("Deployment", "langfuse-worker"),
+        ("Job", "langfuse-migrations"),
+        ("CronJob", "langfuse-backup-postgres"),
+    ):
+        found = pod(recording, kind, name)
+        clients = [
+            container
+            for container in (*found.get("initContainers", []), *found["containers"])
+            if {"DATABASE_URL", "PGHOST"} & variables(container).keys()
+        ]
+        assert clients
+        for container in clients:
+            paths = [mount["mountPath"] for mount in container["volumeMounts"]]
+            assert "/etc/langfuse/certificates" in paths, (name, container["name"])
+
+
+def test_without_an_authority_there_is_no_bundle() -> None:
+    assert not [item for item in external().of("ConfigMap") if "certificates" in item.name]
+
+
+def test_an_external_server_leaves_nothing_of_ours_and_is_dumped_by_its_own_release() -> None:
+    recording = external()
+    assert not [item for item in recording if item.name == "langfuse-postgres" and item.kind != "Secret"]
+    (dump,) = pod(recording, "CronJob", "langfuse-backup-postgres")["initContainers"]
+    assert dump["image"].endswith("/postgres:16.9")
+
+
+def test_pods_may_reach_an_external_server_and_nothing_else_on_its_ports() -> None:
+    policies = [
+        item.inputs["spec"] for item in external().of("NetworkPolicy") if "to-store" in item.inputs["metadata"]["name"]
+    ]
+    (policy,) = policies
+    assert [port["port"] for port in policy["egress"][0]["ports"]] == [5433, 6432]
+    names = policy["podSelector"]["matchExpressions"][0]["values"]
+    assert set(names) == {"web", "worker", "migrations", "backup-postgres"}
+
+
+def test_a_pooler_without_a_way_past_it_is_refused() -> None:
+    config = {key: value for key, value in EXTERNAL.items() if not key.startswith("direct")}
+    with pytest.raises(SettingsError, match=r"langfuse:postgres\.directHost: is required with pooler true"):
+        parse(
+            "dev",
+            {"host": "a.example.com", "postgres": config, "credentials": {"values": {"postgresPassword": EXISTING}}},
+        )
+
+
+def test_the_operators_cluster_is_ours_in_name_owner_and_size() -> None:
+    recording = cluster(postgres={"mode": "cloudnativepg", "instances": 3, "storage": "70Gi"})
+    item = recording.one("Cluster")
+    found = spec(recording, "Cluster")
+    assert found["instances"] == 3
+    assert found["storage"]["size"] == "70Gi"
+    assert found["enableSuperuserAccess"] is False
+    assert found["enablePDB"] is True
+    assert found["bootstrap"]["initdb"] | {"database": "langfuse", "owner": "langfuse"} == found["bootstrap"]["initdb"]
+    assert found["postgresql"]["parameters"]["timezone"] == "UTC"
+    assert {one["topologyKey"] for one in found["topologySpreadConstraints"]} == {
+        "topology.kubernetes.io/zone",
+        "kubernetes.io/hostname",
+    }
+    assert found["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert found["resources"]["requests"]["memory"] == found["resources"]["limits"]["memory"]
+    assert item.inputs["metadata"]["annotations"] == {"pulumi.com/waitFor": "condition=Ready"}
+    assert (item.protect, item.retain_on_delete) == (True, True)
+    assert not [one for one in recording.of("StatefulSet") if "postgres" in one.name]
+
+
+def test_the_operator_finds_role_and_password_in_one_secret() -> None:
+    recording = cluster()
+    name = spec(recording, "Cluster")["bootstrap"]["initdb"]["secret"]["name"]
+    secret = recording.one("Secret", name).inputs["stringData"]
+    assert secret["username"] == "langfuse"
+    assert secret["password"]
+
+
+def test_a_secret_from_a_store_has_the_role_as_well() -> None:
+    store = {"secretStore": {"name": "vault"}, "source": "external-secrets"}
+    recording = cluster(credentials=store)
+    name = spec(recording, "Cluster")["bootstrap"]["initdb"]["secret"]["name"]
+    copied = next(item for item in recording.of("ExternalSecret") if item.inputs["spec"]["target"]["name"] == name)
+    assert copied.inputs["spec"]["target"]["template"] == {"mergePolicy": "Merge", "data": {"username": "langfuse"}}
+
+
+def test_a_password_that_the_operator_would_not_find_is_refused() -> None:
+    given = {"values": {"postgresPassword": {**EXISTING, "key": "PG"}}}
+    with pytest.raises(SettingsError, match=r'postgresPassword\.key: "PG" is not where CloudNativePG reads it'):
+        parse("dev", {"host": "a.example.com", "postgres": {"mode": "cloudnativepg"}, "credentials": given})
+
+
+def test_the_log_and_base_backups_go_to_the_backups_bucket() -> None:
+    recording = cluster()
+    archive = (
+        spec(recording, "ObjectStore")
+        if len(recording.of("ObjectStore")) == 1
+        else next(item.inputs["spec"] for item in recording.of("ObjectStore") if item.custom)
+    )
+    assert archive["configuration"]["destinationPath"] == "s3://langfuse-prod-backups/cloudnative-pg"
+    credentials = archive["configuration"]["s3Credentials"]
+    assert {one["name"] for one in credentials.values()} == {"langfuse-object-store-backups"}
+    assert "retentionPolicy" not in json.dumps(archive)
+    (plugin,) = spec(recording, "Cluster")["plugins"]
+    assert (plugin["name"], plugin["isWALArchiver"]) == ("barman-cloud.cloudnative-pg.io", True)
+    assert plugin["parameters"]["barmanObjectName"] == "langfuse-postgres"
+    backup = spec(recording, "ScheduledBackup")
+    assert backup["schedule"] == "0 15 */6 * * *"
+    assert backup["pluginConfiguration"]["name"] == plugin["name"]
+    assert backup["cluster"]["name"] == "langfuse-postgres"
+
+
+def test_the_application_writes_to_the_primary_over_tls() -> None:
+    (web,) = pod(cluster(), "Deployment", "langfuse-web")["containers"]
+    url = variables(web)["DATABASE_URL"]
+    assert "@langfuse-postgres-rw:5432/langfuse?sslmode=require" in url
+
+
+def test_the_operator_and_the_members_may_talk_and_clients_only_to_the_server() -> None:
+    rules = cluster().one("NetworkPolicy", "langfuse-into-postgres").inputs["spec"]
+    assert rules["podSelector"] == {"matchLabels": {"cnpg.io/cluster": "langfuse-postgres"}}
+    clients, members = rules["ingress"]
+    assert [port["port"] for port in clients["ports"]] == [5432]
+    assert {port["port"] for port in members["ports"]} == {5432, 8000}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("15 2 * * *", "0 15 2 * * *"),
+        ("0 3 * * 7", "0 0 3 * * 0"),
+        ("0 3 * * 5-7", "0 0 3 * * 5,6,0"),
+        ("0 3 * * 1-7/2", "0 0 3 * * 1,3,5,0"),
+        ("0 3 * * 1,7", "0 0 3 * * 1,0"),
+    ],
+)
+def test_a_schedule_gets_seconds_and_a_sunday_that_the_operator_knows(given: str, expected: str) -> None:
+    assert with_seconds(given) == expected
+
+
+def test_the_configured_release_runs_and_starts_with_a_locale_that_it_has() -> None:
+    recording = run("dev", {"postgres": {"mode": "managed", "version": "16.9"}})
+    (server,) = pod(recording, "StatefulSet", "langfuse-postgres")["containers"]
+    assert server["image"].endswith("/postgres:16.9")
+    assert "builtin" not in variables(server)["POSTGRES_INITDB_ARGS"]
+    assert "--locale-provider=builtin" in initdb_arguments("17.10")

@@ -1,0 +1,191 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.program import run
+from tests.unit.recorder import Recording
+
+CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+EXISTING = {"source": "existing", "secret": "mine", "key": "redis"}
+NODES = ["a.example.com:26379", "b.example.com:26380", "c.example.com:26379"]
+HEADLESS = "langfuse-redis-headless.langfuse-dev.svc"
+MODES: dict[str, dict[str, object]] = {
+    "managed": {"mode": "managed"},
+    "sentinel": {"mode": "sentinel"},
+    "external": {"mode": "external", "host": "redis.example.com", "port": 6380, "username": "app", "ca": CA},
+    "external-plain": {"mode": "external", "host": "redis.example.com", "tls": False},
+    "external-cluster": {"mode": "external", "topology": "cluster", "nodes": NODES},
+    "external-sentinel": {"mode": "external", "topology": "sentinel", "nodes": NODES, "masterName": "main"},
+}
+
+
+def redis(mode: str, **config: object) -> Recording:
+    credentials = {"values": {"redisPassword": EXISTING}} if mode.startswith("external") else {}
+    return run("dev", {"redis": MODES[mode], "credentials": credentials, **config})
+
+
+def variables(recording: Recording, program: str) -> dict[str, Any]:
+    (container,) = recording.one("Deployment", f"langfuse-{program}").inputs["spec"]["template"]["spec"]["containers"]
+    return {item["name"]: item.get("value", item.get("valueFrom")) for item in container["env"]}
+
+
+def secret(name: str, key: str) -> dict[str, object]:
+    return {"secretKeyRef": {"name": name, "key": key}}
+
+
+MINE = secret("mine", "redis")
+OURS = secret("langfuse-redis", "password")
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("managed", {"REDIS_AUTH": OURS, "REDIS_HOST": "langfuse-redis", "REDIS_PORT": "6379"}),
+        (
+            "sentinel",
+            {
+                "REDIS_AUTH": OURS,
+                "REDIS_SENTINEL_ENABLED": "true",
+                "REDIS_SENTINEL_MASTER_NAME": "langfuse",
+                "REDIS_SENTINEL_NODES": ",".join(f"langfuse-redis-{n}.{HEADLESS}:26379" for n in range(3)),
+                "REDIS_SENTINEL_PASSWORD": OURS,
+            },
+        ),
+        (
+            "external",
+            {
+                "REDIS_AUTH": MINE,
+                "REDIS_HOST": "redis.example.com",
+                "REDIS_PORT": "6380",
+                "REDIS_TLS_CA_PATH": "/etc/langfuse/certificates/redis.pem",
+                "REDIS_TLS_ENABLED": "true",
+                "REDIS_USERNAME": "app",
+            },
+        ),
+        ("external-plain", {"REDIS_AUTH": MINE, "REDIS_HOST": "redis.example.com", "REDIS_PORT": "6379"}),
+        (
+            "external-cluster",
+            {
+                "REDIS_AUTH": MINE,
+                "REDIS_CLUSTER_ENABLED": "true",
+                "REDIS_CLUSTER_NODES": ",".join(NODES),
+                "REDIS_TLS_ENABLED": "true",
+            },
+        ),
+        (
+            "external-sentinel",
+            {
+                "REDIS_AUTH": MINE,
+                "REDIS_SENTINEL_ENABLED": "true",
+                "REDIS_SENTINEL_MASTER_NAME": "main",
+                "REDIS_SENTINEL_NODES": ",".join(NODES),
+                "REDIS_SENTINEL_TLS_ENABLED": "true",
+                "REDIS_TLS_ENABLED": "true",
+            },
+        ),
+    ],
+)
+def test_both_programs_are_told_how_to_connect(mode: str, expected: dict[str, object]) -> None:
+    recording = redis(mode)
+    for program in ("web", "worker"):
+        given = {name: value for name, value in variables(recording, program).items() if name.startswith("REDIS_")}
+        assert given.pop("REDIS_KEY_PREFIX") == "langfuse-dev:"
+        assert given == expected
+
+
+@pytest.mark.parametrize("version", ["4.16.0", "3.225.4"])
+@pytest.mark.parametrize("mode", MODES)
+def test_every_name_is_one_that_the_release_reads(mode: str, version: str) -> None:
+    file = Path(__file__).parents[1] / "data" / f"langfuse-env-{version}.json"
+    names = json.loads(file.read_text())["names"]
+    recording = redis(mode, version=version)
+    for program in ("web", "worker"):
+        read = {name for part, found in names.items() if program in part or part == "shared" for name in found}
+        given = {name for name in variables(recording, program) if name.startswith(("REDIS_", "DATABASE_", "DIRECT"))}
+        assert given - read == set()
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode.startswith("external")])
+def test_an_external_server_leaves_nothing_of_ours(mode: str) -> None:
+    recording = redis(mode)
+    assert not [item for item in recording if "langfuse-redis" in item.name]
+
+
+def test_a_private_authority_is_mounted_into_both_programs() -> None:
+    recording = redis("external")
+    for program in ("web", "worker"):
+        (container,) = recording.one("Deployment", f"langfuse-{program}").inputs["spec"]["template"]["spec"][
+            "containers"
+        ]
+        assert "/etc/langfuse/certificates" in {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert recording.one("ConfigMap", "langfuse-certificates-authorities").inputs["data"] == {"redis.pem": CA}
+
+
+@pytest.fixture(scope="module")
+def three() -> Recording:
+    return redis("sentinel")
+
+
+def test_three_pods_with_a_server_and_a_sentinel_each_keep_volumes_of_their_own(three: Recording) -> None:
+    item = three.one("StatefulSet", "langfuse-redis")
+    spec = item.inputs["spec"]
+    assert (spec["replicas"], spec["podManagementPolicy"]) == (3, "Parallel")
+    assert [container["name"] for container in spec["template"]["spec"]["containers"]] == ["valkey", "sentinel"]
+    claims = {claim.name for claim in three.of("PersistentVolumeClaim") if "redis" in claim.name}
+    assert claims == {f"data-langfuse-redis-{number}" for number in range(3)}
+    assert claims <= item.dependencies
+
+
+def test_a_drain_takes_one_of_the_three_and_zones_share_them(three: Recording) -> None:
+    budget = three.one("PodDisruptionBudget", "langfuse-redis").inputs["spec"]
+    assert budget["maxUnavailable"] == 1
+    template = three.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
+    keys = {one["topologyKey"] for one in template["topologySpreadConstraints"]}
+    assert keys == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+
+
+def test_a_server_is_held_back_if_it_could_lose_jobs_and_is_ready_with_its_data(three: Recording) -> None:
+    template = three.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
+    valkey, sentinel = template["containers"]
+    assert valkey["startupProbe"]["exec"]["command"] == ["/bin/sh", "/scripts/check-valkey.sh"]
+    assert valkey["readinessProbe"]["exec"]["command"] == ["/bin/sh", "/scripts/check-valkey-member.sh", "6379"]
+    assert sentinel["startupProbe"]["exec"]["command"] == ["/bin/sh", "/scripts/check-sentinel.sh", "26379"]
+    files = three.one("ConfigMap", "langfuse-redis-scripts").inputs["data"]
+    used = {
+        word.removeprefix("/scripts/")
+        for container in template["containers"]
+        for command in (
+            container["command"],
+            *(probe.get("exec", {}).get("command", []) for probe in probes(container)),
+        )
+        for word in command
+        if word.startswith("/scripts/")
+    }
+    assert used | {"find-primary.sh"} == files.keys()
+
+
+def probes(container: dict[str, Any]) -> list[dict[str, Any]]:
+    return [container[name] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
+
+
+def test_members_and_clients_reach_servers_and_sentinels(three: Recording) -> None:
+    (rule,) = three.one("NetworkPolicy", "langfuse-into-redis").inputs["spec"]["ingress"]
+    assert {port["port"] for port in rule["ports"]} == {6379, 26379}
+    names = rule["from"][0]["podSelector"]["matchExpressions"][0]["values"]
+    assert set(names) == {"web", "worker", "redis"}
+
+
+def test_each_pod_announces_a_name_that_stays_when_its_address_changes(three: Recording) -> None:
+    template = three.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
+    given = {item["name"]: item.get("value") for item in template["containers"][0]["env"]}
+    assert given["MEMBER"] == f"$(POD_NAME).{HEADLESS}:6379"
+    assert list(given).index("POD_NAME") < list(given).index("MEMBER")
+    assert given["FIRST_PRIMARY"] == f"langfuse-redis-0.{HEADLESS}:6379"
+
+
+def test_the_configured_release_runs() -> None:
+    recording = run("dev", {"redis": {"mode": "sentinel", "version": "8.0.4"}})
+    template = recording.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
+    assert {container["image"].rpartition(":")[2] for container in template["containers"]} == {"8.0.4"}

@@ -1,0 +1,20 @@
+"""The whole program under the recorder."""
+
+import json
+from collections.abc import Mapping
+
+from components.langfuse import Langfuse
+from components.settings import load
+from tests.unit.recorder import Recording, record
+
+
+def run(stack: str, config: Mapping[str, object]) -> Recording:
+    """What a stack registers.
+
+    Args:
+        stack: Its name.
+        config: Its configuration without the prefix; a host is filled in.
+    """
+    given = {"host": f"{stack}.example.com", **config}
+    text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
+    return record(lambda: Langfuse("langfuse", load()), stack=stack, config=text)

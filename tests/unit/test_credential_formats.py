@@ -1,0 +1,63 @@
+import pytest
+
+from components import credential_formats as formats
+from components.credential_formats import Format
+
+IDENTIFIER = "f647b57d-bb0c-4170-ace5-0063653ec135"
+
+GOOD = [
+    (formats.PASSWORD, "Xk29sLq0Zr7TbN3vQw81"),
+    (formats.USER_PASSWORD, "correct horse!"),
+    (formats.LONG_SECRET, "vyZHyJ51elOQ8bE8Bcxe2KVA6ghlu93W9iXr60-0l3I"),
+    (formats.ENCRYPTION_KEY, "0123456789abcdef" * 4),
+    (formats.ENCRYPTION_KEY, "0123456789ABCDEF" * 4),
+    (formats.PUBLIC_KEY, f"pk-lf-{IDENTIFIER}"),
+    (formats.SECRET_KEY, f"sk-lf-{IDENTIFIER}"),
+    (formats.ACCESS_KEY_ID, "langfuse-prod-events"),
+    (formats.SECRET_ACCESS_KEY, "wJalrXUtnFEMI/K7MDENG+bPxRfiCYzzzzKEY"),
+    (formats.LICENSE_KEY, "langfuse_ee_0123456789abcdef"),
+    (formats.SMTP_URL, "smtps://user:pa55word@mail.example.com:465"),
+    (formats.SMTP_URL, "ses://eu-central-1"),
+    (formats.CLIENT_SECRET, "GOCSPX-1"),
+]
+
+
+@pytest.mark.parametrize(("rule", "value"), GOOD)
+def test_a_right_value_passes(rule: Format, value: str) -> None:
+    assert rule.problem(value) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "says"),
+    [
+        (formats.PASSWORD, "with-special:characters@x", "letters and digits"),
+        (formats.PASSWORD, "short1", "16 or more"),
+        (formats.PASSWORD, "a" * 32, "not random"),
+        (formats.PASSWORD, "Xk29sLq0Zr7TbN3vQw81\n", "white space"),
+        (formats.USER_PASSWORD, "seven77", "8 or more"),
+        (formats.USER_PASSWORD, "changeme", "everybody knows"),
+        (formats.LONG_SECRET, "mysalt", "everybody knows"),
+        (formats.LONG_SECRET, "short", "32 or more"),
+        (formats.ENCRYPTION_KEY, "0" * 64, "not random"),
+        (formats.ENCRYPTION_KEY, "0123456789abcdef" * 3, "64 hexadecimal"),
+        (formats.ENCRYPTION_KEY, "g123456789abcdef" * 4, "64 hexadecimal"),
+        (formats.PUBLIC_KEY, f"sk-lf-{IDENTIFIER}", "pk-lf-"),
+        (formats.SECRET_KEY, "sk-lf-1234", "UUID"),
+        (formats.ACCESS_KEY_ID, "minioadmin", "everybody knows"),
+        (formats.SECRET_ACCESS_KEY, "miniosecret", "everybody knows"),
+        (formats.LICENSE_KEY, "ee_key", "licence"),
+        (formats.SMTP_URL, "mail.example.com:465", "smtps://"),
+    ],
+)
+def test_a_wrong_value_is_refused_and_not_shown(rule: Format, value: str, says: str) -> None:
+    problem = rule.problem(value)
+    assert problem is not None
+    assert says in problem
+    assert value.strip() not in problem
+
+
+@pytest.mark.parametrize("shipped", ["mysalt", "mysecret", "secret", "changeme", "miniosecret", "minio", "minioadmin"])
+def test_defaults_of_upstreams_examples_are_refused_everywhere(shipped: str) -> None:
+    for rule in {id(rule): rule for rule, _ in GOOD}.values():
+        assert rule.problem(shipped) is not None
+        assert rule.problem(shipped.upper()) is not None

@@ -1,0 +1,109 @@
+import pytest
+
+from components.settings import SettingsError, parse
+
+STORE = {"name": "doppler"}
+MINE = {"source": "existing", "secret": "mine", "key": "value"}
+SERVER = {"mode": "external", "host": "db.example.com"}
+
+
+def epoch(number: int) -> dict[str, object]:
+    return {"source": "generated", "epoch": number}
+
+
+def values(**sources: object) -> dict[str, object]:
+    return {"credentials": {"values": sources}}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"credentials": {"source": "existing"}}, "langfuse:credentials.secret: is required with source existing"),
+        (
+            {"credentials": {"source": "external-secrets"}},
+            "langfuse:credentials.secretStore: is required with source external-secrets",
+        ),
+        (
+            values(salt={"source": "external-secrets", "remoteKey": "SALT"}),
+            "langfuse:credentials.secretStore: is required with source external-secrets",
+        ),
+        (
+            {"credentials": {"source": "external-secrets", "secretStore": {**STORE, "refreshInterval": "hourly"}}},
+            'langfuse:credentials.secretStore.refreshInterval: "hourly" is not a duration',
+        ),
+        ({"credentials": {"source": "vault"}}, 'langfuse:credentials.source: "vault" must be one of'),
+        (values(salt=epoch(2)), "langfuse:credentials.values.salt.epoch: 2 can't be: every API key is hashed with it"),
+        (
+            values(encryptionKey=epoch(2)),
+            "langfuse:credentials.values.encryptionKey.epoch: 2 can't be: stored LLM keys",
+        ),
+        (values(postgresPassword=epoch(2)), "langfuse:credentials.values.postgresPassword.epoch: 2 can't be: Postgres"),
+        (values(userPassword=epoch(2)), "change the password in the UI"),
+        (values(redisPassword=epoch(0)), "langfuse:credentials.values.redisPassword.epoch: 0 must be at least 1"),
+        (values(publicKey=epoch(2)), "langfuse:credentials.values.secretKey.epoch: 1 is not that of publicKey (2)"),
+        (
+            values(redisPassword={**MINE, "epoch": 2}),
+            "langfuse:credentials.values.redisPassword.epoch: is not a known key",
+        ),
+        (values(redisPassword="hunter2"), "langfuse:credentials.values.redisPassword: "),
+        (
+            values(redisPassword={"source": "existing", "secret": "My Secret", "key": "k"}),
+            "is not the name of a Secret",
+        ),
+        (values(redisPassword={"source": "existing", "secret": "mine", "key": "a/b"}), "is not a key of a Secret"),
+        (
+            {"postgres": SERVER},
+            "langfuse:credentials.values.postgresPassword: generated is no password that the server knows",
+        ),
+        (
+            {"redis": {**SERVER}, **values(redisPassword=epoch(1))},
+            "langfuse:credentials.values.redisPassword: generated is no password that the server knows",
+        ),
+        (
+            {"clickhouse": SERVER, **values(clickhousePassword=MINE, clickhouseBackupPassword=MINE)},
+            "langfuse:credentials.values.clickhouseBackupPassword: nothing reads it",
+        ),
+        (values(adminApiKey=epoch(1)), "langfuse:credentials.values.adminApiKey: is ignored by Langfuse without"),
+    ],
+)
+def test_a_fault_has_one_message(config: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        parse("dev", {"host": "langfuse.example.com", **config})
+    assert message in str(raised.value)
+    assert str(raised.value).startswith("1 problem ")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"postgres": SERVER, **values(postgresPassword=MINE)},
+        {"postgres": SERVER, "credentials": {"source": "external-secrets", "secretStore": STORE}},
+        {"redis": SERVER, "credentials": {"source": "existing", "secret": "all.of-them"}},
+        values(publicKey=epoch(3), secretKey=epoch(3)),
+        values(redisPassword=epoch(2), clickhousePassword=epoch(5), nextauthSecret=epoch(2)),
+        {
+            "credentials": {"source": "external-secrets", "secretStore": {**STORE, "path": "langfuse/prod"}},
+            "license": {},
+            "mail": {"sender": "langfuse@example.com"},
+            "signIn": {"providers": {"github": {"clientId": "x"}}},
+        },
+    ],
+)
+def test_unusual_but_right_sources_pass(config: dict[str, object]) -> None:
+    parse("dev", {"host": "langfuse.example.com", **config})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        values(salt="hunter2"),
+        {"license": "hunter2"},
+        {"license": {"key": "hunter2"}},
+        {"mail": {"sender": "langfuse@example.com", "smtpUrl": "hunter2"}},
+        {"signIn": {"providers": {"github": {"clientId": "x", "clientSecret": "hunter2"}}}},
+    ],
+)
+def test_a_credential_in_the_place_of_its_source_is_refused_and_not_shown(config: dict[str, object]) -> None:
+    with pytest.raises(SettingsError, match="must be a map of keys") as raised:
+        parse("dev", {"host": "langfuse.example.com", **config})
+    assert "hunter2" not in str(raised.value)

@@ -1,0 +1,334 @@
+"""Stack files with one fault each, and unusual ones without any."""
+
+import json
+from typing import Any, NamedTuple
+
+import pytest
+
+from components.settings import SettingsError, parse
+
+Config = dict[str, Any]
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+BUCKETS = {name: f"example-{name}" for name in ("events", "media", "exports", "backups")}
+EXTERNAL_STORE: Config = {"mode": "external", "region": "eu-central-1", "buckets": BUCKETS}
+EXISTING = {"credentials": {"source": "existing", "secret": "langfuse-credentials"}}
+LICENSED = {"license": {"key": {"source": "existing", "secret": "licence", "key": "KEY"}}}
+PROVIDER = {"clientId": "x", "clientSecret": {"source": "existing", "secret": "sso", "key": "GOOGLE"}}
+
+
+class Fault(NamedTuple):
+    """What is configured beside the host, and what is said about it."""
+
+    config: Config
+    key: str
+    says: str
+    stack: str = "dev"
+
+
+def without(tree: Config, *keys: str) -> Config:
+    return {key: value for key, value in tree.items() if key not in keys}
+
+
+FAULTS = [
+    # Keys that there aren't.
+    Fault({"hots": "x"}, "hots", 'is not a known key; did you mean "host"?'),
+    Fault({"Web": {"replicas": 2}}, "Web", 'is not a known key; did you mean "web"?'),
+    Fault({"object_store": {"storage": "1Gi"}}, "object_store", 'did you mean "objectStore"?'),
+    Fault({"postgresql": {"storage": "1Gi"}}, "postgresql", 'did you mean "postgres"?'),
+    Fault({"stack": "prod"}, "stack", "is not a known key"),
+    Fault({"web": {"replica": 2}}, "web.replica", 'did you mean "replicas"?'),
+    Fault({"web": {"concurrency": 5}}, "web.concurrency", "is not a known key; the keys here are replicas"),
+    Fault({"web": {"resources": {"memroy": "1Gi"}}}, "web.resources.memroy", 'did you mean "memory"?'),
+    Fault({"web": {"resources": {"cpu_limit": "2"}}}, "web.resources.cpu_limit", 'did you mean "cpuLimit"?'),
+    Fault(
+        {"web": {"autoscaling": {"minReplicas": 1, "maxReplicas": 2, "cpu": 50}}},
+        "web.autoscaling.cpu",
+        "is not a known key; the keys here are minReplicas, maxReplicas, cpuPercent",
+    ),
+    Fault({"postgres": {"instances": 3}}, "postgres.instances", "is not a known key; the keys here are mode"),
+    Fault({"postgres": {"host": "a.example"}}, "postgres.host", "is not a known key"),
+    Fault({"postgres": {"mode": "cloudnativepg", "replicas": 3}}, "postgres.replicas", "is not a known key"),
+    Fault({"redis": {"mode": "sentinel", "nodes": 3}}, "redis.nodes", "is not a known key"),
+    Fault({"objectStore": {"bucket": "x"}}, "objectStore.bucket", "is not a known key"),
+    Fault({"backups": {"schedule": "0 2 * * *"}}, "backups.schedule", 'did you mean "postgresSchedule"?'),
+    Fault({"credentials": {"values": {"pepper": {"source": "generated"}}}}, "credentials.values.pepper", "known key"),
+    Fault({"signIn": {"providers": {"facebook": {}}}}, "signIn.providers.facebook", "is not a known key"),
+    Fault(
+        {"extraEnv": {"LANGFUSE_LOG_FORMAT": {"valueFrom": "x"}}}, "extraEnv.LANGFUSE_LOG_FORMAT.valueFrom", "known key"
+    ),
+    # Values of another type.
+    Fault({"web": 3}, "web", "3 must be a map of keys"),
+    Fault({"web": ["replicas"]}, "web", '["replicas"] must be a map of keys'),
+    Fault({"web": None}, "web", "null must be a map of keys"),
+    Fault({"web": "{replicas: 3}"}, "web", "must be a map of keys"),
+    Fault({"web": {"replicas": "three"}}, "web.replicas", '"three" must be a whole number'),
+    Fault({"web": {"replicas": 2.5}}, "web.replicas", "2.5 must be a whole number"),
+    Fault({"web": {"replicas": True}}, "web.replicas", "true must be a whole number"),
+    Fault({"web": {"replicas": None}}, "web.replicas", "null must be a whole number"),
+    Fault({"web": {"resources": "4Gi"}}, "web.resources", '"4Gi" must be a map of keys'),
+    Fault({"postgres": {"storage": 50}}, "postgres.storage", "50 must be text: put it in quotes"),
+    Fault({"web": {"resources": {"cpu": 2}}}, "web.resources.cpu", "2 must be text: put it in quotes"),
+    Fault({"protect": "maybe"}, "protect", '"maybe" must be true or false'),
+    Fault({"protect": "yes"}, "protect", '"yes" must be true or false'),
+    Fault({"ingress": {"tls": "true"}}, "ingress.tls", '"true" must be true or false'),
+    Fault({"network": {"webClients": "istio-system"}}, "network.webClients", '"istio-system" must be a list'),
+    Fault({"network": {"webClients": [8]}}, "network.webClients.0", "8 must be text"),
+    Fault({"patches": {"kind": "Deployment"}}, "patches", "must be a list"),
+    Fault({"extraEnv": ["A=b"]}, "extraEnv", "must be a map of keys"),
+    # Numbers out of bounds.
+    Fault({"web": {"replicas": 0}}, "web.replicas", "0 must be at least 1"),
+    Fault({"web": {"replicas": 101}}, "web.replicas", "101 must be at most 100"),
+    Fault({"worker": {"concurrency": 0}}, "worker.concurrency", "0 must be at least 1"),
+    Fault({"backups": {"retentionDays": 0}}, "backups.retentionDays", "0 must be at least 1"),
+    Fault({"objectStore": {"exportsDays": -1}}, "objectStore.exportsDays", "-1 must be at least 1"),
+    Fault(
+        {"web": {"autoscaling": {"minReplicas": 1, "maxReplicas": 4, "cpuPercent": 100}}},
+        "web.autoscaling.cpuPercent",
+        "100 must be at most 95",
+    ),
+    Fault({"clickhouse": {"replicas": 2}}, "clickhouse.replicas", "2 must be one of 1 or 3"),
+    Fault({"clickhouse": {"keepers": 2}}, "clickhouse.keepers", "2 must be one of 1 or 3"),
+    Fault({"objectStore": {"nodes": 3}}, "objectStore.nodes", "3 must be one of 1 or 4"),
+    Fault(
+        {**EXISTING, "postgres": {"mode": "external", "host": "a.example", "port": 70000}},
+        "postgres.port",
+        "70000 must be at most 65535",
+    ),
+    Fault(
+        {**LICENSED, **EXISTING, "firstStart": {"projectRetentionDays": 1}},
+        "firstStart.projectRetentionDays",
+        "1 must be at least 3",
+    ),
+    Fault({"signIn": {"sessionMinutes": 5}}, "signIn.sessionMinutes", "5"),
+    # Choices that there aren't.
+    Fault({"profile": "production"}, "profile", '"production" is not a profile; choose one of dev, preview'),
+    Fault({}, "profile", '"qa" is not a profile; choose one of dev', stack="qa"),
+    Fault({"scale": "huge"}, "scale", '"huge" is not a scale; choose one of small, medium, large, xlarge'),
+    Fault({"ingress": {"kind": "nginx"}}, "ingress.kind", "\"nginx\" must be one of 'istio' or 'none'"),
+    Fault({"application": {"logLevel": "verbose"}}, "application.logLevel", "\"verbose\" must be one of 'trace'"),
+    Fault({"postgres": {"mode": "rds"}}, "postgres.mode", "\"rds\" must be one of 'managed', 'cloudnativepg'"),
+    Fault({"redis": {"mode": "cluster"}}, "redis.mode", "\"cluster\" must be one of 'managed', 'sentinel'"),
+    Fault({"objectStore": {"mode": "s3"}}, "objectStore.mode", "\"s3\" must be one of 'managed', 'external'"),
+    Fault({"ingestion": {"writeMode": "v4"}}, "ingestion.writeMode", "\"v4\" must be one of 'legacy', 'dual'"),
+    Fault(
+        {"credentials": {"values": {"salt": {"source": "vault"}}}},
+        "credentials.values.salt.source",
+        "\"vault\" must be one of 'generated'",
+    ),
+    # What is missing.
+    Fault({"postgres": {"mode": "external"}}, "postgres.host", "is required: set it in the stack file"),
+    Fault({"clickhouse": {"mode": "external"}}, "clickhouse.host", "is required"),
+    Fault({**EXISTING, "redis": {"mode": "external"}}, "redis.host", "is required with topology single"),
+    Fault(
+        {**EXISTING, "redis": {"mode": "external", "topology": "cluster"}},
+        "redis.nodes",
+        'is required with topology cluster; list "host:port"',
+    ),
+    Fault(
+        {**EXISTING, "redis": {"mode": "external", "topology": "sentinel", "nodes": ["a.example:26379"]}},
+        "redis.masterName",
+        "is required with topology sentinel",
+    ),
+    Fault({**EXISTING, "objectStore": without(EXTERNAL_STORE, "region")}, "objectStore.region", "is required"),
+    Fault({**EXISTING, "objectStore": without(EXTERNAL_STORE, "buckets")}, "objectStore.buckets", "is required"),
+    Fault(
+        {**EXISTING, "objectStore": {**EXTERNAL_STORE, "buckets": without(BUCKETS, "media")}},
+        "objectStore.buckets.media",
+        "is required",
+    ),
+    Fault({"web": {"autoscaling": {"minReplicas": 2}}}, "web.autoscaling.maxReplicas", "is required"),
+    Fault(
+        {"credentials": {"values": {"salt": {"secret": "a", "key": "b"}}}},
+        "credentials.values.salt.source",
+        "is required: it decides which other keys there are",
+    ),
+    Fault({"credentials": {"source": "existing"}}, "credentials.secret", "is required with source existing"),
+    Fault(
+        {"credentials": {"source": "external-secrets"}},
+        "credentials.secretStore",
+        "is required with source external-secrets",
+    ),
+    # Text that is not what it should be.
+    Fault({"host": "https://langfuse.example.com/"}, "host", 'did you mean "langfuse.example.com"?'),
+    Fault({"host": "langfuse.example.com:443"}, "host", 'did you mean "langfuse.example.com"?'),
+    Fault({"host": "lang_fuse.example.com"}, "host", "is not a host name"),
+    Fault({"host": "Langfuse.example.com"}, "host", "use lower-case letters"),
+    Fault({"host": "a" * 64 + ".example.com"}, "host", "is not a host name"),
+    Fault({"host": ".".join(["abcdefghi"] * 26)}, "host", "is not a host name"),
+    Fault({"host": "langfuse..example.com"}, "host", "is not a host name"),
+    Fault({"version": "4"}, "version", "name one exactly"),
+    Fault({"version": "latest"}, "version", "name one exactly"),
+    Fault({"version": "v4.16.0"}, "version", 'did you mean "4.16.0"?'),
+    Fault({"version": "2.95.1"}, "version", "3.x and 4.x are"),
+    Fault({"namespace": "Langfuse"}, "namespace", "is not a Kubernetes name"),
+    Fault({"namespace": "langfuse_prod"}, "namespace", "is not a Kubernetes name"),
+    Fault({"namespace": "a" * 64}, "namespace", "at most 63"),
+    Fault({"ingress": {"gateway": "public"}}, "ingress.gateway", "is not `namespace/name` of a Gateway"),
+    Fault({"postgres": {"storage": "50GB"}}, "postgres.storage", 'did you mean "50Gi"?'),
+    Fault({"postgres": {"storage": "50 Gi"}}, "postgres.storage", "is not a Kubernetes quantity"),
+    Fault({"postgres": {"storage": "-5Gi"}}, "postgres.storage", "is not a Kubernetes quantity"),
+    Fault({"postgres": {"storage": "50"}}, "postgres.storage", "add the unit"),
+    Fault({"redis": {"storage": "500m"}}, "redis.storage", 'did you mean "500Mi"?'),
+    Fault({"web": {"resources": {"cpu": "4Gi"}}}, "web.resources.cpu", "is not a number of cores"),
+    Fault({"web": {"resources": {"cpu": "0"}}}, "web.resources.cpu", "is not a number of cores"),
+    Fault({"backups": {"postgresSchedule": "daily"}}, "backups.postgresSchedule", "a schedule has 5"),
+    Fault({"backups": {"clickhouseSchedule": "61 2 * * *"}}, "backups.clickhouseSchedule", "takes 0 to 59"),
+    Fault({"backups": {"clickhouseSchedule": "0 2 0 * *"}}, "backups.clickhouseSchedule", "takes 1 to 31"),
+    Fault({"firstStart": {"ownerEmail": "nobody"}}, "firstStart.ownerEmail", "is not a valid email address"),
+    Fault({"firstStart": {"organization": ""}}, "firstStart.organization", "must not be empty"),
+    Fault({"clickhouse": {"version": "latest"}}, "clickhouse.version", "is not an exact release"),
+    Fault({"postgres": {"version": "17"}}, "postgres.version", "is not an exact release"),
+    Fault(
+        {**EXISTING, "postgres": {"mode": "external", "host": "a.example", "ca": "/etc/ca.pem"}},
+        "postgres.ca",
+        "is not PEM",
+    ),
+    Fault(
+        {**EXISTING, "redis": {"mode": "external", "topology": "cluster", "nodes": ["a.example"]}},
+        "redis.nodes",
+        '"a.example" is not "host:port"',
+    ),
+    Fault(
+        {**EXISTING, "objectStore": {**EXTERNAL_STORE, "endpoint": "s3.example.com"}},
+        "objectStore.endpoint",
+        'write it like "https://s3.example.com"',
+    ),
+    Fault(
+        {**EXISTING, "objectStore": {**EXTERNAL_STORE, "buckets": {**BUCKETS, "media": "My_Bucket"}}},
+        "objectStore.buckets.media",
+        "is not a bucket name",
+    ),
+    Fault({"allowedTargets": {"llm": {"ips": ["10.0.0"]}}}, "allowedTargets.llm.ips.0", "is not an IP address"),
+    Fault({"allowedTargets": {"llm": {"ips": ["169.254.169.254"]}}}, "allowedTargets.llm.ips.0", "metadata"),
+    Fault({"allowedTargets": {"llm": {"ranges": ["10.0.0.0/8"]}}}, "allowedTargets.llm.ranges.0", "at most a /16"),
+    Fault({"allowedTargets": {"llm": {"hosts": ["*.example.com"]}}}, "allowedTargets.llm.hosts.0", "wildcards"),
+    # Values that don't go together.
+    Fault(
+        {"web": {"autoscaling": {"minReplicas": 5, "maxReplicas": 2}}},
+        "web.autoscaling.minReplicas",
+        "5 is more than maxReplicas (2); raise maxReplicas",
+    ),
+    Fault({"clickhouse": {"replicas": 3}}, "clickhouse.keepers", "1 can't keep 3 replicas going; set it to 3"),
+    Fault({"ingress": {"tls": False}}, "ingress.tls", "would serve prod without TLS", stack="prod"),
+    Fault({"objectStore": {"eventsDays": 1}}, "objectStore.eventsDays", "set it to 2 or more"),
+    Fault({"backups": {"clickhouseSchedule": "0 2 1 * *"}}, "objectStore.eventsDays", "or back up more often"),
+    Fault({"redis": {"storage": "512Mi"}}, "redis.storage", '"512Mi" is less than twice the memory'),
+    Fault({"redis": {"resources": {"memory": "4Gi"}}}, "redis.storage", "is less than twice the memory (4Gi)"),
+    Fault({"postgres": {"version": "14.2"}}, "postgres.version", '"14.2" is too old for Langfuse 4; use 15 or newer'),
+    Fault({"clickhouse": {"version": "25.3.1.1"}}, "clickhouse.version", "use 25.12 or newer"),
+    Fault({"clickhouse": {"version": "26.6.1.5"}}, "clickhouse.version", "use 26.6.2.108 or newer"),
+    Fault({"redis": {"version": "6.2.1"}}, "redis.version", "use 7.0 or newer"),
+    Fault({"ingestion": {"otelBehaviour": "dual_write"}}, "ingestion.otelBehaviour", 'use "direct"'),
+    Fault({"ingestion": {"writeMode": "legacy"}}, "ingestion.otelBehaviour", 'use "dual_write"'),
+    Fault({"ingestion": {"previewOptIn": False}}, "ingestion.previewOptIn", "set it to true"),
+    Fault(
+        {"ingestion": {"writeMode": "legacy", "otelBehaviour": "dual_write", "historicBackfill": True}},
+        "ingestion.historicBackfill",
+        'set writeMode to "dual" first',
+    ),
+    Fault({"firstStart": {"projectRetentionDays": 30}}, "firstStart.projectRetentionDays", "without an Enterprise"),
+    Fault({"signIn": {"password": False}}, "signIn.password", "leaves no way to sign in"),
+    Fault({"signIn": {"signUp": True}}, "signIn.signUp", "lets whoever reaches prod register", stack="prod"),
+    Fault({"signIn": {"emailVerification": True}}, "signIn.emailVerification", "true sends mail; add mail"),
+    Fault(
+        {"signIn": {"providers": {"google": {"clientId": "x"}}}}, "signIn.providers.google.clientSecret", "is required"
+    ),
+    Fault(
+        {"postgres": {"mode": "external", "host": "a.example"}},
+        "credentials.values.postgresPassword",
+        "set source to existing or external-secrets",
+    ),
+    Fault(
+        {"credentials": {"values": {"salt": {"source": "generated", "epoch": 2}}}},
+        "credentials.values.salt.epoch",
+        "2 can't be",
+    ),
+    Fault(
+        {"patches": [{"kind": "Secret", "name": "x", "patch": {"data": {"A": "Yg=="}}}]},
+        "patches.0.patch",
+        "would write a Secret's data",
+    ),
+]
+
+
+def name(fault: Fault) -> str:
+    return f"{fault.stack} {json.dumps(fault.config)}"
+
+
+def refusal(fault: Fault) -> str:
+    with pytest.raises(SettingsError) as raised:
+        parse(fault.stack, {"host": "langfuse.example.com", **fault.config})
+    return str(raised.value)
+
+
+def test_there_are_enough_faults_and_each_is_there_once() -> None:
+    assert len({name(fault) for fault in FAULTS}) == len(FAULTS) >= 80
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=name)
+def test_one_fault_gives_one_message_with_its_key_and_rule(fault: Fault) -> None:
+    heading, *problems = refusal(fault).splitlines()
+    if problems:
+        assert heading == f"1 problem in the configuration of stack {fault.stack}:"
+    else:
+        problems = [heading]
+    assert len(problems) == 1
+    assert problems[0].strip().startswith(f"langfuse:{fault.key}: ")
+    assert fault.says in problems[0]
+
+
+def test_a_missing_host_is_the_only_fault_of_an_empty_stack() -> None:
+    with pytest.raises(SettingsError, match=r"1 problem.*\n  langfuse:host: is required: set it in the stack file$"):
+        parse("dev", {})
+
+
+RIGHT: list[Config] = [
+    {"postgres": {"storage": "1.5Ti"}},
+    {"postgres": {"storage": "500G"}},
+    {"web": {"resources": {"cpu": "1.5"}}},
+    {"web": {"resources": {"ephemeralStorage": "1Gi"}}},
+    {"backups": {"postgresSchedule": "*/15 0-6,22 1 */2 7"}},
+    {"version": "3.225.4"},
+    {"version": "3.225.4", "postgres": {"version": "12.20"}},
+    {"version": "3.225.4", "clickhouse": {"version": "24.3.1.1"}},
+    {"host": "langfuse.localhost"},
+    {"host": "xn--bcher-kva.example"},
+    {"host": "localhost"},
+    {"namespace": "0"},
+    {"ingress": {"kind": "none"}},
+    {"ingress": {"kind": "none", "tls": False}, "profile": "prod"},
+    {"network": {"webClients": []}},
+    {"scale": "xlarge"},
+    {"profile": "prod", "scale": "small"},
+    {"profile": "preview", "clickhouse": {"replicas": 3, "keepers": 3}},
+    {"clickhouse": {"keepers": 3}},
+    {"clickhouse": {"version": "26.6.2.108"}},
+    {"redis": {"mode": "sentinel", "version": "7.2.11"}},
+    {"postgres": {"mode": "cloudnativepg", "instances": 1}},
+    {"web": {"replicas": 3, "autoscaling": {"minReplicas": 4, "maxReplicas": 4}}},
+    {"web": '{"replicas": 3}', "protect": "true"},
+    {**EXISTING, "postgres": {"mode": "external", "host": "10.0.0.5", "tls": "verify", "ca": PEM + PEM}},
+    {
+        **EXISTING,
+        "postgres": {"mode": "external", "host": "pooler", "pooler": True, "directHost": "db", "directPort": 5433},
+    },
+    {**EXISTING, "clickhouse": {"mode": "external", "host": "abc.eu.clickhouse.cloud", "httpPort": 443}},
+    {**EXISTING, "redis": {"mode": "external", "topology": "cluster", "nodes": ["a.example:6379", "10.0.0.1:6380"]}},
+    {**EXISTING, "objectStore": {**EXTERNAL_STORE, "endpoint": "http://minio.storage:9000", "forcePathStyle": True}},
+    {**EXISTING, "objectStore": {**EXTERNAL_STORE, "identity": "workload", "encryption": "aws:kms", "kmsKeyId": "k"}},
+    {"ingestion": {"writeMode": "dual", "otelBehaviour": "dual_write", "historicBackfill": True}},
+    {"firstStart": {"organization": "Bücher & Söhne", "ownerName": "O'Brien"}},
+    {"signIn": {"providers": {"google": PROVIDER}}},
+    {"extraEnv": {"LANGFUSE_S3_CONCURRENT_WRITES": "100"}},
+    {"patches": [{"kind": "Deployment", "name": "langfuse-web", "patch": {"spec": {"paused": None}}}]},
+]
+
+
+@pytest.mark.parametrize("config", RIGHT, ids=json.dumps)
+def test_an_unusual_but_right_stack_passes(config: Config) -> None:
+    settings = parse("dev", {"host": "langfuse.example.com", **config})
+    assert settings.host == config.get("host", "langfuse.example.com")
+
+
+def test_there_are_enough_right_ones() -> None:
+    assert len(RIGHT) >= 20
