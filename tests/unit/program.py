@@ -2,10 +2,21 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 
 from components.langfuse import Langfuse
 from components.settings import load
 from tests.unit.recorder import Recording, record
+
+
+def recorded(stack: str = "dev", config: Mapping[str, object] | None = None) -> Recording:
+    """The same as `run`, run only once for each configuration: for those who only look."""
+    return _recorded(stack, json.dumps(config or {}))
+
+
+@cache
+def _recorded(stack: str, config: str) -> Recording:
+    return run(stack, json.loads(config))
 
 
 def run(stack: str, config: Mapping[str, object]) -> Recording:

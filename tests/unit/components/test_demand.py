@@ -11,7 +11,7 @@ from components.settings import parse
 from components.values import quantity_value
 from operations.demand import demand
 from operations.sizing import environment
-from tests.unit.program import run
+from tests.unit.program import recorded
 from tests.unit.recorder import Recording, Registration
 
 LASTING = {"Deployment", "StatefulSet"}
@@ -48,7 +48,7 @@ def replicas(item: Registration, recording: Recording) -> int:
 def test_the_demand_is_what_the_program_registers(profile: str, scale: str) -> None:
     pods = demand(environment(profile, scale))
     computed = {what: sum(item.total(what) for item in pods) for what in ("cpu", "memory", "storage")}
-    assert computed == requested(run("example", {"profile": profile, "scale": scale}))
+    assert computed == requested(recorded("example", {"profile": profile, "scale": scale}))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_demand_is_what_the_program_registers(profile: str, scale: str) -> N
 def test_the_demand_follows_modes_and_explicit_numbers(config: dict[str, Any]) -> None:
     pods = demand(parse("dev", {"host": "langfuse.example.com", **config}))
     computed = {what: sum(item.total(what) for item in pods) for what in ("cpu", "memory", "storage")}
-    assert computed == requested(run("dev", config))
+    assert computed == requested(recorded("dev", config))
 
 
 def variables(recording: Recording, workload: str) -> Mapping[str, Any]:
@@ -76,7 +76,7 @@ def variables(recording: Recording, workload: str) -> Mapping[str, Any]:
 def test_what_follows_from_a_scale_reaches_the_pods(scale: str) -> None:
     """Node's heap, the worker's concurrency, and the memory at which ClickHouse spills."""
     settings = environment("staging", scale)
-    recording = run("example", {"profile": "staging", "scale": scale})
+    recording = recorded("example", {"profile": "staging", "scale": scale})
     for name, workload in (("web", settings.web), ("worker", settings.worker)):
         heap = int(quantity_value(workload.resources.memory) * 3 / 4 / 1024**2)
         assert variables(recording, name)["NODE_OPTIONS"] == f"--max-old-space-size={heap}"

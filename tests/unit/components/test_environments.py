@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.program import run
+from tests.unit.program import recorded
 from tests.unit.recorder import Recording, Registration
 
 STACKS: Mapping[str, Mapping[str, object]] = {
@@ -23,7 +23,7 @@ APART = ("NEXTAUTH_COOKIE_NAME_SUFFIX", "LANGFUSE_INIT_ORG_ID", "LANGFUSE_INIT_P
 
 @pytest.fixture(scope="module")
 def recordings() -> Mapping[str, Recording]:
-    return {name: run(name, config) for name, config in STACKS.items()}
+    return {name: recorded(name, config) for name, config in STACKS.items()}
 
 
 def objects(recording: Recording) -> Iterator[Registration]:

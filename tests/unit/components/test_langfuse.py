@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from components.langfuse import Langfuse
-from components.settings import load
-from tests.unit.recorder import Recording, Registration, random_value, record
+from tests.unit.program import recorded
+from tests.unit.recorder import Recording, Registration, random_value
 
 PROFILES = ("dev", "preview", "staging", "prod")
 WORKLOADS = {"Deployment", "StatefulSet", "Job", "CronJob"}
@@ -14,8 +13,7 @@ STATEFUL = {"StatefulSet", "PersistentVolumeClaim", "Namespace", "RandomPassword
 
 
 def stack(profile: str = "dev", **config: object) -> Recording:
-    text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
-    return record(lambda: Langfuse("langfuse", load()), stack=profile, config={"host": "langfuse.example.com", **text})
+    return recorded(profile, {"host": "langfuse.example.com", **config})
 
 
 def workloads(recording: Recording) -> list[Registration]:

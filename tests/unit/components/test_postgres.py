@@ -6,7 +6,7 @@ import pytest
 from components.cloudnative_pg import with_seconds
 from components.postgres_server import initdb_arguments
 from components.settings import SettingsError, parse
-from tests.unit.program import run
+from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
 CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -26,11 +26,11 @@ EXTERNAL: dict[str, object] = {
 
 def external(**settings: object) -> Recording:
     store = {key: value for key, value in {**EXTERNAL, **settings}.items() if value is not None}
-    return run("dev", {"postgres": store, "credentials": {"values": {"postgresPassword": EXISTING}}})
+    return recorded("dev", {"postgres": store, "credentials": {"values": {"postgresPassword": EXISTING}}})
 
 
 def cluster(**config: object) -> Recording:
-    return run("prod", {"postgres": {"mode": "cloudnativepg"}, **config})
+    return recorded("prod", {"postgres": {"mode": "cloudnativepg"}, **config})
 
 
 def spec(recording: Recording, kind: str) -> dict[str, Any]:
@@ -231,7 +231,7 @@ def test_a_schedule_gets_seconds_and_a_sunday_that_the_operator_knows(given: str
 
 
 def test_the_configured_release_runs_and_starts_with_a_locale_that_it_has() -> None:
-    recording = run("dev", {"postgres": {"mode": "managed", "version": "16.9"}})
+    recording = recorded("dev", {"postgres": {"mode": "managed", "version": "16.9"}})
     (server,) = pod(recording, "StatefulSet", "langfuse-postgres")["containers"]
     assert server["image"].endswith("/postgres:16.9")
     assert "builtin" not in variables(server)["POSTGRES_INITDB_ARGS"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.program import run
+from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
 CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -23,7 +23,7 @@ MODES: dict[str, dict[str, object]] = {
 
 def redis(mode: str, **config: object) -> Recording:
     credentials = {"values": {"redisPassword": EXISTING}} if mode.startswith("external") else {}
-    return run("dev", {"redis": MODES[mode], "credentials": credentials, **config})
+    return recorded("dev", {"redis": MODES[mode], "credentials": credentials, **config})
 
 
 def variables(recording: Recording, program: str) -> dict[str, Any]:
@@ -186,6 +186,6 @@ def test_each_pod_announces_a_name_that_stays_when_its_address_changes(three: Re
 
 
 def test_the_configured_release_runs() -> None:
-    recording = run("dev", {"redis": {"mode": "sentinel", "version": "8.0.4"}})
+    recording = recorded("dev", {"redis": {"mode": "sentinel", "version": "8.0.4"}})
     template = recording.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
     assert {container["image"].rpartition(":")[2] for container in template["containers"]} == {"8.0.4"}
