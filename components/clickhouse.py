@@ -30,6 +30,7 @@ from components.jobs import run_script, scripts_mount
 from components.keeper import Keeper, KeeperArgs
 from components.pods import Container, Mount, container, http_probe, pod, tcp_probe
 from components.replicas import (
+    KEEP_VOLUMES,
     VOLUME,
     claim_template,
     host_names,
@@ -148,7 +149,7 @@ class ClickHouse(pulumi.ComponentResource):
             workload.resource_name,
             metadata=installation.metadata(workload, name=workload.resource_name),
             spec={
-                "persistent_volume_claim_retention_policy": {"when_deleted": "Retain", "when_scaled": "Retain"},
+                "persistent_volume_claim_retention_policy": KEEP_VOLUMES,
                 "pod_management_policy": "Parallel",
                 "replicas": settings.replicas,
                 "revision_history_limit": 3,

@@ -30,6 +30,10 @@ STATUS_PORT = 8000
 CLUSTER_LABEL = "cnpg.io/cluster"
 """The label of the operator's pods whose value is the cluster's name."""
 
+OUTSIDE_MESH: Mapping[str, JsonValue] = {"istio.io/dataplane-mode": "none", "sidecar.istio.io/inject": "false"}
+"""The operator and its plugin reach the servers from outside any mesh; everything that they say is encrypted by TLS of
+their own (istio.io/latest/docs/reference/config/labels)."""
+
 ARCHIVE_FOLDER = "cloudnative-pg"
 """In the backups bucket, beside the dumps."""
 
@@ -115,6 +119,7 @@ def cluster_spec(
         },
         "enablePDB": True,
         "enableSuperuserAccess": False,
+        "inheritedMetadata": {"labels": OUTSIDE_MESH},
         "imageName": images.cloudnative_pg(settings.version),
         "instances": settings.instances,
         "plugins": [{"name": PLUGIN, "isWALArchiver": True, "parameters": {"barmanObjectName": name}}],

@@ -9,6 +9,9 @@ import pulumi_kubernetes as k8s
 from components.connections import Endpoint
 from components.installation import Installation, child_options
 
+HTTPS_ONLY_SECONDS = 365 * 24 * 3600
+"""How long a browser comes back by https alone (RFC 6797). Not for subdomains, which may be somebody else's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class IngressArgs:
@@ -20,6 +23,8 @@ class IngressArgs:
     """`namespace/name` of an Istio Gateway that carries the host."""
     web: Endpoint
     object_store: Endpoint
+    tls: bool
+    """Whether browsers are told to come by https alone."""
     public_buckets: Sequence[str]
     """Buckets that browsers and SDKs reach with signed links under the UI's host; none of a store outside."""
 
@@ -54,7 +59,7 @@ class Ingress(pulumi.ComponentResource):
                         "directResponse": {"status": 404},
                     },
                     *self._buckets(args),
-                    {"name": "web", "route": [self._destination(args, args.web)]},
+                    {"name": "web", "route": [self._destination(args, args.web)], **self._headers(args)},
                 ],
             },
             opts=child_options(self, opts),
@@ -66,6 +71,13 @@ class Ingress(pulumi.ComponentResource):
             return []
         match = [{"uri": {"prefix": f"/{bucket}/"}} for bucket in args.public_buckets]
         return [{"name": "buckets", "match": match, "route": [self._destination(args, args.object_store)]}]
+
+    @staticmethod
+    def _headers(args: IngressArgs) -> dict[str, object]:
+        if not args.tls:
+            return {}
+        policy = {"strict-transport-security": f"max-age={HTTPS_ONLY_SECONDS}"}
+        return {"headers": {"response": {"set": policy}}}
 
     @staticmethod
     def _destination(args: IngressArgs, endpoint: Endpoint) -> dict[str, object]:

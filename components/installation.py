@@ -1,7 +1,7 @@
 """What every component of one installation has in common, and the small objects that most of them need."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -22,10 +22,12 @@ class Installation:
     namespace: str
     protect: bool
     """Whether Pulumi refuses to delete what holds data."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of everything: which kind of environment it belongs to, and who answers for it."""
 
     def workload(self, name: str, *, component: str, version: str) -> Workload:
         """A workload of this installation."""
-        return Workload(instance=self.instance, name=name, component=component, version=version)
+        return Workload(instance=self.instance, name=name, component=component, version=version, common=self.labels)
 
     def metadata(
         self,

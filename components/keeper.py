@@ -20,6 +20,7 @@ from components.installation import (
 )
 from components.pods import Mount, container, http_probe, pod, tcp_probe
 from components.replicas import (
+    KEEP_VOLUMES,
     VOLUME,
     claim_template,
     host_names,
@@ -99,7 +100,7 @@ class Keeper(pulumi.ComponentResource):
             metadata=installation.metadata(workload, name=workload.resource_name),
             spec={
                 "ordinals": {"start": FIRST_ID},
-                "persistent_volume_claim_retention_policy": {"when_deleted": "Retain", "when_scaled": "Retain"},
+                "persistent_volume_claim_retention_policy": KEEP_VOLUMES,
                 "pod_management_policy": "Parallel",
                 "replicas": settings.keepers,
                 "revision_history_limit": 3,

@@ -1,6 +1,7 @@
 """Names and labels: pure functions of the installation's name."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,8 @@ class Workload:
     component: str
     """Its part in the architecture, for example `database`."""
     version: str
+    common: Mapping[str, str] = field(default_factory=dict)
+    """Labels of everything in the installation."""
 
     @property
     def resource_name(self) -> str:
@@ -32,6 +35,7 @@ class Workload:
     def labels(self) -> dict[str, str]:
         """The recommended labels of everything that belongs to the workload."""
         return {
+            **self.common,
             **self.selector,
             "app.kubernetes.io/component": self.component,
             "app.kubernetes.io/part-of": "langfuse",

@@ -11,6 +11,7 @@ from components.credentials import Credentials, CredentialsArgs, secrets_of
 from components.environment import Stores, migration_environment, web_environment, worker_environment
 from components.ingress import Ingress, IngressArgs
 from components.installation import Installation
+from components.mesh import MESH_LABELS, Mesh, MeshArgs
 from components.migrations import Migrations, MigrationsArgs
 from components.namespace import Namespace
 from components.network import Network, NetworkArgs
@@ -19,6 +20,7 @@ from components.outputs import outputs
 from components.patches import Patches
 from components.pods import secret_names
 from components.postgres import Postgres, PostgresArgs
+from components.quota import Quota
 from components.redis import Redis, RedisArgs
 from components.schema.environment import Settings
 from components.web import Web, WebArgs
@@ -31,11 +33,19 @@ class Langfuse(pulumi.ComponentResource):
     def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
         patches = Patches(settings.patches)
         super().__init__("langfuse:index:Langfuse", name, settings.model_dump(), patches.options(opts))
-        installation = Installation(instance=settings.instance, namespace=settings.namespace, protect=settings.protect)
+        installation = Installation(
+            instance=settings.instance,
+            namespace=settings.namespace,
+            protect=settings.protect,
+            labels={"environment": settings.profile, "owner": settings.owner},
+        )
         in_cluster = pulumi.ResourceOptions(parent=self, provider=self._cluster(settings))
-        namespace = Namespace("namespace", installation, in_cluster)
+        namespace = Namespace("namespace", installation, MESH_LABELS[settings.mesh_mode], in_cluster)
         inside = pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=[namespace.resource]))
+        Quota("quota", installation, settings, inside)
         Network("network", NetworkArgs(installation=installation, settings=settings), inside)
+        if settings.mesh_mode != "none":
+            Mesh("mesh", MeshArgs(installation=installation, settings=settings), inside)
         credentials = Credentials(
             "credentials",
             CredentialsArgs(
@@ -152,6 +162,7 @@ class Langfuse(pulumi.ComponentResource):
                     installation=installation,
                     host=settings.host,
                     gateway=settings.ingress.gateway,
+                    tls=settings.ingress.tls,
                     web=web.endpoint,
                     object_store=stores.object_store.endpoint,
                     public_buckets=stores.object_store.served_buckets,

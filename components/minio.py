@@ -22,7 +22,7 @@ from components.installation import (
 from components.jobs import REPLACE_UNREADY, job_spec, run_script, scripts_mount, wait_at_most
 from components.labels import Workload
 from components.pods import JOB_RESOURCES, Mount, container, http_probe, pod
-from components.replicas import VOLUME, claim_template, stateful_set_options
+from components.replicas import KEEP_VOLUMES, VOLUME, claim_template, stateful_set_options
 from components.schema.stores import ManagedObjectStore
 from components.store_clients import object_store_environment
 
@@ -91,6 +91,7 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
     mounts = [volume, Mount.scratch("tmp", "/tmp")]  # noqa: S108  # the pod's own
     checksum = f"checksum/{args.root.secret_access_key.name}"
     spec: k8s.apps.v1.StatefulSetSpecArgsDict = {
+        "persistent_volume_claim_retention_policy": KEEP_VOLUMES,
         "replicas": settings.nodes,
         "revision_history_limit": 3,
         "selector": {"match_labels": workload.selector},
@@ -126,7 +127,6 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
         ),
     }
     if not single:
-        spec["persistent_volume_claim_retention_policy"] = {"when_deleted": "Retain", "when_scaled": "Retain"}
         spec["pod_management_policy"] = "Parallel"
         spec["volume_claim_templates"] = [claim_template(workload, settings.storage)]
     disruption_budget(installation, workload, settings.nodes, opts)

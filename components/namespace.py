@@ -1,5 +1,7 @@
 """The namespace of one installation, which refuses any pod that is not restricted."""
 
+from collections.abc import Mapping
+
 import pulumi
 import pulumi_kubernetes as k8s
 
@@ -14,7 +16,13 @@ class Namespace(pulumi.ComponentResource):
 
     resource: k8s.core.v1.Namespace
 
-    def __init__(self, name: str, installation: Installation, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        installation: Installation,
+        mesh_labels: Mapping[str, str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         super().__init__("langfuse:index:Namespace", name, {"namespace": installation.namespace}, opts)
         standard = {
             f"pod-security.kubernetes.io/{mode}{suffix}": value
@@ -26,10 +34,12 @@ class Namespace(pulumi.ComponentResource):
             metadata={
                 "name": installation.namespace,
                 "labels": {
+                    **installation.labels,
                     "app.kubernetes.io/instance": installation.instance,
                     "app.kubernetes.io/managed-by": "pulumi",
                     "app.kubernetes.io/part-of": "langfuse",
                     **standard,
+                    **mesh_labels,
                 },
             },
             opts=installation.stateful(pulumi.ResourceOptions(parent=self)),

@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 from components import clickhouse, clickhouse_cluster, cloudnative_pg, keeper, minio, postgres_server, sentinel, valkey
 from components.environment import WEB_PORT
 from components.installation import Installation, child_options
+from components.mesh_network import mesh_policies, tunnel_ports
 from components.schema.environment import Settings
 from components.schema.stores import (
     ClickHouse,
@@ -28,6 +29,7 @@ from components.schema.stores import (
 
 Peer = k8s.networking.v1.NetworkPolicyPeerArgsDict
 Policy = k8s.networking.v1.NetworkPolicySpecArgsDict
+Way = k8s.networking.v1.NetworkPolicyEgressRuleArgsDict
 Port = k8s.networking.v1.NetworkPolicyPortArgsDict
 
 
@@ -150,7 +152,9 @@ def policies(settings: Settings) -> dict[str, Policy]:
     own_namespace: Peer = {"pod_selector": {}}
     internet: Peer = {"ip_block": {"cidr": "0.0.0.0/0", "except_": [LINK_LOCAL]}}
     clients = [_namespace(name) for name in settings.network.web_clients]
+    tunnel = tunnel_ports(settings)
     result: dict[str, Policy] = {
+        **mesh_policies(settings),
         "default-deny": {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
         "to-names": {
             "pod_selector": {},
@@ -166,7 +170,7 @@ def policies(settings: Settings) -> dict[str, Policy]:
         "into-web": {
             "pod_selector": _pods(["web"]),
             "policy_types": ["Ingress"],
-            "ingress": [{"from_": clients, "ports": _ports([WEB_PORT])}],
+            "ingress": [{"from_": clients, "ports": _ports([WEB_PORT, *tunnel])}],
         },
     }
     if isinstance(settings.postgres, CloudNativePgPostgres):
@@ -178,21 +182,25 @@ def policies(settings: Settings) -> dict[str, Policy]:
             "policy_types": ["Egress"],
             "egress": [{"to": [{"ip_block": {"cidr": POD_IDENTITY}}], "ports": _ports([80])}],
         }
-    outside: list[Peer] = [internet, {"namespace_selector": {}}]  # an address block means no pods to some networks
+    anywhere: Peer = {"namespace_selector": {}}
+    outside: list[Peer] = [internet, anywhere]  # an address block means no pods to some networks
     for number, flow in enumerate(flow for flow in found if flow.server is None):
+        ways: list[Way] = [{"to": outside, "ports": _ports(flow.ports)}]
+        if tunnel:
+            ways.append({"to": [anywhere], "ports": _ports(tunnel)})
         result[f"to-store-{number + 1}"] = {
             "pod_selector": _pods(flow.clients),
             "policy_types": ["Egress"],
-            "egress": [{"to": outside, "ports": _ports(flow.ports)}],
+            "egress": ways,
         }
     for server in sorted({flow.server for flow in found if flow.server}):
         rules: list[k8s.networking.v1.NetworkPolicyIngressRuleArgsDict] = [
-            {"from_": [{"pod_selector": _pods(flow.clients)}], "ports": _ports(flow.ports)}
+            {"from_": [{"pod_selector": _pods(flow.clients)}], "ports": _ports([*flow.ports, *tunnel])}
             for flow in found
             if flow.server == server
         ]
         if server == "object-store":
-            rules.append({"from_": clients, "ports": _ports([minio.PORT])})
+            rules.append({"from_": clients, "ports": _ports([minio.PORT, *tunnel])})
         result[f"into-{server}"] = {
             "pod_selector": _pods([server]),
             "policy_types": ["Ingress"],

@@ -16,6 +16,7 @@ from components.installation import (
     volume_claim,
 )
 from components.pods import Mount, container, exec_probe, pod, tcp_probe
+from components.replicas import KEEP_VOLUMES
 from components.schema.base import Resources
 from components.schema.stores import ManagedPostgres
 from components.values import quantity_value
@@ -68,6 +69,7 @@ def postgres_server(
         workload.resource_name,
         metadata=installation.metadata(workload, name=workload.resource_name),
         spec={
+            "persistent_volume_claim_retention_policy": KEEP_VOLUMES,
             "replicas": 1,
             "revision_history_limit": 3,
             "selector": {"match_labels": workload.selector},

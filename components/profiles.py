@@ -14,6 +14,7 @@ _COMMON: Final[dict[str, JsonValue]] = {
     "version": DEFAULT_VERSION,
     "scale": "small",
     "protect": False,
+    "owner": "platform",
     "ingress": {"kind": "istio", "gateway": "istio-system/public", "tls": True},
     "network": {"webClients": ["istio-system"]},
     "application": {"logLevel": "info", "telemetry": False},
@@ -32,7 +33,7 @@ _COMMON: Final[dict[str, JsonValue]] = {
 }
 
 PROFILES: Final[dict[str, dict[str, JsonValue]]] = {
-    "dev": {**_COMMON, "signIn": {"signUp": True}},
+    "dev": _COMMON,
     "preview": {
         **_COMMON,
         "objectStore": {"mode": "managed", "nodes": 1, "eventsDays": 7, "exportsDays": 1},

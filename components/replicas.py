@@ -1,4 +1,4 @@
-"""What StatefulSets with a volume for each pod have in common."""
+"""What StatefulSets have in common, and those with a volume for each pod."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,12 @@ from components.installation import Installation, volume_claim
 from components.labels import Workload
 
 VOLUME = "data"
+
+KEEP_VOLUMES: k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgsDict = {
+    "when_deleted": "Retain",
+    "when_scaled": "Retain",
+}
+"""Kubernetes' default, said aloud: no StatefulSet takes its volumes along."""
 
 
 def pod_names(workload: Workload, replicas: int, *, first: int = 0) -> Sequence[str]:

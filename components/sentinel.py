@@ -18,7 +18,15 @@ from components.installation import (
 from components.jobs import run_script, scripts_mount
 from components.labels import Workload
 from components.pods import Container, Mount, container, exec_probe, pod, tcp_probe
-from components.replicas import VOLUME, claim_template, host_names, pod_names, stateful_set_options, volume_claims
+from components.replicas import (
+    KEEP_VOLUMES,
+    VOLUME,
+    claim_template,
+    host_names,
+    pod_names,
+    stateful_set_options,
+    volume_claims,
+)
 from components.schema.base import Resources
 from components.schema.stores import SentinelRedis
 from components.valkey import CONFIGURATION, GRACE_SECONDS, PASSWORD_FILE, PORT, START_SECONDS, valkey_configuration
@@ -88,7 +96,7 @@ def watched_valkeys(
         workload.resource_name,
         metadata=installation.metadata(workload, name=workload.resource_name),
         spec={
-            "persistent_volume_claim_retention_policy": {"when_deleted": "Retain", "when_scaled": "Retain"},
+            "persistent_volume_claim_retention_policy": KEEP_VOLUMES,
             "pod_management_policy": "Parallel",
             "replicas": REPLICAS,
             "revision_history_limit": 3,

@@ -11,6 +11,7 @@ from components.files import config, script
 from components.installation import Installation, config_map, service, service_account, volume_claim
 from components.jobs import run_script, scripts_mount
 from components.pods import Mount, container, exec_probe, pod, tcp_probe
+from components.replicas import KEEP_VOLUMES
 from components.schema.base import Resources
 from components.schema.stores import ManagedRedis
 from components.values import quantity_value
@@ -56,6 +57,7 @@ def valkey_server(
         workload.resource_name,
         metadata=installation.metadata(workload, name=workload.resource_name),
         spec={
+            "persistent_volume_claim_retention_policy": KEEP_VOLUMES,
             "replicas": 1,
             "revision_history_limit": 3,
             "selector": {"match_labels": workload.selector},

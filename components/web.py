@@ -18,6 +18,10 @@ DRAIN_SECONDS = 110
 
 GRACE_SECONDS = DRAIN_SECONDS + 20
 
+START_SECONDS = 900
+"""The schema is migrated before, but a first start also makes organization and user, and a busy node takes its time:
+killed in the middle it would only begin again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WebArgs:
@@ -72,7 +76,7 @@ class Web(pulumi.ComponentResource):
                     mounts=mounts,
                     env=args.environment,
                     ports={"http-web": WEB_PORT},
-                    startup=http_probe("/api/public/health", WEB_PORT, period=5, failures=60),
+                    startup=http_probe("/api/public/health", WEB_PORT, period=5, failures=START_SECONDS // 5),
                     readiness=http_probe("/api/public/ready", WEB_PORT, period=5, failures=2),
                     liveness=http_probe("/api/public/health", WEB_PORT, period=15, failures=4, timeout=10),
                 )

@@ -18,6 +18,7 @@ from components.schema.application import (
 from components.schema.base import Model
 from components.schema.credentials import Credentials
 from components.schema.extensions import ExtraVariable, Patch
+from components.schema.mesh import Mesh
 from components.schema.sign_in import AllowedTargets, License, Mail, SignIn
 from components.schema.stores import ClickHouse, ObjectStore, Postgres, Redis
 from components.values import DnsLabel, Host, Version
@@ -43,9 +44,11 @@ class Settings(Model):
     version: Version = Field(description="Release of Langfuse.")
     namespace: DnsLabel = Field(description="Kubernetes namespace, made by the stack.")
     protect: bool = Field(description="Whether Pulumi refuses to delete what holds data.")
+    owner: DnsLabel = Field(description="The team that answers for it: the label `owner` of every object.")
     cluster: Cluster = Cluster()
     ingress: Ingress
     network: Network
+    mesh: Mesh = Mesh()
     application: Application
     ingestion: Ingestion = Ingestion()
     web: Workload
@@ -85,6 +88,11 @@ class Settings(Model):
     def public_url(self) -> str:
         """Origin under which people and SDKs reach the installation."""
         return f"{'https' if self.ingress.tls else 'http'}://{self.host}"
+
+    @property
+    def mesh_mode(self) -> Literal["ambient", "sidecar", "none"]:
+        """The mesh's data plane."""
+        return self.mesh.mode or ("ambient" if self.ingress.kind == "istio" else "none")
 
     @property
     def major(self) -> int:

@@ -97,11 +97,12 @@ def test_callback_urls_have_the_ids_of_next_auth() -> None:
         assert url == f"https://langfuse.example.com/api/auth/callback/{id_}"
 
 
-def test_sign_up_is_open_in_dev_alone() -> None:
+def test_sign_up_is_closed_unless_it_is_opened() -> None:
     closed = {
         stack: variables(settings(stack))["AUTH_DISABLE_SIGNUP"] for stack in ("dev", "preview", "staging", "prod")
     }
-    assert closed == {"dev": "false", "preview": "true", "staging": "true", "prod": "true"}
+    assert set(closed.values()) == {"true"}
+    assert variables(settings("dev", signIn={"signUp": True}))["AUTH_DISABLE_SIGNUP"] == "false"
 
 
 def test_environments_share_no_cookie() -> None:

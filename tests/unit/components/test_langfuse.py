@@ -9,6 +9,7 @@ from tests.unit.recorder import Recording, Registration, random_value
 
 PROFILES = ("dev", "preview", "staging", "prod")
 WORKLOADS = {"Deployment", "StatefulSet", "Job", "CronJob"}
+GUARDS = {"AuthorizationPolicy", "NetworkPolicy", "PeerAuthentication"}
 STATEFUL = {"StatefulSet", "PersistentVolumeClaim", "Namespace", "RandomPassword"}
 
 
@@ -119,7 +120,7 @@ def test_images_are_exact_releases(recording: Recording) -> None:
 def test_data_and_what_guards_it_are_protected_where_people_depend_on_them() -> None:
     for profile in PROFILES:
         for item in stack(profile):
-            if item.custom and item.kind in STATEFUL | {"NetworkPolicy", "Secret"}:
+            if item.custom and item.kind in STATEFUL | GUARDS | {"Secret"}:
                 expected = profile in {"staging", "prod"}
                 assert (item.protect, item.retain_on_delete) == (expected, expected), (profile, item.name)
 
@@ -180,8 +181,33 @@ def test_a_budget_exists_only_above_one_replica() -> None:
         assert ("redis" in several) == (profile == "prod")
 
 
-def test_without_ingress_there_is_no_route() -> None:
-    assert not stack(ingress={"kind": "none"}).of("VirtualService")
+def test_without_ingress_nothing_is_needed_of_istio() -> None:
+    assert not [item.name for item in stack(ingress={"kind": "none"}) if "istio.io" in item.type]
+
+
+def test_browsers_are_told_to_come_by_https_alone_where_there_is_https() -> None:
+    def headers(**ingress: object) -> list[str]:
+        routes = stack(ingress=ingress).one("VirtualService").inputs["spec"]["http"]
+        web = next(route for route in routes if route["name"] == "web")
+        return [*web.get("headers", {}).get("response", {}).get("set", {})]
+
+    assert headers() == ["strict-transport-security"]
+    assert headers(tls=False) == []
+
+
+def test_everything_says_of_which_kind_of_environment_it_is_and_who_answers_for_it() -> None:
+    for item in stack("preview", owner="data-platform"):
+        if item.type.startswith("kubernetes:") and item.custom:
+            labels = item.inputs["metadata"]["labels"]
+            assert (labels["environment"], labels["owner"]) == ("preview", "data-platform"), item.name
+        if item.kind in WORKLOADS - {"CronJob"}:
+            assert item.inputs["spec"]["template"]["metadata"]["labels"]["environment"] == "preview", item.name
+
+
+def test_no_stateful_set_takes_its_volumes_along(recording: Recording) -> None:
+    for item in recording.of("StatefulSet"):
+        kept = item.inputs["spec"]["persistentVolumeClaimRetentionPolicy"]
+        assert kept == {"whenDeleted": "Retain", "whenScaled": "Retain"}, item.name
 
 
 def test_the_route_serves_web_and_signed_links_and_hides_the_admin_api() -> None:

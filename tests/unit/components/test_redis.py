@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from components.mesh_network import TUNNEL_PORT
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
@@ -172,7 +173,7 @@ def probes(container: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_members_and_clients_reach_servers_and_sentinels(three: Recording) -> None:
     (rule,) = three.one("NetworkPolicy", "langfuse-into-redis").inputs["spec"]["ingress"]
-    assert {port["port"] for port in rule["ports"]} == {6379, 26379}
+    assert {port["port"] for port in rule["ports"]} - {TUNNEL_PORT} == {6379, 26379}
     names = rule["from"][0]["podSelector"]["matchExpressions"][0]["values"]
     assert set(names) == {"web", "worker", "redis"}
 

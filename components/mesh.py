@@ -1,0 +1,101 @@
+"""Istio between the pods: mutual TLS alone, and the same connections allowed as by the NetworkPolicies.
+
+The rules name identities and ports and nothing of HTTP, so that they mean the same to sidecars and to ztunnel
+(istio.io/latest/docs/ambient/usage/l4-policy). Where the pods are in no mesh they have no effect: they are enforced by
+the receiving side, and a gateway talks plainly to pods that can't answer otherwise
+(istio.io/latest/docs/tasks/security/authentication/authn-policy, auto mutual TLS).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+from pydantic import JsonValue
+
+from components import minio
+from components.environment import WEB_PORT
+from components.installation import Installation, child_options
+from components.network import flows
+from components.schema.environment import Settings
+
+API_VERSION = "security.istio.io/v1"
+
+MESH_LABELS: Mapping[str, Mapping[str, str]] = {
+    "ambient": {"istio.io/dataplane-mode": "ambient"},
+    "sidecar": {"istio-injection": "enabled"},
+    "none": {},
+}
+"""What makes the pods of a namespace part of the mesh, by its mode. Neither needs a pod that isn't restricted: ambient
+changes no pod, and with Istio's CNI plugin a sidecar comes without the container that asks for NET_ADMIN."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshArgs:
+    """What the rules need to know."""
+
+    installation: Installation
+    settings: Settings
+
+    def visible(self) -> dict[str, object]:
+        """Inputs that show in state and to policies."""
+        return {**self.settings.mesh.model_dump(), "mode": self.settings.mesh_mode}
+
+
+class Mesh(pulumi.ComponentResource):
+    """A PeerAuthentication and AuthorizationPolicies: nothing is allowed but what is named.
+
+    The rules are kept as long as the data that they guard.
+    """
+
+    def __init__(self, name: str, args: MeshArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("langfuse:index:Mesh", name, args.visible(), opts)
+        child = args.installation.stateful(child_options(self, opts))
+        workload = args.installation.workload("mesh", component="network", version="1")
+        specs: dict[tuple[str, str], Mapping[str, JsonValue]] = {
+            ("PeerAuthentication", "mutual-tls"): {"mtls": {"mode": "STRICT"}},
+            **{("AuthorizationPolicy", role): spec for role, spec in authorization(args.settings).items()},
+        }
+        for (kind, role), spec in specs.items():
+            object_name = f"langfuse-{role}"
+            k8s.apiextensions.CustomResource(
+                object_name,
+                api_version=API_VERSION,
+                kind=kind,
+                metadata=args.installation.metadata(workload, name=object_name),
+                spec=dict(spec),
+                opts=child,
+            )
+        self.register_outputs({})
+
+
+def authorization(settings: Settings) -> dict[str, dict[str, JsonValue]]:
+    """The AuthorizationPolicies by name. One without rules allows nothing; each other one adds to that."""
+    outside: list[JsonValue] = [*settings.network.web_clients]
+    rules: dict[str, list[JsonValue]] = {"web": [_allow({"namespaces": outside}, [WEB_PORT])]}
+    for flow in flows(settings):
+        if flow.server:
+            accounts: list[JsonValue] = [_identity(settings, client) for client in flow.clients]
+            rules.setdefault(flow.server, []).append(_allow({"principals": accounts}, flow.ports))
+    if "object-store" in rules:
+        rules["object-store"].append(_allow({"namespaces": outside}, [minio.PORT]))
+    return {
+        "allow-nothing": {},
+        **{
+            f"into-{server}": {
+                "action": "ALLOW",
+                "selector": {"matchLabels": {"app.kubernetes.io/name": server}},
+                "rules": allowed,
+            }
+            for server, allowed in rules.items()
+        },
+    }
+
+
+def _identity(settings: Settings, workload: str) -> str:
+    """The SPIFFE identity of a workload's service account, as Istio writes it."""
+    return f"{settings.mesh.trust_domain}/ns/{settings.namespace}/sa/langfuse-{workload}"
+
+
+def _allow(source: Mapping[str, JsonValue], ports: Sequence[int]) -> JsonValue:
+    return {"from": [{"source": {**source}}], "to": [{"operation": {"ports": [str(port) for port in ports]}}]}

@@ -1,0 +1,49 @@
+"""What a service mesh needs of NetworkPolicies: its tunnel, its probes, its control plane. Pure functions."""
+
+from collections.abc import Sequence
+
+import pulumi_kubernetes as k8s
+
+from components.schema.environment import Settings
+
+Policy = k8s.networking.v1.NetworkPolicySpecArgsDict
+
+TUNNEL_PORT = 15008
+"""Where connections within the mesh arrive, whatever their own port is: the mesh's rules tell those apart
+(istio.io/latest/docs/ambient/usage/networkpolicy)."""
+
+PROBES = "169.254.7.127/32"
+"""From where the kubelet's probes seem to come in ambient mode (the same page)."""
+
+CONTROL_PLANE_PORT = 15012
+"""Where sidecars get certificates and configuration (istio.io/latest/docs/ops/deployment/application-requirements)."""
+
+
+def tunnel_ports(settings: Settings) -> Sequence[int]:
+    """Ports that are open to whoever may connect at all."""
+    return [] if settings.mesh_mode == "none" else [TUNNEL_PORT]
+
+
+def mesh_policies(settings: Settings) -> dict[str, Policy]:
+    """The policies that the mesh needs for every pod."""
+    match settings.mesh_mode:
+        case "ambient":
+            return {
+                "from-probes": {
+                    "pod_selector": {},
+                    "policy_types": ["Ingress"],
+                    "ingress": [{"from_": [{"ip_block": {"cidr": PROBES}}]}],
+                }
+            }
+        case "sidecar":
+            istiod = {"kubernetes.io/metadata.name": settings.mesh.namespace}
+            port: k8s.networking.v1.NetworkPolicyPortArgsDict = {"port": CONTROL_PLANE_PORT, "protocol": "TCP"}
+            return {
+                "to-mesh": {
+                    "pod_selector": {},
+                    "policy_types": ["Egress"],
+                    "egress": [{"to": [{"namespace_selector": {"match_labels": istiod}}], "ports": [port]}],
+                }
+            }
+        case "none":
+            return {}
