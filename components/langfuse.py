@@ -16,6 +16,7 @@ from components.migrations import Migrations, MigrationsArgs
 from components.namespace import Namespace
 from components.network import Network, NetworkArgs
 from components.object_store import ObjectStore, ObjectStoreArgs
+from components.off_site import OffSite, OffSiteArgs
 from components.outputs import outputs
 from components.patches import Patches
 from components.pods import secret_names
@@ -182,6 +183,14 @@ class Langfuse(pulumi.ComponentResource):
             ),
             inside,
         )
+        if settings.backups.off_site:
+            OffSite(
+                "off-site",
+                OffSiteArgs(
+                    installation=installation, settings=settings.backups.off_site, object_store=stores.object_store
+                ),
+                inside,
+            )
         self.outputs = outputs(settings, stores, web.endpoint, credentials.refs)
         self.register_outputs({"url": settings.public_url, **patches.check()})
 

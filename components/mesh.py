@@ -15,8 +15,8 @@ from pydantic import JsonValue
 
 from components import minio
 from components.environment import WEB_PORT
+from components.flows import flows
 from components.installation import Installation, child_options
-from components.network import flows
 from components.schema.environment import Settings
 
 API_VERSION = "security.istio.io/v1"
@@ -71,14 +71,14 @@ class Mesh(pulumi.ComponentResource):
 
 def authorization(settings: Settings) -> dict[str, dict[str, JsonValue]]:
     """The AuthorizationPolicies by name. One without rules allows nothing; each other one adds to that."""
-    outside: list[JsonValue] = [*settings.network.web_clients]
-    rules: dict[str, list[JsonValue]] = {"web": [_allow({"namespaces": outside}, [WEB_PORT])]}
+    outside = settings.network.web_clients
+    rules: dict[str, list[JsonValue]] = {"web": _allow("namespaces", outside, [WEB_PORT])}
     for flow in flows(settings):
         if flow.server:
-            accounts: list[JsonValue] = [_identity(settings, client) for client in flow.clients]
-            rules.setdefault(flow.server, []).append(_allow({"principals": accounts}, flow.ports))
+            accounts = [_identity(settings, client) for client in flow.clients]
+            rules.setdefault(flow.server, []).extend(_allow("principals", accounts, flow.ports))
     if "object-store" in rules:
-        rules["object-store"].append(_allow({"namespaces": outside}, [minio.PORT]))
+        rules["object-store"].extend(_allow("namespaces", outside, [minio.PORT]))
     return {
         "allow-nothing": {},
         **{
@@ -97,5 +97,13 @@ def _identity(settings: Settings, workload: str) -> str:
     return f"{settings.mesh.trust_domain}/ns/{settings.namespace}/sa/langfuse-{workload}"
 
 
-def _allow(source: Mapping[str, JsonValue], ports: Sequence[int]) -> JsonValue:
-    return {"from": [{"source": {**source}}], "to": [{"operation": {"ports": [str(port) for port in ports]}}]}
+def _allow(attribute: str, values: Sequence[str], ports: Sequence[int]) -> list[JsonValue]:
+    """A rule for some sources, and none for none: one without sources would let everybody in."""
+    if not values:
+        return []
+    return [
+        {
+            "from": [{"source": {attribute: list(values)}}],
+            "to": [{"operation": {"ports": [str(port) for port in ports]}}],
+        }
+    ]

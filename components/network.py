@@ -1,46 +1,28 @@
 """Who may talk to whom inside the namespace: everything else is denied, both ways."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import clickhouse, clickhouse_cluster, cloudnative_pg, keeper, minio, postgres_server, sentinel, valkey
+from components import (
+    cloudnative_pg,
+    minio,
+    off_site,
+    postgres_server,
+)
 from components.environment import WEB_PORT
+from components.flows import flows
 from components.installation import Installation, child_options
 from components.mesh_network import mesh_policies, tunnel_ports
 from components.schema.environment import Settings
-from components.schema.stores import (
-    ClickHouse,
-    CloudNativePgPostgres,
-    ExternalClickHouse,
-    ExternalObjectStore,
-    ExternalPostgres,
-    ExternalRedis,
-    ManagedPostgres,
-    ManagedRedis,
-    ObjectStore,
-    Postgres,
-    Redis,
-    SentinelRedis,
-)
+from components.schema.stores import CloudNativePgPostgres, ExternalObjectStore
 
 Peer = k8s.networking.v1.NetworkPolicyPeerArgsDict
 Policy = k8s.networking.v1.NetworkPolicySpecArgsDict
 Way = k8s.networking.v1.NetworkPolicyEgressRuleArgsDict
 Port = k8s.networking.v1.NetworkPolicyPortArgsDict
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flow:
-    """Connections that workloads of the installation open to one of them, or to a store outside."""
-
-    server: str | None
-    """None for one outside."""
-    ports: Sequence[int]
-    clients: Sequence[str]
 
 
 INTERNET_PORTS = (443, 465, 587)
@@ -89,63 +71,6 @@ class Network(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def flows(settings: Settings) -> Iterator[Flow]:
-    """Who connects to which store. The ports are those of the mode that each is run in."""
-    application = ["web", "worker"]
-    yield from _postgres_flows(settings.postgres, [*application, "migrations", "backup-postgres"])
-    yield from _redis_flows(settings.redis, application)
-    yield from _clickhouse_flows(settings.clickhouse, application)
-    users = [*application, "clickhouse", "object-store-provisioning", "backup-postgres"]
-    yield from _object_store_flows(settings.object_store, users)
-
-
-def _postgres_flows(settings: Postgres, clients: Sequence[str]) -> Iterator[Flow]:
-    match settings:
-        case ManagedPostgres():
-            yield Flow(server="postgres", ports=[postgres_server.PORT], clients=clients)
-        case ExternalPostgres():
-            yield Flow(
-                server=None, ports=sorted({settings.port, settings.direct_port or settings.port}), clients=clients
-            )
-
-
-def _redis_flows(settings: Redis, clients: Sequence[str]) -> Iterator[Flow]:
-    match settings:
-        case ManagedRedis():
-            yield Flow(server="redis", ports=[valkey.PORT], clients=clients)
-        case SentinelRedis():
-            yield Flow(server="redis", ports=[valkey.PORT, sentinel.SENTINEL_PORT], clients=[*clients, "redis"])
-        case ExternalRedis():
-            ports = {int(node.rpartition(":")[2]) for node in settings.nodes} or {settings.port}
-            if settings.topology == "sentinel":
-                ports.add(settings.port)
-            yield Flow(server=None, ports=sorted(ports), clients=clients)
-
-
-def _clickhouse_flows(settings: ClickHouse, clients: Sequence[str]) -> Iterator[Flow]:
-    jobs = ["migrations", "backup-clickhouse"]
-    if isinstance(settings, ExternalClickHouse):
-        yield Flow(server=None, ports=[settings.http_port], clients=clients)
-        yield Flow(server=None, ports=[settings.native_port], clients=jobs)
-        return
-    yield Flow(server="clickhouse", ports=[clickhouse.HTTP_PORT], clients=clients)
-    yield Flow(server="clickhouse", ports=[clickhouse_cluster.NATIVE_PORT], clients=[*jobs, "clickhouse"])
-    yield Flow(server="clickhouse", ports=[clickhouse.INTERSERVER_PORT], clients=["clickhouse"])
-    yield Flow(server="keeper", ports=[keeper.CLIENT_PORT], clients=["clickhouse"])
-    yield Flow(server="keeper", ports=[keeper.RAFT_PORT], clients=["keeper"])
-
-
-def _object_store_flows(settings: ObjectStore, clients: Sequence[str]) -> Iterator[Flow]:
-    if isinstance(settings, ExternalObjectStore):
-        url = urlsplit(settings.endpoint or "https://")
-        port = url.port or {"http": 80}.get(url.scheme, 443)
-        # With an identity, keys are asked for over HTTPS.
-        ports = {port, 443} if settings.identity == "workload" else {port}
-        yield Flow(server=None, ports=sorted(ports), clients=clients)
-        return
-    yield Flow(server="object-store", ports=[minio.PORT], clients=[*clients, "object-store"])
-
-
 def policies(settings: Settings) -> dict[str, Policy]:
     """The NetworkPolicies by name."""
     found = list(flows(settings))
@@ -170,7 +95,7 @@ def policies(settings: Settings) -> dict[str, Policy]:
         "into-web": {
             "pod_selector": _pods(["web"]),
             "policy_types": ["Ingress"],
-            "ingress": [{"from_": clients, "ports": _ports([WEB_PORT, *tunnel])}],
+            "ingress": _from(clients, [WEB_PORT, *tunnel]),
         },
     }
     if isinstance(settings.postgres, CloudNativePgPostgres):
@@ -178,7 +103,7 @@ def policies(settings: Settings) -> dict[str, Policy]:
     store = settings.object_store
     if isinstance(store, ExternalObjectStore) and store.identity == "workload":
         result["to-pod-identity"] = {
-            "pod_selector": _pods(["web", "worker", "clickhouse", "backup-postgres"]),
+            "pod_selector": _pods(["web", "worker", "clickhouse", "backup-postgres", off_site.WORKLOAD]),
             "policy_types": ["Egress"],
             "egress": [{"to": [{"ip_block": {"cidr": POD_IDENTITY}}], "ports": _ports([80])}],
         }
@@ -200,7 +125,7 @@ def policies(settings: Settings) -> dict[str, Policy]:
             if flow.server == server
         ]
         if server == "object-store":
-            rules.append({"from_": clients, "ports": _ports([minio.PORT, *tunnel])})
+            rules.extend(_from(clients, [minio.PORT, *tunnel]))
         result[f"into-{server}"] = {
             "pod_selector": _pods([server]),
             "policy_types": ["Ingress"],
@@ -232,6 +157,11 @@ def cloudnative_pg_policies(name: str, clients: Sequence[str]) -> dict[str, Poli
             "egress": [{"to": [anywhere], "ports": _ports(API_SERVER_PORTS)}],
         },
     }
+
+
+def _from(peers: Sequence[Peer], ports: Sequence[int]) -> list[k8s.networking.v1.NetworkPolicyIngressRuleArgsDict]:
+    """A rule for some peers, and none for none: one without peers would let everybody in."""
+    return [{"from_": list(peers), "ports": _ports(ports)}] if peers else []
 
 
 def _pods(names: Sequence[str]) -> k8s.meta.v1.LabelSelectorArgsDict:

@@ -153,6 +153,13 @@ def write_mode_is_possible(settings: Settings) -> Iterator[str]:
         )
 
 
+def off_site_is_elsewhere(settings: Settings) -> Iterator[str]:
+    """A copy beside the original is lost with it."""
+    other, store = settings.backups.off_site, settings.object_store
+    if other and store.mode == "external" and other.bucket in store.buckets.model_dump().values():
+        yield f"backups.offSite.bucket: {json.dumps(other.bucket)} is the installation's own; name one of another store"
+
+
 RULES: Sequence[Rule] = (
     autoscaling_bounds,
     public_url_is_https,
@@ -164,6 +171,7 @@ RULES: Sequence[Rule] = (
     cloudnative_pg_finds_the_password,
     versions_fit,
     write_mode_is_possible,
+    off_site_is_elsewhere,
     *ACCESS_RULES,
 )
 

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.schema.base import Model, Resources
-from components.values import DnsLabel, Email, GatewayName, Schedule
+from components.values import BucketName, DnsLabel, Email, GatewayName, HttpUrl, Schedule, SecretName
 
 
 class Cluster(Model):
@@ -83,12 +83,28 @@ class Worker(Workload):
     concurrency: int = Field(default=20, ge=1, le=500, description="Ingestion jobs that a pod works on at a time.")
 
 
+class OffSite(Model):
+    """An object store at another place, with another owner of its keys: what is there isn't lost with the first."""
+
+    endpoint: HttpUrl = Field(description="URL of the store; of AWS as `https://s3.eu-west-1.amazonaws.com`.")
+    bucket: BucketName = Field(
+        description="Bucket that is there already. Its own rules say what expires: never what is copied from media."
+    )
+    secret: SecretName = Field(
+        description="Secret in the namespace with `ACCESS_KEY_ID` and `SECRET_ACCESS_KEY`, which list, read and write."
+    )
+    schedule: Schedule = Field(default="15 5 * * *", description="When new objects are copied: cron, UTC.")
+
+
 class Backups(Model):
     """Backups into the backups bucket."""
 
     postgres_schedule: Schedule = Field(description="When Postgres is dumped: cron, UTC.")
     clickhouse_schedule: Schedule = Field(description="When ClickHouse is backed up: cron, UTC.")
     retention_days: int = Field(ge=1, description="Days that a backup is kept.")
+    off_site: OffSite | None = Field(
+        default=None, description="Another object store that backups and media are copied to; nothing is deleted there."
+    )
 
 
 class FirstStart(Model):

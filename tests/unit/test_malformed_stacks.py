@@ -14,6 +14,7 @@ EXTERNAL_STORE: Config = {"mode": "external", "region": "eu-central-1", "buckets
 EXISTING = {"credentials": {"source": "existing", "secret": "langfuse-credentials"}}
 LICENSED = {"license": {"key": {"source": "existing", "secret": "licence", "key": "KEY"}}}
 PROVIDER = {"clientId": "x", "clientSecret": {"source": "existing", "secret": "sso", "key": "GOOGLE"}}
+OFF_SITE = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
 
 
 class Fault(NamedTuple):
@@ -225,6 +226,16 @@ FAULTS = [
         {"ingestion": {"writeMode": "legacy", "otelBehaviour": "dual_write", "historicBackfill": True}},
         "ingestion.historicBackfill",
         'set writeMode to "dual" first',
+    ),
+    Fault(
+        {"backups": {"offSite": {**OFF_SITE, "endpoint": "https://s3.example.com/folder"}}},
+        "backups.offSite.endpoint",
+        "is not the URL of a server",
+    ),
+    Fault(
+        {**EXISTING, "objectStore": EXTERNAL_STORE, "backups": {"offSite": {**OFF_SITE, "bucket": "example-backups"}}},
+        "backups.offSite.bucket",
+        '"example-backups" is the installation\'s own',
     ),
     Fault({"firstStart": {"projectRetentionDays": 30}}, "firstStart.projectRetentionDays", "without an Enterprise"),
     Fault({"signIn": {"password": False}}, "signIn.password", "leaves no way to sign in"),

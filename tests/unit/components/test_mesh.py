@@ -101,6 +101,16 @@ def test_without_a_mesh_no_tunnel_is_open() -> None:
     assert found.of("VirtualService")
 
 
+def test_no_clients_outside_means_nobody_and_not_everybody() -> None:
+    found = recorded(config={"network": {"webClients": []}})
+    assert not found.one("NetworkPolicy", "langfuse-into-web").inputs["spec"].get("ingress")
+    assert not found.one("AuthorizationPolicy", "langfuse-into-web").inputs["spec"].get("rules")
+    assert not [name for name, _ in network_rules(found, "object-store") if name.endswith("/")]
+    assert not [name for name, _ in mesh_rules(found, "object-store", "langfuse-dev") if name.endswith("/")]
+    for policy in found.of("NetworkPolicy"):
+        assert all(rule["from"] for rule in policy.inputs["spec"].get("ingress", [])), policy.name
+
+
 def test_identities_follow_the_trust_domain() -> None:
     found = recorded(config={"mesh": {"trustDomain": "mesh.example"}})
     (rule,) = found.one("AuthorizationPolicy", "langfuse-into-postgres").inputs["spec"]["rules"]

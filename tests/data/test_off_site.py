@@ -1,0 +1,132 @@
+"""The shipped copy script between two real object stores: what counts there is whole, and nothing is lost there."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.data.jobs import Run, run
+from tests.data.provisioning import Store, provision
+from tests.data.rendered import environment, secrets
+from tests.data.servers import free_port
+from tests.unit.program import recorded
+
+MEDIA, BACKUPS = "langfuse-dev-media", "langfuse-dev-backups"
+TARGET = "langfuse-dev-exports"
+"""In the other store, with keys that can't delete."""
+
+KEYS = {
+    "ACCESS_KEY_ID": secrets()["langfuse-object-store-exports", "access-key-id"],
+    "SECRET_ACCESS_KEY": secrets()["langfuse-object-store-exports", "secret-access-key"],
+}
+OFF_SITE = {"endpoint": "https://s3.example.com", "bucket": TARGET, "secret": "off-site"}
+BACKUP = {"postgres/one/.complete": b"{}", "postgres/one/database.dump": b"rows" * 1000}
+
+
+@pytest.fixture(scope="module")
+def other(make_store: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A second store of somebody else."""
+    made = make_store()
+    result = provision(made, tmp_path_factory.mktemp("other"))
+    assert result.code == 0, result.output
+    return made
+
+
+@pytest.fixture(autouse=True)
+def empty(store: Store, other: Store) -> None:
+    for at, bucket in ((store, MEDIA), (store, BACKUPS), (other, TARGET)):
+        for key in objects(at, bucket):
+            at.client().delete_object(Bucket=bucket, Key=key)
+
+
+def put(store: Store, bucket: str, files: Mapping[str, bytes]) -> None:
+    for key, content in files.items():
+        store.client().put_object(Bucket=bucket, Key=key, Body=content)
+
+
+def objects(store: Store, bucket: str) -> dict[str, bytes]:
+    s3 = store.client()
+    found = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+    return {item["Key"]: s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read() for item in found}
+
+
+def copy(purpose: str, store: Store, other: str, folder: Path) -> Run:
+    """Run one container of the CronJob."""
+    job = recorded("dev", {"host": "langfuse.example.com", "backups": {"offSite": OFF_SITE}}).one(
+        "CronJob", "langfuse-backup-off-site"
+    )
+    (found,) = [
+        item
+        for item in job.inputs["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        if item["name"] == f"copy-{purpose}"
+    ]
+    given = {
+        item["name"]: KEYS[item["valueFrom"]["secretKeyRef"]["key"]]
+        for item in found["env"]
+        if item.get("valueFrom", {}).get("secretKeyRef", {}).get("name") == OFF_SITE["secret"]
+    }
+    own = {**found, "env": [item for item in found["env"] if item["name"] not in given]}
+    address = {"STORE_URL": store.url, "OFF_SITE_STORE_URL": other, "MC_CONFIG_DIR": str(folder)}
+    return run(own, environment(own, **address) | given, store.clients)
+
+
+def test_media_and_backups_arrive_each_under_its_buckets_name(store: Store, other: Store, tmp_path: Path) -> None:
+    put(store, MEDIA, {"project/hash.png": b"picture"})
+    put(store, BACKUPS, BACKUP)
+    for purpose in ("media", "backups"):
+        assert (result := copy(purpose, store, other.url, tmp_path)).code == 0, result.output
+        assert result.command_lines
+        assert result.leaks([value for (_, key), value in secrets().items() if key == "secret-access-key"]) == []
+    assert objects(other, TARGET) == {
+        f"{MEDIA}/project/hash.png": b"picture",
+        **{f"{BACKUPS}/{key}": content for key, content in BACKUP.items()},
+    }
+
+
+def test_what_is_lost_here_stays_there_and_only_new_things_are_copied(
+    store: Store, other: Store, tmp_path: Path
+) -> None:
+    put(store, MEDIA, {"project/first.png": b"first"})
+    assert copy("media", store, other.url, tmp_path).code == 0
+    before = other.client().head_object(Bucket=TARGET, Key=f"{MEDIA}/project/first.png")["LastModified"]
+    put(store, MEDIA, {"project/second.png": b"second"})
+    assert copy("media", store, other.url, tmp_path).code == 0
+    assert other.client().head_object(Bucket=TARGET, Key=f"{MEDIA}/project/first.png")["LastModified"] == before
+    for key in objects(store, MEDIA):
+        store.client().delete_object(Bucket=MEDIA, Key=key)
+    assert (result := copy("media", store, other.url, tmp_path)).code == 0, result.output
+    assert objects(other, TARGET).keys() == {f"{MEDIA}/project/first.png", f"{MEDIA}/project/second.png"}
+
+
+def test_a_backup_that_is_being_written_does_not_count_there(store: Store, other: Store, tmp_path: Path) -> None:
+    put(store, BACKUPS, {**BACKUP, "clickhouse/two/data.bin": b"half", "clickhouse/two/.lock": b""})
+    assert copy("backups", store, other.url, tmp_path).code == 0
+    markers = {key for key in objects(other, TARGET) if key.endswith(".complete")}
+    assert markers == {f"{BACKUPS}/postgres/one/.complete"}
+    assert f"{BACKUPS}/clickhouse/two/.lock" not in objects(other, TARGET)
+
+
+def test_a_backup_that_is_not_whole_there_does_not_count(store: Store, other: Store, tmp_path: Path) -> None:
+    put(store, BACKUPS, BACKUP)
+    put(other, TARGET, {f"{BACKUPS}/postgres/one/database.dump": b"something else"})
+    result = copy("backups", store, other.url, tmp_path)
+    assert result.code == 1
+    assert "postgres/one" in result.output
+    assert f"{BACKUPS}/postgres/one/.complete" not in objects(other, TARGET)
+
+
+def test_keys_that_the_other_store_does_not_know_are_a_clear_error(
+    store: Store, other: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, MEDIA, {"project/hash.png": b"picture"})
+    monkeypatch.setitem(KEYS, "SECRET_ACCESS_KEY", "wrong-wrong-wrong")
+    result = copy("media", store, other.url, tmp_path)
+    assert result.code == 1
+    assert "copy-off-site: cannot copy langfuse-dev-media" in result.output
+
+
+def test_an_unreachable_store_is_a_clear_error(store: Store, tmp_path: Path) -> None:
+    put(store, BACKUPS, BACKUP)
+    result = copy("backups", store, f"http://127.0.0.1:{free_port()}", tmp_path)
+    assert result.code == 1
+    assert "copy-off-site: cannot copy langfuse-dev-backups" in result.output

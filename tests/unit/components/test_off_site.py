@@ -1,0 +1,45 @@
+"""The copy in another object store: what it is given, and what it may reach."""
+
+from tests.unit.program import recorded
+from tests.unit.recorder import Recording
+
+OFF_SITE = {"endpoint": "https://s3.example.com:9443", "bucket": "copies", "secret": "off-site"}
+
+
+def stack(**config: object) -> Recording:
+    return recorded("dev", {"backups": {"offSite": OFF_SITE}, **config})
+
+
+def test_nothing_is_copied_unless_a_place_is_named() -> None:
+    assert not [item.name for item in recorded("prod") if "off-site" in item.name]
+
+
+def test_each_container_has_the_keys_of_one_bucket_and_of_the_other_store() -> None:
+    template = stack().one("CronJob", "langfuse-backup-off-site").inputs["spec"]["jobTemplate"]["spec"]["template"]
+    secrets = {
+        container["name"]: {
+            item["valueFrom"]["secretKeyRef"]["name"] for item in container["env"] if "valueFrom" in item
+        }
+        for container in template["spec"]["containers"]
+    }
+    assert secrets == {
+        "copy-media": {"langfuse-object-store-media", "off-site"},
+        "copy-backups": {"langfuse-object-store-backups", "off-site"},
+    }
+
+
+def test_the_network_lets_it_reach_both_stores_and_nobody_else_the_other() -> None:
+    found = stack()
+    spec = found.one("NetworkPolicy", "langfuse-to-store-1").inputs["spec"]
+    assert spec["podSelector"]["matchExpressions"][0]["values"] == ["backup-off-site"]
+    assert [port["port"] for port in spec["egress"][0]["ports"]] == [9443]
+    clients = found.one("NetworkPolicy", "langfuse-into-object-store").inputs["spec"]["ingress"][0]["from"]
+    assert "backup-off-site" in clients[0]["podSelector"]["matchExpressions"][0]["values"]
+    principals = found.one("AuthorizationPolicy", "langfuse-into-object-store").inputs["spec"]["rules"][0]["from"]
+    assert any("/sa/langfuse-backup-off-site" in name for name in principals[0]["source"]["principals"])
+
+
+def test_a_copy_runs_after_the_backups_of_the_night_and_never_twice() -> None:
+    specs = {item.name: item.inputs["spec"] for item in stack().of("CronJob")}
+    assert len({spec["schedule"] for spec in specs.values()}) == len(specs)
+    assert specs["langfuse-backup-off-site"]["concurrencyPolicy"] == "Forbid"
