@@ -1,5 +1,6 @@
 """Who may talk to whom inside the namespace: everything else is denied, both ways."""
 
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from components.installation import Installation, child_options
 from components.mesh_network import mesh_policies, tunnel_ports
 from components.schema.environment import Settings
 from components.schema.stores import CloudNativePgPostgres, ExternalObjectStore
+from components.values import LINK_LOCAL
 
 Peer = k8s.networking.v1.NetworkPolicyPeerArgsDict
 Policy = k8s.networking.v1.NetworkPolicySpecArgsDict
@@ -34,9 +36,6 @@ API_SERVER_PORTS = (443, 6443)
 POD_IDENTITY = "169.254.170.23/32"
 """Where EKS hands out keys for a pod's identity (docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html): to
 the asking pod its own, unlike the metadata service of the node."""
-
-LINK_LOCAL = "169.254.0.0/16"
-"""Holds the clouds' metadata services, which hand out credentials."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +74,6 @@ def policies(settings: Settings) -> dict[str, Policy]:
     """The NetworkPolicies by name."""
     found = list(flows(settings))
     own_namespace: Peer = {"pod_selector": {}}
-    internet: Peer = {"ip_block": {"cidr": "0.0.0.0/0", "except_": [LINK_LOCAL]}}
     clients = [_namespace(name) for name in settings.network.web_clients]
     tunnel = tunnel_ports(settings)
     result: dict[str, Policy] = {
@@ -90,7 +88,7 @@ def policies(settings: Settings) -> dict[str, Policy]:
         "to-internet": {
             "pod_selector": _pods(["web", "worker"]),
             "policy_types": ["Egress"],
-            "egress": [{"to": [internet], "ports": _ports(INTERNET_PORTS)}],
+            "egress": _to(settings.network.internet, INTERNET_PORTS),
         },
         "into-web": {
             "pod_selector": _pods(["web"]),
@@ -108,7 +106,7 @@ def policies(settings: Settings) -> dict[str, Policy]:
             "egress": [{"to": [{"ip_block": {"cidr": POD_IDENTITY}}], "ports": _ports([80])}],
         }
     anywhere: Peer = {"namespace_selector": {}}
-    outside: list[Peer] = [internet, anywhere]  # an address block means no pods to some networks
+    outside: list[Peer] = [_range("0.0.0.0/0"), anywhere]  # an address block means no pods to some networks
     for number, flow in enumerate(flow for flow in found if flow.server is None):
         ways: list[Way] = [{"to": outside, "ports": _ports(flow.ports)}]
         if tunnel:
@@ -137,7 +135,6 @@ def policies(settings: Settings) -> dict[str, Policy]:
 def cloudnative_pg_policies(name: str, clients: Sequence[str]) -> dict[str, Policy]:
     """For pods that the operator makes: they talk to each other, to the API server and to the archive."""
     servers: k8s.meta.v1.LabelSelectorArgsDict = {"match_labels": {cloudnative_pg.CLUSTER_LABEL: name}}
-    anywhere: Peer = {"ip_block": {"cidr": "0.0.0.0/0", "except_": [LINK_LOCAL]}}
     ports = [postgres_server.PORT, cloudnative_pg.STATUS_PORT]
     return {
         "into-postgres": {
@@ -154,7 +151,7 @@ def cloudnative_pg_policies(name: str, clients: Sequence[str]) -> dict[str, Poli
         "from-postgres": {
             "pod_selector": servers,
             "policy_types": ["Egress"],
-            "egress": [{"to": [anywhere], "ports": _ports(API_SERVER_PORTS)}],
+            "egress": _to(["0.0.0.0/0"], API_SERVER_PORTS),
         },
     }
 
@@ -162,6 +159,19 @@ def cloudnative_pg_policies(name: str, clients: Sequence[str]) -> dict[str, Poli
 def _from(peers: Sequence[Peer], ports: Sequence[int]) -> list[k8s.networking.v1.NetworkPolicyIngressRuleArgsDict]:
     """A rule for some peers, and none for none: one without peers would let everybody in."""
     return [{"from_": list(peers), "ports": _ports(ports)}] if peers else []
+
+
+def _to(ranges: Sequence[str], ports: Sequence[int]) -> list[Way]:
+    """A rule for some ranges, and none for none: one without any would allow every address."""
+    return [{"to": [_range(cidr) for cidr in ranges], "ports": _ports(ports)}] if ranges else []
+
+
+def _range(cidr: str) -> Peer:
+    """A range of addresses without the metadata services in it. The API refuses an exception that is not inside."""
+    network = ipaddress.ip_network(cidr)
+    if isinstance(network, ipaddress.IPv4Network) and network.supernet_of(LINK_LOCAL):
+        return {"ip_block": {"cidr": cidr, "except_": [str(LINK_LOCAL)]}}
+    return {"ip_block": {"cidr": cidr}}
 
 
 def _pods(names: Sequence[str]) -> k8s.meta.v1.LabelSelectorArgsDict:

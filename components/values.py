@@ -13,6 +13,9 @@ _SUFFIX = {
     **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", start=1)},
     **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
 }
+LINK_LOCAL = ipaddress.IPv4Network("169.254.0.0/16")
+"""Holds the clouds' metadata services, which hand out credentials."""
+
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
@@ -156,6 +159,16 @@ def _ip_address(text: str) -> str:
     return str(address)
 
 
+def _network_range(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError('is not a range of addresses; write it like "203.0.113.0/24", without host bits') from None
+    if isinstance(network, ipaddress.IPv4Network) and network.subnet_of(LINK_LOCAL):
+        raise ValueError("is where clouds hand out credentials; remove it")
+    return str(network)
+
+
 def _ip_range(text: str) -> str:
     try:
         network = ipaddress.ip_network(text)
@@ -225,5 +238,6 @@ SecretKey = Annotated[str, AfterValidator(_secret_key)]
 Duration = Annotated[str, AfterValidator(_duration)]
 Url = Annotated[str, AfterValidator(_url)]
 IpAddress = Annotated[str, AfterValidator(_ip_address)]
+NetworkRange = Annotated[str, AfterValidator(_network_range)]
 IpRange = Annotated[str, AfterValidator(_ip_range)]
 TargetHost = Annotated[str, AfterValidator(_target_host)]

@@ -62,6 +62,7 @@ BY_TYPE: Final[Mapping[str, object]] = {
     "Duration": "1h",
     "Url": "https://sso.example.com",
     "IpAddress": "10.0.12.7",
+    "NetworkRange": "0.0.0.0/0",
     "IpRange": "10.0.12.0/24",
     "TargetHost": "litellm.gateway.svc.cluster.local",
 }

@@ -35,6 +35,7 @@ DOMAINS: Mapping[str, str] = {
     "Duration": "duration, as `30m`",
     "Url": "URL",
     "IpAddress": "IP address",
+    "NetworkRange": "range, as `203.0.113.0/24`",
     "IpRange": "range, as `10.0.12.0/24`",
     "TargetHost": "host name",
 }

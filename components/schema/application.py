@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.schema.base import Model, Resources
-from components.values import BucketName, DnsLabel, Email, GatewayName, HttpUrl, Schedule, SecretName
+from components.values import BucketName, DnsLabel, Email, GatewayName, HttpUrl, NetworkRange, Schedule, SecretName
 
 
 class Cluster(Model):
@@ -24,10 +24,15 @@ class Ingress(Model):
 
 
 class Network(Model):
-    """Which pods outside the namespace may come in."""
+    """Which pods outside the namespace may come in, and what may be called outside the cluster."""
 
     web_clients: list[DnsLabel] = Field(
         description="Namespaces whose pods may call web and the object store: the gateway's, and those of SDK clients."
+    )
+    internet: list[NetworkRange] = Field(
+        default=["0.0.0.0/0"],
+        description="Ranges that web and worker may call at ports 443, 465 and 587: model providers, sign-in, mail. "
+        "Never link-local addresses, where clouds hand out credentials.",
     )
 
 

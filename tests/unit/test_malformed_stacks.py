@@ -227,6 +227,8 @@ FAULTS = [
         "ingestion.historicBackfill",
         'set writeMode to "dual" first',
     ),
+    Fault({"network": {"internet": ["203.0.113.7/24"]}}, "network.internet.0", "is not a range of addresses"),
+    Fault({"network": {"internet": ["169.254.169.254/32"]}}, "network.internet.0", "hand out credentials; remove it"),
     Fault(
         {"backups": {"offSite": {**OFF_SITE, "endpoint": "https://s3.example.com/folder"}}},
         "backups.offSite.endpoint",

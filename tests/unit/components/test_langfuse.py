@@ -244,6 +244,16 @@ def test_the_metadata_service_is_out_of_reach(recording: Recording) -> None:
     assert spec["egress"][0]["to"][0]["ipBlock"]["except"] == ["169.254.0.0/16"]
 
 
+def test_the_way_out_is_as_wide_as_it_is_said_to_be() -> None:
+    def ranges(*allowed: str) -> list[dict[str, Any]]:
+        spec = stack(network={"internet": allowed}).one("NetworkPolicy", "langfuse-to-internet").inputs["spec"]
+        return [peer["ipBlock"] for rule in spec.get("egress", []) for peer in rule["to"]]
+
+    assert ranges("203.0.113.0/24", "2001:db8::/32") == [{"cidr": "203.0.113.0/24"}, {"cidr": "2001:db8::/32"}]
+    assert ranges("168.0.0.0/6") == [{"cidr": "168.0.0.0/6", "except": ["169.254.0.0/16"]}]
+    assert ranges() == []
+
+
 def test_port_names_are_short_enough_for_a_container(recording: Recording) -> None:
     for item in workloads(recording):
         for container in containers(item):
