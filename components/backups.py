@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 from components import images
 from components.connections import ClickHouseConnection, ObjectStoreConnection, PostgresConnection
 from components.files import script
-from components.installation import Installation, child_options, config_map, service_account
+from components.installation import Installation, child_options, claim_spec, config_map, service_account
 from components.jobs import cron_job_spec, job_spec, run_script, scripts_mount
 from components.labels import Workload
 from components.pods import JOB_RESOURCES, Mount, PodTemplate, container, pod
@@ -74,7 +74,7 @@ class Backups(pulumi.ComponentResource):
         account = service_account(installation, workload, self._child, args.object_store.account_annotations)
         files = script("dump-postgres.sh") | script("upload-backup.sh")
         scripts = scripts_mount(config_map(installation, workload, "scripts", files, self._child))
-        backup = room_for_dump(args.postgres_storage)
+        backup = room_for_dump(installation, args.postgres_storage)
         client = Mount.scratch("client", "/client")
         bucket = args.object_store.buckets["backups"]
         image = images.postgres(args.postgres.version)  # pg_dump refuses a newer server
@@ -154,9 +154,7 @@ class Backups(pulumi.ComponentResource):
         )
 
 
-def room_for_dump(storage: str) -> Mount:
+def room_for_dump(installation: Installation, storage: str) -> Mount:
     """A volume that lives as long as the run: a dump on a node's own disk could fill it."""
-    claim: k8s.core.v1.PersistentVolumeClaimTemplateArgsDict = {
-        "spec": {"access_modes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}}
-    }
+    claim: k8s.core.v1.PersistentVolumeClaimTemplateArgsDict = {"spec": claim_spec(installation, storage)}
     return Mount(volume={"name": "backup", "ephemeral": {"volume_claim_template": claim}}, path=BACKUP_PATH)

@@ -76,7 +76,7 @@ def postgres_cluster(  # a cluster has this many independent parts
         api_version=API_VERSION,
         kind="Cluster",
         metadata=installation.metadata(workload, name=name, annotations=WAIT_UNTIL_READY),
-        spec=cluster_spec(name, settings, password, object_store.account_annotations),
+        spec=cluster_spec(installation, name, settings, password, object_store.account_annotations),
         opts=pulumi.ResourceOptions.merge(installation.stateful(child), pulumi.ResourceOptions(depends_on=[archive])),
     )
     k8s.apiextensions.CustomResource(
@@ -98,7 +98,11 @@ def postgres_cluster(  # a cluster has this many independent parts
 
 
 def cluster_spec(
-    name: str, settings: CloudNativePgPostgres, password: SecretRef, identity: Mapping[str, str]
+    installation: Installation,
+    name: str,
+    settings: CloudNativePgPostgres,
+    password: SecretRef,
+    identity: Mapping[str, str],
 ) -> dict[str, object]:
     """The specification of the cluster. The operator makes its pods restricted, with a read-only root file system."""
     locale = (
@@ -128,7 +132,11 @@ def cluster_spec(
         "resources": {**requirements(settings.resources)},
         "seccompProfile": {"type": "RuntimeDefault"},
         "serviceAccountTemplate": {"metadata": {"annotations": {**identity}}},
-        "storage": {"size": settings.storage, "resizeInUseVolumes": True},
+        "storage": {
+            "size": settings.storage,
+            "resizeInUseVolumes": True,
+            **({"storageClass": installation.storage_class} if installation.storage_class else {}),
+        },
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,

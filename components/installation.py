@@ -24,6 +24,8 @@ class Installation:
     """Whether Pulumi refuses to delete what holds data."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Of everything: which kind of environment it belongs to, and who answers for it."""
+    storage_class: str | None = None
+    """Of new volumes; the cluster's default if not given."""
 
     def workload(self, name: str, *, component: str, version: str) -> Workload:
         """A workload of this installation."""
@@ -139,9 +141,23 @@ def volume_claim(
     return k8s.core.v1.PersistentVolumeClaim(
         name,
         metadata=installation.metadata(workload, name=name, annotations=SKIP_AWAIT),
-        spec={"access_modes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}},
-        opts=installation.stateful(opts),
+        spec=claim_spec(installation, storage),
+        # A volume can't change its class: another one would be a new volume, without the data.
+        opts=pulumi.ResourceOptions.merge(
+            installation.stateful(opts), pulumi.ResourceOptions(ignore_changes=["spec.storageClassName"])
+        ),
     )
+
+
+def claim_spec(installation: Installation, storage: str) -> k8s.core.v1.PersistentVolumeClaimSpecArgsDict:
+    """What a volume is asked to be."""
+    spec: k8s.core.v1.PersistentVolumeClaimSpecArgsDict = {
+        "access_modes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": storage}},
+    }
+    if installation.storage_class:
+        spec["storage_class_name"] = installation.storage_class
+    return spec
 
 
 def config_map(

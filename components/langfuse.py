@@ -39,6 +39,7 @@ class Langfuse(pulumi.ComponentResource):
             namespace=settings.namespace,
             protect=settings.protect,
             labels={"environment": settings.profile, "owner": settings.owner},
+            storage_class=settings.cluster.storage_class,
         )
         in_cluster = pulumi.ResourceOptions(parent=self, provider=self._cluster(settings))
         namespace = Namespace("namespace", installation, MESH_LABELS[settings.mesh_mode], in_cluster)

@@ -71,6 +71,7 @@ BY_KEY: Final[Mapping[str, object]] = {
     "profile": PROFILE,
     "cluster.context": "production",
     "cluster.kubeconfig": "~/.kube/config",
+    "cluster.storageClass": "encrypted",
     "ingestion.writeMode": "dual",
     "ingestion.otelBehaviour": "dual_write",
     "ingestion.previewOptIn": True,

@@ -5,7 +5,17 @@ from typing import Literal
 from pydantic import Field
 
 from components.schema.base import Model, Resources
-from components.values import BucketName, DnsLabel, Email, GatewayName, HttpUrl, NetworkRange, Schedule, SecretName
+from components.values import (
+    BucketName,
+    DnsLabel,
+    Email,
+    GatewayName,
+    Host,
+    HttpUrl,
+    NetworkRange,
+    Schedule,
+    SecretName,
+)
 
 
 class Cluster(Model):
@@ -13,6 +23,11 @@ class Cluster(Model):
 
     context: str | None = Field(default=None, description="kubeconfig context; the current one if not given.")
     kubeconfig: str | None = Field(default=None, description="Path of the kubeconfig; KUBECONFIG if not given.")
+    storage_class: Host | None = Field(
+        default=None,
+        description="StorageClass of new volumes: for production one that encrypts, grows and retains. The cluster's "
+        "default if not given. Volumes that are there keep theirs.",
+    )
 
 
 class Ingress(Model):

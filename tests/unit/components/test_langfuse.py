@@ -244,6 +244,21 @@ def test_the_metadata_service_is_out_of_reach(recording: Recording) -> None:
     assert spec["egress"][0]["to"][0]["ipBlock"]["except"] == ["169.254.0.0/16"]
 
 
+def test_new_volumes_are_of_the_class_that_is_asked_for_and_old_ones_keep_theirs() -> None:
+    def classes(found: Recording) -> set[object]:
+        dump = pod_spec(found.one("CronJob", "langfuse-backup-postgres"))["volumes"]
+        specs = [item.inputs["spec"] for item in found.of("PersistentVolumeClaim")]
+        specs += [it["ephemeral"]["volumeClaimTemplate"]["spec"] for it in dump if "ephemeral" in it]
+        return {spec.get("storageClassName") for spec in specs}
+
+    found = stack(cluster={"storageClass": "encrypted"})
+    assert classes(found) == {"encrypted"}
+    assert all("spec.storageClassName" in item.ignore_changes for item in found.of("PersistentVolumeClaim"))
+    assert classes(stack()) == {None}
+    operated = stack(cluster={"storageClass": "encrypted"}, postgres={"mode": "cloudnativepg"}).one("Cluster")
+    assert operated.inputs["spec"]["storage"]["storageClass"] == "encrypted"
+
+
 def test_the_way_out_is_as_wide_as_it_is_said_to_be() -> None:
     def ranges(*allowed: str) -> list[dict[str, Any]]:
         spec = stack(network={"internet": allowed}).one("NetworkPolicy", "langfuse-to-internet").inputs["spec"]
