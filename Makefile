@@ -2,7 +2,7 @@
 PYTHON ?= python3
 STACK ?= dev
 RUN = .venv/bin/python
-CODE = __main__.py benchmarks components docs operations sandbox tests
+CODE = __main__.py benchmarks components docs operations policies/langfuse_policies sandbox tests
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status test test-fast lint tools bench docs lock program development
