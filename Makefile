@@ -23,7 +23,7 @@ test: lint tools ## Runs every check and test
 	@$(RUN) -m pytest --numprocesses 2 --dist loadfile
 
 test-fast: development ## Runs the tests that need only Python
-	@$(RUN) -m pytest tests/unit
+	@$(RUN) -m pytest tests/unit --numprocesses 2 --dist loadfile
 
 lint: development ## Checks style and types
 	@$(RUN) -m ruff check --quiet . && $(RUN) -m ruff format --quiet --check . && $(RUN) -m mypy $(CODE)

@@ -17,8 +17,8 @@ OPERATIONS = {
 }
 SUBJECTS = {
     "dev": "dev stack",
-    "same": "same objects",
     "bare": "bare program",
+    "least": "least objects",
     "empty": "empty program",
     "kubectl": "kubectl",
 }
@@ -97,12 +97,6 @@ def verdicts(figures: Figures) -> list[Verdict]:
         Verdict(
             "no-op up / bare program's",
             ratios(wall["dev", "no-op"], wall["bare", "no-op"]),
-            NO_OP_LIMIT,
-            "round by round",
-        ),
-        Verdict(
-            "no-op up / that of the same objects",
-            ratios(wall["dev", "no-op"], wall["same", "no-op"]),
             NO_OP_LIMIT,
             "what components, configuration and order cost",
         ),

@@ -90,12 +90,12 @@ def _setting(setting: Setting) -> str:
 
 
 def _operations(title: str, samples: dict[tuple[str, str], list[float]]) -> Table:
-    table = _table(title, "", *SUBJECTS.values(), "dev / same", "dev / bare")
+    table = _table(title, "", *SUBJECTS.values(), "dev / bare", "bare / least")
     for operation, words in OPERATIONS.items():
         found = {subject: samples.get((subject, operation)) for subject in SUBJECTS}
         cells = [Summary.of(values).text() if values else "" for values in found.values()]
-        dev, same, bare = found["dev"], found["same"], found["bare"]
-        cells += [ratios(dev, below).text(2) if dev and below else "" for below in (same, bare)]
+        pairs = (("dev", "bare"), ("bare", "least"))
+        cells += [ratios(a, b).text(2) if (a := found[above]) and (b := found[below]) else "" for above, below in pairs]
         table.add_row(words, *cells)
     return table
 

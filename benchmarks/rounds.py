@@ -14,7 +14,7 @@ from benchmarks.state import Plan, Resource, longest_chain, manifests, plan, res
 from components.profiles import DEFAULT_VERSION
 from sandbox.progress import Steps
 
-PLAIN = ("same", "bare")  # programs that are made from the stack's state
+PLAIN = ("bare", "least")  # programs that are made from the stack's state
 WARM_UP = 0  # the number of the round that does not count
 
 
