@@ -45,15 +45,16 @@ def resource(
     )
 
 
-def resources_of(manifests: str, stack: str = "prod") -> list[Resource]:
-    """The resources of Kubernetes manifests, in YAML with any number of documents.
+def resources_of(manifests: str | Iterable[dict[str, Any]], stack: str = "prod") -> list[Resource]:
+    """The resources of Kubernetes manifests: documents, or YAML with any number of them.
 
     A document may hold `x-pulumi` with `type`, `name`, `protect` and `ignoreChanges`.
 
     Raises:
         ValueError: A document has neither kind and apiVersion nor a Pulumi type.
     """
-    return [_of_manifest(document, stack) for document in yaml.safe_load_all(manifests) if document]
+    documents = yaml.safe_load_all(manifests) if isinstance(manifests, str) else manifests
+    return [_of_manifest(document, stack) for document in documents if document]
 
 
 def _of_manifest(document: dict[str, Any], stack: str) -> Resource:

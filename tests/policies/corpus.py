@@ -47,7 +47,7 @@ class Case:
 
     @property
     def resources(self) -> list[Resource]:
-        return resources_of(yaml.safe_dump_all(self.manifests))
+        return resources_of(self.manifests)
 
 
 @cache
