@@ -222,7 +222,7 @@ def _apply(client: "S3Client", props: Properties) -> None:  # noqa: C901  # one 
         remove(lambda: client.get_bucket_encryption(Bucket=name), lambda: client.delete_bucket_encryption(Bucket=name))
     else:
         by_default: Any = {"SSEAlgorithm": props["encryption"]}
-        if props["kmsKeyId"]:
+        if props.get("kmsKeyId"):
             by_default["KMSMasterKeyID"] = props["kmsKeyId"]
         rules: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": by_default}]}
         required(
@@ -280,7 +280,7 @@ def _state(client: "S3Client", props: Properties) -> Properties:
         **{key: props[key] for key in (*IDENTITY, "instance", "forcePathStyle")},
         "expireDays": days,
         "encryption": "none" if implied else algorithm,
-        "kmsKeyId": default.get("KMSMasterKeyID") if props["kmsKeyId"] else None,
+        "kmsKeyId": default.get("KMSMasterKeyID") if props.get("kmsKeyId") else None,
         "versioning": _versioned(client, props),
         "publicAccessBlock": bool(flags) and all(flags.values()),
     }
