@@ -26,6 +26,8 @@ SUBJECTS = {
 NO_OP_LIMIT = 1.15
 FIRST_LIMIT = 1.3
 PROGRAM_CPU_LIMIT = 1.5  # seconds
+PROD_CPU_LIMIT = 1.2  # seconds
+PACKS_LIMIT = 1.0  # seconds
 START_LIMIT = 15.0  # seconds
 MEMORY_LIMIT = 1024.0  # MiB
 
@@ -65,6 +67,8 @@ class Figures:
     chains: list[Chain] = field(default_factory=list)
     changed: dict[tuple[str, str], int] = field(default_factory=dict)
     """How many resources each operation changed."""
+    previews: dict[str, list[float]] = field(default_factory=dict)
+    """Wall-clock seconds of previews, in pairs: of a stack without and with the packs, of environments."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,11 @@ class Verdict:
 def ratios(above: Sequence[float], below: Sequence[float]) -> Summary:
     """Ratios of samples of the same rounds: what slows a whole round down cancels out."""
     return Summary.of([a / b for a, b in zip(above, below, strict=True)])
+
+
+def differences(above: Sequence[float], below: Sequence[float]) -> Summary:
+    """Differences of samples that were taken one after the other."""
+    return Summary.of([a - b for a, b in zip(above, below, strict=True)])
 
 
 def verdicts(figures: Figures) -> list[Verdict]:
@@ -111,6 +120,20 @@ def verdicts(figures: Figures) -> list[Verdict]:
             Summary.of(share),
             PROGRAM_CPU_LIMIT,
             "its process in a no-op up, less the empty program's",
+        ),
+        Verdict(
+            "CPU seconds of prod's own evaluation",
+            differences(
+                program["prod", "ended"], [Summary.of(program["empty", "ended"]).median] * len(program["prod", "ended"])
+            ),
+            PROD_CPU_LIMIT,
+            "its process in a no-op preview, less the empty program's",
+        ),
+        Verdict(
+            "seconds that both packs add to a no-op preview of prod",
+            differences(figures.previews["prod with packs"], figures.previews["prod"]),
+            PACKS_LIMIT,
+            "one preview after the other",
         ),
         Verdict(
             "seconds to a ready sandbox", Summary.of(figures.sandbox["start"]), START_LIMIT, "from an empty folder"

@@ -67,6 +67,19 @@ def bare() -> None:
         pulumi.CustomResource(item["type"], f"object-{number}", values, inside)
 
 
+def many() -> None:
+    """The objects of the stack again and again, as many as the configuration says, none of them named by another."""
+    import pulumi  # noqa: PLC0415
+    import pulumi_kubernetes as k8s  # noqa: PLC0415
+
+    objects = json.loads(Path(PLAN_FILE).read_text())["objects"]
+    cluster = k8s.Provider("cluster", cluster_identifier="plain", enable_server_side_apply=True)
+    for number in range(pulumi.Config().require_int("count")):
+        item = objects[number % len(objects)]
+        values = {**item["before"], "metadata": {**item["before"]["metadata"], "name": f"object-{number}"}}
+        pulumi.CustomResource(item["type"], f"object-{number}", values, pulumi.ResourceOptions(provider=cluster))
+
+
 def _plain_start() -> tuple[dict[str, Any], str, str, pulumi.ResourceOptions]:
     """What both plain programs begin with. Returns the plan, the version, the namespace, and options for the rest."""
     import pulumi  # noqa: PLC0415
@@ -89,7 +102,13 @@ def _plain_start() -> tuple[dict[str, Any], str, str, pulumi.ResourceOptions]:
     return plan, version, name, pulumi.ResourceOptions(provider=cluster, depends_on=[namespace])
 
 
-PROGRAMS: dict[str, Callable[[], None]] = {"dev": dev, "bare": bare, "least": least, "empty": empty}
+PROGRAMS: dict[str, Callable[[], None]] = {
+    "dev": dev,
+    "bare": bare,
+    "least": least,
+    "empty": empty,
+    "many": many,
+}
 
 
 def _cpu() -> float:
