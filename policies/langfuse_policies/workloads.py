@@ -92,6 +92,16 @@ class Pod:
         """The pod's labels."""
         return self.metadata["labels"]
 
+    @property
+    def windows(self) -> bool:
+        """Whether it runs on Windows, where settings of Linux may not stand."""
+        return self.spec["os"]["name"].equals("windows")
+
+    @property
+    def has_user_namespace(self) -> bool:
+        """Whether its root is nobody on the node: PSS then allows root, as of 1.35."""
+        return self.spec["hostUsers"].equals(False)
+
 
 def pod_of(resource: Resource) -> Pod | None:
     """The pod of a workload; None for every other resource."""
