@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,14 +12,20 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markdown import Markdown
 
+from operations import review as stacks
 from operations.changes import guard
 from operations.changes import preview as previews
-from operations.changes.markdown import markdown
+from operations.changes.markdown import COMMENT_CHARACTERS, TITLES, markdown
 from operations.changes.model import Report
 from operations.errors import OperationError
+from operations.github import GitHub
+from operations.health import wait
 from operations.pulumi import Pulumi
 
 EXIT: Final = {"fine": 0, "refused": 1, "failed": 2}
+
+COMMENT_MARKER: Final = "<!-- langfuse preview -->"
+ISSUE_MARKER: Final = "<!-- langfuse drift -->"
 
 app = typer.Typer()
 
@@ -26,6 +33,7 @@ Stack = Annotated[str, typer.Option(metavar="STACK", help="The stack.")]
 ConfigFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Its configuration, if not stacks/Pulumi.STACK.yaml.")
 ]
+Reports = Annotated[list[Path], typer.Argument(metavar="FILE...", help="What --json has printed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown, for comments and job summaries.")]
 
@@ -64,6 +72,75 @@ def drift(
         typer.echo(f"reading what {stack} deployed ...", err=True)
         report = previews.drift(Pulumi(stack, config_file))
     _print(report, as_json=as_json, as_markdown=as_markdown)
+
+
+@app.command()
+def comment(
+    files: Reports,
+    *,
+    pull_request: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Where to comment.")],
+    commit: Annotated[str, typer.Option(metavar="SHA", help="The commit that was previewed.")] = "",
+) -> None:
+    """Write previews into the one comment of a pull request, and print it for a job summary."""
+    with told():
+        note = f"Of commit {commit}." if commit else ""
+        text = markdown(read_reports(files), note=note, characters=COMMENT_CHARACTERS - len(COMMENT_MARKER) - 1)
+        typer.echo(text, nl=False)
+        GitHub().comment(pull_request, COMMENT_MARKER, text)
+
+
+@app.command()
+def issue(files: Reports) -> None:
+    """Open, update or close the one issue about drift, and print its text for a job summary."""
+    with told():
+        reports = read_reports(files)
+        text = markdown(reports, characters=COMMENT_CHARACTERS - len(ISSUE_MARKER) - 1)
+        typer.echo(text, nl=False)
+        needed = any(report.outcome != "fine" for report in reports)
+        GitHub().issue(ISSUE_MARKER, TITLES["drift"], text, needed=needed)
+
+
+@app.command()
+def health(
+    *,
+    stack: Stack,
+    attempts: Annotated[int, typer.Option(min=1, help="How often to ask.")] = 30,
+    pause: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Between two attempts.")] = 10,
+) -> None:
+    """Wait until a deployed stack answers at its address, in the version that was deployed."""
+    with told():
+        outputs = Pulumi(stack).outputs()
+        if "url" not in outputs:
+            raise OperationError(f"stack {stack} is not deployed; run `pulumi up --stack {stack}`")
+        url, version = outputs["url"], outputs["versions"]["langfuse"]
+        typer.echo(f"asking {url} for version {version} ...", err=True)
+        wait(url, version, attempts=attempts, pause=pause)
+    typer.echo(f"{url} runs version {version}")
+
+
+@app.command()
+def review(
+    *,
+    number: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="The pull request.")],
+    hours: Annotated[int, typer.Option(min=1, help="How long it stays after this update.")] = 48,
+    destroy: Annotated[bool, typer.Option("--destroy", help="Delete it instead.")] = False,
+) -> None:
+    """Deploy a pull request as stack pr-NUMBER in a namespace of its own, or delete that."""
+    stack = stacks.name(number)
+    with told():
+        typer.echo(f"{'destroying' if destroy else 'deploying'} {stack} ...", err=True)
+        if destroy:
+            stacks.destroy(stack)
+        else:
+            flags = previews.policy_flags("preview")
+            typer.echo(stacks.up(number, datetime.now(UTC) + timedelta(hours=hours), flags=flags))
+
+
+@app.command()
+def sweep() -> None:
+    """Destroy every review stack whose time is over."""
+    with told():
+        stacks.sweep(datetime.now(UTC), lambda text: typer.echo(text, err=True))
 
 
 def _print(report: Report, *, as_json: bool, as_markdown: bool) -> None:

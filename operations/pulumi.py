@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,16 +46,29 @@ class Pulumi:
         done = self._run(*words, "--json", *self._configured())
         return Events(done.returncode, tuple(_events(done.stdout)), done.stderr.strip())
 
-    def run(self, *words: str, configured: bool = False, folder: Path = CHECKOUT) -> str:
+    def run(self, *words: str, folder: Path = CHECKOUT) -> str:
         """Run a command to its end and return what it prints.
 
         Raises:
             OperationError: With what the command said.
         """
-        done = self._run(*words, *(self._configured() if configured else ()), folder=folder)
+        done = self._run(*words, folder=folder)
         if done.returncode:
             raise OperationError(f"`pulumi {' '.join(words)}` failed: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
+
+    def change(self, *words: str) -> None:
+        """Run an update and show what it does.
+
+        Raises:
+            OperationError: It failed.
+        """
+        command = [*_command(*words), "--stack", self.stack, "--yes", "--skip-preview", *self._configured()]
+        done = subprocess.run(
+            command, cwd=CHECKOUT, env=_environment(), stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
+        )
+        if done.returncode:
+            raise OperationError(f"`pulumi {words[0]}` of stack {self.stack} failed: see its messages above")
 
     def outputs(self) -> Json:
         """The stack's outputs, secret ones hidden."""
@@ -85,23 +99,57 @@ class Pulumi:
                 texts |= set(_secret(json.loads(done.stdout)))
         return frozenset(texts)
 
+    @property
+    def folder(self) -> Path:
+        """Where the stack's file is."""
+        return self.config_file.parent if self.config_file else STACKS
+
+    def tags(self) -> Mapping[str, str]:
+        """The stack's tags."""
+        found: Mapping[str, str] = json.loads(self.run("stack", "tag", "ls", "--json"))
+        return found
+
     def _configured(self) -> tuple[str, ...]:
         return ("--config-file", str(self.config_file)) if self.config_file else ()
 
     def _run(self, *words: str, folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
-        pulumi = shutil.which("pulumi")
-        if pulumi is None:
-            raise OperationError("there is no `pulumi` on PATH: install it (pulumi.com/docs/install)")
-        return subprocess.run(
-            [pulumi, *words, "--stack", self.stack, "--non-interactive", "--color", "never"],
-            cwd=folder,
-            # Else `preview --json` prints one document, without what policies found (sdk/go/common/env/env.go).
-            env={**os.environ, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true", "PULUMI_SKIP_UPDATE_CHECK": "true"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return _pulumi(*words, "--stack", self.stack, folder=folder)
+
+
+def listed() -> list[str]:
+    """The names of this project's stacks in the backend."""
+    done = _pulumi("stack", "ls", "--json")
+    if done.returncode:
+        raise OperationError(f"the stacks can't be listed: {done.stderr.strip()}")
+    return [stack["name"] for stack in json.loads(done.stdout)]
+
+
+def _pulumi(*words: str, folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        _command(*words),
+        cwd=folder,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _command(*words: str) -> list[str]:
+    pulumi = shutil.which("pulumi")
+    if pulumi is None:
+        raise OperationError("there is no `pulumi` on PATH: install it (pulumi.com/docs/install)")
+    return [pulumi, *words, "--non-interactive", "--color", "never"]
+
+
+def _environment() -> Mapping[str, str]:
+    return {
+        **os.environ,
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # Else `preview --json` prints one document, without what policies found (sdk/go/common/env/env.go).
+        "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true",
+    }
 
 
 def _events(text: str) -> Iterator[Json]:
