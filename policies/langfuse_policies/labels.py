@@ -10,7 +10,7 @@ _PREFIX = "app.kubernetes.io/"
 
 
 class RequiredLabels(Settings):
-    """Labels that every workload, Service and claim has."""
+    """Labels that every workload has."""
 
     keys: tuple[str, ...] = tuple(_PREFIX + key for key in ("name", "instance", "component", "part-of", "managed-by"))
     """Keys of labels; by default `part-of` stands for the owner and `instance` for the environment."""
@@ -27,10 +27,9 @@ def _recommended(subject: Resource) -> dict[str, dict[str, str]]:
 @rules.resources(
     "recommended-labels",
     "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "batch/Job", "batch/CronJob",
-    "core/Service", "core/PersistentVolumeClaim",
     reference="W07",
-    title="Objects carry the recommended labels",
-    why="They tell whose an object is, of which environment, and what manages it; dashboards and costs group by them.",
+    title="Workloads carry the recommended labels",
+    why="They tell whose a workload is, of which environment, and what manages it; dashboards and costs group by them.",
     fix="Add the labels of Kubernetes' recommendation, app.kubernetes.io/name and its kin.",
     severity=Severity.LOW,
     also_in=("Kubernetes: recommended labels", "C-0076", "C-0077", "kube-linter: required-label-owner"),

@@ -24,8 +24,8 @@ class WorkerGrace(Settings):
 
     least_seconds: PositiveInt = 60
     """What running jobs take to finish."""
-    most_seconds: PositiveInt = 300
-    """A worker may never end by itself (langfuse/langfuse#8156): each rollout waits this long."""
+    most_seconds: PositiveInt = 360
+    """Jobs of five minutes, and the flush after them; one that never ends (langfuse/langfuse#8156) holds up a rollout."""
 
 
 _DEFAULT_GRACE = 30.0  # Kubernetes' terminationGracePeriodSeconds
@@ -53,7 +53,7 @@ def web_drains(pod: Pod, settings: WebGrace) -> Findings:
     title="The worker is given the time to finish its jobs, and no more",
     why="Killed too early it loses events that it has taken from the queue; and it may never end by itself, so that "
     "every rollout waits as long as it is allowed to.",
-    fix="Set terminationGracePeriodSeconds of the worker to 60 to 300.",
+    fix="Set terminationGracePeriodSeconds of the worker to between 60 and 360.",
     severity=Severity.HIGH,
     langfuse=True,
     settings=WorkerGrace,
