@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the library lies beside the packs
 
-from langfuse_policies.packs import serve
+from langfuse_policies.server import serve
 
 serve("reliability")

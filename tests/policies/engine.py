@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf import struct_pb2
 from langfuse_policies.packs import policies
@@ -30,7 +30,8 @@ class Engine:
         config: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
         run, checks = policies(pack, waivers, TODAY)
-        self.analyzer: Any = Analyzer(run, f"langfuse-{pack}", "0.0.0", checks, EnforcementLevel.ADVISORY)
+        server = Analyzer(run, f"langfuse-{pack}", "0.0.0", checks, EnforcementLevel.ADVISORY)
+        self.analyzer = cast(Any, server)  # untyped upstream
         if config:
             self.analyzer.Configure(messages.ConfigureAnalyzerRequest(policyConfig=_configured(config)), None)
 
