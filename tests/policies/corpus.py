@@ -13,7 +13,8 @@ makes it bad, or different and still good:
       - name: ...
 
 A change sets (`set`, `to`) or removes (`remove`) the field at a path of the object that `in` names as KIND/NAME (with
-`x-pulumi` for options), deletes the whole object (`delete: KIND/NAME`), or adds one (`add: {apiVersion: ...}`).
+`x-pulumi` for options; `env.SALT` leads to the element of that name), deletes the whole object (`delete: KIND/NAME`),
+or adds one (`add: {apiVersion: ...}`).
 `base: none` starts from nothing.
 """
 
@@ -102,14 +103,25 @@ def _apply(manifest: Manifest, change: dict[str, Any]) -> None:
         int(index) if index else quoted or word for index, quoted, word in _STEP.findall(str(path))
     ]
     place: Any = manifest
-    for step, following in pairwise(steps):
+    for key, following in pairwise(steps):
+        step = _position(place, key)
         if isinstance(place, dict) and step not in place:
             assert "set" in change, f"there is no {path}"
             place[step] = [] if isinstance(following, int) else {}
         place = place[step]
+    last = _position(place, steps[-1])
     if "remove" in change:
-        del place[steps[-1]]
-    elif isinstance(place, list) and steps[-1] == len(place):
+        del place[last]
+    elif isinstance(place, list) and last == len(place):
         place.append(change["to"])
     else:
-        place[steps[-1]] = change["to"]
+        place[last] = change["to"]
+
+
+def _position(place: Any, step: str | int) -> str | int:  # noqa: ANN401  # whatever a manifest holds
+    """Where a step leads: in a list, a name leads to the element of this name, or behind the last one."""
+    if isinstance(place, list) and isinstance(step, str):
+        return next(
+            (index for index, one in enumerate(place) if isinstance(one, dict) and one.get("name") == step), len(place)
+        )
+    return step
