@@ -25,8 +25,10 @@ test: lint tools ## Runs every check and test
 test-fast: development ## Runs the tests that need only Python
 	@$(RUN) -m pytest tests/unit --numprocesses 2 --dist loadfile
 
-lint: development ## Checks style and types
+lint: development ## Checks style, types and pipelines
 	@$(RUN) -m ruff check --quiet . && $(RUN) -m ruff format --quiet --check . && $(RUN) -m mypy $(CODE)
+	@.venv/bin/zizmor --offline --quiet .github
+	@$$($(RUN) -m sandbox tools actionlint | awk '{ print $$3 }') -shellcheck .venv/bin/shellcheck
 
 tools: program ## Downloads or builds the tools of the local control plane
 	@$(RUN) -m sandbox tools

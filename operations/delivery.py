@@ -36,6 +36,8 @@ ConfigFile = Annotated[
 Reports = Annotated[list[Path], typer.Argument(metavar="FILE...", help="What --json has printed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown, for comments and job summaries.")]
+Attempts = Annotated[int, typer.Option(min=1, help="How often to ask whether it is healthy.")]
+Pause = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Between two attempts.")]
 
 
 @app.command()
@@ -46,9 +48,6 @@ def preview(
     acknowledged: Annotated[
         Path, typer.Option(metavar="FILE", help="Losses of data that this change means.")
     ] = guard.FILE,
-    allow_unused: Annotated[
-        bool, typer.Option("--allow-unused", help="Accept acknowledgements that nothing needs: for deployments.")
-    ] = False,
     policies: Annotated[bool, typer.Option(help="Judge with the policy packs.")] = True,
     as_json: AsJson = False,
     as_markdown: AsMarkdown = False,
@@ -59,7 +58,7 @@ def preview(
         pulumi = Pulumi(stack, config_file)
         packs = previews.policy_flags(previews.profile_of(pulumi)) if policies else ()
         typer.echo(f"previewing {stack} ...", err=True)
-        report = previews.preview(pulumi, known, packs=packs, allow_unused=allow_unused)
+        report = previews.preview(pulumi, known, packs=packs)
     _print(report, as_json=as_json, as_markdown=as_markdown)
 
 
@@ -101,21 +100,36 @@ def issue(files: Reports) -> None:
 
 
 @app.command()
-def health(
-    *,
-    stack: Stack,
-    attempts: Annotated[int, typer.Option(min=1, help="How often to ask.")] = 30,
-    pause: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Between two attempts.")] = 10,
-) -> None:
+def deploy(*, stack: Stack, attempts: Attempts = 30, pause: Pause = 10) -> None:
+    """Update a stack if its preview is not refused, and wait until it answers. Prints the preview as Markdown."""
+    with told():
+        pulumi = Pulumi(stack)
+        packs = previews.policy_flags(previews.profile_of(pulumi))
+        known = guard.acknowledgements(guard.FILE)
+        typer.echo(f"previewing {stack} ...", err=True)
+        # What is acknowledged is done already when a deployment is run a second time.
+        report = previews.preview(pulumi, known, packs=packs, allow_unused=True)
+        typer.echo(markdown([report]), nl=False)
+        if report.outcome != "fine":
+            raise typer.Exit(EXIT[report.outcome])
+        pulumi.change("up", *packs)
+        _wait(pulumi, attempts, pause)
+
+
+@app.command()
+def health(*, stack: Stack, attempts: Attempts = 30, pause: Pause = 10) -> None:
     """Wait until a deployed stack answers at its address, in the version that was deployed."""
     with told():
-        outputs = Pulumi(stack).outputs()
-        if "url" not in outputs:
-            raise OperationError(f"stack {stack} is not deployed; run `pulumi up --stack {stack}`")
-        url, version = outputs["url"], outputs["versions"]["langfuse"]
-        typer.echo(f"asking {url} for version {version} ...", err=True)
-        wait(url, version, attempts=attempts, pause=pause)
-    typer.echo(f"{url} runs version {version}")
+        _wait(Pulumi(stack), attempts, pause)
+
+
+def _wait(pulumi: Pulumi, attempts: int, pause: float) -> None:
+    outputs = pulumi.outputs()
+    if "url" not in outputs:
+        raise OperationError(f"stack {pulumi.stack} is not deployed; run `pulumi up --stack {pulumi.stack}`")
+    url, version = outputs["url"], outputs["versions"]["langfuse"]
+    typer.echo(f"asking {url} for version {version} ...", err=True)
+    wait(url, version, attempts=attempts, pause=pause)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from components.schema.environment import PROJECT
 from operations.errors import OperationError
 from operations.pulumi import STACKS, Pulumi, listed
 
-TEMPLATE: Final = STACKS / "Pulumi.preview.yaml"
+TEMPLATE: Final = STACKS / "review.yaml"
 TAG: Final = "expires"
 LABEL: Final = "review/expires"
 """On the namespace, for people who look at the cluster."""
