@@ -114,7 +114,7 @@ def _handlers(container: Container) -> list[Field]:
 _DEBUGGERS = frozenset(
     {"debug", "debugger", "netshoot", "dnsutils", "jessie-dnsutils", "toolbox", "kubectl-debug", "delve", "dlv"}
 )
-_IDLE = (["sleep", "infinity"], ["tail", "-f", "/dev/null"])
+_IDLE = ("sleep infinity", "tail -f /dev/null")
 
 
 @rules.pods(
@@ -130,14 +130,14 @@ def no_debug_container(pod: Pod) -> Findings:
     for container in pod.containers:
         repository, _, tag = (container["image"].text or "").partition("@")[0].rpartition("/")[2].partition(":")
         name = container["name"].text or ""
-        command = [*container["command"].texts, *container["args"].texts]
+        command = " ".join((*container["command"].texts, *container["args"].texts))
         if container.list_name == "ephemeralContainers":
             yield finding(container.fields, "ephemeral containers don't belong in a program")
         elif not {repository, tag, name}.isdisjoint(_DEBUGGERS):
             yield finding(container.fields, "its name or image says that it is for debugging")
         elif container["stdin"].equals(True) or container["tty"].equals(True):
             yield finding(container.fields, "it waits for somebody at a terminal")
-        elif any(command[-len(idle) :] == idle for idle in _IDLE):
+        elif command.endswith(_IDLE):
             yield finding(container.fields, "it does nothing but wait for somebody to enter")
 
 
