@@ -158,12 +158,17 @@ def _cron_job(resource: Resource, scripts: dict[tuple[str, str], Field]) -> Back
 
 
 def _texts(pod: Pod, scripts: dict[tuple[str, str], Field]) -> Iterator[str]:
-    for container in pod.containers:
-        yield " ".join([*container["command"].texts, *container["args"].texts])
+    """Its commands, and the scripts of its volumes: those that a command names, or all when none is named."""
+    commands = [" ".join([*container["command"].texts, *container["args"].texts]) for container in pod.containers]
+    yield from commands
+    files: dict[str, Field] = {}
     for volume in pod.volumes:
         data = scripts.get((pod.resource.namespace, volume["configMap"]["name"].text or ""))
-        if data is not None:
-            yield from (text for _, value in data.entries() if (text := value.text) is not None)
+        files.update(data.entries() if data else ())
+    named = {name for name in files if any(name in command for command in commands)}
+    for name, content in files.items():
+        if (name in named or not named) and (text := content.text) is not None:
+            yield text
 
 
 def _covered(pod: Pod, tools: set[Subject]) -> set[Subject]:
