@@ -33,7 +33,7 @@ class Langfuse(pulumi.ComponentResource):
         super().__init__("langfuse:index:Langfuse", name, settings.model_dump(), patches.options(opts))
         installation = Installation(instance=settings.instance, namespace=settings.namespace, protect=settings.protect)
         in_cluster = pulumi.ResourceOptions(parent=self, provider=self._cluster(settings))
-        namespace = Namespace("namespace", installation, in_cluster)
+        namespace = Namespace("namespace", installation, in_cluster, create=settings.create_namespace)
         inside = pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=[namespace.resource]))
         Network("network", NetworkArgs(installation=installation, settings=settings), inside)
         credentials = Credentials(
