@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+from xml.etree import ElementTree
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components import images
-from components.clickhouse_files import Value, configuration_mount, document
+from components.clickhouse_files import Value, document
 from components.connections import Endpoint, PodField
 from components.files import config
 from components.installation import (
@@ -34,6 +36,7 @@ CONTROL_PORT = 9182
 RAFT_PORT = 9234
 METRICS_PORT = 9363
 CONFIG_PATH = "/etc/clickhouse-keeper"
+CONFIG, QUORUM = "config.xml", "cluster.xml"
 
 FIRST_ID = 1
 """Ordinals start here, so that a pod's ordinal is its server id, which the stock configuration counts from 1."""
@@ -61,10 +64,10 @@ class KeeperArgs:
 class Keeper(pulumi.ComponentResource):
     """A quorum of Keepers. They start together, since none is ready before most of them have met.
 
-    A rollout replaces one at a time and goes on when it follows or leads again, so the others keep the majority. The
-    way from one Keeper to three needs one step by hand, since the first learns of the others only when it starts again,
-    and the rollout waits for those to be ready: `kubectl delete pod langfuse-keeper-1` while the update waits.
-    There is no way back from three to one.
+    A rollout replaces one at a time and goes on when it follows or leads again, so the others keep the majority. Who
+    belongs to the quorum stands in a ConfigMap of its own that changes in place: Keeper looks at its files while it
+    runs, and the one that leads brings the others in without a restart, as ClickHouse's operator has it do
+    (github.com/ClickHouse/clickhouse-operator, internal/controller/keeper). There is no way back from three to one.
     """
 
     endpoints: Sequence[Endpoint]
@@ -82,16 +85,16 @@ class Keeper(pulumi.ComponentResource):
         hosts = host_names(installation, workload, settings.keepers, first=FIRST_ID)
         pods = pod_names(workload, settings.keepers, first=FIRST_ID)
         claims = volume_claims(installation, workload, pods, settings.keeper_storage, child)
-        configuration = config_map(
-            installation,
-            workload,
-            "config",
-            {"config.xml": config("keeper/config.xml"), "cluster.xml": raft_configuration(hosts)},
-            child,
+        configuration = config_map(installation, workload, "config", {CONFIG: config("keeper/config.xml")}, child)
+        quorum = k8s.core.v1.ConfigMap(
+            f"{workload.resource_name}-quorum",
+            metadata=installation.metadata(workload, name=f"{workload.resource_name}-quorum"),
+            data={QUORUM: raft_configuration(hosts)},
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(hooks=_refusal())),
         )
         mounts = [
             Mount.template(VOLUME, "/var/lib/clickhouse-keeper"),
-            configuration_mount(configuration.metadata.name, CONFIG_PATH, main=["config.xml"], added=["cluster.xml"]),
+            _configuration_mount(configuration.metadata.name, quorum.metadata.name),
             Mount.scratch("tmp", "/tmp"),  # noqa: S108  # the pod's own
         ]
         server = k8s.apps.v1.StatefulSet(
@@ -111,7 +114,7 @@ class Keeper(pulumi.ComponentResource):
                         container(
                             "keeper",
                             image,
-                            command=["clickhouse-keeper", f"--config-file={CONFIG_PATH}/config.xml"],
+                            command=["clickhouse-keeper", f"--config-file={CONFIG_PATH}/{CONFIG}"],
                             resources=settings.keeper_resources,
                             mounts=mounts,
                             env={
@@ -138,6 +141,51 @@ class Keeper(pulumi.ComponentResource):
         self.endpoints = [Endpoint(host=host, port=CLIENT_PORT) for host in hosts]
         self.ready = [server]
         self.register_outputs({"addresses": [endpoint.authority for endpoint in self.endpoints]})
+
+
+def _configuration_mount(config_map: pulumi.Input[str], quorum: pulumi.Input[str]) -> Mount:
+    """Both ConfigMaps in one directory, where a change of either becomes visible while the pod runs."""
+    volume: k8s.core.v1.VolumeArgsDict = {
+        "name": "config",
+        "projected": {
+            "default_mode": 0o444,
+            "sources": [
+                {"config_map": {"name": config_map, "items": [{"key": CONFIG, "path": CONFIG}]}},
+                {"config_map": {"name": quorum, "items": [{"key": QUORUM, "path": f"config.d/{QUORUM}"}]}},
+            ],
+        },
+    }
+    return Mount(volume=volume, path=CONFIG_PATH, read_only=True)
+
+
+def _refusal() -> pulumi.ResourceHookBinding:
+    """Before the quorum's servers change, in a preview too: the engine alone knows how many there were."""
+    hook = pulumi.ResourceHook(
+        "keeper-quorum-never-shrinks", refuse_to_shrink, pulumi.ResourceHookOptions(on_dry_run=True)
+    )
+    return pulumi.ResourceHookBinding(before_update=[hook])
+
+
+def refuse_to_shrink(args: pulumi.ResourceHookArgs) -> None:
+    """Refuse fewer Keepers than there are.
+
+    The StatefulSet would stop two of three before these have left the quorum. What is left waits for them for ever: it
+    goes by the servers that its log names, not by those in its files (ClickHouse issue 37434).
+
+    Raises:
+        pulumi.RunError: naming both numbers and what to do.
+    """
+    before, after = _servers(args.old_inputs), _servers(args.new_inputs)
+    if after < before:
+        raise pulumi.RunError(
+            f"langfuse:clickhouse.keepers: {after} is less than the {before} that there are, and what is left would "
+            f"find no majority: every table would become read-only; set it to {before} "
+            "(docs/runbooks/clickhouse-replicas.md)"
+        )
+
+
+def _servers(inputs: Mapping[str, Any] | None) -> int:
+    return len(ElementTree.fromstring((inputs or {})["data"][QUORUM]).findall(".//server"))  # noqa: S314  # our own
 
 
 def raft_configuration(hosts: Sequence[str]) -> str:

@@ -179,12 +179,14 @@ class Langfuse(pulumi.ComponentResource):
 
         The identifier stands for the cluster, so that an edit of the kubeconfig does not look like a move to another.
         Fields that the program sets are its own: an update takes them back from whoever changed them, be it with
-        `kubectl scale`, instead of ending in a conflict.
+        `kubectl scale`, instead of ending in a conflict. ConfigMaps are immutable and replaced, but for Keeper's, which
+        reads its own again while it runs.
         """
         return k8s.Provider(
             "cluster",
             cluster_identifier=settings.cluster.context or settings.instance,
             context=settings.cluster.context,
+            enable_config_map_mutable=True,
             enable_patch_force=True,
             enable_secret_mutable=True,
             enable_server_side_apply=True,
