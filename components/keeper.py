@@ -16,20 +16,18 @@ from components.installation import (
     Installation,
     child_options,
     config_map,
-    disruption_budget,
     service,
     service_account,
 )
 from components.pods import Mount, container, http_probe, pod, tcp_probe
-from components.replicas import (
+from components.schema.stores import ManagedClickHouse
+from components.stateful_sets import (
     VOLUME,
-    claim_template,
     host_names,
     pod_names,
-    stateful_set_options,
+    stateful_set,
     volume_claims,
 )
-from components.schema.stores import ManagedClickHouse
 
 CLIENT_PORT = 9181
 CONTROL_PORT = 9182
@@ -84,7 +82,7 @@ class Keeper(pulumi.ComponentResource):
         governing = service(installation, workload, ports, child, headless=True)
         hosts = host_names(installation, workload, settings.keepers, first=FIRST_ID)
         pods = pod_names(workload, settings.keepers, first=FIRST_ID)
-        claims = volume_claims(installation, workload, pods, settings.keeper_storage, child)
+        volumes = volume_claims(installation, workload, pods, settings.keeper_storage, child)
         configuration = config_map(installation, workload, "config", {CONFIG: config("keeper/config.xml")}, child)
         quorum = k8s.core.v1.ConfigMap(
             f"{workload.resource_name}-quorum",
@@ -97,47 +95,40 @@ class Keeper(pulumi.ComponentResource):
             _configuration_mount(configuration.metadata.name, quorum.metadata.name),
             Mount.scratch("tmp", "/tmp"),  # noqa: S108  # the pod's own
         ]
-        server = k8s.apps.v1.StatefulSet(
-            workload.resource_name,
-            metadata=installation.metadata(workload, name=workload.resource_name),
-            spec={
-                "ordinals": {"start": FIRST_ID},
-                "persistent_volume_claim_retention_policy": {"when_deleted": "Retain", "when_scaled": "Retain"},
-                "pod_management_policy": "Parallel",
-                "replicas": settings.keepers,
-                "revision_history_limit": 3,
-                "selector": {"match_labels": workload.selector},
-                "service_name": governing.metadata.name,
-                "template": pod(
-                    workload,
-                    [
-                        container(
-                            "keeper",
-                            image,
-                            command=["clickhouse-keeper", f"--config-file={CONFIG_PATH}/{CONFIG}"],
-                            resources=settings.keeper_resources,
-                            mounts=mounts,
-                            env={
-                                "KEEPER_ID": PodField(path="metadata.labels['apps.kubernetes.io/pod-index']"),
-                                "CLICKHOUSE_WATCHDOG_ENABLE": "0",
-                                "TZ": "UTC",
-                            },
-                            ports={**ports, "http-control": CONTROL_PORT, "http-metrics": METRICS_PORT},
-                            startup=tcp_probe(CLIENT_PORT, period=5, failures=60),
-                            readiness=http_probe("/ready", CONTROL_PORT, period=10, failures=3),
-                            liveness=tcp_probe(CLIENT_PORT, period=20, failures=6),
-                        )
-                    ],
-                    fs_group=image.uid,
+        template = pod(
+            workload,
+            [
+                container(
+                    "keeper",
+                    image,
+                    command=["clickhouse-keeper", f"--config-file={CONFIG_PATH}/{CONFIG}"],
+                    resources=settings.keeper_resources,
                     mounts=mounts,
-                    grace_seconds=GRACE_SECONDS,
-                    service_account=account.metadata.name,
-                ),
-                "volume_claim_templates": [claim_template(workload, settings.keeper_storage)],
-            },
-            opts=stateful_set_options(installation, child, claims),
+                    env={
+                        "KEEPER_ID": PodField(path="metadata.labels['apps.kubernetes.io/pod-index']"),
+                        "CLICKHOUSE_WATCHDOG_ENABLE": "0",
+                        "TZ": "UTC",
+                    },
+                    ports={**ports, "http-control": CONTROL_PORT, "http-metrics": METRICS_PORT},
+                    startup=tcp_probe(CLIENT_PORT, period=5, failures=60),
+                    readiness=http_probe("/ready", CONTROL_PORT, period=10, failures=3),
+                    liveness=tcp_probe(CLIENT_PORT, period=20, failures=6),
+                )
+            ],
+            fs_group=image.uid,
+            mounts=mounts,
+            grace_seconds=GRACE_SECONDS,
+            service_account=account.metadata.name,
         )
-        disruption_budget(installation, workload, settings.keepers, child)
+        server = stateful_set(
+            installation,
+            workload,
+            template,
+            child,
+            governing=governing,
+            volumes=volumes,
+            first=FIRST_ID,
+        )
         self.endpoints = [Endpoint(host=host, port=CLIENT_PORT) for host in hosts]
         self.ready = [server]
         self.register_outputs({"addresses": [endpoint.authority for endpoint in self.endpoints]})
