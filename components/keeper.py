@@ -121,13 +121,7 @@ class Keeper(pulumi.ComponentResource):
             service_account=account.metadata.name,
         )
         server = stateful_set(
-            installation,
-            workload,
-            template,
-            child,
-            governing=governing,
-            volumes=volumes,
-            first=FIRST_ID,
+            installation, workload, template, child, governing=governing, volumes=volumes, first=FIRST_ID
         )
         self.endpoints = [Endpoint(host=host, port=CLIENT_PORT) for host in hosts]
         self.ready = [server]

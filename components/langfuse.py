@@ -6,7 +6,7 @@ import pulumi_kubernetes as k8s
 from components.backups import Backups, BackupsArgs
 from components.certificates import certificates
 from components.clickhouse import ClickHouse, ClickHouseArgs
-from components.credential_registry import sourced
+from components.credential_sources import sourced
 from components.credentials import Credentials, CredentialsArgs, secrets_of
 from components.environment import Stores, migration_environment, web_environment, worker_environment
 from components.ingress import Ingress, IngressArgs

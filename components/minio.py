@@ -120,15 +120,7 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
         service_account=account.metadata.name,
         annotations={key: value for key, value in args.annotations.items() if key == checksum},
     )
-    server = stateful_set(
-        installation,
-        workload,
-        template,
-        opts,
-        governing=governing,
-        volumes=volumes,
-        name=name,
-    )
+    server = stateful_set(installation, workload, template, opts, governing=governing, volumes=volumes, name=name)
     return Endpoint(host=workload.resource_name, port=PORT), server
 
 

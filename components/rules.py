@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pydantic.alias_generators import to_camel
 
 from components.access_rules import ACCESS_RULES
-from components.credential_registry import sourced
+from components.credential_sources import sourced
 from components.schema.base import Resources
 from components.schema.credentials import Existing
 from components.schema.environment import Settings
