@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 from components import clickhouse, clickhouse_cluster, cloudnative_pg, keeper, minio, postgres_server, sentinel, valkey
 from components.environment import WEB_PORT
 from components.installation import Installation, child_options
+from components.outbound import target_rules
 from components.schema.environment import Settings
 from components.schema.stores import (
     ClickHouse,
@@ -169,6 +170,12 @@ def policies(settings: Settings) -> dict[str, Policy]:
             "ingress": [{"from_": clients, "ports": _ports([WEB_PORT])}],
         },
     }
+    if targets := target_rules(settings.allowed_targets):
+        result["to-targets"] = {
+            "pod_selector": _pods(["web", "worker"]),
+            "policy_types": ["Egress"],
+            "egress": targets,
+        }
     if isinstance(settings.postgres, CloudNativePgPostgres):
         result |= cloudnative_pg_policies("langfuse-postgres", ["web", "worker", "migrations", "backup-postgres"])
     store = settings.object_store

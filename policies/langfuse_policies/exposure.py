@@ -25,7 +25,7 @@ def _services(stack: Stack, role: LangfuseRole) -> set[tuple[str, str]]:
         for name, zone in zones(stack).items()
         for pod, labels in zone.pods
         if any(one.restarts and langfuse_role(one) == role for one in pod.containers)
-        for service in zone.services
+        for service in zone.services.candidates(labels)
         if not service.at("spec.selector").empty and equal(service.at("spec.selector"), labels)
     }
 

@@ -40,10 +40,10 @@ def default_deny(stack: Stack) -> Findings:
         return
     for zone in zones(stack).values():
         for direction in _DIRECTIONS:
-            if any(_denies(policy, direction) is not False for policy in zone.policies):
+            if any(_denies(policy, direction) is not False for policy in zone.policies.all):
                 continue
             yield finding(zone.pods[0][0].resource, f"no policy of its namespace denies {direction} by default")
-        for policy in zone.policies:
+        for policy in zone.policies.all:
             for direction in _DIRECTIONS:
                 if policy.selects_all and policy.isolates(direction):
                     for rule in policy.rules(direction):
@@ -74,7 +74,7 @@ def pods_covered_by_policy(stack: Stack) -> Findings:
     if any(True for _ in stack.of(*OTHER_KINDS)):
         return
     for zone in zones(stack).values():
-        if not zone.policies:  # default-deny says so
+        if not zone.policies.all:  # default-deny says so
             continue
         for pod, labels in zone.pods:
             allowed_in = any(True for _ in zone.rules_for(labels, "Ingress"))

@@ -7,7 +7,7 @@ from typing import Literal
 
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
-from langfuse_policies.selectors import Labels, equal, labels_of, matches
+from langfuse_policies.selectors import Labels, Selected, equal, labels_of, matches
 from langfuse_policies.workloads import Pod, pods_of
 
 Direction = Literal["Ingress", "Egress"]
@@ -62,12 +62,12 @@ class Zone:
     """A namespace: its pods with their labels, its policies, its Services."""
 
     pods: list[tuple[Pod, Labels | None]] = field(default_factory=list)
-    policies: list[NetworkPolicy] = field(default_factory=list)
-    services: list[Resource] = field(default_factory=list)
+    policies: Selected[NetworkPolicy] = field(default_factory=Selected)
+    services: Selected[Resource] = field(default_factory=Selected)
 
     def rules_for(self, labels: Labels | None, direction: Direction) -> Iterator[tuple[NetworkPolicy, Field]]:
         """The rules that certainly or possibly let something through to or from such pods."""
-        for policy in self.policies:
+        for policy in self.policies.candidates(labels):
             if policy.isolates(direction) is not False and policy.selects(labels) is not False:
                 rules = policy.rules(direction)
                 for rule in rules if rules.known else [rules]:
@@ -75,7 +75,7 @@ class Zone:
 
     def served(self, labels: Labels | None) -> bool:
         """Whether a Service certainly leads to such pods."""
-        selectors = (service.at("spec.selector") for service in self.services)
+        selectors = (service.at("spec.selector") for service in self.services.candidates(labels))
         return any(not selector.empty and equal(selector, labels) is True for selector in selectors)
 
 
@@ -90,10 +90,10 @@ def zones(stack: Stack) -> dict[str, Zone]:
             found.setdefault(pod.resource.namespace, Zone()).pods.append((pod, labels_of(pod.labels)))
     for policy in policies:
         if zone := found.get(policy.namespace):
-            zone.policies.append(NetworkPolicy(policy))
+            zone.policies.add(policy.at("spec.podSelector"), NetworkPolicy(policy))
     for service in stack.of("core/Service"):
         if zone := found.get(service.namespace):
-            zone.services.append(service)
+            zone.services.add(service.at("spec.selector"), service)
     return found
 
 

@@ -88,6 +88,10 @@ class Stack:
         """Delete the resources, after a preview: it is there that Pulumi refuses before anything is gone."""
         return self._operation("destroy", "--yes", *flags)
 
+    def preview_destroy(self) -> Result:
+        """Show what would be deleted."""
+        return self._operation("destroy", "--preview-only")
+
     def export(self, *flags: str) -> str:
         """The stack's state as text."""
         return self._pulumi("stack", "export", "--stack", self.name, *flags).ok().stdout

@@ -198,4 +198,4 @@ def test_destroy_refuses_what_is_protected_and_says_how_to_go_on(
     prod.configure({"langfuse:protect": False})
     freed = prod.up().ok()
     assert touched(freed) == set()
-    assert set(prod.destroy("--preview-only").ok().changes.values()) == {"delete"}
+    assert set(prod.preview_destroy().ok().changes.values()) == {"delete"}

@@ -11,6 +11,7 @@ from langfuse_policies.mesh_membership import Cni, Membership, NativeSidecars
 from langfuse_policies.network import InternetPorts, Metadata
 from langfuse_policies.resources import Resource
 from langfuse_policies.routes import takes
+from langfuse_policies.selectors import Selected
 from langfuse_policies.stores_network import Clients, Operators
 from langfuse_policies.testing import UNKNOWN, judged, paths, resource
 
@@ -163,3 +164,24 @@ def test_wildcards_that_are_meant_are_a_setting() -> None:
 def test_routes_take_paths_as_istio_matches_them(route: Mapping[str, object], verdict: str) -> None:
     subject = resource("kubernetes:networking.istio.io/v1:VirtualService", {"spec": {"http": [route]}})
     assert takes(subject.at("spec.http")[0], "/api/admin") == verdict
+
+
+@pytest.mark.parametrize(
+    ("selector", "selected"),
+    [
+        ({}, True),
+        ({"matchLabels": {"app": "web", "tier": "front"}}, True),
+        ({"matchLabels": {"app": "worker"}}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["worker", "web"]}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": UNKNOWN}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, True),
+        ({"app": "web"}, True),
+        (UNKNOWN, True),
+    ],
+)
+def test_what_may_select_a_pod_is_found_by_its_labels(selector: object, *, selected: bool) -> None:
+    found: Selected[str] = Selected()
+    found.add(_network_policy({"podSelector": {"matchLabels": {"app": "else"}}}).at("spec.podSelector"), "other")
+    found.add(_network_policy({"podSelector": selector}).at("spec.podSelector"), "this")
+    assert found.candidates({"app": "web", "tier": "front"}) == (["this"] if selected else [])
+    assert found.candidates(None) == found.all == ["other", "this"]

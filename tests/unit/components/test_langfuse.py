@@ -199,6 +199,17 @@ def test_the_namespace_refuses_pods_that_are_not_restricted(recording: Recording
         assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
 
 
+def test_a_namespace_that_was_there_is_used_and_not_owned() -> None:
+    theirs = stack(createNamespace=False)
+    assert not [item for item in theirs.of("Namespace") if item.custom]
+    assert changed(stack(), theirs) == {("Namespace", "langfuse-dev")}
+
+
+def test_nothing_is_made_before_the_namespace_is_known_to_be_there() -> None:
+    theirs = stack(createNamespace=False)
+    assert "langfuse-dev" in theirs.one("NetworkPolicy", "langfuse-default-deny").dependencies
+
+
 def test_only_one_provider_is_used(recording: Recording) -> None:
     provider = recording.one("kubernetes", "cluster")
     assert provider.inputs["clusterIdentifier"]
@@ -216,6 +227,24 @@ def test_stores_admit_only_their_clients(recording: Recording) -> None:
 def test_the_metadata_service_is_out_of_reach(recording: Recording) -> None:
     spec = recording.one("NetworkPolicy", "langfuse-to-internet").inputs["spec"]
     assert spec["egress"][0]["to"][0]["ipBlock"]["except"] == ["169.254.0.0/16"]
+
+
+def test_an_allowed_gateway_in_the_cluster_is_reached_at_its_port_and_nothing_beside_it() -> None:
+    labels = {"app.kubernetes.io/name": "litellm"}
+    gateway = {"namespace": "gateway", "labels": labels, "port": 4000}
+    targets = {"hosts": ["litellm.gateway.svc.cluster.local"], "pods": [gateway]}
+    spec = stack(allowedTargets={"llm": targets}).one("NetworkPolicy", "langfuse-to-targets").inputs["spec"]
+    (names,) = spec["podSelector"]["matchExpressions"]
+    assert (names["key"], sorted(names["values"])) == ("app.kubernetes.io/name", ["web", "worker"])
+    (rule,) = spec["egress"]
+    assert rule["ports"] == [{"port": 4000, "protocol": "TCP"}]
+    (peer,) = rule["to"]  # one peer with both selectors: pods with these labels in that namespace
+    assert peer["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "gateway"}}
+    assert peer["podSelector"] == {"matchLabels": labels}
+
+
+def test_without_allowed_pods_there_is_no_rule_for_them(recording: Recording) -> None:
+    assert "langfuse-to-targets" not in {item.name for item in recording.of("NetworkPolicy")}
 
 
 def test_port_names_are_short_enough_for_a_container(recording: Recording) -> None:
