@@ -68,7 +68,7 @@ class Variables:
     def setting(self, pod: Pod, container: Container, name: str) -> Setting | None:
         """A variable that is set by `value`, `secretKeyRef` or `configMapKeyRef`; None for every other."""
         variable = container.variable(name)
-        if (literal := variable["value"].text) is not None:
+        if literal := variable["value"].text:
             return Setting(variable["value"], (), literal)
         for kind, reference in (("core/Secret", "secretKeyRef"), ("core/ConfigMap", "configMapKeyRef")):
             place = variable["valueFrom"][reference]

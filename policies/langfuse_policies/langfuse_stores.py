@@ -168,21 +168,21 @@ def clickhouse_cluster_mode(stack: Stack) -> Findings:
 )
 def stores_in_utc(stack: Stack) -> Findings:
     for pod, container, configuration in _langfuses(stack, "postgres", "clickhouse"):
-        if (zone := container.variable("TZ")["value"]).text and not _is_utc(zone.text or ""):
+        if (zone := container.variable("TZ")["value"]).text and not _is_utc(zone.text or "UTC"):
             yield finding(zone, "the time zone is not UTC", pod.resource)
         for file in configuration.files:
-            if any(not _is_utc(match[1]) for match in _TIME_ZONE.finditer(file.text)):
+            if any(not _is_utc(match[1] or match[2]) for match in _TIME_ZONE.finditer(file.text)):
                 yield finding(file.place, "the time zone is not UTC", file.owner)
         for word in (*container["command"], *container["args"]):
-            if any(not _is_utc(match[1]) for match in _TIME_ZONE.finditer(word.text or "")):
+            if any(not _is_utc(match[1] or match[2]) for match in _TIME_ZONE.finditer(word.text or "")):
                 yield finding(word, "the time zone is not UTC", pod.resource)
 
 
 _TIME_ZONE = re.compile(r"<timezone>\s*([^<\s]+)\s*<|^[ \t]*(?:--)?timezone[ \t]*=[ \t]*'?([\w/+-]+)", re.M)
 
 
-def _is_utc(zone: str | None) -> bool:
-    return zone is None or zone.upper() in {"UTC", "ETC/UTC", "GMT", "ETC/GMT", "UTC0", "ZULU", "ETC/UCT", "UCT"}
+def _is_utc(zone: str) -> bool:
+    return zone.upper() in {"UTC", "ETC/UTC", "GMT", "ETC/GMT", "UTC0", "ZULU", "ETC/UCT", "UCT"}
 
 
 @rules.stack(

@@ -50,7 +50,7 @@ _ASSIGNMENTS = (
     re.compile(r"^[ \t]*(?P<name>requirepass|masterauth)[ \t]+(?P<bare>\S{1,256})", re.M),  # Redis
 )
 _SQL = re.compile(r"\b(?:password|identified(?: with \w{1,32})? by) +'(?P<value>[^'\n]{1,256})'", re.I)
-_LOGIN = re.compile(r"(?:^|[ \t])(?:-u|--user)[= \t]{1,2}[\"']?[\w.@-]{1,64}:(?P<value>[^\s\"']{1,128})")
+_LOGIN = re.compile(r"(?:^|[ \t])(?:-[A-Za-z]{0,8}u|--user)[= \t]{1,2}[\"']?[\w.@-]{1,64}:(?P<value>[^\s\"']{1,128})")
 _ALIAS = re.compile(r"\bmc alias set(?: +\S{1,128}){3} +[\"']?(?P<value>[^\s\"']{1,128})")
 _PROGRAM = re.compile(r"\.(?:py|js|mjs|ts|lua|go|rb|java)$")
 _EXPRESSION = re.compile(r"[(\[]|^[A-Za-z_]\w*(?:\.\w+)+$")

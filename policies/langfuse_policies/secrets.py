@@ -63,14 +63,11 @@ def _commands(container: Container) -> Iterator[list[Field]]:
 def _secret_words(words: list[Field]) -> Iterator[Field]:
     flag = ""
     for word in words:
-        text = word.text
-        if text is None:
-            flag = ""
-            continue
-        name = flag.lstrip("-") if flag.startswith("-") else ""
-        if assigns_secret(text) or has_secret_form(text) or random_token(text) or (name and secret_under(name, text)):
+        text = word.text or ""
+        named = flag != "" and not text.startswith("-") and secret_under(flag, text)
+        if named or assigns_secret(text) or has_secret_form(text) or random_token(text):
             yield word
-        flag = text
+        flag = text.lstrip("-") if text.startswith("-") and "=" not in text else ""
 
 
 @rules.resources(
