@@ -29,7 +29,11 @@ class Replicas(Settings):
     why="With one replica every drain of a node and every crash is an outage.",
     fix="Set replicas, or the autoscaler's minimum, to at least 2.",
     severity=Severity.HIGH,
-    also_in=("kube-score: deployment-replicas", "Polaris: deploymentMissingReplicas", "kube-linter: minimum-replicas"),
+    also_in=(
+        "kube-score: deployment-replicas",
+        "Polaris: deploymentMissingReplicas",
+        "kube-linter: minimum-three-replicas",
+    ),
     settings=Replicas,
 )
 def several_replicas(stack: Stack, settings: Replicas) -> Findings:

@@ -130,7 +130,7 @@ def evict_unhealthy_pods(budget: Resource) -> Findings:
     why="Each deployment would reset the scale to the stated number, in the middle of the load.",
     fix="Remove replicas from the workload, or list spec.replicas in ignore_changes.",
     severity=Severity.MEDIUM,
-    also_in=("kube-score: hpa-has-target", "kube-score: deployment-targeted-by-hpa-does-not-have-replicas-configured"),
+    also_in=("kube-score: deployment-targeted-by-hpa-does-not-have-replicas-configured",),
 )
 def autoscaler_owns_replicas(stack: Stack) -> Findings:
     for workload in workloads(stack):

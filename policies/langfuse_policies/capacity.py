@@ -80,7 +80,10 @@ def store_memory_guaranteed(pod: Pod) -> Findings:
     why="Logs and scratch files of one container fill the node's disk, and the kubelet evicts every pod there.",
     fix="Set resources.requests and resources.limits for ephemeral-storage.",
     severity=Severity.LOW,
-    also_in=("kube-score: container-ephemeral-storage-request-and-limit", "Gatekeeper: ephemeralstoragelimit"),
+    also_in=(
+        "kube-score: container-ephemeral-storage-request-and-limit",
+        "kube-linter: unset-ephemeral-storage-requirements",
+    ),
 )
 def ephemeral_storage_bounded(pod: Pod) -> Findings:
     for container in _sized(pod):
@@ -96,7 +99,7 @@ def ephemeral_storage_bounded(pod: Pod) -> Findings:
     why="It lies on the node's disk or in its memory, which it fills for every pod there.",
     fix="Set emptyDir.sizeLimit.",
     severity=Severity.LOW,
-    also_in=("Kyverno: require-emptydir-requests-and-limits", "Kyverno: restrict-emptydir-size"),
+    also_in=("Kyverno: require-emptydir-requests-and-limits",),
 )
 def empty_dir_size_limit(pod: Pod) -> Findings:
     for volume in pod.volumes:
@@ -127,7 +130,7 @@ def store_priority_class(pod: Pod) -> Findings:
     why="One runaway workload, or whoever may create pods, takes the nodes of every other environment.",
     fix="Add a ResourceQuota to the namespace.",
     severity=Severity.LOW,
-    also_in=("NSA: resource policies", "KSV040", "Kyverno: require-ns-quota"),
+    also_in=("NSA: resource policies", "KSV040", "Kyverno: add-ns-quota"),
 )
 def namespace_quota(stack: Stack) -> Findings:
     yield from _without(stack, "core/ResourceQuota", "no ResourceQuota bounds the namespace")

@@ -50,7 +50,7 @@ def recommended_labels(subject: Resource, settings: RequiredLabels) -> Findings:
     why="Nobody replaces a bare pod when its node dies, and a bare ReplicaSet never takes up a new version.",
     fix="Use a Deployment, a StatefulSet or a Job.",
     severity=Severity.MEDIUM,
-    also_in=("C-0073", "Kyverno: restrict-naked-pods"),
+    also_in=("C-0073", "Kyverno: prevent-bare-pods"),
 )  # fmt: skip
 def no_naked_pod(subject: Resource) -> Findings:
     if subject.metadata["ownerReferences"].empty:

@@ -25,7 +25,7 @@ class WorkerGrace(Settings):
     least_seconds: PositiveInt = 60
     """What running jobs take to finish."""
     most_seconds: PositiveInt = 360
-    """Jobs of five minutes, and the flush after them; one that never ends (langfuse/langfuse#8156) holds up a rollout."""
+    """Jobs of five minutes and the flush after them; one that never ends holds up a rollout (langfuse#8156)."""
 
 
 _DEFAULT_GRACE = 30.0  # Kubernetes' terminationGracePeriodSeconds

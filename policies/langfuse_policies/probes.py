@@ -108,7 +108,7 @@ _SWITCHES = ("LANGFUSE_AUTO_POSTGRES_MIGRATION_DISABLED", "LANGFUSE_AUTO_CLICKHO
     fix="Migrate in a Job and set both LANGFUSE_AUTO_*_MIGRATION_DISABLED to true, or give web a startupProbe whose "
     "periodSeconds times failureThreshold is at least 900.",
     severity=Severity.HIGH,
-    also_in=("Kyverno: require-probes", "langfuse/langfuse#4975"),
+    also_in=("Kyverno: require-pod-probes", "langfuse/langfuse#4975"),
     langfuse=True,
     settings=Migrations,
 )

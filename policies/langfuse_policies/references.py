@@ -42,7 +42,7 @@ def no_duplicate_variable(pod: Pod) -> Findings:
     why="The API server refuses it, at the end of a deployment that had begun.",
     fix="Give the pod template all labels of the selector.",
     severity=Severity.MEDIUM,
-    also_in=("kube-linter: mismatching-selector", "kube-score: deployment-pod-selector-labels-match-template-metadata"),
+    also_in=("kube-linter: mismatching-selector",),
 )  # fmt: skip
 def selector_matches_template(workload: Resource) -> Findings:
     pod, selector = pod_of(workload), workload.at("spec.selector")

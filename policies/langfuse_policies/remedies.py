@@ -17,6 +17,8 @@ def remedied(rule: Rule, args: ResourceValidationArgs) -> Any:  # noqa: ANN401  
         return None
     properties = cast(MutableMapping[str, Any], args.props)  # the proxy writes through to what the engine gets back
     try:
+        if "metadata" not in properties:
+            properties["metadata"] = {}
         metadata = properties["metadata"]
         for where, entries in missing.items():
             if where not in metadata:
