@@ -2,7 +2,7 @@
 PYTHON ?= python3
 STACK ?= dev
 RUN = .venv/bin/python
-CODE = __main__.py benchmarks components docs operations sandbox tests
+CODE = __main__.py benchmarks components docs operations policies/langfuse_policies sandbox tests
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status test test-fast lint tools bench docs lock program development
@@ -23,10 +23,12 @@ test: lint tools ## Runs every check and test
 	@$(RUN) -m pytest --numprocesses 2 --dist loadfile
 
 test-fast: development ## Runs the tests that need only Python
-	@$(RUN) -m pytest tests/unit
+	@$(RUN) -m pytest tests/unit --numprocesses 2 --dist loadfile
 
-lint: development ## Checks style and types
+lint: development ## Checks style, types and pipelines
 	@$(RUN) -m ruff check --quiet . && $(RUN) -m ruff format --quiet --check . && $(RUN) -m mypy $(CODE)
+	@.venv/bin/zizmor --offline --quiet .github
+	@$$($(RUN) -m sandbox tools actionlint | awk '{ print $$3 }') -shellcheck .venv/bin/shellcheck
 
 tools: program ## Downloads or builds the tools of the local control plane
 	@$(RUN) -m sandbox tools

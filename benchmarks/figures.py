@@ -17,8 +17,8 @@ OPERATIONS = {
 }
 SUBJECTS = {
     "dev": "dev stack",
-    "same": "same objects",
     "bare": "bare program",
+    "least": "least objects",
     "empty": "empty program",
     "kubectl": "kubectl",
 }
@@ -26,6 +26,8 @@ SUBJECTS = {
 NO_OP_LIMIT = 1.15
 FIRST_LIMIT = 1.3
 PROGRAM_CPU_LIMIT = 1.5  # seconds
+PROD_CPU_LIMIT = 1.2  # seconds
+PACKS_LIMIT = 1.0  # seconds
 START_LIMIT = 15.0  # seconds
 MEMORY_LIMIT = 1024.0  # MiB
 
@@ -65,6 +67,8 @@ class Figures:
     chains: list[Chain] = field(default_factory=list)
     changed: dict[tuple[str, str], int] = field(default_factory=dict)
     """How many resources each operation changed."""
+    previews: dict[str, list[float]] = field(default_factory=dict)
+    """Wall-clock seconds of previews, in pairs: of a stack without and with the packs, of environments."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,11 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> Summary:
     return Summary.of([a / b for a, b in zip(above, below, strict=True)])
 
 
+def differences(above: Sequence[float], below: Sequence[float]) -> Summary:
+    """Differences of samples that were taken one after the other."""
+    return Summary.of([a - b for a, b in zip(above, below, strict=True)])
+
+
 def verdicts(figures: Figures) -> list[Verdict]:
     """Every aim with its verdict."""
     wall, program = figures.wall, figures.program
@@ -97,12 +106,6 @@ def verdicts(figures: Figures) -> list[Verdict]:
         Verdict(
             "no-op up / bare program's",
             ratios(wall["dev", "no-op"], wall["bare", "no-op"]),
-            NO_OP_LIMIT,
-            "round by round",
-        ),
-        Verdict(
-            "no-op up / that of the same objects",
-            ratios(wall["dev", "no-op"], wall["same", "no-op"]),
             NO_OP_LIMIT,
             "what components, configuration and order cost",
         ),
@@ -117,6 +120,20 @@ def verdicts(figures: Figures) -> list[Verdict]:
             Summary.of(share),
             PROGRAM_CPU_LIMIT,
             "its process in a no-op up, less the empty program's",
+        ),
+        Verdict(
+            "CPU seconds of prod's own evaluation",
+            differences(
+                program["prod", "ended"], [Summary.of(program["empty", "ended"]).median] * len(program["prod", "ended"])
+            ),
+            PROD_CPU_LIMIT,
+            "its process in a no-op preview, less the empty program's",
+        ),
+        Verdict(
+            "seconds that both packs add to a no-op preview of prod",
+            differences(figures.previews["prod with packs"], figures.previews["prod"]),
+            PACKS_LIMIT,
+            "one preview after the other",
         ),
         Verdict(
             "seconds to a ready sandbox", Summary.of(figures.sandbox["start"]), START_LIMIT, "from an empty folder"

@@ -42,8 +42,8 @@ def empty() -> None:
     """No resource but the stack."""
 
 
-def bare() -> None:
-    """As many plain resources as the stack has: ConfigMaps, and the same random values."""
+def least() -> None:
+    """As many resources as the stack has, of the least size: ConfigMaps of a line, and the same random values."""
     import pulumi_kubernetes as k8s  # noqa: PLC0415
 
     plan, version, namespace, inside = _plain_start()
@@ -52,8 +52,8 @@ def bare() -> None:
         k8s.core.v1.ConfigMap(f"object-{number}", metadata={"namespace": namespace}, data=data, opts=inside)
 
 
-def same() -> None:
-    """The stack's own objects without components, without order, without waits and without typed arguments."""
+def bare() -> None:
+    """The stack's own objects as plain resources: no components, no order, no waits, no typed arguments."""
     import pulumi  # noqa: PLC0415
 
     plan, version, _, inside = _plain_start()
@@ -65,6 +65,19 @@ def same() -> None:
             for key, value in item[which].items()
         }
         pulumi.CustomResource(item["type"], f"object-{number}", values, inside)
+
+
+def many() -> None:
+    """The objects of the stack again and again, as many as the configuration says, none of them named by another."""
+    import pulumi  # noqa: PLC0415
+    import pulumi_kubernetes as k8s  # noqa: PLC0415
+
+    objects = json.loads(Path(PLAN_FILE).read_text())["objects"]
+    cluster = k8s.Provider("cluster", cluster_identifier="plain", enable_server_side_apply=True)
+    for number in range(pulumi.Config().require_int("count")):
+        item = objects[number % len(objects)]
+        values = {**item["before"], "metadata": {**item["before"]["metadata"], "name": f"object-{number}"}}
+        pulumi.CustomResource(item["type"], f"object-{number}", values, pulumi.ResourceOptions(provider=cluster))
 
 
 def _plain_start() -> tuple[dict[str, Any], str, str, pulumi.ResourceOptions]:
@@ -89,7 +102,13 @@ def _plain_start() -> tuple[dict[str, Any], str, str, pulumi.ResourceOptions]:
     return plan, version, name, pulumi.ResourceOptions(provider=cluster, depends_on=[namespace])
 
 
-PROGRAMS: dict[str, Callable[[], None]] = {"dev": dev, "same": same, "bare": bare, "empty": empty}
+PROGRAMS: dict[str, Callable[[], None]] = {
+    "dev": dev,
+    "bare": bare,
+    "least": least,
+    "empty": empty,
+    "many": many,
+}
 
 
 def _cpu() -> float:

@@ -17,7 +17,6 @@ from benchmarks.events import Events
 from benchmarks.programs import CHECKOUT, PLAN_FILE, USAGE_VARIABLE
 from benchmarks.state import Plan
 
-STACK = "dev"  # the dev stack's profile has its name
 PROJECT = "langfuse"
 
 
@@ -49,8 +48,10 @@ class Project:
         version: str,
         environment: Mapping[str, str],
         plan: Plan | None = None,
+        stack: str = "dev",
+        config: Mapping[str, object] | None = None,
     ) -> None:
-        """`folder` must not exist yet; it will hold the project and its state."""
+        """`folder` must not exist yet; it will hold the project and its state. A stack's profile has its name."""
         self.name = program
         self._folder = folder / "project"
         self._usage = folder / "usage.json"
@@ -69,20 +70,20 @@ class Project:
         (self._folder / "__main__.py").write_text(f"from benchmarks.programs import run\n\nrun({program!r})\n")
         if plan:
             (self._folder / PLAN_FILE).write_text(json.dumps({**asdict(plan), "version": version}))
-        self._pulumi("stack", "init", STACK)
-        self._config = self._folder / f"Pulumi.{STACK}.yaml"
-        config: dict[str, object] = {}
-        if program == "dev":
-            config = yaml.safe_load((CHECKOUT / "stacks" / f"Pulumi.{STACK}.yaml").read_text())["config"]
-        self._configure({**config, f"{PROJECT}:namespace": namespace, f"{PROJECT}:version": version})
+        self._pulumi("stack", "init", stack)
+        self._config = self._folder / f"Pulumi.{stack}.yaml"
+        given = CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"
+        of_stack = yaml.safe_load(given.read_text())["config"] if given.exists() else {f"{PROJECT}:host": "example.com"}
+        own = {"namespace": namespace, "version": version, **(config or {})}
+        self._configure(of_stack | {f"{PROJECT}:{key}": value for key, value in own.items()})
 
     def up(self) -> Operation:
         """Update the stack."""
         return self._operation("up", "--yes", "--skip-preview")
 
-    def preview(self) -> Operation:
+    def preview(self, *flags: str) -> Operation:
         """Preview an update."""
-        return self._operation("preview")
+        return self._operation("preview", *flags)
 
     def destroy(self) -> Operation:
         """Delete every resource."""

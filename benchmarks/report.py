@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import OPERATIONS, SUBJECTS, Figures, Summary, Verdict, ratios, verdicts
+from benchmarks.figures import OPERATIONS, SUBJECTS, Figures, Summary, Verdict, differences, ratios, verdicts
 
 PHASES = {
     "started": "interpreter and Pulumi's SDK",
@@ -49,6 +49,7 @@ def show(figures: Figures, setting: Setting, console: Console) -> None:
     console.print(_operations("CPU seconds of the CLI and of what it waited for", figures.cpu))
     console.print(_programs(figures))
     console.print(_sandbox(figures))
+    console.print(_previews(figures))
     chain = figures.chains[-1]
     links = " -> ".join(f"{name} {seconds:.1f}" for name, seconds in chain.links)
     console.print(f"Longest chain of the last first up: {links} = {chain.seconds:.1f} s\n", highlight=False)
@@ -71,6 +72,7 @@ def as_json(figures: Figures, setting: Setting) -> dict[str, object]:
         "programCpuSeconds": nested(figures.program),
         "changedResources": {f"{subject} {name}": number for (subject, name), number in figures.changed.items()},
         "sandbox": figures.sandbox,
+        "previewSeconds": figures.previews,
         "chains": [{"links": chain.links, "seconds": chain.seconds} for chain in figures.chains],
         "verdicts": [{**asdict(verdict), "isMet": verdict.is_met} for verdict in verdicts(figures)],
     }
@@ -90,18 +92,18 @@ def _setting(setting: Setting) -> str:
 
 
 def _operations(title: str, samples: dict[tuple[str, str], list[float]]) -> Table:
-    table = _table(title, "", *SUBJECTS.values(), "dev / same", "dev / bare")
+    table = _table(title, "", *SUBJECTS.values(), "dev / bare", "bare / least")
     for operation, words in OPERATIONS.items():
         found = {subject: samples.get((subject, operation)) for subject in SUBJECTS}
         cells = [Summary.of(values).text() if values else "" for values in found.values()]
-        dev, same, bare = found["dev"], found["same"], found["bare"]
-        cells += [ratios(dev, below).text(2) if dev and below else "" for below in (same, bare)]
+        pairs = (("dev", "bare"), ("bare", "least"))
+        cells += [ratios(a, b).text(2) if (a := found[above]) and (b := found[below]) else "" for above, below in pairs]
         table.add_row(words, *cells)
     return table
 
 
 def _programs(figures: Figures) -> Table:
-    names = [subject for subject in SUBJECTS if (subject, "ended") in figures.program]
+    names = [subject for subject in SUBJECTS if (subject, "declared") in figures.program]
     table = _table("CPU seconds of the program's process in a no-op up, until", "", *(SUBJECTS[name] for name in names))
     for phase, words in PHASES.items():
         table.add_row(words, *(Summary.of(figures.program[name, phase]).text(2) for name in names))
@@ -112,6 +114,20 @@ def _sandbox(figures: Figures) -> Table:
     table = _table("Sandbox, tools built", "", "median (least-most)")
     for name, words in SANDBOX.items():
         table.add_row(words, Summary.of(figures.sandbox[name]).text(0 if "memory" in name else 1))
+    return table
+
+
+def _previews(figures: Figures) -> Table:
+    table = _table("Previews, wall-clock seconds", "", "", "with both packs", "the packs add")
+    samples = figures.previews
+    for name in samples:
+        if f"{name} with packs" in samples:
+            plain, packs = samples[name], samples[f"{name} with packs"]
+            table.add_row(
+                name, *(found.text() for found in (Summary.of(plain), Summary.of(packs), differences(packs, plain)))
+            )
+    for name in ("environments in turn", "environments at once"):
+        table.add_row(name, Summary.of(samples[name]).text(), "", "")
     return table
 
 

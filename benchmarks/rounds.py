@@ -9,12 +9,13 @@ from pathlib import Path
 from benchmarks.figures import SUBJECTS, Figures
 from benchmarks.floor import Floor
 from benchmarks.ground import Ground
+from benchmarks.previews import Previews
 from benchmarks.project import Operation, Project
 from benchmarks.state import Plan, Resource, longest_chain, manifests, plan, resources
 from components.profiles import DEFAULT_VERSION
 from sandbox.progress import Steps
 
-PLAIN = ("same", "bare")  # programs that are made from the stack's state
+PLAIN = ("bare", "least")  # programs that are made from the stack's state
 WARM_UP = 0  # the number of the round that does not count
 
 
@@ -47,6 +48,7 @@ class Rounds:
             if number == WARM_UP:
                 self.figures = Figures(sandbox=self.figures.sandbox)
                 self.figures.sandbox["memory"] = []
+        Previews(self.ground, self.count, self.figures, self._plan("previews")).run()
         return self.figures
 
     def _start_sandbox(self, *, is_last: bool) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pydantic.alias_generators import to_camel
 
 from components import extra_env
-from components.credential_registry import CREDENTIALS, is_needed, sourced
+from components.credential_registry import CREDENTIALS
+from components.credential_sources import is_needed, sourced
 from components.schema.credentials import External, Generated
 from components.schema.environment import Settings
 

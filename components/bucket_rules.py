@@ -24,7 +24,7 @@ def lifecycle_rules(props: Mapping[str, Any]) -> list[dict[str, Any]]:
     refuses the rule (internal/bucket/lifecycle/rule.go).
     """
     rule: dict[str, Any] = {}
-    if props["expireDays"]:
+    if props.get("expireDays"):
         rule["Expiration"] = {"Days": int(props["expireDays"])}
     if props["versioning"]:
         rule["NoncurrentVersionExpiration"] = {"NoncurrentDays": NONCURRENT_DAYS}

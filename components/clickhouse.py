@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from components import images
 from components.clickhouse_cluster import NATIVE_PORT, backups_configuration, cluster_configuration
@@ -22,24 +21,21 @@ from components.installation import (
     Installation,
     child_options,
     config_map,
-    disruption_budget,
     service,
     service_account,
 )
 from components.jobs import run_script, scripts_mount
 from components.keeper import Keeper, KeeperArgs
 from components.pods import Container, Mount, container, http_probe, pod, tcp_probe
-from components.replicas import (
-    KEEP_VOLUMES,
-    VOLUME,
-    claim_template,
-    host_names,
-    pod_names,
-    stateful_set_options,
-    volume_claims,
-)
 from components.schema.stores import ClickHouse as ClickHouseSettings
 from components.schema.stores import ExternalClickHouse, ManagedClickHouse
+from components.stateful_sets import (
+    VOLUME,
+    host_names,
+    pod_names,
+    stateful_set,
+    volume_claims,
+)
 
 HTTP_PORT = 8123
 INTERSERVER_PORT = 9009
@@ -111,7 +107,7 @@ class ClickHouse(pulumi.ComponentResource):
         between = {"http-replicas": INTERSERVER_PORT}
         service(installation, workload, ports, child)
         governing = service(installation, workload, {**ports, **between}, child, headless=True)
-        claims = volume_claims(installation, workload, pod_names(workload, settings.replicas), settings.storage, child)
+        volumes = volume_claims(installation, workload, pod_names(workload, settings.replicas), settings.storage, child)
         hosts = host_names(installation, workload, settings.replicas)
         files = {
             "config.xml": config("clickhouse/config.xml"),
@@ -145,30 +141,16 @@ class ClickHouse(pulumi.ComponentResource):
             liveness=tcp_probe(NATIVE_PORT, period=20, failures=6),
             post_start=run_script("copy-clickhouse-schema.sh") if settings.replicas > 1 else None,
         )
-        servers = k8s.apps.v1.StatefulSet(
-            workload.resource_name,
-            metadata=installation.metadata(workload, name=workload.resource_name),
-            spec={
-                "persistent_volume_claim_retention_policy": KEEP_VOLUMES,
-                "pod_management_policy": "Parallel",
-                "replicas": settings.replicas,
-                "revision_history_limit": 3,
-                "selector": {"match_labels": workload.selector},
-                "service_name": governing.metadata.name,
-                "template": pod(
-                    workload,
-                    [server],
-                    fs_group=image.uid,
-                    mounts=mounts,
-                    grace_seconds=GRACE_SECONDS,
-                    service_account=account.metadata.name,
-                    annotations=args.annotations,
-                ),
-                "volume_claim_templates": [claim_template(workload, settings.storage)],
-            },
-            opts=stateful_set_options(installation, child, claims),
+        template = pod(
+            workload,
+            [server],
+            fs_group=image.uid,
+            mounts=mounts,
+            grace_seconds=GRACE_SECONDS,
+            service_account=account.metadata.name,
+            annotations=args.annotations,
         )
-        disruption_budget(installation, workload, settings.replicas, child)
+        servers = stateful_set(installation, workload, template, child, governing=governing, volumes=volumes)
         self.connection = ClickHouseConnection(
             http=Endpoint(host=workload.resource_name, port=HTTP_PORT),
             native=Endpoint(host=hosts[0], port=NATIVE_PORT),

@@ -1,36 +1,19 @@
-"""Every credential of an installation, as Secrets that pods read: made here, copied from a store, or there already.
-
-A value that is made here is frozen: a later edit of its length or alphabet changes no running installation, since the
-stores and the data keep using the first value. Only a new epoch makes another one, for those that can have one.
-"""
+"""Every credential of an installation, as Secrets that pods read: made here, copied from a store, or there already."""
 
 import hashlib
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as k8s
-import pulumi_random as random
 
 from components.connections import PURPOSES, Purpose, SecretRef
-from components.credential_registry import Credential, Sourced
+from components.credential_registry import Credential
+from components.credential_sources import Sourced
+from components.credential_values import check_values, random_value
 from components.external_secrets import external_secret
 from components.installation import Installation, child_options
 from components.schema.credentials import Existing, External, Generated, SecretStore
-
-_SHAPE = (
-    *("length", "lower", "minLower", "minNumeric", "minSpecial", "minUpper"),
-    *("number", "numeric", "overrideSpecial", "special", "upper"),
-)
-"""Inputs of a RandomPassword that would make a new one."""
-
-_LETTERS_AND_DIGITS: Mapping[str, bool | str] = {"special": False}
-"""Upstream pastes passwords unencoded into connection URLs."""
-
-_HEXADECIMAL: Mapping[str, bool | str] = {"lower": False, "upper": False, "override_special": "abcdef"}
-
-_API_KEY_PREFIX = {"public_key": "pk-lf-", "secret_key": "sk-lf-"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +79,7 @@ class Credentials(pulumi.ComponentResource):
         # Beside what reads the values: an error there would be told again by everything that waits for them.
         credentials = [credential for credential, _ in self._made]
         checked = pulumi.Output.all(*(value for _, value in self._made)).apply(
-            lambda values: _check(list(zip(credentials, values, strict=True)))
+            lambda values: check_values(list(zip(credentials, values, strict=True)))
         )
         self.register_outputs({"secrets": list(self.secret_names), "checked": pulumi.Output.unsecret(checked)})
 
@@ -153,6 +136,13 @@ class Credentials(pulumi.ComponentResource):
             secret_access_key=self.refs[f"object_store_{purpose}_secret_access_key"],
         )
 
+    def _value(self, credential: Credential, epoch: int) -> pulumi.Input[str]:
+        if credential.kind == "fixed":
+            return f"{self._installation.instance}-{credential.secret.rsplit('-', maxsplit=1)[-1]}"
+        value = random_value(credential, epoch, self._installation, pulumi.ResourceOptions(parent=self))
+        self._made.append((credential, value))
+        return value
+
     def _secret(self, name: str, values: Mapping[str, pulumi.Input[str]], beside: Mapping[str, str]) -> None:
         """A Secret. Its checksum tells nothing about its values: each has at least 128 random bits."""
         secret = k8s.core.v1.Secret(
@@ -186,69 +176,10 @@ class Credentials(pulumi.ComponentResource):
         self._checksums[name] = pulumi.Output.all(id=resource.id, **named).apply(_checksum)
         return {credential.id: SecretRef(name=name, key=credential.key) for credential, _ in entries}
 
-    def _value(self, credential: Credential, epoch: int) -> pulumi.Input[str]:
-        """A value that is made once per epoch."""
-        if credential.kind == "fixed":
-            return f"{self._installation.instance}-{credential.secret.rsplit('-', maxsplit=1)[-1]}"
-        # Nothing else that is random: a RandomBytes or RandomUuid has its value as its id, which state shows.
-        value = random.RandomPassword(
-            credential.resource_name,
-            random.RandomPasswordArgs(
-                length=credential.length,
-                keepers={"epoch": str(epoch)} if epoch > 1 else None,
-                **(_LETTERS_AND_DIGITS if credential.kind == "password" else _HEXADECIMAL),  # type: ignore[arg-type]  # bool and str by name
-            ),
-            opts=self._frozen(credential, epoch),
-        ).result
-        if credential.kind == "api-key":
-            value = value.apply(lambda digits: f"{_API_KEY_PREFIX[credential.id]}{uuid.UUID(hex=digits, version=4)}")
-        self._made.append((credential, value))
-        return value
-
-    def _frozen(self, credential: Credential, epoch: int) -> pulumi.ResourceOptions:
-        """Options of a value that no edit of its shape replaces.
-
-        The engine replaces nothing that is protected, so that asking for another epoch gives protection up.
-        """
-        opts = pulumi.ResourceOptions(parent=self, ignore_changes=list(_SHAPE))
-        if epoch == 1:
-            return self._installation.stateful(opts)
-        opts.hooks = pulumi.ResourceHookBinding(before_create=[_announcement(credential, epoch)])
-        return opts
-
 
 def secrets_of(refs: Mapping[str, SecretRef], *prefixes: str) -> set[str]:
     """The Secrets with credentials whose ids begin so."""
     return {ref.name for id_, ref in refs.items() if id_.startswith(prefixes)}
-
-
-def _announcement(credential: Credential, epoch: int) -> pulumi.ResourceHook:
-    """Says what a new epoch takes, in the preview and the update that makes it and in no other."""
-
-    def announce(_: pulumi.ResourceHookArgs) -> None:
-        pulumi.log.warn(
-            f"langfuse:{credential.path}: epoch {epoch} makes a new value. To use it, these start again: "
-            f"{', '.join(credential.restarts)}. Until all of them have, requests between them can fail."
-        )
-
-    name = f"{credential.resource_name}-epoch-{epoch}"
-    return pulumi.ResourceHook(name, announce, pulumi.ResourceHookOptions(on_dry_run=True))
-
-
-def _check(values: Sequence[tuple[Credential, str]]) -> int:
-    """Refuse imported values that would do harm; how many values there are.
-
-    Raises:
-        pulumi.RunError: naming the credentials and the rules, not the values.
-    """
-    problems = [
-        f"langfuse:{credential.path}: the value in the state ({credential.resource_name}) {problem}; import another"
-        for credential, value in values
-        if (problem := credential.format.problem(value))
-    ]
-    if problems:
-        raise pulumi.RunError("\n  ".join(["credentials that can't be used:", *problems]))
-    return len(values)
 
 
 def _checksum(contents: Mapping[str, str]) -> str:

@@ -88,6 +88,7 @@ def worker_environment(settings: Settings, stores: Stores, refs: Refs) -> Enviro
         **_databases(stores.postgres, stores.clickhouse),
         **_application(settings, stores, refs, settings.worker),
         **_exports(settings, stores.object_store),
+        **_encryption("BATCH_EXPORT", stores.object_store),  # web reads no such variable: it writes no exports
         **_event_migration(settings.ingestion),
         "LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY": str(settings.worker.concurrency),
         "LANGFUSE_S3_BATCH_EXPORT_ENABLED": "true",
@@ -121,6 +122,8 @@ def _application(settings: Settings, stores: Stores, refs: Refs, workload: Workl
         **_write_mode(settings.ingestion),
         **_bucket("EVENT_UPLOAD", store, store.buckets["events"], store.endpoint.http_url),
         **_bucket("MEDIA_UPLOAD", store, store.buckets["media"], _public_endpoint(settings, store)),
+        **_encryption("EVENT_UPLOAD", store),
+        **_encryption("MEDIA_UPLOAD", store),
         # Spill before the memory is used up: upstream's default of 32 GB is more than the server has.
         "CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY": str(_half(_clickhouse_memory(settings))),
         # Kubernetes sets it to the pod's name, and the servers would listen on that alone.
@@ -197,6 +200,13 @@ def _bucket(use: str, store: ObjectStoreConnection, bucket: Bucket, endpoint: st
         f"{prefix}_ENDPOINT": endpoint,
         f"{prefix}_FORCE_PATH_STYLE": _flag(store.force_path_style),
         f"{prefix}_REGION": store.region,
+    }
+
+
+def _encryption(use: str, store: ObjectStoreConnection) -> Environment:
+    """How objects that a program writes are encrypted."""
+    prefix = f"LANGFUSE_S3_{use}"
+    return {
         **({} if store.encryption == "none" else {f"{prefix}_SSE": store.encryption}),
         **({f"{prefix}_SSE_KMS_KEY_ID": store.kms_key_id} if store.kms_key_id else {}),
     }

@@ -2,39 +2,39 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+from xml.etree import ElementTree
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components import images
-from components.clickhouse_files import Value, configuration_mount, document
+from components.clickhouse_files import Value, document
 from components.connections import Endpoint, PodField
 from components.files import config
 from components.installation import (
     Installation,
     child_options,
     config_map,
-    disruption_budget,
     service,
     service_account,
 )
 from components.pods import Mount, container, http_probe, pod, tcp_probe
-from components.replicas import (
-    KEEP_VOLUMES,
+from components.schema.stores import ManagedClickHouse
+from components.stateful_sets import (
     VOLUME,
-    claim_template,
     host_names,
     pod_names,
-    stateful_set_options,
+    stateful_set,
     volume_claims,
 )
-from components.schema.stores import ManagedClickHouse
 
 CLIENT_PORT = 9181
 CONTROL_PORT = 9182
 RAFT_PORT = 9234
 METRICS_PORT = 9363
 CONFIG_PATH = "/etc/clickhouse-keeper"
+CONFIG, QUORUM = "config.xml", "cluster.xml"
 
 FIRST_ID = 1
 """Ordinals start here, so that a pod's ordinal is its server id, which the stock configuration counts from 1."""
@@ -62,10 +62,10 @@ class KeeperArgs:
 class Keeper(pulumi.ComponentResource):
     """A quorum of Keepers. They start together, since none is ready before most of them have met.
 
-    A rollout replaces one at a time and goes on when it follows or leads again, so the others keep the majority. The
-    way from one Keeper to three needs one step by hand, since the first learns of the others only when it starts again,
-    and the rollout waits for those to be ready: `kubectl delete pod langfuse-keeper-1` while the update waits.
-    There is no way back from three to one.
+    A rollout replaces one at a time and goes on when it follows or leads again, so the others keep the majority. Who
+    belongs to the quorum stands in a ConfigMap of its own that changes in place: Keeper looks at its files while it
+    runs, and the one that leads brings the others in without a restart, as ClickHouse's operator has it do
+    (github.com/ClickHouse/clickhouse-operator, internal/controller/keeper). There is no way back from three to one.
     """
 
     endpoints: Sequence[Endpoint]
@@ -82,63 +82,95 @@ class Keeper(pulumi.ComponentResource):
         governing = service(installation, workload, ports, child, headless=True)
         hosts = host_names(installation, workload, settings.keepers, first=FIRST_ID)
         pods = pod_names(workload, settings.keepers, first=FIRST_ID)
-        claims = volume_claims(installation, workload, pods, settings.keeper_storage, child)
-        configuration = config_map(
-            installation,
-            workload,
-            "config",
-            {"config.xml": config("keeper/config.xml"), "cluster.xml": raft_configuration(hosts)},
-            child,
+        volumes = volume_claims(installation, workload, pods, settings.keeper_storage, child)
+        configuration = config_map(installation, workload, "config", {CONFIG: config("keeper/config.xml")}, child)
+        quorum = k8s.core.v1.ConfigMap(
+            f"{workload.resource_name}-quorum",
+            metadata=installation.metadata(workload, name=f"{workload.resource_name}-quorum"),
+            data={QUORUM: raft_configuration(hosts)},
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(hooks=_refusal())),
         )
         mounts = [
             Mount.template(VOLUME, "/var/lib/clickhouse-keeper"),
-            configuration_mount(configuration.metadata.name, CONFIG_PATH, main=["config.xml"], added=["cluster.xml"]),
+            _configuration_mount(configuration.metadata.name, quorum.metadata.name),
             Mount.scratch("tmp", "/tmp"),  # noqa: S108  # the pod's own
         ]
-        server = k8s.apps.v1.StatefulSet(
-            workload.resource_name,
-            metadata=installation.metadata(workload, name=workload.resource_name),
-            spec={
-                "ordinals": {"start": FIRST_ID},
-                "persistent_volume_claim_retention_policy": KEEP_VOLUMES,
-                "pod_management_policy": "Parallel",
-                "replicas": settings.keepers,
-                "revision_history_limit": 3,
-                "selector": {"match_labels": workload.selector},
-                "service_name": governing.metadata.name,
-                "template": pod(
-                    workload,
-                    [
-                        container(
-                            "keeper",
-                            image,
-                            command=["clickhouse-keeper", f"--config-file={CONFIG_PATH}/config.xml"],
-                            resources=settings.keeper_resources,
-                            mounts=mounts,
-                            env={
-                                "KEEPER_ID": PodField(path="metadata.labels['apps.kubernetes.io/pod-index']"),
-                                "CLICKHOUSE_WATCHDOG_ENABLE": "0",
-                                "TZ": "UTC",
-                            },
-                            ports={**ports, "http-control": CONTROL_PORT, "http-metrics": METRICS_PORT},
-                            startup=tcp_probe(CLIENT_PORT, period=5, failures=60),
-                            readiness=http_probe("/ready", CONTROL_PORT, period=10, failures=3),
-                            liveness=tcp_probe(CLIENT_PORT, period=20, failures=6),
-                        )
-                    ],
-                    fs_group=image.uid,
+        template = pod(
+            workload,
+            [
+                container(
+                    "keeper",
+                    image,
+                    command=["clickhouse-keeper", f"--config-file={CONFIG_PATH}/{CONFIG}"],
+                    resources=settings.keeper_resources,
                     mounts=mounts,
-                    grace_seconds=GRACE_SECONDS,
-                    service_account=account.metadata.name,
-                ),
-                "volume_claim_templates": [claim_template(workload, settings.keeper_storage)],
-            },
-            opts=stateful_set_options(installation, child, claims),
+                    env={
+                        "KEEPER_ID": PodField(path="metadata.labels['apps.kubernetes.io/pod-index']"),
+                        "CLICKHOUSE_WATCHDOG_ENABLE": "0",
+                        "TZ": "UTC",
+                    },
+                    ports={**ports, "http-control": CONTROL_PORT, "http-metrics": METRICS_PORT},
+                    startup=tcp_probe(CLIENT_PORT, period=5, failures=60),
+                    readiness=http_probe("/ready", CONTROL_PORT, period=10, failures=3),
+                    liveness=tcp_probe(CLIENT_PORT, period=20, failures=6),
+                )
+            ],
+            fs_group=image.uid,
+            mounts=mounts,
+            grace_seconds=GRACE_SECONDS,
+            service_account=account.metadata.name,
         )
-        disruption_budget(installation, workload, settings.keepers, child)
+        server = stateful_set(
+            installation, workload, template, child, governing=governing, volumes=volumes, first=FIRST_ID
+        )
         self.endpoints = [Endpoint(host=host, port=CLIENT_PORT) for host in hosts]
         self.ready = [server]
         self.register_outputs({"addresses": [endpoint.authority for endpoint in self.endpoints]})
+
+
+def _configuration_mount(config_map: pulumi.Input[str], quorum: pulumi.Input[str]) -> Mount:
+    """Both ConfigMaps in one directory, where a change of either becomes visible while the pod runs."""
+    volume: k8s.core.v1.VolumeArgsDict = {
+        "name": "config",
+        "projected": {
+            "default_mode": 0o444,
+            "sources": [
+                {"config_map": {"name": config_map, "items": [{"key": CONFIG, "path": CONFIG}]}},
+                {"config_map": {"name": quorum, "items": [{"key": QUORUM, "path": f"config.d/{QUORUM}"}]}},
+            ],
+        },
+    }
+    return Mount(volume=volume, path=CONFIG_PATH, read_only=True)
+
+
+def _refusal() -> pulumi.ResourceHookBinding:
+    """Before the quorum's servers change, in a preview too: the engine alone knows how many there were."""
+    hook = pulumi.ResourceHook(
+        "keeper-quorum-never-shrinks", refuse_to_shrink, pulumi.ResourceHookOptions(on_dry_run=True)
+    )
+    return pulumi.ResourceHookBinding(before_update=[hook])
+
+
+def refuse_to_shrink(args: pulumi.ResourceHookArgs) -> None:
+    """Refuse fewer Keepers than there are.
+
+    The StatefulSet would stop two of three before these have left the quorum. What is left waits for them for ever: it
+    goes by the servers that its log names, not by those in its files (ClickHouse issue 37434).
+
+    Raises:
+        pulumi.RunError: naming both numbers and what to do.
+    """
+    before, after = _servers(args.old_inputs), _servers(args.new_inputs)
+    if after < before:
+        raise pulumi.RunError(
+            f"langfuse:clickhouse.keepers: {after} is less than the {before} that there are, and what is left would "
+            f"find no majority: every table would become read-only; set it to {before} "
+            "(docs/runbooks/clickhouse-replicas.md)"
+        )
+
+
+def _servers(inputs: Mapping[str, Any] | None) -> int:
+    return len(ElementTree.fromstring((inputs or {})["data"][QUORUM]).findall(".//server"))  # noqa: S314  # our own
 
 
 def raft_configuration(hosts: Sequence[str]) -> str:

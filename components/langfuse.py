@@ -6,7 +6,7 @@ import pulumi_kubernetes as k8s
 from components.backups import Backups, BackupsArgs
 from components.certificates import certificates
 from components.clickhouse import ClickHouse, ClickHouseArgs
-from components.credential_registry import sourced
+from components.credential_sources import sourced
 from components.credentials import Credentials, CredentialsArgs, secrets_of
 from components.environment import Stores, migration_environment, web_environment, worker_environment
 from components.ingress import Ingress, IngressArgs
@@ -42,7 +42,13 @@ class Langfuse(pulumi.ComponentResource):
             storage_class=settings.cluster.storage_class,
         )
         in_cluster = pulumi.ResourceOptions(parent=self, provider=self._cluster(settings))
-        namespace = Namespace("namespace", installation, MESH_LABELS[settings.mesh_mode], in_cluster)
+        namespace = Namespace(
+            "namespace",
+            installation,
+            in_cluster,
+            create=settings.create_namespace,
+            mesh_labels=MESH_LABELS[settings.mesh_mode],
+        )
         inside = pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=[namespace.resource]))
         Quota("quota", installation, settings, inside)
         Network("network", NetworkArgs(installation=installation, settings=settings), inside)
@@ -200,12 +206,14 @@ class Langfuse(pulumi.ComponentResource):
 
         The identifier stands for the cluster, so that an edit of the kubeconfig does not look like a move to another.
         Fields that the program sets are its own: an update takes them back from whoever changed them, be it with
-        `kubectl scale`, instead of ending in a conflict.
+        `kubectl scale`, instead of ending in a conflict. ConfigMaps are immutable and replaced, but for Keeper's, which
+        reads its own again while it runs.
         """
         return k8s.Provider(
             "cluster",
             cluster_identifier=settings.cluster.context or settings.instance,
             context=settings.cluster.context,
+            enable_config_map_mutable=True,
             enable_patch_force=True,
             enable_secret_mutable=True,
             enable_server_side_apply=True,

@@ -14,7 +14,6 @@ from components.files import script
 from components.installation import (
     Installation,
     config_map,
-    disruption_budget,
     service,
     service_account,
     volume_claim,
@@ -22,8 +21,8 @@ from components.installation import (
 from components.jobs import REPLACE_UNREADY, job_spec, run_script, scripts_mount, wait_at_most
 from components.labels import Workload
 from components.pods import JOB_RESOURCES, Mount, container, http_probe, pod
-from components.replicas import KEEP_VOLUMES, VOLUME, claim_template, stateful_set_options
 from components.schema.stores import ManagedObjectStore
+from components.stateful_sets import VOLUME, stateful_set, volume_claims
 from components.store_clients import object_store_environment
 
 PORT = 9000
@@ -82,60 +81,46 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
     account = service_account(installation, workload, opts)
     service(installation, workload, {"http-s3": PORT}, opts)
     governing = service(installation, workload, {"http-s3": PORT}, opts, headless=True)
-    single = settings.nodes == 1
-    claims = [
-        volume_claim(installation, workload, settings.storage, opts, name=claim)
-        for claim in ([None] if single else [f"{VOLUME}-{name}-{ordinal}" for ordinal in range(settings.nodes)])
-    ]
-    volume = Mount.claim(VOLUME, claims[0].metadata.name, "/data") if single else Mount.template(VOLUME, "/data")
-    mounts = [volume, Mount.scratch("tmp", "/tmp")]  # noqa: S108  # the pod's own
+    if settings.nodes == 1:
+        volumes = None
+        claim = volume_claim(installation, workload, settings.storage, opts)
+        data = Mount.claim(VOLUME, claim.metadata.name, "/data")
+    else:
+        pods = [f"{name}-{ordinal}" for ordinal in range(settings.nodes)]
+        volumes = volume_claims(installation, workload, pods, settings.storage, opts)
+        data = Mount.template(VOLUME, "/data")
+    mounts = [data, Mount.scratch("tmp", "/tmp")]  # noqa: S108  # the pod's own
     checksum = f"checksum/{args.root.secret_access_key.name}"
-    spec: k8s.apps.v1.StatefulSetSpecArgsDict = {
-        "persistent_volume_claim_retention_policy": KEEP_VOLUMES,
-        "replicas": settings.nodes,
-        "revision_history_limit": 3,
-        "selector": {"match_labels": workload.selector},
-        "service_name": governing.metadata.name,
-        "template": pod(
-            workload,
-            [
-                container(
-                    "minio",
-                    image,
-                    command=server_command(installation.namespace, workload, settings.nodes),
-                    resources=settings.resources,
-                    mounts=mounts,
-                    env={
-                        "MINIO_ROOT_USER": args.root.access_key_id,
-                        "MINIO_ROOT_PASSWORD": args.root.secret_access_key,
-                        "MINIO_API_STALE_UPLOADS_EXPIRY": f"{STALE_UPLOADS_DAYS * 24}h",
-                        "MINIO_BROWSER": "off",
-                        "MINIO_UPDATE": "off",
-                        "HOME": "/tmp",  # noqa: S108  # where it looks for certificates
-                    },
-                    ports={"http-s3": PORT},
-                    startup=http_probe("/minio/health/live", PORT, period=5, failures=60),
-                    readiness=http_probe(readiness_path(settings.nodes), PORT, period=10, failures=3),
-                    liveness=http_probe("/minio/health/live", PORT, period=20, failures=6),
-                )
-            ],
-            fs_group=image.uid,
-            mounts=mounts,
-            grace_seconds=GRACE_SECONDS,
-            service_account=account.metadata.name,
-            annotations={key: value for key, value in args.annotations.items() if key == checksum},
-        ),
-    }
-    if not single:
-        spec["pod_management_policy"] = "Parallel"
-        spec["volume_claim_templates"] = [claim_template(workload, settings.storage)]
-    disruption_budget(installation, workload, settings.nodes, opts)
-    server = k8s.apps.v1.StatefulSet(
-        name,
-        metadata=installation.metadata(workload, name=name),
-        spec=spec,
-        opts=installation.stateful(opts) if single else stateful_set_options(installation, opts, claims),
+    template = pod(
+        workload,
+        [
+            container(
+                "minio",
+                image,
+                command=server_command(installation.namespace, workload, settings.nodes),
+                resources=settings.resources,
+                mounts=mounts,
+                env={
+                    "MINIO_ROOT_USER": args.root.access_key_id,
+                    "MINIO_ROOT_PASSWORD": args.root.secret_access_key,
+                    "MINIO_API_STALE_UPLOADS_EXPIRY": f"{STALE_UPLOADS_DAYS * 24}h",
+                    "MINIO_BROWSER": "off",
+                    "MINIO_UPDATE": "off",
+                    "HOME": "/tmp",  # noqa: S108  # where it looks for certificates
+                },
+                ports={"http-s3": PORT},
+                startup=http_probe("/minio/health/live", PORT, period=5, failures=60),
+                readiness=http_probe(readiness_path(settings.nodes), PORT, period=10, failures=3),
+                liveness=http_probe("/minio/health/live", PORT, period=20, failures=6),
+            )
+        ],
+        fs_group=image.uid,
+        mounts=mounts,
+        grace_seconds=GRACE_SECONDS,
+        service_account=account.metadata.name,
+        annotations={key: value for key, value in args.annotations.items() if key == checksum},
     )
+    server = stateful_set(installation, workload, template, opts, governing=governing, volumes=volumes, name=name)
     return Endpoint(host=workload.resource_name, port=PORT), server
 
 

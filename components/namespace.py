@@ -12,7 +12,11 @@ POD_SECURITY_VERSION = "v1.30"
 
 
 class Namespace(pulumi.ComponentResource):
-    """Holds everything of one installation and nothing else."""
+    """Holds everything of one installation and nothing else.
+
+    One that was there already is only looked up, which tells before anything is made that it is missing. A stack that
+    once made it lets go of it then, and deletes nothing.
+    """
 
     resource: k8s.core.v1.Namespace
 
@@ -20,16 +24,28 @@ class Namespace(pulumi.ComponentResource):
         self,
         name: str,
         installation: Installation,
-        mesh_labels: Mapping[str, str],
         opts: pulumi.ResourceOptions | None = None,
+        *,
+        create: bool,
+        mesh_labels: Mapping[str, str],
     ) -> None:
         super().__init__("langfuse:index:Namespace", name, {"namespace": installation.namespace}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        if create:
+            self.resource = self._own(installation, mesh_labels, child)
+        else:
+            self.resource = k8s.core.v1.Namespace.get(installation.namespace, installation.namespace, child)
+        self.register_outputs({"namespace": installation.namespace})
+
+    def _own(
+        self, installation: Installation, mesh_labels: Mapping[str, str], child: pulumi.ResourceOptions
+    ) -> k8s.core.v1.Namespace:
         standard = {
             f"pod-security.kubernetes.io/{mode}{suffix}": value
             for mode in ("enforce", "audit", "warn")
             for suffix, value in (("", "restricted"), ("-version", POD_SECURITY_VERSION))
         }
-        self.resource = k8s.core.v1.Namespace(
+        return k8s.core.v1.Namespace(
             installation.namespace,
             metadata={
                 "name": installation.namespace,
@@ -42,6 +58,5 @@ class Namespace(pulumi.ComponentResource):
                     **mesh_labels,
                 },
             },
-            opts=installation.stateful(pulumi.ResourceOptions(parent=self)),
+            opts=installation.stateful(child),
         )
-        self.register_outputs({"namespace": installation.namespace})

@@ -17,6 +17,7 @@ from components.environment import WEB_PORT
 from components.flows import flows
 from components.installation import Installation, child_options
 from components.mesh_network import mesh_policies, tunnel_ports
+from components.outbound import target_rules
 from components.schema.environment import Settings
 from components.schema.stores import CloudNativePgPostgres, ExternalObjectStore
 from components.values import LINK_LOCAL
@@ -96,6 +97,12 @@ def policies(settings: Settings) -> dict[str, Policy]:
             "ingress": _from(clients, [WEB_PORT, *tunnel]),
         },
     }
+    if targets := target_rules(settings.allowed_targets, tunnel):
+        result["to-targets"] = {
+            "pod_selector": _pods(["web", "worker"]),
+            "policy_types": ["Egress"],
+            "egress": targets,
+        }
     if isinstance(settings.postgres, CloudNativePgPostgres):
         result |= cloudnative_pg_policies("langfuse-postgres", ["web", "worker", "migrations", "backup-postgres"])
     store = settings.object_store

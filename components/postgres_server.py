@@ -16,9 +16,9 @@ from components.installation import (
     volume_claim,
 )
 from components.pods import Mount, container, exec_probe, pod, tcp_probe
-from components.replicas import KEEP_VOLUMES
 from components.schema.base import Resources
 from components.schema.stores import ManagedPostgres
+from components.stateful_sets import stateful_set
 from components.values import quantity_value
 
 PORT = 5432
@@ -65,48 +65,37 @@ def postgres_server(
         shared_memory(settings),
     ]
     ask = ["pg_isready", "--host", "127.0.0.1", "--username", ROLE, "--dbname", DATABASE]
-    return k8s.apps.v1.StatefulSet(
-        workload.resource_name,
-        metadata=installation.metadata(workload, name=workload.resource_name),
-        spec={
-            "persistent_volume_claim_retention_policy": KEEP_VOLUMES,
-            "replicas": 1,
-            "revision_history_limit": 3,
-            "selector": {"match_labels": workload.selector},
-            "service_name": governing.metadata.name,
-            "template": pod(
-                workload,
-                [
-                    container(
-                        "postgres",
-                        image,
-                        args=["postgres", "-c", "config_file=/etc/postgresql/postgresql.conf"],
-                        resources=settings.resources,
-                        mounts=mounts,
-                        env={
-                            "POSTGRES_PASSWORD": password,
-                            "APPLICATION_ROLE": ROLE,
-                            "APPLICATION_DATABASE": DATABASE,
-                            # A subdirectory: a volume's root may hold lost+found, and initdb wants it empty.
-                            "PGDATA": f"{DATA_PATH}/pgdata",
-                            "POSTGRES_INITDB_ARGS": initdb_arguments(settings.version),
-                            "TZ": "UTC",
-                        },
-                        ports={"tcp-postgres": PORT},
-                        startup=exec_probe(ask, period=5, failures=START_SECONDS // 5),
-                        readiness=exec_probe(ask, period=10, failures=3),
-                        liveness=tcp_probe(PORT, period=20, failures=6),
-                    )
-                ],
-                fs_group=image.uid,
+    template = pod(
+        workload,
+        [
+            container(
+                "postgres",
+                image,
+                args=["postgres", "-c", "config_file=/etc/postgresql/postgresql.conf"],
+                resources=settings.resources,
                 mounts=mounts,
-                grace_seconds=GRACE_SECONDS,
-                service_account=account.metadata.name,
-                annotations=annotations,
-            ),
-        },
-        opts=installation.stateful(child),
+                env={
+                    "POSTGRES_PASSWORD": password,
+                    "APPLICATION_ROLE": ROLE,
+                    "APPLICATION_DATABASE": DATABASE,
+                    # A subdirectory: a volume's root may hold lost+found, and initdb wants it empty.
+                    "PGDATA": f"{DATA_PATH}/pgdata",
+                    "POSTGRES_INITDB_ARGS": initdb_arguments(settings.version),
+                    "TZ": "UTC",
+                },
+                ports={"tcp-postgres": PORT},
+                startup=exec_probe(ask, period=5, failures=START_SECONDS // 5),
+                readiness=exec_probe(ask, period=10, failures=3),
+                liveness=tcp_probe(PORT, period=20, failures=6),
+            )
+        ],
+        fs_group=image.uid,
+        mounts=mounts,
+        grace_seconds=GRACE_SECONDS,
+        service_account=account.metadata.name,
+        annotations=annotations,
     )
+    return stateful_set(installation, workload, template, child, governing=governing)
 
 
 def initdb_arguments(version: str) -> str:

@@ -4,8 +4,11 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from pydantic.alias_generators import to_camel
+
 from components.access_rules import ACCESS_RULES
-from components.credential_registry import sourced
+from components.credential_sources import sourced
+from components.schema.base import Resources
 from components.schema.credentials import Existing
 from components.schema.environment import Settings
 from components.values import quantity_value
@@ -21,6 +24,36 @@ def autoscaling_bounds(settings: Settings) -> Iterator[str]:
             yield (
                 f"{name}.autoscaling.minReplicas: {bounds.min_replicas} is more than maxReplicas "
                 f"({bounds.max_replicas}); raise maxReplicas"
+            )
+
+
+def requests_fit_limits(settings: Settings) -> Iterator[str]:
+    """Kubernetes refuses a pod that asks for more than it may use. Of memory the request is the limit."""
+    for part in ("web", "worker", "postgres", "clickhouse", "redis", "object_store"):
+        for name, value in getattr(settings, part):
+            if isinstance(value, Resources) and quantity_value(value.cpu) > quantity_value(value.cpu_limit):
+                yield (
+                    f"{to_camel(part)}.{to_camel(name)}.cpu: {json.dumps(value.cpu)} is more than cpuLimit "
+                    f"({value.cpu_limit}); raise cpuLimit"
+                )
+
+
+def gateway_is_elsewhere(settings: Settings) -> Iterator[str]:
+    """The namespace denies all traffic but the installation's own, and any pod that is not restricted."""
+    if settings.ingress.kind == "istio" and settings.ingress.gateway.startswith(f"{settings.namespace}/"):
+        yield (
+            f"namespace: {json.dumps(settings.namespace)} is where the gateway is ({settings.ingress.gateway}), which "
+            "its rules would cut off; name another"
+        )
+
+
+def allowed_pods_have_an_address(settings: Settings) -> Iterator[str]:
+    """Langfuse itself refuses private addresses, whatever the network lets through."""
+    for use, targets in settings.allowed_targets:
+        if targets.pods and not (targets.hosts or targets.ips or targets.ranges):
+            yield (
+                f"allowedTargets.{to_camel(use)}.pods: can't be called while Langfuse refuses their address; add the "
+                "name that users enter to hosts"
             )
 
 
@@ -162,6 +195,9 @@ def off_site_is_elsewhere(settings: Settings) -> Iterator[str]:
 
 RULES: Sequence[Rule] = (
     autoscaling_bounds,
+    requests_fit_limits,
+    gateway_is_elsewhere,
+    allowed_pods_have_an_address,
     public_url_is_https,
     replicas_have_a_majority,
     events_outlive_backups,

@@ -11,24 +11,15 @@ from components.files import script
 from components.installation import (
     Installation,
     config_map,
-    disruption_budget,
     service,
     service_account,
 )
 from components.jobs import run_script, scripts_mount
 from components.labels import Workload
 from components.pods import Container, Mount, container, exec_probe, pod, tcp_probe
-from components.replicas import (
-    KEEP_VOLUMES,
-    VOLUME,
-    claim_template,
-    host_names,
-    pod_names,
-    stateful_set_options,
-    volume_claims,
-)
 from components.schema.base import Resources
 from components.schema.stores import SentinelRedis
+from components.stateful_sets import VOLUME, host_names, pod_names, stateful_set, volume_claims
 from components.valkey import CONFIGURATION, GRACE_SECONDS, PASSWORD_FILE, PORT, START_SECONDS, valkey_configuration
 
 SENTINEL_PORT = 26379
@@ -78,7 +69,7 @@ def watched_valkeys(
     account = service_account(installation, workload, child)
     ports = {"tcp-redis": PORT, "tcp-sentinel": SENTINEL_PORT}
     governing = service(installation, workload, ports, child, headless=True)
-    claims = volume_claims(installation, workload, pod_names(workload, REPLICAS), settings.storage, child)
+    volumes = volume_claims(installation, workload, pod_names(workload, REPLICAS), settings.storage, child)
     configuration = config_map(
         installation, workload, "config", {"valkey.conf": valkey_configuration(settings.resources)}, child
     )
@@ -92,31 +83,16 @@ def watched_valkeys(
         scripts,
     ]
     variables = environment(installation, workload, password)
-    server = k8s.apps.v1.StatefulSet(
-        workload.resource_name,
-        metadata=installation.metadata(workload, name=workload.resource_name),
-        spec={
-            "persistent_volume_claim_retention_policy": KEEP_VOLUMES,
-            "pod_management_policy": "Parallel",
-            "replicas": REPLICAS,
-            "revision_history_limit": 3,
-            "selector": {"match_labels": workload.selector},
-            "service_name": governing.metadata.name,
-            "template": pod(
-                workload,
-                [valkey(settings, variables, mounts), sentinel(settings, variables, [data, scripts])],
-                fs_group=image.uid,
-                mounts=mounts,
-                grace_seconds=GRACE_SECONDS,
-                service_account=account.metadata.name,
-                annotations=annotations,
-            ),
-            "volume_claim_templates": [claim_template(workload, settings.storage)],
-        },
-        opts=stateful_set_options(installation, child, claims),
+    template = pod(
+        workload,
+        [valkey(settings, variables, mounts), sentinel(settings, variables, [data, scripts])],
+        fs_group=image.uid,
+        mounts=mounts,
+        grace_seconds=GRACE_SECONDS,
+        service_account=account.metadata.name,
+        annotations=annotations,
     )
-    disruption_budget(installation, workload, REPLICAS, child)
-    return server
+    return stateful_set(installation, workload, template, child, governing=governing, volumes=volumes)
 
 
 def environment(installation: Installation, workload: Workload, password: SecretRef) -> Environment:

@@ -11,9 +11,9 @@ from components.files import config, script
 from components.installation import Installation, config_map, service, service_account, volume_claim
 from components.jobs import run_script, scripts_mount
 from components.pods import Mount, container, exec_probe, pod, tcp_probe
-from components.replicas import KEEP_VOLUMES
 from components.schema.base import Resources
 from components.schema.stores import ManagedRedis
+from components.stateful_sets import stateful_set
 from components.values import quantity_value
 
 PORT = 6379
@@ -53,43 +53,32 @@ def valkey_server(
         Mount.scratch("run", "/run/valkey"),
         scripts_mount(scripts),
     ]
-    return k8s.apps.v1.StatefulSet(
-        workload.resource_name,
-        metadata=installation.metadata(workload, name=workload.resource_name),
-        spec={
-            "persistent_volume_claim_retention_policy": KEEP_VOLUMES,
-            "replicas": 1,
-            "revision_history_limit": 3,
-            "selector": {"match_labels": workload.selector},
-            "service_name": governing.metadata.name,
-            "template": pod(
-                workload,
-                [
-                    container(
-                        "valkey",
-                        image,
-                        command=[*run_script("start-valkey.sh"), CONFIGURATION, PASSWORD_FILE],
-                        resources=settings.resources,
-                        mounts=mounts,
-                        # The name that the client reads; Valkey's keeps it for compatibility.
-                        env={"REDISCLI_AUTH": password},
-                        ports={"tcp-redis": PORT},
-                        startup=exec_probe(run_script("check-valkey.sh"), period=5, failures=START_SECONDS // 5),
-                        readiness=exec_probe(
-                            ["/bin/sh", "-c", f'[ "$(valkey-cli -p {PORT} PING)" = PONG ]'], period=10, failures=3
-                        ),
-                        liveness=tcp_probe(PORT, period=20, failures=6),
-                    )
-                ],
-                fs_group=image.uid,
+    template = pod(
+        workload,
+        [
+            container(
+                "valkey",
+                image,
+                command=[*run_script("start-valkey.sh"), CONFIGURATION, PASSWORD_FILE],
+                resources=settings.resources,
                 mounts=mounts,
-                grace_seconds=GRACE_SECONDS,
-                service_account=account.metadata.name,
-                annotations=annotations,
-            ),
-        },
-        opts=installation.stateful(child),
+                # The name that the client reads; Valkey's keeps it for compatibility.
+                env={"REDISCLI_AUTH": password},
+                ports={"tcp-redis": PORT},
+                startup=exec_probe(run_script("check-valkey.sh"), period=5, failures=START_SECONDS // 5),
+                readiness=exec_probe(
+                    ["/bin/sh", "-c", f'[ "$(valkey-cli -p {PORT} PING)" = PONG ]'], period=10, failures=3
+                ),
+                liveness=tcp_probe(PORT, period=20, failures=6),
+            )
+        ],
+        fs_group=image.uid,
+        mounts=mounts,
+        grace_seconds=GRACE_SECONDS,
+        service_account=account.metadata.name,
+        annotations=annotations,
     )
+    return stateful_set(installation, workload, template, child, governing=governing)
 
 
 def valkey_configuration(resources: Resources) -> str:

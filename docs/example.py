@@ -50,6 +50,7 @@ BY_TYPE: Final[Mapping[str, object]] = {
     "StoreVersion": "17.10",
     "Host": "langfuse.example.com",
     "DnsLabel": "langfuse-example",
+    "NamespaceName": "langfuse-example",
     "Schedule": "15 2 * * *",
     "GatewayName": "istio-system/public",
     "HttpUrl": "https://s3.example.com",

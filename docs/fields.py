@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 from components import values
 from components.profiles import PROFILES
 from components.scales import SCALES
+from components.schema import targets
 from components.schema.environment import PROJECT, Settings
 
 DOMAINS: Mapping[str, str] = {
@@ -23,6 +24,9 @@ DOMAINS: Mapping[str, str] = {
     "StoreVersion": "exact release",
     "Host": "host name",
     "DnsLabel": "Kubernetes name",
+    "NamespaceName": "Kubernetes name",
+    "LabelKey": "key of a label",
+    "LabelValue": "value of a label",
     "Schedule": "cron, UTC",
     "GatewayName": "`namespace/name`",
     "HttpUrl": "URL of a server",
@@ -39,7 +43,7 @@ DOMAINS: Mapping[str, str] = {
     "IpRange": "range, as `10.0.12.0/24`",
     "TargetHost": "host name",
 }
-"""What people call the types of `components/values.py`; others are called by their own names."""
+"""What people call the types of these modules; others are called by their own names."""
 
 
 COMPUTED = {("profile",): "the stack's name", ("namespace",): f"`{PROJECT}-<stack>`"}
@@ -143,9 +147,9 @@ def chooser(model: type[BaseModel]) -> tuple[str, str] | None:
 
 
 def domain(annotation: object) -> str | None:
-    """The name of a type in `components/values.py`."""
+    """The name of a type in `components/values.py` or `components/schema/targets.py`."""
     own = {extra for extra in extras(annotation) if isinstance(extra, AfterValidator)}
-    for name, known in vars(values).items():
+    for name, known in {**vars(values), **vars(targets)}.items():
         validators = {extra for extra in extras(known) if isinstance(extra, AfterValidator)}
         if validators and validators <= own:
             return name

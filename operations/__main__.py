@@ -17,6 +17,7 @@ from rich.table import Table
 from components.profiles import PROFILES
 from components.scales import Load
 from components.schema.environment import PROJECT
+from operations import delivery
 from operations.demand import Pods, demand
 from operations.needs import EVENT_BYTES, plain
 from operations.sizing import Sizing, SizingError, size
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(delivery.app)
 
 
 @app.callback()

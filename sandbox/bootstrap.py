@@ -20,6 +20,12 @@ def main(requirements: Path) -> None:
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         found = ".".join(map(str, sys.version_info[:3]))
         _fail(f"Python {found} is not supported: 3.11 to 3.13 are", "name one: make PYTHON=python3.12 ...")
+    _install(requirements)
+    for packages in VENV.glob("lib/python*/site-packages"):  # as an editable installation of policies/ would
+        (packages / "langfuse_policies.pth").write_text(f"{CHECKOUT / 'policies'}\n")
+
+
+def _install(requirements: Path) -> None:
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     done = VENV / f".{requirements.stem}.sha256"
     if done.exists() and done.read_text() == wanted and (VENV / "bin" / "python").exists():

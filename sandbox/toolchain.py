@@ -90,6 +90,7 @@ def _kubernetes(name: str, ask: tuple[str, ...], platforms: frozenset[str] = fro
 
 
 _PULUMI = _GITHUB + "/pulumi/pulumi/releases/download/v{version}/"
+_ACTIONLINT = _GITHUB + "/rhysd/actionlint/releases/download/v{version}/"
 _ETCD = _GITHUB + "/etcd-io/etcd/releases/download/v{version}/"
 _SERVER_VERSION = ("--version",)
 
@@ -98,6 +99,19 @@ _SERVER_VERSION = ("--version",)
 TOOLS = {
     tool.name: tool
     for tool in (
+        Tool(
+            "actionlint",
+            "actionlint",
+            "github.com/rhysd/actionlint",
+            "github.com/rhysd/actionlint/cmd/actionlint",
+            _SERVER_VERSION,
+            r"^v?(\d\S+)",
+            release=Release(
+                _ACTIONLINT + "actionlint_{version}_{system}_{architecture}.tar.gz",
+                _ACTIONLINT + "actionlint_{version}_checksums.txt",
+                "actionlint",
+            ),
+        ),
         Tool(
             "etcd",
             "etcd",

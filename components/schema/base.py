@@ -16,6 +16,7 @@ class Model(BaseModel):
         alias_generator=to_camel,
         validate_by_name=True,
         serialize_by_alias=True,
+        defer_build=True,  # a model is built with the first that holds it, not once by itself and again there
     )
 
 

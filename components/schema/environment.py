@@ -19,9 +19,10 @@ from components.schema.base import Model
 from components.schema.credentials import Credentials
 from components.schema.extensions import ExtraVariable, Patch
 from components.schema.mesh import Mesh
-from components.schema.sign_in import AllowedTargets, License, Mail, SignIn
+from components.schema.sign_in import License, Mail, SignIn
 from components.schema.stores import ClickHouse, ObjectStore, Postgres, Redis
-from components.values import DnsLabel, Host, Version
+from components.schema.targets import AllowedTargets
+from components.values import DnsLabel, Host, NamespaceName, Version
 
 PROJECT = "langfuse"
 """The Pulumi project's name, which prefixes configuration keys and names."""
@@ -42,7 +43,10 @@ class Settings(Model):
     )
     host: Host = Field(description="Public host name.")
     version: Version = Field(description="Release of Langfuse.")
-    namespace: DnsLabel = Field(description="Kubernetes namespace, made by the stack.")
+    namespace: NamespaceName = Field(description="Kubernetes namespace. It holds this environment and nothing else.")
+    create_namespace: bool = Field(
+        default=True, description="Whether the stack makes the namespace. With false it is there already, and stays."
+    )
     protect: bool = Field(description="Whether Pulumi refuses to delete what holds data.")
     owner: DnsLabel = Field(description="The team that answers for it: the label `owner` of every object.")
     cluster: Cluster = Cluster()

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field
 
 from components.schema.base import Model
 from components.schema.credentials import Reference
-from components.values import Email, Host, IpAddress, IpRange, TargetHost, Url
+from components.values import Email, Host, Url
 
 AuthMethod = Literal[
     "client_secret_basic",
@@ -196,20 +196,3 @@ class License(Model):
     """The key of an Enterprise licence: opens retention, audit logs, project roles and the admin API."""
 
     key: Reference | None = Field(default=None, description="The key; under the name `LICENSE_KEY` if not given.")
-
-
-class Targets(Model):
-    """Private addresses that users may make Langfuse call, although it blocks private ranges."""
-
-    hosts: list[TargetHost] = Field(default=[], description="Exact names, as `litellm.gateway.svc.cluster.local`.")
-    ips: list[IpAddress] = Field(default=[], description="Addresses.")
-    ranges: list[IpRange] = Field(default=[], description="Ranges, at most a /16.")
-
-
-class AllowedTargets(Model):
-    """What users may make Langfuse call within private networks. Network rules must let it through as well."""
-
-    llm: Targets = Field(default=Targets(), description="LLM gateways.")
-    webhook: Targets = Field(default=Targets(), description="Receivers of webhooks.")
-    blob_storage: Targets = Field(default=Targets(), description="Stores for exports on a schedule.")
-    sso_discovery: Targets = Field(default=Targets(), description="Identity providers that users configure.")

@@ -59,7 +59,9 @@ class ManagedClickHouse(Model):
         default=images.CLICKHOUSE.tag, description="ClickHouse release, as its image is tagged."
     )
     replicas: Literal[1, 3] = Field(default=1, description="Servers that hold all of the data each.")
-    keepers: Literal[1, 3] = Field(default=1, description="Keepers; three go on when one is lost.")
+    keepers: Literal[1, 3] = Field(
+        default=1, description="Keepers; three go on when one is lost. Never fewer than there were."
+    )
     storage: ByteQuantity = Field(description="Size of each server's volume. It can grow.")
     keeper_storage: ByteQuantity = Field(description="Size of each Keeper's volume.")
     resources: Resources

@@ -12,6 +12,11 @@ from sandbox import toolchain
 from sandbox.errors import SandboxError
 from sandbox.plugins.install import choice, install
 from tests.engine.harness import PASSPHRASE, Engine, Program, standalone_cli
+from tests.engine.kube import kube, namespace, on_cluster, shared_sandbox
+from tests.engine.stack_fixtures import Stack, StackFactory
+
+__all__ = ["kube", "namespace", "on_cluster", "shared_sandbox"]
+"""Fixtures, imported here alone: each module that imported them would get a cluster of its own."""
 
 ProgramFactory = Callable[[str], Program]
 
@@ -48,3 +53,13 @@ def program(engine: Engine, tmp_path: Path) -> ProgramFactory:
         return new
 
     return make
+
+
+@pytest.fixture
+def nowhere(engine: Engine, tmp_path: Path) -> StackFactory:
+    """Makes stacks for a person without any cluster."""
+    backend, home = tmp_path / "backend", tmp_path / "home"
+    backend.mkdir()
+    home.mkdir()
+    environment = {**engine.environment(backend), "HOME": str(home), "KUBECONFIG": str(home / "kubeconfig")}
+    return lambda name, config=None: Stack.new(name, tmp_path / name, environment, config)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -34,6 +34,8 @@ class Step:
     op: str
     diffs: tuple[str, ...]
     detailed: Mapping[str, str]
+    inputs: Mapping[str, Any] = field(repr=False)
+    """What the program asked for; none of what is deleted."""
 
     @property
     def name(self) -> str:
@@ -109,6 +111,7 @@ class Result:
                 op=metadata["op"],
                 diffs=tuple(metadata.get("diffs") or ()),
                 detailed={path: difference["diffKind"] for path, difference in detailed.items()},
+                inputs=(metadata.get("new") or {}).get("inputs") or {},
             )
 
 

@@ -92,18 +92,24 @@ def at(value: object, path: str) -> object:
 
 
 @pytest.fixture(scope="session")
-def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
-    """The cluster of the test session."""
-    existing = os.environ.get(CLUSTER_VARIABLE)
-    if existing:
-        yield _connect(Path(existing))
-        return
+def shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The sandbox of the test session, for tests that keep to namespaces of their own."""
     sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"))
     sandbox.up()
     try:
-        yield _connect(Path(sandbox.environment()["KUBECONFIG"]))
+        yield sandbox
     finally:
         sandbox.reset()
+
+
+@pytest.fixture(scope="session")
+def kube(request: pytest.FixtureRequest) -> Kube:
+    """The cluster of the test session."""
+    existing = os.environ.get(CLUSTER_VARIABLE)
+    if existing:
+        return _connect(Path(existing))
+    sandbox: Sandbox = request.getfixturevalue("shared_sandbox")
+    return _connect(Path(sandbox.environment()["KUBECONFIG"]))
 
 
 def _connect(kubeconfig: Path) -> Kube:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import yaml
 
@@ -40,7 +40,9 @@ class Stack:
         }
 
     @classmethod
-    def new(cls, name: str, folder: Path, environment: Mapping[str, str], config: Mapping[str, object]) -> Stack:
+    def new(
+        cls, name: str, folder: Path, environment: Mapping[str, str], config: Mapping[str, object] | None = None
+    ) -> Stack:
         """Make a stack that is configured as its file in `stacks/` (if there is one) and as `config` says."""
         folder.mkdir(parents=True)
         project = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"]
@@ -48,7 +50,7 @@ class Stack:
         stack = cls(name, folder, environment)
         stack._run(["pulumi", "stack", "init", name, "--non-interactive"], folder).ok()
         source = CHECKOUT / "stacks" / f"Pulumi.{name}.yaml"
-        stack.configure({**(yaml.safe_load(source.read_text())["config"] if source.exists() else {}), **config})
+        stack.configure({**(yaml.safe_load(source.read_text())["config"] if source.exists() else {}), **(config or {})})
         return stack
 
     @property
@@ -85,6 +87,10 @@ class Stack:
     def destroy(self, *flags: str) -> Result:
         """Delete the resources, after a preview: it is there that Pulumi refuses before anything is gone."""
         return self._operation("destroy", "--yes", *flags)
+
+    def preview_destroy(self) -> Result:
+        """Show what would be deleted."""
+        return self._operation("destroy", "--preview-only")
 
     def export(self, *flags: str) -> str:
         """The stack's state as text."""
@@ -148,6 +154,12 @@ class Stack:
 
     def _run(self, words: list[str], folder: Path, **variables: str) -> Result:
         return run(words, {**self.environment, **variables}, folder)
+
+
+class StackFactory(Protocol):
+    """Makes a stack: one of those in `stacks/`, or one of another name, with this configuration on top."""
+
+    def __call__(self, name: str, config: Mapping[str, object] | None = None) -> Stack: ...
 
 
 def run(words: list[str], environment: Mapping[str, str], folder: Path = CHECKOUT) -> Result:

@@ -7,16 +7,15 @@ import signal
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 import yaml
 
 from sandbox.controlplane import Sandbox
-from tests.engine.harness import Engine, Result
-from tests.engine.stack_fixtures import Stack, deploy
+from tests.engine.harness import Result
+from tests.engine.stack_fixtures import Stack, StackFactory, deploy
 from tests.engine.view import View, conditions
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
@@ -24,23 +23,6 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 STOP_SECONDS = 60
 VIRTUAL_SERVICES = "virtualservices.networking.istio.io"
 ENGINE_ENDINGS = ("update failed", "preview failed", "program exited with non-zero exit code: 1")
-NOTHING: Mapping[str, object] = {}
-
-
-class StackFactory(Protocol):
-    """Makes a stack: one of those in `stacks/`, or one of another name, with this configuration on top."""
-
-    def __call__(self, name: str, config: Mapping[str, object] = ...) -> Stack: ...
-
-
-@pytest.fixture
-def nowhere(engine: Engine, tmp_path: Path) -> StackFactory:
-    """Makes stacks for a person without any cluster."""
-    backend, home = tmp_path / "backend", tmp_path / "home"
-    backend.mkdir()
-    home.mkdir()
-    environment = {**engine.environment(backend), "HOME": str(home), "KUBECONFIG": str(home / "kubeconfig")}
-    return lambda name, config=NOTHING: Stack.new(name, tmp_path / name, environment, config)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +40,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture
 def on_cluster(sandbox: Sandbox, tmp_path: Path) -> StackFactory:
     """Makes stacks on the cluster."""
-    return lambda name, config=NOTHING: Stack.new(name, tmp_path / name, sandbox.environment(), config)
+    return lambda name, config=None: Stack.new(name, tmp_path / name, sandbox.environment(), config)
 
 
 def the_error(result: Result) -> str:

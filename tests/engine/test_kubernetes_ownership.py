@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from tests.engine.harness import Json
-from tests.engine.kube import ClusterProgramFactory, Kube, at, kube, namespace, on_cluster
-
-__all__ = ["kube", "namespace", "on_cluster"]  # fixtures
+from tests.engine.kube import ClusterProgramFactory, Kube, at
 
 
 def test_an_edit_from_outside_is_shown_by_refresh_and_mended_by_the_next_up(

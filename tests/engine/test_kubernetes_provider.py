@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 
 from tests.engine.harness import Json
-from tests.engine.kube import ClusterProgramFactory, Kube, at, kube, namespace, on_cluster
-
-__all__ = ["kube", "namespace", "on_cluster"]  # fixtures
+from tests.engine.kube import ClusterProgramFactory, Kube, at
 
 EVERY_SORT = """
     labels = {"app": "web"}

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 
 from tests.engine.harness import Json, Result
-from tests.engine.kube import ClusterProgramFactory, Kube, at, kube, namespace, on_cluster
-
-__all__ = ["kube", "namespace", "on_cluster"]  # fixtures
+from tests.engine.kube import ClusterProgramFactory, Kube, at
 
 PASSWORD = "correct-horse-battery"  # noqa: S105  # a value to look for
 FORMS = (PASSWORD, base64.b64encode(PASSWORD.encode()).decode())

@@ -10,9 +10,7 @@ import pytest
 import yaml
 
 from tests.engine.harness import Json
-from tests.engine.kube import ClusterProgramFactory, Kube, at, kube, namespace, on_cluster
-
-__all__ = ["kube", "namespace", "on_cluster"]  # fixtures
+from tests.engine.kube import ClusterProgramFactory, Kube, at
 
 standin_only = pytest.mark.skipif(
     os.environ.get("PLUGINS") == "official", reason="the official plugin supports what the stand-in refuses"

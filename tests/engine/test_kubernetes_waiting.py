@@ -6,9 +6,7 @@ import signal
 import time
 
 from tests.engine.harness import Json
-from tests.engine.kube import ClusterProgramFactory, Kube, at, kube, namespace, on_cluster
-
-__all__ = ["kube", "namespace", "on_cluster"]  # fixtures
+from tests.engine.kube import ClusterProgramFactory, Kube, at
 
 NOWHERE = '{"kubernetes.io/hostname": "nowhere"}'  # no node has this label
 PROMPT_SECONDS = 20.0

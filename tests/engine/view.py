@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import subprocess
 import time
@@ -104,6 +105,10 @@ class View:
     def generated(self) -> dict[str, str]:
         """Every value in the Secrets of the namespace that is not a user name, by Secret and key."""
         return {key: value for key, value in self._secrets() if not key.endswith(USER_NAMES)}
+
+    def digests(self) -> dict[str, str]:
+        """The same as hashes, which a failing assertion may show."""
+        return {key: hashlib.sha256(value.encode()).hexdigest() for key, value in self.generated().items()}
 
     def user_names(self) -> list[str]:
         """The other values of the Secrets: no secrets."""

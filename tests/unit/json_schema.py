@@ -6,7 +6,7 @@ from typing import Any
 
 Schema = Mapping[str, Any]
 
-ANNOTATIONS = {"$schema", "$defs", "title", "description", "format"}
+ANNOTATIONS = {"$schema", "$defs", "title", "description", "examples", "format"}
 TYPES: Mapping[str, type] = {
     "object": dict,
     "array": list,

@@ -34,6 +34,8 @@ class Registration:
     custom: bool
     hooks: frozenset[str]
     """Names of the hooks that run before it is created."""
+    update_hooks: frozenset[str]
+    """Names of the hooks that run before it is updated."""
     delete_hooks: frozenset[str]
     """Names of the hooks that run before it is deleted."""
 
@@ -124,6 +126,7 @@ class _Monitor(mocks.MockMonitor):
                     ignore_changes=frozenset(request.ignoreChanges),
                     custom=request.custom,
                     hooks=frozenset(request.hooks.before_create),
+                    update_hooks=frozenset(request.hooks.before_update),
                     delete_hooks=frozenset(request.hooks.before_delete),
                 )
             )

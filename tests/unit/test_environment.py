@@ -15,7 +15,7 @@ from components.connections import (
     RedisConnection,
     SecretRef,
 )
-from components.credential_registry import sourced
+from components.credential_sources import sourced
 from components.environment import Stores
 from components.extra_env import owner
 from components.schema.environment import Settings

@@ -12,7 +12,15 @@ from components.settings import SettingsError, parse
 Config = Mapping[str, Any]
 
 EXISTING = {"credentials": {"source": "existing", "secret": "langfuse-credentials"}}
+GATEWAY = {"namespace": "gateway", "labels": {"app": "litellm"}, "port": 4000}
 V3 = {"version": "3.225.4"}
+OFF_SITE = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
+BUCKETS = {"events": "a-events", "media": "a-media", "exports": "a-exports", "backups": "a-backups"}
+
+
+def with_copies_in(bucket: str) -> Config:
+    store = {"mode": "external", "region": "eu-central-1", "buckets": BUCKETS}
+    return {**EXISTING, "objectStore": store, "backups": {"offSite": {**OFF_SITE, "bucket": bucket}}}
 
 
 def redis(**store: object) -> Config:
@@ -21,10 +29,34 @@ def redis(**store: object) -> Config:
 
 REFUSED: list[tuple[Rule, str, Config, str]] = [
     (
+        rules.off_site_is_elsewhere,
+        "dev",
+        with_copies_in("a-backups"),
+        'backups.offSite.bucket: "a-backups" is the installation\'s own',
+    ),
+    (
         rules.autoscaling_bounds,
         "dev",
         {"worker": {"autoscaling": {"minReplicas": 3, "maxReplicas": 2}}},
         "worker.autoscaling.minReplicas: 3 is more than maxReplicas (2); raise maxReplicas",
+    ),
+    (
+        rules.requests_fit_limits,
+        "prod",
+        {"objectStore": {"resources": {"cpu": "8"}}},
+        'objectStore.resources.cpu: "8" is more than cpuLimit (4); raise cpuLimit',
+    ),
+    (
+        rules.gateway_is_elsewhere,
+        "dev",
+        {"namespace": "edge", "ingress": {"gateway": "edge/public"}},
+        'namespace: "edge" is where the gateway is (edge/public)',
+    ),
+    (
+        rules.allowed_pods_have_an_address,
+        "dev",
+        {"allowedTargets": {"blobStorage": {"pods": [GATEWAY]}}},
+        "allowedTargets.blobStorage.pods: can't be called while Langfuse refuses their address",
     ),
     (rules.public_url_is_https, "prod", {"ingress": {"tls": False}}, "ingress.tls: false would serve prod without TLS"),
     (
@@ -107,6 +139,12 @@ REFUSED: list[tuple[Rule, str, Config, str]] = [
 
 NEIGHBOURS: list[tuple[Rule, str, Config]] = [
     (rules.autoscaling_bounds, "dev", {"web": {"autoscaling": {"minReplicas": 2, "maxReplicas": 2}}}),
+    (rules.requests_fit_limits, "dev", {"web": {"resources": {"cpu": "2000m", "cpuLimit": "2"}}}),
+    (rules.requests_fit_limits, "dev", redis(host="redis.example.com")),
+    (rules.gateway_is_elsewhere, "dev", {"namespace": "edge", "ingress": {"gateway": "edge-public/edge"}}),
+    (rules.gateway_is_elsewhere, "dev", {"namespace": "edge", "ingress": {"kind": "none", "gateway": "edge/public"}}),
+    (rules.allowed_pods_have_an_address, "dev", {"allowedTargets": {"llm": {"hosts": ["llm.a"], "pods": [GATEWAY]}}}),
+    (rules.off_site_is_elsewhere, "dev", with_copies_in("copies")),
     (rules.public_url_is_https, "dev", {"ingress": {"tls": False}}),
     (rules.public_url_is_https, "prod", {"ingress": {"kind": "none", "tls": False}}),
     (rules.replicas_have_a_majority, "dev", {"clickhouse": {"replicas": 3, "keepers": 3}}),

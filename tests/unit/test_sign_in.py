@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.connections import SecretRef
-from components.credential_registry import sourced
+from components.credential_sources import sourced
 from components.schema.environment import Settings
 from components.schema.sign_in import Providers
 from components.settings import SettingsError, parse

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 import pulumi
+import pytest
 
 from components.clickhouse import ClickHouse, ClickHouseArgs, external_connection
 from components.clickhouse_cluster import backups_configuration, cluster_configuration
@@ -107,6 +108,37 @@ def test_the_way_from_one_to_three_keeps_every_identity() -> None:
     assert kept <= {(item.kind, item.name) for item in three}
     for claim in one.of("PersistentVolumeClaim"):
         assert three.one("PersistentVolumeClaim", claim.name).inputs == claim.inputs
+
+
+def test_keepers_are_added_to_the_quorum_without_a_restart_of_the_first() -> None:
+    one, three = clickhouse(keepers=1), clickhouse(keepers=3)
+    before, after = (it.one("StatefulSet", "langfuse-keeper").inputs["spec"] for it in (one, three))
+    assert before["template"] == after["template"]
+    quorum = three.one("ConfigMap", "langfuse-keeper-quorum").inputs
+    assert quorum["metadata"]["name"] == "langfuse-keeper-quorum"
+    assert not quorum.get("immutable")
+    assert quorum["data"] != one.one("ConfigMap", "langfuse-keeper-quorum").inputs["data"]
+
+
+def keepers_become(before: int, after: int) -> None:
+    """What the engine does with the quorum in an update."""
+    old, new = (clickhouse(keepers=number).one("ConfigMap", "langfuse-keeper-quorum") for number in (before, after))
+    recording = clickhouse(keepers=after)
+    (name,) = recording.one("ConfigMap", "langfuse-keeper-quorum").update_hooks
+    hook = recording.hooks[name]
+    assert hook.opts
+    assert hook.opts.on_dry_run
+    hook.callback(pulumi.ResourceHookArgs("", "", "", "", new_inputs=new.inputs, old_inputs=old.inputs))
+
+
+def test_fewer_keepers_than_there_are_are_refused() -> None:
+    with pytest.raises(pulumi.RunError, match=r"langfuse:clickhouse\.keepers: 1 is less than the 3 .* set it to 3"):
+        keepers_become(3, 1)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (1, 3), (3, 3)])
+def test_as_many_keepers_or_more_are_not_refused(before: int, after: int) -> None:
+    keepers_become(before, after)
 
 
 def test_only_above_one_is_there_a_budget_and_it_gives_one_pod_away() -> None:

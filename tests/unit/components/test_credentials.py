@@ -5,7 +5,8 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pytest
 
-from components.credential_registry import CREDENTIALS, sourced
+from components.credential_registry import CREDENTIALS
+from components.credential_sources import sourced
 from components.credentials import Credentials, CredentialsArgs
 from components.installation import Installation
 from components.settings import parse

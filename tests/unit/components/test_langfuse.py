@@ -225,6 +225,17 @@ def test_the_namespace_refuses_pods_that_are_not_restricted(recording: Recording
         assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
 
 
+def test_a_namespace_that_was_there_is_used_and_not_owned() -> None:
+    theirs = stack(createNamespace=False)
+    assert not [item for item in theirs.of("Namespace") if item.custom]
+    assert changed(stack(), theirs) == {("Namespace", "langfuse-dev")}
+
+
+def test_nothing_is_made_before_the_namespace_is_known_to_be_there() -> None:
+    theirs = stack(createNamespace=False)
+    assert "langfuse-dev" in theirs.one("NetworkPolicy", "langfuse-default-deny").dependencies
+
+
 def test_only_one_provider_is_used(recording: Recording) -> None:
     provider = recording.one("kubernetes", "cluster")
     assert provider.inputs["clusterIdentifier"]
@@ -267,6 +278,22 @@ def test_the_way_out_is_as_wide_as_it_is_said_to_be() -> None:
     assert ranges("203.0.113.0/24", "2001:db8::/32") == [{"cidr": "203.0.113.0/24"}, {"cidr": "2001:db8::/32"}]
     assert ranges("168.0.0.0/6") == [{"cidr": "168.0.0.0/6", "except": ["169.254.0.0/16"]}]
     assert ranges() == []
+def test_an_allowed_gateway_in_the_cluster_is_reached_at_its_port_and_nothing_beside_it() -> None:
+    labels = {"app.kubernetes.io/name": "litellm"}
+    gateway = {"namespace": "gateway", "labels": labels, "port": 4000}
+    targets = {"hosts": ["litellm.gateway.svc.cluster.local"], "pods": [gateway]}
+    spec = stack(allowedTargets={"llm": targets}).one("NetworkPolicy", "langfuse-to-targets").inputs["spec"]
+    (names,) = spec["podSelector"]["matchExpressions"]
+    assert (names["key"], sorted(names["values"])) == ("app.kubernetes.io/name", ["web", "worker"])
+    (rule,) = spec["egress"]
+    assert [port["port"] for port in rule["ports"]] == [4000, 15008]  # in an ambient mesh pods meet in a tunnel
+    (peer,) = rule["to"]  # one peer with both selectors: pods with these labels in that namespace
+    assert peer["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "gateway"}}
+    assert peer["podSelector"] == {"matchLabels": labels}
+
+
+def test_without_allowed_pods_there_is_no_rule_for_them(recording: Recording) -> None:
+    assert "langfuse-to-targets" not in {item.name for item in recording.of("NetworkPolicy")}
 
 
 def test_port_names_are_short_enough_for_a_container(recording: Recording) -> None:

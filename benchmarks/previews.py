@@ -1,0 +1,89 @@
+"""What pull requests wait for: previews of every environment at once, and what the policy packs add to one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from benchmarks.figures import Figures
+from benchmarks.ground import Ground
+from benchmarks.project import Project
+from benchmarks.state import Plan
+from components.profiles import DEFAULT_VERSION, PROFILES
+from operations.changes.preview import policy_flags
+from sandbox.progress import Steps
+
+SIZES = (100, 300, 1000)
+"""Numbers of resources for which the packs' share is shown."""
+
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Previews:
+    """Measures previews, `count` times. Where nothing is deployed, no cluster is asked either."""
+
+    ground: Ground
+    count: int
+    figures: Figures
+    plan: Plan
+    """The objects that the programs of many resources are made of."""
+
+    def run(self) -> None:
+        """Measure everything; the samples go to the figures."""
+        steps = Steps(3)
+        with steps.step("previews of all environments, one after another and at once"):
+            self._environments()
+        with steps.step("previews of prod with and without the policy packs"):
+            self._prod()
+        with steps.step(f"previews of {', '.join(map(str, SIZES))} resources with and without the policy packs"):
+            for size in SIZES:
+                self._many(size)
+
+    def _environments(self) -> None:
+        projects = [self._project(f"environment-{profile}", "dev", stack=profile) for profile in PROFILES]
+        for _ in range(self.count):
+            self._sample("environments in turn", lambda: [project.preview() for project in projects])
+            with ThreadPoolExecutor(len(projects)) as threads:
+                self._sample("environments at once", lambda: list(threads.map(Project.preview, projects)))
+
+    def _prod(self) -> None:
+        project = self._project("prod", "dev", stack="prod", has_cluster=True)
+        project.up()
+        for _ in range(self.count):
+            plain = self._sample("prod", project.preview).unchanged("the preview of prod")
+            self.figures.program.setdefault(("prod", "ended"), []).append(plain.program["ended"])
+            self._sample("prod with packs", lambda: project.preview(*policy_flags("prod")))
+
+    def _many(self, size: int) -> None:
+        project = self._project(f"many-{size}", "many", count=size)
+        for _ in range(self.count):
+            self._sample(f"{size} resources", project.preview)
+            self._sample(f"{size} resources with packs", lambda: project.preview(*policy_flags("dev")))
+
+    def _sample(self, name: str, measured: Callable[[], Result]) -> Result:
+        before = time.perf_counter()
+        result = measured()
+        self.figures.previews.setdefault(name, []).append(time.perf_counter() - before)
+        return result
+
+    def _project(
+        self, name: str, program: str, *, stack: str = "dev", has_cluster: bool = False, count: int | None = None
+    ) -> Project:
+        environment = self.ground.environment()
+        if not has_cluster:
+            environment["KUBECONFIG"] = str(self.ground.folder / "no-cluster")
+        return Project(
+            self.ground.folder / f"preview-{name}",
+            program,
+            stack=stack,
+            namespace=f"preview-{name}",
+            version=DEFAULT_VERSION,
+            environment=environment,
+            plan=self.plan if count else None,
+            config={"count": count} if count else {},
+        )

@@ -1,0 +1,100 @@
+"""What the objects of a stack request of their cluster: lasting pods and volumes. Jobs come on top while they run.
+
+Before an update a value, or a whole map, may be unknown: a text stands in its place. It counts nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from components.values import quantity_value
+from operations.changes.events import Json
+from operations.changes.model import Requests, type_of
+
+Value = Any  # of any shape: an object of Kubernetes, or a part of one
+
+
+def requests(objects: Mapping[str, Json]) -> Requests:
+    """The sum over objects, given by URN. Where the number of pods follows the load, the most that there may be."""
+    most = dict(_autoscaled(objects))
+    claims = {_name(item): item for urn, item in objects.items() if _is(urn, "core", "PersistentVolumeClaim")}
+    total = Requests(storage=_sum(map(_volume, claims.values())))
+    for urn, item in objects.items():
+        if _is(urn, "apps", "Deployment"):
+            total += _pod(item).times(most.get(_name(item), _number(_at(item, "spec", "replicas"))))
+        elif _is(urn, "apps", "StatefulSet"):
+            replicas = _number(_at(item, "spec", "replicas"))
+            total += _pod(item).times(replicas) + Requests(storage=_sum(_own_volumes(item, replicas, claims)))
+        elif _is(urn, "postgresql.cnpg.io", "Cluster"):
+            total += _cluster(item)
+    return total
+
+
+def _is(urn: str, group: str, kind: str) -> bool:
+    package, _, rest = type_of(urn).partition(":")
+    return package == "kubernetes" and rest.startswith(f"{group}/") and rest.endswith(f":{kind}")
+
+
+def _autoscaled(objects: Mapping[str, Json]) -> Iterator[tuple[str, int]]:
+    for urn, item in objects.items():
+        target = str(_at(item, "spec", "scaleTargetRef", "name"))
+        if _is(urn, "autoscaling", "HorizontalPodAutoscaler"):
+            yield target, _number(_at(item, "spec", "maxReplicas"))
+        elif _is(urn, "keda.sh", "ScaledObject"):
+            yield target, _number(_at(item, "spec", "maxReplicaCount"), default=100)  # KEDA's default
+
+
+def _pod(item: Value) -> Requests:
+    containers = _at(item, "spec", "template", "spec", "containers")
+    return sum(map(_resources, containers if isinstance(containers, list) else ()), start=Requests())
+
+
+def _resources(holder: Value) -> Requests:
+    asked = _at(holder, "resources", "requests")
+    return Requests(cpu=_quantity(_at(asked, "cpu")), memory=_quantity(_at(asked, "memory")))
+
+
+def _own_volumes(item: Value, replicas: int, claims: Mapping[str, Json]) -> Iterator[Decimal]:
+    """What a StatefulSet makes itself: not those whose claims are objects of the stack, under the name it expects."""
+    first = _number(_at(item, "spec", "ordinals", "start"), default=0)
+    templates = _at(item, "spec", "volumeClaimTemplates")
+    for template in templates if isinstance(templates, list) else ():
+        for ordinal in range(first, first + replicas):
+            if f"{_name(template)}-{_name(item)}-{ordinal}" not in claims:
+                yield _volume(template)
+
+
+def _cluster(item: Value) -> Requests:
+    """A Cluster of CloudNativePG (cloudnative-pg.io/documentation/current/cloudnative-pg.v1)."""
+    sizes = (_quantity(_at(item, "spec", key, "size")) for key in ("storage", "walStorage"))
+    each = _resources(_at(item, "spec")) + Requests(storage=_sum(sizes))
+    return each.times(_number(_at(item, "spec", "instances")))
+
+
+def _volume(claim: Value) -> Decimal:
+    return _quantity(_at(claim, "spec", "resources", "requests", "storage"))
+
+
+def _name(item: Value) -> str:
+    return str(_at(item, "metadata", "name"))
+
+
+def _at(value: Value, *path: str) -> Value:
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _number(value: Value, default: int = 1) -> int:
+    return int(value) if isinstance(value, int | float) else default
+
+
+def _quantity(value: Value) -> Decimal:
+    try:
+        return quantity_value(str(value))
+    except ValueError:
+        return Decimal()
+
+
+def _sum(values: Iterable[Decimal]) -> Decimal:
+    return sum(values, start=Decimal())

@@ -1,0 +1,115 @@
+"""From the engine's events to what a report needs of them.
+
+Events quote more than people should see: `debug` messages of the SDK hold secrets in plain text, inputs and outputs
+hold every value that was not marked as secret. Only operations, names and property paths leave this module, and the
+inputs that capacity is counted from.
+
+Shape of events: sdk/go/common/apitype/events.go of Pulumi.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from operations.changes.model import Action, Change, Finding
+
+Json = Mapping[str, Any]  # of any shape
+
+ACTIONS: Final[Mapping[str, Action]] = {
+    "create": "create",
+    "import": "create",
+    "update": "update",
+    "delete": "delete",
+    # The steps of one replacement; which of them come, and in which order, depends on the provider.
+    **dict.fromkeys(("replace", "create-replacement", "delete-replaced", "import-replacement"), "replace"),
+}
+
+_COLOR: Final = re.compile(r"<\{%.*?%\}>")  # sdk/go/common/diag/colors
+_GENERAL: Final = re.compile("preview failed|update failed|an unhandled error occurred: .*")
+"""Errors that only say that there was another one."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the events of one operation tell."""
+
+    changes: tuple[Change, ...]
+    unchanged: int
+    findings: tuple[Finding, ...]
+    errors: tuple[str, ...]
+    before: Mapping[str, Json] = field(repr=False)
+    """Inputs by URN of every resource there was."""
+    after: Mapping[str, Json] = field(repr=False)
+    """Inputs by URN of every resource that there would be."""
+
+
+def observe(events: Iterable[Json], *, steps: str = "resourcePreEvent") -> Observed:
+    """Read events. `steps` is the event to read operations from: a refresh tells its findings in `resOutputsEvent`."""
+    changes: dict[str, Change] = {}
+    same: set[str] = set()
+    before: dict[str, Json] = {}
+    after: dict[str, Json] = {}
+    findings: list[Finding] = []
+    errors: list[str] = []
+    for event in events:
+        if steps in event:
+            step = event[steps]["metadata"]
+            if not _is_object(step):
+                continue
+            urn = step["urn"]
+            for states, key in ((before, "old"), (after, "new")):
+                if (state := step.get(key)) and not (key == "new" and step["op"] in {"delete", "delete-replaced"}):
+                    states[urn] = state.get("inputs") or {}
+            if action := ACTIONS.get(step["op"]):
+                changes[urn] = _change(step, action, changes.get(urn))
+            else:
+                same.add(urn)
+        elif "policyEvent" in event:
+            findings.append(_finding(event["policyEvent"]))
+        elif event.get("diagnosticEvent", {}).get("severity") == "error":
+            errors.append(_plain(event["diagnosticEvent"]["message"]))
+    return Observed(
+        changes=tuple(change for _, change in sorted(changes.items())),  # the engine's order is another each time
+        unchanged=len(same - changes.keys()),
+        findings=tuple(sorted(findings, key=lambda finding: (finding.urn, finding.policy, finding.message))),
+        errors=tuple(error for error in dict.fromkeys(errors) if not _GENERAL.fullmatch(error)),
+        before=before,
+        after=after,
+    )
+
+
+def _is_object(step: Json) -> bool:
+    """Whether it is there outside of Pulumi: components, providers and the stack itself are not."""
+    state = step.get("new") or step.get("old") or {}
+    return bool(state.get("custom")) and not step["type"].startswith("pulumi:")
+
+
+def _change(step: Json, action: Action, known: Change | None) -> Change:
+    detailed = step.get("detailedDiff") or {}
+    because = (
+        step.get("keys")
+        or [path for path, difference in detailed.items() if difference["diffKind"].endswith("-replace")]
+        or [*detailed]
+        or step.get("diffs")
+        or ()
+    )
+    if known and known.action == "replace":
+        return known if known.because else known.model_copy(update={"because": tuple(because)})
+    return Change(urn=step["urn"], action=action, because=tuple(because) if action in {"update", "replace"} else ())
+
+
+def _finding(event: Json) -> Finding:
+    # The engine writes the policy's description as the first line, then what the rule has reported.
+    description, _, message = _plain(event["message"]).partition("\n")
+    return Finding(
+        policy=event["policyName"],
+        level=event["enforcementLevel"],
+        severity=event.get("severity", ""),
+        urn=event.get("resourceUrn", ""),
+        message=message.strip() or description,
+    )
+
+
+def _plain(text: str) -> str:
+    return _COLOR.sub("", text).strip()

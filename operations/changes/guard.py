@@ -1,0 +1,118 @@
+"""What holds data is replaced or deleted only where the change says so by name, in `stacks/acknowledged.yaml`.
+
+- stack: dev
+  resource: kubernetes:core/v1:PersistentVolumeClaim::langfuse-postgres-data
+  action: replace
+  reason: a faster storage class; dumped and restored by hand, see issue 12
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import yaml
+from pydantic import TypeAdapter, ValidationError, field_validator
+
+from operations.changes.model import Change, Frozen, Verdict
+from operations.errors import OperationError
+from operations.pulumi import STACKS
+
+FILE: Final = STACKS / "acknowledged.yaml"
+
+STATEFUL: Final = re.compile(
+    "|".join(
+        (
+            # Of Kubernetes: what stores data, what all of it lies in, and what passwords are kept in.
+            r"kubernetes:core/\w+:(Namespace|PersistentVolume|PersistentVolumeClaim|Secret)",
+            r"kubernetes:apps/\w+:StatefulSet",
+            # A definition takes every object of its kind along.
+            r"kubernetes:apiextensions\.k8s\.io/\w+:CustomResourceDefinition",
+            r"kubernetes:postgresql\.cnpg\.io/\w+:Cluster",
+            # Values that nobody can make a second time.
+            r"(random|tls):.*",
+            # Buckets: our own (pulumi-python:dynamic/langfuse:Bucket), and those of the clouds.
+            r"[\w-]+:.*:\w*Bucket(V2)?",
+        )
+    )
+)
+"""Type tokens of what holds data. A Job is none of them: a migration leaves its traces in the databases."""
+
+
+class Acknowledgement(Frozen):
+    """One loss that is meant."""
+
+    stack: str
+    resource: str
+    """The URN, or `type::name`."""
+    action: Literal["replace", "delete"]
+    reason: str
+
+    @field_validator("resource")
+    @classmethod
+    def _resource(cls, text: str) -> str:
+        if "::" not in text:
+            raise ValueError("is not `type::name` or a URN; the report of the preview names it")
+        return text
+
+    @field_validator("reason", "stack")
+    @classmethod
+    def _said(cls, text: str) -> str:
+        if not text.strip():
+            raise ValueError("is empty")
+        return text
+
+    def covers(self, change: Change) -> bool:
+        """Whether it means this change."""
+        return self.action == change.action and self.resource in {change.urn, resource_of(change)}
+
+
+def resource_of(change: Change) -> str:
+    """How an acknowledgement names what is changed."""
+    return f"{change.type}::{change.name}"
+
+
+def acknowledgements(file: Path) -> Sequence[Acknowledgement]:
+    """Read the file; without one there are none.
+
+    Raises:
+        OperationError: Naming every entry that can't be used, and why.
+    """
+    try:
+        content = yaml.safe_load(file.read_text()) if file.exists() else None
+        return TypeAdapter(list[Acknowledgement]).validate_python(content or [])
+    except yaml.YAMLError as error:
+        raise OperationError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        problems = [_explain(detail["loc"], detail["type"], detail["msg"]) for detail in error.errors()]
+        raise OperationError("\n  ".join([f"{file} can't be used:", *problems])) from None
+
+
+def judge(stack: str, changes: Sequence[Change], known: Sequence[Acknowledgement]) -> Verdict:
+    """Judge the changes of a stack."""
+    losses = [
+        change for change in changes if change.action in {"replace", "delete"} and STATEFUL.fullmatch(change.type)
+    ]
+    meant = [acknowledgement for acknowledgement in known if acknowledgement.stack == stack]
+    acknowledged = [change for change in losses if any(one.covers(change) for one in meant)]
+    return Verdict(
+        refused=tuple(change for change in losses if change not in acknowledged),
+        acknowledged=tuple(acknowledged),
+        unused=tuple(
+            f"{one.action} of {one.resource}" for one in meant if not any(one.covers(change) for change in losses)
+        ),
+    )
+
+
+def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    if not location:
+        return "it must be a list of entries with stack, resource, action and reason"
+    entry = f"entry {int(location[0]) + 1}"
+    if kind == "model_type":
+        return f"{entry}: must have the keys stack, resource, action and reason"
+    rule = {
+        "missing": "is required",
+        "extra_forbidden": "is not a known key; they are stack, resource, action and reason",
+        "string_type": "must be text",
+    }.get(kind, message.removeprefix("Value error, ").replace("Input should be", "must be"))
+    return f"{entry}: {location[1]} {rule}"

@@ -1,0 +1,188 @@
+"""A report as Markdown that a reviewer reads in ten seconds, and that fits into a comment."""
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import Final
+
+from operations.changes.guard import resource_of
+from operations.changes.model import Action, Capacity, Change, Finding, Report, name_of, type_of
+
+COMMENT_CHARACTERS: Final = 65_536
+"""GitHub refuses a longer body: "Body is too long (maximum is 65536 characters)"."""
+
+TITLES: Final = {"update": "What this change does", "drift": "What differs from what was deployed"}
+FOUND: Final = {"delete": "gone", "update": "changed", "create": "new", "replace": "replaced"}
+"""What a refresh finds, in its words."""
+
+ORDER: Final[tuple[Action, ...]] = ("replace", "delete", "create", "update")
+PATHS: Final = 3  # a reader wants to know where, not every line
+NAMES: Final = 8
+TEXT: Final = 600
+NAME: Final = 150
+ROWS: Final = (1000, 300, 100, 30, 10, 3, 1, 0)
+"""How many rows a table may have; the first number that makes the whole text fit is taken."""
+
+
+def markdown(reports: Sequence[Report], *, note: str = "", characters: int = COMMENT_CHARACTERS) -> str:
+    """Every report under one title. What doesn't fit is counted where it would stand."""
+    title = TITLES["drift" if any(report.of == "drift" for report in reports) else "update"]
+    texts = ("\n\n".join([f"## {title}", *(_stack(report, rows) for report in reports), note]) for rows in ROWS)
+    text = ""
+    for text in texts:
+        if len(text.strip()) < characters:
+            break
+    return text.strip()[: characters - 1] + "\n"
+
+
+def _stack(report: Report, rows: int) -> str:
+    parts = [f"### {_code(report.stack)}: {_heading(report)}"]
+    if report.problems:
+        parts.append(_limited([f"- {_text(problem)}" for problem in report.problems], rows, "problems"))
+    if report.guard.refused:
+        parts.append(_refused(report, rows))
+    if report.guard.unused:
+        unused = [f"- {_code(entry)}" for entry in report.guard.unused]
+        said = (
+            "**Acknowledged, but not needed.** Remove it from `stacks/acknowledged.yaml`: it would let a loss through."
+        )
+        parts.append(f"{said}\n\n{_limited(unused, rows, 'acknowledgements')}")
+    if report.changes:
+        header = "| | resource | property |\n|---|---|---|\n"
+        lines = map(_found, report.changes) if report.of == "drift" else _rows(report)
+        parts.append(header + _limited([*lines], rows, "rows", cells=3))
+    if stopping := [finding for finding in report.findings if finding.stops]:
+        parts.append(_findings(stopping, rows))
+    if advice := [finding for finding in report.findings if not finding.stops]:
+        parts.append(
+            f"<details><summary>Advice of policies: {len(advice)}</summary>\n\n{_findings(advice, rows)}\n\n</details>"
+        )
+    if report.changes and report.of == "update" and not report.problems:  # after a problem the rest is not known
+        parts.append(_capacity(report.capacity))
+    return "\n\n".join(parts)
+
+
+def _heading(report: Report) -> str:
+    counts = Counter(change.action for change in report.changes)
+    words = {action: FOUND[action] if report.of == "drift" else f"to {action}" for action in ORDER}
+    nothing = "everything is as deployed" if report.of == "drift" else "nothing changes"
+    done = ", ".join(f"{counts[action]} {words[action]}" for action in ORDER if counts[action])
+    if not done and not report.problems:
+        done = nothing
+    stopping = sum(finding.stops for finding in report.findings)
+    why = {
+        "**failed**": report.outcome == "failed",
+        "**refused: loses data**": bool(report.guard.refused),
+        "**refused: stale acknowledgement**": bool(report.guard.unused),
+        f"**refused by {stopping} policy finding{'s' if stopping > 1 else ''}**": bool(stopping),
+    }
+    return "; ".join([*([done] if done else []), *(said for said, holds in why.items() if holds)])
+
+
+def _refused(report: Report, rows: int) -> str:
+    entries = [
+        f'- stack: {report.stack}\n  resource: {resource_of(change)}\n  action: {change.action}\n  reason: ""'
+        for change in report.guard.refused[:rows]
+    ]
+    left = len(report.guard.refused) - len(entries)
+    return "\n".join(
+        [
+            "**What holds data would be lost.** If that is meant, say why in `stacks/acknowledged.yaml`:",
+            "",
+            *(["```yaml", *entries, "```"] if entries else []),
+            *([f"Left out here: {left} more."] if left else []),
+        ]
+    )
+
+
+def _rows(report: Report) -> Iterator[str]:
+    for action in ORDER:
+        changes = [change for change in report.changes if change.action == action]
+        yield from _created(changes) if action == "create" else map(_row, changes)
+
+
+def _row(change: Change) -> str:
+    paths = [*map(_code, change.because)]
+    loss = change.action in {"replace", "delete"}
+    reason = _some(paths, PATHS) if paths else "what it depends on" if change.action == "replace" else ""
+    return f"| {f'**{change.action}**' if loss else change.action} | {change.kind} {_code(change.name)} | {reason} |"
+
+
+def _found(change: Change) -> str:
+    paths = [*map(_code, change.because)]
+    return f"| {FOUND[change.action]} | {change.kind} {_code(change.name)} | {_some(paths, PATHS)} |"
+
+
+def _created(changes: Iterable[Change]) -> Iterator[str]:
+    """What is new needs no reason: a row for each kind."""
+    kinds: dict[str, list[str]] = {}
+    for change in changes:
+        kinds.setdefault(change.kind, []).append(_code(change.name))
+    for kind, names in kinds.items():
+        number = f" ({len(names)})" if len(names) > 1 else ""
+        yield f"| create | {kind}{number} {_some(names, NAMES)} | |"
+
+
+def _findings(findings: Sequence[Finding], rows: int) -> str:
+    lines = [
+        f"| {_code(finding.policy)} | {_text(finding.severity)} | {_where(finding)} | {_text(finding.message)} |"
+        for finding in findings
+    ]
+    header = "| policy | severity | resource | finding and remedy |\n|---|---|---|---|\n"
+    return header + _limited(lines, rows, "findings", cells=4)
+
+
+def _where(finding: Finding) -> str:
+    if not finding.urn or type_of(finding.urn) == "pulumi:pulumi:Stack":
+        return "the stack"
+    return f"{type_of(finding.urn).rpartition(':')[2]} {_code(name_of(finding.urn))}"
+
+
+def _capacity(capacity: Capacity) -> str:
+    amounts = (("cpu", "CPU", "cores", 1), ("memory", "memory", "GiB", 1024**3), ("storage", "storage", "GiB", 1024**3))
+    return "Requests: " + ", ".join(
+        f"{what} {_amount(getattr(capacity.before, field) / size, getattr(capacity.after, field) / size, unit)}"
+        for field, what, unit, size in amounts
+    )
+
+
+def _amount(before: Decimal, after: Decimal, unit: str) -> str:
+    if before == after:
+        return f"{_plain(after)} {unit}"
+    return f"{_plain(before)} → **{_plain(after)} {unit}** ({_plain(after - before, sign='+')})"
+
+
+def _plain(value: Decimal, sign: str = "") -> str:
+    rounded = f"{value:{sign},.2f}"
+    return rounded.rstrip("0").rstrip(".")
+
+
+def _limited(lines: Sequence[str], rows: int, what: str, cells: int = 0) -> str:
+    left = len(lines) - rows
+    said = f"Left out here: {left} of {len(lines)} {what}." if left > 0 else ""
+    if said and cells:
+        said = f"| {said} " + "| " * (cells - 1) + "|"
+    return "\n".join([*lines[:rows], *([said] if said else [])])
+
+
+def _some(items: Sequence[str], most: int) -> str:
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
+
+def _code(text: str) -> str:
+    """A name as code, where nothing in it is Markdown, a mention or the end of a cell."""
+    line = _clipped(" ".join(text.split()).replace("`", "'"), NAME)
+    return f"`{line}`".replace("|", "\\|")
+
+
+def _text(text: str) -> str:
+    """Text of others on one line: nothing in it is Markdown, HTML or a mention."""
+    line = html.escape(_clipped(" ".join(text.split()), TEXT), quote=False)
+    return re.sub(r"([\\`*_{}\[\]#|~])", r"\\\1", line).replace("@", "@\u200b")
+
+
+def _clipped(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,72 @@
+"""Makes the report on a stack: what `pulumi preview` would do, or what a refresh finds changed behind its back."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from components.schema.environment import PROJECT
+from operations.changes.capacity import requests
+from operations.changes.events import observe
+from operations.changes.guard import Acknowledgement, judge
+from operations.changes.model import Capacity, Report
+from operations.changes.redaction import Redaction
+from operations.pulumi import CHECKOUT, Events, Pulumi
+
+POLICIES: Final = CHECKOUT / "policies"
+PACKS: Final = ("security", "reliability")
+
+
+def preview(
+    pulumi: Pulumi, known: Sequence[Acknowledgement], *, packs: Sequence[str] = (), allow_unused: bool = False
+) -> Report:
+    """Preview an update of a stack.
+
+    Args:
+        pulumi: The stack.
+        known: Losses that are meant.
+        packs: Flags that name policy packs and their configuration.
+        allow_unused: Accept acknowledgements that nothing needs, as when an update is done a second time.
+    """
+    report = _report(pulumi, pulumi.events("preview", *packs), steps="resourcePreEvent")
+    guard = judge(pulumi.stack, report.changes, known)
+    if allow_unused or report.problems:  # of a preview that stopped halfway nobody can say what it leaves as it is
+        guard = guard.model_copy(update={"unused": ()})
+    refused = report.outcome == "fine" and (guard.refused or guard.unused)
+    return report.model_copy(update={"guard": guard, **({"outcome": "refused"} if refused else {})})
+
+
+def drift(pulumi: Pulumi) -> Report:
+    """Find what was changed behind Pulumi's back. Every change counts, whoever made it."""
+    report = _report(pulumi, pulumi.events("refresh", "--preview-only"), steps="resOutputsEvent")
+    outcome = "refused" if report.changes and not report.problems else report.outcome
+    return report.model_copy(update={"of": "drift", "outcome": outcome})
+
+
+def policy_flags(profile: str) -> Sequence[str]:
+    """Flags for both packs, as strict as the profile asks for; a preview environment is judged as dev is."""
+    config = POLICIES / "config" / f"{'dev' if profile == 'preview' else profile}.json"
+    return [flag for pack in PACKS for flag in (f"--policy-pack={POLICIES / pack}", f"--policy-pack-config={config}")]
+
+
+def profile_of(pulumi: Pulumi) -> str:
+    """The profile of a stack: its own name unless its file says otherwise."""
+    return str(pulumi.settings().get("langfuse:profile", pulumi.stack))
+
+
+def _report(pulumi: Pulumi, done: Events, *, steps: str) -> Report:
+    seen = observe(done.events, steps=steps)
+    stopped = any(finding.stops for finding in seen.findings)
+    problems = seen.errors
+    if done.exit_code and not problems and not stopped:
+        problems = (done.complaint.removeprefix("error: ") or f"pulumi ended with exit code {done.exit_code}",)
+    hide = Redaction(())
+    if seen.findings or problems:
+        hide = Redaction(pulumi.secrets(), public=[f"{PROJECT}-{pulumi.stack}", *seen.before, *seen.after])
+    return Report(
+        stack=pulumi.stack,
+        outcome="failed" if problems else "refused" if stopped else "fine",
+        changes=seen.changes,
+        unchanged=seen.unchanged,
+        capacity=Capacity(before=requests(seen.before), after=requests(seen.after)),
+        findings=tuple(finding.model_copy(update={"message": hide(finding.message)}) for finding in seen.findings),
+        problems=tuple(map(hide, problems)),
+    )

@@ -1,0 +1,61 @@
+"""Whether an installation answers at its public address, in the version that was deployed."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import requests
+
+from operations.errors import OperationError
+
+TIMEOUT_SECONDS: Final = 10
+
+READY: Final = "/api/public/ready"
+"""500 once the process was told to end (web/src/pages/api/public/ready.ts)."""
+
+HEALTH: Final = "/api/public/health?failIfDatabaseUnavailable=true"
+"""Status and version; 503 without Postgres (web/src/pages/api/public/health.ts)."""
+
+
+def check(url: str, version: str) -> Iterator[str]:
+    """What is wrong with an installation."""
+    for path in (READY, HEALTH):
+        try:
+            answer = requests.get(url + path, timeout=TIMEOUT_SECONDS)
+        except requests.RequestException as error:
+            yield f"{url}{path}: {type(error).__name__}"
+            continue
+        if answer.status_code != requests.codes.ok:
+            yield f"{url}{path}: answers {answer.status_code}"
+        elif path == HEALTH and (found := _version(answer)) != version:
+            yield f"{url}{path}: runs version {found}, not {version}"
+
+
+def wait(url: str, version: str, *, attempts: int, pause: float, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Ask until everything is well.
+
+    Args:
+        url: The installation's public address.
+        version: The release of Langfuse that was deployed.
+        attempts: How often to ask.
+        pause: Seconds between two attempts.
+        sleep: Waits.
+
+    Raises:
+        OperationError: With what was still wrong at the last attempt.
+    """
+    wrong: list[str] = []
+    for attempt in range(attempts):
+        if attempt:
+            sleep(pause)
+        wrong = list(check(url, version))
+        if not wrong:
+            return
+    raise OperationError("\n  ".join([f"not healthy after {attempts} attempts:", *wrong]))
+
+
+def _version(answer: requests.Response) -> str:
+    try:
+        return str(answer.json()["version"])
+    except (ValueError, KeyError, TypeError):
+        return "(none: this is not Langfuse's answer)"

@@ -1,0 +1,184 @@
+"""Pulumi's command line, for one stack of this checkout."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from operations.errors import OperationError
+
+CHECKOUT: Final = Path(__file__).resolve().parent.parent
+STACKS: Final = CHECKOUT / "stacks"
+
+SECRET_MARK: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105  # says only that a value is one
+"""Marks a special value in state (sdk/go/common/resource/properties.go)."""
+
+Json = Mapping[str, Any]  # of any shape
+
+
+@dataclass(frozen=True)
+class Events:
+    """The events of an operation, without those that only its developers should see."""
+
+    exit_code: int
+    events: tuple[Json, ...] = field(repr=False)
+    complaint: str = field(repr=False)
+    """What the command said beside its events."""
+
+
+@dataclass(frozen=True)
+class Pulumi:
+    """A stack and the file that configures it."""
+
+    stack: str
+    config_file: Path | None = None
+    """Instead of `stacks/Pulumi.<stack>.yaml`."""
+
+    def events(self, *words: str) -> Events:
+        """Run an operation and read its events from a pipe: they quote values, and never lie on a disk."""
+        done = self._run(*words, "--json", *self._configured())
+        return Events(done.returncode, tuple(_events(done.stdout)), done.stderr.strip())
+
+    def run(self, *words: str, folder: Path = CHECKOUT) -> str:
+        """Run a command to its end and return what it prints.
+
+        Raises:
+            OperationError: With what the command said.
+        """
+        done = self._run(*words, folder=folder)
+        if done.returncode:
+            raise OperationError(f"`pulumi {' '.join(words)}` failed: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+    def change(self, *words: str) -> None:
+        """Run an update and show what it does.
+
+        Raises:
+            OperationError: It failed.
+        """
+        command = [*_command(*words), "--stack", self.stack, "--yes", "--skip-preview", *self._configured()]
+        done = subprocess.run(
+            command, cwd=CHECKOUT, env=_environment(), stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
+        )
+        if done.returncode:
+            raise OperationError(f"`pulumi {words[0]}` of stack {self.stack} failed: see its messages above")
+
+    def outputs(self) -> Json:
+        """The stack's outputs, secret ones hidden."""
+        found: Json = json.loads(self.run("stack", "output", "--json"))
+        return found
+
+    def settings(self) -> Json:
+        """The configuration as it stands in the stack's file, by key."""
+        file = self.config_file or STACKS / f"Pulumi.{self.stack}.yaml"
+        if not file.exists():
+            raise OperationError(f"there is no stack file {file}; name a stack that has one, or --config-file")
+        content = yaml.safe_load(file.read_text()) or {}
+        found: Json = content.get("config") or {}
+        return found
+
+    def secrets(self) -> frozenset[str]:
+        """Every text that is secret in the stack's state or configuration; it never leaves this process.
+
+        What can't be read is empty: without it the engine couldn't have quoted it either.
+        """
+        texts: set[str] = set()
+        for words, configured in (
+            (("stack", "export", "--show-secrets"), False),
+            (("config", "--show-secrets", "--json"), True),
+        ):
+            done = self._run(*words, *(self._configured() if configured else ()))
+            if done.returncode == 0:
+                texts |= set(_secret(json.loads(done.stdout)))
+        return frozenset(texts)
+
+    @property
+    def folder(self) -> Path:
+        """Where the stack's file is."""
+        return self.config_file.parent if self.config_file else STACKS
+
+    def tags(self) -> Mapping[str, str]:
+        """The stack's tags."""
+        found: Mapping[str, str] = json.loads(self.run("stack", "tag", "ls", "--json"))
+        return found
+
+    def _configured(self) -> tuple[str, ...]:
+        return ("--config-file", str(self.config_file)) if self.config_file else ()
+
+    def _run(self, *words: str, folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+        return _pulumi(*words, "--stack", self.stack, folder=folder)
+
+
+def listed() -> list[str]:
+    """The names of this project's stacks in the backend."""
+    done = _pulumi("stack", "ls", "--json")
+    if done.returncode:
+        raise OperationError(f"the stacks can't be listed: {done.stderr.strip()}")
+    return [stack["name"] for stack in json.loads(done.stdout)]
+
+
+def _pulumi(*words: str, folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        _command(*words),
+        cwd=folder,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _command(*words: str) -> list[str]:
+    pulumi = shutil.which("pulumi")
+    if pulumi is None:
+        raise OperationError("there is no `pulumi` on PATH: install it (pulumi.com/docs/install)")
+    return [pulumi, *words, "--non-interactive", "--color", "never"]
+
+
+def _environment() -> Mapping[str, str]:
+    return {
+        **os.environ,
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # Else `preview --json` prints one document, without what policies found (sdk/go/common/env/env.go).
+        "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true",
+    }
+
+
+def _events(text: str) -> Iterator[Json]:
+    for line in text.splitlines():
+        if line.startswith("{"):
+            event = json.loads(line)
+            if event.get("diagnosticEvent", {}).get("severity") != "debug":  # the SDK's quote secrets
+                yield event
+
+
+def _secret(value: object) -> Iterator[str]:
+    """The secret texts in an exported state, or in a printed configuration."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _secret(item)
+    elif isinstance(value, dict) and SECRET_MARK in value and "plaintext" in value:
+        yield from _texts(json.loads(value["plaintext"]))
+    elif isinstance(value, dict) and value.get("secret") is True:
+        yield from _texts(value.get("objectValue", value.get("value")))
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _secret(item)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value

@@ -1,0 +1,1 @@
+"""Rules for Kubernetes and Langfuse, for Pulumi's policy packs."""

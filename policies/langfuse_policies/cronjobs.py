@@ -1,0 +1,133 @@
+"""CronJobs: each run starts, ends, and leaves the next one alone."""
+
+from pydantic import PositiveInt
+
+from langfuse_policies.resources import Resource
+from langfuse_policies.rules import Findings, Severity, Topic, finding
+from langfuse_policies.settings import Settings
+
+rules = Topic("cronjobs", title="CronJobs", pack="reliability")
+
+_KIND = "batch/CronJob"
+
+
+@rules.resources(
+    "cron-runs-apart",
+    _KIND,
+    reference="A06",
+    title="A run doesn't start while another one is going",
+    why="Two backups at once slow each other down until none ends; a replaced one never ends at all.",
+    fix="Set concurrencyPolicy to Forbid.",
+    severity=Severity.MEDIUM,
+    also_in=("Kubernetes: CronJob concurrency policy",),
+)
+def cron_runs_apart(job: Resource) -> Findings:
+    if (policy := job.at("spec.concurrencyPolicy")).differs("Forbid"):
+        yield finding(policy, "a late run is joined or cut off by the next: the default is Allow")
+
+
+class StartingDeadline(Settings):
+    """How late a run may start."""
+
+    least_seconds: PositiveInt = 200
+    """The controller looks every 10 s, but may be away for minutes while the control plane is upgraded."""
+
+
+@rules.resources(
+    "cron-catches-up",
+    _KIND,
+    reference="A06",
+    title="A run that missed its time starts late",
+    why="With a short deadline a restart of the control plane skips the night's run; with none, no run starts "
+    "ever again after 100 missed ones.",
+    fix="Set startingDeadlineSeconds to at least 200.",
+    severity=Severity.MEDIUM,
+    also_in=("kube-score: cronjob-has-deadline",),
+    settings=StartingDeadline,
+)
+def cron_catches_up(job: Resource, settings: StartingDeadline) -> Findings:
+    deadline = job.at("spec.startingDeadlineSeconds")
+    if deadline.absent:
+        yield finding(deadline, "after 100 missed runs none starts again")
+    elif deadline.number is not None and deadline.number < settings.least_seconds:
+        yield finding(deadline, "a run that is late by so little is skipped")
+
+
+@rules.resources(
+    "cron-run-ends",
+    _KIND,
+    reference="A06",
+    title="A run has an end",
+    why="A run that hangs keeps all later ones from starting, and none of them fails, so nothing alerts.",
+    fix="Set activeDeadlineSeconds in jobTemplate.spec.",
+    severity=Severity.MEDIUM,
+    also_in=("Kubernetes: Job termination and cleanup",),
+)
+def cron_run_ends(job: Resource) -> Findings:
+    of_job, of_pod = job.at("spec.jobTemplate.spec"), job.at("spec.jobTemplate.spec.template.spec")
+    if (deadline := of_job["activeDeadlineSeconds"]).absent and of_pod["activeDeadlineSeconds"].absent:
+        yield finding(deadline, "a run may hang for ever")
+
+
+@rules.resources(
+    "cron-retries-bounded",
+    _KIND,
+    reference="A06",
+    title="The retries of a run are a decision",
+    why="By default a run is tried 7 times, over half an hour, which is seldom right for what writes or costs.",
+    fix="Set backoffLimit in jobTemplate.spec.",
+    severity=Severity.LOW,
+    also_in=("Kubernetes: Job backoff limit",),
+)
+def cron_retries_bounded(job: Resource) -> Findings:
+    if (limit := job.at("spec.jobTemplate.spec.backoffLimit")).absent:
+        yield finding(limit, "a run is tried 7 times: the default is 6 retries")
+
+
+@rules.resources(
+    "cron-history",
+    _KIND,
+    reference="A06",
+    title="How many finished runs are kept is a decision",
+    why="By default one failed run is kept: the first failure, with its cause, is gone after the second.",
+    fix="Set successfulJobsHistoryLimit and failedJobsHistoryLimit, the latter to at least 1.",
+    severity=Severity.LOW,
+    also_in=("kube-linter: job-ttl-seconds-after-finished",),
+)
+def cron_history(job: Resource) -> Findings:
+    for key in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        if (limit := job["spec"][key]).absent:
+            yield finding(limit, "nothing says how many are kept")
+    if (failed := job.at("spec.failedJobsHistoryLimit")).equals(0):
+        yield finding(failed, "failures leave no trace")
+
+
+@rules.resources(
+    "job-restart-policy",
+    _KIND, "batch/Job",
+    reference="A06",
+    title="The pods of a Job end",
+    why="The default restart policy, Always, is refused for Jobs by the API server.",
+    fix="Set restartPolicy of the pod to Never, or to OnFailure.",
+    severity=Severity.MEDIUM,
+    also_in=("kube-score: cronjob-restartpolicy", "kube-linter: restart-policy"),
+)  # fmt: skip
+def job_restart_policy(job: Resource) -> Findings:
+    template = job.at("spec.jobTemplate.spec.template" if job.kind == _KIND else "spec.template")
+    if (policy := template["spec"]["restartPolicy"]).differs("Never", "OnFailure"):
+        yield finding(policy, "the API server refuses it")
+
+
+@rules.resources(
+    "cron-time-zone",
+    _KIND,
+    reference="A06",
+    title="A schedule names its time zone",
+    why="Otherwise it follows the clock of the control plane, which is the provider's affair and may know summer time.",
+    fix="Set timeZone, for example to Etc/UTC.",
+    severity=Severity.LOW,
+    also_in=("Kubernetes: CronJob time zones",),
+)
+def cron_time_zone(job: Resource) -> Findings:
+    if (zone := job.at("spec.timeZone")).empty:
+        yield finding(zone, "the schedule follows the clock of the control plane")

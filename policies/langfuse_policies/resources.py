@@ -1,0 +1,113 @@
+"""Resources as rules see them: a type, options, and fields to read, on the real SDK and in tests alike."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from pulumi_policy import PolicyResource, ResourceValidationArgs
+
+from langfuse_policies.fields import Field, Value, plain
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource: its inputs for rules on single resources, its outputs for rules on the whole stack."""
+
+    #: Pulumi's type token, for example `kubernetes:apps/v1:Deployment`.
+    type: str
+    #: The name in the Pulumi program, not the one in Kubernetes.
+    name: str
+    props: Value = field(repr=False)
+    urn: str = ""
+    protect: bool = False
+    ignore_changes: tuple[str, ...] = ()
+    parent: str = ""
+    unknown_paths: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, args: ResourceValidationArgs | PolicyResource) -> "Resource":
+        """What the policy SDK hands to a rule."""
+        parent: Any = args.parent if isinstance(args, PolicyResource) else args.opts.parent
+        return cls(
+            type=args.resource_type,
+            name=args.name,
+            props=plain(args.props),
+            urn=args.urn,
+            protect=bool(args.opts.protect),
+            ignore_changes=tuple(args.opts.ignore_changes),
+            parent=getattr(parent, "urn", parent) or "",
+        )
+
+    def watched(self, unknown_paths: set[str]) -> "Resource":
+        """The same resource; unknown paths that are asked for go to this set."""
+        return replace(self, unknown_paths=unknown_paths)
+
+    @property
+    def fields(self) -> Field:
+        """All properties."""
+        return Field(self.props, "", self.unknown_paths)
+
+    def __getitem__(self, key: str) -> Field:
+        """One property."""
+        return self.fields[key]
+
+    def at(self, path: str) -> Field:
+        """The field at a dotted path."""
+        return self.fields.at(path)
+
+    @cached_property
+    def kind(self) -> str:
+        """Group and kind, for example `apps/Deployment`, `core/Service`; patch resources count as what they patch.
+
+        Of other packages than kubernetes it is package and type, for example `random/RandomPassword`.
+        """
+        package, _, rest = self.type.partition(":")
+        module, _, name = rest.rpartition(":")
+        if package != "kubernetes":
+            return f"{package}/{name}"
+        group = module.split("/")[0]
+        return f"{group}/{name.removesuffix('Patch') or name}"
+
+    @property
+    def stack(self) -> str:
+        """The stack's name, of the URN `urn:pulumi:STACK::PROJECT::TYPE::NAME`."""
+        parts = self.urn.split(":")
+        return parts[2] if len(parts) > 2 else ""  # noqa: PLR2004  # the third part of a URN
+
+    @property
+    def metadata(self) -> Field:
+        """The object's metadata."""
+        return self["metadata"]
+
+    @property
+    def namespace(self) -> str:
+        """The object's namespace; empty when it is unknown, missing or none."""
+        return self.metadata["namespace"].text or ""
+
+    @property
+    def object_name(self) -> str:
+        """The object's name in Kubernetes; empty when Pulumi names it or it is unknown."""
+        return self.metadata["name"].text or ""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """All resources of a stack."""
+
+    resources: Sequence[Resource]
+
+    @property
+    def name(self) -> str:
+        """The stack's name."""
+        return next((resource.stack for resource in self.resources), "")
+
+    def of(self, *kinds: str) -> Iterator[Resource]:
+        """The resources of these kinds, for example `core/Service`."""
+        for resource in self.resources:
+            if resource.kind in kinds:
+                yield resource
+
+    def watched(self, unknown_paths: dict[str, set[str]]) -> "Stack":
+        """The same stack; unknown paths that are asked for go to the set of each URN."""
+        return Stack([resource.watched(unknown_paths.setdefault(resource.urn, set())) for resource in self.resources])

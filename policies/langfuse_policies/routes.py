@@ -1,0 +1,113 @@
+"""Routes from outside to Services: Istio's VirtualServices, Ingresses, and the Gateway API."""
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+from langfuse_policies.fields import Field
+from langfuse_policies.resources import Resource, Stack
+
+VIRTUAL_SERVICE = "networking.istio.io/VirtualService"
+INGRESS = "networking.k8s.io/Ingress"
+GATEWAY_API_ROUTE = "gateway.networking.k8s.io/HTTPRoute"
+
+#: Whether a route takes a path: every request for it, some of them, or none.
+Verdict = Literal["all", "some", "none"]
+
+#: Conditions that have nothing to do with what is asked for, or are looked at by themselves.
+_NOT_CONDITIONS = frozenset({"name", "uri", "ignoreUriCase", "gateways", "statPrefix"})
+
+
+def is_public(service: Resource) -> bool:
+    """Whether a VirtualService certainly takes traffic of a gateway, not only of the mesh."""
+    return any(name != "mesh" for name in service.at("spec.gateways").texts)
+
+
+#: A route, the field of it that names a Service, and the namespace and name that it means.
+Destination = tuple[Resource, Field, tuple[str, str]]
+
+
+def destinations(stack: Stack) -> Iterator[Destination]:
+    """What is reached from outside."""
+    for service in stack.of(VIRTUAL_SERVICE):
+        if is_public(service):
+            yield from _of_virtual_service(service)
+    for ingress in stack.of(INGRESS):
+        yield from _of_ingress(ingress)
+    for route in stack.of(GATEWAY_API_ROUTE):
+        yield from _of_gateway_api(route)
+
+
+def _of_virtual_service(service: Resource) -> Iterator[Destination]:
+    for protocol in ("http", "tcp", "tls"):
+        for route in service["spec"][protocol]:
+            for host in hosts_of(route):
+                yield service, host, service_of(host, service)
+
+
+def _of_ingress(ingress: Resource) -> Iterator[Destination]:
+    paths = [path for rule in ingress.at("spec.rules") for path in rule["http"]["paths"]]
+    for backend in [ingress.at("spec.defaultBackend"), *(path["backend"] for path in paths)]:
+        name = backend["service"]["name"]
+        yield ingress, name, (ingress.namespace, name.text or "")
+
+
+def _of_gateway_api(route: Resource) -> Iterator[Destination]:
+    for rule in route.at("spec.rules"):
+        for backend in rule["backendRefs"]:
+            namespace = backend["namespace"].text or route.namespace
+            yield route, backend["name"], (namespace, backend["name"].text or "")
+
+
+def hosts_of(route: Field) -> Iterator[Field]:
+    """Where a route of a VirtualService sends requests, copies included."""
+    for target in route["route"]:
+        yield target["destination"]["host"]
+    yield route["mirror"]["host"]
+    for mirror in route["mirrors"]:
+        yield mirror["destination"]["host"]
+
+
+def service_of(host: Field, route: Resource) -> tuple[str, str]:
+    """Namespace and name of the Service that a host means: `web`, `web.langfuse`, `web.langfuse.svc.cluster.local`."""
+    name, _, rest = (host.text or "").partition(".")
+    namespace, _, domain = rest.partition(".")
+    if domain and domain.split(".")[0] != "svc":
+        return "", ""
+    return namespace or route.namespace, name
+
+
+def takes(route: Field, path: str) -> Verdict:
+    """Which requests for a path a route of a VirtualService takes."""
+    matches = route["match"]
+    if not matches.known:
+        return "some"
+    verdicts = {_takes(match, path) for match in matches}
+    if matches.empty or "all" in verdicts:
+        return "all"
+    return "some" if "some" in verdicts else "none"
+
+
+def _takes(match: Field, path: str) -> Verdict:
+    if not match.known or not match["uri"].known:
+        return "some"
+    gateways = match["gateways"].texts
+    if gateways and all(name == "mesh" for name in gateways):
+        return "none"
+    for how, wanted in match["uri"].entries():
+        if wanted.text is None:
+            return "some"
+        if not _fits(how, wanted.text, path, ignore_case=match["ignoreUriCase"].equals(True)):
+            return "none"
+    return "some" if any(key not in _NOT_CONDITIONS for key, _ in match.entries()) else "all"
+
+
+def _fits(how: str, wanted: str, path: str, *, ignore_case: bool) -> bool:
+    if how == "regex":
+        try:
+            return re.fullmatch(wanted, path) is not None
+        except re.error:
+            return False
+    if ignore_case:
+        wanted, path = wanted.lower(), path.lower()
+    return path == wanted if how == "exact" else path.startswith(wanted)

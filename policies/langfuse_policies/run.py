@@ -1,0 +1,56 @@
+"""What the policies of one pack share while a stack is judged."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pulumi_policy import ResourceValidationArgs
+from pydantic import ValidationError
+
+from langfuse_policies.resources import Resource, Stack
+from langfuse_policies.rules import Finding, Rule
+from langfuse_policies.waivers import Ledger, place_of
+
+
+@dataclass
+class Run:
+    """One judgement of one stack."""
+
+    ledger: Ledger
+    #: Rules that ran: those that the configuration disables don't.
+    ran: set[str] = field(default_factory=set)
+    #: URN -> path -> rules that asked for the value while it was unknown.
+    unknown: dict[str, dict[str, set[str]]] = field(default_factory=dict)
+    stack: Stack = field(default_factory=lambda: Stack([]))
+    _last: tuple[object, Resource] | None = None
+
+    def resource(self, args: ResourceValidationArgs) -> Resource:
+        """The resource in plain values; every policy of the pack is asked about the same one in turn."""
+        if self._last is None or self._last[0] is not args.props:
+            self._last = (args.props, Resource.of(args))
+        return self._last[1]
+
+    def judge(self, rule: Rule, subject: Resource | Stack, config: Mapping[str, object]) -> Iterator[Finding]:
+        """The findings that nobody waived."""
+        self.ran.add(rule.id)
+        try:
+            settings = rule.settings(**config) if rule.settings else None
+        except ValidationError as error:
+            for fault in error.errors():
+                key = ".".join(map(str, fault["loc"]))
+                yield Finding("", f"the configuration of this policy can't be used: {rule.id}.{key}: {fault['msg']}")
+            return
+        if isinstance(subject, Resource):
+            if not rule.reads(subject):
+                return
+            unknown: dict[str, set[str]] = {subject.urn: set()}
+            places = {"": place_of(subject), subject.urn: place_of(subject)}
+            findings = rule.on(subject.watched(unknown[subject.urn]), settings)
+        else:
+            unknown = {}
+            places = {resource.urn: place_of(resource) for resource in subject.resources}
+            places[""] = f"{subject.name}/"
+            findings = rule.on(subject.watched(unknown), settings)
+        for urn, paths in unknown.items():
+            for path in paths:
+                self.unknown.setdefault(urn, {}).setdefault(path, set()).add(rule.id)
+        yield from (one for one in findings if not self.ledger.waives(rule.id, places[one.urn]))

@@ -1,0 +1,99 @@
+"""For tests of rules, and of stacks against the rules.
+
+deployment = resource("kubernetes:apps/v1:Deployment", {"spec": {"template": UNKNOWN}})
+assert paths(judged(RULES["no-privileged-container"], deployment)) == []
+
+findings = judged_all(resources_of(Path("rendered.yaml").read_text()))
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from langfuse_policies.catalogue import RULES
+from langfuse_policies.fields import UNKNOWN, plain
+from langfuse_policies.resources import Resource, Stack
+from langfuse_policies.rules import Finding, Rule
+
+__all__ = ["UNKNOWN", "judged", "judged_all", "paths", "resource", "resources_of", "unknown_paths"]
+
+#: What a manifest can't say: options of Pulumi and types other than Kubernetes', under this key of a document.
+PULUMI_KEY = "x-pulumi"
+
+
+def resource(
+    type_token: str,
+    props: Mapping[str, object],
+    *,
+    name: str = "test",
+    stack: str = "prod",
+    protect: bool = False,
+    ignore_changes: Sequence[str] = (),
+    parent: str = "",
+) -> Resource:
+    """A resource as a rule sees it; `UNKNOWN` stands for a value that a preview doesn't know."""
+    return Resource(
+        type=type_token,
+        name=name,
+        props=plain(props),
+        urn=f"urn:pulumi:{stack}::test::{type_token}::{name}",
+        protect=protect,
+        ignore_changes=tuple(ignore_changes),
+        parent=parent,
+    )
+
+
+def resources_of(manifests: str | Iterable[dict[str, Any]], stack: str = "prod") -> list[Resource]:
+    """The resources of Kubernetes manifests: documents, or YAML with any number of them.
+
+    A document may hold `x-pulumi` with `type`, `name`, `protect` and `ignoreChanges`.
+
+    Raises:
+        ValueError: A document has neither kind and apiVersion nor a Pulumi type.
+    """
+    documents = yaml.safe_load_all(manifests) if isinstance(manifests, str) else manifests
+    return [_of_manifest(document, stack) for document in documents if document]
+
+
+def _of_manifest(document: dict[str, Any], stack: str) -> Resource:
+    options = document.get(PULUMI_KEY, {})
+    props = {key: value for key, value in document.items() if key != PULUMI_KEY}
+    token = options.get("type")
+    if token is None:
+        if "kind" not in document or "apiVersion" not in document:
+            raise ValueError(
+                f"a document needs apiVersion and kind, or {PULUMI_KEY}.type; this one has {list(document)}"
+            )
+        version = document["apiVersion"]
+        token = f"kubernetes:{version if '/' in version else f'core/{version}'}:{document['kind']}"
+    name = options.get("name") or props.get("metadata", {}).get("name", "test")
+    protect, ignored = options.get("protect", False), options.get("ignoreChanges", ())
+    return resource(token, props, name=name, stack=stack, protect=protect, ignore_changes=ignored)
+
+
+def judged(rule: Rule, subject: Resource | Iterable[Resource], settings: BaseModel | None = None) -> list[Finding]:
+    """What a rule finds: on one resource, or, for a rule on stacks, on all of them together."""
+    if rule.scope == "stack":
+        return rule.on(Stack([subject] if isinstance(subject, Resource) else list(subject)), settings)
+    each = [subject] if isinstance(subject, Resource) else subject
+    return [one for one_resource in each for one in rule.on(one_resource, settings)]
+
+
+def judged_all(resources: Sequence[Resource], rules: Iterable[Rule] = RULES.values()) -> dict[str, list[Finding]]:
+    """The findings of each rule that has any."""
+    found = {rule.id: judged(rule, resources) for rule in rules}
+    return {id: findings for id, findings in found.items() if findings}  # noqa: A001  # the rule's id
+
+
+def paths(findings: Iterable[Finding]) -> list[str]:
+    """Where the faults are."""
+    return [finding.path for finding in findings]
+
+
+def unknown_paths(rule: Rule, subject: Resource) -> set[str]:
+    """The paths of unknown values that the rule asked for."""
+    asked: set[str] = set()
+    rule.on(subject.watched(asked))
+    return asked

@@ -1,0 +1,201 @@
+"""Staging and prod in one cluster beside dev: they come up, take upgrades without a loss, and are hard to destroy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from sandbox.cluster import ZONES
+from sandbox.controlplane import Sandbox
+from sandbox.storage import ZONE
+from tests.engine.stack_fixtures import Stack, deploy, touched
+from tests.engine.view import NAME_LABEL, Json, View, conditions, eventually
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
+
+GUARDED = ("staging", "prod")
+STATEFUL = ("statefulsets", "persistentvolumeclaims", "secrets")
+EVERYTHING = ("deployments", "services", "configmaps", "networkpolicies", "cronjobs", *STATEFUL)
+
+UPGRADES: Mapping[str, Mapping[str, object]] = {
+    "staging": {
+        "langfuse:version": "4.16.1",
+        "langfuse:postgres": {"storage": "6Gi", "resources": {"memory": "1Gi"}},
+        "langfuse:clickhouse": {"replicas": 3, "keepers": 3, "storage": "12Gi", "resources": {"memory": "6Gi"}},
+        "langfuse:redis": {"storage": "3Gi", "resources": {"memory": "1Gi"}},
+        "langfuse:objectStore": {"storage": "40Gi", "eventsDays": 60, "resources": {"memory": "2Gi"}},
+    },
+    "prod": {
+        "langfuse:version": "4.16.1",
+        "langfuse:postgres": {"storage": "60Gi", "resources": {"memory": "6Gi"}},
+        "langfuse:clickhouse": {
+            "storage": "120Gi",
+            "keeperStorage": "12Gi",
+            "resources": {"memory": "12Gi"},
+            "keeperResources": {"memory": "2Gi"},
+        },
+        "langfuse:redis": {"storage": "12Gi", "resources": {"memory": "2Gi"}},
+        "langfuse:objectStore": {"storage": "500Gi", "exportsDays": 3, "resources": {"memory": "6Gi"}},
+    },
+}
+"""A release, and another setting and another size of every store; in staging also the way from one replica to three."""
+
+AVAILABLE: Mapping[str, Mapping[str, int]] = {
+    "staging": {"clickhouse": 3, "keeper": 3, "object-store": 1, "postgres": 1, "redis": 1},
+    "prod": {"clickhouse": 3, "keeper": 3, "object-store": 4, "postgres": 1, "redis": 3},
+}
+"""Pods of each store after the upgrade."""
+
+SIZES: Mapping[str, Mapping[str, str]] = {
+    "staging": {"clickhouse": "12Gi", "keeper": "2Gi", "object-store": "40Gi", "postgres": "6Gi", "redis": "3Gi"},
+    "prod": {"clickhouse": "120Gi", "keeper": "12Gi", "object-store": "500Gi", "postgres": "60Gi", "redis": "12Gi"},
+}
+"""Of each store's volumes after the upgrade."""
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    sandbox = Sandbox(tmp_path_factory.mktemp("environments") / "sandbox")
+    try:
+        yield sandbox
+    finally:
+        sandbox.reset()
+
+
+@pytest.fixture(scope="module")
+def dev_alone(sandbox: Sandbox) -> Mapping[str, object]:
+    """What dev was before it had neighbours."""
+    deploy("dev", sandbox.folder.path).ok()
+    return View(sandbox, "langfuse-dev").identities(*EVERYTHING)
+
+
+@pytest.fixture(scope="module")
+def stacks(sandbox: Sandbox, dev_alone: Mapping[str, object]) -> Mapping[str, Stack]:
+    """Staging and prod, as `make up STACK=...` deploys them."""
+    for name in GUARDED:
+        deploy(name, sandbox.folder.path).ok()
+    return {name: Stack(name, sandbox.folder.path / "stacks", sandbox.environment()) for name in GUARDED}
+
+
+@pytest.fixture
+def views(sandbox: Sandbox, stacks: Mapping[str, Stack]) -> Mapping[str, View]:
+    return {name: View(sandbox, f"langfuse-{name}") for name in ("dev", *stacks)}
+
+
+def store(item: Json) -> str:
+    name: str = item["metadata"]["labels"][NAME_LABEL]
+    return name
+
+
+def available(view: View) -> Mapping[str, int]:
+    return {store(item): item["status"].get("availableReplicas", 0) for item in view.objects("statefulsets")}
+
+
+def capacities(view: View) -> set[tuple[str, str]]:
+    """The sizes that the volumes have, by store."""
+    return {(store(item), item["status"]["capacity"]["storage"]) for item in view.objects("persistentvolumeclaims")}
+
+
+def kept(view: View) -> Mapping[str, str]:
+    """The uid of everything that holds data, down to the volumes."""
+    items = view.objects(*STATEFUL)
+    volumes = [item["spec"]["volumeName"] for item in items if item["kind"] == "PersistentVolumeClaim"]
+    items += [view.get("namespace", view.namespace), *(view.get("persistentvolume", name) for name in volumes)]
+    return {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["uid"] for item in items}
+
+
+def zones(view: View) -> Mapping[str, set[str]]:
+    """The zones in which each store's pods run."""
+    of_node = {
+        name: view.get("node", name)["metadata"]["labels"][ZONE]
+        for name in {pod["spec"]["nodeName"] for pod in view.objects("pods")}
+    }
+    found: dict[str, set[str]] = {}
+    for pod in view.objects("pods"):
+        found.setdefault(store(pod), set()).add(of_node[pod["spec"]["nodeName"]])
+    return found
+
+
+def test_staging_and_prod_come_up_beside_dev(
+    dev_alone: Mapping[str, object], stacks: Mapping[str, Stack], views: Mapping[str, View]
+) -> None:
+    for view in views.values():
+        for item in view.objects("deployments"):
+            assert conditions(item)["Available"] == "True", item["metadata"]["name"]
+        for item in view.objects("statefulsets"):
+            assert item["status"].get("availableReplicas") == item["spec"]["replicas"], item["metadata"]["name"]
+        for item in view.objects("jobs"):
+            assert conditions(item)["Complete"] == "True", item["metadata"]["name"]
+        for item in view.objects("persistentvolumeclaims"):
+            assert item["status"]["phase"] == "Bound", item["metadata"]["name"]
+    assert views["dev"].identities(*EVERYTHING) == dev_alone
+
+
+def test_prod_is_replicated_over_three_zones(views: Mapping[str, View]) -> None:
+    prod = views["prod"]
+    replicated = {name: number for name, number in AVAILABLE["prod"].items() if number > 1}
+    assert available(prod) == AVAILABLE["prod"]
+    in_zones = zones(prod)
+    assert {name: in_zones[name] for name in replicated} == {name: set(ZONES) for name in replicated}
+    budgets = {store(item): item["status"]["disruptionsAllowed"] for item in prod.objects("poddisruptionbudgets")}
+    assert budgets == dict.fromkeys([*replicated, "web", "worker"], 1)
+    containers = {
+        pod["metadata"]["name"]: [item["name"] for item in pod["spec"]["containers"]] for pod in prod.objects("pods")
+    }
+    assert [containers[f"langfuse-redis-{ordinal}"] for ordinal in range(3)] == [["valkey", "sentinel"]] * 3
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_second_up_changes_nothing(stacks: Mapping[str, Stack], name: str) -> None:
+    again = stacks[name].up("--expect-no-changes").ok()
+    assert {step.op for step in again.steps} == {"same"}
+    assert len(again.steps) == len(stacks[name].resources()) > 100
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_an_upgrade_of_everything_loses_nothing(
+    stacks: Mapping[str, Stack], views: Mapping[str, View], name: str
+) -> None:
+    stack, view = stacks[name], views[name]
+    before, credentials = kept(view), view.digests()
+
+    stack.configure(UPGRADES[name])
+    result = stack.up().ok()
+
+    after = kept(view)
+    assert {identity: after.get(identity) for identity in before} == before
+    assert view.digests() == credentials
+    assert {step.type.rpartition(":")[2] for step in result.steps if "replace" in step.op} == {"ConfigMap", "Job"}
+    changed = {item for item in touched(result) if item[0] in {"Deployment", "StatefulSet"}}
+    assert changed == {
+        ("Deployment", "langfuse-web"),
+        ("Deployment", "langfuse-worker"),
+        *(("StatefulSet", item["metadata"]["name"]) for item in view.objects("statefulsets")),
+    }
+    assert available(view) == AVAILABLE[name]
+    eventually(lambda: capacities(view) == set(SIZES[name].items()))
+
+
+def test_destroy_refuses_what_is_protected_and_says_how_to_go_on(
+    stacks: Mapping[str, Stack], views: Mapping[str, View]
+) -> None:
+    prod, view = stacks["prod"], views["prod"]
+    everything, holding = view.identities(*EVERYTHING), kept(view)
+
+    refused = prod.destroy()
+
+    assert refused.exit_code != 0
+    assert "Traceback" not in refused.output
+    told = "\n".join(refused.messages("error"))
+    for item in view.objects("statefulsets"):  # the engine stops at these: what they need would go after them
+        name = item["metadata"]["name"]
+        assert f'StatefulSet::{name}" cannot be deleted\nbecause it is protected' in told
+    assert "remove the `protect` flag" in told
+    assert view.identities(*EVERYTHING) == everything
+    assert kept(view) == holding
+
+    prod.configure({"langfuse:protect": False})
+    freed = prod.up().ok()
+    assert touched(freed) == set()
+    assert set(prod.preview_destroy().ok().changes.values()) == {"delete"}

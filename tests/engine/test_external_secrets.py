@@ -1,0 +1,131 @@
+"""A stack whose credentials stand in a secret store, with a stand-in of the External Secrets operator."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from components.credential_registry import CREDENTIALS
+from sandbox.controlplane import Sandbox
+from tests.engine.secret_operator import MANAGED, SecretOperator
+from tests.engine.stack_fixtures import Stack
+from tests.engine.view import Json, View, conditions, eventually
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+
+NAME: Final = "pr-7"
+ENTRY: Final = "langfuse/pr-7"
+OPERATOR_SECONDS: Final = 0.5
+CONFIG: Final[Mapping[str, object]] = {
+    "langfuse:profile": "preview",
+    "langfuse:host": "pr-7.example.com",
+    "langfuse:credentials": {"source": "external-secrets", "secretStore": {"name": "vault", "path": ENTRY}},
+}
+
+
+def value(name: str, *, version: int = 1) -> str:
+    """A value that the store holds, in the form that its credential has."""
+    digits = hashlib.sha256(f"{name} {version}".encode()).hexdigest()
+    return digits if name == "ENCRYPTION_KEY" else digits[:40]
+
+
+def contents(*, version: int = 1) -> Mapping[str, Mapping[str, str]]:
+    """All that the store holds."""
+    return {ENTRY: {name: value(name, version=version) for name in map(str.upper, CREDENTIALS)}}
+
+
+@pytest.fixture(scope="module")
+def view(shared_sandbox: Sandbox) -> View:
+    return View(shared_sandbox, f"langfuse-{NAME}")
+
+
+@pytest.fixture(scope="module")
+def operator(shared_sandbox: Sandbox, view: View) -> Iterator[SecretOperator]:
+    operator = SecretOperator(shared_sandbox, view.namespace, contents(), OPERATOR_SECONDS)
+    operator.start()
+    try:
+        yield operator
+    finally:
+        operator.stop()
+
+
+@pytest.fixture(scope="module")
+def stack(shared_sandbox: Sandbox, operator: SecretOperator, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    folder: Path = tmp_path_factory.mktemp("external-secrets") / NAME
+    stack = Stack.new(NAME, folder, shared_sandbox.environment(), CONFIG)
+    stack.up().ok()
+    return stack
+
+
+def pod_specs(view: View) -> Iterator[Json]:
+    for item in view.objects("deployments", "statefulsets", "jobs", "cronjobs"):
+        spec = item["spec"]
+        yield (spec["jobTemplate"]["spec"] if item["kind"] == "CronJob" else spec)["template"]["spec"]
+
+
+def references(view: View) -> set[tuple[str, str]]:
+    """The Secrets and keys that containers read."""
+    return {
+        (reference["name"], reference["key"])
+        for spec in pod_specs(view)
+        for container in (*spec.get("initContainers", []), *spec["containers"])
+        for variable in container.get("env", [])
+        if (reference := variable.get("valueFrom", {}).get("secretKeyRef"))
+    }
+
+
+def test_up_goes_green_and_no_pod_was_there_before_its_secrets(stack: Stack, view: View) -> None:
+    for item in view.objects("deployments"):
+        assert conditions(item)["Available"] == "True", item["metadata"]["name"]
+    for item in view.objects("externalsecrets"):
+        assert conditions(item)["Ready"] == "True", item["metadata"]["name"]
+    made = {item["metadata"]["name"]: item["metadata"]["creationTimestamp"] for item in view.objects("secrets")}
+    for pod in view.objects("pods"):
+        for secret, time in made.items():
+            if f'"{secret}"' in json.dumps(pod["spec"]):
+                assert time <= pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]
+
+
+def test_pods_read_what_the_operator_wrote(stack: Stack, view: View) -> None:
+    secrets = {item["metadata"]["name"]: item for item in view.objects("secrets")}
+    read = references(view)
+    assert read
+    for name, key in read:
+        assert key in secrets[name]["data"], (name, key)
+        written = MANAGED in secrets[name]["metadata"].get("labels", {})
+        assert written or key == "access-key-id", (name, key)  # the ids of our own store's keys are no secrets
+    stored, written_values = set(contents()[ENTRY].values()), set(view.generated().values())
+    unused = len(stored - written_values)  # pytest shows what stands in an assertion
+    assert unused <= len([name for name in CREDENTIALS if name.endswith("access_key_id") or name == "admin_api_key"])
+    state = stack.export("--show-secrets")
+    told = any(one in state for one in stored)
+    assert not told
+
+
+def test_a_refresh_brings_new_passwords_and_leaves_what_data_depends_on(
+    stack: Stack, view: View, operator: SecretOperator
+) -> None:
+    before = view.digests()
+    permanent = {key for key in before if key.startswith("langfuse-encryption-external/")}
+    assert permanent == {f"langfuse-encryption-external/{key}" for key in ("salt", "encryption-key")}
+    assert view.get("secret", "langfuse-encryption-external")["immutable"] is True
+
+    operator.refresh(contents(version=2))
+
+    expected = {key for key in before if "-external/" in key} - permanent
+    eventually(lambda: {key for key, digest in view.digests().items() if digest != before[key]} >= expected)
+    after = view.digests()
+    assert {key for key in before if after[key] != before[key]} == expected
+    stack.preview("--expect-no-changes").ok()
+
+
+def test_secrets_outlive_what_asked_for_them(stack: Stack, view: View) -> None:
+    before = {item["metadata"]["name"]: item["metadata"]["uid"] for item in view.objects("secrets")}
+    view.kubectl("delete", "--namespace", view.namespace, "--cascade=foreground", "externalsecrets", "--all").ok()
+    assert view.objects("externalsecrets") == []
+    assert {item["metadata"]["name"]: item["metadata"]["uid"] for item in view.objects("secrets")} == before

@@ -1,0 +1,127 @@
+"""The corpus: manifests with exactly one fault, and good ones, for every rule.
+
+`corpus/RULE.yaml` holds cases. Each starts from the manifests of a base (`corpus/base/NAME.yaml`), a list of changes
+makes it bad, or different and still good:
+
+    bad:
+      - name: a privileged sidecar
+        base: web
+        change:
+          - {in: Deployment/langfuse-web, set: "spec.template.spec.containers[0].securityContext.privileged", to: true}
+        also: [restricted-volumes]       # rules that rightly object to the same fault, if any
+    good:
+      - name: ...
+
+A change sets (`set`, `to`) or removes (`remove`) the field at a path of the object that `in` names as KIND/NAME (with
+`x-pulumi` for options; `env.SALT` leads to the element of that name), deletes the whole object (`delete: KIND/NAME`),
+or adds one (`add: {apiVersion: ...}`).
+`base: none` starts from nothing.
+"""
+
+import copy
+import re
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+from langfuse_policies.resources import Resource
+from langfuse_policies.testing import resources_of
+
+FOLDER = Path(__file__).parent / "corpus"
+_STEP = re.compile(r"\[(\d+)\]|\[\"([^\"]+)\"\]|\.?([^.\[\]]+)")
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of manifests and what is wrong with it."""
+
+    rule: str
+    name: str
+    manifests: tuple[Manifest, ...]
+    bad: bool
+    also: frozenset[str]
+
+    @property
+    def resources(self) -> list[Resource]:
+        return resources_of(self.manifests)
+
+
+@cache
+def cases() -> list[Case]:
+    return [case for path in sorted(FOLDER.glob("*.yaml")) for case in _of_file(path)]
+
+
+def _of_file(path: Path) -> list[Case]:
+    given = yaml.safe_load(path.read_text())
+    return [
+        Case(
+            rule=path.stem,
+            name=case["name"],
+            manifests=_changed(_base(case["base"]), case.get("change", [])),
+            bad=kind == "bad",
+            also=frozenset(case.get("also", [])),
+        )
+        for kind in ("bad", "good")
+        for case in given[kind]
+    ]
+
+
+@cache
+def _base(name: str) -> tuple[Manifest, ...]:
+    if name == "none":
+        return ()
+    return tuple(one for one in yaml.safe_load_all((FOLDER / "base" / f"{name}.yaml").read_text()) if one)
+
+
+def _changed(base: tuple[Manifest, ...], changes: list[dict[str, Any]]) -> tuple[Manifest, ...]:
+    manifests = list(copy.deepcopy(base))
+    for change in changes:
+        if "add" in change:
+            manifests.append(change["add"])
+        elif "delete" in change:
+            manifests.remove(_named(manifests, change["delete"]))
+        else:
+            _apply(_named(manifests, change["in"]), change)
+    return tuple(manifests)
+
+
+def _named(manifests: list[Manifest], reference: str) -> Manifest:
+    kind, _, name = reference.partition("/")
+    found = [one for one in manifests if one.get("kind") == kind and one["metadata"].get("name") == name]
+    assert len(found) == 1, f"{reference} names {len(found)} objects"
+    return found[0]
+
+
+def _apply(manifest: Manifest, change: dict[str, Any]) -> None:
+    path = change.get("set", change.get("remove"))
+    steps: list[str | int] = [
+        int(index) if index else quoted or word for index, quoted, word in _STEP.findall(str(path))
+    ]
+    place: Any = manifest
+    for key, following in pairwise(steps):
+        step = _position(place, key)
+        if isinstance(place, dict) and step not in place:
+            assert "set" in change, f"there is no {path}"
+            place[step] = [] if isinstance(following, int) else {}
+        place = place[step]
+    last = _position(place, steps[-1])
+    if "remove" in change:
+        del place[last]
+    elif isinstance(place, list) and last == len(place):
+        place.append(change["to"])
+    else:
+        place[last] = change["to"]
+
+
+def _position(place: Any, step: str | int) -> str | int:  # noqa: ANN401  # whatever a manifest holds
+    """Where a step leads: in a list, a name leads to the element of this name, or behind the last one."""
+    if isinstance(place, list) and isinstance(step, str):
+        return next(
+            (index for index, one in enumerate(place) if isinstance(one, dict) and one.get("name") == step), len(place)
+        )
+    return step

@@ -1,0 +1,143 @@
+"""Backups: what counts as one, when it runs, and the bounds that can be configured."""
+
+from typing import Any
+
+import pytest
+import yaml
+from langfuse_policies.backup_jobs import backups, drills
+from langfuse_policies.backup_targets import Escrow
+from langfuse_policies.backups import RecoveryPoint
+from langfuse_policies.catalogue import RULES
+from langfuse_policies.confidentiality import Environments
+from langfuse_policies.cron import parse
+from langfuse_policies.fields import UNKNOWN
+from langfuse_policies.resources import Resource, Stack
+from langfuse_policies.restores import Chain, Drills, Retention
+from langfuse_policies.settings import Settings
+from langfuse_policies.testing import judged, resource, resources_of
+
+from tests.policies.corpus import FOLDER
+
+CRON_JOB = "kubernetes:batch/v1:CronJob"
+
+
+def cron_job(container: dict[str, Any], name: str = "nightly", **spec: object) -> Resource:
+    template = {"spec": {"containers": [{"name": "main", **container}], **spec}}
+    props = {"metadata": {"name": name}, "spec": {"jobTemplate": {"spec": {"template": template}}}}
+    return resource(CRON_JOB, props, name=name)
+
+
+@pytest.mark.parametrize(
+    ("container", "covered"),
+    [
+        ({"image": "x/tools:1", "args": ["sh", "-c", "pg_dumpall | gzip > /out/all.gz"]}, {"postgres"}),
+        ({"image": "x/tools:1", "args": ["-q", "BACKUP  DATABASE default TO S3(b, 'x')"]}, {"clickhouse"}),
+        ({"image": "x/mc:1", "command": ["mc", "mirror", "a/media", "b/media"]}, {"object-store"}),
+        ({"image": "x/tools:1", "command": ["rclone", "sync", "a:media", "b:media"]}, {"object-store"}),
+        ({"image": "x/tools:1", "command": ["aws", "s3", "sync", "s3://a", "s3://b"]}, {"object-store"}),
+        ({"image": "x/tools:1", "command": ["sh", "-c", "pg_dump | x && mc mirror /out b/dumps"]}, {"postgres"}),
+    ],
+)
+def test_a_backup_is_told_by_what_it_runs(container: dict[str, Any], covered: set[str]) -> None:
+    (job,) = backups(Stack([cron_job(container)]))
+    assert job.covers == covered
+
+
+def test_a_backup_is_told_by_the_script_that_it_runs() -> None:
+    scripts = {"dump.sh": "pg_dump --format=custom", "clean.sh": "rm -r /tmp/*"}
+    config = resource("kubernetes:core/v1:ConfigMap", {"metadata": {"name": "scripts"}, "data": scripts})
+    volumes = [{"name": "scripts", "configMap": {"name": "scripts"}}]
+    dump = cron_job({"image": "x/tools:1", "command": ["/scripts/dump.sh"]}, volumes=volumes)
+    clean = cron_job({"image": "x/tools:1", "command": ["/scripts/clean.sh"]}, volumes=volumes)
+    assert [job.resource for job in backups(Stack([config, dump, clean]))] == [dump]
+
+
+@pytest.mark.parametrize(
+    ("variable", "covered"), [("PGHOST", "postgres"), ("DATABASE_URL", "postgres"), ("CLICKHOUSE_URL", "clickhouse")]
+)
+def test_what_a_named_backup_covers_is_told_by_its_connections(variable: str, covered: str) -> None:
+    (job,) = backups(Stack([cron_job({"image": "x/tools:1", "env": [{"name": variable, "value": "x"}]}, "backup")]))
+    assert job.covers == {covered}
+
+
+def test_a_backup_of_which_nothing_is_known_may_cover_everything() -> None:
+    unknown = resource(CRON_JOB, {"metadata": {"name": "backup"}, "spec": UNKNOWN})
+    store = resources_of(
+        yaml.safe_dump(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "StatefulSet",
+                "metadata": {"name": "postgres"},
+                "spec": {"template": {"spec": {"containers": [{"name": "postgres", "image": "postgres:17.10"}]}}},
+            }
+        )
+    )
+    rule = RULES["backup-of-each-store"]
+    assert len(judged(rule, store)) == 1
+    assert judged(rule, [*store, unknown]) == []
+
+
+def test_what_restores_is_a_drill_and_no_backup() -> None:
+    restore = cron_job({"image": "postgres:17.10", "args": ["pg_restore", "--dbname=scratch", "/in/dump"]})
+    stack = Stack([restore, cron_job({"image": "x/web:1", "args": ["clean-sessions"]})])
+    assert backups(stack) == []
+    assert [job.resource for job in drills(stack)] == [restore]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "hours"),
+    [
+        ("15 */6 * * *", 6),
+        ("0,30 * * * *", 0.5),
+        ("@daily", 24),
+        ("@every 1h30m", 1.5),
+        ("0 3 * * mon-fri", 72),
+        ("0 3 1 * *", 31 * 24),
+        ("0 0 1,15 * 0", 7 * 24),
+        ("0 0 31 2 *", float("inf")),
+    ],
+)
+def test_the_longest_gap_of_a_schedule(schedule: str, hours: float) -> None:
+    found = parse(schedule)
+    assert found is not None
+    assert found.longest_gap == hours * 60
+
+
+@pytest.mark.parametrize(
+    "schedule", ["", "daily", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "5-1 * * * *", "*/0 * * * *", "@x"]
+)
+def test_what_is_no_schedule(schedule: str) -> None:
+    assert parse(schedule) is None
+
+
+def test_operators_with_seconds_want_six_fields() -> None:
+    assert parse("0 0 2 * * *", seconds=True) == parse("0 2 * * *")
+    assert parse("0 2 * * *", seconds=True) is None
+
+
+BASE = resources_of((FOLDER / "base" / "langfuse.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("rule", "strict", "generous"),
+    [
+        ("backup-often-enough", RecoveryPoint(postgres_hours=5), RecoveryPoint(postgres_hours=6)),
+        ("backup-retention", Retention(days=31), Retention(days=30)),
+        ("backup-retention", Retention(count=31), Retention(count=30)),
+        ("backup-chain-short", Chain(length=6), Chain(length=7)),
+        ("restore-drill-often-enough", Drills(days=6), Drills(days=7)),
+        ("keys-kept-outside", Escrow(state_counts=False), Escrow(state_counts=True)),
+        ("no-other-environment", Environments(words={"prod": ("prod",), "x": ("offsite",)}), Environments()),
+    ],
+)
+def test_bounds_can_be_configured(rule: str, strict: Settings, generous: Settings) -> None:
+    stack = [one for one in BASE if one.object_name != "backup-secrets"]
+    if rule == "no-other-environment":
+        stack = [resource(CRON_JOB, _bucket("shop-offsite-data"), name="backup")]
+    assert judged(RULES[rule], stack, strict)
+    assert judged(RULES[rule], stack, generous) == []
+
+
+def _bucket(name: str) -> dict[str, Any]:
+    container = {"name": "main", "image": "x/tools:1", "env": [{"name": "BUCKET", "value": name}]}
+    return {"spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [container]}}}}}}

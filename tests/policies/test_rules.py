@@ -1,0 +1,149 @@
+"""What holds of every rule, whatever it checks: it is total, it keeps secrets, it loses nothing silently."""
+
+import copy
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langfuse_policies.catalogue import RULES
+from langfuse_policies.fields import UNKNOWN, plain
+from langfuse_policies.resources import Resource, Stack
+from langfuse_policies.rules import Rule
+from langfuse_policies.testing import judged, resource
+from langfuse_policies.workloads import POD_TEMPLATES
+
+from tests.policies.corpus import Case, cases
+
+SECRET = "Zx9!kQ/7v+Lm2#pR"  # noqa: S105  # what no report may show
+
+#: Words that rules look for, so that arbitrary shapes get past their first condition.
+WORDS = sorted(
+    {word for case in cases() for manifest in case.manifests for word in re.findall(r"[\w./-]+", str(manifest))}
+)
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=8), st.sampled_from(WORDS), st.just(UNKNOWN)
+)
+SHAPES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def _parts(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The paths of everything below a value."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in entries:
+        yield (*path, key)
+        yield from _parts(child, (*path, key))
+
+
+def _with(value: object, path: tuple[str | int, ...], replacement: object) -> object:
+    changed: Any = copy.copy(value)
+    changed[path[0]] = replacement if len(path) == 1 else _with(changed[path[0]], path[1:], replacement)
+    return changed
+
+
+def _replaced(subject: Resource, path: tuple[str | int, ...], replacement: object) -> Resource:
+    props = _with(subject.props, path, replacement)
+    return Resource(subject.type, subject.name, plain(props), subject.urn, subject.protect, subject.ignore_changes)
+
+
+def _bad_cases(scope: str) -> list[Case]:
+    return [case for case in cases() if case.bad and RULES[case.rule].scope == scope]
+
+
+def _faulty(case: Case) -> list[Resource]:
+    rule = RULES[case.rule]
+    return [one for one in case.resources if judged(rule, one)]
+
+
+def test_each_rule_explains_itself() -> None:
+    for rule in RULES.values():
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.id), rule.id
+        assert len({rule.title, rule.why, rule.fix}) == 3
+        assert rule.why.endswith("."), rule.id
+        assert rule.fix.endswith("."), rule.id
+        assert not rule.title.endswith("."), rule.id
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.id)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_no_rule_raises_on_any_shape(rule: Rule, data: st.DataObject) -> None:
+    kinds = sorted(rule.kinds) or ["apps/Deployment", "core/Secret", "core/ConfigMap"]
+    tokens = [f"kubernetes:{kind.replace('/', '/v1:')}" for kind in kinds]
+    shapes = data.draw(st.lists(st.tuples(st.sampled_from(tokens), SHAPES), min_size=1, max_size=3))
+    judged(rule, [Resource(token, "any", plain(shape), f"urn:pulumi:s::p::{token}::any") for token, shape in shapes])
+
+
+@pytest.mark.parametrize("case", _bad_cases("resource"), ids=lambda case: f"{case.rule}: {case.name}")
+def test_one_wrong_field_anywhere_raises_nothing(case: Case) -> None:
+    rule = RULES[case.rule]
+    for subject in _faulty(case):
+        for path in _parts(subject.props):
+            replacement: object
+            for replacement in (None, UNKNOWN, 3.0, "text", [], {}, ["text"], [{}], True):
+                judged(rule, _replaced(subject, path, replacement))
+
+
+@pytest.mark.parametrize("case", _bad_cases("resource"), ids=lambda case: f"{case.rule}: {case.name}")
+def test_what_is_unknown_is_judged_or_noted(case: Case) -> None:
+    rule = RULES[case.rule]
+    for subject in _faulty(case):
+        before = len(judged(rule, subject))
+        for path in _parts(subject.props):
+            asked: set[str] = set()
+            found = rule.on(_replaced(subject, path, UNKNOWN).watched(asked))
+            assert len(found) >= before or asked, f"{path} is unknown: the finding is lost silently"
+
+
+@pytest.mark.parametrize("case", _bad_cases("stack"), ids=lambda case: f"{case.rule}: {case.name}")
+def test_unknown_objects_of_a_stack_raise_nothing(case: Case) -> None:
+    rule = RULES[case.rule]
+    for index, subject in enumerate(case.resources):
+        for key in ("metadata", "spec", "data"):
+            if isinstance(subject.props, dict) and key in subject.props:
+                changed = [*case.resources]
+                changed[index] = _replaced(subject, (key,), UNKNOWN)
+                rule.on(Stack(changed))
+
+
+@pytest.mark.parametrize("case", [case for case in cases() if case.bad], ids=lambda case: f"{case.rule}: {case.name}")
+def test_no_finding_shows_a_value(case: Case) -> None:
+    rule = RULES[case.rule]
+    for index, subject in enumerate(case.resources):
+        for path in _parts(subject.props):
+            if isinstance(subject.props, dict):
+                changed = [*case.resources]
+                changed[index] = _replaced(subject, path, SECRET)
+                assert not any(SECRET in finding.message for finding in judged(rule, changed))
+
+
+def _template(case: Case) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The faulty pod template of a case, and the object that it stands in."""
+    for subject in _faulty(case):
+        if subject.kind == "apps/Deployment" and isinstance(subject.props, dict):
+            return subject.props["spec"]["template"], subject.props  # type: ignore[index, call-overload, return-value]
+    return None
+
+
+@pytest.mark.parametrize("kind", sorted(POD_TEMPLATES))
+def test_a_rule_on_all_pods_finds_its_fault_in_every_kind_of_workload(kind: str) -> None:
+    judged_cases = 0
+    for case in _bad_cases("resource"):
+        rule, found = RULES[case.rule], _template(case)
+        if found is None or kind not in rule.kinds or not rule.kinds <= set(POD_TEMPLATES):
+            continue
+        template, owner = found
+        props: dict[str, Any] = dict(template)
+        for key in reversed(POD_TEMPLATES[kind].split(".") if POD_TEMPLATES[kind] else []):
+            props = {key: props}
+        metadata = {**owner["metadata"], **props.get("metadata", {})}
+        token = f"kubernetes:{kind.replace('/', '/v1:')}"
+        assert judged(rule, resource(token, {**props, "metadata": metadata})), f"{case.rule}: {case.name}"
+        judged_cases += 1
+    assert judged_cases
