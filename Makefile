@@ -5,7 +5,7 @@ RUN = .venv/bin/python
 CODE = __main__.py benchmarks components docs operations policies/langfuse_policies sandbox tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test test-fast lint tools bench docs lock program development
+.PHONY: help up down status test test-fast lint tools bench judges docs lock program development
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ tools: program ## Downloads or builds the tools of the local control plane
 
 bench: development ## Compares the time of deployments side by side
 	@$(RUN) -m benchmarks
+
+judges: development ## Asks independent judges about the manifests of every environment
+	@$(RUN) -m tests.judges
 
 docs: development ## Writes the generated parts of the documentation
 	@$(RUN) -m docs

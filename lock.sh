@@ -3,7 +3,8 @@
 set -eu
 compile() {
     .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-        --no-emit-find-links pyproject.toml "$@"
+        --no-emit-find-links "$@"
 }
-compile --output-file requirements.txt
-compile --constraint requirements.txt --group dev --output-file requirements-dev.txt
+compile pyproject.toml --output-file requirements.txt
+compile pyproject.toml --constraint requirements.txt --group dev --output-file requirements-dev.txt
+compile --group judges --output-file requirements-judges.txt

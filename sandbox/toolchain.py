@@ -213,6 +213,11 @@ def ensure(names: Iterable[str] = TOOLS) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path}
 
 
+def ensure_tool(tool: Tool) -> Path:
+    """The executable of a tool that is not in the table, because few need it."""
+    return installed(tool) or _make([tool])[tool.name]
+
+
 def _make(missing: list[Tool]) -> dict[str, Path]:
     folder = cache.root() / "tools"
     with cache.disk_errors_explained("preparing the tools"):

@@ -18,6 +18,7 @@ FOUND: Final = {"delete": "gone", "update": "changed", "create": "new", "replace
 """What a refresh finds, in its words."""
 
 ORDER: Final[tuple[Action, ...]] = ("replace", "delete", "create", "update")
+SEVERITIES: Final = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 PATHS: Final = 3  # a reader wants to know where, not every line
 NAMES: Final = 8
 TEXT: Final = 600
@@ -54,13 +55,13 @@ def _stack(report: Report, rows: int) -> str:
         lines = map(_found, report.changes) if report.of == "drift" else _rows(report)
         parts.append(header + _limited([*lines], rows, "rows", cells=3))
     if stopping := [finding for finding in report.findings if finding.stops]:
-        parts.append(_findings(stopping, rows))
-    if advice := [finding for finding in report.findings if not finding.stops]:
-        parts.append(
-            f"<details><summary>Advice of policies: {len(advice)}</summary>\n\n{_findings(advice, rows)}\n\n</details>"
-        )
+        parts.append(_findings([[finding] for finding in stopping], rows))
     if report.changes and report.of == "update" and not report.problems:  # after a problem the rest is not known
         parts.append(_capacity(report.capacity))
+    if advice := [finding for finding in report.findings if not finding.stops]:
+        rules = _by_policy(advice)
+        heading = f"Advice: {len(advice)} finding{'s' if len(advice) > 1 else ''} of {len(rules)} policies"
+        parts.append(f"<details><summary>{heading}</summary>\n\n{_findings(rules, rows)}\n\n</details>")
     return "\n\n".join(parts)
 
 
@@ -125,13 +126,26 @@ def _created(changes: Iterable[Change]) -> Iterator[str]:
         yield f"| create | {kind}{number} {_some(names, NAMES)} | |"
 
 
-def _findings(findings: Sequence[Finding], rows: int) -> str:
+def _by_policy(findings: Sequence[Finding]) -> Sequence[Sequence[Finding]]:
+    """The findings of each policy together, the most severe first."""
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        found.setdefault(finding.policy, []).append(finding)
+    return sorted(found.values(), key=lambda same: SEVERITIES.get(same[0].severity, len(SEVERITIES)))
+
+
+def _findings(groups: Sequence[Sequence[Finding]], rows: int) -> str:
+    """A row for each group of findings of one policy, with what the first one says."""
     lines = [
-        f"| {_code(finding.policy)} | {_text(finding.severity)} | {_where(finding)} | {_text(finding.message)} |"
-        for finding in findings
+        f"| {_code(first.policy)} | {_text(first.severity)} | {_places([first, *more])} | {_text(first.message)} |"
+        for first, *more in groups
     ]
     header = "| policy | severity | resource | finding and remedy |\n|---|---|---|---|\n"
     return header + _limited(lines, rows, "findings", cells=4)
+
+
+def _places(findings: Sequence[Finding]) -> str:
+    return _some([*dict.fromkeys(map(_where, findings))], PATHS)
 
 
 def _where(finding: Finding) -> str:

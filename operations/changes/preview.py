@@ -28,7 +28,7 @@ def preview(
     """
     report = _report(pulumi, pulumi.events("preview", *packs), steps="resourcePreEvent")
     guard = judge(pulumi.stack, report.changes, known)
-    if allow_unused or report.problems:  # of a preview that stopped halfway nobody can say what it leaves as it is
+    if allow_unused or report.outcome != "fine":  # of a preview that was stopped nobody can say what it leaves as it is
         guard = guard.model_copy(update={"unused": ()})
     refused = report.outcome == "fine" and (guard.refused or guard.unused)
     return report.model_copy(update={"guard": guard, **({"outcome": "refused"} if refused else {})})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+from operations.pulumi import Events, Pulumi
 
 PROJECT = "urn:pulumi:dev::langfuse::langfuse:index:Langfuse$"
 
@@ -76,3 +79,19 @@ def policy(name: str, message: str, *, level: str = "mandatory", resource: str =
 def diagnostic(severity: str, message: str) -> Json:
     """The event of a message."""
     return {"diagnosticEvent": {"severity": severity, "message": message, "prefix": f"{severity}: "}}
+
+
+@dataclass(frozen=True)
+class Recorded(Pulumi):
+    """A stack whose operations send these events, and whose secrets are these."""
+
+    sent: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    exit_code: int = 0
+    complaint: str = ""
+    known: Collection[str] = field(default=(), repr=False)
+
+    def events(self, *_words: str) -> Events:
+        return Events(self.exit_code, tuple(self.sent), self.complaint)
+
+    def secrets(self) -> frozenset[str]:
+        return frozenset(self.known)

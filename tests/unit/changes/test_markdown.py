@@ -99,6 +99,19 @@ def test_advice_is_folded_away() -> None:
     assert "better so" in inside
 
 
+def test_advice_of_one_policy_is_one_row_and_the_most_severe_comes_first() -> None:
+    findings = [
+        Finding(policy="hint", level="advisory", severity="low", message="better so"),
+        *(
+            Finding(policy="tls", level="advisory", severity="high", urn=urn(JOB, f"job{n}"), message="encrypt")
+            for n in range(30)
+        ),
+    ]
+    found = rows(markdown([report(findings=findings)]))
+    assert [row[:2] for row in found] == [["`tls`", "high"], ["`hint`", "low"]]
+    assert found[0][2].endswith("and 27 more")
+
+
 def test_nothing_to_do_is_one_line() -> None:
     assert len(markdown([report(unchanged=100)]).split("\n\n")) == 2
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import pytest
 
 from operations.changes.markdown import markdown
 from operations.changes.preview import preview
 from operations.changes.redaction import Redaction
-from operations.pulumi import SECRET_MARK, Events, Json, Pulumi
+from operations.pulumi import SECRET_MARK, Json, Pulumi
 from tests.unit.changes.engine_events import (
     CLAIM,
     DEPLOYMENT,
     PASSWORD,
     SECRET,
+    Recorded,
     diagnostic,
     policy,
     replacement,
@@ -28,21 +27,6 @@ from tests.unit.changes.engine_events import (
 VALUE = "recognizable-5ecret"
 ENCODED = base64.b64encode(VALUE.encode()).decode()
 KEY = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAbc\nMC4CAQAwBQYDK2VwBCIEIXyz\n-----END PRIVATE KEY-----\n"
-
-
-@dataclass(frozen=True)
-class Recorded(Pulumi):
-    """Pulumi with these events and secrets."""
-
-    sent: Sequence[Json] = field(default=(), repr=False)
-    exit_code: int = 0
-    complaint: str = ""
-
-    def events(self, *_words: str) -> Events:
-        return Events(self.exit_code, tuple(self.sent), self.complaint)
-
-    def secrets(self) -> frozenset[str]:
-        return frozenset({VALUE, KEY})
 
 
 def everywhere(value: str) -> list[Json]:
@@ -67,7 +51,9 @@ def everywhere(value: str) -> list[Json]:
 @pytest.mark.parametrize("value", [VALUE, ENCODED, KEY])
 @pytest.mark.parametrize("exit_code", [0, 1])
 def test_no_value_is_in_a_report(value: str, exit_code: int) -> None:
-    stack = Recorded("dev", sent=everywhere(value), exit_code=exit_code, complaint=f"error: {value}")
+    stack = Recorded(
+        "dev", sent=everywhere(value), exit_code=exit_code, complaint=f"error: {value}", known={VALUE, KEY}
+    )
 
     report = preview(stack, [])
 
@@ -79,7 +65,7 @@ def test_no_value_is_in_a_report(value: str, exit_code: int) -> None:
 
 
 def test_what_the_command_itself_says_is_searched_too() -> None:
-    report = preview(Recorded("dev", exit_code=255, complaint=f"error: cannot use {VALUE}"), [])
+    report = preview(Recorded("dev", exit_code=255, complaint=f"error: cannot use {VALUE}", known={VALUE}), [])
     assert report.problems == ("cannot use [secret]",)
 
 

@@ -1,0 +1,46 @@
+"""The real API server takes every object into a namespace that enforces PodSecurity's `restricted`."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from tests.engine.kube import Kube, kube, shared_sandbox
+from tests.judges.admission import admission
+from tests.judges.manifests import manifests
+from tests.judges.verdicts import CONTROLS
+
+__all__ = ["kube", "shared_sandbox"]  # fixtures
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_every_object_is_admitted(kube: Kube, stack: str) -> None:
+    objects = manifests(stack)
+    verdicts = list(admission(objects, kube.kubeconfig))
+    assert [one for one in verdicts if not one.passed] == []
+    judged = {one.subject for one in verdicts if one.check in CONTROLS.values()}
+    kinds = {"CronJob", "Deployment", "Job", "StatefulSet"}
+    assert judged == {f"{one['kind']}/{one['metadata']['name']}" for one in objects if one["kind"] in kinds}
+
+
+def test_a_pod_that_is_not_restricted_is_refused_with_every_control(kube: Kube) -> None:
+    web = next(one for one in copy.deepcopy(manifests("dev")) if one["kind"] == "Deployment")
+    pod = web["spec"]["template"]["spec"]
+    pod["hostNetwork"] = True
+    pod["volumes"].append({"name": "node", "hostPath": {"path": "/"}})
+    pod["securityContext"] = {}
+    for container in pod["containers"]:
+        container["securityContext"] = {}
+    accounts = [one for one in manifests("dev") if one["kind"] == "ServiceAccount"]
+    refused = {one.check for one in admission([*accounts, web], kube.kubeconfig) if not one.passed}
+    assert refused == {
+        "allowPrivilegeEscalation",
+        "capabilities_restricted",
+        "hostNamespaces",
+        "hostPathVolumes",
+        "hostPorts",  # in the node's network every port of a container is one of the node
+        "restrictedVolumes",
+        "runAsNonRoot",
+        "seccompProfile_restricted",
+    }

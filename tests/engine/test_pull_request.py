@@ -1,0 +1,166 @@
+"""What a pull request shows and runs, on a real API server: reports, the guard's verdicts, review stacks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from operations import review
+from operations.changes.redaction import Redaction
+from operations.pulumi import Pulumi, listed
+from sandbox.controlplane import Sandbox
+from tests.engine.harness import CHECKOUT, Result
+from tests.engine.stack_fixtures import Stack, deploy, run, secret_texts
+from tests.engine.view import View
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
+
+GOLDEN = Path(__file__).parent / "golden"
+REVIEW = 7
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+CLAIM = "kubernetes:core/v1:PersistentVolumeClaim::langfuse-postgres-data"
+NEW_VERSION = {"langfuse:version": "4.16.1", "langfuse:web": {"resources": {"cpu": "750m"}}}
+OTHER_VOLUME = {"kind": "PersistentVolumeClaim", "name": "langfuse-postgres-data"}
+REPLACES_A_VOLUME = {"langfuse:patches": [{**OTHER_VOLUME, "patch": {"spec": {"storageClassName": "faster"}}}]}
+WEB = {"kind": "Deployment", "name": "langfuse-web"}
+BREAKS_A_POLICY = {
+    "langfuse:patches": [{**WEB, "patch": {"spec": {"template": {"spec": {"hostNetwork": True}}}}}],
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    sandbox = Sandbox(tmp_path_factory.mktemp("pull-request") / "sandbox")
+    try:
+        yield sandbox
+    finally:
+        sandbox.reset()
+
+
+@pytest.fixture(scope="module")
+def dev(sandbox: Sandbox) -> Stack:
+    deploy("dev", sandbox.folder.path).ok()
+    return Stack("dev", sandbox.folder.path / "stacks", sandbox.environment())
+
+
+class Branch:
+    """The dev stack as a branch configures it, and what it acknowledges."""
+
+    def __init__(self, dev: Stack, folder: Path, config: Mapping[str, object]) -> None:
+        content = yaml.safe_load(dev.file.read_text())
+        content["config"].update(config)
+        self._dev = dev
+        self._file = folder / "Pulumi.dev.yaml"
+        self._file.write_text(yaml.safe_dump(content))
+        self._acknowledged = folder / "acknowledged.yaml"
+
+    def acknowledge(self, **entry: str) -> None:
+        self._acknowledged.write_text(yaml.safe_dump([entry]))
+
+    def preview(self, *flags: str) -> Result:
+        """Run the command that the pipeline runs."""
+        words = [sys.executable, "-m", "operations", "preview", "--stack", "dev", *flags]
+        files = ["--config-file", str(self._file), "--acknowledged", str(self._acknowledged)]
+        return run([*words, *files], self._dev.environment, CHECKOUT)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "exit_code"),
+    [("new-version", NEW_VERSION, 0), ("replaced-volume", REPLACES_A_VOLUME, 1), ("only-docs", {}, 0)],
+    ids=["a new version", "a volume that would be replaced", "only docs"],
+)
+def test_the_report_of_a_branch(
+    dev: Stack, tmp_path: Path, name: str, config: Mapping[str, object], exit_code: int
+) -> None:
+    result = Branch(dev, tmp_path, config).preview("--no-policies", "--markdown")
+
+    assert result.stdout == (GOLDEN / f"{name}.md").read_text()
+    assert result.exit_code == exit_code
+
+
+def test_a_replaced_volume_is_let_through_by_name_alone(dev: Stack, tmp_path: Path) -> None:
+    branch = Branch(dev, tmp_path, REPLACES_A_VOLUME)
+
+    branch.acknowledge(stack="dev", resource=CLAIM, action="replace", reason="moved by hand")
+    meant = branch.preview("--no-policies", "--json")
+
+    assert meant.exit_code == 0, meant.output
+    assert [change["urn"].endswith(CLAIM) for change in json.loads(meant.stdout)["guard"]["acknowledged"]] == [True]
+
+
+def test_a_branch_that_breaks_a_policy_is_refused(dev: Stack, tmp_path: Path) -> None:
+    result = Branch(dev, tmp_path, BREAKS_A_POLICY).preview("--json")
+
+    assert result.exit_code == 1, result.output
+    report = json.loads(result.stdout)
+    assert report["outcome"] == "refused"
+    stopping = [found for found in report["findings"] if found["level"] == "mandatory"]
+    assert {found["policy"] for found in stopping} == {"no-host-namespace"}
+    assert all(found["urn"].endswith("Deployment::langfuse-web") and found["severity"] for found in stopping)
+    hide = Redaction(
+        secret_texts(json.loads(dev.export("--show-secrets"))), public=[str(item["urn"]) for item in dev.resources()]
+    )
+    unhidden = hide(result.output) == result.output  # not in the assertion: pytest would show what differs
+    assert unhidden
+
+
+def test_a_stack_that_cannot_be_previewed_is_neither_fine_nor_refused(dev: Stack, tmp_path: Path) -> None:
+    result = Branch(dev, tmp_path, {"langfuse:host": "http://x"}).preview("--no-policies", "--json")
+    assert result.exit_code == 2
+    assert ["langfuse:host" in problem for problem in json.loads(result.stdout)["problems"]] == [True]
+
+
+def test_a_change_behind_pulumis_back_is_found(sandbox: Sandbox, dev: Stack) -> None:
+    view = View(sandbox, "langfuse-dev")
+    view.kubectl("scale", "--namespace=langfuse-dev", "deployment/langfuse-web", "--replicas=3").ok()
+    words = [sys.executable, "-m", "operations", "drift", "--stack", "dev", "--config-file", str(dev.file), "--json"]
+    try:
+        result = run(words, dev.environment, CHECKOUT)
+    finally:
+        view.kubectl("scale", "--namespace=langfuse-dev", "deployment/langfuse-web", "--replicas=1").ok()
+    assert result.exit_code == 1, result.output
+    (change,) = json.loads(result.stdout)["changes"]
+    assert change["urn"].endswith("Deployment::langfuse-web")
+    assert change["because"] == ["spec.replicas"]
+
+
+def test_a_review_stack_comes_up_is_updated_expires_and_is_gone(
+    sandbox: Sandbox, dev: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in dev.environment.items():
+        monkeypatch.setenv(key, value)
+    neighbour, own = View(sandbox, "langfuse-dev"), View(sandbox, f"langfuse-pr-{REVIEW}")
+    before = neighbour.identities("deployments", "statefulsets", "secrets", "persistentvolumeclaims")
+    template = tmp_path / "review.yaml"
+
+    def update(config: Mapping[str, object], expires: datetime) -> tuple[str, str]:
+        content = {"langfuse:host": "preview.localhost", "langfuse:ingress": {"tls": False}, **config}
+        template.write_text(yaml.safe_dump({"config": content}))
+        url = review.up(REVIEW, expires, template=template)
+        return url, own.get("namespace", own.namespace)["metadata"]["labels"][review.LABEL]
+
+    url, label = update({}, NOW + timedelta(hours=1))
+    assert (url, label) == (f"http://pr-{REVIEW}.preview.localhost", "20261121T1300Z")
+    review.sweep(NOW, pytest.fail)
+    _, label = update({"langfuse:version": "4.16.1"}, NOW + timedelta(hours=2))
+    assert label == "20261121T1400Z"
+    (main,) = own.get("deployment", "langfuse-web")["spec"]["template"]["spec"]["containers"]
+    assert main["image"].endswith(":4.16.1")
+    assert review.expired(NOW + timedelta(minutes=119)) == []
+
+    told: list[str] = []
+    review.sweep(NOW + timedelta(hours=2), told.append)
+
+    assert told == [f"destroying pr-{REVIEW} ..."]
+    assert listed() == ["dev"]
+    assert "NotFound" in own.kubectl("get", "namespace", own.namespace).stderr
+    assert neighbour.identities("deployments", "statefulsets", "secrets", "persistentvolumeclaims") == before
+    review.destroy(f"pr-{REVIEW}")  # a second time is fine
+    assert Pulumi("dev").outputs()["namespace"] == "langfuse-dev"
