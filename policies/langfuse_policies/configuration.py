@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
@@ -83,6 +84,6 @@ def redis_directives(
 def _flags(container: Container) -> Iterator[tuple[str, Field]]:
     """`--appendonly yes`, in one word or in two."""
     words = [*container["command"], *container["args"]]
-    for word, following in zip(words, [*words[1:], None], strict=True):
-        if (word.text or "").startswith("--") and following is not None:
+    for word, following in pairwise(words):
+        if (word.text or "").startswith("--"):
             yield (word.text or "").removeprefix("--"), following
