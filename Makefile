@@ -5,10 +5,10 @@ RUN = .venv/bin/python
 CODE = __main__.py benchmarks components docs operations policies/langfuse_policies sandbox tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test test-fast lint tools bench judges docs lock program development
+.PHONY: help up down status test test-fast lint tools policy policy-state bench judges docs lock program development
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: program ## Starts a local control plane and deploys to it: make up STACK=dev
 	@$(RUN) -m sandbox deploy $(STACK)
@@ -32,6 +32,12 @@ lint: development ## Checks style, types and pipelines
 
 tools: program ## Downloads or builds the tools of the local control plane
 	@$(RUN) -m sandbox tools
+
+policy: program ## Previews a stack with both policy packs: make policy STACK=prod
+	@$(RUN) -m operations preview --stack $(STACK)
+
+policy-state: program ## Judges a deployed stack with both policy packs
+	@$(RUN) -m operations policies --stack $(STACK)
 
 bench: development ## Compares the time of deployments side by side
 	@$(RUN) -m benchmarks

@@ -63,6 +63,16 @@ def preview(
 
 
 @app.command()
+def policies(*, stack: Stack, as_json: AsJson = False, as_markdown: AsMarkdown = False) -> None:
+    """Judge what is deployed with the policy packs: nothing is unknown there. 1: a rule is broken, 2: it can't be told."""
+    with told():
+        pulumi = Pulumi(stack)
+        typer.echo(f"judging what {stack} deployed ...", err=True)
+        report = previews.deployed(pulumi, previews.policy_flags(previews.profile_of(pulumi)))
+    _print(report, as_json=as_json, as_markdown=as_markdown)
+
+
+@app.command()
 def drift(
     *, stack: Stack, config_file: ConfigFile = None, as_json: AsJson = False, as_markdown: AsMarkdown = False
 ) -> None:

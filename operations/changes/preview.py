@@ -41,6 +41,11 @@ def drift(pulumi: Pulumi) -> Report:
     return report.model_copy(update={"of": "drift", "outcome": outcome})
 
 
+def deployed(pulumi: Pulumi, packs: Sequence[str]) -> Report:
+    """Judge the state of a deployed stack with policy packs: nothing is unknown there."""
+    return _report(pulumi, pulumi.events("policy", "analyze", *packs), steps="")
+
+
 def policy_flags(profile: str) -> Sequence[str]:
     """Flags for both packs, as strict as the profile asks for; a preview environment is judged as dev is."""
     config = POLICIES / "config" / f"{'dev' if profile == 'preview' else profile}.json"

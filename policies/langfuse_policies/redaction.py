@@ -8,6 +8,7 @@ like a secret.
 import math
 import re
 from collections import Counter
+from functools import lru_cache
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,127}$")
 _WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]+|\d+")
@@ -19,6 +20,7 @@ _RANDOM_BITS = 3.0  # per character
 HIDDEN = "(hidden)"
 
 
+@lru_cache(4096)  # the same few hundred keys, for every field that a rule reads
 def shown(name: str) -> str:
     """A name as it may be printed: itself, or `(hidden)` when it is not formed like one or looks random."""
     if not _NAME.match(name) or looks_random(name):

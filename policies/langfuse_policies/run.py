@@ -22,6 +22,7 @@ class Run:
     unknown: dict[str, dict[str, set[str]]] = field(default_factory=dict)
     stack: Stack = field(default_factory=lambda: Stack([]))
     _last: tuple[object, Resource] | None = None
+    _misconfigured: set[str] = field(default_factory=set)
 
     def resource(self, args: ResourceValidationArgs) -> Resource:
         """The resource in plain values; every policy of the pack is asked about the same one in turn."""
@@ -32,9 +33,12 @@ class Run:
     def judge(self, rule: Rule, subject: Resource | Stack, config: Mapping[str, object]) -> Iterator[Finding]:
         """The findings that nobody waived."""
         self.ran.add(rule.id)
+        if rule.id in self._misconfigured:
+            return
         try:
             settings = rule.settings(**config) if rule.settings else None
         except ValidationError as error:
+            self._misconfigured.add(rule.id)
             for fault in error.errors():
                 key = ".".join(map(str, fault["loc"]))
                 yield Finding("", f"the configuration of this policy can't be used: {rule.id}.{key}: {fault['msg']}")

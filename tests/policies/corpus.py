@@ -21,7 +21,7 @@ or adds one (`add: {apiVersion: ...}`).
 import copy
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,9 @@ class Case:
     bad: bool
     also: frozenset[str]
 
-    @property
+    @cached_property
     def resources(self) -> list[Resource]:
-        return resources_of(self.manifests)
+        return [_resource(manifest) for manifest in self.manifests]
 
 
 @cache
@@ -78,15 +78,30 @@ def _base(name: str) -> tuple[Manifest, ...]:
     return tuple(one for one in yaml.safe_load_all((FOLDER / "base" / f"{name}.yaml").read_text()) if one)
 
 
+def _resource(manifest: Manifest) -> Resource:
+    """What a base's manifests become is made once, and told by its identity: so its findings can be remembered."""
+    if id(manifest) not in _made:
+        (made,) = resources_of([manifest])
+        _made[id(manifest)] = (manifest, made)
+    return _made[id(manifest)][1]
+
+
+_made: dict[int, tuple[Manifest, Resource]] = {}  # with the manifest, so that no other gets its identity
+
+
 def _changed(base: tuple[Manifest, ...], changes: list[dict[str, Any]]) -> tuple[Manifest, ...]:
-    manifests = list(copy.deepcopy(base))
+    """The base with its changes. Only the objects that a change is about are copied."""
+    manifests = list(base)
     for change in changes:
         if "add" in change:
             manifests.append(change["add"])
         elif "delete" in change:
             manifests.remove(_named(manifests, change["delete"]))
         else:
-            _apply(_named(manifests, change["in"]), change)
+            found = _named(manifests, change["in"])
+            own = copy.deepcopy(found)
+            manifests[next(index for index, one in enumerate(manifests) if one is found)] = own
+            _apply(own, change)
     return tuple(manifests)
 
 

@@ -27,7 +27,7 @@ class Engine:
         pack: PackName = "security",
         *,
         waivers: Path = Path("none.yaml"),
-        config: Mapping[str, Mapping[str, object]] | None = None,
+        config: Mapping[str, str | Mapping[str, object]] | None = None,
     ) -> None:
         run, checks = policies(pack, waivers, TODAY)
         server = Analyzer(run, f"langfuse-{pack}", "0.0.0", checks, EnforcementLevel.ADVISORY)
@@ -78,12 +78,13 @@ def _marked(value: Any) -> Any:  # noqa: ANN401  # of any shape
     return value if value is None or isinstance(value, bool | float | str) else UNKNOWN_STRING_VALUE
 
 
-def _configured(config: Mapping[str, Mapping[str, object]]) -> dict[str, messages.PolicyConfig]:
+def _configured(config: Mapping[str, str | Mapping[str, object]]) -> dict[str, messages.PolicyConfig]:
     return dict(_entries(config))
 
 
-def _entries(config: Mapping[str, Mapping[str, object]]) -> Iterator[tuple[str, messages.PolicyConfig]]:
-    for rule, entry in config.items():
+def _entries(config: Mapping[str, str | Mapping[str, object]]) -> Iterator[tuple[str, messages.PolicyConfig]]:
+    for rule, given in config.items():
+        entry = {"enforcementLevel": given} if isinstance(given, str) else given
         properties = struct_pb2.Struct()
         settings: dict[str, Any] = {key: value for key, value in entry.items() if key != "enforcementLevel"}
         properties.update(settings)

@@ -1,6 +1,7 @@
 """What holds of every rule, whatever it checks: it is total, it keeps secrets, it loses nothing silently."""
 
 import copy
+import dataclasses
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -48,8 +49,8 @@ def _with(value: object, path: tuple[str | int, ...], replacement: object) -> ob
 
 
 def _replaced(subject: Resource, path: tuple[str | int, ...], replacement: object) -> Resource:
-    props = _with(subject.props, path, replacement)
-    return Resource(subject.type, subject.name, plain(props), subject.urn, subject.protect, subject.ignore_changes)
+    props: Any = _with(subject.props, path, replacement)
+    return dataclasses.replace(subject, props=props)
 
 
 def _bad_cases(scope: str) -> list[Case]:
@@ -71,7 +72,7 @@ def test_each_rule_explains_itself() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.id)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_no_rule_raises_on_any_shape(rule: Rule, data: st.DataObject) -> None:
     kinds = sorted(rule.kinds) or ["apps/Deployment", "core/Secret", "core/ConfigMap"]
@@ -86,7 +87,7 @@ def test_one_wrong_field_anywhere_raises_nothing(case: Case) -> None:
     for subject in _faulty(case):
         for path in _parts(subject.props):
             replacement: object
-            for replacement in (None, UNKNOWN, 3.0, "text", [], {}, ["text"], [{}], True):
+            for replacement in (None, UNKNOWN, 3.0, "text", ["text"], [{}], {"text": {}}):
                 judged(rule, _replaced(subject, path, replacement))
 
 
@@ -101,7 +102,11 @@ def test_what_is_unknown_is_judged_or_noted(case: Case) -> None:
             assert len(found) >= before or asked, f"{path} is unknown: the finding is lost silently"
 
 
-@pytest.mark.parametrize("case", _bad_cases("stack"), ids=lambda case: f"{case.rule}: {case.name}")
+def _one_case_for_each_rule(scope: str) -> list[Case]:
+    return list({case.rule: case for case in _bad_cases(scope)}.values())
+
+
+@pytest.mark.parametrize("case", _one_case_for_each_rule("stack"), ids=lambda case: f"{case.rule}: {case.name}")
 def test_unknown_objects_of_a_stack_raise_nothing(case: Case) -> None:
     rule, resources = RULES[case.rule], case.resources
     for index, subject in enumerate(resources):
@@ -112,7 +117,9 @@ def test_unknown_objects_of_a_stack_raise_nothing(case: Case) -> None:
                 rule.on(Stack(changed))
 
 
-@pytest.mark.parametrize("case", [case for case in cases() if case.bad], ids=lambda case: f"{case.rule}: {case.name}")
+@pytest.mark.parametrize(
+    "case", [*_bad_cases("resource"), *_one_case_for_each_rule("stack")], ids=lambda case: f"{case.rule}: {case.name}"
+)
 def test_no_finding_shows_a_value(case: Case) -> None:
     rule, resources = RULES[case.rule], case.resources
     at_fault = {finding.urn or subject.urn for subject in resources for finding in judged(rule, subject)}

@@ -1,0 +1,39 @@
+"""`python -m docs.official_chart RENDERED`: counts what our rules find in the official Helm chart.
+
+    helm template langfuse langfuse/langfuse --version 2.0.0 --namespace langfuse --kube-version 1.36.0 \
+        --api-versions clickhouse.com/v1alpha1/ClickHouseCluster \
+        --api-versions clickhouse.com/v1alpha1/KeeperCluster
+
+Rules on options of Pulumi are left out: a manifest can't have them. Helm fills in the namespace; here it is done too.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from langfuse_policies.catalogue import RULES
+from langfuse_policies.testing import judged, resources_of
+
+CHART: Final = "2.0.0"
+APPLICATION: Final = "4.4.0"
+NAMESPACE: Final = "langfuse"
+OF_PULUMI: Final = frozenset({"D01"})
+"""Rows of the catalogue that are about options of Pulumi."""
+
+
+def main(rendered: Path) -> None:
+    """Write docs/data/official-chart.json."""
+    manifests: list[dict[str, Any]] = [one for one in yaml.safe_load_all(rendered.read_text()) if one]
+    for manifest in manifests:
+        manifest["metadata"].setdefault("namespace", NAMESPACE)
+    resources = resources_of(yaml.safe_dump_all(manifests))
+    rules = [rule for rule in RULES.values() if rule.reference not in OF_PULUMI]
+    findings = {rule.id: len(judged(rule, resources)) for rule in rules}
+    result = {"chart": CHART, "application": APPLICATION, "objects": len(manifests), "findings": findings}
+    (Path(__file__).parent / "data" / "official-chart.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

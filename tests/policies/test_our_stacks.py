@@ -1,0 +1,97 @@
+"""What the program deploys, judged by both packs at the levels that its users get."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from langfuse_policies.catalogue import RULES
+from langfuse_policies.resources import Resource
+from langfuse_policies.rules import PackName
+from langfuse_policies.testing import resource
+from pulumi.runtime.proto import analyzer_pb2 as messages
+
+from tests.policies.engine import Engine
+from tests.unit.program import recorded
+
+CHECKOUT = Path(__file__).parents[2]
+WAIVERS = CHECKOUT / "policies" / "waivers.yaml"
+STACKS = ("dev", "staging", "prod", "preview")
+MOST_WAIVERS = 5
+
+
+def levels(environment: str) -> dict[str, str | dict[str, Any]]:
+    found: dict[str, str | dict[str, Any]] = json.loads(
+        (CHECKOUT / "policies" / "config" / f"{environment}.json").read_text()
+    )
+    return found
+
+
+def level(entry: str | Mapping[str, Any]) -> str:
+    return entry if isinstance(entry, str) else str(entry["enforcementLevel"])
+
+
+def resources(stack: str) -> list[Resource]:
+    """What a stack file of this checkout registers; a profile without one is taken as it is."""
+    file = CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"
+    config = yaml.safe_load(file.read_text())["config"] if file.exists() else {}
+    settings = {key.removeprefix("langfuse:"): value for key, value in config.items()}
+    return [
+        resource(
+            item.type,
+            item.inputs,
+            name=item.name,
+            stack=stack,
+            protect=item.protect,
+            ignore_changes=tuple(item.ignore_changes),
+        )
+        for item in recorded(stack, settings)
+    ]
+
+
+def violations(stack: str, config: Mapping[str, str | Mapping[str, Any]]) -> list[str]:
+    packs: tuple[PackName, ...] = ("security", "reliability")
+    judged = [one for pack in packs for one in Engine(pack, waivers=WAIVERS, config=config).judge(*resources(stack))]
+    return [f"{one.policyName}: {one.message}" for one in judged if one.enforcementLevel == messages.MANDATORY]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_no_stack_breaks_a_mandatory_rule_of_its_environment(stack: str) -> None:
+    assert violations(stack, levels("dev" if stack == "preview" else stack)) == []
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_at_the_levels_of_prod_a_stack_breaks_only_what_its_environment_leaves_open(stack: str) -> None:
+    own = levels("dev" if stack == "preview" else stack)
+    left_open = {rule for rule, entry in own.items() if level(entry) != "mandatory" or isinstance(entry, dict)}
+    broken = {one.partition(":")[0] for one in violations(stack, levels("prod"))}
+    assert broken <= left_open
+
+
+def test_the_waivers_are_few() -> None:
+    assert len(yaml.safe_load(WAIVERS.read_text())) <= MOST_WAIVERS
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+def test_each_rule_has_a_level_in_each_environment(environment: str) -> None:
+    found = levels(environment)
+    assert set(found) == set(RULES)
+    assert {level(entry) for entry in found.values()} <= {"mandatory", "advisory", "disabled", "remediate"}
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+def test_each_setting_of_an_environment_is_one_that_its_rule_reads(environment: str) -> None:
+    for rule, entry in levels(environment).items():
+        if isinstance(entry, dict):
+            model = RULES[rule].settings
+            assert model is not None, rule
+            model(**{key: value for key, value in entry.items() if key != "enforcementLevel"})
+
+
+def test_no_environment_is_stricter_than_the_next() -> None:
+    order = ["disabled", "advisory", "remediate", "mandatory"]
+    for rule in RULES:
+        dev, staging, prod = (order.index(level(levels(name)[rule])) for name in ("dev", "staging", "prod"))
+        assert dev <= staging <= prod, rule
