@@ -34,7 +34,7 @@ _TOOLS: tuple[tuple[Subject, re.Pattern[str]], ...] = (
     ("clickhouse", re.compile(r"\bBACKUP\s+(DATABASE|TABLE|ALL)\b|\bclickhouse-backup\b")),
     (
         "object-store",
-        re.compile(r"\bmc\s+mirror\b|\brclone\s+(copy|sync)\b|\baws\s+s3\s+sync\b|\brestic\s.*backup\b"),
+        re.compile(r"\bmc\s+mirror\b|\brclone\s+(copy|sync)\b|\baws\s([^\n]*\s)?s3\s+sync\b|\brestic\s.*backup\b"),
     ),
 )
 _RESTORES: tuple[tuple[Subject, re.Pattern[str]], ...] = (
@@ -46,6 +46,8 @@ _CLIENT_IMAGES: dict[str, Subject] = {
     "clickhouse": "clickhouse", "clickhouse-server": "clickhouse", "clickhouse-backup": "clickhouse",
     "mc": "object-store", "rclone": "object-store", "aws-cli": "object-store",
 }  # fmt: skip
+#: What the image runs where no command is given.
+_ENTRYPOINTS = {"mc": "mc", "rclone": "rclone", "aws-cli": "aws"}
 _CONNECTIONS: tuple[tuple[Subject, re.Pattern[str]], ...] = (
     ("postgres", re.compile(r"PGHOST$|POSTGRES_HOST$|DATABASE_URL$|DIRECT_URL$")),
     ("clickhouse", re.compile(r"CLICKHOUSE_(HOST|URL)$")),
@@ -159,7 +161,7 @@ def _cron_job(resource: Resource, scripts: dict[tuple[str, str], Field]) -> Back
 
 def _texts(pod: Pod, scripts: dict[tuple[str, str], Field]) -> Iterator[str]:
     """Its commands, and the scripts of its volumes: those that a command names, or all when none is named."""
-    commands = [" ".join([*container["command"].texts, *container["args"].texts]) for container in pod.containers]
+    commands = [_command(container) for container in pod.containers]
     yield from commands
     files: dict[str, Field] = {}
     for volume in pod.volumes:
@@ -169,6 +171,13 @@ def _texts(pod: Pod, scripts: dict[tuple[str, str], Field]) -> Iterator[str]:
     for name, content in files.items():
         if (name in named or not named) and (text := content.text) is not None:
             yield text
+
+
+def _command(container: Container) -> str:
+    command = container["command"].texts
+    if container["command"].absent and (program := _ENTRYPOINTS.get(repository(container).rpartition("/")[2])):
+        command = [program]
+    return " ".join([*command, *container["args"].texts])
 
 
 def _covered(pod: Pod, tools: set[Subject]) -> set[Subject]:

@@ -1,11 +1,12 @@
 """Where backups go: elsewhere, into a bucket and with a key that the application doesn't have."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from pydantic import Field as Setting
 
-from langfuse_policies.applications import langfuse_servers, store_of, stores
+from langfuse_policies.applications import langfuse_servers, store_of
+from langfuse_policies.backup_copies import copied_from, named_buckets, targets
 from langfuse_policies.backup_jobs import BackupJob, backups
 from langfuse_policies.endpoints import Endpoint, Endpoints, endpoints, hides_endpoints
 from langfuse_policies.fields import Field
@@ -21,16 +22,6 @@ _S3_KEY = re.compile(r"ACCESS_?KEY|SECRET_?KEY")
 _KEYS = ("ENCRYPTION_KEY", "SALT")
 
 
-def targets(job: BackupJob, stack: Stack) -> Iterator[Endpoint]:
-    """The endpoints that a backup reads or writes; ClickHouse's server writes its backups itself."""
-    if job.pod is not None:
-        yield from endpoints(job.pod)
-    if job.covers == {"clickhouse"}:
-        for pod, _, store in stores(stack):
-            if store == "clickhouse":
-                yield from endpoints(pod, "BACKUP")
-
-
 @rules.stack(
     "backup-elsewhere",
     reference="B03",
@@ -41,16 +32,22 @@ def targets(job: BackupJob, stack: Stack) -> Iterator[Endpoint]:
 )
 def backup_elsewhere(stack: Stack) -> Findings:
     own = Endpoints(stack)
-    found: list[Endpoint] = []
+    kept: list[tuple[BackupJob, Endpoint]] = []
+    carried: list[set[str] | None] = []
     for job in backups(stack):
         named = list(targets(job, stack))
         inside = [one for one in named if own.server(one)]
-        if inside and len(inside) < len(named):
-            return  # it carries what the others wrote out of the stack
-        if inside and job.pod is not None and not hides_endpoints(job.pod):
-            found.append(inside[0])
-    for one in found:
-        yield finding(one.place, "the only copy is kept in the object store of this stack", of=one.resource)
+        if inside and len(inside) == len(named) and job.pod is not None and not hides_endpoints(job.pod):
+            kept.append((job, inside[0]))
+        else:
+            both = 0 < len(inside) < len(named)
+            carried.append((copied_from(job) or named_buckets(job)) if both else copied_from(job))
+    for job, endpoint in kept:
+        buckets = {endpoint.bucket} if endpoint.bucket else named_buckets(job)
+        if not any(names is None or buckets is None or names & buckets for names in carried):
+            yield finding(
+                endpoint.place, "the only copy is kept in the object store of this stack", of=endpoint.resource
+            )
 
 
 @rules.stack(

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from pydantic import Field as Setting
 
+from langfuse_policies.applications import langfuse_servers
+from langfuse_policies.backup_copies import copied_from
 from langfuse_policies.backup_jobs import BackupJob, Subject, backups, data_stores, drills
 from langfuse_policies.cron import Schedule, parse
 from langfuse_policies.resources import Stack
@@ -24,10 +26,18 @@ _MINUTES = 60
     severity=Severity.CRITICAL,
 )
 def backup_of_each_store(stack: Stack) -> Findings:
-    covered = {subject for job in backups(stack) for subject in job.covers}
+    servers = [container for _, container, _ in langfuse_servers(stack)]
+    media = {container.variable("LANGFUSE_S3_MEDIA_UPLOAD_BUCKET")["value"].text for container in servers}
+    covered = {subject for job in backups(stack) for subject in job.covers if not _copies_but(media, job)}
     for resource, subject in data_stores(stack):
         if subject not in covered:
             yield finding("", "no backup covers this store", of=resource)
+
+
+def _copies_but(media: set[str | None], job: BackupJob) -> bool:
+    """Whether it copies buckets, and certainly not the one that is to be backed up: that of Langfuse's media."""
+    copied = copied_from(job) if job.covers == {"object-store"} else None
+    return bool(copied) and bool(media) and None not in media and media.isdisjoint(copied or ())
 
 
 @rules.stack(

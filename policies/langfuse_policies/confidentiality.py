@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pydantic import Field as Setting
 
 from langfuse_policies.applications import store_of
+from langfuse_policies.backup_copies import targets
 from langfuse_policies.backup_jobs import BackupJob, backups
-from langfuse_policies.backup_targets import targets
 from langfuse_policies.endpoints import Endpoint, Endpoints, hides_endpoints
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack

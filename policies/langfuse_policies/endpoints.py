@@ -11,7 +11,7 @@ from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.selectors import equal, labels_of
 from langfuse_policies.workloads import Container, Pod
 
-_URL = re.compile(r"(?:https?|s3)://(?:[^/@\s]*@)?([A-Za-z0-9.-]+)")
+_URL = re.compile(r"(https?|s3)://(?:[^/@\s]*@)?([A-Za-z0-9.-]+)(?::\d+)?(?:/([\w.-]+))?")
 _NAMES_ENDPOINT = re.compile(r"ENDPOINT|URL|HOST_")
 #: A Service in its namespace, in full and shorter: NAME.NAMESPACE.svc.DOMAIN.
 _SERVICE = re.compile(r"([a-z0-9-]+)(?:\.([a-z0-9-]+)(?:\.svc(?:\..+)?)?)?$")
@@ -22,6 +22,8 @@ class Endpoint:
     """A place that a container reads or writes objects at."""
 
     host: str
+    #: The first part of the path; empty when there is none.
+    bucket: str
     place: Field
     resource: Resource
 
@@ -61,8 +63,10 @@ def endpoints(pod: Pod, variables: str = "") -> Iterator[Endpoint]:
         places = [] if variables else [*container["command"], *container["args"]]
         places += [one["value"] for one in container.variables if variables in (one["name"].text or "")]
         for place in places:
-            for host in _URL.findall(place.text or ""):
-                yield Endpoint(host, place, pod.resource)
+            text = place.text or ""
+            for scheme, host, bucket in _URL.findall(text):
+                if scheme != "s3" or "endpoint" not in text:  # there it is a bucket of the endpoint
+                    yield Endpoint(host, bucket, place, pod.resource)
 
 
 def hides_endpoints(pod: Pod) -> bool:

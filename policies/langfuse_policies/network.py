@@ -11,6 +11,7 @@ from langfuse_policies.network_policies import (
     Direction,
     NetworkPolicy,
     certainly_uses,
+    is_the_node,
     may_use,
     network_of,
     ports_of,
@@ -77,11 +78,16 @@ def pods_covered_by_policy(stack: Stack) -> Findings:
         if not zone.policies.all:  # default-deny says so
             continue
         for pod, labels in zone.pods:
-            allowed_in = any(True for _ in zone.rules_for(labels, "Ingress"))
+            allowed_in = any(not _lets_in_probes_alone(rule) for _, rule in zone.rules_for(labels, "Ingress"))
             if not allowed_in and zone.served(labels):
                 yield finding(pod, "a Service leads to it, and no policy lets anybody in")
             elif not allowed_in and not any(True for _ in zone.rules_for(labels, "Egress")):
                 yield finding(pod, "no policy allows it anything")
+
+
+def _lets_in_probes_alone(rule: Field) -> bool:
+    """Whether it is for the kubelet: every pod has that, whoever its clients are."""
+    return rule["from"].size > 0 and all(map(is_the_node, rule["from"]))
 
 
 @rules.stack(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal
 
 from langfuse_policies.fields import Field
@@ -111,6 +111,17 @@ def network_of(block: Field) -> IPv4Network | IPv6Network | None:
         return ip_network(block.text or "", strict=False)
     except ValueError:
         return None
+
+
+#: From where the kubelet's probes come in Istio's ambient mode where nodes have IPv6; for IPv4 it is link-local
+#: (istio.io/latest/docs/ambient/usage/networkpolicy).
+_PROBES = ip_address("fd16:9254:7127:1337:ffff:ffff:ffff:ffff")
+
+
+def is_the_node(peer: Field) -> bool:
+    """Whether a peer is a single address that no other machine can have: that of the pod's own node."""
+    network = network_of(peer["ipBlock"]["cidr"])
+    return network is not None and network.num_addresses == 1 and (network.is_link_local or _PROBES in network)
 
 
 def ports_of(rule: Field) -> Iterator[tuple[float, float]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from langfuse_policies.applications import is_langfuse, repository, store_of
 from langfuse_policies.fields import Field
-from langfuse_policies.network_policies import Zone, is_empty, zones
+from langfuse_policies.network_policies import Zone, is_empty, is_the_node, zones
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
 from langfuse_policies.selectors import Labels, matches
@@ -61,7 +61,7 @@ def _too_wide(rule: Field, store: str, settings: Operators) -> Iterator[tuple[Fi
     for peer in rule["from"]:
         namespaces, pods = peer["namespaceSelector"], peer["podSelector"]
         every_pod = pods.absent or is_empty(pods)
-        if peer["ipBlock"].present:
+        if peer["ipBlock"]["cidr"].present and not is_the_node(peer):
             yield peer, "lets in addresses, whoever has them"
         elif namespaces.present and is_empty(namespaces):
             yield peer, "lets in every namespace"

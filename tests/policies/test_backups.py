@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
+from langfuse_policies.backup_copies import copied_from
 from langfuse_policies.backup_jobs import backups, drills
 from langfuse_policies.backup_targets import Escrow
 from langfuse_policies.backups import RecoveryPoint
@@ -75,6 +76,38 @@ def test_a_backup_of_which_nothing_is_known_may_cover_everything() -> None:
     rule = RULES["backup-of-each-store"]
     assert len(judged(rule, store)) == 1
     assert judged(rule, [*store, unknown]) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "buckets"),
+    [
+        (["mc", "mirror", "--quiet", "store/media", "other/copies/media"], {"media"}),
+        (["sh", "-c", "mc mirror 'a/media/x' b/media 2>&1 && mc cp -r a/dumps b/dumps"], {"media", "dumps"}),
+        (["sh", "-c", 'mc mirror --exclude "*.lock" "store/$BUCKET" "$target" 2>&1'], {"named"}),
+        (["rclone", "sync", "store:media/2026", "offsite:copies"], {"media"}),
+        (["aws", "--endpoint-url", "http://store", "s3", "sync", "s3://media", "s3://copies"], {"media"}),
+        (["sh", "-c", "aws s3 cp --recursive /backup s3://copies"], set()),
+        (["mc", "mirror", "store", "other"], None),
+        (["pg_dumpall"], set()),
+    ],
+)
+def test_the_buckets_that_are_copied(words: list[str], buckets: set[str] | None) -> None:
+    container = {"image": "x/tools:1", "command": words, "env": [{"name": "BUCKET", "value": "named"}]}
+    (job,) = backups(Stack([cron_job(container, "backup")]))
+    assert copied_from(job) == buckets
+
+
+def test_a_bucket_that_is_named_elsewhere_may_be_any() -> None:
+    variable = {"name": "BUCKET", "valueFrom": {"configMapKeyRef": {"name": "buckets", "key": "media"}}}
+    container = {"image": "x/mc:1", "command": ["mc", "mirror", "a/$BUCKET", "b/copies"], "env": [variable]}
+    (job,) = backups(Stack([cron_job(container)]))
+    assert copied_from(job) is None
+
+
+def test_arguments_alone_are_those_of_the_program_of_the_image() -> None:
+    container = {"image": "rclone/rclone:1.71.2", "args": ["copy", "store:media", "offsite:copies"]}
+    (job,) = backups(Stack([cron_job(container)]))
+    assert copied_from(job) == {"media"}
 
 
 def test_what_restores_is_a_drill_and_no_backup() -> None:
