@@ -63,7 +63,7 @@ def _element(container: Mapping[str, object] | Sequence[object], key: str | int)
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A value and the path to it, for example `spec.template.spec.containers[0].image`."""
+    """A value and the path to it, for example `spec.template.spec.containers[web].image`."""
 
     value: Value | Absent
     path: str = ""
@@ -79,7 +79,7 @@ class Field:
             child = value.get(key) if isinstance(value, dict) else None
             return Field(ABSENT if child is None else child, self._path_of(key), self.unknown_paths)
         child = value[key] if isinstance(value, list) and -len(value) <= key < len(value) else None
-        return Field(ABSENT if child is None else child, f"{self.path}[{key}]", self.unknown_paths)
+        return Field(ABSENT if child is None else child, f"{self.path}[{_label(child, key)}]", self.unknown_paths)
 
     def _path_of(self, key: str) -> str:
         """Keys are quoted unless they are words; those that may be secrets are hidden."""
@@ -185,6 +185,12 @@ class Field:
     def size(self) -> int:
         """How many elements or keys; zero for anything else."""
         return len(self.value) if self.known and isinstance(self.value, list | dict) else 0
+
+
+def _label(element: object, index: int) -> str:
+    """An element of a list by its name, as `containers[web]`, or by its place when it has none that can be shown."""
+    name = element.get("name") if isinstance(element, dict) else None
+    return name if isinstance(name, str) and name and shown(name) == name else str(index)
 
 
 def _same(value: object, expected: bool | float | str) -> bool:

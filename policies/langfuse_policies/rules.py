@@ -45,7 +45,7 @@ class Finding:
 
     @property
     def message(self) -> str:
-        """As it is reported: `spec.template.spec.containers[0].image: names no tag`."""
+        """As it is reported: `spec.template.spec.containers[web].image: names no tag`."""
         return f"{self.path}: {self.problem}" if self.path else self.problem
 
 

@@ -63,8 +63,8 @@ def test_an_image_volume_is_an_image() -> None:
         "spec": {"volumes": [{"name": "data", "image": {"reference": "evil.example/data:1", "pullPolicy": "Never"}}]}
     }
     subject = resource("kubernetes:core/v1:Pod", pod)
-    assert paths(judged(RULES["allowed-registries"], subject)) == ["spec.volumes[0].image.reference"]
-    assert paths(judged(RULES["image-can-be-pulled"], subject)) == ["spec.volumes[0].image.pullPolicy"]
+    assert paths(judged(RULES["allowed-registries"], subject)) == ["spec.volumes[data].image.reference"]
+    assert paths(judged(RULES["image-can-be-pulled"], subject)) == ["spec.volumes[data].image.pullPolicy"]
 
 
 def test_registries_are_a_setting() -> None:

@@ -28,7 +28,7 @@ def waive(path: Path, *, rule: str = RULE, resource: str = "prod/core/Pod/test",
 
 def test_a_finding_names_the_field_and_the_fix() -> None:
     (message,) = said_by(RULE, Engine().judge(pod()))
-    assert "spec.containers[0].securityContext.privileged" in message
+    assert "spec.containers[main].securityContext.privileged" in message
     assert RULES[RULE].fix in message
 
 
