@@ -64,7 +64,7 @@ def preview(
 
 @app.command()
 def policies(*, stack: Stack, as_json: AsJson = False, as_markdown: AsMarkdown = False) -> None:
-    """Judge what is deployed with the policy packs: nothing is unknown there. 1: a rule is broken, 2: it can't be told."""
+    """Judge what is deployed with the policy packs: nothing is unknown there. 1: a rule is broken, 2: no judgement."""
     with told():
         pulumi = Pulumi(stack)
         typer.echo(f"judging what {stack} deployed ...", err=True)
