@@ -101,6 +101,8 @@ def verdicts(figures: Figures) -> list[Verdict]:
     wall, program = figures.wall, figures.program
     waits = [chain.seconds for chain in figures.chains]
     without_wait = [first - wait for first, wait in zip(wall["dev", "first"], waits, strict=True)]
+    ends = zip(program["empty", "ended"], program["empty", "started"], strict=True)
+    empty = Summary.of([ended - started for ended, started in ends]).median
     share = [ours - least for ours, least in zip(program["dev", "ended"], program["empty", "ended"], strict=True)]
     return [
         Verdict(
@@ -122,12 +124,10 @@ def verdicts(figures: Figures) -> list[Verdict]:
             "its process in a no-op up, less the empty program's",
         ),
         Verdict(
-            "CPU seconds of prod's own evaluation",
-            differences(
-                program["prod", "ended"], [Summary.of(program["empty", "ended"]).median] * len(program["prod", "ended"])
-            ),
+            "CPU seconds of prod's evaluation",
+            Summary.of([own - empty for own in program["prod", "evaluation"]]),
             PROD_CPU_LIMIT,
-            "its process in a no-op preview, less the empty program's",
+            "from reading the configuration to the last answer, less what an empty program takes",
         ),
         Verdict(
             "seconds that both packs add to a no-op preview of prod",

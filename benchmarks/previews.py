@@ -56,7 +56,8 @@ class Previews:
         project.up()
         for _ in range(self.count):
             plain = self._sample("prod", project.preview).unchanged("the preview of prod")
-            self.figures.program.setdefault(("prod", "ended"), []).append(plain.program["ended"])
+            evaluation = plain.program["ended"] - plain.program["imported"]
+            self.figures.program.setdefault(("prod", "evaluation"), []).append(evaluation)
             self._sample("prod with packs", lambda: project.preview(*policy_flags("prod")))
 
     def _many(self, size: int) -> None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pulumi
 
+    from components.schema.environment import Settings
+
 USAGE_VARIABLE = "BENCHMARK_USAGE"
 PLAN_FILE = "plan.json"
 CHECKOUT = Path(__file__).parent.parent
@@ -23,18 +25,31 @@ CHECKOUT = Path(__file__).parent.parent
 def run(name: str) -> None:
     """Run a program, and write its process's CPU seconds to the file that BENCHMARK_USAGE names.
 
-    `started`: the interpreter and Pulumi's SDK are loaded. `declared`: every resource has been asked for.
-    `ended`: the engine has answered for all of them.
+    `started`: the interpreter and Pulumi's SDK are loaded. `imported`: so is the program, and the configuration is read
+    next (noted of the program of this checkout alone). `declared`: every resource has been asked for. `ended`: the engine has
+    answered for all of them.
     """
-    usage = {"started": _cpu()}
     file = Path(os.environ[USAGE_VARIABLE])
-    atexit.register(lambda: file.write_text(json.dumps({**usage, "ended": _cpu()})))
+    atexit.register(lambda: file.write_text(json.dumps({**_usage, "ended": _cpu()})))
+    _usage["started"] = _cpu()
     PROGRAMS[name]()
-    usage["declared"] = _cpu()
+    _usage["declared"] = _cpu()
+
+
+_usage: dict[str, float] = {}
 
 
 def dev() -> None:
     """The program of this checkout."""
+    from components import settings  # noqa: PLC0415
+
+    load = settings.load
+
+    def noted() -> Settings:
+        _usage["imported"] = _cpu()
+        return load()
+
+    settings.load = noted
     runpy.run_path(str(CHECKOUT / "__main__.py"), run_name="__main__")
 
 

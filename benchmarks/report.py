@@ -12,7 +12,8 @@ from benchmarks.figures import OPERATIONS, SUBJECTS, Figures, Summary, Verdict, 
 
 PHASES = {
     "started": "interpreter and Pulumi's SDK",
-    "declared": "program read, resources declared",
+    "imported": "program imported",
+    "declared": "configuration read, resources declared",
     "ended": "engine has answered",
 }
 SANDBOX = {
@@ -106,7 +107,8 @@ def _programs(figures: Figures) -> Table:
     names = [subject for subject in SUBJECTS if (subject, "declared") in figures.program]
     table = _table("CPU seconds of the program's process in a no-op up, until", "", *(SUBJECTS[name] for name in names))
     for phase, words in PHASES.items():
-        table.add_row(words, *(Summary.of(figures.program[name, phase]).text(2) for name in names))
+        samples = (figures.program.get((name, phase)) for name in names)
+        table.add_row(words, *(Summary.of(values).text(2) if values else "" for values in samples))
     return table
 
 

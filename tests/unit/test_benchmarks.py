@@ -321,7 +321,7 @@ def figures(*, no_op: float = 1.0, first: float = 1.0, cpu: float = 1.0) -> Figu
     for subject in ("dev", "bare", "least", "empty"):
         found.program |= {(subject, phase): [0.5] for phase in ("started", "declared", "ended")}
     found.program["dev", "ended"] = [0.5 + cpu]
-    found.program["prod", "ended"] = [1.5]
+    found.program["prod", "evaluation"] = [1.0]
     found.previews = {
         "prod": [4.0],
         "prod with packs": [4.9],
