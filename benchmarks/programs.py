@@ -25,9 +25,9 @@ CHECKOUT = Path(__file__).parent.parent
 def run(name: str) -> None:
     """Run a program, and write its process's CPU seconds to the file that BENCHMARK_USAGE names.
 
-    `started`: the interpreter and Pulumi's SDK are loaded. `imported`: so is the program, and the configuration is read
-    next (noted of the program of this checkout alone). `declared`: every resource has been asked for. `ended`: the engine has
-    answered for all of them.
+    `started`: the interpreter and Pulumi's SDK are loaded. `imported`: so is the program, and the configuration is
+    read next (noted of the program of this checkout alone). `declared`: every resource has been asked for. `ended`:
+    the engine has answered for all of them.
     """
     file = Path(os.environ[USAGE_VARIABLE])
     atexit.register(lambda: file.write_text(json.dumps({**_usage, "ended": _cpu()})))
