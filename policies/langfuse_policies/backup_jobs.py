@@ -105,10 +105,11 @@ def drills(stack: Stack) -> list[BackupJob]:
 def data_stores(stack: Stack) -> Iterator[tuple[Resource, Subject]]:
     """What holds data that can't be made again: databases and object stores, not queues and caches."""
     for pod, _, store in stores(stack):
-        if store in ("postgres", "clickhouse", "object-store"):
+        if store in ("postgres", "clickhouse", "object-store") and not pod.resource.partial:
             yield pod.resource, store
     for resource in stack.of(*_STORE_KINDS):
-        yield resource, _STORE_KINDS[resource.kind]
+        if not resource.partial:
+            yield resource, _STORE_KINDS[resource.kind]
 
 
 def _jobs(stack: Stack) -> Iterator[BackupJob]:

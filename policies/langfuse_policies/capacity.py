@@ -157,5 +157,5 @@ def _without(stack: Stack, kind: str, problem: str) -> Findings:
     bounded = {holder.text for holder in holders}
     for namespace in stack.of("core/Namespace"):
         name = namespace.metadata["name"]
-        if name.known and name.text not in bounded:
+        if name.known and name.text not in bounded and not namespace.partial:
             yield finding(namespace, problem)

@@ -27,7 +27,7 @@ _UNPROTECTED = "the engine deletes or replaces it without asking"
 
 def _unprotected(resource: Resource) -> Findings:
     # A patch owns some fields of an object and no data: deleting it deletes nothing.
-    if not resource.protect and not resource.type.endswith("Patch"):
+    if not resource.protect and not resource.partial:
         yield finding(resource, _UNPROTECTED)
 
 

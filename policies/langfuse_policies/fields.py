@@ -35,6 +35,8 @@ class Absent:
 
 UNKNOWN: Final = Unknown()
 ABSENT: Final = Absent()
+#: What a patch leaves out: somebody else's affair. Like an unknown value, but no later run will know it either.
+ELSEWHERE: Final = Unknown()
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*$")
 
@@ -69,6 +71,8 @@ class Field:
     path: str = ""
     #: Paths of the unknown values that were asked for: shared by all fields of one run of one rule.
     unknown_paths: set[str] = field(default_factory=set, compare=False)
+    #: Whether it is part of a patch: what is not there may stand in the object itself.
+    partial: bool = False
 
     def __getitem__(self, key: str | int) -> "Field":
         """The field under a key or index; absent where there is none, unknown where this one is."""
@@ -77,9 +81,12 @@ class Field:
             return self
         if isinstance(key, str):
             child = value.get(key) if isinstance(value, dict) else None
-            return Field(ABSENT if child is None else child, self._path_of(key), self.unknown_paths)
-        child = value[key] if isinstance(value, list) and -len(value) <= key < len(value) else None
-        return Field(ABSENT if child is None else child, f"{self.path}[{_label(child, key)}]", self.unknown_paths)
+            path = self._path_of(key)
+        else:
+            child = value[key] if isinstance(value, list) and -len(value) <= key < len(value) else None
+            path = f"{self.path}[{_label(child, key)}]"
+        found = (ELSEWHERE if self.partial else ABSENT) if child is None else child
+        return Field(found, path, self.unknown_paths, self.partial)
 
     def _path_of(self, key: str) -> str:
         """Keys are quoted unless they are words; those that may be secrets are hidden."""
@@ -122,7 +129,8 @@ class Field:
     def known(self) -> bool:
         """Whether the value is known, be it absent. Asking notes the path of an unknown one."""
         if isinstance(self.value, Unknown):
-            self.unknown_paths.add(self.path)
+            if self.value is not ELSEWHERE:
+                self.unknown_paths.add(self.path)
             return False
         return True
 

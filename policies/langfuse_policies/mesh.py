@@ -139,7 +139,7 @@ def _matches(rule: Field) -> Iterator[tuple[str, Field]]:
 def tokens_are_required(stack: Stack, settings: Root) -> Findings:
     policies = [policy for policy in stack.of(_AUTHORIZATION) if _requires_token(policy)]
     for one in stack.of("security.istio.io/RequestAuthentication"):
-        if not any(_covers(policy, one, settings) for policy in policies):
+        if not one.partial and not any(_covers(policy, one, settings) for policy in policies):
             yield finding(one, "requests without a token are let in")
 
 

@@ -86,7 +86,7 @@ def zones(stack: Stack) -> dict[str, Zone]:
         return {}
     found: dict[str, Zone] = {}
     for pod in pods_of(stack):
-        if pod.resource.metadata["namespace"].known:
+        if pod.resource.metadata["namespace"].known and not pod.resource.partial:
             found.setdefault(pod.resource.namespace, Zone()).pods.append((pod, labels_of(pod.labels)))
     for policy in policies:
         if zone := found.get(policy.namespace):

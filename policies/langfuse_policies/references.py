@@ -138,7 +138,7 @@ def service_account_exists(stack: Stack) -> Findings:
 
 def _complete(stack: Stack) -> set[str]:
     """Namespaces that the stack makes, where no operator makes pods or accounts beside it."""
-    made = {namespace.object_name for namespace in stack.of("core/Namespace")} - {""}
+    made = {namespace.object_name for namespace in stack.of("core/Namespace") if not namespace.partial} - {""}
     return made - set(_operated(stack))
 
 

@@ -46,7 +46,7 @@ class Resource:
     @property
     def fields(self) -> Field:
         """All properties."""
-        return Field(self.props, "", self.unknown_paths)
+        return Field(self.props, "", self.unknown_paths, self.partial)
 
     def __getitem__(self, key: str) -> Field:
         """One property."""
@@ -58,7 +58,7 @@ class Resource:
 
     @cached_property
     def kind(self) -> str:
-        """Group and kind, for example `apps/Deployment`, `core/Service`; patch resources count as what they patch.
+        """Group and kind, for example `apps/Deployment`, `core/Service`; a patch counts as what it patches.
 
         Of other packages than kubernetes it is package and type, for example `random/RandomPassword`.
         """
@@ -68,6 +68,11 @@ class Resource:
             return f"{package}/{name}"
         group = module.split("/")[0]
         return f"{group}/{name.removesuffix('Patch') or name}"
+
+    @property
+    def partial(self) -> bool:
+        """Whether it sets some fields of an object that somebody else made, for example `DeploymentPatch`."""
+        return self.type.startswith("kubernetes:") and self.type.endswith("Patch")
 
     @property
     def stack(self) -> str:
