@@ -21,6 +21,7 @@ _DIGEST = re.compile(r"(?:sha\d{1,3}[:-])?[0-9a-f]{32,128}$")
 _SWITCHES = frozenset({"", "true", "false", "yes", "no", "on", "off", "none", "null", "required", "optional"})
 #: References: to variables, of templates, of printf; and what documentation writes in their place.
 _REFERENCE = re.compile(r"[$`{<%*@(\\:]|\.\.\.|x{3,}|X{3,}|\*{3,}")
+_SCHEME = re.compile(r"^(?:bearer|basic)\s+", re.I)  # of a header, before the credential
 _PATH = re.compile(r"(?:file:)?\.{0,2}/[\w./-]*$")
 
 _FORMS = re.compile(
@@ -63,7 +64,7 @@ def names_secret(name: str) -> bool:
 
 def literal(value: str) -> bool:
     """Whether it is a value by itself: no switch, no path, and no reference to one that stands elsewhere."""
-    value = value.strip().strip("\"'")
+    value = _SCHEME.sub("", value.strip().strip("\"'"), count=1)
     return value.lower() not in _SWITCHES and not _REFERENCE.match(value) and not _PATH.match(value)
 
 
