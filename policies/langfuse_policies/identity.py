@@ -21,7 +21,7 @@ Account = tuple[str, str]
     reference="I01",
     title="Only pods that use the API hold a token for it",
     why="Whoever breaks into a container finds the token, and with it all that the service account may do.",
-    fix="Set automountServiceAccountToken: false on the pod.",
+    fix="Set automountServiceAccountToken: false on the pod, and project no token into a volume.",
     severity=Severity.MEDIUM,
     also_in=("CIS 5.1.6", "NSA: authentication and authorization", "CKV_K8S_38", "C-0034", "KSV036"),
 )
@@ -34,8 +34,18 @@ def no_needless_token(stack: Stack) -> Findings:
         account = _account(pod)
         own = pod.spec["automountServiceAccountToken"]
         mounted = accounts.get(account, own) if account and own.absent else own
-        if account and account not in bound and mounted.differs(False):
-            yield finding(own, "a token is mounted, though nothing is granted to its service account", of=pod.resource)
+        if not account or account in bound:
+            continue
+        for place in ([own] if mounted.differs(False) else []) + _projected_tokens(pod):
+            yield finding(
+                place, "a token is mounted, though nothing is granted to its service account", of=pod.resource
+            )
+
+
+def _projected_tokens(pod: Pod) -> list[Field]:
+    """Tokens for the API among the volumes; those for another audience are for a cloud or a vault."""
+    sources = (source["serviceAccountToken"] for volume in pod.volumes for source in volume["projected"]["sources"])
+    return [token for token in sources if token.present and token["audience"].absent]
 
 
 @rules.resources(

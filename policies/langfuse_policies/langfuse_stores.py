@@ -115,7 +115,8 @@ def redis_memory_bounded(stack: Stack, settings: RedisMemory) -> Findings:
         size = None if directive is None else _bytes(directive[0])
         if directive is not None and (size == 0 or (size and limit and size > limit * settings.percent / 100)):
             owner = directive[2] or pod.resource
-            yield finding(directive[1], f"it is more than {settings.percent} % of the memory limit", owner)
+            problem = f"it is more than {settings.percent} % of the memory limit" if size else "0 is without bound"
+            yield finding(directive[1], problem, owner)
         elif directive is None and _defaults_hold(container, configuration):
             yield finding(container["args"], "maxmemory is not set, and without bound by default", pod.resource)
 

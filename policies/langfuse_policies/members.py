@@ -91,9 +91,9 @@ _ALTINITY_LAYOUTS = "spec.configuration.clusters"
     "keeper-quorum",
     "apps/StatefulSet", "clickhouse.com/KeeperCluster", "clickhouse-keeper.altinity.com/ClickHouseKeeperInstallation",
     reference="A07",
-    title="Keeper has an odd number of members, at least 3",
+    title="Keeper has an odd number of members, and enough of them",
     why="Without a majority of Keepers replicated tables are read-only, and an even number tolerates no more faults.",
-    fix="Set the replicas of Keeper to 3 or 5.",
+    fix="Set the replicas of Keeper to 3 or 5; the least number is a setting of this rule.",
     severity=Severity.HIGH,
     also_in=("ClickHouse: Keeper sizing",),
     settings=Quorum,
@@ -101,8 +101,10 @@ _ALTINITY_LAYOUTS = "spec.configuration.clusters"
 def keeper_quorum(keeper: Resource, settings: Quorum) -> Findings:
     for replicas in _keepers(keeper):
         members = 1.0 if replicas.absent else replicas.number
-        if members is not None and (members < settings.least or members % 2 == 0):
-            yield finding(replicas, "so many members keep no majority when one is lost")
+        if members is not None and members < settings.least:
+            yield finding(replicas, f"there are fewer than {settings.least} members")
+        elif members is not None and members % 2 == 0:
+            yield finding(replicas, "an even number of members survives no more losses than one fewer")
 
 
 def _keepers(resource: Resource) -> list[Field]:
