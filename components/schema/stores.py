@@ -133,7 +133,7 @@ class Retention(Model):
 
 
 class ManagedObjectStore(Retention):
-    """MinIO that the stack runs."""
+    """MinIO that the stack runs. It encrypts what it keeps, by `credentials.values.objectStoreEncryptionKey`."""
 
     mode: Literal["managed"]
     version: StoreVersion = Field(default=images.MINIO.tag, description="MinIO release, as its image is tagged.")

@@ -278,6 +278,8 @@ def test_the_way_out_is_as_wide_as_it_is_said_to_be() -> None:
     assert ranges("203.0.113.0/24", "2001:db8::/32") == [{"cidr": "203.0.113.0/24"}, {"cidr": "2001:db8::/32"}]
     assert ranges("168.0.0.0/6") == [{"cidr": "168.0.0.0/6", "except": ["169.254.0.0/16"]}]
     assert ranges() == []
+
+
 def test_an_allowed_gateway_in_the_cluster_is_reached_at_its_port_and_nothing_beside_it() -> None:
     labels = {"app.kubernetes.io/name": "litellm"}
     gateway = {"namespace": "gateway", "labels": labels, "port": 4000}
