@@ -80,6 +80,9 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
 
     Four hold each object in four parts, any two of which make it: with one server lost everything goes on, with two
     reading does. In three zones one holds two servers.
+
+    A server that starts waits for another with the same program and the same `MINIO_*` variables, those of root aside
+    (cmd/bootstrap-peer-server.go). A rolling update that changes them stops at its first pod: all must start at once.
     """
     installation, settings = args.installation, args.settings
     image = replace(images.MINIO, tag=settings.version)
