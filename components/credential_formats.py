@@ -22,7 +22,7 @@ class Format:
     """A rule for a value and its description."""
 
     pattern: str
-    """Regular expression that the whole value matches."""
+    """Regular expression that the whole value matches. If it has a group, that is what must be random."""
     rule: str
     """The rule in words: completes "is not"."""
     varied: bool = True
@@ -34,9 +34,10 @@ class Format:
             return "is a default that everybody knows"
         if value != value.strip():
             return "begins or ends with white space"
-        if not re.fullmatch(self.pattern, value):
+        match = re.fullmatch(self.pattern, value)
+        if match is None:
             return f"is not {self.rule}"
-        if self.varied and len(set(value)) < LEAST_DIFFERENT:
+        if self.varied and len(set(match[match.lastindex or 0])) < LEAST_DIFFERENT:
             return f"is not random: it has fewer than {LEAST_DIFFERENT} different characters"
         return None
 
@@ -52,9 +53,13 @@ SECRET_KEY = Format(pattern=f"sk-lf-{_UUID}", rule="`sk-lf-` and a UUID")
 ACCESS_KEY_ID = Format(
     pattern=r"[A-Za-z0-9._-]{3,128}", rule="3 or more letters, digits, '-', '_' and '.'", varied=False
 )
+OBJECT_ENCRYPTION_KEY = Format(
+    pattern="[A-Za-z0-9._-]+:([A-Za-z0-9+/]{43}=)",
+    rule="a name, ':' and 32 bytes in base64, as in `langfuse:$(openssl rand -base64 32)`",
+)
 SECRET_ACCESS_KEY = Format(pattern=r"[A-Za-z0-9/+=_-]{16,}", rule="16 or more characters of base64")
 LICENSE_KEY = Format(
-    pattern="langfuse_(ee|pro)_.+", rule="a licence key: it begins with `langfuse_ee_` or `langfuse_pro_`"
+    pattern="langfuse_(?:ee|pro)_.+", rule="a licence key: it begins with `langfuse_ee_` or `langfuse_pro_`"
 )
 SMTP_URL = Format(
     pattern=r"smtps?://\S+|ses://[a-z0-9-]+", rule="a mail URL: `smtps://USER:PASSWORD@HOST:465` or `ses://REGION`"

@@ -13,7 +13,7 @@ from components import credential_formats as formats
 from components.connections import Purpose
 from components.credential_formats import Format
 
-Kind = Literal["password", "hexadecimal", "api-key", "fixed", "issued"]
+Kind = Literal["password", "hexadecimal", "api-key", "kms-key", "fixed", "issued"]
 """How a value comes to be: random ones by their alphabet; `fixed` is no secret, `issued` somebody else gives out."""
 
 
@@ -177,6 +177,16 @@ CREDENTIALS: Mapping[str, Credential] = {
             format=formats.LONG_SECRET,
             restarts=("web",),
             length=48,
+        ),
+        Credential(
+            id="object_store_encryption_key",
+            secret="langfuse-object-store-encryption",  # noqa: S106
+            key="encryption-key",
+            kind="kms-key",
+            format=formats.OBJECT_ENCRYPTION_KEY,
+            frozen="MinIO knows one key, and could read no object that another one encrypted",
+            permanent=True,
+            length=43,
         ),
         *(
             credential

@@ -29,7 +29,7 @@ def is_needed(id_: str, settings: Settings) -> bool:
     """Whether anything reads a credential in an environment."""
     if id_ in {"clickhouse_backup_password", "clickhouse_interserver_password"}:
         return settings.clickhouse.mode == "managed"
-    if id_.startswith("object_store_root"):
+    if id_.startswith(("object_store_root", "object_store_encryption")):
         return settings.object_store.mode == "managed"
     if id_.startswith("object_store"):
         return settings.object_store.mode == "managed" or settings.object_store.identity == "keys"

@@ -37,13 +37,18 @@ def random_value(
         random.RandomPasswordArgs(
             length=credential.length,
             keepers={"epoch": str(epoch)} if epoch > 1 else None,
-            **(_LETTERS_AND_DIGITS if credential.kind == "password" else _HEXADECIMAL),  # type: ignore[arg-type]  # bool and str by name
+            **(_LETTERS_AND_DIGITS if credential.kind in {"password", "kms-key"} else _HEXADECIMAL),  # type: ignore[arg-type]  # bool and str by name
         ),
         opts=pulumi.ResourceOptions.merge(opts, _frozen(credential, epoch, installation)),
     ).result
-    if credential.kind != "api-key":
-        return value
-    return value.apply(lambda digits: f"{_API_KEY_PREFIX[credential.id]}{uuid.UUID(hex=digits, version=4)}")
+    match credential.kind:
+        case "api-key":
+            return value.apply(lambda digits: f"{_API_KEY_PREFIX[credential.id]}{uuid.UUID(hex=digits, version=4)}")
+        case "kms-key":
+            # 43 letters and digits, padded, are 32 bytes in base64; two bits are left over, which Go drops.
+            return value.apply(lambda characters: f"langfuse:{characters}=")
+        case _:
+            return value
 
 
 def _frozen(credential: Credential, epoch: int, installation: Installation) -> pulumi.ResourceOptions:

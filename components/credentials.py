@@ -114,6 +114,11 @@ class Credentials(pulumi.ComponentResource):
         return self._key_pair("root")
 
     @property
+    def object_store_encryption(self) -> SecretRef:
+        """The key that MinIO encrypts objects with, with its name."""
+        return self.refs["object_store_encryption_key"]
+
+    @property
     def buckets(self) -> Mapping[Purpose, KeyPair]:
         """The key for each bucket; none where the pods' identity stands for it."""
         return {

@@ -63,13 +63,15 @@ class Langfuse(pulumi.ComponentResource):
         )
         authorities = certificates(installation, settings, inside)
 
+        ours = settings.object_store.mode == "managed"
         object_store = ObjectStore(
             "object-store",
             ObjectStoreArgs(
                 installation=installation,
                 settings=settings.object_store,
                 backup_days=settings.backups.retention_days,
-                root=credentials.object_store_root if settings.object_store.mode == "managed" else None,
+                root=credentials.object_store_root if ours else None,
+                encryption=credentials.object_store_encryption if ours else None,
                 users=credentials.buckets,
                 annotations=credentials.annotations(secrets_of(credentials.refs, "object_store_")),
             ),

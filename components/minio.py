@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 
 from components import images
 from components.buckets import bucket_environment, wanted_state
-from components.connections import Endpoint, ObjectStoreConnection
+from components.connections import Endpoint, Environment, ObjectStoreConnection, SecretRef
 from components.credentials import KeyPair
 from components.files import script
 from components.installation import (
@@ -20,7 +20,7 @@ from components.installation import (
 )
 from components.jobs import REPLACE_UNREADY, job_spec, run_script, scripts_mount, wait_at_most
 from components.labels import Workload
-from components.pods import JOB_RESOURCES, Mount, container, http_probe, pod
+from components.pods import JOB_RESOURCES, Mount, container, http_probe, pod, secret_names
 from components.schema.stores import ManagedObjectStore
 from components.stateful_sets import VOLUME, stateful_set, volume_claims
 from components.store_clients import object_store_environment
@@ -46,8 +46,15 @@ class MinioArgs:
     settings: ManagedObjectStore
     backup_days: int
     root: KeyPair
+    encryption: SecretRef
+    """The key that objects are encrypted with, and its name, which stands in each of them."""
     annotations: Mapping[str, pulumi.Input[str]]
-    """Checksums of the Secrets of root and of every user."""
+    """Checksums of the Secrets of root, of the encryption and of every user."""
+
+    def checksums(self, environment: Environment) -> Mapping[str, pulumi.Input[str]]:
+        """Those of the Secrets that a pod reads."""
+        read = {f"checksum/{name}" for name in secret_names(environment)}
+        return {key: value for key, value in self.annotations.items() if key in read}
 
 
 def set_name(workload: Workload, nodes: int) -> str:
@@ -73,6 +80,9 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
 
     Four hold each object in four parts, any two of which make it: with one server lost everything goes on, with two
     reading does. In three zones one holds two servers.
+
+    A server that starts waits for another with the same program and the same `MINIO_*` variables, those of root aside
+    (cmd/bootstrap-peer-server.go). A rolling update that changes them stops at its first pod: all must start at once.
     """
     installation, settings = args.installation, args.settings
     image = replace(images.MINIO, tag=settings.version)
@@ -90,7 +100,7 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
         volumes = volume_claims(installation, workload, pods, settings.storage, opts)
         data = Mount.template(VOLUME, "/data")
     mounts = [data, Mount.scratch("tmp", "/tmp")]  # noqa: S108  # the pod's own
-    checksum = f"checksum/{args.root.secret_access_key.name}"
+    environment = server_environment(args)
     template = pod(
         workload,
         [
@@ -100,14 +110,7 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
                 command=server_command(installation.namespace, workload, settings.nodes),
                 resources=settings.resources,
                 mounts=mounts,
-                env={
-                    "MINIO_ROOT_USER": args.root.access_key_id,
-                    "MINIO_ROOT_PASSWORD": args.root.secret_access_key,
-                    "MINIO_API_STALE_UPLOADS_EXPIRY": f"{STALE_UPLOADS_DAYS * 24}h",
-                    "MINIO_BROWSER": "off",
-                    "MINIO_UPDATE": "off",
-                    "HOME": "/tmp",  # noqa: S108  # where it looks for certificates
-                },
+                env=environment,
                 ports={"http-s3": PORT},
                 startup=http_probe("/minio/health/live", PORT, period=5, failures=60),
                 readiness=http_probe(readiness_path(settings.nodes), PORT, period=10, failures=3),
@@ -118,10 +121,28 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
         mounts=mounts,
         grace_seconds=GRACE_SECONDS,
         service_account=account.metadata.name,
-        annotations={key: value for key, value in args.annotations.items() if key == checksum},
+        annotations=args.checksums(environment),
     )
     server = stateful_set(installation, workload, template, opts, governing=governing, volumes=volumes, name=name)
     return Endpoint(host=workload.resource_name, port=PORT), server
+
+
+def server_environment(args: MinioArgs) -> Environment:
+    """The variables of each server.
+
+    Whoever writes need not ask for encryption (internal/kms/config.go, internal/crypto/auto-encryption.go). Objects
+    that were there before stay as they are, and readable. Users and policies are encrypted as well.
+    """
+    return {
+        "MINIO_ROOT_USER": args.root.access_key_id,
+        "MINIO_ROOT_PASSWORD": args.root.secret_access_key,
+        "MINIO_KMS_SECRET_KEY": args.encryption,
+        "MINIO_KMS_AUTO_ENCRYPTION": "on",
+        "MINIO_API_STALE_UPLOADS_EXPIRY": f"{STALE_UPLOADS_DAYS * 24}h",
+        "MINIO_BROWSER": "off",
+        "MINIO_UPDATE": "off",
+        "HOME": "/tmp",  # noqa: S108  # where it looks for certificates
+    }
 
 
 def readiness_path(nodes: int) -> str:
@@ -152,6 +173,14 @@ def provisioning(args: MinioArgs, connection: ObjectStoreConnection, opts: pulum
         Mount.config("wanted", wanted.metadata.name, "/wanted"),
         Mount.scratch("client", "/client"),
     ]
+    environment: Environment = {
+        **object_store_environment(connection, "/client"),
+        "ROOT_ACCESS_KEY_ID": args.root.access_key_id,
+        "ROOT_SECRET_ACCESS_KEY": args.root.secret_access_key,
+        **bucket_environment(connection.buckets),
+        "WAIT_SECONDS": str(WAIT_SECONDS),
+        "WANTED": "/wanted",
+    }
     template = pod(
         workload,
         [
@@ -161,14 +190,7 @@ def provisioning(args: MinioArgs, connection: ObjectStoreConnection, opts: pulum
                 command=run_script("provision-object-store.sh"),
                 resources=JOB_RESOURCES,
                 mounts=mounts,
-                env={
-                    **object_store_environment(connection, "/client"),
-                    "ROOT_ACCESS_KEY_ID": args.root.access_key_id,
-                    "ROOT_SECRET_ACCESS_KEY": args.root.secret_access_key,
-                    **bucket_environment(connection.buckets),
-                    "WAIT_SECONDS": str(WAIT_SECONDS),
-                    "WANTED": "/wanted",
-                },
+                env=environment,
             )
         ],
         fs_group=image.uid,
@@ -176,7 +198,7 @@ def provisioning(args: MinioArgs, connection: ObjectStoreConnection, opts: pulum
         grace_seconds=30,
         service_account=account.metadata.name,
         restart_policy="Never",
-        annotations=args.annotations,
+        annotations=args.checksums(environment),
     )
     return k8s.batch.v1.Job(
         workload.resource_name,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.bucket_rules import managed_buckets
-from components.connections import PURPOSES, Bucket, Endpoint, ObjectStoreConnection, Purpose
+from components.connections import PURPOSES, Bucket, Endpoint, ObjectStoreConnection, Purpose, SecretRef
 from components.credentials import KeyPair
 from components.installation import Installation, child_options
 from components.minio import REGION, MinioArgs, provisioning, servers
@@ -25,10 +25,12 @@ class ObjectStoreArgs:
     backup_days: int
     root: KeyPair | None
     """Of servers of ours."""
+    encryption: SecretRef | None
+    """What servers of ours encrypt objects with."""
     users: Mapping[Purpose, KeyPair]
     """None where the pods' identity stands for them."""
     annotations: Mapping[str, pulumi.Input[str]]
-    """Checksums of the Secrets of root and of every user."""
+    """Checksums of the Secrets of root, of the encryption and of every user."""
 
     def visible(self) -> dict[str, object]:
         """Inputs that show in state and to policies."""
@@ -48,13 +50,14 @@ class ObjectStore(pulumi.ComponentResource):
         installation = args.installation
         if isinstance(args.settings, ManagedObjectStore):
             names = {purpose: f"{installation.instance}-{purpose}" for purpose in PURPOSES}
-            if args.root is None:
-                raise AssertionError("servers of ours have an administrator")
+            if args.root is None or args.encryption is None:
+                raise AssertionError("servers of ours have an administrator, and a key to encrypt with")
             minio = MinioArgs(
                 installation=installation,
                 settings=args.settings,
                 backup_days=args.backup_days,
                 root=args.root,
+                encryption=args.encryption,
                 annotations=args.annotations,
             )
             endpoint, server = servers(minio, child)

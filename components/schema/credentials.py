@@ -79,6 +79,11 @@ class CredentialSources(Model):
     redis_password: Source | None = Field(default=None, description="Letters and digits.")
     object_store_root_access_key_id: Source | None = Field(default=None, description="MinIO's administrator.")
     object_store_root_secret_access_key: Source | None = Field(default=None, description="MinIO's administrator.")
+    object_store_encryption_key: Source | None = Field(
+        default=None,
+        description="A name, `:` and 32 bytes in base64, as in `langfuse:$(openssl rand -base64 32)`. MinIO encrypts "
+        "every object with it, backups among them: without it all are lost. It never changes.",
+    )
     object_store_events_access_key_id: Source | None = Field(default=None, description="For raw events.")
     object_store_events_secret_access_key: Source | None = Field(default=None, description="For raw events.")
     object_store_media_access_key_id: Source | None = Field(default=None, description="For media.")

@@ -5,11 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.data.jobs import client
 from tests.data.postgres_server import PostgresServer, started
-from tests.data.provisioning import Store, provision
-from tests.data.rendered import container, environment
-from tests.data.servers import answers, free_port, running, tool
+from tests.data.provisioning import Store, provision, server_variables, serving
 
 
 @pytest.fixture(scope="session")
@@ -19,17 +16,7 @@ def make_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[]
 
         def make() -> Store:
             folder = tmp_path_factory.mktemp("minio")
-            client(folder / "clients", "mc", tool("mc"))
-            port = free_port()
-            stack.enter_context(
-                running(
-                    [tool("minio"), "server", folder / "data", "--address", f"127.0.0.1:{port}"],
-                    environment(container("StatefulSet", "langfuse-object-store", "minio"), HOME=str(folder)),
-                    lambda: answers(port),
-                    log=folder / "log",
-                )
-            )
-            return Store(url=f"http://127.0.0.1:{port}", clients=folder / "clients")
+            return stack.enter_context(serving(folder, server_variables(folder)))
 
         yield make
 

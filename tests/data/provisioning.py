@@ -1,8 +1,11 @@
 """A MinIO server, and the shipped script that provisions it."""
 
+import contextlib
 import json
 import subprocess
-from collections.abc import Mapping
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +14,10 @@ import boto3
 from botocore.config import Config
 
 from components.connections import Purpose
-from tests.data.jobs import Run, run
+from components.minio import readiness_path
+from tests.data.jobs import Run, client, run
 from tests.data.rendered import config_map, container, environment, secrets
+from tests.data.servers import free_port, running, tool
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -37,7 +42,7 @@ class Store:
             region_name="us-east-1",
             aws_access_key_id=secrets()[name, "access-key-id"],
             aws_secret_access_key=secret or secrets()[name, "secret-access-key"],
-            config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+            config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, signature_version="s3v4"),
         )
         return client
 
@@ -55,6 +60,31 @@ class Store:
         return json.loads(answer.stdout)
 
 
+def server_variables(folder: Path) -> dict[str, str]:
+    """The variables of the rendered pod."""
+    return environment(container("StatefulSet", "langfuse-object-store", "minio"), HOME=str(folder))
+
+
+@contextlib.contextmanager
+def serving(folder: Path, variables: Mapping[str, str]) -> Iterator[Store]:
+    """MinIO on the data of a folder."""
+    client(folder / "clients", "mc", tool("mc"))
+    port = free_port()
+    command: list[str | Path] = [tool("minio"), "server", folder / "data", "--address", f"127.0.0.1:{port}"]
+    store = Store(url=f"http://127.0.0.1:{port}", clients=folder / "clients")
+    with running(command, variables, lambda: healthy(store), log=folder / "log"):
+        yield store
+
+
+def healthy(store: Store) -> bool:
+    """Whether it serves, alone or with others: a server answers before that."""
+    try:
+        with urllib.request.urlopen(f"{store.url}{readiness_path(4)}", timeout=5) as answer:  # noqa: S310  # our own
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
 def wanted(folder: Path, **changed: str) -> Path:
     """The files that the Job mounts, some of them changed."""
     folder.mkdir(exist_ok=True)
@@ -66,14 +96,14 @@ def wanted(folder: Path, **changed: str) -> Path:
 def provision(store: Store, folder: Path, files: Mapping[str, str] | None = None, **replaced: str) -> Run:
     """Run the Job's script against a store."""
     job = container("Job", JOB, "provision")
-    client = folder / "client"
-    client.mkdir(exist_ok=True)
+    own = folder / "client"
+    own.mkdir(exist_ok=True)
     variables = environment(
         job,
         **{
             "STORE_URL": store.url,
             "WANTED": str(wanted(folder / "wanted", **(files or {}))),
-            "MC_CONFIG_DIR": str(client),
+            "MC_CONFIG_DIR": str(own),
             "WAIT_SECONDS": "20",
             **replaced,
         },

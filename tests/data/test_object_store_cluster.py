@@ -4,8 +4,6 @@ import contextlib
 import re
 import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from components.labels import Workload
-from components.minio import readiness_path, server_command
+from components.minio import server_command
 from tests.data.jobs import client
-from tests.data.provisioning import Store, provision
+from tests.data.provisioning import Store, healthy, provision
 from tests.data.rendered import container, environment
 from tests.data.servers import free_port, running, tool
 
@@ -27,6 +25,8 @@ NODES = 4
 class Cluster:
     """Four servers on loopback."""
 
+    folder: Path
+    """Holds the volume of each."""
     stores: list[Store]
     servers: list[contextlib.ExitStack]
 
@@ -56,15 +56,6 @@ def written_again(store: Store, bucket: str) -> None:
             return
 
 
-def healthy(store: Store) -> bool:
-    """What the kubelet asks."""
-    try:
-        with urllib.request.urlopen(f"{store.url}{readiness_path(NODES)}", timeout=5) as answer:  # noqa: S310  # our own
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
-        return False
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The servers, each with the rendered variables; host names become ports of loopback and volumes folders."""
@@ -89,7 +80,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             # None is ready before the others are there: only the last one is waited for.
             ready = (lambda: all(healthy(store) for store in stores)) if number == NODES - 1 else (lambda: True)
             servers[number].enter_context(running(command, variables, ready, log=folder / f"log-{number}"))
-        yield Cluster(stores=stores, servers=servers)
+        yield Cluster(folder=folder, stores=stores, servers=servers)
 
 
 def test_four_servers_serve_as_one_and_go_on_without_one(cluster: Cluster, tmp_path: Path) -> None:
@@ -99,6 +90,9 @@ def test_four_servers_serve_as_one_and_go_on_without_one(cluster: Cluster, tmp_p
     bucket = "langfuse-dev-events"
     first.client("events").put_object(Bucket=bucket, Key="before", Body=b"before" * 100_000)
     assert second.client("events").get_object(Bucket=bucket, Key="before")["Body"].read() == b"before" * 100_000
+    files = [file for file in cluster.folder.rglob("*/data/**/*") if file.is_file()]
+    assert files
+    assert not [file for file in files if b"before" * 10 in file.read_bytes()]
 
     cluster.servers[3].close()
     assert third.client("events").get_object(Bucket=bucket, Key="before")["Body"].read() == b"before" * 100_000

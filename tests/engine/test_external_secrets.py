@@ -111,9 +111,10 @@ def test_a_refresh_brings_new_passwords_and_leaves_what_data_depends_on(
     stack: Stack, view: View, operator: SecretOperator
 ) -> None:
     before = view.digests()
-    permanent = {key for key in before if key.startswith("langfuse-encryption-external/")}
-    assert permanent == {f"langfuse-encryption-external/{key}" for key in ("salt", "encryption-key")}
-    assert view.get("secret", "langfuse-encryption-external")["immutable"] is True
+    fixed = ("langfuse-encryption-external", "langfuse-object-store-encryption-external")
+    permanent = {key for key in before if key.startswith(tuple(f"{name}/" for name in fixed))}
+    assert {key.partition("/")[2] for key in permanent} == {"salt", "encryption-key"}
+    assert [view.get("secret", name)["immutable"] for name in fixed] == [True, True]
 
     operator.refresh(contents(version=2))
 

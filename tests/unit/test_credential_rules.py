@@ -37,6 +37,10 @@ def values(**sources: object) -> dict[str, object]:
             values(encryptionKey=epoch(2)),
             "langfuse:credentials.values.encryptionKey.epoch: 2 can't be: stored LLM keys",
         ),
+        (
+            values(objectStoreEncryptionKey=epoch(2)),
+            "langfuse:credentials.values.objectStoreEncryptionKey.epoch: 2 can't be: MinIO knows one key",
+        ),
         (values(postgresPassword=epoch(2)), "langfuse:credentials.values.postgresPassword.epoch: 2 can't be: Postgres"),
         (values(userPassword=epoch(2)), "change the password in the UI"),
         (values(redisPassword=epoch(0)), "langfuse:credentials.values.redisPassword.epoch: 0 must be at least 1"),

@@ -1,3 +1,4 @@
+import base64
 import re
 from collections.abc import Callable, Mapping
 
@@ -36,7 +37,7 @@ def credentials(
 
 def test_every_secret_value_is_marked_secret() -> None:
     secrets = credentials().of("Secret")
-    assert len(secrets) == 13
+    assert len(secrets) == 14
     for secret in secrets:
         public = {"access-key-id"}
         for key in secret.inputs["stringData"].keys() - public:
@@ -64,6 +65,14 @@ def test_the_encryption_key_is_64_hexadecimal_characters() -> None:
     assert re.fullmatch("[0-9a-f]{64}", secret.inputs["stringData"]["encryption-key"])
 
 
+def test_the_key_of_objects_is_32_named_bytes_in_a_secret_of_its_own() -> None:
+    data = credentials().one("Secret", "langfuse-object-store-encryption").inputs["stringData"]
+    assert data.keys() == {"encryption-key"}
+    name, _, key = data["encryption-key"].partition(":")
+    assert name
+    assert len(base64.b64decode(key, validate=True)) == 32
+
+
 def test_api_keys_are_a_prefix_and_a_uuid() -> None:
     data = credentials().one("Secret", "langfuse-first-start").inputs["stringData"]
     uuid = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -78,6 +87,7 @@ FIRST_RELEASE = {
     "nextauth-secret": 43,
     "salt": 43,
     "encryption-key": 64,
+    "object-store-encryption-key": 43,
 }
 """Names and lengths of what the first release made: another name would be another value."""
 
@@ -164,6 +174,7 @@ def test_one_existing_secret_can_hold_all() -> None:
     )
     assert seen["postgres_password"] == ("mine", "POSTGRES_PASSWORD")
     assert seen["encryption_key"] == ("mine", "ENCRYPTION_KEY")
+    assert seen["object_store_encryption_key"] == ("mine", "OBJECT_STORE_ENCRYPTION_KEY")
     assert not [item for item in recording if item.type.startswith("random:")]
     names = {item.name for item in recording.of("Secret")}
     assert names == {f"langfuse-object-store-{use}" for use in ("root", "events", "media", "exports", "backups")}
@@ -196,20 +207,24 @@ def test_pods_wait_for_the_operator() -> None:
         assert item.inputs["metadata"]["annotations"] == {"pulumi.com/waitFor": "condition=Ready"}
 
 
+PERMANENT = {
+    "langfuse-encryption-external": ["encryption-key", "salt"],
+    "langfuse-object-store-encryption-external": ["encryption-key"],
+}
+
+
 def test_what_data_depends_on_is_copied_once_and_never_changes() -> None:
     recording = credentials({"source": "external-secrets", "secretStore": STORE}, protect=True)
     for item in recording.of("ExternalSecret"):
-        spec, permanent = item.inputs["spec"], item.name == "langfuse-encryption-external"
+        spec, permanent = item.inputs["spec"], item.name in PERMANENT
         assert spec["refreshPolicy"] == ("CreatedOnce" if permanent else "Periodic")
         assert spec["target"].get("immutable", False) is permanent
         assert (item.protect, item.retain_on_delete) == (permanent, permanent)
         assert spec["target"]["creationPolicy"] == "Orphan"
         assert spec["target"]["deletionPolicy"] == "Retain"
-    keys = [
-        entry["secretKey"]
-        for entry in recording.one("ExternalSecret", "langfuse-encryption-external").inputs["spec"]["data"]
-    ]
-    assert keys == ["encryption-key", "salt"]
+    for name, keys in PERMANENT.items():
+        data = recording.one("ExternalSecret", name).inputs["spec"]["data"]
+        assert [entry["secretKey"] for entry in data] == keys
 
 
 def test_a_path_holds_a_field_for_each_credential() -> None:
@@ -272,14 +287,16 @@ def test_nothing_is_made_that_nothing_reads() -> None:
 
 
 def test_imported_values_that_would_do_harm_are_refused_at_once_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = {"langfuse-postgres", "langfuse-redis", "langfuse-object-store-encryption-key"}
+
     def imported(name: str, length: int) -> str:
-        return "p@ss:word/with#signs" if name in {"langfuse-postgres", "langfuse-redis"} else random_value(name, length)
+        return "p@ss:word/with#signs" if name in bad else random_value(name, length)
 
     monkeypatch.setattr("tests.unit.recorder.random_value", imported)
     with pytest.raises(pulumi.RunError) as raised:
         credentials()
     lines = str(raised.value).splitlines()[1:]
     assert [line.strip().split(":")[1] for line in lines] == [
-        f"credentials.values.{name}Password" for name in ("postgres", "redis")
+        f"credentials.values.{name}" for name in ("postgresPassword", "redisPassword", "objectStoreEncryptionKey")
     ]
     assert "p@ss" not in str(raised.value)

@@ -35,8 +35,9 @@ def object_store(**settings: object) -> tuple[Recording, ObjectStore]:
             settings=chosen,
             backup_days=14,
             root=KEYS if chosen.mode == "managed" else None,
+            encryption=SecretRef(name="e", key="key") if chosen.mode == "managed" else None,
             users=dict.fromkeys(PURPOSES, KEYS) if keys else {},
-            annotations={"checksum/s": "sum"},
+            annotations={"checksum/s": "sum", "checksum/e": "other"},
         )
         made.append(ObjectStore("object-store", args))
 
@@ -77,6 +78,20 @@ def test_the_release_is_the_one_in_the_settings() -> None:
     recording, _ = object_store(version="RELEASE.2025-10-15T17-29-55Z")
     (container,) = recording.one("StatefulSet").inputs["spec"]["template"]["spec"]["containers"]
     assert container["image"].endswith("/minio:RELEASE.2025-10-15T17-29-55Z")
+
+
+def test_the_key_of_objects_reaches_the_servers_alone() -> None:
+    recording, _ = object_store(nodes=4)
+    readers = {
+        item.kind
+        for item in (recording.one("StatefulSet"), recording.one("Job"))
+        for variable in item.inputs["spec"]["template"]["spec"]["containers"][0]["env"]
+        if variable.get("valueFrom", {}).get("secretKeyRef", {}).get("name") == "e"
+    }
+    assert readers == {"StatefulSet"}
+    server, job = (recording.one(kind).inputs["spec"]["template"]["metadata"] for kind in ("StatefulSet", "Job"))
+    assert server["annotations"].keys() == {"checksum/s", "checksum/e"}
+    assert job["annotations"].keys() == {"checksum/s"}
 
 
 def test_a_store_outside_makes_nothing_in_the_cluster() -> None:
