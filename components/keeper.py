@@ -120,9 +120,7 @@ class Keeper(pulumi.ComponentResource):
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
         )
-        server = stateful_set(
-            installation, workload, template, child, governing=governing, volumes=volumes, first=FIRST_ID
-        )
+        server = stateful_set(installation, workload, template, child, governing=governing, volumes=volumes)
         self.endpoints = [Endpoint(host=host, port=CLIENT_PORT) for host in hosts]
         self.ready = [server]
         self.register_outputs({"addresses": [endpoint.authority for endpoint in self.endpoints]})

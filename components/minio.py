@@ -33,6 +33,13 @@ STALE_UPLOADS_DAYS = 7
 """After how many days the parts of an upload that nobody finished are removed, in every bucket. MinIO takes it as a
 setting of the server and refuses it as a lifecycle rule (internal/bucket/lifecycle/rule.go)."""
 
+READINESS_PATH = "/minio/health/ready"
+"""Answers as soon as the server listens. One that only answers when the cluster can be read would stop an update at the
+first of four servers, which waits for the second to be updated."""
+
+MEETING_SECONDS = 30
+"""How long an update leaves each of four servers to find the others."""
+
 GRACE_SECONDS = 60
 WAIT_SECONDS = 600
 """How long provisioning waits for a server that still has to get its volume and its image."""
@@ -82,7 +89,8 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
     reading does. In three zones one holds two servers.
 
     A server that starts waits for another with the same program and the same `MINIO_*` variables, those of root aside
-    (cmd/bootstrap-peer-server.go). A rolling update that changes them stops at its first pod: all must start at once.
+    (cmd/bootstrap-peer-server.go). In a rolling update that changes them the first waits for the second, and writes
+    for both; reads go on.
     """
     installation, settings = args.installation, args.settings
     image = replace(images.MINIO, tag=settings.version)
@@ -113,7 +121,7 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
                 env=environment,
                 ports={"http-s3": PORT},
                 startup=http_probe("/minio/health/live", PORT, period=5, failures=60),
-                readiness=http_probe(readiness_path(settings.nodes), PORT, period=10, failures=3),
+                readiness=http_probe(READINESS_PATH, PORT, period=10, failures=3),
                 liveness=http_probe("/minio/health/live", PORT, period=20, failures=6),
             )
         ],
@@ -123,7 +131,16 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
         service_account=account.metadata.name,
         annotations=args.checksums(environment),
     )
-    server = stateful_set(installation, workload, template, opts, governing=governing, volumes=volumes, name=name)
+    server = stateful_set(
+        installation,
+        workload,
+        template,
+        opts,
+        governing=governing,
+        volumes=volumes,
+        name=name,
+        min_ready_seconds=MEETING_SECONDS if volumes else 0,
+    )
     return Endpoint(host=workload.resource_name, port=PORT), server
 
 
@@ -143,15 +160,6 @@ def server_environment(args: MinioArgs) -> Environment:
         "MINIO_UPDATE": "off",
         "HOME": "/tmp",  # noqa: S108  # where it looks for certificates
     }
-
-
-def readiness_path(nodes: int) -> str:
-    """What tells that a server can be used, so that a rollout goes on to the next.
-
-    Of several, that it has met enough of the others to read: `/ready` says yes before that. Not that there are enough
-    to write, which would take away the reads as well.
-    """
-    return "/minio/health/ready" if nodes == 1 else "/minio/health/cluster/read"
 
 
 def provisioning(args: MinioArgs, connection: ObjectStoreConnection, opts: pulumi.ResourceOptions) -> k8s.batch.v1.Job:

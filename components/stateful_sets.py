@@ -30,6 +30,8 @@ class VolumeClaims:
 
     storage: str
     resources: Sequence[k8s.core.v1.PersistentVolumeClaim]
+    first: int
+    """Ordinal of the first pod."""
 
 
 def volume_claims(
@@ -40,7 +42,7 @@ def volume_claims(
     The StatefulSet would make them from its template, but a template can't be changed: volumes made here grow.
     """
     made = [volume_claim(installation, workload, storage, opts, name=f"{VOLUME}-{pod}") for pod in pods]
-    return VolumeClaims(storage=storage, resources=made)
+    return VolumeClaims(storage=storage, resources=made, first=int(pods[0].rpartition("-")[2]))
 
 
 def stateful_set(  # a StatefulSet has this many independent parts
@@ -51,8 +53,8 @@ def stateful_set(  # a StatefulSet has this many independent parts
     *,
     governing: k8s.core.v1.Service,
     volumes: VolumeClaims | None = None,
-    first: int = 0,
     name: str | None = None,
+    min_ready_seconds: int = 0,
 ) -> k8s.apps.v1.StatefulSet:
     """A StatefulSet with its disruption budget. Its pods start together: each finds the others by itself.
 
@@ -63,8 +65,8 @@ def stateful_set(  # a StatefulSet has this many independent parts
         opts: Resource options.
         governing: The headless Service that gives each pod a name.
         volumes: One for each pod; None for a single pod that names its volume itself.
-        first: Ordinal of the first.
         name: A name other than the workload's.
+        min_ready_seconds: How long an update waits between one pod that is ready and the next.
     """
     replicas = len(volumes.resources) if volumes else 1
     spec: k8s.apps.v1.StatefulSetSpecArgsDict = {
@@ -76,10 +78,12 @@ def stateful_set(  # a StatefulSet has this many independent parts
         "service_name": governing.metadata.name,
         "template": template,
     }
-    if first:
-        spec["ordinals"] = {"start": first}
+    if min_ready_seconds:
+        spec["min_ready_seconds"] = min_ready_seconds
     options = installation.stateful(opts)
     if volumes:
+        if volumes.first:
+            spec["ordinals"] = {"start": volumes.first}
         spec["pod_management_policy"] = "Parallel"
         spec["volume_claim_templates"] = [_claim_template(workload, volumes.storage)]
         # After its volumes, and not replaced when they grow.

@@ -136,11 +136,7 @@ class ManagedObjectStore(Retention):
     """MinIO that the stack runs. It encrypts what it keeps, by `credentials.values.objectStoreEncryptionKey`."""
 
     mode: Literal["managed"]
-    version: StoreVersion = Field(
-        default=images.MINIO.tag,
-        description="MinIO release, as its image is tagged. Four servers take another one only together: scale their "
-        "StatefulSet to 0 before the update.",
-    )
+    version: StoreVersion = Field(default=images.MINIO.tag, description="MinIO release, as its image is tagged.")
     nodes: Literal[1, 4] = Field(default=1, description="Servers; four go on when one is lost.")
     storage: ByteQuantity = Field(description="Size of each server's volume.")
     resources: Resources

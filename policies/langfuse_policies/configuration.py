@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from langfuse_policies.applications import Store, langfuse_servers, stores
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.workloads import Container, Pod
@@ -87,3 +88,12 @@ def _flags(container: Container) -> Iterator[tuple[str, Field]]:
     for word, following in pairwise(words):
         if (word.text or "").startswith("--"):
             yield (word.text or "").removeprefix("--"), following
+
+
+def stores_of_langfuse(stack: Stack, *kinds: Store) -> Iterator[tuple[Pod, Container, Configuration]]:
+    """Stores of these kinds in namespaces where Langfuse runs, with their configuration."""
+    namespaces = {pod.resource.namespace for pod, _, _ in langfuse_servers(stack)}
+    config_maps = ConfigMaps(stack)
+    for pod, container, store in stores(stack):
+        if store in kinds and pod.resource.namespace in namespaces:
+            yield pod, container, config_maps.of(pod, container)

@@ -2,65 +2,19 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pydantic
 
-from langfuse_policies.applications import has_langfuse, langfuse_role, langfuse_servers, stores
-from langfuse_policies.environment import Variables, host_of, missing, url_of
-from langfuse_policies.lifecycles import AWS_BUCKETS, AWS_LIFECYCLES, OWN_BUCKET, Expiry, expiries
+from langfuse_policies.applications import has_langfuse, langfuse_role, stores
+from langfuse_policies.environment import host_of, missing, url_of
+from langfuse_policies.langfuse_targets import USES, Target, targets_of
+from langfuse_policies.lifecycles import AWS_BUCKETS, AWS_LIFECYCLES, OWN_BUCKET, expiries
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Finding, Findings, Severity, Topic, finding
 from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import Container, Pod
 
 rules = Topic("langfuse-buckets", title="Langfuse: buckets", pack="reliability")
-
-_USES = {"events": "EVENT_UPLOAD", "media": "MEDIA_UPLOAD", "exports": "BATCH_EXPORT"}
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where Langfuse keeps the objects of one purpose; the bucket is empty when it is unknown."""
-
-    purpose: str
-    bucket: str
-    prefix: str
-    endpoint: str
-
-    def reached_by(self, expiry: Expiry) -> bool:
-        """Whether objects of this purpose certainly expire by a rule."""
-        if expiry.bucket and self.bucket:
-            return expiry.bucket == self.bucket and _overlap(expiry.prefix, self.prefix)
-        if _words(expiry.prefix):
-            return self.purpose in _words(expiry.prefix)
-        return self.purpose in _words(expiry.bucket or expiry.hint)
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one.startswith(other) or other.startswith(one)
-
-
-def _words(name: str) -> set[str]:
-    """The words of a name, with the purposes in the plural: `langfuse-prod-event` is about events."""
-    words = set(re.findall(r"[a-z]+", name.lower()))
-    return words | {f"{word}s" for word in words & {"event", "export"}}
-
-
-def _targets(stack: Stack, purpose: str) -> set[Target]:
-    """Where a purpose's objects are, by what web and worker are told."""
-    variables, found = Variables(stack), set()
-    for pod, container, _ in langfuse_servers(stack):
-        use = f"LANGFUSE_S3_{_USES[purpose]}_"
-        texts = []
-        for key in ("BUCKET", "PREFIX", "ENDPOINT"):
-            setting = variables.setting(pod, container, use + key)
-            texts.append((setting.value or "") if setting else "")
-        if texts[0] or not missing(container, f"{use}BUCKET"):
-            found.add(Target(purpose, *texts))
-    if not found and any(stack.of("langfuse/ObjectStore")):
-        found.add(Target(purpose, "", "", ""))
-    return found
 
 
 def _servers(pod: Pod) -> Iterator[Container]:
@@ -93,7 +47,7 @@ def event_bucket_set(pod: Pod) -> Findings:
 )
 def bucket_prefix_ends_in_slash(pod: Pod) -> Findings:
     for container in _servers(pod):
-        for use in _USES.values():
+        for use in USES.values():
             value = container.variable(f"LANGFUSE_S3_{use}_PREFIX")["value"]
             if value.text and not value.text.endswith("/"):
                 yield finding(value, "the prefix does not end in a slash")
@@ -111,7 +65,7 @@ def bucket_prefix_ends_in_slash(pod: Pod) -> Findings:
 def buckets_apart(pod: Pod) -> Findings:
     for container in _servers(pod):
         seen: set[tuple[str, str]] = set()
-        for use in _USES.values():
+        for use in USES.values():
             bucket = container.variable(f"LANGFUSE_S3_{use}_BUCKET")["value"]
             prefix = container.variable(f"LANGFUSE_S3_{use}_PREFIX")
             if not bucket.text or not prefix.known or not prefix["valueFrom"].absent:
@@ -132,7 +86,7 @@ def buckets_apart(pod: Pod) -> Findings:
     langfuse=True,
 )
 def media_never_expires(stack: Stack) -> Findings:
-    targets = _targets(stack, "media")
+    targets = targets_of(stack, "media")
     for expiry in expiries(stack) if targets else ():
         if any(target.reached_by(expiry) for target in targets):
             yield finding(expiry.place, "media expire by this rule", expiry.owner)
@@ -182,7 +136,7 @@ def exports_expire(stack: Stack, settings: ExportDays) -> Findings:
 
 def _expire(stack: Stack, purpose: str, least: int, most: int) -> Iterator[Finding]:
     found = expiries(stack) if has_langfuse(stack) else []
-    for target in _targets(stack, purpose):
+    for target in targets_of(stack, purpose):
         reaching = [one for one in found if target.reached_by(one)]
         for expiry in reaching:
             if expiry.days is not None and not least <= expiry.days <= most:
@@ -263,7 +217,7 @@ def _disk_buckets(stack: Stack) -> set[str]:
     langfuse=True,
 )
 def noncurrent_versions_expire(stack: Stack) -> Findings:
-    ours = {target.bucket for purpose in _USES for target in _targets(stack, purpose)} - {""}
+    ours = {target.bucket for purpose in USES for target in targets_of(stack, purpose)} - {""}
     lifecycles = {one["bucket"].text: one for one in stack.of(*AWS_LIFECYCLES)}
     for versioning in stack.of("aws/BucketVersioning", "aws/BucketVersioningV2"):
         name = versioning["bucket"].text

@@ -14,7 +14,6 @@ import boto3
 from botocore.config import Config
 
 from components.connections import Purpose
-from components.minio import readiness_path
 from tests.data.jobs import Run, client, run
 from tests.data.rendered import config_map, container, environment, secrets
 from tests.data.servers import free_port, running, tool
@@ -78,8 +77,13 @@ def serving(folder: Path, variables: Mapping[str, str]) -> Iterator[Store]:
 
 def healthy(store: Store) -> bool:
     """Whether it serves, alone or with others: a server answers before that."""
+    return answers(store, "/minio/health/cluster/read")
+
+
+def answers(store: Store, path: str) -> bool:
+    """Whether a path of the server is served without an error."""
     try:
-        with urllib.request.urlopen(f"{store.url}{readiness_path(4)}", timeout=5) as answer:  # noqa: S310  # our own
+        with urllib.request.urlopen(f"{store.url}{path}", timeout=5) as answer:  # noqa: S310  # our own
             return bool(answer.status == 200)
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False

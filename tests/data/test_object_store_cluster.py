@@ -1,24 +1,28 @@
 """Four MinIO servers with the rendered command: they meet, are provisioned, and go on when one is lost."""
 
 import contextlib
+import functools
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from components.labels import Workload
-from components.minio import server_command
+from components.minio import READINESS_PATH, server_command
 from tests.data.jobs import client
-from tests.data.provisioning import Store, healthy, provision
+from tests.data.provisioning import Store, answers, healthy, provision
 from tests.data.rendered import container, environment
 from tests.data.servers import free_port, running, tool
 
 NODES = 4
+BUCKET = "langfuse-dev-events"
+CONTENT = b"before" * 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +32,25 @@ class Cluster:
     folder: Path
     """Holds the volume of each."""
     stores: list[Store]
+    commands: list[list[str | Path]]
+    variables: dict[str, str]
     servers: list[contextlib.ExitStack]
+
+    def start(self, number: int, **changed: str) -> None:
+        """Start a server with some of its variables changed; it need not have met the others when this returns."""
+        ready = functools.partial(answers, self.stores[number], READINESS_PATH)
+        server = running(self.commands[number], self.variables | changed, ready, log=self.folder / f"log-{number}")
+        self.servers[number].enter_context(server)
+
+    def stop(self, number: int) -> None:
+        self.servers[number].close()
+
+    def meets(self, number: int, *, seconds: float = 60) -> bool:
+        """Wait until a server can read what all keep, and say whether it can."""
+        deadline = time.monotonic() + seconds
+        while not (met := healthy(self.stores[number])) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return met
 
 
 def own_address() -> str:
@@ -42,24 +64,36 @@ def own_address() -> str:
         return address
 
 
-def written_again(store: Store, bucket: str) -> None:
-    """Write as a client does that tries again: until the lost server is noticed, requests to it fail."""
-    deadline = time.monotonic() + 20
+def write(store: Store, key: str) -> None:
+    again(store.client("events").put_object, Bucket=BUCKET, Key=key, Body=CONTENT)
+
+
+def read(store: Store, key: str) -> bytes:
+    content: bytes = again(store.client("events").get_object, Bucket=BUCKET, Key=key)["Body"].read()
+    return content
+
+
+def again(request: Callable[..., Any], **parameters: object) -> Any:  # noqa: ANN401  # as boto3 has it
+    """Ask as a client does that tries again.
+
+    Until a lost server is noticed, writes that need it fail; one that met the others late has not read who may ask.
+    """
+    deadline = time.monotonic() + 60
     while True:
         try:
-            store.client("events").put_object(Bucket=bucket, Key="after", Body=b"after")
+            return request(**parameters)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "SlowDownWrite" or time.monotonic() > deadline:
+            passing = {"SlowDownWrite", "InvalidAccessKeyId"}
+            if error.response["Error"]["Code"] not in passing or time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
-        else:
-            return
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """The servers, each with the rendered variables; host names become ports of loopback and volumes folders."""
-    folder = tmp_path_factory.mktemp("cluster")
+    folder = tmp_path / "cluster"
+    folder.mkdir()
     client(folder / "clients", "mc", tool("mc"))
     workload = Workload(instance="langfuse-dev", name="object-store", component="object-store", version="1")
     program, verb, addresses, *_ = server_command("langfuse-dev", workload, NODES)
@@ -73,34 +107,47 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     # Folders of one disk stand for volumes.
     variables |= {"MINIO_CI_CD": "1"}
     stores = [Store(url=f"http://{here}:{port}", clients=folder / "clients") for port in ports]
+    commands: list[list[str | Path]] = [[tool("minio"), verb, *drives, "--address", f"{here}:{port}"] for port in ports]
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(contextlib.ExitStack()) for _ in ports]
-        for number, port in enumerate(ports):
-            command: list[str | Path] = [tool("minio"), verb, *drives, "--address", f"{here}:{port}"]
-            # None is ready before the others are there: only the last one is waited for.
-            ready = (lambda: all(healthy(store) for store in stores)) if number == NODES - 1 else (lambda: True)
-            servers[number].enter_context(running(command, variables, ready, log=folder / f"log-{number}"))
-        yield Cluster(folder=folder, stores=stores, servers=servers)
+        cluster = Cluster(folder=folder, stores=stores, commands=commands, variables=variables, servers=servers)
+        for number in range(NODES):
+            cluster.start(number)
+        assert all(cluster.meets(number) for number in range(NODES))
+        yield cluster
 
 
 def test_four_servers_serve_as_one_and_go_on_without_one(cluster: Cluster, tmp_path: Path) -> None:
     first, second, third, _ = cluster.stores
     result = provision(first, tmp_path)
     assert result.code == 0, result.output
-    bucket = "langfuse-dev-events"
-    first.client("events").put_object(Bucket=bucket, Key="before", Body=b"before" * 100_000)
-    assert second.client("events").get_object(Bucket=bucket, Key="before")["Body"].read() == b"before" * 100_000
+    write(first, "before")
+    assert read(second, "before") == CONTENT
     files = [file for file in cluster.folder.rglob("*/data/**/*") if file.is_file()]
     assert files
-    assert not [file for file in files if b"before" * 10 in file.read_bytes()]
+    assert not [file for file in files if CONTENT[:60] in file.read_bytes()]
 
-    cluster.servers[3].close()
-    assert third.client("events").get_object(Bucket=bucket, Key="before")["Body"].read() == b"before" * 100_000
-    written_again(second, bucket)
-    assert first.client("events").get_object(Bucket=bucket, Key="after")["Body"].read() == b"after"
-    again = provision(second, tmp_path)
-    assert again.code == 0, again.output
+    cluster.stop(3)
+    assert read(third, "before") == CONTENT
+    write(second, "after")
+    assert read(first, "after") == CONTENT
+    repeated = provision(second, tmp_path)
+    assert repeated.code == 0, repeated.output
     assert all(healthy(store) for store in (first, second, third))
 
-    cluster.servers[2].close()
-    assert first.client("events").get_object(Bucket=bucket, Key="after")["Body"].read() == b"after"
+    cluster.stop(2)
+    assert read(first, "after") == CONTENT
+
+
+def test_an_update_goes_through_one_by_one(cluster: Cluster, tmp_path: Path) -> None:
+    assert provision(cluster.stores[0], tmp_path).code == 0
+    write(cluster.stores[0], "kept")
+
+    met = []
+    for number in reversed(range(NODES)):
+        cluster.stop(number)
+        cluster.start(number, MINIO_API_STALE_UPLOADS_EXPIRY="96h")
+        met.append(cluster.meets(number, seconds=5))
+
+    assert met == [False, True, True, True]
+    assert [read(store, "kept") for store in cluster.stores] == [CONTENT] * NODES

@@ -28,7 +28,7 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim::langfuse-postgres-data"
 NEW_VERSION = {"langfuse:version": "4.16.1", "langfuse:web": {"resources": {"cpu": "750m"}}}
 OTHER_VOLUME = {"kind": "PersistentVolumeClaim", "name": "langfuse-postgres-data"}
-REPLACES_A_VOLUME = {"langfuse:patches": [{**OTHER_VOLUME, "patch": {"spec": {"storageClassName": "faster"}}}]}
+REPLACES_A_VOLUME = {"langfuse:patches": [{**OTHER_VOLUME, "patch": {"spec": {"accessModes": ["ReadWriteOncePod"]}}}]}
 WEB = {"kind": "Deployment", "name": "langfuse-web"}
 BREAKS_A_POLICY = {
     "langfuse:patches": [{**WEB, "patch": {"spec": {"template": {"spec": {"hostNetwork": True}}}}}],

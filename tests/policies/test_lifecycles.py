@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from langfuse_policies.langfuse_buckets import Target
+from langfuse_policies.langfuse_targets import Target
 from langfuse_policies.lifecycles import Expiry, expiries
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.testing import UNKNOWN, resource
