@@ -37,7 +37,7 @@ READINESS_PATH = "/minio/health/ready"
 """Answers as soon as the server listens. One that only answers when the cluster can be read would stop an update at the
 first of four servers, which waits for the second to be updated."""
 
-MEETING_SECONDS = 30
+MEETING_SECONDS = 10
 """How long an update leaves each of four servers to find the others."""
 
 GRACE_SECONDS = 60

@@ -88,9 +88,9 @@ def _is_object(step: Json) -> bool:
 def _change(step: Json, action: Action, known: Change | None) -> Change:
     detailed = step.get("detailedDiff") or {}
     because = (
-        step.get("keys")
-        or [path for path, difference in detailed.items() if difference["diffKind"].endswith("-replace")]
-        or [*detailed]
+        sorted(step.get("keys") or ())
+        or sorted(path for path, difference in detailed.items() if difference["diffKind"].endswith("-replace"))
+        or sorted(detailed)  # the engine's own order changes from run to run
         or step.get("diffs")
         or ()
     )

@@ -76,14 +76,14 @@ def read(store: Store, key: str) -> bytes:
 def again(request: Callable[..., Any], **parameters: object) -> Any:  # noqa: ANN401  # as boto3 has it
     """Ask as a client does that tries again.
 
-    Until a lost server is noticed, writes that need it fail; one that met the others late has not read who may ask.
+    Until a lost server is noticed, requests that need it fail; one that met the others late has not read who may ask.
     """
     deadline = time.monotonic() + 60
     while True:
         try:
             return request(**parameters)
         except ClientError as error:
-            passing = {"SlowDownWrite", "InvalidAccessKeyId"}
+            passing = {"SlowDownRead", "SlowDownWrite", "InvalidAccessKeyId"}
             if error.response["Error"]["Code"] not in passing or time.monotonic() > deadline:
                 raise
             time.sleep(0.5)

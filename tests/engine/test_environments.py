@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import pytest
 
@@ -92,6 +93,14 @@ def available(view: View) -> Mapping[str, int]:
     return {store(item): item["status"].get("availableReplicas", 0) for item in view.objects("statefulsets")}
 
 
+def wanted(view: View) -> Mapping[str, int]:
+    return {store(item): item["spec"]["replicas"] for item in view.objects("statefulsets")}
+
+
+def all_available(view: View) -> bool:
+    return available(view) == wanted(view)
+
+
 def capacities(view: View) -> set[tuple[str, str]]:
     """The sizes that the volumes have, by store."""
     return {(store(item), item["status"]["capacity"]["storage"]) for item in view.objects("persistentvolumeclaims")}
@@ -123,8 +132,7 @@ def test_staging_and_prod_come_up_beside_dev(
     for view in views.values():
         for item in view.objects("deployments"):
             assert conditions(item)["Available"] == "True", item["metadata"]["name"]
-        for item in view.objects("statefulsets"):
-            assert item["status"].get("availableReplicas") == item["spec"]["replicas"], item["metadata"]["name"]
+        eventually(partial(all_available, view))
         for item in view.objects("jobs"):
             assert conditions(item)["Complete"] == "True", item["metadata"]["name"]
         for item in view.objects("persistentvolumeclaims"):
@@ -135,7 +143,7 @@ def test_staging_and_prod_come_up_beside_dev(
 def test_prod_is_replicated_over_three_zones(views: Mapping[str, View]) -> None:
     prod = views["prod"]
     replicated = {name: number for name, number in AVAILABLE["prod"].items() if number > 1}
-    assert available(prod) == AVAILABLE["prod"]
+    assert wanted(prod) == AVAILABLE["prod"]
     in_zones = zones(prod)
     assert {name: in_zones[name] for name in replicated} == {name: set(ZONES) for name in replicated}
     budgets = {store(item): item["status"]["disruptionsAllowed"] for item in prod.objects("poddisruptionbudgets")}
@@ -173,7 +181,7 @@ def test_an_upgrade_of_everything_loses_nothing(
         ("Deployment", "langfuse-worker"),
         *(("StatefulSet", item["metadata"]["name"]) for item in view.objects("statefulsets")),
     }
-    assert available(view) == AVAILABLE[name]
+    eventually(lambda: available(view) == AVAILABLE[name])
     eventually(lambda: capacities(view) == set(SIZES[name].items()))
 
 

@@ -1,5 +1,6 @@
 """What the program deploys, judged by both packs at the levels that its users get."""
 
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ def level(entry: str | Mapping[str, Any]) -> str:
     return entry if isinstance(entry, str) else str(entry["enforcementLevel"])
 
 
+@functools.cache
 def resources(stack: str) -> list[Resource]:
     """What a stack file of this checkout registers; a profile without one is taken as it is."""
     file = CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"

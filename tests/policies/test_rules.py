@@ -57,6 +57,10 @@ def _bad_cases(scope: str) -> list[Case]:
     return [case for case in cases() if case.bad and RULES[case.rule].scope == scope]
 
 
+def _one_case_for_each_rule(scope: str) -> list[Case]:
+    return list({case.rule: case for case in _bad_cases(scope)}.values())
+
+
 def _faulty(case: Case) -> list[Resource]:
     rule = RULES[case.rule]
     return [one for one in case.resources if judged(rule, one)]
@@ -81,7 +85,7 @@ def test_no_rule_raises_on_any_shape(rule: Rule, data: st.DataObject) -> None:
     judged(rule, [Resource(token, "any", plain(shape), f"urn:pulumi:s::p::{token}::any") for token, shape in shapes])
 
 
-@pytest.mark.parametrize("case", _bad_cases("resource"), ids=lambda case: f"{case.rule}: {case.name}")
+@pytest.mark.parametrize("case", _one_case_for_each_rule("resource"), ids=lambda case: f"{case.rule}: {case.name}")
 def test_one_wrong_field_anywhere_raises_nothing(case: Case) -> None:
     rule = RULES[case.rule]
     for subject in _faulty(case):
@@ -102,10 +106,6 @@ def test_what_is_unknown_is_judged_or_noted(case: Case) -> None:
             assert len(found) >= before or asked, f"{path} is unknown: the finding is lost silently"
 
 
-def _one_case_for_each_rule(scope: str) -> list[Case]:
-    return list({case.rule: case for case in _bad_cases(scope)}.values())
-
-
 @pytest.mark.parametrize("case", _one_case_for_each_rule("stack"), ids=lambda case: f"{case.rule}: {case.name}")
 def test_unknown_objects_of_a_stack_raise_nothing(case: Case) -> None:
     rule, resources = RULES[case.rule], case.resources
@@ -118,7 +118,9 @@ def test_unknown_objects_of_a_stack_raise_nothing(case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [*_bad_cases("resource"), *_one_case_for_each_rule("stack")], ids=lambda case: f"{case.rule}: {case.name}"
+    "case",
+    [*_one_case_for_each_rule("resource"), *_one_case_for_each_rule("stack")],
+    ids=lambda case: f"{case.rule}: {case.name}",
 )
 def test_no_finding_shows_a_value(case: Case) -> None:
     rule, resources = RULES[case.rule], case.resources
