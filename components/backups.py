@@ -65,7 +65,8 @@ class Backups(pulumi.ComponentResource):
         self._postgres()
         if args.clickhouse:
             self._clickhouse(args.clickhouse)
-        self.register_outputs({"bucket": args.object_store.buckets["backups"].name})
+        bucket, days = args.object_store.buckets["backups"].name, args.settings.retention_days
+        self.register_outputs({"bucket": bucket, "retentionDays": days})  # policies see outputs alone
 
     def _postgres(self) -> None:
         args = self._args

@@ -68,7 +68,13 @@ class ObjectStore(pulumi.ComponentResource):
         else:
             self.connection = external_connection(args.settings, args.users)
             self.ready = managed_buckets(args.settings, args.backup_days, installation, child)
-        self.register_outputs({"buckets": [bucket.name for bucket in self.connection.buckets.values()]})
+        self.register_outputs(  # policies on the whole stack see outputs alone
+            {
+                "buckets": [bucket.name for bucket in self.connection.buckets.values()],
+                "eventsDays": args.settings.events_days,
+                "exportsDays": args.settings.exports_days,
+            }
+        )
 
 
 def buckets(names: Mapping[Purpose, str], users: Mapping[Purpose, KeyPair]) -> Mapping[Purpose, Bucket]:

@@ -13,7 +13,12 @@ from operations.changes.model import Action, Capacity, Change, Finding, Report, 
 COMMENT_CHARACTERS: Final = 65_536
 """GitHub refuses a longer body: "Body is too long (maximum is 65536 characters)"."""
 
-TITLES: Final = {"update": "What this change does", "drift": "What differs from what was deployed"}
+TITLES: Final = {
+    "update": "What this change does",
+    "drift": "What differs from what was deployed",
+    "state": "What the policies say of what is deployed",
+}
+NOTHING: Final = {"update": "nothing changes", "drift": "everything is as deployed", "state": "nothing is refused"}
 FOUND: Final = {"delete": "gone", "update": "changed", "create": "new", "replace": "replaced"}
 """What a refresh finds, in its words."""
 
@@ -29,7 +34,7 @@ ROWS: Final = (1000, 300, 100, 30, 10, 3, 1, 0)
 
 def markdown(reports: Sequence[Report], *, note: str = "", characters: int = COMMENT_CHARACTERS) -> str:
     """Every report under one title. What doesn't fit is counted where it would stand."""
-    title = TITLES["drift" if any(report.of == "drift" for report in reports) else "update"]
+    title = TITLES[next((report.of for report in reports if report.of != "update"), "update")]
     texts = ("\n\n".join([f"## {title}", *(_stack(report, rows) for report in reports), note]) for rows in ROWS)
     text = ""
     for text in texts:
@@ -68,11 +73,10 @@ def _stack(report: Report, rows: int) -> str:
 def _heading(report: Report) -> str:
     counts = Counter(change.action for change in report.changes)
     words = {action: FOUND[action] if report.of == "drift" else f"to {action}" for action in ORDER}
-    nothing = "everything is as deployed" if report.of == "drift" else "nothing changes"
     done = ", ".join(f"{counts[action]} {words[action]}" for action in ORDER if counts[action])
-    if not done and not report.problems:
-        done = nothing
     stopping = sum(finding.stops for finding in report.findings)
+    if not done and not report.problems and not (report.of == "state" and stopping):
+        done = NOTHING[report.of]
     why = {
         "**failed**": report.outcome == "failed",
         "**refused: loses data**": bool(report.guard.refused),

@@ -96,8 +96,8 @@ class Report(Frozen):
     """All that a reviewer decides on."""
 
     stack: str
-    of: Literal["update", "drift"] = "update"
-    """Whether it tells what an update would do, or what somebody did behind Pulumi's back."""
+    of: Literal["update", "drift", "state"] = "update"
+    """Whether it tells what an update would do, what somebody did behind Pulumi's back, or of what is deployed."""
     outcome: Outcome
     changes: tuple[Change, ...] = ()
     unchanged: int = 0

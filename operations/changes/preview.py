@@ -43,7 +43,8 @@ def drift(pulumi: Pulumi) -> Report:
 
 def deployed(pulumi: Pulumi, packs: Sequence[str]) -> Report:
     """Judge the state of a deployed stack with policy packs: nothing is unknown there."""
-    return _report(pulumi, pulumi.events("policy", "analyze", *packs), steps="")
+    report = _report(pulumi, pulumi.events("policy", "analyze", *packs), steps="")
+    return report.model_copy(update={"of": "state"})
 
 
 def policy_flags(profile: str) -> Sequence[str]:

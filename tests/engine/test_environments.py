@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 
@@ -10,7 +12,8 @@ import pytest
 from sandbox.cluster import ZONES
 from sandbox.controlplane import Sandbox
 from sandbox.storage import ZONE
-from tests.engine.stack_fixtures import Stack, deploy, touched
+from tests.engine.harness import CHECKOUT
+from tests.engine.stack_fixtures import Stack, deploy, run, touched
 from tests.engine.view import NAME_LABEL, Json, View, conditions, eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
@@ -159,6 +162,23 @@ def test_second_up_changes_nothing(stacks: Mapping[str, Stack], name: str) -> No
     again = stacks[name].up("--expect-no-changes").ok()
     assert {step.op for step in again.steps} == {"same"}
     assert len(again.steps) == len(stacks[name].resources()) > 100
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_the_policies_refuse_nothing_of_what_is_deployed(stacks: Mapping[str, Stack], name: str) -> None:
+    stack = stacks[name]
+    words = [sys.executable, "-m", "operations", "policies", "--stack", name, "--json"]
+    result = run(words, stack.environment, CHECKOUT)
+    assert json.loads(result.stdout)["outcome"] == "fine", result.output
+    assert result.exit_code == 0
+
+
+def test_the_policies_refuse_nothing_of_a_preview_of_prod(stacks: Mapping[str, Stack]) -> None:
+    prod = stacks["prod"]
+    words = [sys.executable, "-m", "operations", "preview", "--stack", "prod", "--json"]
+    result = run([*words, "--config-file", str(prod.file)], prod.environment, CHECKOUT)
+    assert json.loads(result.stdout)["outcome"] == "fine", result.output
+    assert result.exit_code == 0
 
 
 @pytest.mark.parametrize("name", GUARDED)

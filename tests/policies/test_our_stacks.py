@@ -36,20 +36,24 @@ def level(entry: str | Mapping[str, Any]) -> str:
 
 @functools.cache
 def resources(stack: str) -> list[Resource]:
-    """What a stack file of this checkout registers; a profile without one is taken as it is."""
+    """What a stack file of this checkout registers; a profile without one is taken as it is.
+
+    Of components the engine shows the outputs (pkg/resource/deploy/step_generator.go, AnalyzeStack).
+    """
     file = CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"
     config = yaml.safe_load(file.read_text())["config"] if file.exists() else {}
     settings = {key.removeprefix("langfuse:"): value for key, value in config.items()}
+    recording = recorded(stack, settings)
     return [
         resource(
             item.type,
-            item.inputs,
+            item.inputs if item.custom else recording.outputs.get(item.name, {}),
             name=item.name,
             stack=stack,
             protect=item.protect,
             ignore_changes=tuple(item.ignore_changes),
         )
-        for item in recorded(stack, settings)
+        for item in recording
     ]
 
 

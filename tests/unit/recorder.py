@@ -53,6 +53,8 @@ class Recording:
     transforms: list[pulumi.ResourceTransform] = field(default_factory=list)
     hooks: dict[str, pulumi.ResourceHook] = field(default_factory=dict)
     """By name, as resources refer to them."""
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of components, by their names."""
 
     def __iter__(self) -> Iterator[Registration]:
         return iter(self.resources)
@@ -132,6 +134,11 @@ class _Monitor(mocks.MockMonitor):
             )
         response: resource_pb2.RegisterResourceResponse = super().RegisterResource(request)  # type: ignore[no-untyped-call]  # upstream
         return response
+
+    def RegisterResourceOutputs(self, request: resource_pb2.RegisterResourceOutputsRequest) -> object:  # noqa: N802
+        outputs = json_format.MessageToDict(request.outputs)
+        self._recording.outputs[_name(request.urn)] = {key: _plain(value, key, set()) for key, value in outputs.items()}
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]  # upstream
 
 
 def record(program: Callable[[], object], *, stack: str = "dev", config: Mapping[str, str] | None = None) -> Recording:

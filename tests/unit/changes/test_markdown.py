@@ -163,3 +163,11 @@ def test_drift_is_told_in_words_of_what_was_found() -> None:
         ["gone", "Job `gone`", ""],
         ["changed", "Deployment `web`", "`spec.replicas`"],
     ]
+
+
+def test_what_is_deployed_is_told_apart_from_a_change() -> None:
+    assert markdown([report(of="state", changes=())]).splitlines() == [
+        "## What the policies say of what is deployed",
+        "",
+        "### `dev`: nothing is refused",
+    ]
