@@ -78,7 +78,7 @@ def _policy(rule: Rule, run: Run) -> Policy:
         report_all(run.judge(rule, run.stack, args.get_config()), report)
 
     def on_resource(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        report_all(run.judge(rule, run.resource(args), args.get_config()), report)
+        report_all(run.judge(rule, run.resource, args.get_config()), report)
 
     if rule.scope == "stack":
         return StackValidationPolicy(validate=on_stack, **about)
@@ -123,7 +123,7 @@ def _waivers_hold(pack: PackName, run: Run, unreadable: str | None) -> Policy:
 
 def _waivers_used(pack: PackName, run: Run) -> Policy:
     def validate(_args: StackValidationArgs, report: ReportViolation) -> None:
-        for waiver in run.ledger.unused(run.stack.name, run.ran):
+        for waiver in run.ledger.unused(run.stack.name, run.enabled):
             report(f"nothing needs it any more: {waiver}. Remove it", None)
 
     return StackValidationPolicy(

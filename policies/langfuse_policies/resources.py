@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
-from pulumi_policy import PolicyResource, ResourceValidationArgs
+from pulumi_policy import ResourceValidationArgs
 
 from langfuse_policies.fields import Field, Value, plain
 
@@ -26,9 +25,8 @@ class Resource:
     unknown_paths: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @classmethod
-    def of(cls, args: ResourceValidationArgs | PolicyResource) -> "Resource":
-        """What the policy SDK hands to a rule."""
-        parent: Any = args.parent if isinstance(args, PolicyResource) else args.opts.parent
+    def of(cls, args: ResourceValidationArgs) -> "Resource":
+        """What the policy SDK hands to a remedy."""
         return cls(
             type=args.resource_type,
             name=args.name,
@@ -36,7 +34,7 @@ class Resource:
             urn=args.urn,
             protect=bool(args.opts.protect),
             ignore_changes=tuple(args.opts.ignore_changes),
-            parent=getattr(parent, "urn", parent) or "",
+            parent=args.opts.parent or "",
         )
 
     def watched(self, unknown_paths: set[str]) -> "Resource":

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pulumi_policy import ResourceValidationArgs
 from pydantic import ValidationError
 
 from langfuse_policies.resources import Resource, Stack
@@ -16,23 +15,17 @@ class Run:
     """One judgement of one stack."""
 
     ledger: Ledger
-    #: Rules that ran: those that the configuration disables don't.
-    ran: set[str] = field(default_factory=set)
+    #: Policies that the configuration doesn't disable, by name.
+    enabled: set[str] = field(default_factory=set)
     #: URN -> path -> rules that asked for the value while it was unknown.
     unknown: dict[str, dict[str, set[str]]] = field(default_factory=dict)
+    #: The resource that is judged, and the stack when all are known.
+    resource: Resource = field(default_factory=lambda: Resource("", "", {}))
     stack: Stack = field(default_factory=lambda: Stack([]))
-    _last: tuple[object, Resource] | None = None
     _misconfigured: set[str] = field(default_factory=set)
-
-    def resource(self, args: ResourceValidationArgs) -> Resource:
-        """The resource in plain values; every policy of the pack is asked about the same one in turn."""
-        if self._last is None or self._last[0] is not args.props:
-            self._last = (args.props, Resource.of(args))
-        return self._last[1]
 
     def judge(self, rule: Rule, subject: Resource | Stack, config: Mapping[str, object]) -> Iterator[Finding]:
         """The findings that nobody waived."""
-        self.ran.add(rule.id)
         if rule.id in self._misconfigured:
             return
         try:

@@ -32,12 +32,17 @@ def _unary(call: Callable[[bytes, grpc.ServicerContext], bytes]) -> grpc.RpcMeth
     return grpc.unary_unary_rpc_method_handler(call)  # no (de)serializers: messages pass as bytes
 
 
-def _call(channel: grpc.Channel, method: str, request: bytes) -> bytes:
-    def unchanged(message: bytes) -> bytes:
-        return message
+class _Pack:
+    """A running pack, and what calls each of its methods: to make that anew costs as much as a call."""
 
-    answer: bytes = channel.unary_unary(method, unchanged, unchanged)(request)
-    return answer
+    def __init__(self, port: int) -> None:
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS)
+        self._calls: dict[str, Callable[[bytes], bytes]] = {}
+
+    def call(self, method: str, request: bytes) -> bytes:
+        if method not in self._calls:
+            self._calls[method] = self._channel.unary_unary(method, bytes, bytes)
+        return self._calls[method](request)
 
 
 class PolicyProxy(GenericHandler):
@@ -45,7 +50,7 @@ class PolicyProxy(GenericHandler):
 
     def __init__(self) -> None:
         self._configuration: Future[analyzer_pb2.AnalyzerStackConfigureRequest | None] = Future()
-        self._pack: Future[grpc.Channel] = Future()
+        self._pack: Future[_Pack] = Future()
         self._lock = threading.Lock()
         self._server = grpc.server(ThreadPoolExecutor(PROXY_WORKERS), handlers=[self], options=CHANNEL_OPTIONS)
         self.port = self._server.add_insecure_port("127.0.0.1:0")
@@ -67,16 +72,16 @@ class PolicyProxy(GenericHandler):
 
     def attach(self, port: int) -> None:
         """Pass calls on to the pack that listens on `port`, its stack configuration first."""
-        channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS)
+        pack = _Pack(port)
         stack = self._configuration.result()
         if stack is not None:
             try:
-                _call(channel, SERVICE + "ConfigureStack", stack.SerializeToString())
+                pack.call(SERVICE + "ConfigureStack", stack.SerializeToString())
             except grpc.RpcError as error:
                 if error.code() is not grpc.StatusCode.UNIMPLEMENTED:  # older packs know no such call
                     self.fail(f"the policy pack refused its configuration: {error.details()}")
                     return
-        self._pack.set_result(channel)
+        self._pack.set_result(pack)
 
     def fail(self, message: str) -> None:
         """Answer every call with an error: the pack did not start."""
@@ -115,7 +120,7 @@ class PolicyProxy(GenericHandler):
     def _forward(self, method: str, request: bytes, context: grpc.ServicerContext) -> bytes:
         self._configure(None)  # a call before any configuration: there is none, as for `policy publish`
         try:
-            return _call(self._pack.result(), method, request)
+            return self._pack.result().call(method, request)
         except PluginError as error:
             context.abort(grpc.StatusCode.UNKNOWN, error.message)
         except grpc.RpcError as error:
