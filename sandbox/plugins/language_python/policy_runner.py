@@ -1,0 +1,147 @@
+"""Serves a policy pack: the language host starts this file with the pack's own interpreter.
+
+The Python policy SDK reads the stack's configuration from its environment at start, but the engine sends it by a call
+(`ConfigureStack`) to the running pack. So a server answers the engine first, and then runs the pack, which is given
+this server where it makes one. Upstream's host stands between the engine and the pack instead (sdk/policy_proxy.go).
+
+It needs nothing but the standard library and what `pulumi` depends on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from pulumi.runtime.proto import analyzer_pb2
+
+if TYPE_CHECKING:
+    Handler = grpc.GenericRpcHandler[bytes, bytes]
+else:
+    Handler = grpc.GenericRpcHandler
+
+SERVICE = "/pulumirpc.Analyzer/"
+THREADS = 4
+FAILURE_SECONDS = 10
+"""How long a pack that did not start says so; the engine ends it before that."""
+
+
+class Gate(Handler):
+    """Answers until the pack is there, and then asks the pack."""
+
+    def __init__(self, server: Any) -> None:  # noqa: ANN401  # the library has no types
+        self._handlers: list[Any] = []
+        self._ready = threading.Event()
+        self._failure = ""
+        self._stack: analyzer_pb2.AnalyzerStackConfigureRequest | None = None
+        self.configured = threading.Event()
+        self.port: int = server.add_insecure_port("127.0.0.1:0")
+
+    def service(self, details: Any) -> Any:  # noqa: ANN401  # the library has no types
+        """What answers a call."""
+        match details.method.removeprefix(SERVICE):
+            case "Handshake":
+                return _unary(lambda *_: analyzer_pb2.AnalyzerHandshakeResponse().SerializeToString())
+            case "ConfigureStack":
+                return _unary(self._configure)
+        self.configured.set()  # a call before any configuration: there is none, as for `policy publish`
+        self._ready.wait()
+        if self._failure:
+            return _unary(lambda _request, context: context.abort(grpc.StatusCode.UNKNOWN, self._failure))
+        return self._of_the_pack(details)
+
+    def environment(self) -> dict[str, str]:
+        """The stack's configuration as the SDK reads it."""
+        stack = self._stack
+        if stack is None:
+            return {}
+        values = {
+            "PULUMI_ORGANIZATION": stack.organization,
+            "PULUMI_PROJECT": stack.project,
+            "PULUMI_STACK": stack.stack,
+            "PULUMI_DRY_RUN": "true" if stack.dry_run else "false",
+            "PULUMI_CONFIG": json.dumps(dict(stack.config)),
+        }
+        return {key: value for key, value in values.items() if value}
+
+    def fail(self, message: str) -> bool:
+        """Answer every call with an error, unless the pack was ready before; say whether it was not."""
+        early = not self._ready.is_set()
+        if early:
+            self._failure = message
+            self._ready.set()
+        return early
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:  # noqa: ANN401  # the library has no types
+        """Take what answers for the pack. This and the rest is asked of a server by PolicyPack (pulumi_policy)."""
+        self._handlers += handlers
+
+    def add_registered_method_handlers(self, _service: str, _handlers: object) -> None:
+        """The same handlers again: newer stubs give both."""
+
+    def add_insecure_port(self, address: str) -> str:
+        """Nothing: the SDK prints it, and the engine, which knows the port, passes over an empty line."""
+        del address
+        return ""
+
+    def start(self) -> None:
+        """Let the pack answer."""
+        handler = self._of_the_pack(_Details(f"{SERVICE}ConfigureStack"))
+        if self._stack is not None and handler:  # older packs know no such call
+            handler.unary_unary(self._stack, None)
+        self._ready.set()
+
+    def stop(self, _grace: float | None) -> None:
+        """Nothing to do: the process ends."""
+
+    def _configure(self, request: bytes, _context: object) -> bytes:
+        if not self.configured.is_set():
+            self._stack = analyzer_pb2.AnalyzerStackConfigureRequest.FromString(request)
+            self.configured.set()
+        return analyzer_pb2.AnalyzerStackConfigureResponse().SerializeToString()
+
+    def _of_the_pack(self, details: Any) -> Any:  # noqa: ANN401  # the library has no types
+        return next((found for handler in self._handlers if (found := handler.service(details))), None)
+
+
+class _Details:
+    invocation_metadata = ()
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+
+
+def _unary(call: Any) -> Any:  # noqa: ANN401  # the library has no types
+    return grpc.unary_unary_rpc_method_handler(call)  # no (de)serializers: messages pass as bytes
+
+
+def main() -> None:
+    """Print the port, wait for the configuration, run the pack."""
+    pack = sys.argv[-1]
+    server = grpc.server(
+        ThreadPoolExecutor(THREADS),
+        options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
+    )
+    gate = Gate(server)
+    server.add_generic_rpc_handlers([gate])
+    server.start()
+    sys.stdout.write(f"{gate.port}\n")
+    sys.stdout.flush()
+    gate.configured.wait()
+    os.environ.update(gate.environment())
+    grpc.server = lambda *_args, **_options: gate  # type: ignore[assignment]  # as far as it is used
+    try:
+        runpy.run_module("pulumi.policy", run_name="__main__", alter_sys=True)
+    except SystemExit as stopped:
+        if gate.fail(f"the policy pack in {pack} ended with exit code {stopped.code} before it was ready"):
+            time.sleep(FAILURE_SECONDS)
+        raise
+
+
+main()
