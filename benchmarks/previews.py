@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
+
+import yaml
 
 from benchmarks.figures import Figures
 from benchmarks.ground import Ground
@@ -19,6 +23,12 @@ from sandbox.progress import Steps
 SIZES = (100, 300, 1000)
 """Numbers of resources for which the packs' share is shown."""
 
+EMPTY_PACK = textwrap.dedent("""
+    from pulumi_policy import PolicyPack, ResourceValidationPolicy
+
+    PolicyPack({name!r}, [ResourceValidationPolicy("nothing", "Reports nothing.", lambda _args, _report: None)])
+""")
+"""What any policy pack in Python costs: the engine asks it of each resource, and it has nothing to say."""
 
 Result = TypeVar("Result")
 
@@ -54,10 +64,12 @@ class Previews:
     def _prod(self) -> None:
         project = self._project("prod", "dev", stack="prod", has_cluster=True)
         project.up()
+        empty_packs = [self._empty_pack(f"empty-{number}") for number in (1, 2)]
         for _ in range(self.count):
             plain = self._sample("prod", project.preview).unchanged("the preview of prod")
             evaluation = plain.program["ended"] - plain.program["imported"]
             self.figures.program.setdefault(("prod", "evaluation"), []).append(evaluation)
+            self._sample("prod with empty packs", lambda: project.preview(*empty_packs))
             self._sample("prod with packs", lambda: project.preview(*policy_flags("prod")))
 
     def _many(self, size: int) -> None:
@@ -71,6 +83,15 @@ class Previews:
         result = measured()
         self.figures.previews.setdefault(name, []).append(time.perf_counter() - before)
         return result
+
+    def _empty_pack(self, name: str) -> str:
+        """Write a pack with one policy that does nothing; returns the flag for it."""
+        folder = self.ground.folder / name
+        folder.mkdir()
+        runtime = {"name": "python", "options": {"virtualenv": sys.prefix}}
+        (folder / "PulumiPolicy.yaml").write_text(yaml.safe_dump({"version": "0.1.0", "runtime": runtime}))
+        (folder / "__main__.py").write_text(EMPTY_PACK.format(name=name))
+        return f"--policy-pack={folder}"
 
     def _project(
         self, name: str, program: str, *, stack: str = "dev", has_cluster: bool = False, count: int | None = None

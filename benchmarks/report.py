@@ -120,16 +120,17 @@ def _sandbox(figures: Figures) -> Table:
 
 
 def _previews(figures: Figures) -> Table:
-    table = _table("Previews, wall-clock seconds", "", "", "with both packs", "the packs add")
+    added = ("the packs add", "two empty packs add")
+    table = _table("Previews, wall-clock seconds", "", "", "with both packs", *added)
     samples = figures.previews
-    for name in samples:
-        if f"{name} with packs" in samples:
-            plain, packs = samples[name], samples[f"{name} with packs"]
-            table.add_row(
-                name, *(found.text() for found in (Summary.of(plain), Summary.of(packs), differences(packs, plain)))
-            )
+    for name, plain in samples.items():
+        if packs := samples.get(f"{name} with packs"):
+            found = [Summary.of(plain), Summary.of(packs), differences(packs, plain)]
+            if empty := samples.get(f"{name} with empty packs"):
+                found.append(differences(empty, plain))
+            table.add_row(name, *(each.text() for each in found))
     for name in ("environments in turn", "environments at once"):
-        table.add_row(name, Summary.of(samples[name]).text(), "", "")
+        table.add_row(name, Summary.of(samples[name]).text())
     return table
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pydantic import Field as Setting
 from pydantic import PositiveInt
 
 from langfuse_policies.applications import langfuse_role, store_of
@@ -18,8 +19,7 @@ rules = Topic("availability", title="Availability", pack="reliability")
 class Replicas(Settings):
     """How many of each."""
 
-    least: PositiveInt = 2
-    """Replicas of a stateless server, at all times."""
+    least: PositiveInt = Setting(default=2, description="Replicas of a stateless server, at all times.")
 
 
 @rules.stack(

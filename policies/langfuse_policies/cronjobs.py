@@ -1,5 +1,6 @@
 """CronJobs: each run starts, ends, and leaves the next one alone."""
 
+from pydantic import Field as Setting
 from pydantic import PositiveInt
 
 from langfuse_policies.resources import Resource
@@ -29,8 +30,10 @@ def cron_runs_apart(job: Resource) -> Findings:
 class StartingDeadline(Settings):
     """How late a run may start."""
 
-    least_seconds: PositiveInt = 200
-    """The controller looks every 10 s, but may be away for minutes while the control plane is upgraded."""
+    least_seconds: PositiveInt = Setting(
+        default=200,
+        description="The controller looks every 10 s, but may be away for minutes while the control plane is upgraded.",
+    )
 
 
 @rules.resources(

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from pydantic import Field as Setting
+
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource
 from langfuse_policies.routes import GATEWAY_API_ROUTE, INGRESS, VIRTUAL_SERVICE, is_public
@@ -53,8 +55,7 @@ def modern_tls(gateway: Resource) -> Findings:
 class Wildcards(Settings):
     """Wildcards that are meant."""
 
-    wildcards: tuple[str, ...] = ()
-    """Hosts with a wildcard that may be served."""
+    wildcards: tuple[str, ...] = Setting(default=(), description="Hosts with a wildcard that may be served.")
 
 
 @rules.resources(

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from pydantic import Field as Setting
+
 from langfuse_policies.fields import Field
 from langfuse_policies.image_references import IMAGE_KINDS, ImageReference, images_of
 from langfuse_policies.resources import Resource, Stack
@@ -66,21 +68,23 @@ def _floats(image: ImageReference) -> bool:
 class Registries(Settings):
     """Where images may come from."""
 
-    registries: tuple[str, ...] = (
-        "docker.io/langfuse",
-        "docker.langfuse.com/langfuse",
-        "docker.io/library",
-        "docker.io/clickhouse",
-        "docker.io/valkey",
-        "docker.io/chrislusf",
-        "docker.io/amazon",
-        "docker.io/rclone",
-        "quay.io/minio",
-        "ghcr.io/cloudnative-pg",
-        "public.ecr.aws/docker/library",
-        "registry.k8s.io",
+    registries: tuple[str, ...] = Setting(
+        default=(
+            "docker.io/langfuse",
+            "docker.langfuse.com/langfuse",
+            "docker.io/library",
+            "docker.io/clickhouse",
+            "docker.io/valkey",
+            "docker.io/chrislusf",
+            "docker.io/amazon",
+            "docker.io/rclone",
+            "quay.io/minio",
+            "ghcr.io/cloudnative-pg",
+            "public.ecr.aws/docker/library",
+            "registry.k8s.io",
+        ),
+        description="Registries, or paths below one, for example `registry.example.com/mirror`.",
     )
-    """Registries, or paths below one, for example `registry.example.com/mirror`."""
 
 
 @rules.resources(
@@ -103,8 +107,10 @@ def allowed_registries(resource: Resource, settings: Registries) -> Findings:
 class Abandoned(Settings):
     """What is no longer kept up."""
 
-    repositories: tuple[str, ...] = ("docker.io/bitnami", "docker.io/bitnamilegacy", "docker.io/minio")
-    """Registries, or paths below one, whose images get no fixes or are gone."""
+    repositories: tuple[str, ...] = Setting(
+        default=("docker.io/bitnami", "docker.io/bitnamilegacy", "docker.io/minio"),
+        description="Registries, or paths below one, whose images get no fixes or are gone.",
+    )
 
 
 @rules.resources(

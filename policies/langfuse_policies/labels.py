@@ -1,5 +1,7 @@
 """Labels, and whose pods they are."""
 
+from pydantic import Field as Setting
+
 from langfuse_policies.resources import Resource
 from langfuse_policies.rules import Findings, Severity, Topic, finding
 from langfuse_policies.settings import Settings
@@ -12,8 +14,10 @@ _PREFIX = "app.kubernetes.io/"
 class RequiredLabels(Settings):
     """Labels that every workload has."""
 
-    keys: tuple[str, ...] = tuple(_PREFIX + key for key in ("name", "instance", "component", "part-of", "managed-by"))
-    """Keys of labels; by default `part-of` stands for the owner and `instance` for the environment."""
+    keys: tuple[str, ...] = Setting(
+        default=tuple(_PREFIX + key for key in ("name", "instance", "component", "part-of", "managed-by")),
+        description="Keys of labels; by default `part-of` stands for the owner and `instance` for the environment.",
+    )
 
 
 def _recommended(subject: Resource) -> dict[str, dict[str, str]]:

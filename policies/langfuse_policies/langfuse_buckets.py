@@ -95,15 +95,17 @@ def media_never_expires(stack: Stack) -> Findings:
 class EventDays(Settings):
     """How long raw events are kept."""
 
-    minimum: int = pydantic.Field(7, ge=1, description="Days: twice the interval of backups and the time to notice.")
-    maximum: int = pydantic.Field(180, ge=1, description="Days after which events only cost money.")
+    minimum: int = pydantic.Field(
+        default=7, ge=1, description="Days: twice the interval of backups and the time to notice."
+    )
+    maximum: int = pydantic.Field(default=180, ge=1, description="Days after which events only cost money.")
 
 
 class ExportDays(Settings):
     """How long exports are kept."""
 
-    minimum: int = pydantic.Field(1, ge=1, description="Days in which people fetch what they asked for.")
-    maximum: int = pydantic.Field(30, ge=1, description="Days after which a copy of data should be gone.")
+    minimum: int = pydantic.Field(default=1, ge=1, description="Days in which people fetch what they asked for.")
+    maximum: int = pydantic.Field(default=30, ge=1, description="Days after which a copy of data should be gone.")
 
 
 @rules.stack(

@@ -26,8 +26,8 @@ _METADATA = tuple(map(ipaddress.ip_address, ("169.254.169.254", "fd00:ec2::254")
 class AllowedRanges(Settings):
     """How wide a range in an allow-list may be."""
 
-    ipv4_prefix: int = pydantic.Field(24, ge=1, le=32, description="The shortest prefix of an IPv4 range.")
-    ipv6_prefix: int = pydantic.Field(64, ge=1, le=128, description="The shortest prefix of an IPv6 range.")
+    ipv4_prefix: int = pydantic.Field(default=24, ge=1, le=32, description="The shortest prefix of an IPv4 range.")
+    ipv6_prefix: int = pydantic.Field(default=64, ge=1, le=128, description="The shortest prefix of an IPv6 range.")
 
 
 @rules.pods(

@@ -67,7 +67,7 @@ class RedisMemory(Settings):
     """How much of its memory Redis may fill."""
 
     percent: int = pydantic.Field(
-        75, ge=1, le=100, description="Of the container's memory limit; the rest is for forks."
+        default=75, ge=1, le=100, description="Of the container's memory limit; the rest is for forks."
     )
 
 

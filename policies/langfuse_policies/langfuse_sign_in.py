@@ -91,7 +91,7 @@ def _routed_hosts(stack: Stack) -> dict[str, set[str]]:
 class SessionLength(Settings):
     """How long people stay signed in."""
 
-    minutes: int = pydantic.Field(10080, ge=6, description="The longest session in minutes; a week unless set.")
+    minutes: int = pydantic.Field(default=10080, ge=6, description="The longest session in minutes; a week unless set.")
 
 
 @rules.servers(

@@ -1,5 +1,6 @@
 """Langfuse's servers and ClickHouse: the time to finish their work, and the members that a quorum needs."""
 
+from pydantic import Field as Setting
 from pydantic import PositiveInt
 
 from langfuse_policies.applications import has_langfuse, langfuse_role, store_of
@@ -15,17 +16,19 @@ rules = Topic("members", title="Shutdown and quorum of Langfuse's members", pack
 class WebGrace(Settings):
     """How long web is given to shut down."""
 
-    least_seconds: PositiveInt = 120
-    """web/src/utils/shutdown.ts waits 110 s after SIGTERM before it closes."""
+    least_seconds: PositiveInt = Setting(
+        default=120, description="web/src/utils/shutdown.ts waits 110 s after SIGTERM before it closes."
+    )
 
 
 class WorkerGrace(Settings):
     """How long the worker is given to shut down."""
 
-    least_seconds: PositiveInt = 60
-    """What running jobs take to finish."""
-    most_seconds: PositiveInt = 360
-    """Jobs of five minutes and the flush after them; one that never ends holds up a rollout (langfuse#8156)."""
+    least_seconds: PositiveInt = Setting(default=60, description="What running jobs take to finish.")
+    most_seconds: PositiveInt = Setting(
+        default=360,
+        description="Jobs of five minutes and the flush after them; an endless one holds up a rollout (langfuse#8156).",
+    )
 
 
 _DEFAULT_GRACE = 30.0  # Kubernetes' terminationGracePeriodSeconds
@@ -80,8 +83,7 @@ def _seconds(grace: Field) -> float | None:
 class Quorum(Settings):
     """How many Keepers."""
 
-    least: PositiveInt = 3
-    """Members; their number is odd in any case."""
+    least: PositiveInt = Setting(default=3, description="Members; their number is odd in any case.")
 
 
 _ALTINITY_LAYOUTS = "spec.configuration.clusters"

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from pydantic import Field as Setting
+
 from langfuse_policies.fields import Field
 from langfuse_policies.mesh_membership import meshed
 from langfuse_policies.resources import Resource, Stack
@@ -18,8 +20,9 @@ _AUTHORIZATION = "security.istio.io/AuthorizationPolicy"
 class Root(Settings):
     """Where Istio is installed."""
 
-    root_namespace: str = "istio-system"
-    """Namespace whose policies hold for the whole mesh."""
+    root_namespace: str = Setting(
+        default="istio-system", description="Namespace whose policies hold for the whole mesh."
+    )
 
 
 def _for_all(stack: Stack, kind: str, namespace: str, settings: Root) -> list[Resource] | None:

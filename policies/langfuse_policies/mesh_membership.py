@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from pydantic import Field as Setting
+
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
@@ -30,10 +32,10 @@ def meshed(stack: Stack) -> Iterator[Resource]:
 class Membership(Settings):
     """Who must be in the mesh."""
 
-    required: bool = False
-    """Whether every namespace with pods must be in the mesh."""
-    exempt: tuple[str, ...] = ()
-    """Workloads that may stay outside, as patterns `NAMESPACE/NAME`."""
+    required: bool = Setting(default=False, description="Whether every namespace with pods must be in the mesh.")
+    exempt: tuple[str, ...] = Setting(
+        default=(), description="Workloads that may stay outside, as patterns `NAMESPACE/NAME`."
+    )
 
 
 @rules.stack(
@@ -77,8 +79,9 @@ def _opt_outs(pod: Pod) -> Iterator[Field]:
 class NativeSidecars(Settings):
     """How Istio was installed."""
 
-    native_sidecars: bool = True
-    """Whether ENABLE_NATIVE_SIDECARS is on, as it is by default since Istio 1.27."""
+    native_sidecars: bool = Setting(
+        default=True, description="Whether ENABLE_NATIVE_SIDECARS is on, as it is by default since Istio 1.27."
+    )
 
 
 @rules.stack(
@@ -105,8 +108,7 @@ def jobs_end_in_the_mesh(stack: Stack, settings: NativeSidecars) -> Findings:
 class Cni(Settings):
     """How traffic gets into sidecars."""
 
-    cni: bool = False
-    """Whether istio-cni is installed on the nodes."""
+    cni: bool = Setting(default=False, description="Whether istio-cni is installed on the nodes.")
 
 
 @rules.resources(

@@ -125,8 +125,10 @@ def _is_own_namespace(peer: Field) -> bool:
 class Metadata(Settings):
     """Where clouds hand out credentials to their machines."""
 
-    addresses: tuple[IPv4Address | IPv6Address, ...] = (ip_address("169.254.169.254"), ip_address("fd00:ec2::254"))
-    """Addresses of metadata services."""
+    addresses: tuple[IPv4Address | IPv6Address, ...] = Setting(
+        default=(ip_address("169.254.169.254"), ip_address("fd00:ec2::254")),
+        description="Addresses of metadata services.",
+    )
 
 
 @rules.resources(
@@ -177,8 +179,7 @@ def egress_to_named_destinations(policy: Resource) -> Findings:
 class InternetPorts(Settings):
     """How much of the internet is too much."""
 
-    most: int = Setting(default=16, ge=1)
-    """Ports that one rule may open to the internet."""
+    most: int = Setting(default=16, ge=1, description="Ports that one rule may open to the internet.")
 
 
 @rules.resources(

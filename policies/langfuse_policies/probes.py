@@ -1,5 +1,6 @@
 """Probes: when traffic comes, and when a container is started anew."""
 
+from pydantic import Field as Setting
 from pydantic import PositiveFloat
 
 from langfuse_policies.applications import langfuse_role
@@ -92,8 +93,9 @@ def _number(field: Field, default: float) -> float:
 class Migrations(Settings):
     """How long migrations may take."""
 
-    budget_seconds: PositiveFloat = 900
-    """Seconds that web is given to migrate its databases before the kubelet may kill it."""
+    budget_seconds: PositiveFloat = Setting(
+        default=900, description="Seconds that web is given to migrate its databases before the kubelet may kill it."
+    )
 
 
 _SWITCHES = ("LANGFUSE_AUTO_POSTGRES_MIGRATION_DISABLED", "LANGFUSE_AUTO_CLICKHOUSE_MIGRATION_DISABLED")

@@ -98,7 +98,7 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+$")  # RFC 3986, section 2.3
 class PasswordLength(Settings):
     """How long passwords are."""
 
-    minimum: int = pydantic.Field(24, ge=8, description="The least number of characters.")
+    minimum: int = pydantic.Field(default=24, ge=8, description="The least number of characters.")
 
 
 @rules.resources(
@@ -140,7 +140,7 @@ def password_length(resource: Resource, settings: PasswordLength) -> Findings:
 class RotationAge(Settings):
     """How old secrets may be."""
 
-    days: int = pydantic.Field(90, ge=1, description="The greatest age in days.")
+    days: int = pydantic.Field(default=90, ge=1, description="The greatest age in days.")
 
 
 @rules.resources(

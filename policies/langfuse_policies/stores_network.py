@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from pydantic import Field as Setting
+
 from langfuse_policies.applications import is_langfuse, repository, store_of
 from langfuse_policies.fields import Field
 from langfuse_policies.network_policies import Zone, is_empty, is_the_node, zones
@@ -17,8 +19,9 @@ rules = Topic("stores-network", title="Network of the stores", pack="security")
 class Operators(Settings):
     """Who looks after stores from another namespace."""
 
-    namespaces: tuple[str, ...] = ("cnpg-system", "monitoring")
-    """Namespaces whose pods may connect to every store."""
+    namespaces: tuple[str, ...] = Setting(
+        default=("cnpg-system", "monitoring"), description="Namespaces whose pods may connect to every store."
+    )
 
 
 @rules.stack(
@@ -76,14 +79,16 @@ def _too_wide(rule: Field, store: str, settings: Operators) -> Iterator[tuple[Fi
 class Clients(Settings):
     """What else works with the stores of Langfuse."""
 
-    images: tuple[str, ...] = (
-        "pgbouncer",
-        "postgres_exporter",
-        "postgres-exporter",
-        "redis_exporter",
-        "clickhouse-backup",
+    images: tuple[str, ...] = Setting(
+        default=(
+            "pgbouncer",
+            "postgres_exporter",
+            "postgres-exporter",
+            "redis_exporter",
+            "clickhouse-backup",
+        ),
+        description="Last parts of the repositories of proxies and exporters.",
     )
-    """Last parts of the repositories of proxies and exporters."""
 
 
 @rules.stack(

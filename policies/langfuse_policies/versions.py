@@ -28,8 +28,7 @@ Version = Annotated[str, Setting(pattern=r"^\d{1,9}(\.\d{1,9})*$")]
 class Floor(Settings):
     """The oldest Langfuse that may run."""
 
-    minimum: Version = "3.137.0"
-    """The oldest release, for example `4.16.0`."""
+    minimum: Version = Setting(default="3.137.0", description="The oldest release, for example `4.16.0`.")
 
 
 @rules.pods(
@@ -55,11 +54,10 @@ class Support(Settings):
 
     # langfuse.com/self-hosting/v2, and its guide for upgrades from version 3 to 4
     last_days: dict[int, datetime.date] = Setting(
-        default={2: datetime.date(2025, 3, 31), 3: datetime.date(2027, 1, 31)}
+        default={2: datetime.date(2025, 3, 31), 3: datetime.date(2027, 1, 31)},
+        description="Last day of support by major version.",
     )
-    """Last day of support by major version."""
-    on: datetime.date | None = None
-    """The day to judge at; today unless given."""
+    on: datetime.date | None = Setting(default=None, description="The day to judge at; today unless given.")
 
 
 @rules.pods(
@@ -98,12 +96,9 @@ def _older(version: tuple[int, ...], minimum: tuple[int, ...]) -> bool:
 class Matrix(Settings):
     """The oldest stores by major version of Langfuse (its documentation of the infrastructure)."""
 
-    postgres: dict[int, Version] = Setting(default={3: "12", 4: "15"})
-    """Oldest Postgres."""
-    clickhouse: dict[int, Version] = Setting(default={3: "24.3", 4: "25.12"})
-    """Oldest ClickHouse."""
-    redis: dict[int, Version] = Setting(default={3: "7.0", 4: "7.0"})
-    """Oldest Redis or Valkey."""
+    postgres: dict[int, Version] = Setting(default={3: "12", 4: "15"}, description="Oldest Postgres.")
+    clickhouse: dict[int, Version] = Setting(default={3: "24.3", 4: "25.12"}, description="Oldest ClickHouse.")
+    redis: dict[int, Version] = Setting(default={3: "7.0", 4: "7.0"}, description="Oldest Redis or Valkey.")
 
 
 @rules.stack(

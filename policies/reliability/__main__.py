@@ -1,8 +1,10 @@
 """The pack that the engine starts."""
 
+import gc
 import sys
 from pathlib import Path
 
+gc.disable()  # a pack ends with the run: looking for garbage would only cost time
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the library lies beside the packs
 
 from langfuse_policies.server import serve

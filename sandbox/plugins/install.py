@@ -27,6 +27,9 @@ MARKER: Final = "made-by-sandbox"  # a file in each folder made here, with where
 STANDIN: Final = "stand-in"
 RETRY_SECONDS: Final = 24 * 3600.0  # how long a stand-in stays before an official plugin is looked for again
 VERSION_TIMEOUT_SECONDS: Final = 20.0
+NO_LOGS: Final = """The CLI logs each command into a folder of this name, which takes a third of its CPU time.
+This file keeps it from that. To have logs, remove the file; `pulumi logs list` tells of them.
+"""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ PLUGINS: Final = (
 
 
 def install(pulumi_home: Path, python: Path) -> None:
-    """Make every plugin available to the CLI with this PULUMI_HOME; fast when all are there.
+    """Make every plugin available to the CLI with this PULUMI_HOME, without logs of its own; fast when all is so.
 
     `python` is the interpreter for stand-ins; its environment must have this project's packages.
     Raises SandboxError when PLUGINS asks for what can't be had.
@@ -89,6 +92,9 @@ def install(pulumi_home: Path, python: Path) -> None:
     with cache.exclusive(folder / ".sandbox.lock", lambda: None):
         for plugin in PLUGINS:
             _install_one(plugin, folder / plugin.folder, python, choice())
+    logs = pulumi_home / "logs"
+    if not logs.exists():
+        logs.write_text(NO_LOGS)
 
 
 def choice() -> Literal["official", "standin"] | None:

@@ -324,6 +324,7 @@ def figures(*, no_op: float = 1.0, first: float = 1.0, cpu: float = 1.0) -> Figu
     found.program["prod", "evaluation"] = [1.0]
     found.previews = {
         "prod": [4.0],
+        "prod with empty packs": [4.7],
         "prod with packs": [4.9],
         "environments in turn": [9.0],
         "environments at once": [6.0],

@@ -4,6 +4,9 @@ The Python policy SDK reads the stack's configuration from its environment at st
 (`ConfigureStack`) to the running pack. So a server answers the engine first, and then runs the pack, which is given
 this server where it makes one. Upstream's host stands between the engine and the pack instead (sdk/policy_proxy.go).
 
+The engine starts packs one after the other, and goes on to the next when this one has answered the first three calls
+(host.go, PolicyAnalyzer). So these need nothing that takes long to import.
+
 It needs nothing but the standard library and what `pulumi` depends on.
 """
 
@@ -19,7 +22,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from pulumi.runtime.proto import analyzer_pb2
 
 if TYPE_CHECKING:
     Handler = grpc.GenericRpcHandler[bytes, bytes]
@@ -28,6 +30,8 @@ else:
 
 SERVICE = "/pulumirpc.Analyzer/"
 THREADS = 4
+EMPTY = b""
+"""A protobuf message without a field."""
 FAILURE_SECONDS = 10
 """How long a pack that did not start says so; the engine ends it before that."""
 
@@ -39,15 +43,15 @@ class Gate(Handler):
         self._handlers: list[Any] = []
         self._ready = threading.Event()
         self._failure = ""
-        self._stack: analyzer_pb2.AnalyzerStackConfigureRequest | None = None
+        self._stack: bytes | None = None
         self.configured = threading.Event()
         self.port: int = server.add_insecure_port("127.0.0.1:0")
 
     def service(self, details: Any) -> Any:  # noqa: ANN401  # the library has no types
         """What answers a call."""
         match details.method.removeprefix(SERVICE):
-            case "Handshake":
-                return _unary(lambda *_: analyzer_pb2.AnalyzerHandshakeResponse().SerializeToString())
+            case "Handshake" | "GetPluginInfo":
+                return _unary(lambda *_: EMPTY)
             case "ConfigureStack":
                 return _unary(self._configure)
         self.configured.set()  # a call before any configuration: there is none, as for `policy publish`
@@ -58,9 +62,11 @@ class Gate(Handler):
 
     def environment(self) -> dict[str, str]:
         """The stack's configuration as the SDK reads it."""
-        stack = self._stack
-        if stack is None:
+        if self._stack is None:
             return {}
+        from pulumi.runtime.proto import analyzer_pb2  # noqa: PLC0415  # takes longer than the engine shall wait
+
+        stack = analyzer_pb2.AnalyzerStackConfigureRequest.FromString(self._stack)
         values = {
             "PULUMI_ORGANIZATION": stack.organization,
             "PULUMI_PROJECT": stack.project,
@@ -94,7 +100,7 @@ class Gate(Handler):
         """Let the pack answer."""
         handler = self._of_the_pack(_Details(f"{SERVICE}ConfigureStack"))
         if self._stack is not None and handler:  # older packs know no such call
-            handler.unary_unary(self._stack, None)
+            handler.unary_unary(handler.request_deserializer(self._stack), None)
         self._ready.set()
 
     def stop(self, _grace: float | None) -> None:
@@ -102,9 +108,9 @@ class Gate(Handler):
 
     def _configure(self, request: bytes, _context: object) -> bytes:
         if not self.configured.is_set():
-            self._stack = analyzer_pb2.AnalyzerStackConfigureRequest.FromString(request)
+            self._stack = request
             self.configured.set()
-        return analyzer_pb2.AnalyzerStackConfigureResponse().SerializeToString()
+        return EMPTY
 
     def _of_the_pack(self, details: Any) -> Any:  # noqa: ANN401  # the library has no types
         return next((found for handler in self._handlers if (found := handler.service(details))), None)

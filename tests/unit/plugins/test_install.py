@@ -189,3 +189,13 @@ def test_an_archive_is_fetched_from_upstreams_release(
     assert (folder(home) / RANDOM.file).read_text() == source.read_text()
     kubernetes = next(plugin for plugin in PLUGINS if plugin.name == "kubernetes")
     assert (folder(home, kubernetes) / MARKER).read_text() == STANDIN
+
+
+def test_there_is_no_place_for_logs_unless_somebody_wants_them(home: Path) -> None:
+    install(home, PYTHON)
+    install(home, PYTHON)
+    assert (home / "logs").is_file()
+    (home / "logs").unlink()
+    (home / "logs").mkdir()
+    install(home, PYTHON)
+    assert (home / "logs").is_dir()
