@@ -92,14 +92,14 @@ def at(value: object, path: str) -> object:
 
 
 @pytest.fixture(scope="session")
-def shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """The sandbox of the test session, for tests that keep to namespaces of their own."""
-    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"))
-    sandbox.up()
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The sandbox of the test session: what is in it belongs to the tests by its namespace, and its stacks by name."""
+    started = Sandbox(tmp_path_factory.mktemp("sandbox"))
+    started.up()
     try:
-        yield sandbox
+        yield started
     finally:
-        sandbox.reset()
+        started.reset()
 
 
 @pytest.fixture(scope="session")
@@ -108,8 +108,8 @@ def kube(request: pytest.FixtureRequest) -> Kube:
     existing = os.environ.get(CLUSTER_VARIABLE)
     if existing:
         return _connect(Path(existing))
-    sandbox: Sandbox = request.getfixturevalue("shared_sandbox")
-    return _connect(Path(sandbox.environment()["KUBECONFIG"]))
+    own: Sandbox = request.getfixturevalue("sandbox")
+    return _connect(Path(own.environment()["KUBECONFIG"]))
 
 
 def _connect(kubeconfig: Path) -> Kube:

@@ -6,12 +6,10 @@ import copy
 
 import pytest
 
-from tests.engine.kube import Kube, kube, shared_sandbox
+from tests.engine.kube import Kube
 from tests.judges.admission import admission
 from tests.judges.manifests import manifests
 from tests.judges.verdicts import CONTROLS
-
-__all__ = ["kube", "shared_sandbox"]  # fixtures
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -21,26 +21,22 @@ from tests.engine.view import View, conditions
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
 STOP_SECONDS = 60
-VIRTUAL_SERVICES = "virtualservices.networking.istio.io"
+SMALL = {"langfuse:profile": "dev", "langfuse:host": "langfuse.example.com"}
 ENGINE_ENDINGS = ("update failed", "preview failed", "program exited with non-zero exit code: 1")
 
 
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """A cluster without Istio."""
-    sandbox = Sandbox(tmp_path_factory.mktemp("bare") / "sandbox")
-    sandbox.up()
-    try:
-        View(sandbox, "default").kubectl("delete", "crd", VIRTUAL_SERVICES).ok()
-        yield sandbox
-    finally:
-        sandbox.reset()
-
-
 @pytest.fixture
-def on_cluster(sandbox: Sandbox, tmp_path: Path) -> StackFactory:
-    """Makes stacks on the cluster."""
-    return lambda name, config=None: Stack.new(name, tmp_path / name, sandbox.environment(), config)
+def on_cluster(sandbox: Sandbox, tmp_path: Path) -> Iterator[StackFactory]:
+    """Makes stacks on the cluster, each in a namespace of its name, and takes the namespaces away in the end."""
+    made: list[str] = []
+
+    def make(name: str, config: Mapping[str, object] | None = None) -> Stack:
+        made.append(name)
+        return Stack.new(name, tmp_path / name, sandbox.environment(), SMALL | dict(config or {}))
+
+    yield make
+    for name in made:
+        View(sandbox, f"langfuse-{name}").delete()
 
 
 def the_error(result: Result) -> str:
@@ -84,7 +80,7 @@ def interrupt(process: subprocess.Popen[str], when: Callable[[str], bool]) -> st
     return "".join(printed)
 
 
-@pytest.mark.parametrize(("name", "cron_jobs"), [("dev", 2), ("staging", 2), ("prod", 3)])
+@pytest.mark.parametrize(("name", "cron_jobs"), [("dev", 2), ("prod", 3)])
 def test_preview_needs_no_cluster(nowhere: StackFactory, name: str, cron_jobs: int) -> None:
     result = nowhere(name).preview().ok()
     assert {step.op for step in result.steps} == {"create"}
@@ -140,15 +136,15 @@ def test_no_cluster_at_all_is_told(nowhere: StackFactory) -> None:
 
 
 def test_a_missing_crd_is_named_with_the_fix(on_cluster: StackFactory, sandbox: Sandbox) -> None:
-    stack = on_cluster("dev")
+    stack = on_cluster("without-an-operator", {"langfuse:postgres": {"mode": "cloudnativepg"}})
     error = the_error(stack.up())
-    assert 'no matches for kind "VirtualService" in version "networking.istio.io/v1"' in error
+    assert 'no matches for kind "ObjectStore" in version "barmancloud.cnpg.io/v1"' in error
     assert "CRDs" in error
     assert stack.pending() == []
 
-    stack.configure({"langfuse:ingress": {"kind": "none"}})
+    stack.configure({"langfuse:postgres": {"mode": "managed"}})
     stack.up().ok()
-    for item in View(sandbox, "langfuse-dev").objects("deployments"):
+    for item in View(sandbox, "langfuse-without-an-operator").objects("deployments"):
         assert conditions(item)["Available"] == "True"
 
 
@@ -156,7 +152,7 @@ def test_a_namespace_of_somebody_else_is_left_alone(on_cluster: StackFactory, sa
     view = View(sandbox, "taken")
     view.kubectl("create", "namespace", "taken").ok()
     before = view.objects("all", "configmaps", "serviceaccounts")
-    stack = on_cluster("preview", {"langfuse:host": "langfuse.example.com", "langfuse:namespace": "taken"})
+    stack = on_cluster("careless", {"langfuse:namespace": "taken"})
 
     error = the_error(stack.up())
 
@@ -170,10 +166,7 @@ def test_a_namespace_of_somebody_else_is_left_alone(on_cluster: StackFactory, sa
 
 
 def test_an_interrupted_up_goes_on_with_the_next(on_cluster: StackFactory, sandbox: Sandbox) -> None:
-    stack = on_cluster(
-        "interrupted",
-        {"langfuse:profile": "dev", "langfuse:host": "langfuse.example.com", "langfuse:ingress": {"kind": "none"}},
-    )
+    stack = on_cluster("interrupted")
     printed = interrupt(stack.start_up(), lambda line: "StatefulSet" in line and "creating" in line)
     assert "Traceback" not in printed
     made = {str(item["urn"]) for item in stack.resources()}

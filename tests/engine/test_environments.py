@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import pytest
@@ -56,15 +56,6 @@ SIZES: Mapping[str, Mapping[str, str]] = {
     "prod": {"clickhouse": "120Gi", "keeper": "12Gi", "object-store": "500Gi", "postgres": "60Gi", "redis": "12Gi"},
 }
 """Of each store's volumes after the upgrade."""
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    sandbox = Sandbox(tmp_path_factory.mktemp("environments") / "sandbox")
-    try:
-        yield sandbox
-    finally:
-        sandbox.reset()
 
 
 @pytest.fixture(scope="module")

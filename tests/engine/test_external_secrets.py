@@ -18,12 +18,12 @@ from tests.engine.view import Json, View, conditions, eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
-NAME: Final = "pr-7"
-ENTRY: Final = "langfuse/pr-7"
+NAME: Final = "kept-outside"
+ENTRY: Final = f"langfuse/{NAME}"
 OPERATOR_SECONDS: Final = 0.5
 CONFIG: Final[Mapping[str, object]] = {
     "langfuse:profile": "preview",
-    "langfuse:host": "pr-7.example.com",
+    "langfuse:host": "langfuse.example.com",
     "langfuse:credentials": {"source": "external-secrets", "secretStore": {"name": "vault", "path": ENTRY}},
 }
 
@@ -40,13 +40,13 @@ def contents(*, version: int = 1) -> Mapping[str, Mapping[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def view(shared_sandbox: Sandbox) -> View:
-    return View(shared_sandbox, f"langfuse-{NAME}")
+def view(sandbox: Sandbox) -> View:
+    return View(sandbox, f"langfuse-{NAME}")
 
 
 @pytest.fixture(scope="module")
-def operator(shared_sandbox: Sandbox, view: View) -> Iterator[SecretOperator]:
-    operator = SecretOperator(shared_sandbox, view.namespace, contents(), OPERATOR_SECONDS)
+def operator(sandbox: Sandbox, view: View) -> Iterator[SecretOperator]:
+    operator = SecretOperator(sandbox, view.namespace, contents(), OPERATOR_SECONDS)
     operator.start()
     try:
         yield operator
@@ -55,9 +55,9 @@ def operator(shared_sandbox: Sandbox, view: View) -> Iterator[SecretOperator]:
 
 
 @pytest.fixture(scope="module")
-def stack(shared_sandbox: Sandbox, operator: SecretOperator, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+def stack(sandbox: Sandbox, operator: SecretOperator, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     folder: Path = tmp_path_factory.mktemp("external-secrets") / NAME
-    stack = Stack.new(NAME, folder, shared_sandbox.environment(), CONFIG)
+    stack = Stack.new(NAME, folder, sandbox.environment(), CONFIG)
     stack.up().ok()
     return stack
 

@@ -42,6 +42,10 @@ class View:
         )
         return Result(("kubectl", *words), done.returncode, done.stdout, done.stderr)
 
+    def delete(self) -> None:
+        """Take the namespace away, if it is there; what is in it goes later."""
+        self.kubectl("delete", "namespace", self.namespace, "--wait=false", "--ignore-not-found").ok()
+
     def objects(self, *kinds: str) -> list[Json]:
         """Every object of these kinds in the namespace."""
         found: list[Json] = json.loads(
