@@ -119,18 +119,18 @@ def secret_key(key: str) -> dict[str, str]:
     return {"source": "existing", "secret": "outside", "key": key}
 
 
-def pairs(row: Row) -> set[tuple[tuple[str, str], ...]]:
-    """Every two choices that stand together in a row."""
-    return set(combinations(zip(FACTORS, row, strict=True), 2))
+def pairs(row: Row, together: int = 2) -> set[tuple[tuple[str, str], ...]]:
+    """Every two choices, or as many as are asked for, that stand together in a row."""
+    return set(combinations(zip(FACTORS, row, strict=True), together))
 
 
-def pairwise() -> list[Row]:
-    """Few rows in which every two choices of different factors stand together at least once (greedy)."""
-    rows = list(all_rows())
-    missing = set().union(*map(pairs, rows))
+def few_rows(together: int) -> list[Row]:
+    """Few rows in which every so many choices of different factors stand together at least once (greedy)."""
+    held = {row: pairs(row, together) for row in all_rows()}
+    missing = set().union(*held.values())
     chosen: list[Row] = []
     while missing:
-        best = max(rows, key=lambda row: len(pairs(row) & missing))
+        best = max(held, key=lambda row: len(held[row] & missing))
         chosen.append(best)
-        missing -= pairs(best)
+        missing -= held[best]
     return chosen

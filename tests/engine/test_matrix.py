@@ -1,37 +1,52 @@
 """Every store mode, credential source, profile and major version, in combination.
 
-A preview takes seconds, so the CLI is given rows that hold every pair of choices; the rules see the full cross product.
+A preview takes seconds: the CLI is given rows that hold every choice, the program alone rows that hold every pair of
+choices, and the rules the full cross product.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import combinations, product
+from typing import Any, Protocol
 
 import pytest
 
 from components.settings import parse
-from tests.engine.harness import CHECKOUT, Result, Step
-from tests.engine.matrix import COUNTED, FACTORS, Row, all_rows, choices, config, pairs, pairwise
+from tests.engine.harness import CHECKOUT
+from tests.engine.matrix import COUNTED, FACTORS, Row, all_rows, choices, config, few_rows, pairs
 from tests.engine.stack_fixtures import StackFactory
+from tests.unit.program import run
 from tests.unit.test_environment import NOT_THE_APPLICATIONS_OWN
 
-ROWS = pairwise()
+EACH, PAIRS = few_rows(together=1), few_rows(together=2)
 
 
-def kind(step: Step) -> str:
-    return step.type.rpartition(":")[2]
+class Resource(Protocol):
+    """What a row makes, as a preview or the program alone shows it."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def inputs(self) -> Mapping[str, Any]: ...
 
 
-def of_kind(result: Result, wanted: str) -> list[Step]:
-    """The resources of a kind that a preview would make, components left out."""
-    return [step for step in result.steps if kind(step) == wanted and not step.type.startswith("langfuse:")]
+def kind(resource: Resource) -> str:
+    return resource.type.rpartition(":")[2]
 
 
-def variables(result: Result, program: str) -> set[str]:
-    (step,) = (step for step in of_kind(result, "Deployment") if step.name == f"langfuse-{program}")
-    (container,) = step.inputs["spec"]["template"]["spec"]["containers"]
+def of_kind(resources: Sequence[Resource], wanted: str) -> list[Resource]:
+    """The resources of a kind, components left out."""
+    return [item for item in resources if kind(item) == wanted and not item.type.startswith("langfuse:")]
+
+
+def variables(resources: Sequence[Resource], program: str) -> set[str]:
+    (found,) = (item for item in of_kind(resources, "Deployment") if item.name == f"langfuse-{program}")
+    (container,) = found.inputs["spec"]["template"]["spec"]["containers"]
     return {item["name"] for item in container["env"]}
 
 
@@ -41,12 +56,30 @@ def read(version: str, program: str) -> set[str]:
     return {name for part, found in names.items() if program in part or part == "shared" for name in found}
 
 
-def test_the_rows_hold_every_pair_of_choices() -> None:
-    covered = set().union(*map(pairs, ROWS))
+def assert_is_what_was_chosen(row: Row, resources: Sequence[Resource]) -> None:
+    named = dict(zip(FACTORS, row, strict=True))
+    sets = {item.name: item.inputs["spec"]["replicas"] for item in of_kind(resources, "StatefulSet")}
+    assert sets == {f"langfuse-{name}": count for choice in choices(row) for name, count in choice.sets.items()}
+    kinds = Counter(kind(item) for item in resources if not item.type.startswith("langfuse:"))
+    expected = Counter({name: count for choice in choices(row) for name, count in choice.kinds.items()})
+    assert {name: kinds[name] for name in COUNTED} == {name: expected[name] for name in COUNTED}
+    # An access key's id is a name that a store of ours is given, whatever the source.
+    assert bool(kinds["RandomPassword"]) == (named["credentials"] == "generated")
+    assert bool(kinds["ExternalSecret"]) == (named["credentials"] == "external-secrets")
+    for program in ("web", "worker"):
+        assert variables(resources, program) - read(named["version"], program) - NOT_THE_APPLICATIONS_OWN == set()
+
+
+def test_the_rows_hold_every_choice_and_every_pair() -> None:
+    assert {(factor, name) for row in EACH for factor, name in zip(FACTORS, row, strict=True)} == {
+        (factor, name) for factor, names in FACTORS.items() for name in names
+    }
+    covered = set().union(*(pairs(row) for row in PAIRS))
     for (one, of_one), (other, of_other) in combinations(FACTORS.items(), 2):
         for pair in product(of_one, of_other):
             assert tuple(zip((one, other), pair, strict=True)) in covered
-    assert len(ROWS) < 25
+    assert len(EACH) < 6
+    assert len(PAIRS) < 25
 
 
 def test_the_rules_accept_the_full_cross_product() -> None:
@@ -55,25 +88,20 @@ def test_the_rules_accept_the_full_cross_product() -> None:
         assert (settings.profile, settings.version) == row[:2]
 
 
+@pytest.mark.parametrize("row", PAIRS, ids="-".join)
+def test_the_program_makes_what_was_chosen(row: Row) -> None:
+    assert_is_what_was_chosen(row, run("matrix", config(row)).resources)
+
+
 @pytest.mark.sandbox
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("row", ROWS, ids="-".join)
-def test_preview(nowhere: StackFactory, row: Row) -> None:
+@pytest.mark.parametrize("row", EACH, ids="-".join)
+def test_a_preview_shows_what_was_chosen(nowhere: StackFactory, row: Row) -> None:
     stack = nowhere("matrix", {f"langfuse:{key}": value for key, value in config(row).items()})
-    named = dict(zip(FACTORS, row, strict=True))
 
     result = stack.preview().ok()
 
     assert {step.op for step in result.steps} == {"create"}
     assert result.messages("warning", "error") == []
     assert result.stderr == ""
-    sets = {step.name: step.inputs["spec"]["replicas"] for step in of_kind(result, "StatefulSet")}
-    assert sets == {f"langfuse-{name}": count for choice in choices(row) for name, count in choice.sets.items()}
-    kinds = Counter(kind(step) for step in result.steps if not step.type.startswith("langfuse:"))
-    expected = Counter({name: count for choice in choices(row) for name, count in choice.kinds.items()})
-    assert {name: kinds[name] for name in COUNTED} == {name: expected[name] for name in COUNTED}
-    # An access key's id is a name that a store of ours is given, whatever the source.
-    assert bool(kinds["RandomPassword"]) == (named["credentials"] == "generated")
-    assert bool(kinds["ExternalSecret"]) == (named["credentials"] == "external-secrets")
-    for program in ("web", "worker"):
-        assert variables(result, program) - read(named["version"], program) - NOT_THE_APPLICATIONS_OWN == set()
+    assert_is_what_was_chosen(row, result.steps)
