@@ -20,7 +20,7 @@ status: program ## Tells what of the local control plane runs
 	@$(RUN) -m sandbox status
 
 test: lint tools ## Runs every check and test
-	@$(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@GOMEMLIMIT=1GiB $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: development ## Runs the tests that need only Python
 	@$(RUN) -m pytest tests/unit --numprocesses 2 --dist loadfile

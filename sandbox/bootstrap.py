@@ -36,7 +36,9 @@ def _install(requirements: Path) -> None:
         if made.returncode:
             _fail("could not make a virtual environment", "Debian and Ubuntu: apt install python3-venv")
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    installed = subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", str(requirements)], check=False)
+    # Most modules are never imported; those that are get compiled then.
+    locked = ["--no-deps", "--no-compile", "--require-hashes", "-r", str(requirements)]
+    installed = subprocess.run([*pip, *locked], check=False)
     if installed.returncode:
         _fail(
             f"could not install {requirements.name}; pip's reason stands above",

@@ -63,16 +63,18 @@ def _element(container: Mapping[str, object] | Sequence[object], key: str | int)
         return UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen, which makes it three times as long to make one: rules make many
 class Field:
-    """A value and the path to it, for example `spec.template.spec.containers[web].image`."""
+    """A value and where it is."""
 
     value: Value | Absent
-    path: str = ""
     #: Paths of the unknown values that were asked for: shared by all fields of one run of one rule.
-    unknown_paths: set[str] = field(default_factory=set, compare=False)
+    unknown_paths: set[str] = field(default_factory=set)
     #: Whether it is part of a patch: what is not there may stand in the object itself.
     partial: bool = False
+    #: The field that it stands in, and its key or index there.
+    parent: "Field | None" = None
+    key: str | int = ""
 
     def __getitem__(self, key: str | int) -> "Field":
         """The field under a key or index; absent where there is none, unknown where this one is."""
@@ -81,19 +83,26 @@ class Field:
             return self
         if isinstance(key, str):
             child = value.get(key) if isinstance(value, dict) else None
-            path = self._path_of(key)
         else:
             child = value[key] if isinstance(value, list) and -len(value) <= key < len(value) else None
-            path = f"{self.path}[{_label(child, key)}]"
         found = (ELSEWHERE if self.partial else ABSENT) if child is None else child
-        return Field(found, path, self.unknown_paths, self.partial)
+        return Field(found, self.unknown_paths, self.partial, self, key)
 
-    def _path_of(self, key: str) -> str:
-        """Keys are quoted unless they are words; those that may be secrets are hidden."""
-        name = shown(key)
+    @property
+    def path(self) -> str:
+        """The way to it, for example `spec.template.spec.containers[web].image`.
+
+        Keys are quoted unless they are words; those that may be secrets are hidden.
+        """
+        if self.parent is None:
+            return ""
+        before = self.parent.path
+        if isinstance(self.key, int):
+            return f"{before}[{_label(self.value, self.key)}]"
+        name = shown(self.key)
         if _WORD.match(name):
-            return f"{self.path}.{name}" if self.path else name
-        return f'{self.path}["{name}"]'
+            return f"{before}.{name}" if before else name
+        return f'{before}["{name}"]'
 
     def at(self, path: str) -> "Field":
         """The field at a dotted path of plain keys, for example `spec.template.spec`."""

@@ -44,7 +44,7 @@ class Resource:
     @property
     def fields(self) -> Field:
         """All properties."""
-        return Field(self.props, "", self.unknown_paths, self.partial)
+        return Field(self.props, self.unknown_paths, self.partial)
 
     def __getitem__(self, key: str) -> Field:
         """One property."""

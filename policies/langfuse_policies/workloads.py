@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
@@ -56,11 +57,11 @@ class Container:
 
     def variable(self, name: str) -> Field:
         """The variable of this name: the last one counts, as in the kubelet; absent when there is none."""
-        found = self.fields["env"][name]  # absent, or unknown when the whole list is
-        for variable in self.variables:
-            if variable["name"].equals(name):
-                found = variable
-        return found
+        return self._by_name.get(name) or self.fields["env"][name]  # absent, or unknown when the whole list is
+
+    @cached_property
+    def _by_name(self) -> dict[str | None, Field]:
+        return {variable["name"].text: variable for variable in self.variables}
 
     def effective(self, key: str) -> Field:
         """A field of the security context: the container's own, else the pod's."""

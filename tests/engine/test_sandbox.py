@@ -37,11 +37,13 @@ Json = dict[str, Any]
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     sandbox = Sandbox(tmp_path_factory.mktemp("sandbox") / "a folder")
-    try:
-        sandbox.up()
-        yield sandbox
-    finally:
-        sandbox.reset()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(services.MEMORY_LIMIT_VARIABLE, raising=False)
+        try:
+            sandbox.up()
+            yield sandbox
+        finally:
+            sandbox.reset()
 
 
 def kubectl(sandbox: Sandbox, *words: str, bodies: Sequence[Json] = ()) -> subprocess.CompletedProcess[str]:
