@@ -7,12 +7,15 @@ from typing import Any
 
 import pulumi
 from google.protobuf import json_format
-from pulumi.runtime import mocks, rpc, settings
-from pulumi.runtime.proto import callback_pb2, resource_pb2
+from pulumi.runtime import mocks, resource, rpc, settings
+from pulumi.runtime.proto import callback_pb2, resource_pb2, source_pb2
 from pulumi.runtime.stack import run_pulumi_func
 from pulumi.runtime.sync_await import _sync_await
 
 _SECRET = rpc._special_secret_sig
+
+# The SDK walks the stack at each registration, which takes a sixth of the time, and nobody looks at it here.
+resource._get_stack_trace = source_pb2.StackTrace
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from components.mesh_network import TUNNEL_PORT
+from components.profiles import DEFAULT_VERSION
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
@@ -101,7 +102,7 @@ def test_both_programs_are_told_how_to_connect(mode: str, expected: dict[str, ob
 def test_every_name_is_one_that_the_release_reads(mode: str, version: str) -> None:
     file = Path(__file__).parents[1] / "data" / f"langfuse-env-{version}.json"
     names = json.loads(file.read_text())["names"]
-    recording = redis(mode, version=version)
+    recording = redis(mode) if version == DEFAULT_VERSION else redis(mode, version=version)
     for program in ("web", "worker"):
         read = {name for part, found in names.items() if program in part or part == "shared" for name in found}
         given = {name for name in variables(recording, program) if name.startswith(("REDIS_", "DATABASE_", "DIRECT"))}
