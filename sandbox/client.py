@@ -12,6 +12,8 @@ import urllib3
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 30.0
 HEALTH_SECONDS = 3.0
+BUSY_RETRIES = 10
+"""How often an answer that says when to come again is obeyed: a new API server gives it while a CRD's storage fills."""
 OK = 200
 NOT_FOUND = 404
 CONFLICT = 409
@@ -38,7 +40,15 @@ class Client:
             cert_file=str(certificate),
             key_file=str(key),
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-            retries=False,
+            retries=urllib3.Retry(
+                status=BUSY_RETRIES,
+                connect=False,
+                read=False,
+                other=False,
+                redirect=False,
+                allowed_methods=None,
+                raise_on_status=False,
+            ),
             maxsize=8,
         )
 
@@ -72,7 +82,7 @@ class Client:
     def answers(self, path: str) -> bool:
         """Whether a health endpoint, such as `/readyz`, answers soon that all is well."""
         try:
-            response = self._pool.request("GET", self._server + path, timeout=HEALTH_SECONDS)
+            response = self._pool.request("GET", self._server + path, timeout=HEALTH_SECONDS, retries=False)
         except urllib3.exceptions.HTTPError:
             return False
         return response.status == OK

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sandbox.client import BUSY_RETRIES, ApiError, Client
+from tests.unit.http_server import Answer, Request, serving
+
+BUSY = Answer({"message": "storage is (re)initializing"}, 429, {"Retry-After": "0"})
+PATH = "/apis/external-secrets.io/v1/externalsecrets"
+
+
+@contextmanager
+def busy_at_first(times: int, seen: list[Request]) -> Iterator[Client]:
+    """A client of a server that is busy so many times."""
+
+    def answer(request: Request) -> Answer:
+        seen.append(request)
+        return BUSY if len(seen) <= times else Answer({"items": ["found"]})
+
+    with serving(answer) as url:
+        nowhere = Path("/nonexistent")  # no files are read without TLS
+        yield Client(url, nowhere, nowhere, nowhere)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
+def test_a_busy_server_is_asked_again_when_it_says_so(method: str) -> None:
+    seen: list[Request] = []
+    with busy_at_first(2, seen) as client:
+        assert client.request(method, PATH) == {"items": ["found"]}
+    assert [request.method for request in seen] == [method] * 3
+
+
+def test_a_server_that_stays_busy_is_told() -> None:
+    seen: list[Request] = []
+    with busy_at_first(BUSY_RETRIES + 1, seen) as client, pytest.raises(ApiError, match="429: storage is") as raised:
+        client.request("GET", PATH)
+    assert raised.value.status == 429
+    assert len(seen) == BUSY_RETRIES + 1
+
+
+def test_a_server_that_is_not_there_is_named_at_once() -> None:
+    with busy_at_first(0, []) as client:
+        pass
+    with pytest.raises(
+        ApiError, match=r"the API server at http://127.0.0.1:\d+ cannot be reached \(NewConnectionError\)"
+    ):
+        client.request("GET", PATH)
+    assert not client.answers("/readyz")
