@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 
 from tests.engine.conftest import ProgramFactory
+from tests.engine.harness import Json
 
 EVERY_KIND = """
     import pulumi
@@ -80,33 +81,36 @@ CHANGING = """
     import pulumi
     import pulumi_random as random
 
-    inputs = pulumi.Config().require_object("inputs")
-    password = random.RandomPassword("password", **inputs)
-    pulumi.export("password", password.result)
+    for name, inputs in pulumi.Config().require_object("inputs").items():
+        pulumi.export(name, random.RandomPassword(name, **inputs).result)
 """
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "replaced"),
-    [
-        ({"length": 16}, {"length": 16, "special": True, "min_lower": 0}, None),
-        ({"length": 16}, {"length": 17}, "length"),
-        ({"length": 16, "keepers": {"epoch": "1"}}, {"length": 16, "keepers": {"epoch": "2"}}, "keepers"),
-    ],
-)
-def test_a_changed_input_replaces_the_value(
-    program: ProgramFactory, before: dict[str, object], after: dict[str, object], replaced: str | None
-) -> None:
+def test_a_changed_input_replaces_the_value(program: ProgramFactory) -> None:
+    before: dict[str, Json] = {
+        "rules": {"length": 16},
+        "length": {"length": 16},
+        "keepers": {"length": 16, "keepers": {"epoch": "1"}},
+    }
+    after: dict[str, Json] = {
+        "rules": {"length": 16, "special": True, "min_lower": 0},
+        "length": {"length": 17},
+        "keepers": {"length": 16, "keepers": {"epoch": "2"}},
+    }
+    replaced = {"length", "keepers"}
     changing = program(CHANGING)
     changing.configure(inputs=before)
     changing.up().ok()
-    value = changing.outputs()["password"]
+    values = changing.outputs()
     changing.configure(inputs=after)
+
     result = changing.up().ok()
-    assert result.changes == ({"password": "replace"} if replaced else {})
-    assert (changing.outputs()["password"] != value) == (replaced is not None)
-    if replaced:
-        assert {replaced} == {diff for step in result.steps if step.name == "password" for diff in step.diffs}
+
+    assert result.changes == dict.fromkeys(replaced, "replace")
+    now = changing.outputs()
+    assert {name for name, value in values.items() if now[name] != value} == replaced
+    for name in replaced:
+        assert {diff for step in result.steps if step.name == name for diff in step.diffs} == {name}
 
 
 @pytest.mark.parametrize(
