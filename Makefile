@@ -23,7 +23,7 @@ test: lint tools ## Runs every check and test
 	@GOMEMLIMIT=1GiB $(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-fast: development ## Runs the tests that need only Python
-	@$(RUN) -m pytest tests/unit --numprocesses 3 --dist loadfile
+	@$(RUN) -m pytest tests/unit --numprocesses 3 --dist worksteal
 
 lint: development ## Checks style, types and pipelines
 	@$(RUN) -m ruff check --quiet . && $(RUN) -m ruff format --quiet --check . && $(RUN) -m mypy $(CODE)
