@@ -68,7 +68,7 @@ class Figures:
     changed: dict[tuple[str, str], int] = field(default_factory=dict)
     """How many resources each operation changed."""
     previews: dict[str, list[float]] = field(default_factory=dict)
-    """Wall-clock seconds of previews, in pairs: of a stack without and with the packs, of environments."""
+    """Wall-clock seconds of previews, by what was previewed and with which packs."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import yaml
 
 from benchmarks.figures import Figures
 from benchmarks.ground import Ground
-from benchmarks.project import Project
+from benchmarks.project import RUNTIME, Project
 from benchmarks.state import Plan
 from components.profiles import DEFAULT_VERSION, PROFILES
 from operations.changes.preview import policy_flags
@@ -88,8 +87,7 @@ class Previews:
         """Write a pack with one policy that does nothing; returns the flag for it."""
         folder = self.ground.folder / name
         folder.mkdir()
-        runtime = {"name": "python", "options": {"virtualenv": sys.prefix}}
-        (folder / "PulumiPolicy.yaml").write_text(yaml.safe_dump({"version": "0.1.0", "runtime": runtime}))
+        (folder / "PulumiPolicy.yaml").write_text(yaml.safe_dump({"version": "0.1.0", "runtime": RUNTIME}))
         (folder / "__main__.py").write_text(EMPTY_PACK.format(name=name))
         return f"--policy-pack={folder}"
 

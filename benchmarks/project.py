@@ -18,6 +18,8 @@ from benchmarks.programs import CHECKOUT, PLAN_FILE, USAGE_VARIABLE
 from benchmarks.state import Plan
 
 PROJECT = "langfuse"
+RUNTIME = {"name": "python", "options": {"toolchain": "pip", "virtualenv": sys.prefix}}
+"""Of every program and policy pack: the interpreter that runs the benchmark."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,7 @@ class Project:
             "PYTHONPATH": str(CHECKOUT),
             USAGE_VARIABLE: str(self._usage),
         }
-        runtime = {"name": "python", "options": {"toolchain": "pip", "virtualenv": sys.prefix}}
-        (self._folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": PROJECT, "runtime": runtime}))
+        (self._folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": PROJECT, "runtime": RUNTIME}))
         (self._folder / "__main__.py").write_text(f"from benchmarks.programs import run\n\nrun({program!r})\n")
         if plan:
             (self._folder / PLAN_FILE).write_text(json.dumps({**asdict(plan), "version": version}))

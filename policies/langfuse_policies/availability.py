@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from pydantic import Field as Setting
 from pydantic import PositiveInt
 
 from langfuse_policies.applications import langfuse_role, store_of
@@ -11,7 +10,7 @@ from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
 from langfuse_policies.scaling import Workload, workloads
 from langfuse_policies.selectors import equal, labels_of, matches
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 
 rules = Topic("availability", title="Availability", pack="reliability")
 

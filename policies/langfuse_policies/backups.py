@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable
 
-from pydantic import Field as Setting
-
 from langfuse_policies.applications import langfuse_servers
 from langfuse_policies.backup_copies import copied_from
 from langfuse_policies.backup_jobs import BackupJob, Subject, backups, data_stores, drills
 from langfuse_policies.cron import Schedule, parse
 from langfuse_policies.resources import Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 
 rules = Topic("backups", title="Backups", pack="reliability")
 

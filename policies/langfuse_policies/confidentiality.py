@@ -3,8 +3,6 @@
 import re
 from collections.abc import Iterator
 
-from pydantic import Field as Setting
-
 from langfuse_policies.applications import store_of
 from langfuse_policies.backup_copies import targets
 from langfuse_policies.backup_jobs import BackupJob, backups
@@ -12,7 +10,7 @@ from langfuse_policies.endpoints import Endpoint, Endpoints, hides_endpoints
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 from langfuse_policies.workloads import Container, pod_of, pods_of
 
 rules = Topic("confidentiality", title="Confidentiality of data", pack="security")

@@ -1,11 +1,10 @@
 """CronJobs: each run starts, ends, and leaves the next one alone."""
 
-from pydantic import Field as Setting
 from pydantic import PositiveInt
 
 from langfuse_policies.resources import Resource
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 
 rules = Topic("cronjobs", title="CronJobs", pack="reliability")
 

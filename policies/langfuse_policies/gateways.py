@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 
-from pydantic import Field as Setting
-
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource
 from langfuse_policies.routes import GATEWAY_API_ROUTE, INGRESS, VIRTUAL_SERVICE, is_public
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 
 rules = Topic("gateways", title="Gateways", pack="security")
 

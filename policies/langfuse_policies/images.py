@@ -3,13 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from pydantic import Field as Setting
-
 from langfuse_policies.fields import Field
 from langfuse_policies.image_references import IMAGE_KINDS, ImageReference, images_of
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 from langfuse_policies.workloads import pod_of, pods_of
 
 rules = Topic("images", title="Images", pack="security")

@@ -1,10 +1,8 @@
 """Labels, and whose pods they are."""
 
-from pydantic import Field as Setting
-
 from langfuse_policies.resources import Resource
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 
 rules = Topic("labels", title="Labels and owners", pack="reliability")
 

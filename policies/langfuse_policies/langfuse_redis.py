@@ -2,13 +2,11 @@
 
 import re
 
-import pydantic
-
 from langfuse_policies.applications import repository
 from langfuse_policies.configuration import Configuration, redis_directives, stores_of_langfuse
 from langfuse_policies.resources import Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 from langfuse_policies.workloads import Container
 
 rules = Topic("langfuse-redis", title="Langfuse: Redis", pack="reliability")
@@ -66,7 +64,7 @@ def redis_append_only(stack: Stack) -> Findings:
 class RedisMemory(Settings):
     """How much of its memory Redis may fill."""
 
-    percent: int = pydantic.Field(
+    percent: int = Setting(
         default=75, ge=1, le=100, description="Of the container's memory limit; the rest is for forks."
     )
 

@@ -1,13 +1,12 @@
 """Langfuse's servers and ClickHouse: the time to finish their work, and the members that a quorum needs."""
 
-from pydantic import Field as Setting
 from pydantic import PositiveInt
 
 from langfuse_policies.applications import has_langfuse, langfuse_role, store_of
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 from langfuse_policies.workloads import Pod, pod_of
 
 rules = Topic("members", title="Shutdown and quorum of Langfuse's members", pack="reliability")

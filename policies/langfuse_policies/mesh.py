@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 
-from pydantic import Field as Setting
-
 from langfuse_policies.fields import Field
 from langfuse_policies.mesh_membership import meshed
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
 from langfuse_policies.selectors import labels_of
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 
 rules = Topic("mesh", title="Mesh", pack="security")
 

@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from pydantic import Field as Setting
-
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 from langfuse_policies.workloads import Pod, pods_of
 
 rules = Topic("mesh-membership", title="Mesh membership", pack="security")

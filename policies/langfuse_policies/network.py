@@ -2,8 +2,6 @@
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from pydantic import Field as Setting
-
 from langfuse_policies.fields import Field
 from langfuse_policies.network_policies import (
     KIND,
@@ -19,7 +17,7 @@ from langfuse_policies.network_policies import (
 )
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 
 rules = Topic("network", title="Network", pack="security")
 

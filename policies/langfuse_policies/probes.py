@@ -1,12 +1,11 @@
 """Probes: when traffic comes, and when a container is started anew."""
 
-from pydantic import Field as Setting
 from pydantic import PositiveFloat
 
 from langfuse_policies.applications import langfuse_role
 from langfuse_policies.fields import Field
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 from langfuse_policies.workloads import Container, Pod
 
 rules = Topic("probes", title="Probes", pack="reliability")

@@ -3,15 +3,13 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from pydantic import Field as Setting
-
 from langfuse_policies.applications import store_of
 from langfuse_policies.backup_jobs import BackupJob, backups, data_stores, drills
 from langfuse_policies.backups import schedule_of
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 from langfuse_policies.workloads import SERVERS, Container, Pod, pods_of
 
 rules = Topic("restores", title="Retention and restore drills", pack="reliability")

@@ -43,17 +43,20 @@ class Analyzer(_SERVER):
         self._run = run
         self._name, self._version, self._policies, self._level, *_ = of_the_pack
         self._configured = analyzer_pb2.ConfigureAnalyzerRequest()
+        self._levels = self._levels_now()
         self._of_kinds: dict[str, Any] = {}
 
     def Configure(self, request: analyzer_pb2.ConfigureAnalyzerRequest, context: object) -> Any:  # noqa: ANN401, N802
         """Takes levels and settings."""
+        answer = super().Configure(request, context)  # type: ignore[no-untyped-call]
         self._configured = request
+        self._levels = self._levels_now()
         self._of_kinds.clear()
-        return super().Configure(request, context)  # type: ignore[no-untyped-call]
+        return answer
 
     def Remediate(self, request: analyzer_pb2.AnalyzeRequest, context: object) -> Any:  # noqa: ANN401, N802
         """Adds what is missing, if the configuration lets a policy do so."""
-        if all(self._get_enforcement_level(one) != EnforcementLevel.REMEDIATE for one in self._policies):
+        if EnforcementLevel.REMEDIATE not in self._levels.values():
             return analyzer_pb2.RemediateResponse()
         return super().Remediate(request, context)  # type: ignore[no-untyped-call]
 
@@ -69,9 +72,11 @@ class Analyzer(_SERVER):
     def AnalyzeStack(self, request: analyzer_pb2.AnalyzeStackRequest, context: object) -> Any:  # noqa: ANN401, N802
         """Judges the whole stack."""
         self._run.stack = Stack([resource_of(each) for each in request.resources])
-        levels = {one.name: self._get_enforcement_level(one) for one in self._policies}
-        self._run.enabled = {name for name, level in levels.items() if level != EnforcementLevel.DISABLED}
+        self._run.enabled = {name for name, level in self._levels.items() if level != EnforcementLevel.DISABLED}
         return super().AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(), context)  # type: ignore[no-untyped-call]
+
+    def _levels_now(self) -> dict[str, EnforcementLevel]:
+        return {one.name: self._get_enforcement_level(one) for one in self._policies}
 
     def _concerned_with(self, resource: Resource) -> Any:  # noqa: ANN401  # the SDK's server, or None
         """A server with those policies alone that read resources of this kind."""

@@ -1,6 +1,9 @@
 """The typed configuration of rules."""
 
 from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Setting
+
+__all__ = ["Setting", "Settings"]
 
 
 class Settings(BaseModel):

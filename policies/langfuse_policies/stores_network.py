@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 
-from pydantic import Field as Setting
-
 from langfuse_policies.applications import is_langfuse, repository, store_of
 from langfuse_policies.fields import Field
 from langfuse_policies.network_policies import Zone, is_empty, is_the_node, zones
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
 from langfuse_policies.selectors import Labels, matches
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 from langfuse_policies.workloads import Pod
 
 rules = Topic("stores-network", title="Network of the stores", pack="security")

@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Annotated
 
-from pydantic import Field as Setting
-
 from langfuse_policies.applications import is_langfuse, langfuse_servers, store_of
 from langfuse_policies.fields import Field
 from langfuse_policies.image_references import ImageReference, images_of
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Settings
+from langfuse_policies.settings import Setting, Settings
 from langfuse_policies.workloads import Pod, pods_of
 
 rules = Topic("versions", title="Versions", pack="security")

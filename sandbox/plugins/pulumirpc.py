@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pulumi.runtime.proto import (
-        analyzer_pb2,
-        analyzer_pb2_grpc,
         engine_pb2,
         engine_pb2_grpc,
         errors_pb2,
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     )
 
     __all__ = [
-        "analyzer_pb2",
-        "analyzer_pb2_grpc",
         "engine_pb2",
         "engine_pb2_grpc",
         "errors_pb2",

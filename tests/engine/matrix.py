@@ -119,14 +119,14 @@ def secret_key(key: str) -> dict[str, str]:
     return {"source": "existing", "secret": "outside", "key": key}
 
 
-def pairs(row: Row, together: int = 2) -> set[tuple[tuple[str, str], ...]]:
-    """Every two choices, or as many as are asked for, that stand together in a row."""
+def combined(row: Row, together: int) -> set[tuple[tuple[str, str], ...]]:
+    """Every so many choices that stand together in a row."""
     return set(combinations(zip(FACTORS, row, strict=True), together))
 
 
 def few_rows(together: int) -> list[Row]:
     """Few rows in which every so many choices of different factors stand together at least once (greedy)."""
-    held = {row: pairs(row, together) for row in all_rows()}
+    held = {row: combined(row, together) for row in all_rows()}
     missing = set().union(*held.values())
     chosen: list[Row] = []
     while missing:

@@ -16,7 +16,7 @@ import pytest
 
 from components.settings import parse
 from tests.engine.harness import CHECKOUT
-from tests.engine.matrix import COUNTED, FACTORS, Row, all_rows, choices, config, few_rows, pairs
+from tests.engine.matrix import COUNTED, FACTORS, Row, all_rows, choices, combined, config, few_rows
 from tests.engine.stack_fixtures import StackFactory
 from tests.unit.program import run
 from tests.unit.test_environment import NOT_THE_APPLICATIONS_OWN
@@ -74,7 +74,7 @@ def test_the_rows_hold_every_choice_and_every_pair() -> None:
     assert {(factor, name) for row in EACH for factor, name in zip(FACTORS, row, strict=True)} == {
         (factor, name) for factor, names in FACTORS.items() for name in names
     }
-    covered = set().union(*(pairs(row) for row in PAIRS))
+    covered = set().union(*(combined(row, 2) for row in PAIRS))
     for (one, of_one), (other, of_other) in combinations(FACTORS.items(), 2):
         for pair in product(of_one, of_other):
             assert tuple(zip((one, other), pair, strict=True)) in covered
