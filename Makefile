@@ -4,6 +4,8 @@ STACK ?= dev
 RUN = .venv/bin/python
 CODE = __main__.py benchmarks components docs operations policies/langfuse_policies sandbox tests
 
+unexport PYTHONDONTWRITEBYTECODE # many processes import the same modules: compiled once, not in each
+
 .DEFAULT_GOAL := help
 .PHONY: help up down status test test-fast lint tools policy policy-state bench judges docs lock program development
 

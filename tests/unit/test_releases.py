@@ -61,7 +61,8 @@ def closed_port() -> int:
 
 
 @pytest.fixture
-def hosts(tmp_path: Path) -> Hosts:
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
+    monkeypatch.delenv("SANDBOX_OFFLINE", raising=False)
     return Hosts(tmp_path / "unreachable.json")
 
 
