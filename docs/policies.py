@@ -100,8 +100,7 @@ def _rule(rule: Rule, chart: Mapping[str, int]) -> Iterator[str]:
         notes.append(f"official chart: {found} finding{'s' if found > 1 else ''}")
     yield f"*{'; '.join(notes)}.*" + (f" Also in: {', '.join(rule.also_in)}." if rule.also_in else "") + "\n"
     if rule.settings:
-        properties = rule.settings.model_json_schema()["properties"]
         yield "| Setting | Default | Meaning |\n| --- | --- | --- |"
-        for key, schema in properties.items():
-            yield f"| `{key}` | `{json.dumps(schema.get('default'))}` | {schema.get('description', '')} |"
+        for key, schema in rule.settings.schema().items():
+            yield f"| `{key}` | `{json.dumps(schema['default'])}` | {schema['description']} |"
         yield ""

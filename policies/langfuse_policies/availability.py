@@ -1,8 +1,9 @@
 """Availability: what goes on while nodes go and versions change."""
 
 from collections.abc import Iterator
+from typing import Annotated
 
-from pydantic import PositiveInt
+from msgspec import Meta
 
 from langfuse_policies.applications import langfuse_role, store_of
 from langfuse_policies.fields import Field
@@ -10,7 +11,7 @@ from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
 from langfuse_policies.scaling import Workload, workloads
 from langfuse_policies.selectors import equal, labels_of, matches
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 
 rules = Topic("availability", title="Availability", pack="reliability")
 
@@ -18,7 +19,7 @@ rules = Topic("availability", title="Availability", pack="reliability")
 class Replicas(Settings):
     """How many of each."""
 
-    least: PositiveInt = Setting(default=2, description="Replicas of a stateless server, at all times.")
+    least: Annotated[int, Meta(gt=0, description="Replicas of a stateless server, at all times.")] = 2
 
 
 @rules.stack(

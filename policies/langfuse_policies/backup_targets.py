@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Iterable
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.applications import langfuse_servers, store_of
 from langfuse_policies.backup_copies import copied_from, named_buckets, targets
@@ -10,7 +13,7 @@ from langfuse_policies.endpoints import Endpoint, Endpoints, endpoints, hides_en
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import SERVERS, Container, pods_of
 
 rules = Topic("backup-targets", title="Where backups go", pack="reliability")
@@ -110,10 +113,10 @@ def _buckets(containers: Iterable[Container]) -> Iterable[Field]:
 class Escrow(Settings):
     """What counts as a copy of a key outside of the cluster."""
 
-    state_counts: bool = Setting(
-        default=True,
-        description="Whether the stack's encrypted state is one: it holds the Secrets that Pulumi made or was given.",
-    )
+    state_counts: Annotated[
+        bool,
+        Meta(description="Whether the stack's encrypted state is one: it holds Secrets that Pulumi made or was given."),
+    ] = True
 
 
 @rules.stack(

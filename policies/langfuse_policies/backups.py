@@ -1,6 +1,9 @@
 """Backups: of every store, running, and often enough."""
 
 from collections.abc import Iterable
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.applications import langfuse_servers
 from langfuse_policies.backup_copies import copied_from
@@ -8,7 +11,7 @@ from langfuse_policies.backup_jobs import BackupJob, Subject, backups, data_stor
 from langfuse_policies.cron import Schedule, parse
 from langfuse_policies.resources import Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 
 rules = Topic("backups", title="Backups", pack="reliability")
 
@@ -79,9 +82,9 @@ def backup_schedule_valid(stack: Stack) -> Findings:
 class RecoveryPoint(Settings):
     """How much may be lost."""
 
-    postgres_hours: float = Setting(default=24, gt=0, description="Most hours between backups of Postgres.")
-    clickhouse_hours: float = Setting(default=24, gt=0, description="Most hours between backups of ClickHouse.")
-    object_store_hours: float = Setting(default=24, gt=0, description="Most hours between backups of an object store.")
+    postgres_hours: Annotated[float, Meta(gt=0, description="Most hours between backups of Postgres.")] = 24
+    clickhouse_hours: Annotated[float, Meta(gt=0, description="Most hours between backups of ClickHouse.")] = 24
+    object_store_hours: Annotated[float, Meta(gt=0, description="Most hours between backups of an object store.")] = 24
 
     def hours(self, covers: Iterable[Subject]) -> float:
         """The strictest of what a backup covers; infinite where nothing is asked."""

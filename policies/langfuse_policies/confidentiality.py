@@ -2,6 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from langfuse_policies.applications import store_of
 from langfuse_policies.backup_copies import targets
@@ -10,7 +14,7 @@ from langfuse_policies.endpoints import Endpoint, Endpoints, hides_endpoints
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import Container, pod_of, pods_of
 
 rules = Topic("confidentiality", title="Confidentiality of data", pack="security")
@@ -129,14 +133,15 @@ def _says_encryption(job: BackupJob) -> bool:
 class Environments(Settings):
     """How environments are told by names."""
 
-    words: dict[str, tuple[str, ...]] = Setting(
-        default={
-            "prod": ("prod", "production", "prd", "live"),
-            "staging": ("staging", "stage", "stg", "preprod"),
-            "dev": ("dev", "development"),
-            "test": ("test", "qa"),
-        },
-        description="Words of a name that mean an environment.",
+    words: Annotated[dict[str, tuple[str, ...]], Meta(description="Words of a name that mean an environment.")] = (
+        msgspec.field(
+            default_factory=lambda: {
+                "prod": ("prod", "production", "prd", "live"),
+                "staging": ("staging", "stage", "stg", "preprod"),
+                "dev": ("dev", "development"),
+                "test": ("test", "qa"),
+            }
+        )
     )
 
     def of(self, name: str) -> set[str]:

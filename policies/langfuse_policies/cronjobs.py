@@ -1,10 +1,12 @@
 """CronJobs: each run starts, ends, and leaves the next one alone."""
 
-from pydantic import PositiveInt
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.resources import Resource
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 
 rules = Topic("cronjobs", title="CronJobs", pack="reliability")
 
@@ -29,10 +31,10 @@ def cron_runs_apart(job: Resource) -> Findings:
 class StartingDeadline(Settings):
     """How late a run may start."""
 
-    least_seconds: PositiveInt = Setting(
-        default=200,
-        description="The controller looks every 10 s, but may be away for minutes while the control plane is upgraded.",
-    )
+    least_seconds: Annotated[
+        int,
+        Meta(gt=0, description="The controller looks every 10 s, but is away for minutes in upgrades of the cluster."),
+    ] = 200
 
 
 @rules.resources(

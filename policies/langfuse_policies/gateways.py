@@ -1,12 +1,15 @@
 """Gateways: how traffic comes in from outside."""
 
 from collections.abc import Iterator
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource
 from langfuse_policies.routes import GATEWAY_API_ROUTE, INGRESS, VIRTUAL_SERVICE, is_public
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 
 rules = Topic("gateways", title="Gateways", pack="security")
 
@@ -53,7 +56,7 @@ def modern_tls(gateway: Resource) -> Findings:
 class Wildcards(Settings):
     """Wildcards that are meant."""
 
-    wildcards: tuple[str, ...] = Setting(default=(), description="Hosts with a wildcard that may be served.")
+    wildcards: Annotated[tuple[str, ...], Meta(description="Hosts with a wildcard that may be served.")] = ()
 
 
 @rules.resources(

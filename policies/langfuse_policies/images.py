@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.fields import Field
 from langfuse_policies.image_references import IMAGE_KINDS, ImageReference, images_of
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import pod_of, pods_of
 
 rules = Topic("images", title="Images", pack="security")
@@ -66,22 +69,21 @@ def _floats(image: ImageReference) -> bool:
 class Registries(Settings):
     """Where images may come from."""
 
-    registries: tuple[str, ...] = Setting(
-        default=(
-            "docker.io/langfuse",
-            "docker.langfuse.com/langfuse",
-            "docker.io/library",
-            "docker.io/clickhouse",
-            "docker.io/valkey",
-            "docker.io/chrislusf",
-            "docker.io/amazon",
-            "docker.io/rclone",
-            "quay.io/minio",
-            "ghcr.io/cloudnative-pg",
-            "public.ecr.aws/docker/library",
-            "registry.k8s.io",
-        ),
-        description="Registries, or paths below one, for example `registry.example.com/mirror`.",
+    registries: Annotated[
+        tuple[str, ...], Meta(description="Registries, or paths below one, for example `registry.example.com/mirror`.")
+    ] = (
+        "docker.io/langfuse",
+        "docker.langfuse.com/langfuse",
+        "docker.io/library",
+        "docker.io/clickhouse",
+        "docker.io/valkey",
+        "docker.io/chrislusf",
+        "docker.io/amazon",
+        "docker.io/rclone",
+        "quay.io/minio",
+        "ghcr.io/cloudnative-pg",
+        "public.ecr.aws/docker/library",
+        "registry.k8s.io",
     )
 
 
@@ -105,10 +107,9 @@ def allowed_registries(resource: Resource, settings: Registries) -> Findings:
 class Abandoned(Settings):
     """What is no longer kept up."""
 
-    repositories: tuple[str, ...] = Setting(
-        default=("docker.io/bitnami", "docker.io/bitnamilegacy", "docker.io/minio"),
-        description="Registries, or paths below one, whose images get no fixes or are gone.",
-    )
+    repositories: Annotated[
+        tuple[str, ...], Meta(description="Registries, or paths below one, whose images get no fixes or are gone.")
+    ] = ("docker.io/bitnami", "docker.io/bitnamilegacy", "docker.io/minio")
 
 
 @rules.resources(

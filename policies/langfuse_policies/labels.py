@@ -1,8 +1,12 @@
 """Labels, and whose pods they are."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from langfuse_policies.resources import Resource
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 
 rules = Topic("labels", title="Labels and owners", pack="reliability")
 
@@ -12,10 +16,12 @@ _PREFIX = "app.kubernetes.io/"
 class RequiredLabels(Settings):
     """Labels that every workload has."""
 
-    keys: tuple[str, ...] = Setting(
-        default=tuple(_PREFIX + key for key in ("name", "instance", "component", "part-of", "managed-by")),
-        description="Keys of labels; by default `part-of` stands for the owner and `instance` for the environment.",
-    )
+    keys: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Keys of labels; by default `part-of` stands for the owner and `instance` for the environment."
+        ),
+    ] = tuple(_PREFIX + key for key in ("name", "instance", "component", "part-of", "managed-by"))
 
 
 def _recommended(subject: Resource) -> dict[str, dict[str, str]]:

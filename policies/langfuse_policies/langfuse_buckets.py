@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.applications import has_langfuse, langfuse_role, stores
 from langfuse_policies.environment import host_of, missing, url_of
@@ -9,7 +12,7 @@ from langfuse_policies.langfuse_targets import USES, Target, targets_of
 from langfuse_policies.lifecycles import AWS_BUCKETS, AWS_LIFECYCLES, OWN_BUCKET, expiries
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Finding, Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import Container, Pod
 
 rules = Topic("langfuse-buckets", title="Langfuse: buckets", pack="reliability")
@@ -93,15 +96,15 @@ def media_never_expires(stack: Stack) -> Findings:
 class EventDays(Settings):
     """How long raw events are kept."""
 
-    minimum: int = Setting(default=7, ge=1, description="Days: twice the interval of backups and the time to notice.")
-    maximum: int = Setting(default=180, ge=1, description="Days after which events only cost money.")
+    minimum: Annotated[int, Meta(ge=1, description="Days: twice the interval of backups and the time to notice.")] = 7
+    maximum: Annotated[int, Meta(ge=1, description="Days after which events only cost money.")] = 180
 
 
 class ExportDays(Settings):
     """How long exports are kept."""
 
-    minimum: int = Setting(default=1, ge=1, description="Days in which people fetch what they asked for.")
-    maximum: int = Setting(default=30, ge=1, description="Days after which a copy of data should be gone.")
+    minimum: Annotated[int, Meta(ge=1, description="Days in which people fetch what they asked for.")] = 1
+    maximum: Annotated[int, Meta(ge=1, description="Days after which a copy of data should be gone.")] = 30
 
 
 @rules.stack(

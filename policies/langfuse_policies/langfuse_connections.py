@@ -3,14 +3,17 @@
 import ipaddress
 import re
 from collections.abc import Iterator
+from typing import Annotated
 from urllib.parse import SplitResult, parse_qs
+
+from msgspec import Meta
 
 from langfuse_policies.applications import is_langfuse, langfuse_servers, stores
 from langfuse_policies.environment import host_of, is_true, url_of
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import Container, Pod
 
 rules = Topic("langfuse-connections", title="Langfuse: connections", pack="security")
@@ -24,8 +27,8 @@ _METADATA = tuple(map(ipaddress.ip_address, ("169.254.169.254", "fd00:ec2::254")
 class AllowedRanges(Settings):
     """How wide a range in an allow-list may be."""
 
-    ipv4_prefix: int = Setting(default=24, ge=1, le=32, description="The shortest prefix of an IPv4 range.")
-    ipv6_prefix: int = Setting(default=64, ge=1, le=128, description="The shortest prefix of an IPv6 range.")
+    ipv4_prefix: Annotated[int, Meta(ge=1, le=32, description="The shortest prefix of an IPv4 range.")] = 24
+    ipv6_prefix: Annotated[int, Meta(ge=1, le=128, description="The shortest prefix of an IPv6 range.")] = 64
 
 
 @rules.pods(

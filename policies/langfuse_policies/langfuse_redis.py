@@ -1,12 +1,15 @@
 """Langfuse's Redis: it holds jobs, so it must lose none, and not be killed for its memory."""
 
 import re
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.applications import repository
 from langfuse_policies.configuration import Configuration, redis_directives, stores_of_langfuse
 from langfuse_policies.resources import Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import Container
 
 rules = Topic("langfuse-redis", title="Langfuse: Redis", pack="reliability")
@@ -64,9 +67,9 @@ def redis_append_only(stack: Stack) -> Findings:
 class RedisMemory(Settings):
     """How much of its memory Redis may fill."""
 
-    percent: int = Setting(
-        default=75, ge=1, le=100, description="Of the container's memory limit; the rest is for forks."
-    )
+    percent: Annotated[
+        int, Meta(ge=1, le=100, description="Of the container's memory limit; the rest is for forks.")
+    ] = 75
 
 
 @rules.stack(

@@ -3,12 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.applications import LangfuseRole, langfuse_role, langfuse_servers
 from langfuse_policies.environment import Variables, certainly_not_true, host_of, missing, url_of
 from langfuse_policies.resources import Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import Container, Pod
 
 rules = Topic("langfuse-sign-in", title="Langfuse: sign-in and hardening", pack="security")
@@ -89,7 +92,7 @@ def _routed_hosts(stack: Stack) -> dict[str, set[str]]:
 class SessionLength(Settings):
     """How long people stay signed in."""
 
-    minutes: int = Setting(default=10080, ge=6, description="The longest session in minutes; a week unless set.")
+    minutes: Annotated[int, Meta(ge=6, description="The longest session in minutes; a week unless set.")] = 10080
 
 
 @rules.servers(

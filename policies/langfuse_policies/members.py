@@ -1,12 +1,14 @@
 """Langfuse's servers and ClickHouse: the time to finish their work, and the members that a quorum needs."""
 
-from pydantic import PositiveInt
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.applications import has_langfuse, langfuse_role, store_of
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import Pod, pod_of
 
 rules = Topic("members", title="Shutdown and quorum of Langfuse's members", pack="reliability")
@@ -15,19 +17,21 @@ rules = Topic("members", title="Shutdown and quorum of Langfuse's members", pack
 class WebGrace(Settings):
     """How long web is given to shut down."""
 
-    least_seconds: PositiveInt = Setting(
-        default=120, description="web/src/utils/shutdown.ts waits 110 s after SIGTERM before it closes."
-    )
+    least_seconds: Annotated[
+        int, Meta(gt=0, description="web/src/utils/shutdown.ts waits 110 s after SIGTERM before it closes.")
+    ] = 120
 
 
 class WorkerGrace(Settings):
     """How long the worker is given to shut down."""
 
-    least_seconds: PositiveInt = Setting(default=60, description="What running jobs take to finish.")
-    most_seconds: PositiveInt = Setting(
-        default=360,
-        description="Jobs of five minutes and the flush after them; an endless one holds up a rollout (langfuse#8156).",
-    )
+    least_seconds: Annotated[int, Meta(gt=0, description="What running jobs take to finish.")] = 60
+    most_seconds: Annotated[
+        int,
+        Meta(
+            gt=0, description="Jobs of five minutes and their flush; an endless one holds up rollouts (langfuse#8156)."
+        ),
+    ] = 360
 
 
 _DEFAULT_GRACE = 30.0  # Kubernetes' terminationGracePeriodSeconds
@@ -82,7 +86,7 @@ def _seconds(grace: Field) -> float | None:
 class Quorum(Settings):
     """How many Keepers."""
 
-    least: PositiveInt = Setting(default=3, description="Members; their number is odd in any case.")
+    least: Annotated[int, Meta(gt=0, description="Members; their number is odd in any case.")] = 3
 
 
 _ALTINITY_LAYOUTS = "spec.configuration.clusters"

@@ -1,13 +1,16 @@
 """Mesh: encryption and authorization between pods in Istio, with sidecars or ambient."""
 
 from collections.abc import Iterator
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.fields import Field
 from langfuse_policies.mesh_membership import meshed
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
 from langfuse_policies.selectors import labels_of
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 
 rules = Topic("mesh", title="Mesh", pack="security")
 
@@ -18,8 +21,8 @@ _AUTHORIZATION = "security.istio.io/AuthorizationPolicy"
 class Root(Settings):
     """Where Istio is installed."""
 
-    root_namespace: str = Setting(
-        default="istio-system", description="Namespace whose policies hold for the whole mesh."
+    root_namespace: Annotated[str, Meta(description="Namespace whose policies hold for the whole mesh.")] = (
+        "istio-system"
     )
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import Pod, pods_of
 
 rules = Topic("mesh-membership", title="Mesh membership", pack="security")
@@ -30,10 +32,10 @@ def meshed(stack: Stack) -> Iterator[Resource]:
 class Membership(Settings):
     """Who must be in the mesh."""
 
-    required: bool = Setting(default=False, description="Whether every namespace with pods must be in the mesh.")
-    exempt: tuple[str, ...] = Setting(
-        default=(), description="Workloads that may stay outside, as patterns `NAMESPACE/NAME`."
-    )
+    required: Annotated[bool, Meta(description="Whether every namespace with pods must be in the mesh.")] = False
+    exempt: Annotated[
+        tuple[str, ...], Meta(description="Workloads that may stay outside, as patterns `NAMESPACE/NAME`.")
+    ] = ()
 
 
 @rules.stack(
@@ -77,9 +79,9 @@ def _opt_outs(pod: Pod) -> Iterator[Field]:
 class NativeSidecars(Settings):
     """How Istio was installed."""
 
-    native_sidecars: bool = Setting(
-        default=True, description="Whether ENABLE_NATIVE_SIDECARS is on, as it is by default since Istio 1.27."
-    )
+    native_sidecars: Annotated[
+        bool, Meta(description="Whether ENABLE_NATIVE_SIDECARS is on, as it is by default since Istio 1.27.")
+    ] = True
 
 
 @rules.stack(
@@ -106,7 +108,7 @@ def jobs_end_in_the_mesh(stack: Stack, settings: NativeSidecars) -> Findings:
 class Cni(Settings):
     """How traffic gets into sidecars."""
 
-    cni: bool = Setting(default=False, description="Whether istio-cni is installed on the nodes.")
+    cni: Annotated[bool, Meta(description="Whether istio-cni is installed on the nodes.")] = False
 
 
 @rules.resources(

@@ -1,6 +1,9 @@
 """Network: who may talk to whom."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.fields import Field
 from langfuse_policies.network_policies import (
@@ -17,7 +20,7 @@ from langfuse_policies.network_policies import (
 )
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 
 rules = Topic("network", title="Network", pack="security")
 
@@ -123,10 +126,15 @@ def _is_own_namespace(peer: Field) -> bool:
 class Metadata(Settings):
     """Where clouds hand out credentials to their machines."""
 
-    addresses: tuple[IPv4Address | IPv6Address, ...] = Setting(
-        default=(ip_address("169.254.169.254"), ip_address("fd00:ec2::254")),
-        description="Addresses of metadata services.",
+    addresses: Annotated[tuple[str, ...], Meta(description="Addresses of metadata services.")] = (
+        "169.254.169.254",
+        "fd00:ec2::254",
     )
+
+    def __post_init__(self) -> None:
+        """Refuses what is no address: msgspec tells it as a fault of the settings."""
+        for address in self.addresses:
+            ip_address(address)
 
 
 @rules.resources(
@@ -151,7 +159,7 @@ def no_egress_to_metadata(policy: Resource, settings: Metadata) -> Findings:
             certain = block["except"].known and all(hole.known for hole in block["except"])
             if certain and any(
                 address in network and not any(hole and address in hole for hole in holes)
-                for address in settings.addresses
+                for address in map(ip_address, settings.addresses)
             ):
                 yield finding(block, "holds the metadata service")
 
@@ -177,7 +185,7 @@ def egress_to_named_destinations(policy: Resource) -> Findings:
 class InternetPorts(Settings):
     """How much of the internet is too much."""
 
-    most: int = Setting(default=16, ge=1, description="Ports that one rule may open to the internet.")
+    most: Annotated[int, Meta(ge=1, description="Ports that one rule may open to the internet.")] = 16
 
 
 @rules.resources(

@@ -17,12 +17,12 @@ from pulumi_policy import (
     StackValidationArgs,
     StackValidationPolicy,
 )
-from pydantic import BaseModel
 
 from langfuse_policies.catalogue import RULES
 from langfuse_policies.remedies import remedied
 from langfuse_policies.rules import Finding, PackName, Rule
 from langfuse_policies.run import Run
+from langfuse_policies.settings import Settings
 from langfuse_policies.waivers import Ledger, WaiversError, read
 
 _DOCS = "docs/policies.md"
@@ -94,11 +94,8 @@ def _framework(also_in: Sequence[str]) -> PolicyComplianceFramework | None:
     return PolicyComplianceFramework(name=name, specification=specification or None)
 
 
-def _schema(settings: type[BaseModel] | None) -> PolicyConfigSchema | None:
-    if settings is None:
-        return None
-    properties = settings.model_json_schema()["properties"]
-    return PolicyConfigSchema(properties={key: dict(schema) for key, schema in properties.items()})
+def _schema(settings: type[Settings] | None) -> PolicyConfigSchema | None:
+    return PolicyConfigSchema(properties=settings.schema()) if settings else None
 
 
 def _waivers_hold(pack: PackName, run: Run, unreadable: str | None) -> Policy:

@@ -1,11 +1,13 @@
 """Probes: when traffic comes, and when a container is started anew."""
 
-from pydantic import PositiveFloat
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.applications import langfuse_role
 from langfuse_policies.fields import Field
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import Container, Pod
 
 rules = Topic("probes", title="Probes", pack="reliability")
@@ -92,9 +94,10 @@ def _number(field: Field, default: float) -> float:
 class Migrations(Settings):
     """How long migrations may take."""
 
-    budget_seconds: PositiveFloat = Setting(
-        default=900, description="Seconds that web is given to migrate its databases before the kubelet may kill it."
-    )
+    budget_seconds: Annotated[
+        float,
+        Meta(gt=0, description="Seconds that web is given to migrate its databases before the kubelet may kill it."),
+    ] = 900
 
 
 _SWITCHES = ("LANGFUSE_AUTO_POSTGRES_MIGRATION_DISABLED", "LANGFUSE_AUTO_CLICKHOUSE_MIGRATION_DISABLED")

@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.applications import store_of
 from langfuse_policies.backup_jobs import BackupJob, backups, data_stores, drills
@@ -9,7 +12,7 @@ from langfuse_policies.backups import schedule_of
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import SERVERS, Container, Pod, pods_of
 
 rules = Topic("restores", title="Retention and restore drills", pack="reliability")
@@ -35,10 +38,10 @@ _RETENTIONS = {
 class Retention(Settings):
     """How long backups are kept at least."""
 
-    days: int = Setting(
-        default=7, gt=0, description="Least days: damage must be noticed before the last good backup is gone."
-    )
-    count: int = Setting(default=3, gt=0, description="Least number of backups, where a number is given.")
+    days: Annotated[
+        int, Meta(gt=0, description="Least days: damage must be noticed before the last good backup is gone.")
+    ] = 7
+    count: Annotated[int, Meta(gt=0, description="Least number of backups, where a number is given.")] = 3
 
 
 @rules.stack(
@@ -120,7 +123,7 @@ def _states_retention(job: BackupJob) -> bool:
 class Chain(Settings):
     """How many backups a restore may need."""
 
-    length: int = Setting(default=7, gt=0, description="Most incremental backups on one full one.")
+    length: Annotated[int, Meta(gt=0, description="Most incremental backups on one full one.")] = 7
 
 
 @rules.pods(
@@ -165,7 +168,7 @@ def restore_drill_of_each_store(stack: Stack) -> Findings:
 class Drills(Settings):
     """How old the last proof may be."""
 
-    days: float = Setting(default=7, gt=0, description="Longest time between two drills.")
+    days: Annotated[float, Meta(gt=0, description="Longest time between two drills.")] = 7
 
 
 @rules.stack(

@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, NotRequired, TypedDict, TypeVar, Unpack
 
-from pydantic import BaseModel
-
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource, Stack
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import POD_TEMPLATES, SERVERS, Pod, pod_of
 
 PackName = Literal["security", "reliability"]
@@ -88,7 +87,7 @@ class Rule:
     #: About Langfuse itself: silent where it is not.
     langfuse: bool = False
     #: The typed configuration, every key with a default; None when there is nothing to configure.
-    settings: type[BaseModel] | None = None
+    settings: type[Settings] | None = None
     #: Adds what is missing to labels or annotations; rules on anything else have none.
     remedy: Callable[[Resource], dict[str, dict[str, str]]] | None = field(default=None, repr=False)
 
@@ -96,7 +95,7 @@ class Rule:
         """Whether it is about resources of this kind."""
         return not self.kinds or resource.kind in self.kinds
 
-    def on(self, subject: Resource | Stack, settings: BaseModel | None = None) -> list[Finding]:
+    def on(self, subject: Resource | Stack, settings: Settings | None = None) -> list[Finding]:
         """What is wrong with a resource, or with a stack; settings are the defaults unless given."""
         if isinstance(subject, Resource) and not self.reads(subject):
             return []
@@ -115,7 +114,7 @@ class About(TypedDict):
     severity: Severity
     also_in: NotRequired[tuple[str, ...]]
     langfuse: NotRequired[bool]
-    settings: NotRequired[type[BaseModel]]
+    settings: NotRequired[type[Settings]]
     remedy: NotRequired[Callable[[Resource], dict[str, dict[str, str]]]]
 
 

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
-
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Finding, Rule
+from langfuse_policies.settings import SettingsError
 from langfuse_policies.waivers import Ledger, place_of
 
 
@@ -29,12 +28,10 @@ class Run:
         if rule.id in self._misconfigured:
             return
         try:
-            settings = rule.settings(**config) if rule.settings else None
-        except ValidationError as error:
+            settings = rule.settings.read(config) if rule.settings else None
+        except SettingsError as error:
             self._misconfigured.add(rule.id)
-            for fault in error.errors():
-                key = ".".join(map(str, fault["loc"]))
-                yield Finding("", f"the configuration of this policy can't be used: {rule.id}.{key}: {fault['msg']}")
+            yield Finding("", f"the configuration of this policy can't be used: {rule.id}: {error}")
             return
         if isinstance(subject, Resource):
             if not rule.reads(subject):

@@ -2,13 +2,16 @@
 
 import datetime
 import re
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.applications import is_langfuse
 from langfuse_policies.fields import Field
 from langfuse_policies.resources import Resource
 from langfuse_policies.rules import Findings, Severity, Topic, finding
 from langfuse_policies.secret_text import names_secret
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import pod_of
 
 rules = Topic("secret-lifecycle", title="Secrets: made, fetched, renewed", pack="security")
@@ -96,7 +99,7 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+$")  # RFC 3986, section 2.3
 class PasswordLength(Settings):
     """How long passwords are."""
 
-    minimum: int = Setting(default=24, ge=8, description="The least number of characters.")
+    minimum: Annotated[int, Meta(ge=8, description="The least number of characters.")] = 24
 
 
 @rules.resources(
@@ -138,7 +141,7 @@ def password_length(resource: Resource, settings: PasswordLength) -> Findings:
 class RotationAge(Settings):
     """How old secrets may be."""
 
-    days: int = Setting(default=90, ge=1, description="The greatest age in days.")
+    days: Annotated[int, Meta(ge=1, description="The greatest age in days.")] = 90
 
 
 @rules.resources(

@@ -1,6 +1,9 @@
 """Who may connect to stores."""
 
 from collections.abc import Iterator
+from typing import Annotated
+
+from msgspec import Meta
 
 from langfuse_policies.applications import is_langfuse, repository, store_of
 from langfuse_policies.fields import Field
@@ -8,7 +11,7 @@ from langfuse_policies.network_policies import Zone, is_empty, is_the_node, zone
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
 from langfuse_policies.selectors import Labels, matches
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import Pod
 
 rules = Topic("stores-network", title="Network of the stores", pack="security")
@@ -17,8 +20,9 @@ rules = Topic("stores-network", title="Network of the stores", pack="security")
 class Operators(Settings):
     """Who looks after stores from another namespace."""
 
-    namespaces: tuple[str, ...] = Setting(
-        default=("cnpg-system", "monitoring"), description="Namespaces whose pods may connect to every store."
+    namespaces: Annotated[tuple[str, ...], Meta(description="Namespaces whose pods may connect to every store.")] = (
+        "cnpg-system",
+        "monitoring",
     )
 
 
@@ -77,15 +81,12 @@ def _too_wide(rule: Field, store: str, settings: Operators) -> Iterator[tuple[Fi
 class Clients(Settings):
     """What else works with the stores of Langfuse."""
 
-    images: tuple[str, ...] = Setting(
-        default=(
-            "pgbouncer",
-            "postgres_exporter",
-            "postgres-exporter",
-            "redis_exporter",
-            "clickhouse-backup",
-        ),
-        description="Last parts of the repositories of proxies and exporters.",
+    images: Annotated[tuple[str, ...], Meta(description="Last parts of the repositories of proxies and exporters.")] = (
+        "pgbouncer",
+        "postgres_exporter",
+        "postgres-exporter",
+        "redis_exporter",
+        "clickhouse-backup",
     )
 
 

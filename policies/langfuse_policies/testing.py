@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
 
 from langfuse_policies.catalogue import RULES
 from langfuse_policies.fields import UNKNOWN, plain
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Finding, Rule
+from langfuse_policies.settings import Settings
 
 __all__ = ["UNKNOWN", "judged", "judged_all", "paths", "resource", "resources_of", "unknown_paths"]
 
@@ -73,7 +73,7 @@ def _of_manifest(document: dict[str, Any], stack: str) -> Resource:
     return resource(token, props, name=name, stack=stack, protect=protect, ignore_changes=ignored)
 
 
-def judged(rule: Rule, subject: Resource | Iterable[Resource], settings: BaseModel | None = None) -> list[Finding]:
+def judged(rule: Rule, subject: Resource | Iterable[Resource], settings: Settings | None = None) -> list[Finding]:
     """What a rule finds: on one resource, or, for a rule on stacks, on all of them together."""
     if rule.scope == "stack":
         return rule.on(Stack([subject] if isinstance(subject, Resource) else list(subject)), settings)

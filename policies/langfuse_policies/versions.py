@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Annotated
 
+import msgspec
+from msgspec import Meta
+
 from langfuse_policies.applications import is_langfuse, langfuse_servers, store_of
 from langfuse_policies.fields import Field
 from langfuse_policies.image_references import ImageReference, images_of
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
-from langfuse_policies.settings import Setting, Settings
+from langfuse_policies.settings import Settings
 from langfuse_policies.workloads import Pod, pods_of
 
 rules = Topic("versions", title="Versions", pack="security")
@@ -20,13 +23,13 @@ _ENGINES = {"clickhouse-server": "ClickHouse", "clickhouse": "ClickHouse", "valk
             "redis-stack-server": "Redis", **dict.fromkeys(_POSTGRES, "Postgres")}  # fmt: skip
 
 
-Version = Annotated[str, Setting(pattern=r"^\d{1,9}(\.\d{1,9})*$")]
+Version = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,9})*$")]
 
 
 class Floor(Settings):
     """The oldest Langfuse that may run."""
 
-    minimum: Version = Setting(default="3.137.0", description="The oldest release, for example `4.16.0`.")
+    minimum: Annotated[Version, Meta(description="The oldest release, for example `4.16.0`.")] = "3.137.0"
 
 
 @rules.pods(
@@ -51,11 +54,10 @@ class Support(Settings):
     """Until when versions of Langfuse get security fixes."""
 
     # langfuse.com/self-hosting/v2, and its guide for upgrades from version 3 to 4
-    last_days: dict[int, datetime.date] = Setting(
-        default={2: datetime.date(2025, 3, 31), 3: datetime.date(2027, 1, 31)},
-        description="Last day of support by major version.",
+    last_days: Annotated[dict[int, datetime.date], Meta(description="Last day of support by major version.")] = (
+        msgspec.field(default_factory=lambda: {2: datetime.date(2025, 3, 31), 3: datetime.date(2027, 1, 31)})
     )
-    on: datetime.date | None = Setting(default=None, description="The day to judge at; today unless given.")
+    on: Annotated[datetime.date | None, Meta(description="The day to judge at; today unless given.")] = None
 
 
 @rules.pods(
@@ -94,9 +96,15 @@ def _older(version: tuple[int, ...], minimum: tuple[int, ...]) -> bool:
 class Matrix(Settings):
     """The oldest stores by major version of Langfuse (its documentation of the infrastructure)."""
 
-    postgres: dict[int, Version] = Setting(default={3: "12", 4: "15"}, description="Oldest Postgres.")
-    clickhouse: dict[int, Version] = Setting(default={3: "24.3", 4: "25.12"}, description="Oldest ClickHouse.")
-    redis: dict[int, Version] = Setting(default={3: "7.0", 4: "7.0"}, description="Oldest Redis or Valkey.")
+    postgres: Annotated[dict[int, Version], Meta(description="Oldest Postgres.")] = msgspec.field(
+        default_factory=lambda: {3: "12", 4: "15"}
+    )
+    clickhouse: Annotated[dict[int, Version], Meta(description="Oldest ClickHouse.")] = msgspec.field(
+        default_factory=lambda: {3: "24.3", 4: "25.12"}
+    )
+    redis: Annotated[dict[int, Version], Meta(description="Oldest Redis or Valkey.")] = msgspec.field(
+        default_factory=lambda: {3: "7.0", 4: "7.0"}
+    )
 
 
 @rules.stack(

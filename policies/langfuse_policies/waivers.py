@@ -15,22 +15,23 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from langfuse_policies.resources import Resource
 
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
 
-class Waiver(BaseModel):
+
+class Waiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One accepted finding."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_min_length=1)
-
-    rule: str
-    resource: str
-    reason: str
-    owner: str
+    rule: _Text
+    resource: _Text
+    reason: _Text
+    owner: _Text
     #: The last day on which it holds, in UTC.
     expires: datetime.date
 
@@ -61,13 +62,19 @@ def read(path: Path, rules: Collection[str]) -> list[Waiver]:
     if not path.exists():
         return []
     try:
-        given = yaml.safe_load(path.read_text())
-        waivers = TypeAdapter(list[Waiver]).validate_python(given or [])
+        given = yaml.safe_load(path.read_text()) or []
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise WaiversError(f"{path.name}: it can't be read as YAML: {error}") from error
-    except ValidationError as error:
-        faults = (f"{path.name}[{'.'.join(map(str, one['loc']))}]: {one['msg']}" for one in error.errors())
-        raise WaiversError("; ".join(faults)) from error
+    if not isinstance(given, list):
+        raise WaiversError(f"{path.name}: it is not a list of waivers")
+    waivers, faults = [], []
+    for number, one in enumerate(given):
+        try:
+            waivers.append(msgspec.convert(one, Waiver))
+        except msgspec.ValidationError as error:
+            faults.append(f"{path.name}[{number}]: {error}")
+    if faults:
+        raise WaiversError("; ".join(faults))
     unknown = sorted({waiver.rule for waiver in waivers} - set(rules))
     if unknown:
         raise WaiversError(f"{path.name}: no rule is called {', '.join(unknown)}; docs/policies.md lists them")

@@ -54,5 +54,5 @@ def test_a_setting_moves_its_bound(
 ) -> None:
     settings = RULES[rule].settings
     assert settings is not None
-    assert judged(RULES[rule], subject, settings(**stricter))
-    assert judged(RULES[rule], subject, settings(**wider)) == []
+    assert judged(RULES[rule], subject, settings.read(stricter))
+    assert judged(RULES[rule], subject, settings.read(wider)) == []

@@ -93,7 +93,7 @@ def test_each_setting_of_an_environment_is_one_that_its_rule_reads(environment: 
         if isinstance(entry, dict):
             model = RULES[rule].settings
             assert model is not None, rule
-            model(**{key: value for key, value in entry.items() if key != "enforcementLevel"})
+            model.read({key: value for key, value in entry.items() if key != "enforcementLevel"})
 
 
 def test_no_environment_is_stricter_than_the_next() -> None:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langfuse_policies.catalogue import RULES
@@ -58,14 +59,24 @@ def test_a_disabled_rule_is_silent() -> None:
     assert not said_by(RULE, Engine(config={RULE: {"enforcementLevel": "disabled"}}).judge(pod()))
 
 
-def test_a_wrong_setting_is_told_and_nothing_raises() -> None:
-    rule = next(
-        rule for rule in RULES.values() if rule.settings and rule.scope == "resource" and rule.pack == "security"
-    )
-    subject = resource(f"kubernetes:{sorted(rule.kinds)[0].replace('/', '/v1:')}", {})
-    engine = Engine(rule.pack, config={rule.id: {"noSuchSetting": 3}})
-    (message,) = said_by(rule.id, engine.judge(subject))
-    assert "noSuchSetting" in message
+@pytest.mark.parametrize(
+    ("rule", "setting", "named"),
+    [
+        ("session-length", {"noSuchSetting": 3}, "noSuchSetting"),
+        ("session-length", {"minutes": 5}, "minutes"),
+        ("session-length", {"minutes": 7.5}, "minutes"),
+        ("session-length", {"minutes": "a week"}, "minutes"),
+        ("langfuse-supported", {"last_days": {"3": "soon"}}, "last_days"),
+        ("store-versions-in-matrix", {"postgres": {"3": "twelve"}}, "postgres"),
+        ("no-egress-to-metadata", {"addresses": ["metadata.google.internal"]}, "metadata.google.internal"),
+    ],
+)
+def test_a_wrong_setting_is_told_and_nothing_raises(rule: str, setting: dict[str, Any], named: str) -> None:
+    engine = Engine(RULES[rule].pack, config={rule: setting})
+    subjects = [resource(f"kubernetes:{kind.replace('/', '/v1:')}", {}) for kind in sorted(RULES[rule].kinds)[:1]]
+    (message,) = said_by(rule, engine.judge(*subjects))
+    assert f"{rule}: " in message
+    assert named in message
 
 
 class TestWaivers:

@@ -31,8 +31,8 @@ def base(name: str) -> list[Resource]:
 def test_a_setting_moves_its_bound(rule: str, manifests: str, stricter: dict[str, Any], right: dict[str, Any]) -> None:
     settings = RULES[rule].settings
     assert settings is not None
-    assert judged(RULES[rule], base(manifests), settings(**stricter))
-    assert judged(RULES[rule], base(manifests), settings(**right)) == []
+    assert judged(RULES[rule], base(manifests), settings.read(stricter))
+    assert judged(RULES[rule], base(manifests), settings.read(right)) == []
 
 
 def web(startup: object, **more: object) -> Resource:
