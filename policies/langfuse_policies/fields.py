@@ -68,7 +68,7 @@ class Field:
     """A value and where it is."""
 
     value: Value | Absent
-    #: Paths of the unknown values that were asked for: shared by all fields of one run of one rule.
+    #: Paths of the unknown values that were asked for: shared by all fields of a resource.
     unknown_paths: set[str] = field(default_factory=set)
     #: Whether it is part of a patch: what is not there may stand in the object itself.
     partial: bool = False

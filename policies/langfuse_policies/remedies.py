@@ -12,7 +12,8 @@ from langfuse_policies.rules import Rule
 
 def remedied(rule: Rule, args: ResourceValidationArgs) -> Any:  # noqa: ANN401  # the SDK's proxy, changed in place
     """The properties with what was missing; None when nothing is, or when it can't be known yet."""
-    missing = rule.remedy(Resource.of(args)) if rule.remedy else {}
+    subject = Resource.of(args)
+    missing = rule.remedy(subject) if rule.remedy and rule.reads(subject) else {}
     if not missing:
         return None
     properties = cast(MutableMapping[str, Any], args.props)  # the proxy writes through to what the engine gets back

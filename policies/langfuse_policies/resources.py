@@ -1,7 +1,7 @@
 """Resources as rules see them: a type, options, and fields to read, on the real SDK and in tests alike."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from pulumi_policy import ResourceValidationArgs
@@ -22,6 +22,7 @@ class Resource:
     protect: bool = False
     ignore_changes: tuple[str, ...] = ()
     parent: str = ""
+    #: Paths of the unknown values that were asked for.
     unknown_paths: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @classmethod
@@ -36,10 +37,6 @@ class Resource:
             ignore_changes=tuple(args.opts.ignore_changes),
             parent=args.opts.parent or "",
         )
-
-    def watched(self, unknown_paths: set[str]) -> "Resource":
-        """The same resource; unknown paths that are asked for go to this set."""
-        return replace(self, unknown_paths=unknown_paths)
 
     @property
     def fields(self) -> Field:
@@ -107,10 +104,12 @@ class Stack:
 
     def of(self, *kinds: str) -> Iterator[Resource]:
         """The resources of these kinds, for example `core/Service`."""
-        for resource in self.resources:
-            if resource.kind in kinds:
-                yield resource
+        for kind in kinds:
+            yield from self._by_kind.get(kind, ())
 
-    def watched(self, unknown_paths: dict[str, set[str]]) -> "Stack":
-        """The same stack; unknown paths that are asked for go to the set of each URN."""
-        return Stack([resource.watched(unknown_paths.setdefault(resource.urn, set())) for resource in self.resources])
+    @cached_property
+    def _by_kind(self) -> dict[str, list[Resource]]:
+        found: dict[str, list[Resource]] = {}
+        for resource in self.resources:
+            found.setdefault(resource.kind, []).append(resource)
+        return found

@@ -33,18 +33,17 @@ class Run:
             self._misconfigured.add(rule.id)
             yield Finding("", f"the configuration of this policy can't be used: {rule.id}: {error}")
             return
-        if isinstance(subject, Resource):
-            if not rule.reads(subject):
-                return
-            unknown: dict[str, set[str]] = {subject.urn: set()}
-            places = {"": place_of(subject), subject.urn: place_of(subject)}
-            findings = rule.on(subject.watched(unknown[subject.urn]), settings)
-        else:
-            unknown = {}
-            places = {resource.urn: place_of(resource) for resource in subject.resources}
-            places[""] = f"{subject.name}/"
-            findings = rule.on(subject.watched(unknown), settings)
-        for urn, paths in unknown.items():
-            for path in paths:
-                self.unknown.setdefault(urn, {}).setdefault(path, set()).add(rule.id)
-        yield from (one for one in findings if not self.ledger.waives(rule.id, places[one.urn]))
+        findings = rule.on(subject, settings)
+        for resource in subject.resources if isinstance(subject, Stack) else [subject]:
+            for path in resource.unknown_paths:
+                self.unknown.setdefault(resource.urn, {}).setdefault(path, set()).add(rule.id)
+            resource.unknown_paths.clear()
+        yield from (one for one in findings if not self.ledger.waives(rule.id, _place(one, subject)))
+
+
+def _place(finding: Finding, subject: Resource | Stack) -> str:
+    """What the patterns of waivers are compared with."""
+    if isinstance(subject, Resource):
+        return place_of(subject)
+    at_fault = next((resource for resource in subject.resources if resource.urn == finding.urn), None)
+    return place_of(at_fault) if at_fault else f"{subject.name}/"

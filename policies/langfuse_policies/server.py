@@ -1,13 +1,17 @@
-"""The server that the engine asks: the SDK's, with one cost removed."""
+"""The server that the engine asks: the SDK's, with two costs removed (docs/benchmarks.md)."""
 
 import datetime
 import os
-from functools import partial
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pulumi.runtime.proto import analyzer_pb2
-from pulumi_policy import EnforcementLevel, Policy, PolicyPack, ResourceValidationPolicy
+import grpc
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
+from pulumi_policy import EnforcementLevel, Policy, ResourceValidationPolicy
 from pulumi_policy import policy as sdk
 
 from langfuse_policies.catalogue import RULES
@@ -17,34 +21,53 @@ from langfuse_policies.rules import PackName
 from langfuse_policies.run import Run
 from langfuse_policies.wire import resource_of
 
+if TYPE_CHECKING:
+    Handler = grpc.GenericRpcHandler[bytes, bytes]
+else:
+    Handler = grpc.GenericRpcHandler
+
 #: Where the waivers are: beside the folders of the packs, unless the environment says otherwise.
 WAIVERS_VARIABLE = "LANGFUSE_POLICIES_WAIVERS"
 _WAIVERS = Path("../waivers.yaml")
+_THREADS = 4
 _SERVER = sdk._PolicyAnalyzerServicer
+_REMEDIATE = "/pulumirpc.Analyzer/Remediate"
 
 
 def serve(pack: PackName) -> None:
     """Answers the engine until it goes away. The working folder is that of the pack."""
     waivers = Path(os.environ.get(WAIVERS_VARIABLE, _WAIVERS))
     run, checks = policies(pack, waivers, datetime.datetime.now(datetime.UTC).date())
-    # PolicyPack makes its server by this name; there is no other seam.
-    setattr(sdk, "_PolicyAnalyzerServicer", partial(Analyzer, run))  # noqa: B010  # as mypy wants it
-    PolicyPack(f"langfuse-{pack}", checks, EnforcementLevel.ADVISORY)
+    # As PolicyPack (pulumi_policy) does it, whose server can't be another than the SDK's.
+    server = grpc.server(ThreadPoolExecutor(_THREADS), options=[("grpc.max_receive_message_length", -1)])
+    server.add_generic_rpc_handlers([Calls(Analyzer(run, f"langfuse-{pack}", "0.0.1", checks))])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
 
 
 class Analyzer(_SERVER):
     """Reads each resource once and asks who is concerned, where the SDK reads it anew for each policy of the pack.
 
-    The policies find what is judged in their run; nothing is left for the SDK to read (docs/benchmarks.md).
+    The policies find what is judged in their run; nothing is left for the SDK to read.
     """
 
-    def __init__(self, run: Run, *of_the_pack: Any) -> None:  # noqa: ANN401  # what PolicyPack hands to the SDK's
-        super().__init__(*of_the_pack)
+    def __init__(self, run: Run, name: str, version: str, policies: list[Policy]) -> None:
+        super().__init__(name, version, policies, EnforcementLevel.ADVISORY)
         self._run = run
-        self._name, self._version, self._policies, self._level, *_ = of_the_pack
+        self._pack = name, version
+        self._policies = policies
         self._configured = analyzer_pb2.ConfigureAnalyzerRequest()
         self._levels = self._levels_now()
         self._of_kinds: dict[str, Any] = {}
+
+    @property
+    def remediates(self) -> bool:
+        """Whether the configuration lets a policy change resources."""
+        return EnforcementLevel.REMEDIATE in self._levels.values()
 
     def Configure(self, request: analyzer_pb2.ConfigureAnalyzerRequest, context: object) -> Any:  # noqa: ANN401, N802
         """Takes levels and settings."""
@@ -53,12 +76,6 @@ class Analyzer(_SERVER):
         self._levels = self._levels_now()
         self._of_kinds.clear()
         return answer
-
-    def Remediate(self, request: analyzer_pb2.AnalyzeRequest, context: object) -> Any:  # noqa: ANN401, N802
-        """Adds what is missing, if the configuration lets a policy do so."""
-        if EnforcementLevel.REMEDIATE not in self._levels.values():
-            return analyzer_pb2.RemediateResponse()
-        return super().Remediate(request, context)  # type: ignore[no-untyped-call]
 
     def Analyze(self, request: analyzer_pb2.AnalyzeRequest, context: object) -> Any:  # noqa: ANN401, N802
         """Judges one resource."""
@@ -87,6 +104,32 @@ class Analyzer(_SERVER):
         ]
         if not policies:
             return None
-        server: Any = _SERVER(self._name, self._version, policies, self._level)
+        server: Any = _SERVER(*self._pack, policies, EnforcementLevel.ADVISORY)
         server.Configure(self._configured, None)
         return server
+
+
+class Calls(Handler):
+    """The calls of an analyzer. `Remediate` is one of them only where a policy remediates.
+
+    The engine asks it of every pack for every resource, one after the other, before anything else; it takes
+    "unimplemented" for none (analyzer_plugin.go), and that answer needs no thread.
+    """
+
+    def __init__(self, analyzer: Analyzer) -> None:
+        self._analyzer = analyzer
+        self._handlers: list[Handler] = []
+        analyzer_pb2_grpc.add_AnalyzerServicer_to_server(analyzer, self)  # type: ignore[arg-type]  # as far as it is used
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:  # noqa: ANN401  # the library has no types
+        """Takes the SDK's handlers."""
+        self._handlers += handlers
+
+    def add_registered_method_handlers(self, _service: str, _handlers: object) -> None:
+        """The same handlers again."""
+
+    def service(self, details: Any) -> Any:  # noqa: ANN401  # the library has no types
+        """What answers a call; None if nothing does."""
+        if details.method == _REMEDIATE and not self._analyzer.remediates:
+            return None
+        return next((found for handler in self._handlers if (found := handler.service(details))), None)

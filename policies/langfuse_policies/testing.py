@@ -94,6 +94,6 @@ def paths(findings: Iterable[Finding]) -> list[str]:
 
 def unknown_paths(rule: Rule, subject: Resource) -> set[str]:
     """The paths of unknown values that the rule asked for."""
-    asked: set[str] = set()
-    rule.on(subject.watched(asked))
-    return asked
+    subject.unknown_paths.clear()
+    rule.on(subject)
+    return set(subject.unknown_paths)

@@ -89,6 +89,10 @@ class Ledger:
     today: datetime.date
     used: set[Waiver] = field(default_factory=set)
 
+    def holds(self, rule: str, place: str) -> bool:
+        """Whether a waiver in force covers a place, used or not."""
+        return any(waiver.covers(rule, place) and waiver.expires >= self.today for waiver in self.waivers)
+
     def waives(self, rule: str, place: str) -> bool:
         """Whether a finding is waived; the waiver counts as used."""
         for waiver in self.waivers:

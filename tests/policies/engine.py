@@ -11,7 +11,6 @@ from langfuse_policies.resources import Resource
 from langfuse_policies.rules import PackName
 from langfuse_policies.server import Analyzer
 from pulumi.runtime.proto import analyzer_pb2 as messages
-from pulumi_policy import EnforcementLevel
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
 
 TODAY = datetime.date(2026, 11, 21)
@@ -30,7 +29,7 @@ class Engine:
         config: Mapping[str, str | Mapping[str, object]] | None = None,
     ) -> None:
         run, checks = policies(pack, waivers, TODAY)
-        server = Analyzer(run, f"langfuse-{pack}", "0.0.0", checks, EnforcementLevel.ADVISORY)
+        server = Analyzer(run, f"langfuse-{pack}", "0.0.0", checks)
         self.analyzer = cast(Any, server)  # untyped upstream
         if config:
             self.analyzer.Configure(messages.ConfigureAnalyzerRequest(policyConfig=_configured(config)), None)

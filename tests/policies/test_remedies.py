@@ -88,6 +88,12 @@ def test_an_object_without_metadata_gets_its_labels() -> None:
     assert Resource.of(subject).metadata["labels"][f"{PREFIX}enforce"].text == "restricted"
 
 
+def test_an_object_of_another_kind_stays_as_it_is() -> None:
+    subject = args("pulumi:providers:kubernetes", {"context": "prod"})
+    assert remedied(RULES["namespace-enforces-restricted"], subject) is None
+    assert remedied(RULES["recommended-labels"], subject) is None
+
+
 @pytest.mark.parametrize("rule", [rule for rule in RULES.values() if rule.remedy], ids=lambda rule: rule.id)
 def test_every_remedy_touches_labels_and_annotations_alone(rule: Rule) -> None:
     assert rule.remedy is not None

@@ -1,0 +1,29 @@
+"""The packs in the engine: what they say of a program, and what they change in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.engine.conftest import ProgramFactory
+from tests.engine.harness import CHECKOUT, Result
+
+RULE = "namespace-enforces-restricted"
+LABEL = "pod-security.kubernetes.io/enforce"
+PROGRAM = "import pulumi_kubernetes as k8s; k8s.core.v1.Namespace('shop', metadata={'name': 'shop'})"
+
+
+def test_a_missing_label_is_refused_or_added_as_the_configuration_says(program: ProgramFactory, tmp_path: Path) -> None:
+    namespace, config = program(PROGRAM), tmp_path / "levels.json"
+
+    def preview(level: str) -> Result:
+        config.write_text(json.dumps({RULE: level, "security-waivers-used": "disabled"}))
+        pack = CHECKOUT / "policies" / "security"
+        return namespace.preview("--policy-pack", str(pack), "--policy-pack-config", str(config))
+
+    refused = preview("mandatory")
+    assert refused.exit_code != 0
+    assert RULE in refused.output
+
+    (shop,) = (step for step in preview("remediate").ok().steps if step.name == "shop")
+    assert shop.inputs["metadata"]["labels"] == {LABEL: "restricted"}
