@@ -3,15 +3,15 @@
 import atexit
 import gc
 
-import pulumi
-
-from components.langfuse import Langfuse
-from components.settings import load
-
 # The process lives for seconds and keeps what it makes. To look for garbage takes a fifth of its time, and half a
 # second more when the interpreter ends.
 gc.disable()
 atexit.register(gc.freeze)
+
+import pulumi
+
+from components.langfuse import Langfuse
+from components.settings import load
 
 langfuse = Langfuse("langfuse", load())
 

@@ -63,6 +63,7 @@ class Analyzer(_SERVER):
         self._configured = analyzer_pb2.ConfigureAnalyzerRequest()
         self._levels = self._levels_now()
         self._of_kinds: dict[str, Any] = {}
+        self._of_policies: dict[tuple[str, ...], Any] = {}
 
     @property
     def remediates(self) -> bool:
@@ -75,6 +76,7 @@ class Analyzer(_SERVER):
         self._configured = request
         self._levels = self._levels_now()
         self._of_kinds.clear()
+        self._of_policies.clear()
         return answer
 
     def Analyze(self, request: analyzer_pb2.AnalyzeRequest, context: object) -> Any:  # noqa: ANN401, N802
@@ -104,9 +106,11 @@ class Analyzer(_SERVER):
         ]
         if not policies:
             return None
-        server: Any = _SERVER(*self._pack, policies, EnforcementLevel.ADVISORY)
-        server.Configure(self._configured, None)
-        return server
+        names = tuple(one.name for one in policies)
+        if names not in self._of_policies:
+            self._of_policies[names] = _SERVER(*self._pack, policies, EnforcementLevel.ADVISORY)
+            self._of_policies[names].Configure(self._configured, None)
+        return self._of_policies[names]
 
 
 class Calls(Handler):

@@ -24,6 +24,7 @@ def test_a_missing_label_is_refused_or_added_as_the_configuration_says(program: 
     refused = preview("mandatory")
     assert refused.exit_code != 0
     assert RULE in refused.output
+    assert "Unknown experiment" not in refused.output  # gRPC, of what its server is told
 
     (shop,) = (step for step in preview("remediate").ok().steps if step.name == "shop")
     assert shop.inputs["metadata"]["labels"] == {LABEL: "restricted"}

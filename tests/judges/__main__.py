@@ -13,17 +13,17 @@ from rich.console import Console
 CHECKOUT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(CHECKOUT / "policies"))
 
-from langfuse_policies.catalogue import RULES  # noqa: E402
-from langfuse_policies.resources import Resource  # noqa: E402
-from langfuse_policies.testing import judged_all, resource  # noqa: E402
+from langfuse_policies.catalogue import RULES
+from langfuse_policies.resources import Resource
+from langfuse_policies.testing import judged_all, resource
 
-from sandbox.controlplane import Sandbox  # noqa: E402
-from sandbox.errors import SandboxError  # noqa: E402
-from tests.judges import report, tools  # noqa: E402
-from tests.judges.admission import admission  # noqa: E402
-from tests.judges.manifests import as_yaml, manifests  # noqa: E402
-from tests.judges.verdicts import of_checkov, of_kube_score, of_schemas  # noqa: E402
-from tests.unit.program import recorded  # noqa: E402
+from sandbox.controlplane import Sandbox
+from sandbox.errors import SandboxError
+from tests.judges import report, tools
+from tests.judges.admission import admission
+from tests.judges.manifests import as_yaml, manifests
+from tests.judges.verdicts import of_checkov, of_kube_score, of_schemas
+from tests.unit.program import recorded
 
 STACKS = ("dev", "staging", "prod")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import runpy
@@ -24,6 +25,7 @@ INTERRUPTED = 130
 PARENT_CHECK_SECONDS = 1.0
 THREADS_PER_OPERATION = 4
 
+gc.disable()  # nothing of what is imported is garbage
 try:
     import pulumi
     import pulumi.runtime
@@ -33,6 +35,7 @@ except ImportError:
         f"\nThe `pulumi` package can't be imported by {sys.executable}; run `pulumi install` to install it.\n"
     )
     sys.exit(1)
+gc.enable()
 
 
 def parse_arguments() -> argparse.Namespace:
