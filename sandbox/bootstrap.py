@@ -26,9 +26,8 @@ def main(requirements: Path) -> None:
 
 
 def _install(requirements: Path) -> None:
-    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
-    done = VENV / f".{requirements.stem}.sha256"
-    if done.exists() and done.read_text() == wanted and (VENV / "bin" / "python").exists():
+    done = _mark(requirements)
+    if done.exists() and done.read_text() == _digest(requirements) and (VENV / "bin" / "python").exists():
         return
     sys.stderr.write(f"installing {requirements.name} into .venv (about a minute the first time) ...\n")
     if not (VENV / "bin" / "pip").exists():
@@ -44,7 +43,17 @@ def _install(requirements: Path) -> None:
             f"could not install {requirements.name}; pip's reason stands above",
             "check the network and the disk, set a mirror (PIP_INDEX_URL) or proxy (HTTPS_PROXY), and run it again",
         )
-    done.write_text(wanted)
+    for lock in {requirements, CHECKOUT / "requirements.txt"}:  # each of the other locks holds all of this one
+        _mark(lock).write_text(_digest(lock))
+
+
+def _mark(requirements: Path) -> Path:
+    """Where it stands which version of a lock file is installed."""
+    return VENV / f".{requirements.stem}.sha256"
+
+
+def _digest(requirements: Path) -> str:
+    return hashlib.sha256(requirements.read_bytes()).hexdigest()
 
 
 def _fail(problem: str, fix: str) -> None:

@@ -9,11 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 import yaml
 
-from tests.engine.harness import CHECKOUT, Result
+from tests.engine.harness import CHECKOUT, Result, checkpoint
 from tests.engine.view import Json
 
 TIMEOUT_SECONDS: Final = 300.0
@@ -98,13 +99,17 @@ class Stack:
 
     def resources(self) -> list[Json]:
         """The resources in the state."""
-        found: list[Json] = json.loads(self.export())["deployment"].get("resources", [])
+        found: list[Json] = self._checkpoint().get("resources") or []
         return found
 
     def pending(self) -> list[Json]:
         """Operations that an interrupted update left unfinished."""
-        found: list[Json] = json.loads(self.export())["deployment"].get("pending_operations") or []
+        found: list[Json] = self._checkpoint().get("pending_operations") or []
         return found
+
+    def _checkpoint(self) -> dict[str, Any]:
+        project = yaml.safe_load((self.folder / "Pulumi.yaml").read_text())["name"]
+        return checkpoint(Path(urlsplit(self.environment["PULUMI_BACKEND_URL"]).path), project, self.name)
 
     def urn(self, kind: str, name: str) -> str:
         """The URN of the only resource with this type token and name."""

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from langfuse_policies.catalogue import RULES
 from langfuse_policies.fields import UNKNOWN, plain
 from langfuse_policies.resources import Resource, Stack
-from langfuse_policies.rules import Rule
 from langfuse_policies.testing import judged, resource, unknown_paths
 from langfuse_policies.workloads import POD_TEMPLATES
 
@@ -75,14 +74,31 @@ def test_each_rule_explains_itself() -> None:
         assert not rule.title.endswith("."), rule.id
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.id)
-@settings(max_examples=25, deadline=None)
-@given(data=st.data())
-def test_no_rule_raises_on_any_shape(rule: Rule, data: st.DataObject) -> None:
-    kinds = sorted(rule.kinds) or ["apps/Deployment", "core/Secret", "core/ConfigMap"]
-    tokens = [f"kubernetes:{kind.replace('/', '/v1:')}" for kind in kinds]
-    shapes = data.draw(st.lists(st.tuples(st.sampled_from(tokens), SHAPES), min_size=1, max_size=3))
-    judged(rule, [Resource(token, "any", plain(shape), f"urn:pulumi:s::p::{token}::any") for token, shape in shapes])
+KINDS = sorted({kind for rule in RULES.values() for kind in rule.kinds})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=50, deadline=None)
+@given(shape=SHAPES)
+def test_no_rule_raises_on_any_shape(kind: str, shape: object) -> None:
+    subject = _of_kind(kind, shape)
+    for rule in RULES.values():
+        if rule.scope == "resource" and rule.reads(subject):
+            judged(rule, subject)
+
+
+@settings(max_examples=200, deadline=None)
+@given(shapes=st.lists(st.tuples(st.sampled_from(KINDS), SHAPES), min_size=1, max_size=5))
+def test_no_rule_raises_on_a_stack_of_any_shapes(shapes: list[tuple[str, object]]) -> None:
+    stack = [_of_kind(kind, shape) for kind, shape in shapes]
+    for rule in RULES.values():
+        if rule.scope == "stack":
+            judged(rule, stack)
+
+
+def _of_kind(kind: str, shape: object) -> Resource:
+    token = f"kubernetes:{kind.replace('/', '/v1:')}"
+    return Resource(token, "any", plain(shape), f"urn:pulumi:s::p::{token}::any")
 
 
 @pytest.mark.parametrize("case", _one_case_for_each_rule("resource"), ids=lambda case: f"{case.rule}: {case.name}")
