@@ -8,3 +8,4 @@ compile() {
 compile pyproject.toml --output-file requirements.txt
 compile pyproject.toml --constraint requirements.txt --group dev --output-file requirements-dev.txt
 compile --group judges --output-file requirements-judges.txt
+echo pip | compile - --output-file requirements-pip.txt

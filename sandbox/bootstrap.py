@@ -34,17 +34,21 @@ def _install(requirements: Path) -> None:
         made = subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=False)
         if made.returncode:
             _fail("could not make a virtual environment", "Debian and Ubuntu: apt install python3-venv")
+        _pip(CHECKOUT / "requirements-pip.txt")  # the one that Python brings takes half as long again
+    _pip(requirements)
+    for lock in {requirements, CHECKOUT / "requirements.txt"}:  # each of the other locks holds all of this one
+        _mark(lock).write_text(_digest(lock))
+
+
+def _pip(requirements: Path) -> None:
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     # Most modules are never imported; those that are get compiled then.
     locked = ["--no-deps", "--no-compile", "--require-hashes", "-r", str(requirements)]
-    installed = subprocess.run([*pip, *locked], check=False)
-    if installed.returncode:
+    if subprocess.run([*pip, *locked], check=False).returncode:
         _fail(
             f"could not install {requirements.name}; pip's reason stands above",
             "check the network and the disk, set a mirror (PIP_INDEX_URL) or proxy (HTTPS_PROXY), and run it again",
         )
-    for lock in {requirements, CHECKOUT / "requirements.txt"}:  # each of the other locks holds all of this one
-        _mark(lock).write_text(_digest(lock))
 
 
 def _mark(requirements: Path) -> Path:
