@@ -384,7 +384,7 @@ def test_a_policy_pack_that_does_not_start_says_why(program: ProgramFactory, tmp
     (pack / "__main__.py").write_text("raise ValueError('no rules here')\n")
     result = program("import pulumi").preview("--policy-pack", str(pack))
     assert result.exit_code != 0
-    assert "no rules here" in result.output
+    assert "before it was ready: ValueError: no rules here" in result.output
 
 
 def test_about_and_plugin_list_know_the_program(program: ProgramFactory) -> None:

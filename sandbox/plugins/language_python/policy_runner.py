@@ -151,10 +151,22 @@ def main() -> None:
     os.environ.update(gate.environment())
     gc.enable()
     grpc.server = lambda *_args, **_options: gate  # type: ignore[assignment]  # as far as it is used
+    reasons: list[str] = []
+    run_path = runpy.run_path
+
+    def run_pack(*arguments: Any, **options: Any) -> dict[str, Any]:  # noqa: ANN401  # those of run_path
+        try:
+            return run_path(*arguments, **options)
+        except Exception as error:
+            reasons.append(f": {type(error).__name__}: {error}")  # the traceback may come too late to be shown
+            raise
+
+    runpy.run_path = run_pack
     try:
         runpy.run_module("pulumi.policy", run_name="__main__", alter_sys=True)
     except SystemExit as stopped:
-        if gate.fail(f"the policy pack in {pack} ended with exit code {stopped.code} before it was ready"):
+        reason = "".join(reasons)
+        if gate.fail(f"the policy pack in {pack} ended with exit code {stopped.code} before it was ready{reason}"):
             time.sleep(FAILURE_SECONDS)
         raise
 
