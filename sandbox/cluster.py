@@ -90,17 +90,21 @@ def furnish(client: Client, crds: list[Json]) -> None:
 
 def _put_crd(client: Client, crd: Json, installed: Json | None) -> bool:
     """Create or replace a CRD; False when it is as wanted."""
-    digest = hashlib.sha256(json.dumps(crd, sort_keys=True).encode()).hexdigest()
-    name = crd["metadata"]["name"]
-    if installed and installed.get("annotations", {}).get(DIGEST) == digest:
+    name, body = crd["metadata"]["name"], with_digest(crd)
+    if installed and installed.get("annotations", {}).get(DIGEST) == body["metadata"]["annotations"][DIGEST]:
         return False
-    annotations = crd["metadata"].get("annotations", {}) | {DIGEST: digest}
-    body = crd | {"metadata": crd["metadata"] | {"annotations": annotations}}
     if not installed:
         return client.create(CRDS_PATH, body)
     body["metadata"]["resourceVersion"] = installed["resourceVersion"]
     client.request("PUT", f"{CRDS_PATH}/{name}", body)
     return True
+
+
+def with_digest(crd: Json) -> Json:
+    """The CRD, annotated with what tells whether it is the one that is installed."""
+    digest = hashlib.sha256(json.dumps(crd, sort_keys=True).encode()).hexdigest()
+    annotations = crd["metadata"].get("annotations", {}) | {DIGEST: digest}
+    return crd | {"metadata": crd["metadata"] | {"annotations": annotations}}
 
 
 def nodes_are_ready(client: Client) -> bool:

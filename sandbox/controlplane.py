@@ -21,6 +21,7 @@ from sandbox.folder import Folder
 from sandbox.kubeconfig import kubeconfig
 from sandbox.processes import Report, Service, State, Supervisor
 from sandbox.progress import Steps, elapsed, say
+from sandbox.seed import seed
 
 if TYPE_CHECKING:
     from sandbox import manifests
@@ -153,15 +154,19 @@ class Sandbox:
                 if name in stale:
                     self._supervisor.start(stale[name])
 
-        client = self._client(plan.url(services.API_SERVER))
-        start(services.ETCD, services.API_SERVER, services.STORAGE)  # these wait for each other
+        client, crds = self._client(plan.url(services.API_SERVER)), files.read_crds()
+        start(services.ETCD)
+        if services.API_SERVER in stale:
+            etcd = self._etcd_client(plan.url(services.ETCD))
+            self._wait({"etcd is ready": lambda: etcd.answers("/health")})
+            seed(etcd, crds)
+        start(services.API_SERVER, services.STORAGE)
         self._wait({"the API server is ready": lambda: client.answers("/readyz")})
         if services.KWOK in stale:
             cluster.release_nodes(client)
         start(services.KWOK)
         start(services.CONTROLLERS, services.SCHEDULER)  # these would give up
         controllers, scheduler = (self._client(plan.url(name)) for name in (services.CONTROLLERS, services.SCHEDULER))
-        crds = files.read_crds()
         try:
             cluster.furnish(client, crds)
         except ApiError as error:
@@ -206,6 +211,10 @@ class Sandbox:
     def _client(self, server: str) -> Client:
         pki = self.folder.pki
         return Client(server, pki / "ca.crt", pki / f"{services.ADMIN}.crt", pki / f"{services.ADMIN}.key")
+
+    def _etcd_client(self, server: str) -> Client:
+        pki = self.folder.pki
+        return Client(server, pki / "etcd-ca.crt", pki / "etcd-client.crt", pki / "etcd-client.key")
 
 
 def _holds(condition: Callable[[], bool]) -> bool:

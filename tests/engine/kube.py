@@ -7,6 +7,7 @@ import textwrap
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeAlias, cast
 
@@ -75,8 +76,11 @@ class Kube:
         self._of(api_version, kind).delete(name=name, namespace=namespace)
 
     def _of(self, api_version: str, kind: str) -> dynamic.Resource:
-        client = dynamic.DynamicClient(self.client)  # type: ignore[no-untyped-call]  # the library has no types
-        return cast(dynamic.Resource, client.resources.get(api_version=api_version, kind=kind))
+        return cast(dynamic.Resource, self._dynamic.resources.get(api_version=api_version, kind=kind))
+
+    @cached_property
+    def _dynamic(self) -> dynamic.DynamicClient:
+        return dynamic.DynamicClient(self.client)  # type: ignore[no-untyped-call]  # the library has no types
 
 
 def at(value: object, path: str) -> object:

@@ -378,3 +378,25 @@ def test_every_crd_of_the_manifests_is_established(sandbox: Sandbox) -> None:
     }
     assert wanted
     assert wanted <= established
+
+
+def test_crds_are_as_the_api_server_itself_establishes_them(sandbox: Sandbox) -> None:
+    """They are written to etcd before it starts; one that is posted shows what it would have made of them."""
+    wanted = next(crd for crd in manifests.ensure().read_crds() if crd["spec"]["names"]["kind"] == "VirtualService")
+    ours = wanted["metadata"]["name"]
+    copy = json.loads(json.dumps(wanted).replace(wanted["spec"]["group"], "example.test"))
+    apply(sandbox, copy)
+    theirs = ours.replace(wanted["spec"]["group"], "example.test")
+    try:
+        assert kubectl(sandbox, "wait", "--for=condition=Established", f"crd/{theirs}").returncode == 0
+        seeded, posted = (_timeless(get(sandbox, "crd", name)) for name in (ours, theirs))
+        assert seeded["status"] == posted["status"]
+        assert seeded["spec"] | {"group": "example.test"} == posted["spec"]
+    finally:
+        kubectl(sandbox, "delete", f"crd/{theirs}")
+
+
+def _timeless(crd: Json) -> Json:
+    for condition in crd["status"]["conditions"]:
+        del condition["lastTransitionTime"]
+    return crd
