@@ -22,7 +22,7 @@ status: program ## Tells what of the local control plane runs
 	@$(RUN) -m sandbox status
 
 test: lint tools ## Runs every check and test
-	@GOMEMLIMIT=1GiB GOGC=400 $(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	@GOMEMLIMIT=1GiB $(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-fast: development ## Runs the tests that need only Python
 	@$(RUN) -m pytest tests/unit --numprocesses 3 --dist worksteal

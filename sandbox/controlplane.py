@@ -6,8 +6,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,7 +159,8 @@ class Sandbox:
         if services.API_SERVER in stale:
             etcd = self._etcd_client(plan.url(services.ETCD))
             self._wait({"etcd is ready": lambda: etcd.answers("/health")})
-            seed(etcd, crds)
+            with _setting_up():
+                seed(etcd, crds)
         start(services.API_SERVER, services.STORAGE)
         self._wait({"the API server is ready": lambda: client.answers("/readyz")})
         if services.KWOK in stale:
@@ -167,12 +168,8 @@ class Sandbox:
         start(services.KWOK)
         start(services.CONTROLLERS, services.SCHEDULER)  # these would give up
         controllers, scheduler = (self._client(plan.url(name)) for name in (services.CONTROLLERS, services.SCHEDULER))
-        try:
+        with _setting_up():
             cluster.furnish(client, crds)
-        except ApiError as error:
-            raise SandboxError(
-                f"cannot set up the cluster: {error}", "run `python -m sandbox up` again; it continues where it stopped"
-            ) from error
         self._wait(
             {
                 "the controller manager is ready": lambda: controllers.answers("/healthz"),
@@ -215,6 +212,16 @@ class Sandbox:
     def _etcd_client(self, server: str) -> Client:
         pki = self.folder.pki
         return Client(server, pki / "etcd-ca.crt", pki / "etcd-client.crt", pki / "etcd-client.key")
+
+
+@contextmanager
+def _setting_up() -> Iterator[None]:
+    try:
+        yield
+    except ApiError as error:
+        raise SandboxError(
+            f"cannot set up the cluster: {error}", "run `python -m sandbox up` again; it continues where it stopped"
+        ) from error
 
 
 def _holds(condition: Callable[[], bool]) -> bool:
