@@ -154,10 +154,11 @@ class Sandbox:
                 if name in stale:
                     self._supervisor.start(stale[name])
 
-        client, crds = self._client(plan.url(services.API_SERVER)), files.read_crds()
+        client = self._client(plan.url(services.API_SERVER))
         start(services.ETCD)
+        crds = files.read_crds()
         if services.API_SERVER in stale:
-            etcd = self._etcd_client(plan.url(services.ETCD))
+            etcd = self._client(plan.url(services.ETCD), "etcd-client", authority="etcd-ca")
             self._wait({"etcd is ready": lambda: etcd.answers("/health")})
             with _setting_up():
                 seed(etcd, crds)
@@ -205,13 +206,9 @@ class Sandbox:
                     "to start from nothing",
                 )
 
-    def _client(self, server: str) -> Client:
+    def _client(self, server: str, user: str = services.ADMIN, *, authority: str = "ca") -> Client:
         pki = self.folder.pki
-        return Client(server, pki / "ca.crt", pki / f"{services.ADMIN}.crt", pki / f"{services.ADMIN}.key")
-
-    def _etcd_client(self, server: str) -> Client:
-        pki = self.folder.pki
-        return Client(server, pki / "etcd-ca.crt", pki / "etcd-client.crt", pki / "etcd-client.key")
+        return Client(server, pki / f"{authority}.crt", pki / f"{user}.crt", pki / f"{user}.key")
 
 
 @contextmanager

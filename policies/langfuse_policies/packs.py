@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from pulumi_policy import (
     EnforcementLevel,
@@ -20,11 +20,10 @@ from pulumi_policy import (
 
 from langfuse_policies.catalogue import RULES
 from langfuse_policies.remedies import remedied
-from langfuse_policies.resources import Resource
 from langfuse_policies.rules import Finding, PackName, Rule
 from langfuse_policies.run import Run
 from langfuse_policies.settings import Settings
-from langfuse_policies.waivers import Ledger, WaiversError, place_of, read
+from langfuse_policies.waivers import Ledger, WaiversError, read
 
 _DOCS = "docs/policies.md"
 _STACK = "pulumi:pulumi:Stack"
@@ -81,12 +80,10 @@ def _policy(rule: Rule, run: Run) -> Policy:
     def on_resource(args: ResourceValidationArgs, report: ReportViolation) -> None:
         report_all(run.judge(rule, run.resource, args.get_config()), report)
 
-    def remedy(args: ResourceValidationArgs) -> Any:  # noqa: ANN401  # the SDK's proxy, or None
-        return None if run.ledger.holds(rule.id, place_of(Resource.of(args))) else remedied(rule, args)
-
     if rule.scope == "stack":
         return StackValidationPolicy(validate=on_stack, **about)
-    return ResourceValidationPolicy(validate=on_resource, remediate=remedy if rule.remedy else None, **about)
+    remedy = (lambda args: remedied(rule, args, run.ledger)) if rule.remedy else None
+    return ResourceValidationPolicy(validate=on_resource, remediate=remedy, **about)
 
 
 def _framework(also_in: Sequence[str]) -> PolicyComplianceFramework | None:

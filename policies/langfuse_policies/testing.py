@@ -17,10 +17,15 @@ from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Finding, Rule
 from langfuse_policies.settings import Settings
 
-__all__ = ["UNKNOWN", "judged", "judged_all", "paths", "resource", "resources_of", "unknown_paths"]
+__all__ = ["UNKNOWN", "judged", "judged_all", "paths", "resource", "resources_of", "token_of", "unknown_paths"]
 
 #: What a manifest can't say: options of Pulumi and types other than Kubernetes', under this key of a document.
 PULUMI_KEY = "x-pulumi"
+
+
+def token_of(kind: str) -> str:
+    """A type token of a kind as rules name it: `kubernetes:apps/v1:Deployment` for `apps/Deployment`."""
+    return f"kubernetes:{kind.replace('/', '/v1:')}"
 
 
 def resource(

@@ -7,7 +7,7 @@ from langfuse_policies.catalogue import RULES
 from langfuse_policies.image_references import IMAGE_KINDS, ImageReference
 from langfuse_policies.images import Abandoned, Registries
 from langfuse_policies.resources import Resource
-from langfuse_policies.testing import judged, paths, resource
+from langfuse_policies.testing import judged, paths, resource, token_of
 from langfuse_policies.versions import Floor, Matrix, Support
 from langfuse_policies.workloads import POD_TEMPLATES
 
@@ -54,7 +54,7 @@ def test_images_are_found_in_every_kind_that_names_them(kind: str) -> None:
         spec = {key: spec}
     if kind not in POD_TEMPLATES:
         spec = {"spec": {"imageName": "evil.example/a:1.2.3"}}
-    subject = resource(f"kubernetes:{kind.replace('/', '/v1:')}", spec)
+    subject = resource(token_of(kind), spec)
     assert len(judged(RULES["allowed-registries"], subject)) == 1
 
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from langfuse_policies.catalogue import RULES
 from langfuse_policies.resources import Resource
-from langfuse_policies.testing import UNKNOWN, resource
+from langfuse_policies.testing import UNKNOWN, resource, token_of
 from langfuse_policies.waivers import place_of
 
 from tests.policies.engine import TODAY, Engine, said_by
@@ -73,7 +73,7 @@ def test_a_disabled_rule_is_silent() -> None:
 )
 def test_a_wrong_setting_is_told_and_nothing_raises(rule: str, setting: dict[str, Any], named: str) -> None:
     engine = Engine(RULES[rule].pack, config={rule: setting})
-    subjects = [resource(f"kubernetes:{kind.replace('/', '/v1:')}", {}) for kind in sorted(RULES[rule].kinds)[:1]]
+    subjects = [resource(token_of(kind), {}) for kind in sorted(RULES[rule].kinds)[:1]]
     (message,) = said_by(rule, engine.judge(*subjects))
     assert f"{rule}: " in message
     assert named in message

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 from langfuse_policies.catalogue import RULES
 from langfuse_policies.resources import Resource
-from langfuse_policies.testing import UNKNOWN, judged, judged_all, paths, resource, unknown_paths
+from langfuse_policies.testing import UNKNOWN, judged, judged_all, paths, resource, token_of, unknown_paths
 
 from tests.policies.corpus import cases
 
@@ -14,7 +14,7 @@ KINDS = sorted({one.kind for case in cases() for one in case.resources if one.ty
 
 def patch(kind: str, spec: Mapping[str, object]) -> Resource:
     metadata = {"name": "web", "namespace": "shop"}
-    return resource(f"kubernetes:{kind.replace('/', '/v1:')}Patch", {"metadata": metadata, "spec": spec})
+    return resource(f"{token_of(kind)}Patch", {"metadata": metadata, "spec": spec})
 
 
 @pytest.mark.parametrize("kind", KINDS)

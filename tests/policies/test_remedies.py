@@ -7,7 +7,7 @@ from langfuse_policies.catalogue import RULES
 from langfuse_policies.remedies import remedied
 from langfuse_policies.resources import Resource
 from langfuse_policies.rules import Rule
-from langfuse_policies.testing import judged
+from langfuse_policies.testing import judged, token_of
 from pulumi_policy import PolicyResourceOptions, ResourceValidationArgs
 from pulumi_policy.proxy import unknown_checking_proxy
 
@@ -98,7 +98,7 @@ def test_an_object_of_another_kind_stays_as_it_is() -> None:
 def test_every_remedy_touches_labels_and_annotations_alone(rule: Rule) -> None:
     assert rule.remedy is not None
     for kind in rule.kinds:
-        token = f"kubernetes:{kind.replace('/', '/v1:')}"
+        token = token_of(kind)
         added = rule.remedy(Resource.of(args(token, {"metadata": {}})))
         assert added
         assert set(added) <= {"labels", "annotations"}

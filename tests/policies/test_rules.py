@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from langfuse_policies.catalogue import RULES
 from langfuse_policies.fields import UNKNOWN, plain
 from langfuse_policies.resources import Resource, Stack
-from langfuse_policies.testing import judged, resource, unknown_paths
+from langfuse_policies.testing import judged, resource, token_of, unknown_paths
 from langfuse_policies.workloads import POD_TEMPLATES
 
 from tests.policies.corpus import Case, cases
@@ -97,7 +97,7 @@ def test_no_rule_raises_on_a_stack_of_any_shapes(shapes: list[tuple[str, object]
 
 
 def _of_kind(kind: str, shape: object) -> Resource:
-    token = f"kubernetes:{kind.replace('/', '/v1:')}"
+    token = token_of(kind)
     return Resource(token, "any", plain(shape), f"urn:pulumi:s::p::{token}::any")
 
 
@@ -187,7 +187,7 @@ def test_a_rule_on_all_pods_finds_its_fault_in_every_kind_of_workload(kind: str)
         for key in reversed(POD_TEMPLATES[kind].split(".") if POD_TEMPLATES[kind] else []):
             props = {key: props}
         metadata = {**owner["metadata"], **props.get("metadata", {})}
-        token = f"kubernetes:{kind.replace('/', '/v1:')}"
+        token = token_of(kind)
         assert judged(rule, resource(token, {**props, "metadata": metadata})), f"{case.rule}: {case.name}"
         judged_cases += 1
     assert judged_cases

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -10,16 +9,16 @@ from pathlib import Path
 
 import grpc
 import pytest
-from langfuse_policies.packs import policies
-from langfuse_policies.server import Analyzer, Calls
+from langfuse_policies.server import Calls
 from pulumi.runtime.proto import analyzer_pb2 as messages
 from pulumi.runtime.proto.analyzer_pb2_grpc import AnalyzerStub
+
+from tests.policies.engine import TODAY, Engine
 
 RULE = "namespace-enforces-restricted"
 REMEDIATE = messages.ConfigureAnalyzerRequest(
     policyConfig={RULE: messages.PolicyConfig(enforcementLevel=messages.REMEDIATE)}
 )
-TODAY = datetime.date(2026, 11, 21)
 
 Serve = Callable[[Path], AnalyzerStub]
 
@@ -30,9 +29,8 @@ def serve() -> Iterator[Serve]:
     with ExitStack() as ended:
 
         def start(waivers: Path) -> AnalyzerStub:
-            run, checks = policies("security", waivers, TODAY)
             server = grpc.server(ThreadPoolExecutor(1))
-            server.add_generic_rpc_handlers([Calls(Analyzer(run, "langfuse-security", "0.0.0", checks))])
+            server.add_generic_rpc_handlers([Calls(Engine("security", waivers=waivers).analyzer)])
             port = server.add_insecure_port("127.0.0.1:0")
             server.start()
             ended.callback(server.stop, None)
