@@ -12,10 +12,10 @@ from sandbox import toolchain
 from sandbox.errors import SandboxError
 from sandbox.plugins.install import choice, install
 from tests.engine.harness import PASSPHRASE, Engine, Program, standalone_cli
-from tests.engine.kube import kube, namespace, on_cluster, sandbox
+from tests.engine.kube import dev, kube, namespace, on_cluster, sandbox
 from tests.engine.stack_fixtures import Stack, StackFactory
 
-__all__ = ["kube", "namespace", "on_cluster", "sandbox"]
+__all__ = ["dev", "kube", "namespace", "on_cluster", "sandbox"]
 """Fixtures, imported here alone: each module that imported them would get a cluster of its own."""
 
 ProgramFactory = Callable[[str], Program]

@@ -15,11 +15,13 @@ import pytest
 from kubernetes import config, dynamic
 from kubernetes.client import ApiClient, ApiException
 
+from sandbox.cache import exclusive
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import Engine, Json, Program
+from tests.engine.stack_fixtures import Stack, deploy
 
 CLUSTER_VARIABLE: Final = "TEST_KUBECONFIG"
-"""Names the kubeconfig of a cluster to use; without it, a sandbox is started for the test session."""
+"""Names the kubeconfig of a cluster to use; without it, a sandbox is started for the test run."""
 NOT_FOUND: Final = 404
 ClusterProgramFactory: TypeAlias = "Callable[[str], ClusterProgram]"
 
@@ -97,18 +99,44 @@ def at(value: object, path: str) -> object:
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """The sandbox of the test session: what is in it belongs to the tests by its namespace, and its stacks by name."""
-    started = Sandbox(tmp_path_factory.mktemp("sandbox"))
-    started.up()
+    """The sandbox of the test run: what is in it belongs to the tests by its namespace, and its stacks by name.
+
+    All workers have one: a control plane costs twelve seconds of CPU time to start, and four a minute.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if worker else base
+    shared, users = Sandbox(folder / "sandbox"), folder / "sandbox-users"
+    users.mkdir(exist_ok=True)
+    with exclusive(folder / "sandbox-lock", _wait):
+        (users / f"{worker}").touch()
+        shared.up()
     try:
-        yield started
+        yield shared
     finally:
-        started.reset()
+        with exclusive(folder / "sandbox-lock", _wait):
+            (users / f"{worker}").unlink()
+            if not any(users.iterdir()):
+                shared.reset()
+
+
+@pytest.fixture(scope="session")
+def dev(sandbox: Sandbox) -> Stack:
+    """The dev stack in the sandbox of the test run, deployed once. Others look at it too: it must stay as it is."""
+    stack = Stack("dev", sandbox.folder.path / "stacks", sandbox.environment())
+    with exclusive(sandbox.folder.path.with_name("dev-lock"), _wait):
+        if not stack.file.exists():
+            deploy(stack.name, sandbox.folder.path).ok()
+    return stack
+
+
+def _wait() -> None:
+    """Another worker is at it, and takes as long as it takes."""
 
 
 @pytest.fixture(scope="session")
 def kube(request: pytest.FixtureRequest) -> Kube:
-    """The cluster of the test session."""
+    """The cluster of the test run."""
     existing = os.environ.get(CLUSTER_VARIABLE)
     if existing:
         return _connect(Path(existing))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TypeVar
 
 import pytest
@@ -19,6 +20,16 @@ STATEFUL = ("statefulsets", "persistentvolumeclaims", "secrets")
 STORES = {"clickhouse", "keeper", "object-store", "postgres", "redis"}
 
 T = TypeVar("T")
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One that holds nothing else, as after the first `make up`."""
+    own = Sandbox(tmp_path_factory.mktemp("sandbox"))
+    try:
+        yield own
+    finally:
+        own.reset()
 
 
 @pytest.fixture(scope="module")

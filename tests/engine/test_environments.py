@@ -59,10 +59,9 @@ SIZES: Mapping[str, Mapping[str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def dev_alone(sandbox: Sandbox) -> Mapping[str, object]:
+def dev_alone(sandbox: Sandbox, dev: Stack) -> Mapping[str, object]:
     """What dev was before it had neighbours."""
-    deploy("dev", sandbox.folder.path).ok()
-    return View(sandbox, "langfuse-dev").identities(*EVERYTHING)
+    return View(sandbox, f"langfuse-{dev.name}").identities(*EVERYTHING)
 
 
 @pytest.fixture(scope="module")
