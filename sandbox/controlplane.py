@@ -87,7 +87,9 @@ class Sandbox:
         """Stop everything and delete the folder, Pulumi's state of the local stacks included."""
         if not self.folder.path.exists():
             return
-        self.down()
+        if self.folder.exists:
+            with self._exclusive():  # nothing of it is kept, so nothing need be brought to an end
+                self._supervisor.stop(services.SERVICES, at_once=True)
         self.folder.wipe()
 
     def status(self) -> Status:

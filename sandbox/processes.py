@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +19,7 @@ from sandbox.certificates import PRIVATE_FILE, PRIVATE_FOLDER, write_private
 
 TERMINATE_SECONDS = 10.0  # from SIGTERM to SIGKILL
 KILL_SECONDS = 5.0
+POLL_SECONDS = 0.02
 SAME_START_SECONDS = 2.0  # the system clock may be corrected while a process runs, and its start time with it
 LAST_LINES = 5
 TAIL_BYTES = 16_384
@@ -134,17 +137,13 @@ class Supervisor:
             memory = None
         return Report(name, State.RUNNING, self.log(name), record.pid, record.port, memory, record.created)
 
-    def stop(self, names: Iterable[str]) -> None:
-        """End processes together: SIGTERM, and SIGKILL for what does not heed it."""
+    def stop(self, names: Iterable[str], *, at_once: bool = False) -> None:
+        """End processes together: SIGTERM, and SIGKILL for what does not heed it, or for all `at_once`."""
         names = list(names)
         found = [process for name in names if (record := self._read(name)) and (process := _process(record))]
-        for signal, patience in (("terminate", TERMINATE_SECONDS), ("kill", KILL_SECONDS)):
-            for process in found:
-                try:
-                    getattr(process, signal)()
-                except psutil.NoSuchProcess:
-                    continue
-            _, found = psutil.wait_procs(found, timeout=patience)
+        if not at_once:
+            found = _signalled(found, psutil.Process.terminate, TERMINATE_SECONDS)
+        _signalled(found, psutil.Process.kill, KILL_SECONDS)
         for name in names:
             self._record_file(name).unlink(missing_ok=True)
 
@@ -172,6 +171,27 @@ class Supervisor:
             return None
 
 
+def _signalled(
+    processes: list[psutil.Process], signal: Callable[[psutil.Process], None], patience: float
+) -> list[psutil.Process]:
+    """Send a signal and return the processes that are still there after so many seconds."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            signal(process)
+    deadline = time.monotonic() + patience
+    while (alive := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return alive
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it has not ended. One that has is there as a zombie until process 1 asks for it, which may be never."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def base_environment() -> dict[str, str]:
     """What every process gets: no proxy, no credential and no setting of whoever happens to start it."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
@@ -182,6 +202,6 @@ def _process(record: _Record) -> psutil.Process | None:
     try:
         process = psutil.Process(record.pid)
         same = abs(process.create_time() - record.created) < SAME_START_SECONDS
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        return process if same and _runs(process) else None
     except psutil.Error:
         return None
