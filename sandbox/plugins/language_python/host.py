@@ -32,17 +32,6 @@ SHOWN_TO_USER: Final = 32  # the program's exit code after an error that the use
 PROBE_TIMEOUT_SECONDS: Final = 60
 Context = grpc.ServicerContext
 
-ABOUT: Final = """
-import platform, sys
-from importlib.metadata import PackageNotFoundError, version
-print(sys.executable)
-print(platform.python_version())
-try:
-    print(version("pip"))
-except PackageNotFoundError:
-    print("not installed")
-"""
-
 
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     """Finds, runs and installs Python programs for one engine."""
@@ -108,15 +97,13 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def About(self, request: language_pb2.AboutRequest, _context: Context) -> language_pb2.AboutResponse:
         """Return which interpreter and tools are used."""
         tools = resolve(request.info)
-        python = tools.python()
-        executable, version, pip = _output([str(python), "-c", ABOUT]).split("\n")[:3]
-        tool_version = _output([str(toolchain.find_uv()), "--version"]).split()[1] if tools.name == "uv" else pip
+        found = tools.ask("about")
         return language_pb2.AboutResponse(
-            executable=executable,
-            version=version,
+            executable=found["executable"],
+            version=found["version"],
             metadata={
                 "toolchain": tools.name.capitalize(),
-                "toolchainVersion": tool_version,
+                "toolchainVersion": _uv_version() if tools.name == "uv" else found["pip"],
                 "typechecker": (tools.typechecker or "none").capitalize(),
             },
         )
@@ -220,8 +207,10 @@ def run_arguments(request: language_pb2.RunRequest, engine_address: str) -> list
     return [*flags, request.info.entry_point, *request.args]
 
 
-def _output(command: list[str]) -> str:
+def _uv_version() -> str:
+    command = [str(toolchain.find_uv()), "--version"]
     try:
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PROBE_TIMEOUT_SECONDS).stdout
+        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PROBE_TIMEOUT_SECONDS).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise PluginError(f"`{' '.join(command)}` failed ({type(error).__name__})") from error
+    return told.split()[1]

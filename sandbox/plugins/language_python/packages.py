@@ -1,7 +1,4 @@
-"""The Pulumi packages in a program's environment, and the plugins that they need.
-
-The listing runs in the program's own interpreter: only it knows what is importable there.
-"""
+"""The Pulumi packages in a program's environment, and the plugins that they need."""
 
 from __future__ import annotations
 
@@ -16,36 +13,6 @@ from sandbox.plugins.errors import PluginError
 from sandbox.plugins.language_python.toolchain import Toolchain
 from sandbox.plugins.pulumirpc import language_pb2, plugin_pb2
 
-# Distributions are told by the names of their metadata folders: reading the metadata of all costs 1 ms each.
-LIST_PULUMI_PACKAGES: Final = """
-import importlib.util, json, os, sys
-found = {}
-for entry in sys.path:
-    if not os.path.isdir(entry):
-        continue
-    for item in os.listdir(entry):
-        stem, extension = os.path.splitext(item)
-        if extension not in (".dist-info", ".egg-info"):
-            continue
-        name, _, version = stem.partition("-")
-        module = name.replace("-", "_")
-        if module in found:
-            continue
-        try:
-            spec = importlib.util.find_spec(module) if module.isidentifier() else None
-        except Exception:
-            spec = None
-        plugin = None
-        for folder in (spec.submodule_search_locations or ()) if spec else ():
-            path = os.path.join(folder, "pulumi-plugin.json")
-            if os.path.isfile(path):
-                with open(path, encoding="utf-8") as file:
-                    plugin = json.load(file)
-                break
-        if plugin is not None or module.lower().startswith("pulumi_"):
-            found[module] = {"version": version.split("-")[0], "plugin": plugin}
-json.dump(found, sys.stdout)
-"""
 WITHOUT_PLUGINS: Final = frozenset({"pulumi-policy", "pulumi-esc-sdk"})
 LIST_TIMEOUT_SECONDS: Final = 60
 _RELEASE = re.compile(
@@ -56,22 +23,7 @@ _PHASES: Final = {"a": "alpha", "b": "beta", "rc": "rc"}
 
 def required_packages(toolchain: Toolchain) -> list[plugin_pb2.PackageDependency]:
     """Return the plugins that the installed Pulumi packages need, each of the package's own version."""
-    python = toolchain.python()
-    try:
-        listing = subprocess.run(
-            [str(python), "-c", LIST_PULUMI_PACKAGES],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=LIST_TIMEOUT_SECONDS,
-            cwd=toolchain.program,
-        ).stdout
-        installed = json.loads(listing)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise PluginError(
-            f"the program's interpreter {python} does not work ({type(error).__name__}); "
-            f"make its virtual environment again with `pulumi install`"
-        ) from error
+    installed = toolchain.ask("pulumi_packages")
     found = [
         dependency(name.lower().replace("_", "-"), package["version"], package["plugin"])
         for name, package in sorted(installed.items())

@@ -5,16 +5,21 @@ The rules are upstream's: sdk/python/toolchain/{toolchain,pip,uv}.go.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sandbox.plugins.errors import PluginError
+from sandbox.plugins.language_python import probe
 
 TYPECHECKERS: Final = ("mypy", "pyright")
+ANSWER_SECONDS: Final = 60
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,23 @@ class Toolchain:
         if not interpreter.is_file():
             raise self._missing(interpreter)
         return interpreter
+
+    def ask(self, question: str) -> dict[str, Any]:
+        """Return the interpreter's answer to one of probe.QUESTIONS. Raises PluginError when it gives none."""
+        python = self.python()
+        program = str(self.program)
+        if python == Path(sys.executable):
+            return probe.QUESTIONS[question](program)
+        command = [str(python), probe.__file__, question, program]
+        try:
+            answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=ANSWER_SECONDS).stdout
+            found: dict[str, Any] = json.loads(answer)
+        except (OSError, subprocess.SubprocessError, ValueError) as error:
+            raise PluginError(
+                f"the program's interpreter {python} does not work ({type(error).__name__}); "
+                f"make its virtual environment again with `pulumi install`"
+            ) from error
+        return found
 
     def needs_virtualenv(self) -> bool:
         """Say whether the virtual environment has still to be made: it is absent or empty."""

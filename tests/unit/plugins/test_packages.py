@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from sandbox.plugins.errors import PluginError
+from sandbox.plugins.language_python import probe
 from sandbox.plugins.language_python.packages import (
     dependency,
     plugin_version_of,
@@ -89,3 +91,15 @@ def test_an_interpreter_that_does_not_run_is_one_error(tmp_path: Path) -> None:
     python.chmod(0o755)
     with pytest.raises(PluginError, match="does not work"):
         required_packages(resolve(str(tmp_path), str(tmp_path), {"virtualenv": "venv"}))
+
+
+@pytest.mark.parametrize("question", probe.QUESTIONS)
+def test_an_interpreter_tells_the_same_by_a_call_as_by_a_process(tmp_path: Path, question: str) -> None:
+    (tmp_path / "pulumi_local-1.2.egg-info").mkdir()
+    (tmp_path / "pulumi_local").mkdir()
+    (tmp_path / "pulumi_local" / "pulumi-plugin.json").write_text('{"resource": true}')
+    asked = [sys.executable, probe.__file__, question, str(tmp_path)]
+    answer = json.loads(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)
+    assert probe.QUESTIONS[question](str(tmp_path)) == answer
+    if question == "pulumi_packages":
+        assert answer["pulumi_local"] == {"version": "1.2", "plugin": {"resource": True}}
