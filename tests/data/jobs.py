@@ -8,6 +8,7 @@ from pathlib import Path
 
 from components.files import SCRIPTS
 from tests.data.rendered import Container
+from tests.data.servers import NO_AUTHORITIES
 
 LIMIT_SECONDS = 90
 COMMAND_LINES = "command-lines"
@@ -38,13 +39,13 @@ def client(folder: Path, name: str, target: Path) -> None:
 
 
 def run(container: Container, environment: Mapping[str, str], clients: Path) -> Run:
-    """Run a container's script with exactly this environment, and with the clients that `client` put in a folder."""
+    """Run a container's script with this environment alone, and with the clients that `client` put in a folder."""
     shell, script, *arguments = container["command"]
     notes = clients / COMMAND_LINES
     notes.write_text("")
     finished = subprocess.run(
         [shell, str(SCRIPTS / Path(script).name), *arguments],
-        env={**environment, "PATH": f"{clients}:/usr/bin:/bin"},
+        env={**NO_AUTHORITIES, **environment, "PATH": f"{clients}:/usr/bin:/bin"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

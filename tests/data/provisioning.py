@@ -16,7 +16,7 @@ from botocore.config import Config
 from components.connections import Purpose
 from tests.data.jobs import Run, client, run
 from tests.data.rendered import config_map, container, environment, secrets
-from tests.data.servers import free_port, running, tool
+from tests.data.servers import NO_AUTHORITIES, free_port, running, tool
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -51,7 +51,8 @@ class Store:
         key = secrets()["langfuse-object-store-root", "secret-access-key"]
         answer = subprocess.run(
             [self.clients / "mc", "--json", "admin", *words],
-            env={"MC_HOST_store": f"http://{root}:{key}@{self.url.removeprefix('http://')}", "HOME": str(self.clients)},
+            env=NO_AUTHORITIES
+            | {"MC_HOST_store": f"http://{root}:{key}@{self.url.removeprefix('http://')}", "HOME": str(self.clients)},
             capture_output=True,
             text=True,
             check=True,

@@ -20,6 +20,7 @@ or adds one (`add: {apiVersion: ...}`).
 
 import copy
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
@@ -51,13 +52,19 @@ class Case:
         return [_resource(manifest) for manifest in self.manifests]
 
 
+def texts() -> Iterator[str]:
+    """All files of the corpus."""
+    for path in sorted(FOLDER.rglob("*.yaml")):
+        yield path.read_text()
+
+
 @cache
 def cases() -> list[Case]:
     return [case for path in sorted(FOLDER.glob("*.yaml")) for case in _of_file(path)]
 
 
 def _of_file(path: Path) -> list[Case]:
-    given = yaml.safe_load(path.read_text())
+    (given,) = _documents(path)
     return [
         Case(
             rule=path.stem,
@@ -75,7 +82,11 @@ def _of_file(path: Path) -> list[Case]:
 def _base(name: str) -> tuple[Manifest, ...]:
     if name == "none":
         return ()
-    return tuple(one for one in yaml.safe_load_all((FOLDER / "base" / f"{name}.yaml").read_text()) if one)
+    return tuple(one for one in _documents(FOLDER / "base" / f"{name}.yaml") if one)
+
+
+def _documents(path: Path) -> Iterator[Any]:
+    yield from yaml.load_all(path.read_text(), yaml.CSafeLoader)  # a tenth of the time that `safe_load_all` takes
 
 
 def _resource(manifest: Manifest) -> Resource:

@@ -15,14 +15,12 @@ from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.testing import judged, resource, token_of, unknown_paths
 from langfuse_policies.workloads import POD_TEMPLATES
 
-from tests.policies.corpus import Case, cases
+from tests.policies.corpus import Case, cases, texts
 
 SECRET = "Zx9!kQ/7v+Lm2#pR"  # noqa: S105  # what no report may show
 
 #: Words that rules look for, so that arbitrary shapes get past their first condition.
-WORDS = sorted(
-    {word for case in cases() for manifest in case.manifests for word in re.findall(r"[\w./-]+", str(manifest))}
-)
+WORDS = sorted({word for text in texts() for word in re.findall(r"[\w./-]+", text)})
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=8), st.sampled_from(WORDS), st.just(UNKNOWN)
 )
