@@ -42,7 +42,7 @@ rules see the values before anything is made of them.
 last day on which they hold. A used one is reported, an expired or unused one is a violation, a malformed one an
 error. `LANGFUSE_POLICIES_WAIVERS` names another file.
 
-**What the policy SDK can't see.** `retainOnDelete` (catalogue row D02) is not among the options that Pulumi hands
+**What a policy can't see.** `retainOnDelete` (catalogue row D02) is not among the options that Pulumi hands
 to a policy: `tests/unit/components` assert it for every resource that holds data. Whether an image's signature is
 valid (S07) is known to an admission controller with access to the registry, not to a preview.
 

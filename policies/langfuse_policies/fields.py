@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from pulumi_policy.proxy import UnknownValueError
-
 from langfuse_policies.quantities import parse_quantity
 from langfuse_policies.redaction import shown
 
@@ -44,23 +42,16 @@ Value = None | bool | float | str | list["Value"] | dict[str, "Value"] | Unknown
 
 
 def plain(value: object) -> Value:
-    """The SDK's proxies as plain values, with `UNKNOWN` where they would raise."""
+    """A value of any types as one of few: every number is a float, as the engine sends them."""
     if value is None or isinstance(value, bool | float | str | Unknown):
         return value
     if isinstance(value, int):
         return float(value)
     if isinstance(value, Mapping):
-        return {str(key): _element(value, key) for key in list(value)}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence):
-        return [_element(value, index) for index in range(len(value))]
-    return f"<{type(value).__name__}>"  # assets and archives: rules don't read them
-
-
-def _element(container: Mapping[str, object] | Sequence[object], key: str | int) -> Value:
-    try:
-        return plain(container[key])  # type: ignore[index]  # a str for mappings, an int for sequences
-    except UnknownValueError:
-        return UNKNOWN
+        return [plain(item) for item in value]
+    return f"<{type(value).__name__}>"
 
 
 @dataclass(slots=True, eq=False)  # not frozen, which makes it three times as long to make one: rules make many

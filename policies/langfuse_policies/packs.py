@@ -1,158 +1,142 @@
-"""Packs: the rules as policies of Pulumi's SDK."""
+"""Packs: the rules of one name as policies of the engine, and the policies that report on the run itself."""
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TypedDict
-
-from pulumi_policy import (
-    EnforcementLevel,
-    Policy,
-    PolicyComplianceFramework,
-    PolicyConfigSchema,
-    ReportViolation,
-    ResourceValidationArgs,
-    ResourceValidationPolicy,
-    Severity,
-    StackValidationArgs,
-    StackValidationPolicy,
-)
+from typing import Literal, TypeAlias
 
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.remedies import remedied
+from langfuse_policies.protocol import analyzer_pb2 as messages
+from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Finding, PackName, Rule
 from langfuse_policies.run import Run
-from langfuse_policies.settings import Settings
-from langfuse_policies.waivers import Ledger, WaiversError, read
+from langfuse_policies.settings import Settings, SettingsError
+from langfuse_policies.waivers import Ledger, WaiversError, place_of, read
 
 _DOCS = "docs/policies.md"
-_STACK = "pulumi:pulumi:Stack"
+_STACK = "pulumi/Stack"
+
+Level: TypeAlias = "messages.EnforcementLevel.ValueType"
 
 
-class _About(TypedDict):
-    name: str
-    description: str
-    display_name: str
-    severity: Severity
-    framework: PolicyComplianceFramework | None
-    tags: list[str]
-    remediation_steps: str
-    url: str
-    config_schema: PolicyConfigSchema | None
+@dataclass(kw_only=True)
+class Policy:
+    """What the engine is told of a policy, and what the policy tells of a resource or a stack."""
+
+    info: messages.PolicyInfo
+    scope: Literal["resource", "stack"]
+    #: Group and kind of the resources it reads, as of a rule; empty for all, and for the stack.
+    kinds: frozenset[str] = frozenset()
+    findings: Callable[..., Iterator[Finding]] = field(repr=False)
+    #: The labels and annotations that a resource lacks, for example `{"labels": {"app": "shop"}}`.
+    missing: Callable[[Resource], Mapping[str, Mapping[str, str]]] = field(default=lambda _: {}, repr=False)
+    settings: type[Settings] | None = None
+    _level: "Level | None" = None
+    _set: Settings | None = None
+    _problem: str = ""
+    _told: bool = False
+
+    @property
+    def name(self) -> str:
+        """As the configuration names it."""
+        return self.info.name
+
+    @property
+    def level(self) -> Level:
+        """What follows from a finding."""
+        return self.info.enforcementLevel if self._level is None else self._level
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it is asked at all."""
+        return self.level != messages.DISABLED
+
+    def configure(self, level: Level, config: Mapping[str, object]) -> None:
+        """Take what a configuration file says of it."""
+        self._level, self._problem = level, ""
+        try:
+            self._set = self.settings.read(config) if self.settings else None
+        except SettingsError as error:
+            self._problem = f"the configuration of this policy can't be used: {self.name}: {error}"
+
+    def on(self, subject: Resource | Stack) -> Iterator[Finding]:
+        """What it says; of a configuration that can't be used once, in place of everything else."""
+        if not self._problem:
+            yield from self.findings(subject, self._set)
+        elif not self._told:
+            self._told = True
+            yield Finding("", self._problem)
 
 
 def policies(pack: PackName, waivers: Path, today: datetime.date) -> tuple[Run, list[Policy]]:
     """The policies of a pack in the order of the catalogue, then those that report on the run; and what they share."""
+    rules = {name: rule for name, rule in RULES.items() if rule.pack == pack}
     try:
-        run, unreadable = Run(Ledger(read(waivers, RULES), today)), None
+        run = Run(rules, Ledger(read(waivers, RULES), today))
     except WaiversError as error:
-        run, unreadable = Run(Ledger([], today)), str(error)
-    rules = [rule for rule in RULES.values() if rule.pack == pack]
-    return run, [
-        *(_policy(rule, run) for rule in rules),
-        _waivers_hold(pack, run, unreadable),
-        _waivers_used(pack, run),
-        _waived(pack, run),
-        _not_checked(pack, run),
-    ]
+        run = Run(rules, Ledger([], today), str(error))
+    return run, [*(_policy(rule, run) for rule in rules.values()), *_reports(pack, run)]
 
 
 def _policy(rule: Rule, run: Run) -> Policy:
-    about: _About = {
-        "name": rule.id,
-        "description": f"{rule.title}. {rule.why}",
-        "display_name": rule.title,
-        "severity": Severity(rule.severity.value),
-        "framework": _framework(rule.also_in),
-        "tags": [rule.topic, rule.reference, *rule.also_in],
-        "remediation_steps": rule.fix,
-        "url": f"{_DOCS}#{rule.id}",
-        "config_schema": _schema(rule.settings),
-    }
+    def findings(subject: Resource | Stack, settings: Settings | None) -> Iterator[Finding]:
+        for one in run.judge(rule, subject, settings):
+            yield Finding("", f"{one.message}. {rule.fix}", one.urn)
 
-    def report_all(findings: Iterable[Finding], report: ReportViolation) -> None:
-        for finding in findings:
-            report(f"{finding.message}. {rule.fix}", finding.urn or None)
+    def missing(resource: Resource) -> Mapping[str, Mapping[str, str]]:
+        waived = run.ledger.holds(rule.id, place_of(resource))
+        return rule.remedy(resource) if rule.remedy and not waived else {}
 
-    def on_stack(args: StackValidationArgs, report: ReportViolation) -> None:
-        report_all(run.judge(rule, run.stack, args.get_config()), report)
-
-    def on_resource(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        report_all(run.judge(rule, run.resource, args.get_config()), report)
-
-    if rule.scope == "stack":
-        return StackValidationPolicy(validate=on_stack, **about)
-    remedy = (lambda args: remedied(rule, args, run.ledger)) if rule.remedy else None
-    return ResourceValidationPolicy(validate=on_resource, remediate=remedy, **about)
-
-
-def _framework(also_in: Sequence[str]) -> PolicyComplianceFramework | None:
-    """The most authoritative standard, for example `PSS restricted: runAsNonRoot`."""
-    if not also_in:
-        return None
-    name, _, specification = also_in[0].partition(": ")
-    return PolicyComplianceFramework(name=name, specification=specification or None)
-
-
-def _schema(settings: type[Settings] | None) -> PolicyConfigSchema | None:
-    return PolicyConfigSchema(properties=settings.schema()) if settings else None
-
-
-def _waivers_hold(pack: PackName, run: Run, unreadable: str | None) -> Policy:
-    """Judges the waivers when the stack itself is registered, the first of all resources."""
-
-    def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        if args.resource_type != _STACK:
-            return
-        if unreadable:
-            report(unreadable, None)
-        for waiver in run.ledger.expired():
-            if RULES[waiver.rule].pack == pack:
-                report(f"expired: {waiver}. Fix the fault, or have its owner renew the date", None)
-
-    return ResourceValidationPolicy(
-        name=f"{pack}-waivers-hold",
-        description="Waivers are well formed and in time.",
-        enforcement_level=EnforcementLevel.MANDATORY,
-        validate=validate,
+    return Policy(
+        info=_info(rule),
+        scope=rule.scope,
+        kinds=rule.kinds,
+        findings=findings,
+        missing=missing,
+        settings=rule.settings,
     )
 
 
-def _waivers_used(pack: PackName, run: Run) -> Policy:
-    def validate(_args: StackValidationArgs, report: ReportViolation) -> None:
-        for waiver in run.ledger.unused(run.stack.name, run.enabled):
-            report(f"nothing needs it any more: {waiver}. Remove it", None)
-
-    return StackValidationPolicy(
-        name=f"{pack}-waivers-used",
-        description="Every waiver is needed.",
-        enforcement_level=EnforcementLevel.MANDATORY,
-        validate=validate,
+def _info(rule: Rule) -> messages.PolicyInfo:
+    info = messages.PolicyInfo(
+        name=rule.id,
+        displayName=rule.title,
+        description=f"{rule.title}. {rule.why}",
+        enforcementLevel=messages.ADVISORY,
+        policy_type=_TYPES[rule.scope],
+        severity=messages.PolicySeverity.Value(f"POLICY_SEVERITY_{rule.severity.name}"),
+        tags=[rule.topic, rule.reference, *rule.also_in],
+        remediation_steps=rule.fix,
+        url=f"{_DOCS}#{rule.id}",
     )
+    if rule.also_in:  # the most authoritative standard, for example `PSS restricted: runAsNonRoot`
+        info.framework.name, _, info.framework.specification = rule.also_in[0].partition(": ")
+    if rule.settings:
+        info.configSchema.properties.update(rule.settings.schema())
+    return info
 
 
-def _waived(pack: PackName, run: Run) -> Policy:
-    def validate(_args: StackValidationArgs, report: ReportViolation) -> None:
-        for waiver in sorted(run.ledger.used, key=str):
-            report(str(waiver), None)
+_TYPES = {"resource": messages.POLICY_TYPE_RESOURCE, "stack": messages.POLICY_TYPE_STACK}
 
-    return StackValidationPolicy(
-        name=f"{pack}-waived",
-        description="Findings that were waived.",
-        enforcement_level=EnforcementLevel.ADVISORY,
-        validate=validate,
+
+def _reports(pack: PackName, run: Run) -> Iterator[Policy]:
+    """What is said of the run itself."""
+    report = partial(_report, pack)
+    # The stack itself is the first of all resources.
+    yield report("waivers-hold", "Waivers are well formed and in time.", messages.MANDATORY, run.waivers_hold, _STACK)
+    yield report("waivers-used", "Every waiver is needed.", messages.MANDATORY, run.waivers_used)
+    yield report("waived", "Findings that were waived.", messages.ADVISORY, run.waived)
+    unknown = "Fields whose value is known only in `up`, when these rules run again."
+    yield report("not-checked", unknown, messages.ADVISORY, run.not_checked)
+
+
+def _report(
+    pack: PackName, name: str, description: str, level: Level, findings: Callable[..., Iterator[Finding]], *kinds: str
+) -> Policy:
+    scope: Literal["resource", "stack"] = "resource" if kinds else "stack"
+    info = messages.PolicyInfo(
+        name=f"{pack}-{name}", description=description, enforcementLevel=level, policy_type=_TYPES[scope]
     )
-
-
-def _not_checked(pack: PackName, run: Run) -> Policy:
-    def validate(_args: StackValidationArgs, report: ReportViolation) -> None:
-        for urn, paths in sorted(run.unknown.items()):
-            for path, rules in sorted(paths.items()):
-                report(f"{path} is not known yet, for {', '.join(sorted(rules))}", urn)
-
-    return StackValidationPolicy(
-        name=f"{pack}-not-checked",
-        description="Fields whose value is known only in `up`, when these rules run again.",
-        enforcement_level=EnforcementLevel.ADVISORY,
-        validate=validate,
-    )
+    return Policy(info=info, scope=scope, kinds=frozenset(kinds), findings=findings)

@@ -1,12 +1,10 @@
-"""Resources as rules see them: a type, options, and fields to read, on the real SDK and in tests alike."""
+"""Resources as rules see them: a type, options, and fields to read, from the engine and in tests alike."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from pulumi_policy import ResourceValidationArgs
-
-from langfuse_policies.fields import Field, Value, plain
+from langfuse_policies.fields import Field, Value
 
 
 @dataclass(frozen=True)
@@ -24,19 +22,6 @@ class Resource:
     parent: str = ""
     #: Paths of the unknown values that were asked for.
     unknown_paths: set[str] = field(default_factory=set, compare=False, repr=False)
-
-    @classmethod
-    def of(cls, args: ResourceValidationArgs) -> "Resource":
-        """What the policy SDK hands to a remedy."""
-        return cls(
-            type=args.resource_type,
-            name=args.name,
-            props=plain(args.props),
-            urn=args.urn,
-            protect=bool(args.opts.protect),
-            ignore_changes=tuple(args.opts.ignore_changes),
-            parent=args.opts.parent or "",
-        )
 
     @property
     def fields(self) -> Field:

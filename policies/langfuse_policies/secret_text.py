@@ -6,6 +6,7 @@ Both are judged narrowly, so that scripts and server configurations, which speak
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from langfuse_policies.redaction import entropy, looks_random
 
@@ -56,6 +57,8 @@ _ALIAS = re.compile(r"\bmc alias set(?: +\S{1,128}){3} +[\"']?(?P<value>[^\s\"']
 _PROGRAM = re.compile(r"\.(?:py|js|mjs|ts|lua|go|rb|java)$")
 _EXPRESSION = re.compile(r"[(\[]|^[A-Za-z_]\w*(?:\.\w+)+$")
 
+_once = lru_cache(maxsize=4096)  # most labels and annotations of a stack are the same on all its resources
+
 
 def names_secret(name: str) -> bool:
     """Whether a value under this name is a secret; `PASSWORD_FILE` and `ACCESS_KEY_ID` are not."""
@@ -68,6 +71,7 @@ def literal(value: str) -> bool:
     return value.lower() not in _SWITCHES and not _REFERENCE.match(value) and not _PATH.match(value)
 
 
+@_once
 def secret_under(name: str, value: str) -> bool:
     """Whether this is a secret in plain text, by its name or its form."""
     digest = _DIGEST_NAME.search(_snake(name)) is not None
@@ -93,6 +97,7 @@ def random_token(text: str) -> bool:
     return looks_random(text) and entropy(text) > _TOKEN_BITS
 
 
+@_once
 def assigns_secret(text: str, *, file_name: str = "") -> bool:
     """Whether a command, script or configuration gives a secret-like name a value in plain text."""
     program = _PROGRAM.search(file_name) is not None
@@ -125,6 +130,7 @@ def _mixed(text: str) -> bool:
     return any(character.isdigit() for character in text) or text.endswith("=")
 
 
+@_once
 def _snake(name: str) -> str:
     """`secretAccessKey`, `secret-access-key` and `x.secret_access_key` as SECRET_ACCESS_KEY."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)

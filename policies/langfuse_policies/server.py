@@ -1,25 +1,29 @@
-"""The server that the engine asks: the SDK's, with two costs removed (docs/benchmarks.md)."""
+"""The server that the engine asks: one pack, judged as the engine sends resource after resource, then the whole stack.
+
+It speaks the engine's protocol (pulumi/analyzer.proto) itself. With Pulumi's policy SDK a pack takes three times as
+long to start, and reads each resource anew for each of its policies (docs/benchmarks.md).
+"""
 
 import datetime
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
-from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
-from pulumi_policy import EnforcementLevel, Policy, ResourceValidationPolicy
-from pulumi_policy import policy as sdk
+from google.protobuf import empty_pb2, json_format, struct_pb2
 
-from langfuse_policies.catalogue import RULES
-from langfuse_policies.packs import policies
+from langfuse_policies.packs import Policy, policies
+from langfuse_policies.protocol import analyzer_pb2 as messages
+from langfuse_policies.protocol import plugin_pb2
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import PackName
 from langfuse_policies.run import Run
-from langfuse_policies.wire import resource_of
+from langfuse_policies.wire import resource_of, with_metadata
 
 if TYPE_CHECKING:
     Handler = grpc.GenericRpcHandler[bytes, bytes]
@@ -29,18 +33,17 @@ else:
 #: Where the waivers are: beside the folders of the packs, unless the environment says otherwise.
 WAIVERS_VARIABLE = "LANGFUSE_POLICIES_WAIVERS"
 _WAIVERS = Path("../waivers.yaml")
+_VERSION = "0.0.1"  # the engine shows that of PulumiPolicy.yaml
+_SERVICE = "/pulumirpc.Analyzer/"
 _THREADS = 4
-_SERVER = sdk._PolicyAnalyzerServicer
-_REMEDIATE = "/pulumirpc.Analyzer/Remediate"
 
 
 def serve(pack: PackName) -> None:
     """Answers the engine until it goes away. The working folder is that of the pack."""
     waivers = Path(os.environ.get(WAIVERS_VARIABLE, _WAIVERS))
-    run, checks = policies(pack, waivers, datetime.datetime.now(datetime.UTC).date())
-    # As PolicyPack (pulumi_policy) does it, whose server can't be another than the SDK's.
+    analyzer = Analyzer(f"langfuse-{pack}", *policies(pack, waivers, datetime.datetime.now(datetime.UTC).date()))
     server = grpc.server(ThreadPoolExecutor(_THREADS), options=[("grpc.max_receive_message_length", -1)])
-    server.add_generic_rpc_handlers([Calls(Analyzer(run, f"langfuse-{pack}", "0.0.1", checks))])
+    server.add_generic_rpc_handlers([Calls(analyzer)])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     sys.stdout.write(f"{port}\n")
@@ -49,68 +52,95 @@ def serve(pack: PackName) -> None:
         threading.Event().wait()
 
 
-class Analyzer(_SERVER):
-    """Reads each resource once and asks who is concerned, where the SDK reads it anew for each policy of the pack.
+class Analyzer:
+    """Answers for one pack. The names of its public methods are the protocol's."""
 
-    The policies find what is judged in their run; nothing is left for the SDK to read.
-    """
-
-    def __init__(self, run: Run, name: str, version: str, policies: list[Policy]) -> None:
-        super().__init__(name, version, policies, EnforcementLevel.ADVISORY)
+    def __init__(self, name: str, run: Run, policies: list[Policy]) -> None:
+        self._name = name
         self._run = run
-        self._pack = name, version
         self._policies = policies
-        self._configured = analyzer_pb2.ConfigureAnalyzerRequest()
-        self._levels = self._levels_now()
-        self._of_kinds: dict[str, Any] = {}
-        self._of_policies: dict[tuple[str, ...], Any] = {}
+        self._of_kinds: dict[str, list[Policy]] = {}
 
     @property
     def remediates(self) -> bool:
         """Whether the configuration lets a policy change resources."""
-        return EnforcementLevel.REMEDIATE in self._levels.values()
+        return any(policy.level == messages.REMEDIATE for policy in self._policies)
 
-    def Configure(self, request: analyzer_pb2.ConfigureAnalyzerRequest, context: object) -> Any:  # noqa: ANN401, N802
+    def GetPluginInfo(self, _request: empty_pb2.Empty) -> plugin_pb2.PluginInfo:  # noqa: N802
+        """The version of this server."""
+        return plugin_pb2.PluginInfo(version=_VERSION)
+
+    def GetAnalyzerInfo(self, _request: empty_pb2.Empty) -> messages.AnalyzerInfo:  # noqa: N802
+        """The policies."""
+        infos = [policy.info for policy in self._policies]
+        return messages.AnalyzerInfo(name=self._name, version=_VERSION, supportsConfig=True, policies=infos)
+
+    def Configure(self, request: messages.ConfigureAnalyzerRequest) -> empty_pb2.Empty:  # noqa: N802
         """Takes levels and settings."""
-        answer = super().Configure(request, context)  # type: ignore[no-untyped-call]
-        self._configured = request
-        self._levels = self._levels_now()
-        self._of_kinds.clear()
-        self._of_policies.clear()
-        return answer
+        for policy in self._policies:
+            if policy.name in request.policyConfig:
+                given = request.policyConfig[policy.name]
+                policy.configure(given.enforcementLevel, json_format.MessageToDict(given.properties))
+        return empty_pb2.Empty()
 
-    def Analyze(self, request: analyzer_pb2.AnalyzeRequest, context: object) -> Any:  # noqa: ANN401, N802
+    def Analyze(self, request: messages.AnalyzeRequest) -> messages.AnalyzeResponse:  # noqa: N802
         """Judges one resource."""
-        self._run.resource = resource = resource_of(request)
-        if resource.kind not in self._of_kinds:
-            self._of_kinds[resource.kind] = self._concerned_with(resource)
-        concerned = self._of_kinds[resource.kind]
-        head = analyzer_pb2.AnalyzeRequest(type=request.type, name=request.name, urn=request.urn)
-        return concerned.Analyze(head, context) if concerned else analyzer_pb2.AnalyzeResponse()
+        resource = resource_of(request)
+        return self._judged(resource, self._concerned_with(resource))
 
-    def AnalyzeStack(self, request: analyzer_pb2.AnalyzeStackRequest, context: object) -> Any:  # noqa: ANN401, N802
+    def AnalyzeStack(self, request: messages.AnalyzeStackRequest) -> messages.AnalyzeResponse:  # noqa: N802
         """Judges the whole stack."""
-        self._run.stack = Stack([resource_of(each) for each in request.resources])
-        self._run.enabled = {name for name, level in self._levels.items() if level != EnforcementLevel.DISABLED}
-        return super().AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(), context)  # type: ignore[no-untyped-call]
+        self._run.enabled = {policy.name for policy in self._policies if policy.enabled}
+        stack = Stack([resource_of(each) for each in request.resources])
+        return self._judged(stack, (policy for policy in self._policies if policy.scope == "stack"))
 
-    def _levels_now(self) -> dict[str, EnforcementLevel]:
-        return {one.name: self._get_enforcement_level(one) for one in self._policies}
+    def Remediate(self, request: messages.AnalyzeRequest) -> messages.RemediateResponse:  # noqa: N802
+        """Adds to a resource what it lacks; each policy finds what those before it have added."""
+        response = messages.RemediateResponse()
+        for policy in self._concerned_with(resource_of(request)):
+            missing = policy.missing(resource_of(request)) if policy.level == messages.REMEDIATE else {}
+            changed = with_metadata(request.properties, missing) if missing else None
+            if changed is not None:
+                request.properties.CopyFrom(changed)
+                response.remediations.append(self._remediation(policy, changed))
+        return response
 
-    def _concerned_with(self, resource: Resource) -> Any:  # noqa: ANN401  # the SDK's server, or None
-        """A server with those policies alone that read resources of this kind."""
-        policies: list[Policy] = [
-            one
-            for one in self._policies
-            if isinstance(one, ResourceValidationPolicy) and (one.name not in RULES or RULES[one.name].reads(resource))
+    def _concerned_with(self, resource: Resource) -> list[Policy]:
+        """The policies that read resources of this kind."""
+        if resource.kind not in self._of_kinds:
+            self._of_kinds[resource.kind] = [
+                policy
+                for policy in self._policies
+                if policy.scope == "resource" and (not policy.kinds or resource.kind in policy.kinds)
+            ]
+        return self._of_kinds[resource.kind]
+
+    def _judged(self, subject: Resource | Stack, policies: Iterable[Policy]) -> messages.AnalyzeResponse:
+        found = [
+            messages.AnalyzeDiagnostic(
+                policyName=policy.name,
+                policyPackName=self._name,
+                policyPackVersion=_VERSION,
+                description=policy.info.description,
+                message=f"{policy.info.description}\n{finding.message}",
+                enforcementLevel=_reported(policy),
+                severity=policy.info.severity,
+                urn=finding.urn,
+            )
+            for policy in policies
+            if policy.enabled
+            for finding in policy.on(subject)
         ]
-        if not policies:
-            return None
-        names = tuple(one.name for one in policies)
-        if names not in self._of_policies:
-            self._of_policies[names] = _SERVER(*self._pack, policies, EnforcementLevel.ADVISORY)
-            self._of_policies[names].Configure(self._configured, None)
-        return self._of_policies[names]
+        return messages.AnalyzeResponse(diagnostics=found)
+
+    def _remediation(self, policy: Policy, properties: struct_pb2.Struct) -> messages.Remediation:
+        return messages.Remediation(
+            policyName=policy.name,
+            policyPackName=self._name,
+            policyPackVersion=_VERSION,
+            description=policy.info.description,
+            properties=properties,
+        )
 
 
 class Calls(Handler):
@@ -122,18 +152,32 @@ class Calls(Handler):
 
     def __init__(self, analyzer: Analyzer) -> None:
         self._analyzer = analyzer
-        self._handlers: list[Handler] = []
-        analyzer_pb2_grpc.add_AnalyzerServicer_to_server(analyzer, self)  # type: ignore[arg-type]  # as far as it is used
-
-    def add_generic_rpc_handlers(self, handlers: Any) -> None:  # noqa: ANN401  # the library has no types
-        """Takes the SDK's handlers."""
-        self._handlers += handlers
-
-    def add_registered_method_handlers(self, _service: str, _handlers: object) -> None:
-        """The same handlers again."""
+        self._handlers = {name: _handler(getattr(analyzer, name), request) for name, request in _REQUESTS.items()}
 
     def service(self, details: Any) -> Any:  # noqa: ANN401  # the library has no types
         """What answers a call; None if nothing does."""
-        if details.method == _REMEDIATE and not self._analyzer.remediates:
-            return None
-        return next((found for handler in self._handlers if (found := handler.service(details))), None)
+        name = details.method.removeprefix(_SERVICE)
+        return None if name == "Remediate" and not self._analyzer.remediates else self._handlers.get(name)
+
+
+_REQUESTS: Final[dict[str, Any]] = {
+    "GetPluginInfo": empty_pb2.Empty,
+    "GetAnalyzerInfo": empty_pb2.Empty,
+    "Configure": messages.ConfigureAnalyzerRequest,
+    "Analyze": messages.AnalyzeRequest,
+    "AnalyzeStack": messages.AnalyzeStackRequest,
+    "Remediate": messages.AnalyzeRequest,
+}
+
+
+def _handler(call: Any, request: Any) -> Any:  # noqa: ANN401  # the library has no types
+    return grpc.unary_unary_rpc_method_handler(
+        lambda message, _context: call(message),
+        request_deserializer=request.FromString,
+        response_serializer=lambda message: message.SerializeToString(),
+    )
+
+
+def _reported(policy: Policy) -> messages.EnforcementLevel.ValueType:
+    """What is still wrong after a remedy is as bad as any other fault."""
+    return messages.MANDATORY if policy.level == messages.REMEDIATE else policy.level

@@ -1,21 +1,28 @@
 """The packs as the engine talks to them: the same messages to the same server, in this process."""
 
+import dataclasses
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from google.protobuf import struct_pb2
 from langfuse_policies.packs import policies
+from langfuse_policies.protocol import analyzer_pb2 as messages
 from langfuse_policies.resources import Resource
 from langfuse_policies.rules import PackName
 from langfuse_policies.server import Analyzer
-from pulumi.runtime.proto import analyzer_pb2 as messages
+from langfuse_policies.wire import resource_of
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
 
 TODAY = datetime.date(2026, 11, 21)
 STACK = "pulumi:pulumi:Stack"
-LEVELS = {"advisory": messages.ADVISORY, "mandatory": messages.MANDATORY, "disabled": messages.DISABLED}
+LEVELS = {
+    "advisory": messages.ADVISORY,
+    "mandatory": messages.MANDATORY,
+    "disabled": messages.DISABLED,
+    "remediate": messages.REMEDIATE,
+}
 
 
 class Engine:
@@ -28,34 +35,45 @@ class Engine:
         waivers: Path = Path("none.yaml"),
         config: Mapping[str, str | Mapping[str, object]] | None = None,
     ) -> None:
-        run, checks = policies(pack, waivers, TODAY)
-        server = Analyzer(run, f"langfuse-{pack}", "0.0.0", checks)
-        self.analyzer = cast(Any, server)  # untyped upstream
+        self.analyzer = Analyzer(f"langfuse-{pack}", *policies(pack, waivers, TODAY))
         if config:
-            self.analyzer.Configure(messages.ConfigureAnalyzerRequest(policyConfig=_configured(config)), None)
+            self.analyzer.Configure(messages.ConfigureAnalyzerRequest(policyConfig=_configured(config)))
 
     def judge(self, *resources: Resource) -> list[messages.AnalyzeDiagnostic]:
         """Everything that is said about a stack of these resources."""
         stack = resources[0].stack if resources else "prod"
         urn = f"urn:pulumi:{stack}::test::{STACK}::test-{stack}"
-        found = list(self.analyzer.Analyze(messages.AnalyzeRequest(type=STACK, name="test", urn=urn), None).diagnostics)
+        found = list(self.analyzer.Analyze(messages.AnalyzeRequest(type=STACK, name="test", urn=urn)).diagnostics)
         for one in resources:
-            request = messages.AnalyzeRequest(
-                type=one.type, name=one.name, urn=one.urn, properties=_struct(one), options=_options(one)
-            )
-            found += self.analyzer.Analyze(request, None).diagnostics
+            found += self.analyzer.Analyze(request(one)).diagnostics
         whole = [
             messages.AnalyzerResource(
                 type=one.type, name=one.name, urn=one.urn, properties=_struct(one), options=_options(one)
             )
             for one in resources
         ]
-        return [*found, *self.analyzer.AnalyzeStack(messages.AnalyzeStackRequest(resources=whole), None).diagnostics]
+        return [*found, *self.analyzer.AnalyzeStack(messages.AnalyzeStackRequest(resources=whole)).diagnostics]
+
+    def remedied(self, resource: Resource) -> Resource | None:
+        """What remedies make of a resource; None when there is nothing to mend."""
+        remediations = self.analyzer.Remediate(request(resource)).remediations
+        if not remediations:
+            return None
+        return dataclasses.replace(
+            resource, props=resource_of(messages.AnalyzeRequest(properties=remediations[-1].properties)).props
+        )
 
 
 def said_by(policy: str, diagnostics: Sequence[messages.AnalyzeDiagnostic]) -> list[str]:
     """The messages of one policy."""
     return [one.message for one in diagnostics if one.policyName == policy]
+
+
+def request(one: Resource) -> messages.AnalyzeRequest:
+    """What the engine sends of a resource."""
+    return messages.AnalyzeRequest(
+        type=one.type, name=one.name, urn=one.urn, properties=_struct(one), options=_options(one)
+    )
 
 
 def _options(resource: Resource) -> messages.AnalyzerResourceOptions:

@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.empty_pb2 import Empty
 from langfuse_policies.catalogue import RULES
 from langfuse_policies.resources import Resource
 from langfuse_policies.testing import UNKNOWN, resource, token_of
@@ -35,7 +36,7 @@ def test_a_finding_names_the_field_and_the_fix() -> None:
 
 def test_each_rule_is_in_one_pack() -> None:
     names = {
-        pack: {policy.name for policy in Engine(pack).analyzer.GetAnalyzerInfo(None, None).policies}
+        pack: {policy.name for policy in Engine(pack).analyzer.GetAnalyzerInfo(Empty()).policies}
         for pack in ("security", "reliability")
     }
     assert not names["security"] & names["reliability"]

@@ -1,20 +1,38 @@
-"""The calls that the engine makes over the network."""
+"""The calls that the engine makes, and answers as Pulumi's policy SDK gives them."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.json_format import MessageToDict
+from langfuse_policies.catalogue import RULES
+from langfuse_policies.protocol import analyzer_pb2 as messages
 from langfuse_policies.server import Calls
-from pulumi.runtime.proto import analyzer_pb2 as messages
+from langfuse_policies.testing import resource
 from pulumi.runtime.proto.analyzer_pb2_grpc import AnalyzerStub
+from pulumi_policy import (
+    EnforcementLevel,
+    PolicyComplianceFramework,
+    PolicyConfigSchema,
+    ReportViolation,
+    ResourceValidationArgs,
+    ResourceValidationPolicy,
+    Severity,
+)
+from pulumi_policy import policy as sdk
 
-from tests.policies.engine import TODAY, Engine
+from tests.policies.engine import TODAY, Engine, request
 
+POLICIES = Path(__file__).parents[2] / "policies"
 RULE = "namespace-enforces-restricted"
 REMEDIATE = messages.ConfigureAnalyzerRequest(
     policyConfig={RULE: messages.PolicyConfig(enforcementLevel=messages.REMEDIATE)}
@@ -64,3 +82,52 @@ def test_what_is_waived_is_not_changed(serve: Serve, tmp_path: Path) -> None:
     pack = serve(waivers)
     pack.Configure(REMEDIATE)
     assert not pack.Remediate(asked("core/v1:Namespace")).remediations
+
+
+@pytest.mark.parametrize("id", ["no-privileged-container", "allowed-registries"])
+def test_a_policy_answers_as_one_of_the_sdk_would(id: str) -> None:  # noqa: A002  # the rule's id
+    rule = RULES[id]
+    container = {"name": "main", "image": "example.net/x", "securityContext": {"privileged": True}}
+    pod = resource("kubernetes:core/v1:Pod", {"spec": {"containers": [container]}})
+
+    def validate(_args: ResourceValidationArgs, report: ReportViolation) -> None:
+        for one in rule.on(pod):
+            report(f"{one.message}. {rule.fix}", None)
+
+    ours = Engine(rule.pack, config={id: "mandatory"}).analyzer
+    framework, _, specification = rule.also_in[0].partition(": ")
+    servicer: Any = sdk._PolicyAnalyzerServicer
+    theirs = servicer(
+        f"langfuse-{rule.pack}",
+        "0.0.1",
+        [
+            ResourceValidationPolicy(
+                name=id,
+                description=f"{rule.title}. {rule.why}",
+                validate=validate,
+                display_name=rule.title,
+                severity=Severity(rule.severity.value),
+                framework=PolicyComplianceFramework(name=framework, specification=specification or None),
+                tags=[rule.topic, rule.reference, *rule.also_in],
+                remediation_steps=rule.fix,
+                url=f"docs/policies.md#{id}",
+                config_schema=PolicyConfigSchema(properties=rule.settings.schema()) if rule.settings else None,
+            )
+        ],
+        EnforcementLevel.ADVISORY,
+    )
+    (told,) = (policy for policy in ours.GetAnalyzerInfo(Empty()).policies if policy.name == id)
+    assert MessageToDict(told) == MessageToDict(theirs.GetAnalyzerInfo(None, None).policies[0])
+
+    level = messages.PolicyConfig(enforcementLevel=messages.MANDATORY)
+    theirs.Configure(messages.ConfigureAnalyzerRequest(policyConfig={id: level}), None)
+    found = [MessageToDict(one) for one in ours.Analyze(request(pod)).diagnostics if one.policyName == id]
+    assert found
+    assert found == [MessageToDict(one) for one in theirs.Analyze(request(pod), None).diagnostics]
+
+
+def test_a_pack_starts_without_pulumis_sdk() -> None:
+    """Importing it takes longer than everything else."""
+    script = f"import sys; sys.path.insert(0, {str(POLICIES)!r}); import langfuse_policies.server; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert not {"pulumi", "pulumi_policy", "pydantic"} & set(done.stdout.split())

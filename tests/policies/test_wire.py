@@ -1,12 +1,14 @@
 """What the engine sends is read as the SDK reads it, in one pass."""
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 from google.protobuf import json_format, struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
-from langfuse_policies.fields import UNKNOWN, plain
+from langfuse_policies.fields import UNKNOWN, Value
+from langfuse_policies.protocol import analyzer_pb2
 from langfuse_policies.wire import resource_of
-from pulumi.runtime.proto import analyzer_pb2
 from pulumi_policy import proxy
 from pulumi_policy.deserialize import SPECIAL_ASSET_SIG, SPECIAL_SECRET_SIG, SPECIAL_SIG_KEY, deserialize_properties
 
@@ -31,11 +33,28 @@ def struct(properties: dict[str, object]) -> struct_pb2.Struct:
     return made
 
 
+def by_the_sdk(value: object) -> Value:
+    """What a policy of the SDK reads: its proxies raise where a value is unknown."""
+    if isinstance(value, Mapping):
+        return {key: _of(value, key) for key in list(value)}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_of(value, index) for index in range(len(value))]
+    assert value is None or isinstance(value, bool | float | str)
+    return value
+
+
+def _of(container: Mapping[str, object] | Sequence[object], key: str | int) -> Value:
+    try:
+        return by_the_sdk(container[key])  # type: ignore[index]  # a str for mappings, an int for sequences
+    except proxy.UnknownValueError:
+        return UNKNOWN
+
+
 @given(properties=st.dictionaries(st.text(), VALUES))
 def test_it_is_read_as_the_sdk_reads_it(properties: dict[str, object]) -> None:
     sent = struct(properties)
-    by_the_sdk = plain(proxy.unknown_checking_proxy(deserialize_properties(json_format.MessageToDict(sent))))
-    assert resource_of(analyzer_pb2.AnalyzeRequest(properties=sent)).props == by_the_sdk
+    expected = by_the_sdk(proxy.unknown_checking_proxy(deserialize_properties(json_format.MessageToDict(sent))))
+    assert resource_of(analyzer_pb2.AnalyzeRequest(properties=sent)).props == expected
 
 
 @pytest.mark.parametrize("mark", UNKNOWNS)

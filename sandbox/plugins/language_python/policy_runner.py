@@ -5,7 +5,8 @@ The Python policy SDK reads the stack's configuration from its environment at st
 this server where it makes one. Upstream's host stands between the engine and the pack instead (sdk/policy_proxy.go).
 
 The engine starts packs one after the other, and goes on to the next when this one has answered the first three calls
-(host.go, PolicyAnalyzer). So these need nothing that takes long to import.
+(host.go, PolicyAnalyzer). So these need nothing that takes long to import, and Pulumi's SDK is imported only by packs
+that use it.
 
 It needs nothing but the standard library and what `pulumi` depends on.
 """
@@ -20,12 +21,10 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
+from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any
-
-# Without gRPC's own threads for sockets a call costs a third less; its maintainers name this switch for problems with
-# them (grpc/grpc, pull request 34100). It counts only before the library is loaded.
-os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
 import grpc
 
@@ -70,7 +69,7 @@ class Gate(Handler):
         """The stack's configuration as the SDK reads it."""
         if self._stack is None:
             return {}
-        from pulumi.runtime.proto import analyzer_pb2  # noqa: PLC0415  # takes longer than the engine shall wait
+        from pulumi.runtime.proto import analyzer_pb2  # noqa: PLC0415  # only packs with the SDK have imported it
 
         stack = analyzer_pb2.AnalyzerStackConfigureRequest.FromString(self._stack)
         values = {
@@ -133,6 +132,36 @@ def _unary(call: Any) -> Any:  # noqa: ANN401  # the library has no types
     return grpc.unary_unary_rpc_method_handler(call)  # no (de)serializers: messages pass as bytes
 
 
+class Preparation(MetaPathFinder):
+    """Prepares Pulumi's runtime when a pack imports the policy SDK, as upstream does for every pack.
+
+    (pulumi.policy.__main__ of the SDK.)
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Nothing: others find it, once everything is prepared."""
+        if name != "pulumi_policy":
+            return
+        sys.meta_path.remove(self)
+        os.environ.update(self._gate.environment())
+        from pulumi import runtime  # noqa: PLC0415  # see above
+
+        for key, value in runtime.get_config_env().items():
+            runtime.set_config(key, value)
+        if {"PULUMI_PROJECT", "PULUMI_STACK", "PULUMI_DRY_RUN"} <= os.environ.keys():
+            runtime.configure(
+                runtime.Settings(
+                    project=os.environ["PULUMI_PROJECT"],
+                    stack=os.environ["PULUMI_STACK"],
+                    dry_run=os.environ["PULUMI_DRY_RUN"] == "true",
+                    organization=os.environ.get("PULUMI_ORGANIZATION", "organization"),
+                )
+            )
+
+
 def main() -> None:
     """Print the port, wait for the configuration, run the pack."""
     gc.disable()  # nothing of what is imported is garbage
@@ -148,27 +177,22 @@ def main() -> None:
     sys.stdout.write(f"{gate.port}\n")
     sys.stdout.flush()
     gate.configured.wait()
-    os.environ.update(gate.environment())
+    sys.meta_path.insert(0, Preparation(gate))
     gc.enable()
     grpc.server = lambda *_args, **_options: gate  # type: ignore[assignment]  # as far as it is used
-    reasons: list[str] = []
-    run_path = runpy.run_path
-
-    def run_pack(*arguments: Any, **options: Any) -> dict[str, Any]:  # noqa: ANN401  # those of run_path
-        try:
-            return run_path(*arguments, **options)
-        except Exception as error:
-            reasons.append(f": {type(error).__name__}: {error}")  # the traceback may come too late to be shown
-            raise
-
-    runpy.run_path = run_pack
+    code: object = 0
+    reason = ""
     try:
-        runpy.run_module("pulumi.policy", run_name="__main__", alter_sys=True)
+        runpy.run_path(pack, run_name="__main__")
     except SystemExit as stopped:
-        reason = "".join(reasons)
-        if gate.fail(f"the policy pack in {pack} ended with exit code {stopped.code} before it was ready{reason}"):
-            time.sleep(FAILURE_SECONDS)
-        raise
+        code = stopped.code
+    except Exception as error:
+        code, reason = 1, f": {type(error).__name__}: {error}"  # the traceback may come too late to be shown
+        sys.stderr.write(f"error: Program failed with an unhandled exception:\n{traceback.format_exc()}")
+        sys.stderr.flush()
+    if gate.fail(f"the policy pack in {pack} ended with exit code {code} before it was ready{reason}"):
+        time.sleep(FAILURE_SECONDS)
+    sys.exit(1 if code is None else code)  # type: ignore[arg-type]  # what a pack may exit with
 
 
 main()
