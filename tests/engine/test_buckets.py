@@ -83,7 +83,13 @@ class Store:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder, port = tmp_path_factory.mktemp("minio"), free_port()
-    variables = {"MINIO_ROOT_USER": KEYS[0], "MINIO_ROOT_PASSWORD": KEYS[1], "HOME": str(folder)}
+    # Its console would take a port of its own choice, at times this one.
+    variables = {
+        "MINIO_ROOT_USER": KEYS[0],
+        "MINIO_ROOT_PASSWORD": KEYS[1],
+        "MINIO_BROWSER": "off",
+        "HOME": str(folder),
+    }
     with running(
         [tool("minio"), "server", folder / "data", "--address", f"127.0.0.1:{port}"],
         variables,

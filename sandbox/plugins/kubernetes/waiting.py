@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from http import HTTPStatus
@@ -20,6 +21,8 @@ from sandbox.plugins.kubernetes.readiness import MINUTE, Check, Criterion, crite
 SKIP_AWAIT: Final = "pulumi.com/skipAwait"
 TIMEOUT: Final = "pulumi.com/timeoutSeconds"
 DEFAULT_SECONDS: Final = 10 * MINUTE
+RECHECK_SECONDS: Final = 2.0
+"""A watch tells of a deletion at once, but not when the kind has gone too, with its definition."""
 # Of these kinds, skipAwait also skips waiting for the deletion: `allowsSkipAwaitWithDelete` in overrides.go.
 SKIPPED_DELETIONS: Final = frozenset(
     {"DaemonSet", "Deployment", "Job", "Namespace", "Pod", "ReplicationController", "StatefulSet"}
@@ -133,13 +136,17 @@ def until_gone(cluster: Cluster, live: Object, inputs: Object, timeout: float, r
     last = _still_there(cluster, live)
     if last is None:
         return
-    informer = cluster.watch(kind, namespace(live))
+    try:
+        informer = cluster.watch(kind, namespace(live))
+    except NoSuchKindError:
+        return
+    told = True
     with cluster.informers.listening([informer]) as wake:
         while True:
             wake.clear()
             latest = informer.get(name(live))
             gone = latest is None or text(latest, "metadata", "uid") != text(last, "metadata", "uid")
-            if informer.synced and gone and _still_there(cluster, last) is None:
+            if (gone or not told) and _still_there(cluster, last) is None:
                 reporter.status("")
                 return
             last = latest if latest is not None and not gone else last
@@ -147,7 +154,7 @@ def until_gone(cluster: Cluster, live: Object, inputs: Object, timeout: float, r
             finalizers = dig(last, "metadata", "finalizers")
             blocking = ", ".join(map(str, finalizers)) if isinstance(finalizers, list) else ""
             problems = (f"finalizers might be preventing deletion ({blocking})",) if blocking else ()
-            _pause(cluster, wake, deadline, last, problems, "deleted")
+            told = _pause(cluster, wake, deadline, last, problems, "deleted", RECHECK_SECONDS)
 
 
 def _still_there(cluster: Cluster, obj: Object) -> Object | None:
@@ -185,12 +192,21 @@ def _is_newer(latest: Object, live: Object) -> bool:
 
 
 def _pause(
-    cluster: Cluster, wake: threading.Event, deadline: float, live: Object, problems: tuple[str, ...], goal: str
-) -> None:
-    """Sleep until something changes, for an object to be `goal`. Raises NotReadyError when cancelled or out of time."""
+    cluster: Cluster,
+    wake: threading.Event,
+    deadline: float,
+    live: Object,
+    problems: tuple[str, ...],
+    goal: str,
+    most: float = math.inf,
+) -> bool:
+    """Sleep until something changes, for an object to be `goal`; say whether it did, in so many seconds at most.
+
+    Raises NotReadyError when cancelled or out of time.
+    """
     if cluster.cancellation:
         raise NotReadyError(f'Resource operation was cancelled for "{name(live)}"', problems, live)
     left = deadline - time.monotonic()
     if left <= 0:
         raise NotReadyError(f"'{name(live)}' timed out waiting to be {goal}", problems, live)
-    wake.wait(left)
+    return wake.wait(min(left, most))
