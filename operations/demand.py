@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from components import sentinel
 from components.schema.application import Workload
 from components.schema.base import Resources
 from components.schema.environment import Settings
@@ -70,6 +69,8 @@ def _redis(settings: Settings) -> Iterator[Pods]:
     if store.mode == "managed":
         yield _pods("redis", 1, store.resources, store.storage)
     if store.mode == "sentinel":
+        from components import sentinel  # noqa: PLC0415  # with pulumi_kubernetes, which every command would wait for
+
         yield _pods("redis", sentinel.REPLICAS, store.resources, store.storage)
         yield _pods("sentinel", sentinel.REPLICAS, sentinel.SENTINEL_RESOURCES)
 
