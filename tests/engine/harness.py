@@ -22,6 +22,13 @@ TIMEOUT_SECONDS: Final = 180.0
 STACK: Final = "test"
 REPLACING: Final = frozenset({"replace", "create-replacement", "delete-replaced"})
 
+COMMAND_LINE: Final = {
+    "PULUMI_SKIP_UPDATE_CHECK": "true",
+    "PULUMI_DEBUG_COMMANDS": "true",  # for --event-log
+    "GOGC": "400",  # the CLI ends before its garbage counts
+}
+"""Variables of the CLI in every test."""
+
 Json = dict[str, "JsonValue"]
 JsonValue = None | bool | int | float | str | list["JsonValue"] | Json
 
@@ -133,8 +140,7 @@ class Engine:
             "PULUMI_HOME": str(self.home),
             "PULUMI_BACKEND_URL": backend.as_uri(),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PULUMI_DEBUG_COMMANDS": "true",  # for --event-log
+            **COMMAND_LINE,
             **self.variables,
         }
 

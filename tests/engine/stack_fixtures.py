@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from tests.engine.harness import CHECKOUT, Result, checkpoint
+from tests.engine.harness import CHECKOUT, COMMAND_LINE, Result, checkpoint
 from tests.engine.view import Json
 
 TIMEOUT_SECONDS: Final = 300.0
@@ -34,11 +34,7 @@ class Stack:
         self.folder = folder
         self.printed: list[str] = []
         """What people could see of every command so far."""
-        self.environment = {
-            **environment,
-            "PULUMI_DEBUG_COMMANDS": "true",  # for --event-log
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-        }
+        self.environment = {**environment, **COMMAND_LINE}
 
     @classmethod
     def new(

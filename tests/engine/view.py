@@ -155,4 +155,4 @@ def eventually(holds: Callable[[], bool], seconds: float = SETTLE_SECONDS) -> No
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.2)
+        time.sleep(0.5)  # each look takes a tenth of a second of CPU time
