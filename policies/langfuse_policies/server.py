@@ -1,7 +1,7 @@
 """The server that the engine asks: one pack, judged as the engine sends resource after resource, then the whole stack.
 
-It speaks the engine's protocol (pulumi/analyzer.proto) itself. With Pulumi's policy SDK a pack takes three times as
-long to start, and reads each resource anew for each of its policies (docs/benchmarks.md).
+It speaks the engine's protocol (pulumi/analyzer.proto) itself. With Pulumi's policy SDK a pack takes twice as long to
+start, and reads each resource anew for each of its policies (docs/benchmarks.md).
 """
 
 import datetime
