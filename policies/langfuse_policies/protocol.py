@@ -1,7 +1,7 @@
 """The messages between the engine and a policy pack (pulumi/analyzer.proto), without Pulumi's SDK around them.
 
-Importing `pulumi.runtime.proto` imports the whole SDK first, which takes longer than everything else that a pack needs
-to start. At run time this module is a package whose modules are the SDK's own files; type checkers see the SDK's.
+Importing `pulumi.runtime.proto` imports the whole SDK first, and every preview waits for the packs. At run time this
+module is a package whose modules are the SDK's own files; type checkers see the SDK's.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
 """The server that the engine asks: one pack, judged as the engine sends resource after resource, then the whole stack.
 
-It speaks the engine's protocol (pulumi/analyzer.proto) itself. With Pulumi's policy SDK a pack takes twice as long to
+It speaks the engine's protocol (pulumi/analyzer.proto) itself. With Pulumi's policy SDK a pack takes a third longer to
 start, and reads each resource anew for each of its policies (docs/benchmarks.md).
 """
 

@@ -127,7 +127,7 @@ def test_a_policy_answers_as_one_of_the_sdk_would(id: str) -> None:  # noqa: A00
 
 
 def test_a_pack_starts_without_pulumis_sdk() -> None:
-    """Importing it takes longer than everything else."""
+    """Every preview waits for the packs."""
     script = f"import sys; sys.path.insert(0, {str(POLICIES)!r}); import langfuse_policies.server; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert not {"pulumi", "pulumi_policy", "pydantic"} & set(done.stdout.split())
