@@ -33,20 +33,19 @@ class Policy:
     #: The labels and annotations that a resource lacks, for example `{"labels": {"app": "shop"}}`.
     missing: Callable[[Resource], Mapping[str, Mapping[str, str]]] = field(default=lambda _: {}, repr=False)
     settings: type[Settings] | None = None
-    _level: "Level | None" = None
+    #: What follows from a finding.
+    level: Level = field(init=False)
     _set: Settings | None = None
     _problem: str = ""
     _told: bool = False
+
+    def __post_init__(self) -> None:
+        self.level = self.info.enforcementLevel
 
     @property
     def name(self) -> str:
         """As the configuration names it."""
         return self.info.name
-
-    @property
-    def level(self) -> Level:
-        """What follows from a finding."""
-        return self.info.enforcementLevel if self._level is None else self._level
 
     @property
     def enabled(self) -> bool:
@@ -55,7 +54,7 @@ class Policy:
 
     def configure(self, level: Level, config: Mapping[str, object]) -> None:
         """Take what a configuration file says of it."""
-        self._level, self._problem = level, ""
+        self.level, self._problem = level, ""
         try:
             self._set = self.settings.read(config) if self.settings else None
         except SettingsError as error:

@@ -60,11 +60,8 @@ class Analyzer:
         self._run = run
         self._policies = policies
         self._of_kinds: dict[str, list[Policy]] = {}
-
-    @property
-    def remediates(self) -> bool:
-        """Whether the configuration lets a policy change resources."""
-        return any(policy.level == messages.REMEDIATE for policy in self._policies)
+        #: Whether the configuration lets a policy change resources.
+        self.remediates = False
 
     def GetPluginInfo(self, _request: empty_pb2.Empty) -> plugin_pb2.PluginInfo:  # noqa: N802
         """The version of this server."""
@@ -81,6 +78,7 @@ class Analyzer:
             if policy.name in request.policyConfig:
                 given = request.policyConfig[policy.name]
                 policy.configure(given.enforcementLevel, json_format.MessageToDict(given.properties))
+        self.remediates = any(policy.level == messages.REMEDIATE for policy in self._policies)
         return empty_pb2.Empty()
 
     def Analyze(self, request: messages.AnalyzeRequest) -> messages.AnalyzeResponse:  # noqa: N802
@@ -96,12 +94,13 @@ class Analyzer:
 
     def Remediate(self, request: messages.AnalyzeRequest) -> messages.RemediateResponse:  # noqa: N802
         """Adds to a resource what it lacks; each policy finds what those before it have added."""
-        response = messages.RemediateResponse()
-        for policy in self._concerned_with(resource_of(request)):
-            missing = policy.missing(resource_of(request)) if policy.level == messages.REMEDIATE else {}
+        response, resource = messages.RemediateResponse(), resource_of(request)
+        for policy in self._concerned_with(resource):
+            missing = policy.missing(resource) if policy.level == messages.REMEDIATE else {}
             changed = with_metadata(request.properties, missing) if missing else None
             if changed is not None:
                 request.properties.CopyFrom(changed)
+                resource = resource_of(request)
                 response.remediations.append(self._remediation(policy, changed))
         return response
 

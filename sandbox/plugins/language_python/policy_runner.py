@@ -180,7 +180,7 @@ def main() -> None:
     sys.meta_path.insert(0, Preparation(gate))
     gc.enable()
     grpc.server = lambda *_args, **_options: gate  # type: ignore[assignment]  # as far as it is used
-    code: object = 0
+    code: str | int | None = 0
     reason = ""
     try:
         runpy.run_path(pack, run_name="__main__")
@@ -192,7 +192,7 @@ def main() -> None:
         sys.stderr.flush()
     if gate.fail(f"the policy pack in {pack} ended with exit code {code} before it was ready{reason}"):
         time.sleep(FAILURE_SECONDS)
-    sys.exit(1 if code is None else code)  # type: ignore[arg-type]  # what a pack may exit with
+    sys.exit(code)
 
 
 main()
