@@ -6,25 +6,28 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sandbox.plugins.errors import PluginError
+from sandbox.plugins.language_python.spares import Spare, suits
 
 if TYPE_CHECKING:
     import grpc
 
+Child: TypeAlias = subprocess.Popen[bytes] | Spare
 INTERRUPT_GRACE_SECONDS: Final = 3.0  # the engine kills the language host itself after 5 s
 
 
 class Children:
     """Starts child processes and stops them: an interrupt first, a kill for the whole group after a grace period."""
 
-    def __init__(self) -> None:
+    def __init__(self, spares: Iterable[Spare] = ()) -> None:
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._interrupted: set[subprocess.Popen[bytes]] = set()
+        self._spares = list(spares)
+        self._running: set[Child] = set()
+        self._interrupted: set[Child] = set()
         self._stopped = False
 
     def start(
@@ -35,25 +38,16 @@ class Children:
         environment: Mapping[str, str],
         directory: Path | None = None,
         pipe_output: bool = False,
-    ) -> subprocess.Popen[bytes]:
+    ) -> Child:
         """Start a command that is stopped when the engine's call ends before it does.
 
         Raises PluginError if it can't be executed or the host is being cancelled.
         """
-        stream = subprocess.PIPE if pipe_output else None
         with self._lock:
             if self._stopped:
                 raise PluginError("cancelled", code="CANCELLED")
             try:
-                child = subprocess.Popen(
-                    command,
-                    env=environment,
-                    cwd=directory,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stream,
-                    stderr=stream,
-                    process_group=0,
-                )
+                child = self._start(command, environment, directory, pipe_output=pipe_output)
             except OSError as error:
                 raise PluginError(
                     f"can't execute {command[0]}: {error.strerror}; "
@@ -64,7 +58,7 @@ class Children:
             self.stop(child)
         return child
 
-    def wait(self, child: subprocess.Popen[bytes]) -> int:
+    def wait(self, child: Child) -> int:
         """Wait for a child to end and return its exit code, negative for a signal."""
         try:
             return child.wait()
@@ -73,7 +67,7 @@ class Children:
                 self._running.discard(child)
                 self._interrupted.discard(child)
 
-    def stop(self, child: subprocess.Popen[bytes]) -> None:
+    def stop(self, child: Child) -> None:
         """Interrupt a child's group without waiting; kill it if it is there after the grace period."""
         if self._interrupt(child):
             timer = threading.Timer(INTERRUPT_GRACE_SECONDS, _kill_if_running, [child])
@@ -93,7 +87,25 @@ class Children:
             except subprocess.TimeoutExpired:
                 _signal_group(child, signal.SIGKILL)
 
-    def _interrupt(self, child: subprocess.Popen[bytes]) -> bool:
+    def _start(
+        self, command: Sequence[str], environment: Mapping[str, str], directory: Path | None, *, pipe_output: bool
+    ) -> Child:
+        if self._spares and suits(command, environment):
+            spare = self._spares.pop()
+            spare.run(command[1:], environment=environment, directory=directory, pipe_output=pipe_output)
+            return spare
+        stream = subprocess.PIPE if pipe_output else None
+        return subprocess.Popen(
+            command,
+            env=environment,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            process_group=0,
+        )
+
+    def _interrupt(self, child: Child) -> bool:
         """Interrupt a child that runs, once: a second interrupt would hit its handling of the first."""
         with self._lock:
             if child in self._interrupted or child.poll() is not None:
@@ -111,12 +123,12 @@ class Children:
             self.stop(child)
 
 
-def _kill_if_running(child: subprocess.Popen[bytes]) -> None:
+def _kill_if_running(child: Child) -> None:
     if child.poll() is None:
         _signal_group(child, signal.SIGKILL)
 
 
-def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal_group(child: Child, number: signal.Signals) -> None:
     try:
         os.killpg(child.pid, number)
     except ProcessLookupError:

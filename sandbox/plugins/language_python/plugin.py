@@ -28,7 +28,7 @@ def run_plugin(
     base = {**os.environ, **dict(item.split("=", 1) for item in request.env if "=" in item)}
     program, directory = Path(request.info.program_directory), Path(request.pwd)
     if request.kind == "analyzer":
-        words, directory = ["-u", str(POLICY_RUNNER), *request.args, str(program)], program
+        words, directory = [str(POLICY_RUNNER), *request.args, str(program)], program
     else:
         words = [*_entry(tools.root, program), *request.args]
     command = [str(tools.python()), *words]

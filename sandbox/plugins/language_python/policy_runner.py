@@ -165,6 +165,7 @@ class Preparation(MetaPathFinder):
 def main() -> None:
     """Print the port, wait for the configuration, run the pack."""
     gc.disable()  # nothing of what is imported is garbage
+    sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]  # what a pack prints is shown at once
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a pack has nothing to bring to an end
     pack = sys.argv[-1]
     server = grpc.server(

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import queue
-import subprocess
 import threading
 from collections.abc import Iterator
 from typing import IO, Final, Literal
+
+from sandbox.plugins.language_python.children import Child
 
 CHUNK_BYTES: Final = 65536
 Stream = Literal["stdout", "stderr"]
 
 
-def output_of(child: subprocess.Popen[bytes]) -> Iterator[tuple[Stream, bytes]]:
+def output_of(child: Child) -> Iterator[tuple[Stream, bytes]]:
     """Yield the child's output until both of its streams are closed."""
     if child.stdout is None or child.stderr is None:
-        raise ValueError(child.args)
+        raise ValueError("its output is not piped")
     chunks: queue.Queue[tuple[Stream, bytes]] = queue.Queue()
     readers: list[tuple[Stream, IO[bytes]]] = [("stdout", child.stdout), ("stderr", child.stderr)]
     for name, stream in readers:

@@ -110,9 +110,9 @@ def resolve(root: str, program: str, options: Mapping[str, object], *, is_plugin
         case "pip":
             if is_plugin and not virtualenv:
                 virtualenv = "venv"
-            path = root_path / virtualenv if virtualenv else None
+            path = _joined(root_path, virtualenv) if virtualenv else None
         case "uv":
-            path = root_path / virtualenv if virtualenv else _uv_environment(program_path)
+            path = _joined(root_path, virtualenv) if virtualenv else _uv_environment(program_path)
         case "poetry":
             raise PluginError(
                 "the poetry toolchain is not supported by the stand-in language host; "
@@ -152,6 +152,11 @@ def _text(options: Mapping[str, object], key: str) -> str:
     if not isinstance(value, str):
         raise PluginError(f"runtime option {key}: must be a string, not {value!r}")
     return value
+
+
+def _joined(folder: Path, path: str) -> Path:
+    """As filepath.Join of Go: without `..`, so that one environment has one path."""
+    return Path(os.path.normpath(folder / path))
 
 
 def _uv_environment(program: Path) -> Path:
