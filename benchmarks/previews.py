@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import yaml
@@ -85,8 +86,8 @@ class Previews:
 
     def _empty_pack(self, name: str) -> str:
         """Write a pack with one policy that does nothing; returns the flag for it."""
-        folder = self.ground.folder / name
-        folder.mkdir()
+        folder = self._folder(name)
+        folder.mkdir(parents=True)
         (folder / "PulumiPolicy.yaml").write_text(yaml.safe_dump({"version": "0.1.0", "runtime": RUNTIME}))
         (folder / "__main__.py").write_text(EMPTY_PACK.format(name=name))
         return f"--policy-pack={folder}"
@@ -98,7 +99,7 @@ class Previews:
         if not has_cluster:
             environment["KUBECONFIG"] = str(self.ground.folder / "no-cluster")
         return Project(
-            self.ground.folder / f"preview-{name}",
+            self._folder(name),
             program,
             stack=stack,
             namespace=f"preview-{name}",
@@ -107,3 +108,7 @@ class Previews:
             plan=self.plan if count else None,
             config={"count": count} if count else {},
         )
+
+    def _folder(self, name: str) -> Path:
+        """Apart from those of the rounds, which have names of the same kind."""
+        return self.ground.folder / "previews" / name
