@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Final, TypeAlias, cast
 
 import pytest
-from kubernetes import config, dynamic
+from kubernetes import dynamic
 from kubernetes.client import ApiClient, ApiException
 
 from sandbox.cache import exclusive
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import Engine, Json, Program
 from tests.engine.stack_fixtures import Stack, deploy
+from tests.engine.view import connect
 
 CLUSTER_VARIABLE: Final = "TEST_KUBECONFIG"
 """Names the kubeconfig of a cluster to use; without it, a sandbox is started for the test run."""
@@ -137,16 +138,11 @@ def _wait() -> None:
 @pytest.fixture(scope="session")
 def kube(request: pytest.FixtureRequest) -> Kube:
     """The cluster of the test run."""
-    existing = os.environ.get(CLUSTER_VARIABLE)
-    if existing:
-        return _connect(Path(existing))
-    own: Sandbox = request.getfixturevalue("sandbox")
-    return _connect(Path(own.environment()["KUBECONFIG"]))
-
-
-def _connect(kubeconfig: Path) -> Kube:
-    client = config.new_client_from_config(str(kubeconfig))  # type: ignore[no-untyped-call]  # the library has no types
-    return Kube(kubeconfig, client)
+    kubeconfig = os.environ.get(CLUSTER_VARIABLE)
+    if not kubeconfig:
+        own: Sandbox = request.getfixturevalue("sandbox")
+        kubeconfig = own.environment()["KUBECONFIG"]
+    return Kube(Path(kubeconfig), connect(kubeconfig))
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ class View:
             printed = self.kubectl("get", "--namespace", self.namespace, kind, "--output=json").ok().stdout
             items: list[Json] = json.loads(printed)["items"]
             return items
-        client = _client(self.sandbox.environment()["KUBECONFIG"])
+        client = connect(self.sandbox.environment()["KUBECONFIG"])
         url = f"{client.configuration.host}{api}/namespaces/{self.namespace}/{kind}"
         answer = client.call_api("GET", url, {"Accept": "application/json"})
         found = json.loads(answer.read())  # type: ignore[no-untyped-call]  # has no types
@@ -163,7 +163,8 @@ class View:
 
 
 @cache
-def _client(kubeconfig: str) -> ApiClient:
+def connect(kubeconfig: str) -> ApiClient:
+    """The API server of a kubeconfig, by one client for all who ask."""
     return config.new_client_from_config(kubeconfig)  # type: ignore[no-untyped-call,no-any-return]  # has no types
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -23,9 +23,9 @@ INTERRUPT_GRACE_SECONDS: Final = 3.0  # the engine kills the language host itsel
 class Children:
     """Starts child processes and stops them: an interrupt first, a kill for the whole group after a grace period."""
 
-    def __init__(self, spares: Iterable[Spare] = ()) -> None:
+    def __init__(self, spares: list[Spare]) -> None:
         self._lock = threading.Lock()
-        self._spares = list(spares)
+        self._spares = spares
         self._running: set[Child] = set()
         self._interrupted: set[Child] = set()
         self._stopped = False

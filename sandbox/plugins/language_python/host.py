@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,6 @@ from sandbox.plugins.language_python import installation, toolchain
 from sandbox.plugins.language_python.children import Children
 from sandbox.plugins.language_python.packages import program_dependencies, required_packages
 from sandbox.plugins.language_python.plugin import run_plugin
-from sandbox.plugins.language_python.spares import Spare
 from sandbox.plugins.language_python.streams import output_of
 from sandbox.plugins.language_python.toolchain import Toolchain
 from sandbox.plugins.language_python.typecheck import check_types
@@ -37,9 +36,9 @@ Context = grpc.ServicerContext
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     """Finds, runs and installs Python programs for one engine."""
 
-    def __init__(self, engine_address: str, spares: Iterable[Spare] = ()) -> None:
+    def __init__(self, engine_address: str, children: Children) -> None:
         self.engine_address = engine_address
-        self.children = Children(spares)
+        self.children = children
 
     def Handshake(  # the protocol's name, as of all methods below
         self, request: language_pb2.LanguageHandshakeRequest, _context: Context
