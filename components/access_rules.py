@@ -8,6 +8,7 @@ from pydantic.alias_generators import to_camel
 from components import extra_env
 from components.credential_registry import CREDENTIALS
 from components.credential_sources import is_needed, sourced
+from components.patch_fields import field_problems
 from components.schema.credentials import External, Generated
 from components.schema.environment import Settings
 
@@ -121,6 +122,8 @@ def patches_are_allowed(settings: Settings) -> Iterator[str]:
         metadata = patch.patch.get("metadata")
         for key in sorted({"name", "namespace"} & (metadata.keys() if isinstance(metadata, dict) else set())):
             yield f"patches.{number}.patch.metadata.{key}: would make another object; remove it"
+        for problem in field_problems(patch.kind, patch.patch):
+            yield f"patches.{number}.patch.{problem}"
 
 
 ACCESS_RULES: Sequence[Callable[[Settings], Iterator[str]]] = (
