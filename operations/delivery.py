@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markdown import Markdown
 
+from components.documents import DocumentError
 from operations import review as stacks
 from operations.changes import guard
 from operations.changes import preview as previews
@@ -199,6 +200,6 @@ def told() -> Iterator[None]:
     """Tell what can't be done without a traceback."""
     try:
         yield
-    except OperationError as error:
+    except (DocumentError, OperationError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT["failed"]) from None

@@ -1,8 +1,6 @@
 """Pulumi's command line, for one stack of this checkout."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
+from components import documents
+from operations import tools
 from operations.errors import OperationError
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
@@ -43,7 +41,8 @@ class Pulumi:
 
     def events(self, *words: str) -> Events:
         """Run an operation and read its events from a pipe: they quote values, and never lie on a disk."""
-        done = self._run(*words, "--json", *self._configured())
+        configured = () if words[0] == "policy" else self._configured()  # `policy analyze` reads the state alone
+        done = self._run(*words, "--json", *configured)
         return Events(done.returncode, tuple(_events(done.stdout)), done.stderr.strip())
 
     def run(self, *words: str, folder: Path = CHECKOUT) -> str:
@@ -63,9 +62,10 @@ class Pulumi:
         Raises:
             OperationError: It failed.
         """
-        command = [*_command(*words), "--stack", self.stack, "--yes", "--skip-preview", *self._configured()]
+        found = tools.find()
+        command = [*_command(found, *words), "--stack", self.stack, "--yes", "--skip-preview", *self._configured()]
         done = subprocess.run(
-            command, cwd=CHECKOUT, env=_environment(), stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
+            command, cwd=CHECKOUT, env=found.environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
         )
         if done.returncode:
             raise OperationError(f"`pulumi {words[0]}` of stack {self.stack} failed: see its messages above")
@@ -80,9 +80,7 @@ class Pulumi:
         file = self.config_file or STACKS / f"Pulumi.{self.stack}.yaml"
         if not file.exists():
             raise OperationError(f"there is no stack file {file}; name a stack that has one, or --config-file")
-        content = yaml.safe_load(file.read_text()) or {}
-        found: Json = content.get("config") or {}
-        return found
+        return documents.read_stack(file)
 
     def secrets(self) -> frozenset[str]:
         """Every text that is secret in the stack's state or configuration; it never leaves this process.
@@ -110,7 +108,8 @@ class Pulumi:
         return found
 
     def _configured(self) -> tuple[str, ...]:
-        return ("--config-file", str(self.config_file)) if self.config_file else ()
+        file = self.config_file or tools.find().stack_file(self.stack)
+        return ("--config-file", str(file)) if file else ()
 
     def _run(self, *words: str, folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
         return _pulumi(*words, "--stack", self.stack, folder=folder)
@@ -125,10 +124,11 @@ def listed() -> list[str]:
 
 
 def _pulumi(*words: str, folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+    found = tools.find()
     return subprocess.run(
-        _command(*words),
+        _command(found, *words),
         cwd=folder,
-        env=_environment(),
+        env=found.environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -136,20 +136,8 @@ def _pulumi(*words: str, folder: Path = CHECKOUT) -> subprocess.CompletedProcess
     )
 
 
-def _command(*words: str) -> list[str]:
-    pulumi = shutil.which("pulumi")
-    if pulumi is None:
-        raise OperationError("there is no `pulumi` on PATH: install it (pulumi.com/docs/install)")
-    return [pulumi, *words, "--non-interactive", "--color", "never"]
-
-
-def _environment() -> Mapping[str, str]:
-    return {
-        **os.environ,
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # Else `preview --json` prints one document, without what policies found (sdk/go/common/env/env.go).
-        "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true",
-    }
+def _command(found: tools.Tools, *words: str) -> list[str]:
+    return [found.pulumi, *words, "--non-interactive", "--color", "never"]
 
 
 def _events(text: str) -> Iterator[Json]:

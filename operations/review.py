@@ -10,6 +10,7 @@ from typing import Final
 
 import yaml
 
+from components import documents
 from components.schema.environment import PROJECT
 from operations.errors import OperationError
 from operations.pulumi import STACKS, Pulumi, listed
@@ -90,17 +91,22 @@ def _settings(stack: str, expires: datetime, template: Path) -> dict[str, object
     """The template's configuration for one stack: a host of its own, and nothing that is hard to delete."""
     if not template.exists():
         raise OperationError(f"there is no {template}; it configures every review stack")
-    config = yaml.safe_load(template.read_text())["config"]
+    config = documents.read_stack(template)
+    host, patches = config.get(f"{PROJECT}:host"), config.get(f"{PROJECT}:patches", [])
+    if not isinstance(host, str):
+        raise OperationError(f"{template}: {PROJECT}:host is required; review stacks are reached at pr-NUMBER under it")
+    if not isinstance(patches, list):
+        raise OperationError(f"{template}: {PROJECT}:patches must be a list")
     namespace = f"{PROJECT}-{stack}"
     label = {LABEL: expires.astimezone(UTC).strftime(EXPIRY)}
     return {
         **config,
         f"{PROJECT}:profile": "preview",
         f"{PROJECT}:namespace": namespace,
-        f"{PROJECT}:host": f"{stack}.{config[f'{PROJECT}:host']}",
+        f"{PROJECT}:host": f"{stack}.{host}",
         f"{PROJECT}:protect": False,
         f"{PROJECT}:patches": [
-            *config.get(f"{PROJECT}:patches", []),
+            *patches,
             {"kind": "Namespace", "name": namespace, "patch": {"metadata": {"labels": label}}},
         ],
     }

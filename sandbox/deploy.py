@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from components import documents
 from sandbox.controlplane import Sandbox
 from sandbox.errors import SandboxError
 from sandbox.folder import CHECKOUT
@@ -30,14 +31,10 @@ def deploy(stack: str, sandbox: Sandbox) -> None:
     Raises:
         SandboxError: the stack has no file, or `pulumi up` failed.
     """
-    source = CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"
-    if not source.exists():
-        stacks = {path.name.split(".")[1] for path in source.parent.glob("Pulumi.*.yaml")} - {"example"}
-        known = ", ".join(sorted(stacks))
-        raise SandboxError(f'there is no stack "{stack}"', f"choose one of {known}, or write {source}")
+    _read(stack)  # its mistakes first: a start takes longer
     sandbox.up()
     environment = {**os.environ, **sandbox.environment()}
-    copy = _copy_config(source, _init(stack, sandbox, environment))
+    copy = stack_file(stack, sandbox, environment)
     up = [
         str(sandbox.folder.bin / "pulumi"),
         "up",
@@ -51,6 +48,42 @@ def deploy(stack: str, sandbox: Sandbox) -> None:
     if _run_to_the_end(up, environment):
         raise SandboxError(f"`pulumi up` of stack {stack} failed", "mend what it names above and run the command again")
     _report(stack, environment)
+
+
+def stack_file(stack: str, sandbox: Sandbox, environment: Mapping[str, str]) -> Path:
+    """Make a stack in the sandbox's backend unless it is there, and bring the sandbox's copy of its file up to date.
+
+    Raises:
+        SandboxError: The stack's file in `stacks/` is missing or can't be used.
+    """
+    config = _read(stack)
+    copy = _init(stack, sandbox, environment)
+    own = yaml.safe_load(copy.read_text()) if copy.exists() else {}
+    kept = {key: value for key, value in (own or {}).items() if key in SECRETS_PROVIDER_KEYS}
+    content = yaml.safe_dump({**config, **kept})
+    if not copy.exists() or copy.read_text() != content:
+        copy.write_text(content)
+    return copy
+
+
+def _read(stack: str) -> Mapping[str, object]:
+    """What stands in the stack's file in `stacks/`, without what belongs to a backend."""
+    source = CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"
+    if not source.exists():
+        stacks = {path.name.split(".")[1] for path in source.parent.glob("Pulumi.*.yaml")} - {"example"}
+        known = ", ".join(sorted(stacks))
+        raise SandboxError(f'there is no stack "{stack}"', f"choose one of {known}, or write {source}")
+    try:
+        documents.read_stack(source)
+        _, content = documents.read_mapping(source)
+    except documents.DocumentError as error:
+        raise SandboxError(str(error), "correct the file and run the command again") from None
+    if "secure:" in source.read_text():
+        raise SandboxError(
+            f"{source} holds encrypted values, which only their own secrets provider can read",
+            "leave secrets to `credentials` in a stack that runs in the sandbox",
+        )
+    return {key: value for key, value in content.items() if key not in SECRETS_PROVIDER_KEYS}
 
 
 def _run_to_the_end(command: list[str], environment: Mapping[str, str]) -> int:
@@ -73,20 +106,6 @@ def _init(stack: str, sandbox: Sandbox, environment: Mapping[str, str]) -> Path:
     if stack not in {item["name"] for item in json.loads(listed)}:
         _pulumi(["stack", "init", stack], project, environment)
     return project / f"Pulumi.{stack}.yaml"
-
-
-def _copy_config(source: Path, copy: Path) -> Path:
-    config = yaml.safe_load(source.read_text()) or {}
-    if "secure:" in source.read_text():
-        raise SandboxError(
-            f"{source} holds encrypted values, which only their own secrets provider can read",
-            "leave secrets to `credentials` in a stack that runs in the sandbox",
-        )
-    own = yaml.safe_load(copy.read_text()) if copy.exists() else {}
-    kept = {key: value for key, value in (own or {}).items() if key in SECRETS_PROVIDER_KEYS}
-    config = {key: value for key, value in config.items() if key not in SECRETS_PROVIDER_KEYS}
-    copy.write_text(yaml.safe_dump({**config, **kept}))
-    return copy
 
 
 def _report(stack: str, environment: Mapping[str, str]) -> None:

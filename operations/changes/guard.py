@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-import yaml
 from pydantic import TypeAdapter, ValidationError, field_validator
 
+from components import documents
 from operations.changes.model import Change, Frozen, Verdict
 from operations.errors import OperationError
 from operations.pulumi import STACKS
@@ -78,13 +78,16 @@ def acknowledgements(file: Path) -> Sequence[Acknowledgement]:
     Raises:
         OperationError: Naming every entry that can't be used, and why.
     """
+    if not file.exists():
+        return []
+    document = documents.read(file)
     try:
-        content = yaml.safe_load(file.read_text()) if file.exists() else None
-        return TypeAdapter(list[Acknowledgement]).validate_python(content or [])
-    except yaml.YAMLError as error:
-        raise OperationError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+        return TypeAdapter(list[Acknowledgement]).validate_python(document.content or [])
     except ValidationError as error:
-        problems = [_explain(detail["loc"], detail["type"], detail["msg"]) for detail in error.errors()]
+        problems = [
+            f"line {document.line(*detail['loc'])}: {_explain(detail['loc'], detail['type'], detail['msg'])}"
+            for detail in error.errors()
+        ]
         raise OperationError("\n  ".join([f"{file} can't be used:", *problems])) from None
 
 

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import Final
 
+from components import documents
+from components.profiles import PROFILES
 from components.schema.environment import PROJECT
 from operations.changes.capacity import requests
 from operations.changes.events import observe
 from operations.changes.guard import Acknowledgement, judge
 from operations.changes.model import Capacity, Report
 from operations.changes.redaction import Redaction
+from operations.errors import OperationError
 from operations.pulumi import CHECKOUT, Events, Pulumi
 
 POLICIES: Final = CHECKOUT / "policies"
@@ -50,12 +53,16 @@ def deployed(pulumi: Pulumi, packs: Sequence[str]) -> Report:
 def policy_flags(profile: str) -> Sequence[str]:
     """Flags for both packs, as strict as the profile asks for; a preview environment is judged as dev is."""
     config = POLICIES / "config" / f"{'dev' if profile == 'preview' else profile}.json"
+    documents.read_mapping(config)  # the CLI's own error names no line
     return [flag for pack in PACKS for flag in (f"--policy-pack={POLICIES / pack}", f"--policy-pack-config={config}")]
 
 
 def profile_of(pulumi: Pulumi) -> str:
     """The profile of a stack: its own name unless its file says otherwise."""
-    return str(pulumi.settings().get("langfuse:profile", pulumi.stack))
+    profile = pulumi.settings().get(f"{PROJECT}:profile", pulumi.stack)
+    if not isinstance(profile, str) or profile not in PROFILES:
+        raise OperationError(f'{PROJECT}:profile: "{profile}" is not a profile; choose one of {", ".join(PROFILES)}')
+    return profile
 
 
 def _report(pulumi: Pulumi, done: Events, *, steps: str) -> Report:

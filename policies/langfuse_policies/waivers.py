@@ -61,24 +61,35 @@ def read(path: Path, rules: Collection[str]) -> list[Waiver]:
     """
     if not path.exists():
         return []
-    try:
-        given = yaml.safe_load(path.read_text()) or []
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise WaiversError(f"{path.name}: it can't be read as YAML: {error}") from error
-    if not isinstance(given, list):
-        raise WaiversError(f"{path.name}: it is not a list of waivers")
     waivers, faults = [], []
-    for number, one in enumerate(given):
+    for line, one in _entries(path):
         try:
             waivers.append(msgspec.convert(one, Waiver))
         except msgspec.ValidationError as error:
-            faults.append(f"{path.name}[{number}]: {error}")
+            faults.append(f"{path.name}, line {line}: {error}")
     if faults:
         raise WaiversError("; ".join(faults))
     unknown = sorted({waiver.rule for waiver in waivers} - set(rules))
     if unknown:
         raise WaiversError(f"{path.name}: no rule is called {', '.join(unknown)}; docs/policies.md lists them")
     return waivers
+
+
+def _entries(path: Path) -> Iterator[tuple[int, object]]:
+    """The entries of the list in a file, each with its line."""
+    try:
+        loader = yaml.SafeLoader(path.read_text())
+        node = loader.get_single_node()
+        given = loader.construct_document(node) if node else []
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise WaiversError(f"{path.name}, line {line}: it is not YAML: {error.problem}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise WaiversError(f"{path.name}: it can't be read as YAML: {error}") from error
+    if isinstance(node, yaml.SequenceNode):
+        yield from ((entry.start_mark.line + 1, one) for entry, one in zip(node.value, given, strict=True))
+    elif given:
+        raise WaiversError(f"{path.name}: it is not a list of waivers")
 
 
 @dataclass

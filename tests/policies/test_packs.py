@@ -121,6 +121,16 @@ class TestWaivers:
         assert not said_by("security-waivers-used", Engine(waivers=waivers).judge(pod(False, stack="dev")))
 
     @pytest.mark.parametrize(
+        ("text", "line"),
+        [("# one\n- rule: [", 2), (f"- rule: {RULE}\n# two\n- reason: x\n", 3)],
+        ids=["no YAML", "an entry that lacks keys"],
+    )
+    def test_an_error_names_the_line(self, waivers: Path, text: str, line: int) -> None:
+        waivers.write_text(text)
+        (said,) = said_by("security-waivers-hold", Engine(waivers=waivers).judge(pod()))
+        assert f"waivers.yaml, line {line}: " in said
+
+    @pytest.mark.parametrize(
         ("text", "named"),
         [
             ("- {rule: no-such-rule, resource: a, reason: b, owner: c, expires: 2027-01-01}", "no-such-rule"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
 
@@ -99,4 +100,4 @@ def test_secrets_of_state_and_configuration_are_known(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Pulumi, "_run", lambda _self, *words: Done(printed[words[0]]))
 
-    assert Pulumi("dev").secrets() == {VALUE, ENCODED, "licence-5ecret", "deep-5ecret"}
+    assert Pulumi("dev", Path("Pulumi.dev.yaml")).secrets() == {VALUE, ENCODED, "licence-5ecret", "deep-5ecret"}

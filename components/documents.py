@@ -1,0 +1,127 @@
+"""Files that people edit: read whole, with one error that names the file and the line.
+
+No error quotes a value: a stack file may hold credentials.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+
+class DocumentError(Exception):
+    """What is wrong with a file, where, and what to do; shown without a traceback."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """The content of a file, and where each part of it stands."""
+
+    file: Path
+    content: object = field(repr=False)
+    _node: yaml.Node | None = field(default=None, repr=False)
+
+    def line(self, *path: str | int) -> int:
+        """The line of the key or entry at a path, or of the last part of the path that exists."""
+        line, node = 1, self._node
+        for part in path:
+            found = _inside(node, part)
+            if found is None:
+                break
+            line, node = found
+        return line
+
+    def error(self, problem: str, *path: str | int) -> DocumentError:
+        """An error about the part of the file at a path."""
+        return DocumentError(f"{self.file}, line {self.line(*path)}: {problem}")
+
+
+def read(file: Path) -> Document:
+    """Read a YAML file, or a JSON file if its name ends in `.json`.
+
+    Raises:
+        DocumentError: The file cannot be read.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise DocumentError(f"{file}: is not text in UTF-8; save it in that encoding") from None
+    except OSError as error:
+        raise DocumentError(f"{file}: cannot be read: {error.strerror}") from None
+    return _json(file, text) if file.suffix == ".json" else _yaml(file, text)
+
+
+def read_mapping(file: Path) -> tuple[Document, Mapping[str, object]]:
+    """Read a file that must be a map of keys. An empty file has none.
+
+    Raises:
+        DocumentError: The file cannot be read, or is something else.
+    """
+    document = read(file)
+    return document, _mapping(document, document.content, "the file")
+
+
+def read_stack(file: Path) -> Mapping[str, object]:
+    """Read the configuration in a stack file: the map under `config`, by key.
+
+    Raises:
+        DocumentError: The file cannot be read, or its `config` is no map.
+    """
+    document, content = read_mapping(file)
+    return _mapping(document, content.get("config"), "`config`", "config")
+
+
+def _mapping(document: Document, value: object, what: str, *path: str) -> Mapping[str, object]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise document.error(f"{what} must be a map of keys, as in `langfuse:host: langfuse.example.com`", *path)
+    for key in value:
+        if not isinstance(key, str):
+            raise document.error(f"{what} has a key that is not text; put it in quotes", *path)
+    return value
+
+
+def _json(file: Path, text: str) -> Document:
+    try:
+        return Document(file, json.loads(text))
+    except json.JSONDecodeError as error:
+        raise DocumentError(f"{file}, line {error.lineno}: is not JSON: {error.msg}; correct it") from None
+
+
+def _yaml(file: Path, text: str) -> Document:
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        content = None if node is None else loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise DocumentError(f"{file}, line {line}: is not YAML: {_problem(error)}; correct it") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, int(error.position)) + 1
+        raise DocumentError(f"{file}, line {line}: is not YAML: it holds a control character; remove it") from None
+    except ValueError:  # for example a date on the 40th of a month
+        raise DocumentError(f"{file}: holds a value that is none, such as a date that does not exist") from None
+    return Document(file, content, node)
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """What the parser says. Of what it quotes, only characters and its own names, such as `<stream end>`."""
+    said = error.problem or "it cannot be parsed"
+    if said.startswith("but "):
+        said = f"{error.context}, {said}"
+    return re.sub(r"'(?!<[\w ]+>'|\\?.')[^']*'", "'...'", said)
+
+
+def _inside(node: yaml.Node | None, part: str | int) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == part:
+                return key.start_mark.line + 1, value
+    elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        value = node.value[part]
+        return value.start_mark.line + 1, value
+    return None
