@@ -1,9 +1,9 @@
 """The environment variables of web, worker and the migration: a pure function of connections and settings.
 
 Every name is one that the application reads: packages/shared/src/env.ts, web/src/env.mjs, worker/src/env.ts and both
-entrypoint.sh at v4.16.0. `HOSTNAME`, `PORT` and `KEEP_ALIVE_TIMEOUT` are read by Next's standalone server,
-`NODE_OPTIONS` by Node. Passwords stand in no variable: a Secret is referred to, and `$(NAME)` is filled in by the
-kubelet.
+entrypoint.sh at v4.16.0, and what later releases added (`components/data/langfuse-env-4.json`). `HOSTNAME`, `PORT` and
+`KEEP_ALIVE_TIMEOUT` are read by Next's standalone server, `NODE_OPTIONS` by Node. Passwords stand in no variable: a
+Secret is referred to, and `$(NAME)` is filled in by the kubelet.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from components.connections import (
     RedisConnection,
     SecretRef,
 )
-from components.extra_env import extra_environment
+from components.extra_env import Program, extra_environment, names
 from components.outbound import mail_environment, target_environment
 from components.schema.application import Ingestion, Workload
 from components.schema.environment import Settings
@@ -66,6 +66,7 @@ def web_environment(settings: Settings, stores: Stores, refs: Refs) -> Environme
     return {
         **migration_environment(stores.postgres, stores.clickhouse),
         **_application(settings, stores, refs, settings.web),
+        **_media(settings, stores.object_store, "web"),
         **sign_in_environment(settings, refs),
         **_first_start(settings, refs),
         # v3's web leaves exports to the worker altogether.
@@ -87,10 +88,12 @@ def worker_environment(settings: Settings, stores: Stores, refs: Refs) -> Enviro
     return {
         **_databases(stores.postgres, stores.clickhouse),
         **_application(settings, stores, refs, settings.worker),
+        **_media(settings, stores.object_store, "worker"),
         **_exports(settings, stores.object_store),
         **_encryption("BATCH_EXPORT", stores.object_store),  # web reads no such variable: it writes no exports
         **_event_migration(settings.ingestion),
         "LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY": str(settings.worker.concurrency),
+        "LANGFUSE_OTEL_INGESTION_QUEUE_PROCESSING_CONCURRENCY": str(settings.worker.otel_concurrency),
         "LANGFUSE_S3_BATCH_EXPORT_ENABLED": "true",
         "PORT": str(WORKER_PORT),
         **extra_environment(settings, "worker"),
@@ -121,13 +124,12 @@ def _application(settings: Settings, stores: Stores, refs: Refs, workload: Workl
         **target_environment(settings.allowed_targets),
         **_write_mode(settings.ingestion),
         **_bucket("EVENT_UPLOAD", store, store.buckets["events"], store.endpoint.http_url),
-        **_bucket("MEDIA_UPLOAD", store, store.buckets["media"], _public_endpoint(settings, store)),
         **_encryption("EVENT_UPLOAD", store),
-        **_encryption("MEDIA_UPLOAD", store),
         # Spill before the memory is used up: upstream's default of 32 GB is more than the server has.
         "CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY": str(_half(_clickhouse_memory(settings))),
         # Kubernetes sets it to the pod's name, and the servers would listen on that alone.
         "HOSTNAME": "0.0.0.0",  # noqa: S104
+        "LANGFUSE_LOG_FORMAT": settings.application.log_format,
         "LANGFUSE_LOG_LEVEL": settings.application.log_level,
         "LANGFUSE_S3_EVENT_KEY_MAX_SEGMENT_BYTES": str(FILE_NAME_BYTES),
         "NEXTAUTH_URL": settings.public_url,
@@ -182,6 +184,22 @@ def _exports(settings: Settings, store: ObjectStoreConnection) -> Environment:
     return {
         **_bucket("BATCH_EXPORT", store, store.buckets["exports"], store.endpoint.http_url),
         "LANGFUSE_S3_BATCH_EXPORT_EXTERNAL_ENDPOINT": _public_endpoint(settings, store),
+    }
+
+
+def _media(settings: Settings, store: ObjectStoreConnection, program: Program) -> Environment:
+    """Web signs links for browsers and SDKs, so it is given the public address.
+
+    The worker reads and deletes, also where pods can't reach the public host: it is given the store's own address.
+    Newer releases of web use that too for what they read themselves (langfuse-docs#3682).
+    """
+    inner = store.endpoint.http_url
+    internal = "LANGFUSE_S3_MEDIA_UPLOAD_INTERNAL_ENDPOINT"
+    bucket = store.buckets["media"]
+    return {
+        **_bucket("MEDIA_UPLOAD", store, bucket, _public_endpoint(settings, store) if program == "web" else inner),
+        **({internal: inner} if program == "web" and internal in names(settings.version, program) else {}),
+        **_encryption("MEDIA_UPLOAD", store),
     }
 
 

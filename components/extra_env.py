@@ -1,7 +1,8 @@
 """`extraEnv`: variables of the application that have no key of their own. Pure.
 
-`components/data/langfuse-env-<major>.json` lists the names that web and worker of a release read; a name that stands
-in neither list is probably misspelt.
+`components/data/langfuse-env-<major>.json` lists the names that web and worker of a release read, and under `newer`
+those that are known of later releases. A name that stands in no list is probably misspelt; for a release later than the
+listed one it may be new, so that it is passed on with a warning.
 """
 
 import difflib
@@ -10,11 +11,12 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from components.connections import Environment, SecretRef
 from components.schema.environment import Settings
 from components.schema.extensions import Variable
+from components.values import release
 
 Program = Literal["web", "worker"]
 
@@ -45,7 +47,7 @@ _OWNERS = {
     r"LANGFUSE_DEFAULT_PROJECT_(ID|ROLE)": "signIn.defaultProjectRole",
     r"EMAIL_FROM_ADDRESS|SMTP_CONNECTION_URL": "mail",
     r"LANGFUSE_EE_LICENSE_KEY": "license",
-    r"LANGFUSE_.*_WHITELISTED_(HOST|IPS|IP_SEGMENTS)": "allowedTargets",
+    r"LANGFUSE_(LLM_CONNECTION|WEBHOOK|BLOB_STORAGE_ENDPOINT|SSO_DISCOVERY)_WHITELISTED_.*": "allowedTargets",
     r"LANGFUSE_MIGRATION_V4_(WRITE_MODE|NATIVE_OTEL_BEHAVIOUR|ALLOW_PREVIEW_OPT_IN)": "ingestion",
     r"LANGFUSE_BACKGROUND_MIGRATION_V4_ENABLE_HISTORIC_BACKFILL": "ingestion",
     r"NEXTAUTH_SECRET": "credentials.values.nextauthSecret",
@@ -55,10 +57,12 @@ _OWNERS = {
     r"NEXTAUTH_URL": "host",
     r"NEXTAUTH_COOKIE_NAME_SUFFIX": "the stack's name",
     r"LANGFUSE_CSP_ENFORCE_HTTPS": "ingress.tls",
+    r"LANGFUSE_LOG_FORMAT": "application.logFormat",
     r"LANGFUSE_LOG_LEVEL": "application.logLevel",
     r"TELEMETRY_ENABLED": "application.telemetry",
     r"NODE_OPTIONS": "web.resources.memory and worker.resources.memory",
     r"LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY": "worker.concurrency",
+    r"LANGFUSE_OTEL_INGESTION_QUEUE_PROCESSING_CONCURRENCY": "worker.otelConcurrency",
     r"HOSTNAME|KEEP_ALIVE_TIMEOUT|PORT|LANGFUSE_AUTO_.*_MIGRATION_DISABLED": "the program itself",
     r"NODE_ENV|NEXT_PUBLIC_.*": "the image, when it is built",
 }
@@ -77,10 +81,23 @@ def owner(name: str) -> str | None:
 
 
 @cache
-def names(major: int, program: Program) -> frozenset[str]:
-    """The names that a program of a major version reads."""
-    listed: dict[str, list[str]] = json.loads((_DATA / f"langfuse-env-{major}.json").read_text())
-    return frozenset(listed[program]) | READ_BY_NODE
+def names(version: str, program: Program) -> frozenset[str]:
+    """The names that a program of a release is known to read."""
+    listed = _listed(version)
+    later = listed.get("newer", {}).get(program, []) if is_later_than_listed(version) else []
+    return frozenset(listed[program]) | frozenset(later) | READ_BY_NODE
+
+
+def is_later_than_listed(version: str) -> bool:
+    """Whether a release may read names that the list doesn't have."""
+    return release(version) > release(_listed(version)["version"])
+
+
+@cache
+def _listed(version: str) -> dict[str, Any]:
+    major = release(version)[0]
+    found: dict[str, Any] = json.loads((_DATA / f"langfuse-env-{major}.json").read_text())
+    return found
 
 
 def extra_environment(settings: Settings, program: Program) -> Environment:
@@ -90,17 +107,28 @@ def extra_environment(settings: Settings, program: Program) -> Environment:
         if variable.secret and variable.key
         else variable.value or ""
         for name, variable in settings.extra_env.items()
-        if variable.insist or name in names(settings.major, program)
+        if variable.insist or name in names(settings.version, program) or _may_be_new(name, settings.version)
     }
+
+
+def _may_be_new(name: str, version: str) -> bool:
+    return is_later_than_listed(version) and name not in names(version, "web") | names(version, "worker")
 
 
 def problems(settings: Settings) -> Iterator[str]:
     """What is wrong with `extraEnv`. Values that may be credentials are not shown."""
     for name, variable in settings.extra_env.items():
-        for problem in (_shape(name, variable), _name(name, variable, settings.major)):
+        for problem in (_shape(name, variable), _name(name, variable, settings.version)):
             if problem:
                 yield f"extraEnv.{name}: {problem}"
                 break
+
+
+def warnings(settings: Settings) -> Iterator[str]:
+    """Names that a release later than the listed one may or may not read."""
+    for name, variable in settings.extra_env.items():
+        if not variable.insist and _may_be_new(name, settings.version):
+            yield f"extraEnv.{name}: {_unknown(name, settings.version)}, or add `insist: true` if it is right"
 
 
 def _shape(name: str, variable: Variable) -> str | None:
@@ -115,16 +143,21 @@ def _shape(name: str, variable: Variable) -> str | None:
     return None
 
 
-def _name(name: str, variable: Variable, major: int) -> str | None:
+def _name(name: str, variable: Variable, version: str) -> str | None:
     if variable.insist:
         return None
     key = owner(name)
     if key:
         where = f"langfuse:{key}" if re.fullmatch(r"[A-Za-z.]+", key) else key
         return f"is set by {where}; change that, or add `insist: true`"
-    known = names(major, "web") | names(major, "worker")
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-        hint = f'did you mean "{close[0]}"?' if close else "check the name"
-        return f"is not read by Langfuse {major}; {hint} Or add `insist: true`"
+    if name not in names(version, "web") | names(version, "worker") and not is_later_than_listed(version):
+        return f"{_unknown(name, version)}, or add `insist: true`"
     return None
+
+
+def _unknown(name: str, version: str) -> str:
+    """What is said of a name that no list has, up to the comma after its first hint."""
+    known = names(version, "web") | names(version, "worker")
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    hint = f'use "{close[0]}"' if close else "check the name"
+    return f"is not known to be read by Langfuse {version}; {hint}"

@@ -7,6 +7,7 @@ from components.connections import Endpoint
 from components.environment import Refs, Stores
 from components.schema.environment import Settings
 from components.sign_in import callback_urls
+from components.values import release
 
 
 def outputs(settings: Settings, stores: Stores, web: Endpoint, refs: Refs) -> dict[str, JsonValue]:
@@ -37,8 +38,21 @@ def outputs(settings: Settings, stores: Stores, web: Endpoint, refs: Refs) -> di
         "buckets": {purpose: bucket.name for purpose, bucket in stores.object_store.buckets.items()},
         "secrets": [*sorted({ref.name for ref in refs.values()})],
         "callbackUrls": {**callback_urls(settings)},
+        "sdks": {**sdk_versions(settings.version)},
         "readme": _readme(settings, web, refs),
     }
+
+
+def sdk_versions(version: str) -> dict[str, str]:
+    """Versions of the SDKs whose traces and scores a release takes, by package.
+
+    With the write mode `events_only`, Langfuse 4 drops traces of older SDKs and answers 207 all the same
+    (langfuse.com/self-hosting/upgrade). Version 5 of the Python SDK posts scores in batches
+    (langfuse/_task_manager/score_consumer.py), which a release before 4.82 may refuse: 4.16.0 does.
+    """
+    if release(version) < (4,):
+        return {"langfuse": ">=3,<5", "@langfuse/client": ">=4"}
+    return {"langfuse": ">=4.7" if release(version) >= (4, 82) else ">=4.7,<5", "@langfuse/client": ">=5.4"}
 
 
 def _readme(settings: Settings, web: Endpoint, refs: Refs) -> str:
@@ -52,6 +66,7 @@ def _readme(settings: Settings, web: Endpoint, refs: Refs) -> str:
     sign_in = f"Sign in as {settings.first_start.owner_email} with the password of\n  `{read('user_password')}`"
     if not settings.sign_in.password:
         sign_in = f"Sign in as {settings.first_start.owner_email} by single sign-on"
+    sdks = ", ".join(f"`{name}{versions}`" for name, versions in sdk_versions(settings.version).items())
     urls = "".join(f"\n  - {provider}: {url}" for provider, url in callback_urls(settings).items())
     return (
         f"""# Langfuse, {settings.stack}
@@ -61,6 +76,7 @@ def _readme(settings: Settings, web: Endpoint, refs: Refs) -> str:
 - SDKs send traces with `LANGFUSE_HOST={settings.public_url}` and the key pair of
   `{read("public_key")}` and
   `{read("secret_key")}`
+- SDKs that fit this release: {sdks}
 - Without a public route: `kubectl -n {settings.namespace} port-forward service/{web.host} {web.port}`
 {"- Callback URLs to register for single sign-on:" + urls if urls else ""}
 """.rstrip()

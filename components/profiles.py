@@ -7,8 +7,12 @@ from typing import Final
 
 from pydantic import JsonValue
 
-DEFAULT_VERSION: Final = "4.16.0"
-"""The release of Langfuse that the facts in this program were read from."""
+DEFAULT_VERSION: Final = "4.82.0"
+"""The oldest release of version 4 without a published vulnerability (CVE-2026-134835)."""
+
+_FINISHES_JOBS: Final[dict[str, JsonValue]] = {"terminationGracePeriodSeconds": 330}
+"""At SIGTERM the worker waits for its jobs, of which some take five minutes, then writes what it holds to ClickHouse
+(worker/src/utils/shutdown.ts)."""
 
 _COMMON: Final[dict[str, JsonValue]] = {
     "version": DEFAULT_VERSION,
@@ -17,7 +21,8 @@ _COMMON: Final[dict[str, JsonValue]] = {
     "owner": "platform",
     "ingress": {"kind": "istio", "gateway": "istio-system/public", "tls": True},
     "network": {"webClients": ["istio-system"]},
-    "application": {"logLevel": "info", "telemetry": False},
+    "application": {"logLevel": "info", "logFormat": "text", "telemetry": False},
+    "worker": {"terminationGracePeriodSeconds": 60},
     "postgres": {"mode": "managed"},
     "clickhouse": {"mode": "managed", "replicas": 1, "keepers": 1},
     "redis": {"mode": "managed"},
@@ -38,11 +43,12 @@ PROFILES: Final[dict[str, dict[str, JsonValue]]] = {
         **_COMMON,
         "objectStore": {"mode": "managed", "nodes": 1, "eventsDays": 7, "exportsDays": 1},
     },
-    "staging": {**_COMMON, "protect": True},
+    "staging": {**_COMMON, "protect": True, "worker": _FINISHES_JOBS},
     "prod": {
         **_COMMON,
         "scale": "medium",
         "protect": True,
+        "worker": _FINISHES_JOBS,
         "clickhouse": {"mode": "managed", "replicas": 3, "keepers": 3},
         "redis": {"mode": "sentinel"},
         "objectStore": {"mode": "managed", "nodes": 4, "eventsDays": 30, "exportsDays": 7},

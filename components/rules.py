@@ -11,7 +11,7 @@ from components.credential_sources import sourced
 from components.schema.base import Resources
 from components.schema.credentials import Existing
 from components.schema.environment import Settings
-from components.values import quantity_value
+from components.values import quantity_value, release
 
 Rule = Callable[[Settings], Iterator[str]]
 
@@ -137,7 +137,7 @@ def versions_fit(settings: Settings) -> Iterator[str]:
         version = store.version
         if version is None:
             continue
-        found = _numbers(version)
+        found = release(version)
         if found < floors[name]:
             floor = ".".join(map(str, floors[name]))
             given = json.dumps(version)
@@ -210,10 +210,6 @@ RULES: Sequence[Rule] = (
     off_site_is_elsewhere,
     *ACCESS_RULES,
 )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version.split("-", maxsplit=1)[0]))
 
 
 def _days_between(schedule: str) -> int:

@@ -41,7 +41,7 @@ def _resources(cpu: str, cpu_limit: str, memory: str) -> dict[str, JsonValue]:
 SCALES: Final[dict[str, dict[str, JsonValue]]] = {
     "small": {
         "web": {"replicas": 1, "resources": _resources("250m", "2", "2Gi")},
-        "worker": {"replicas": 1, "concurrency": 20, "resources": _resources("250m", "2", "2Gi")},
+        "worker": {"replicas": 1, "concurrency": 20, "otelConcurrency": 5, "resources": _resources("250m", "2", "2Gi")},
         "postgres": {"storage": "5Gi", "resources": _resources("100m", "1", "512Mi")},
         "clickhouse": {
             "storage": "10Gi",
@@ -54,7 +54,7 @@ SCALES: Final[dict[str, dict[str, JsonValue]]] = {
     },
     "medium": {
         "web": {"replicas": 2, "resources": _resources("2", "4", "4Gi")},
-        "worker": {"replicas": 2, "concurrency": 20, "resources": _resources("2", "4", "4Gi")},
+        "worker": {"replicas": 2, "concurrency": 20, "otelConcurrency": 5, "resources": _resources("2", "4", "4Gi")},
         "postgres": {"storage": "50Gi", "resources": _resources("2", "4", "4Gi")},
         "clickhouse": {
             "storage": "100Gi",
@@ -67,7 +67,7 @@ SCALES: Final[dict[str, dict[str, JsonValue]]] = {
     },
     "large": {
         "web": {"replicas": 3, "resources": _resources("2", "4", "4Gi")},
-        "worker": {"replicas": 4, "concurrency": 20, "resources": _resources("2", "4", "4Gi")},
+        "worker": {"replicas": 4, "concurrency": 20, "otelConcurrency": 5, "resources": _resources("2", "4", "4Gi")},
         "postgres": {"storage": "100Gi", "resources": _resources("2", "4", "8Gi")},
         "clickhouse": {
             "storage": "300Gi",
@@ -80,7 +80,7 @@ SCALES: Final[dict[str, dict[str, JsonValue]]] = {
     },
     "xlarge": {
         "web": {"replicas": 6, "resources": _resources("2", "4", "4Gi")},
-        "worker": {"replicas": 6, "concurrency": 40, "resources": _resources("4", "8", "8Gi")},
+        "worker": {"replicas": 6, "concurrency": 40, "otelConcurrency": 10, "resources": _resources("4", "8", "8Gi")},
         "postgres": {"storage": "200Gi", "resources": _resources("4", "8", "16Gi")},
         "clickhouse": {
             "storage": "1Ti",

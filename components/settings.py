@@ -18,6 +18,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from components.preview_warnings import warnings
 from components.profiles import PROFILES
 from components.rules import RULES
 from components.scales import SCALES
@@ -29,7 +30,7 @@ class SettingsError(pulumi.RunError):
 
 
 def load() -> Settings:
-    """The running stack's settings.
+    """The running stack's settings. Warnings about them go to the engine's log.
 
     Raises:
         SettingsError: naming every bad key, its value, the rule and the fix.
@@ -42,7 +43,10 @@ def load() -> Settings:
             config[name] = value
             if pulumi.runtime.config.is_config_secret(key):
                 secret.add(name)
-    return parse(pulumi.get_stack(), config, secret=secret)
+    settings = parse(pulumi.get_stack(), config, secret=secret)
+    for warning in warnings(settings):
+        pulumi.log.warn(f"{PROJECT}:{warning}")
+    return settings
 
 
 def parse(stack: str, config: Mapping[str, object], *, secret: set[str] | frozenset[str] = frozenset()) -> Settings:

@@ -49,11 +49,16 @@ def _cpu(text: str) -> str:
     return text
 
 
+def release(version: str) -> tuple[int, ...]:
+    """The numbers of a release, by which releases are ordered: (4, 16, 0) for `4.16.0`."""
+    return tuple(int(number) for number in re.findall(r"\d+", version.split("-", maxsplit=1)[0]))
+
+
 def _version(text: str) -> str:
     match = _VERSION.fullmatch(text)
     if match is None:
         found = re.search(r"\d+\.\d+\.\d+", text)
-        hint = f'did you mean "{found[0]}"?' if found else 'name one exactly, as in "4.16.0": floating tags move'
+        hint = f'did you mean "{found[0]}"?' if found else 'name one exactly, as in "4.82.0": floating tags move'
         raise ValueError(f"is not a Langfuse release; {hint}")
     if int(match[1]) not in {3, 4}:
         raise ValueError("is not a supported Langfuse release; 3.x and 4.x are")

@@ -10,16 +10,20 @@ from components.connections import Environment
 from components.deployments import deployment
 from components.environment import WORKER_PORT
 from components.installation import Installation, child_options, service_account
-from components.pods import Mount, container, http_probe, pod
-from components.schema.application import Workload as WorkloadSettings
-
-GRACE_SECONDS = 330
-"""At SIGTERM the worker waits for its jobs, then flushes what it holds for ClickHouse (worker/src/utils/shutdown.ts);
-jobs of five minutes are normal."""
+from components.pods import Mount, container, http_probe, pod, tcp_probe
+from components.schema.application import Worker as WorkerSettings
 
 STUCK = "/api/health?failIfQueueConsumptionStuck=true&failIfEventPropagationStuck=true"
-"""Fails when no job was consumed or no event propagated for long (worker/src/api/index.ts). The plain path would
-restart every worker whenever Postgres or Redis is away; it is what readiness asks."""
+"""Fails when no job was consumed for an hour, or no event propagated for 35 minutes (15 up to 4.16), and like every
+health path of the worker also while Postgres or Redis does not answer (worker/src/features/health/index.ts)."""
+
+OUTAGE_SECONDS = 1800
+"""How long liveness may fail before the kubelet restarts the worker: a restart does not bring a store back, and all
+workers would restart at once."""
+
+START_SECONDS = 300
+"""From the start of the process to its port. Before it listens it waits for ClickHouse and Postgres; without them it
+ends by itself, and the kubelet starts it again (worker/src/index.ts, initialize.ts)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +32,7 @@ class WorkerArgs:
 
     installation: Installation
     version: str
-    settings: WorkloadSettings
+    settings: WorkerSettings
     environment: Environment
     annotations: Mapping[str, pulumi.Input[str]]
     identity: Mapping[str, str]
@@ -46,7 +50,7 @@ class WorkerArgs:
 class Worker(pulumi.ComponentResource):
     """A Deployment that finishes its jobs before it goes, and is restarted when it has silently stopped working.
 
-    It has no Service: nothing calls it.
+    An outage of a store makes it unready and does not restart it. It has no Service: nothing calls it.
     """
 
     def __init__(self, name: str, args: WorkerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -67,15 +71,17 @@ class Worker(pulumi.ComponentResource):
                     mounts=mounts,
                     env=args.environment,
                     ports={"http-health": WORKER_PORT},
-                    startup=http_probe("/api/health", WORKER_PORT, period=5, failures=60),
+                    startup=tcp_probe(WORKER_PORT, period=5, failures=START_SECONDS // 5),
                     readiness=http_probe("/api/ready", WORKER_PORT, period=10, failures=3),
                     # The check compares with what it saw before: it may not be asked in the first minute.
-                    liveness=http_probe(STUCK, WORKER_PORT, period=60, failures=5, timeout=10, delay=60),
+                    liveness=http_probe(
+                        STUCK, WORKER_PORT, period=60, failures=OUTAGE_SECONDS // 60, timeout=10, delay=60
+                    ),
                 )
             ],
             fs_group=image.uid,
             mounts=mounts,
-            grace_seconds=GRACE_SECONDS,
+            grace_seconds=args.settings.termination_grace_period_seconds,
             service_account=account.metadata.name,
             annotations=args.annotations,
         )

@@ -98,13 +98,17 @@ def _workloads(rate: Decimal, settings: Settings) -> Iterator[Need]:
     pods = max(
         settings.worker.replicas, math.ceil(rate / EVENTS_PER_CPU / quantity_value(settings.worker.resources.cpu))
     )
-    yield _count(
-        "worker.concurrency",
-        rate * JOB_SECONDS / pods,
-        settings.worker.concurrency,
-        f"{plain(rate)} events/s x {JOB_SECONDS} s / {pods} pods",
-        f"assumption: an event keeps a worker waiting for {JOB_SECONDS} s",
-    )
+    for key, jobs in (
+        ("worker.otelConcurrency", settings.worker.otel_concurrency),
+        ("worker.concurrency", settings.worker.concurrency),
+    ):
+        yield _count(
+            key,
+            rate * JOB_SECONDS / pods,
+            jobs,
+            f"{plain(rate)} events/s x {JOB_SECONDS} s / {pods} pods",
+            f"assumption: an event keeps a worker waiting for {JOB_SECONDS} s",
+        )
 
 
 def _redis(rate: Decimal, settings: Settings) -> Iterator[Need]:

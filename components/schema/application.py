@@ -55,6 +55,9 @@ class Application(Model):
     """Settings that web and worker share."""
 
     log_level: Literal["trace", "debug", "info", "warn", "error", "fatal"] = Field(description="Least level logged.")
+    log_format: Literal["text", "json"] = Field(
+        description="How log lines are written: `json` for log collectors, one object for each line."
+    )
     telemetry: bool = Field(description="Whether usage statistics go to the makers of Langfuse.")
 
 
@@ -100,7 +103,26 @@ class Workload(Model):
 class Worker(Workload):
     """The Deployment that takes jobs from the queues."""
 
-    concurrency: int = Field(default=20, ge=1, le=500, description="Ingestion jobs that a pod works on at a time.")
+    concurrency: int = Field(
+        default=20,
+        ge=1,
+        le=500,
+        description="Jobs of the ingestion queue that a pod works on at a time: scores, and traces that arrive by the "
+        "legacy batch API.",
+    )
+    otel_concurrency: int = Field(
+        default=5,
+        ge=1,
+        le=500,
+        description="Jobs of the OpenTelemetry queue that a pod works on at a time: traces of current SDKs.",
+    )
+    termination_grace_period_seconds: int = Field(
+        default=330,
+        ge=30,
+        le=3600,
+        description="Seconds between SIGTERM and SIGKILL. Jobs that are not finished by then run again elsewhere. "
+        "Langfuse's worker may not end by itself (langfuse#8156): then a pod that is replaced stays that long.",
+    )
 
 
 class OffSite(Model):

@@ -18,6 +18,9 @@ from components.connections import (
 from components.credential_sources import sourced
 from components.environment import Stores
 from components.extra_env import owner
+from components.outputs import outputs
+from components.preview_warnings import warnings
+from components.profiles import DEFAULT_VERSION, PROFILES
 from components.schema.environment import Settings
 from components.settings import SettingsError, parse
 
@@ -54,6 +57,16 @@ STORES = Stores(
         },
     ),
 )
+
+
+RELEASES = {"3.225.4": "3.225.4", "4.16.0": "4.16.0", DEFAULT_VERSION: "4-2026-11"}
+"""Releases by which names are judged, and the list of names that was read from their sources, or close to them."""
+
+
+def names_read(version: str, program: str) -> set[str]:
+    """The names that a program of a release reads."""
+    listed = json.loads((Path(__file__).parent / "data" / f"langfuse-env-{RELEASES[version]}.json").read_text())
+    return {name for part, found in listed["names"].items() if program in part or part == "shared" for name in found}
 
 
 def settings(**config: object) -> Settings:
@@ -96,13 +109,11 @@ EVERYTHING: dict[str, object] = {
 
 
 @pytest.mark.parametrize("config", [{}, EVERYTHING], ids=["least", "everything"])
-@pytest.mark.parametrize("version", ["4.16.0", "3.225.4"])
+@pytest.mark.parametrize("version", RELEASES)
 def test_every_name_is_one_that_the_application_reads(version: str, config: dict[str, object]) -> None:
-    names = json.loads((Path(__file__).parent / "data" / f"langfuse-env-{version}.json").read_text())["names"]
     both = (("web", web(version=version, **config)), ("worker", worker(version=version, **config)))
     for program, variables in both:
-        read = {name for part, found in names.items() if program in part or part == "shared" for name in found}
-        assert variables.keys() - read - NOT_THE_APPLICATIONS_OWN == set()
+        assert variables.keys() - names_read(version, program) - NOT_THE_APPLICATIONS_OWN == set()
 
 
 def test_credentials_come_by_reference_only() -> None:
@@ -150,12 +161,36 @@ def test_the_migration_sees_the_databases_alone() -> None:
     assert not [name for name in migration if name.startswith(("LANGFUSE", "REDIS", "SALT"))]
 
 
-def test_signed_links_lead_to_the_public_host_and_servers_stay_inside() -> None:
-    found = worker()
-    assert found["LANGFUSE_S3_MEDIA_UPLOAD_ENDPOINT"] == "https://langfuse.example.com"
-    assert found["LANGFUSE_S3_BATCH_EXPORT_EXTERNAL_ENDPOINT"] == "https://langfuse.example.com"
-    assert found["LANGFUSE_S3_BATCH_EXPORT_ENDPOINT"] == "http://s3:9000"
-    assert found["LANGFUSE_S3_EVENT_UPLOAD_ENDPOINT"] == "http://s3:9000"
+PUBLIC, INNER = "https://langfuse.example.com", "http://s3:9000"
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_web_signs_links_for_the_public_host_and_the_worker_reads_and_deletes_inside(version: str) -> None:
+    in_web, in_worker = web(version=version), worker(version=version)
+    assert (in_web["LANGFUSE_S3_MEDIA_UPLOAD_ENDPOINT"], in_worker["LANGFUSE_S3_MEDIA_UPLOAD_ENDPOINT"]) == (
+        PUBLIC,
+        INNER,
+    )
+    assert in_worker["LANGFUSE_S3_BATCH_EXPORT_EXTERNAL_ENDPOINT"] == PUBLIC
+    assert in_worker["LANGFUSE_S3_BATCH_EXPORT_ENDPOINT"] == INNER
+    assert in_worker["LANGFUSE_S3_EVENT_UPLOAD_ENDPOINT"] == INNER
+
+
+def test_a_newer_web_reads_media_inside_too() -> None:
+    assert web()["LANGFUSE_S3_MEDIA_UPLOAD_INTERNAL_ENDPOINT"] == INNER
+    assert "LANGFUSE_S3_MEDIA_UPLOAD_INTERNAL_ENDPOINT" not in web(version="4.16.0")
+
+
+def test_each_queue_of_ingestion_has_a_concurrency_of_its_own() -> None:
+    found = worker(worker={"concurrency": 7, "otelConcurrency": 9})
+    assert found["LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY"] == "7"
+    assert found["LANGFUSE_OTEL_INGESTION_QUEUE_PROCESSING_CONCURRENCY"] == "9"
+
+
+def test_web_and_worker_write_log_lines_that_a_collector_can_read() -> None:
+    config = {"application": {"logFormat": "json"}}
+    assert web(**config)["LANGFUSE_LOG_FORMAT"] == worker(**config)["LANGFUSE_LOG_FORMAT"] == "json"
+    assert web()["LANGFUSE_LOG_FORMAT"] == "text"
 
 
 def test_without_a_public_route_links_stay_inside() -> None:
@@ -278,7 +313,7 @@ def test_whoever_insists_overrides_what_the_program_sets() -> None:
     assert found["TELEMETRY_ENABLED"] == "true"
 
 
-@pytest.mark.parametrize("version", ["4.16.0", "3.225.4"])
+@pytest.mark.parametrize("version", RELEASES)
 def test_every_variable_that_the_program_sets_says_where_it_is_set(version: str) -> None:
     for found in (web(version=version, **EVERYTHING), worker(version=version, **EVERYTHING)):
         assert [name for name in found if owner(name) is None] == []
@@ -287,8 +322,9 @@ def test_every_variable_that_the_program_sets_says_where_it_is_set(version: str)
 @pytest.mark.parametrize(
     ("variable", "given", "message"),
     [
-        ("LANGFUSE_S3_CONCURENT_WRITES", "20", 'did you mean "LANGFUSE_S3_CONCURRENT_WRITES"?'),
-        ("COMPLETELY_UNKNOWN", "20", "is not read by Langfuse 4; check the name"),
+        ("LANGFUSE_S3_CONCURENT_WRITES", "20", 'use "LANGFUSE_S3_CONCURRENT_WRITES", or add `insist: true`'),
+        ("COMPLETELY_UNKNOWN", "20", "is not known to be read by Langfuse 4.16.0; check the name"),
+        ("LANGFUSE_MCP_BASE_URL", "http://web:3000", "is not known to be read by Langfuse 4.16.0"),
         ("AUTH_DISABLE_SIGNUP", "true", "is set by langfuse:signIn.signUp"),
         ("REDIS_HOST", "other", "is set by langfuse:redis"),
         ("NEXT_PUBLIC_SIGN_UP_DISABLED", "true", "is set by the image, when it is built"),
@@ -303,15 +339,55 @@ def test_every_variable_that_the_program_sets_says_where_it_is_set(version: str)
 )
 def test_a_wrong_extra_variable_is_refused(variable: str, given: object, message: str) -> None:
     with pytest.raises(SettingsError) as raised:
-        settings(extraEnv={variable: given})
+        settings(version="4.16.0", extraEnv={variable: given})
     assert f"langfuse:extraEnv.{variable}: " in str(raised.value)
     assert message in str(raised.value)
     assert "hunter2" not in str(raised.value)
 
 
-@pytest.mark.parametrize("version", ["4.16.0", "3.225.4"])
+def test_a_release_later_than_the_list_may_read_a_name_that_is_unknown() -> None:
+    found = settings(extraEnv={"LANGFUSE_S3_CONCURENT_WRITES": "20", "LANGFUSE_MCP_BASE_URL": "http://web:3000"})
+    assert [one.partition(":")[0] for one in warnings(found)] == ["extraEnv.LANGFUSE_S3_CONCURENT_WRITES"]
+    assert 'use "LANGFUSE_S3_CONCURRENT_WRITES", or add `insist: true` if it is right' in warnings(found)[0]
+    for program in (environment.web_environment, environment.worker_environment):
+        assert program(found, STORES, refs(found))["LANGFUSE_S3_CONCURENT_WRITES"] == "20"
+
+
+def test_allowlists_that_have_no_key_of_their_own_can_be_set() -> None:
+    name = "LANGFUSE_HTTP_EVAL_WHITELISTED_HOST"
+    assert web(extraEnv={name: "evaluators.example.com"})[name] == "evaluators.example.com"
+
+
+@pytest.mark.parametrize(
+    ("version", "vulnerable"),
+    [("3.225.4", True), ("3.225.9", False), ("4.16.0", True), ("4.81.9", True), ("4.82.0", False), ("4.100.0", False)],
+)
+def test_a_release_with_a_published_vulnerability_is_warned_about(version: str, vulnerable: bool) -> None:
+    found = warnings(settings(version=version))
+    assert bool(found) == vulnerable
+    assert all(text.startswith(f'version: "{version}" has ') and "; upgrade to " in text for text in found)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_profile_is_warned_about(profile: str) -> None:
+    assert warnings(settings(profile=profile)) == []
+
+
+@pytest.mark.parametrize("version", RELEASES)
 def test_the_programs_list_of_names_is_that_of_the_release(version: str) -> None:
-    names = json.loads((Path(__file__).parent / "data" / f"langfuse-env-{version}.json").read_text())["names"]
     for program in ("web", "worker"):
-        read = {name for part, found in names.items() if program in part or part == "shared" for name in found}
-        assert extra_env.names(int(version[0]), program) == read | extra_env.READ_BY_NODE
+        read = names_read(version, program) | extra_env.READ_BY_NODE
+        found = extra_env.names(version, program)
+        assert found == read if version in RELEASES[version] else found >= read
+
+
+@pytest.mark.parametrize(
+    ("version", "python"), [("3.225.9", ">=3,<5"), ("4.16.0", ">=4.7,<5"), ("4.82.0", ">=4.7"), ("4.100.1", ">=4.7")]
+)
+def test_outputs_name_the_sdks_whose_scores_the_release_takes(version: str, python: str) -> None:
+    found = settings(version=version)
+    told = outputs(found, STORES, Endpoint(host="langfuse-web", port=3000), refs(found))
+    sdks = told["sdks"]
+    assert isinstance(sdks, dict)
+    assert sdks["langfuse"] == python
+    assert f"`langfuse{python}`" in str(told["readme"])

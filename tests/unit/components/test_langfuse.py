@@ -165,8 +165,18 @@ def test_more_memory_for_redis_changes_redis_alone() -> None:
 def test_grace_periods_outlast_what_the_programs_need(recording: Recording) -> None:
     grace = {item.name: pod_spec(item)["terminationGracePeriodSeconds"] for item in workloads(recording)}
     assert grace["langfuse-web"] >= 120
-    assert grace["langfuse-worker"] >= 300
+    careful = recording.one("Langfuse").inputs["profile"] in {"staging", "prod"}
+    assert grace["langfuse-worker"] >= (300 if careful else 60)
     assert grace["langfuse-clickhouse"] >= 60
+
+
+def test_an_outage_of_a_store_restarts_no_worker_for_half_an_hour(recording: Recording) -> None:
+    """Every health path of the worker pings Postgres and Redis first (worker/src/features/health/index.ts)."""
+    (worker,) = containers(recording.one("Deployment", "langfuse-worker"))
+    liveness = worker["livenessProbe"]
+    assert liveness["periodSeconds"] * liveness["failureThreshold"] >= 1800
+    assert "httpGet" not in worker["startupProbe"]
+    assert worker["startupProbe"]["tcpSocket"] == {"port": 3030}
 
 
 def test_a_budget_exists_only_above_one_replica() -> None:
