@@ -24,9 +24,9 @@ from components.installation import (
     service,
     service_account,
 )
-from components.jobs import run_script, scripts_mount
+from components.jobs import run_script, scripts_mount, wait_at_most
 from components.keeper import Keeper, KeeperArgs
-from components.pods import Container, Mount, container, http_probe, pod, tcp_probe
+from components.pods import Container, Mount, Probe, container, exec_probe, http_probe, pod, tcp_probe
 from components.schema.stores import ClickHouse as ClickHouseSettings
 from components.schema.stores import ExternalClickHouse, ManagedClickHouse
 from components.stateful_sets import (
@@ -48,8 +48,17 @@ BACKUP_USER = "backup"
 START_SECONDS = 1800
 """Time to load the parts of every table at start."""
 
-JOIN_SECONDS = 600
-"""Time for a new replica to find the others and make their tables."""
+CATCH_UP_SECONDS = 1800
+"""After this time a replica serves reads although it still lacks rows: an entry of its queue may be stuck for good."""
+
+READ_ONLY_SECONDS = 300
+"""After this time a replica serves reads although it can't reach Keeper."""
+
+MAX_DELAY_SECONDS = 30
+"""How far behind the others a replica may be when it starts to serve."""
+
+UPDATE_MINUTES = 45
+"""How long an update waits for replicas, which restart one at a time and each catch up first."""
 
 GRACE_SECONDS = 120
 """Time for running queries and merges to end after SIGTERM."""
@@ -116,7 +125,7 @@ class ClickHouse(pulumi.ComponentResource):
             "backups.xml": backups_configuration(args.backups),
         }
         configuration = config_map(installation, workload, "config", files, child)
-        scripts = config_map(installation, workload, "scripts", script("copy-clickhouse-schema.sh"), child)
+        scripts = config_map(installation, workload, "scripts", script("check-clickhouse-replica.sh"), child)
         mounts = [
             Mount.template(VOLUME, "/var/lib/clickhouse"),
             configuration_mount(
@@ -136,10 +145,9 @@ class ClickHouse(pulumi.ComponentResource):
             mounts=mounts,
             env=server_environment(args.refs, args.backups, hosts),
             ports={**ports, **between, "http-metrics": METRICS_PORT},
-            startup=http_probe("/ping", HTTP_PORT, period=5, failures=START_SECONDS // 5),
+            startup=startup_probe(settings.replicas),
             readiness=http_probe("/ping", HTTP_PORT, period=10, failures=3),
             liveness=tcp_probe(NATIVE_PORT, period=20, failures=6),
-            post_start=run_script("copy-clickhouse-schema.sh") if settings.replicas > 1 else None,
         )
         template = pod(
             workload,
@@ -150,7 +158,8 @@ class ClickHouse(pulumi.ComponentResource):
             service_account=account.metadata.name,
             annotations=args.annotations,
         )
-        servers = stateful_set(installation, workload, template, child, governing=governing, volumes=volumes)
+        patient = wait_at_most(child, minutes=UPDATE_MINUTES) if settings.replicas > 1 else child
+        servers = stateful_set(installation, workload, template, patient, governing=governing, volumes=volumes)
         self.connection = ClickHouseConnection(
             http=Endpoint(host=workload.resource_name, port=HTTP_PORT),
             native=Endpoint(host=hosts[0], port=NATIVE_PORT),
@@ -164,6 +173,19 @@ class ClickHouse(pulumi.ComponentResource):
             password=args.refs["clickhouse_backup_password"],
         )
         self.ready = [servers, *keeper.ready]
+
+
+def startup_probe(replicas: int) -> Probe:
+    """Until it succeeds a pod gets no requests, and an update replaces no other pod.
+
+    Of several replicas each first has to have what the others have. That is not the work of a postStart hook: while one
+    runs, the kubelet publishes no address of the pod, so the pod finds neither itself nor, if they start together, the
+    others (kubernetes issue 85966).
+    """
+    if replicas == 1:
+        return http_probe("/ping", HTTP_PORT, period=5, failures=START_SECONDS // 5)
+    command = run_script("check-clickhouse-replica.sh")
+    return exec_probe(command, period=5, failures=(START_SECONDS + CATCH_UP_SECONDS) // 5, timeout=60)
 
 
 def external_connection(settings: ExternalClickHouse, password: SecretRef) -> ClickHouseConnection:
@@ -181,7 +203,7 @@ def external_connection(settings: ExternalClickHouse, password: SecretRef) -> Cl
 def server_environment(
     refs: Mapping[str, SecretRef], backups: ObjectStoreConnection, replicas: Sequence[str]
 ) -> Environment:
-    """What `config/clickhouse/*.xml`, the files beside them and the script after the start take from there."""
+    """What `config/clickhouse/*.xml`, the files beside them and the startup probe of replicas take from there."""
     return {
         "CLICKHOUSE_PASSWORD": refs["clickhouse_password"],
         "BACKUP_PASSWORD": refs["clickhouse_backup_password"],
@@ -193,7 +215,9 @@ def server_environment(
         "CLICKHOUSE_DATABASE": "default",
         "CLICKHOUSE_PORT": str(NATIVE_PORT),
         "CLICKHOUSE_USER": APPLICATION_USER,
-        "WAIT_SECONDS": str(JOIN_SECONDS),
+        "MAX_DELAY_SECONDS": str(MAX_DELAY_SECONDS),
+        "CATCH_UP_SECONDS": str(CATCH_UP_SECONDS),
+        "READ_ONLY_SECONDS": str(READ_ONLY_SECONDS),
         # The process itself gets the signals, not a supervisor above it.
         "CLICKHOUSE_WATCHDOG_ENABLE": "0",
         "HOME": "/tmp",  # noqa: S108  # the pod's own: the client's history

@@ -85,7 +85,6 @@ def container(  # noqa: PLR0913  # a container has this many independent parts
     startup: Probe | None = None,
     readiness: Probe | None = None,
     liveness: Probe | None = None,
-    post_start: Sequence[str] | None = None,
     pre_stop: Sequence[str] | None = None,
 ) -> Container:
     """A restricted container that can write only to its mounts."""
@@ -122,9 +121,9 @@ def container(  # noqa: PLR0913  # a container has this many independent parts
         result["readiness_probe"] = readiness
     if liveness:
         result["liveness_probe"] = liveness
-    hooks = {"post_start": post_start, "pre_stop": pre_stop}
-    if any(hooks.values()):
-        result["lifecycle"] = {name: {"exec_": {"command": list(it)}} for name, it in hooks.items() if it}  # type: ignore[typeddict-item]  # both are of the same type
+    if pre_stop:
+        # There is no postStart: the pod has no address while it runs.
+        result["lifecycle"] = {"pre_stop": {"exec_": {"command": list(pre_stop)}}}
     return result
 
 

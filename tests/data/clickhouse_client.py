@@ -12,6 +12,9 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+TOLD = {"system.zookeeper": "keeper", "system.replicas": "replication"}
+"""Tables about what the engine has only in a server, and the file in CHDB_FOLDER with the answer, if it exists."""
+
 REFUSED = 210
 """The code that the client ends with when the server can't be reached (NETWORK_ERROR)."""
 
@@ -25,10 +28,13 @@ def main() -> None:
     server = json.loads((folder / "environment.json").read_text())
     if os.environ.get("CLICKHOUSE_PASSWORD") != _password(folder, arguments.user, server):
         sys.exit(f"Code: 516. {arguments.user}: Authentication failed. (AUTHENTICATION_FAILED)")
-    if arguments.query == "SELECT 1" or ("system.zookeeper" in arguments.query and (folder / "keeper").exists()):
-        # Whether it answers, and whether Keeper does: no work for the engine.
+    if arguments.query == "SELECT 1":  # whether it answers: no work for the engine
         print(1)  # noqa: T201
         return
+    for table, file in TOLD.items():
+        if table in arguments.query and (folder / file).exists():
+            print((folder / file).read_text())  # noqa: T201
+            return
     os.environ.update(server)
     configuration = _configuration(folder, arguments.user)
     # When the library is imported it opens a first engine, which would read a config.xml in the working directory.

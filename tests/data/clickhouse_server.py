@@ -80,7 +80,7 @@ def prepared(folder: Path, **replaced: str) -> ClickHouseServer:
     variables = environment(container("StatefulSet", "langfuse-clickhouse", "clickhouse"), **replaced)
     (folder / "environment.json").write_text(json.dumps(variables))
     (folder / "port").write_text(PORT)
-    (folder / "keeper").touch()
+    (folder / "keeper").write_text("1")
     files = dict(config_map("langfuse-clickhouse-config"))
     files["config.xml"] = files["config.xml"].replace("/var/lib/clickhouse/", f"{folder}/data/")
     (folder / "config.d").mkdir()

@@ -48,6 +48,21 @@ def test_langfuse_may_migrate_read_and_write_its_own_tables(clickhouse: ClickHou
     clickhouse.query(";".join(statements))
 
 
+def test_a_newer_server_reads_numbers_as_the_times_that_langfuse_means(clickhouse: ClickHouseServer) -> None:
+    """Langfuse before 4.28 writes milliseconds, which ClickHouse reads as seconds by default since 26.8."""
+    insert = 'INSERT INTO default.times FORMAT JSONEachRow {"at": 1758650000000}'
+    clickhouse.query("CREATE TABLE default.times (at DateTime64(3)) ENGINE = MergeTree ORDER BY at")
+    clickhouse.query(insert)
+    assert clickhouse.query("SELECT at FROM default.times") == "2025-09-23 17:53:20.000"
+
+    release, unpinned = clickhouse.query(
+        "SELECT version(), value FROM system.settings_changes"
+        " ARRAY JOIN changes.name AS name, changes.new_value AS value"
+        " WHERE type = 'Session' AND name = 'input_format_read_datetime_number_as_raw_value'"
+    ).split("\t")
+    assert (release >= "26.8", unpinned) == (True, "0"), "this engine is too old to show it"
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -140,6 +155,6 @@ def test_a_server_that_does_not_answer_is_one_clear_error(clickhouse: ClickHouse
 def test_a_missing_keeper_is_one_clear_error(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
     (clickhouse.folder / "keeper").unlink()
     result = check(clickhouse, tmp_path)
-    (clickhouse.folder / "keeper").touch()
+    (clickhouse.folder / "keeper").write_text("1")
     assert result.code == 1
     assert result.output.startswith("check-clickhouse-schema: Keeper behind ClickHouse did not answer within 0 s")

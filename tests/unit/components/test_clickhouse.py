@@ -1,12 +1,14 @@
 """ClickHouse and Keeper: what changes when replicas are added, and what must not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from xml.etree import ElementTree
 
 import pulumi
 import pytest
 
-from components.clickhouse import ClickHouse, ClickHouseArgs, external_connection
+from components import images
+from components.clickhouse import START_SECONDS, ClickHouse, ClickHouseArgs, external_connection
 from components.clickhouse_cluster import backups_configuration, cluster_configuration
 from components.connections import Bucket, Endpoint, ObjectStoreConnection, SecretRef
 from components.files import config
@@ -160,20 +162,39 @@ def test_added_keepers_wait_for_the_leader_that_has_the_data() -> None:
     assert [server.findtext("start_as_follower") for server in servers] == [None, "true", "true"]
 
 
-def test_a_new_replica_makes_the_tables_of_the_others_before_it_is_ready() -> None:
-    (alone,) = (
-        clickhouse(replicas=1)
-        .one("StatefulSet", "langfuse-clickhouse")
-        .inputs["spec"]["template"]["spec"]["containers"]
-    )
-    assert "lifecycle" not in alone
-    spec = (
-        clickhouse(replicas=3, keepers=3).one("StatefulSet", "langfuse-clickhouse").inputs["spec"]["template"]["spec"]
-    )
-    (container,) = spec["containers"]
-    assert container["lifecycle"]["postStart"]["exec"]["command"][-1].endswith("/copy-clickhouse-schema.sh")
+def server(replicas: int) -> Mapping[str, Any]:
+    recording = clickhouse(replicas=replicas, keepers=3)
+    (container,) = recording.one("StatefulSet", "langfuse-clickhouse").inputs["spec"]["template"]["spec"]["containers"]
+    found: Mapping[str, Any] = container
+    return found
+
+
+def test_a_replica_has_the_tables_of_the_others_before_it_is_ready() -> None:
+    container = server(replicas=3)
+    assert container["startupProbe"]["exec"]["command"][-1].endswith("/check-clickhouse-replica.sh")
     hosts = next(item["value"] for item in container["env"] if item["name"] == "REPLICAS").split()
     assert [host.split(".")[0] for host in hosts] == [f"langfuse-clickhouse-{ordinal}" for ordinal in range(3)]
+
+
+def test_the_kubelet_stops_no_replica_that_still_fetches_rows() -> None:
+    container = server(replicas=3)
+    variables = {item["name"]: item.get("value") for item in container["env"]}
+    longest = max(int(variables[name]) for name in ("CATCH_UP_SECONDS", "READ_ONLY_SECONDS"))
+    probe = container["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= START_SECONDS + longest
+    # A call asks this server and two others, and each query may take as long as its client waits.
+    assert probe["timeoutSeconds"] >= 30
+
+
+def test_a_single_server_is_asked_only_whether_it_answers() -> None:
+    assert server(replicas=1)["startupProbe"]["httpGet"]["path"] == "/ping"
+
+
+def test_new_defaults_of_a_server_change_nothing_for_langfuse() -> None:
+    users = ElementTree.fromstring(config("clickhouse/users.xml"))  # noqa: S314  # our own
+    pinned = users.findtext("profiles/default/compatibility")
+    assert pinned
+    assert tuple(map(int, pinned.split("."))) <= tuple(map(int, images.CLICKHOUSE.tag.split(".")))[:2]
 
 
 def test_the_release_is_the_one_in_the_settings() -> None:
