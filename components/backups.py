@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 from components import images
 from components.connections import ClickHouseConnection, ObjectStoreConnection, PostgresConnection
 from components.files import script
-from components.installation import Installation, child_options, claim_spec, config_map, service_account
+from components.installation import Installation, child_options, config_map, service_account
 from components.jobs import cron_job_spec, job_spec, run_script, scripts_mount
 from components.labels import Workload
 from components.pods import JOB_RESOURCES, Mount, PodTemplate, container, pod
@@ -25,11 +25,19 @@ from components.store_clients import (
 WAIT_SECONDS = 300
 DEADLINE_SECONDS = 6 * 3600
 GRACE_SECONDS = 30
-BACKUP_PATH = "/backup"
+CLIENT_PATH = "/client"
+AUTHORITIES_PATH = f"{CLIENT_PATH}/authorities.pem"
+"""Certificates of public authorities, from the image of the object store's client: Postgres' image has none."""
+
 MINIMUM_BYTES = 1024
 """A dump of an empty database is larger: less means that nothing was dumped."""
 
-DUMP_RESOURCES = Resources(cpu="100m", cpu_limit="2", memory="512Mi")
+PART_SIZE = "64MiB"
+"""The size of a dump is unknown while it is streamed, and S3 takes 10,000 parts: so a dump can have 625 GiB. The client
+holds one part in memory (its default would be 528 MiB: minio-go, api-put-object-common.go)."""
+
+DUMP_RESOURCES = Resources(cpu="100m", cpu_limit="2", memory="768Mi")
+"""For pg_dump, the object store's client with its part, and what measures the stream."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +47,6 @@ class BackupsArgs:
     installation: Installation
     settings: BackupsSettings
     postgres: PostgresConnection
-    postgres_storage: str
-    """Room for a dump: it is compressed, so that it never needs more than Postgres' own volume has."""
     certificates: Sequence[Mount]
     """What Postgres' own certificate is checked against."""
     clickhouse: ClickHouseConnection | None
@@ -73,45 +79,43 @@ class Backups(pulumi.ComponentResource):
         installation = args.installation
         workload = installation.workload("backup-postgres", component="backup", version=args.postgres.version)
         account = service_account(installation, workload, self._child, args.object_store.account_annotations)
-        files = script("dump-postgres.sh") | script("upload-backup.sh")
+        files = script("copy-client.sh") | script("copy-authorities.sh") | script("backup-postgres.sh")
         scripts = scripts_mount(config_map(installation, workload, "scripts", files, self._child))
-        backup = room_for_dump(installation, args.postgres_storage)
-        client = Mount.scratch("client", "/client")
+        client = Mount.scratch("client", CLIENT_PATH, size="128Mi")
         bucket = args.object_store.buckets["backups"]
         image = images.postgres(args.postgres.version)  # pg_dump refuses a newer server
+        copy = container(
+            "client",
+            images.MINIO_CLIENT,
+            command=run_script("copy-client.sh"),
+            resources=JOB_RESOURCES,
+            mounts=[scripts, client],
+            env={"CLIENT_DIR": client.path},
+        )
         dump = container(
             "dump",
             image,
-            command=run_script("dump-postgres.sh"),
+            command=run_script("backup-postgres.sh"),
             resources=DUMP_RESOURCES,
-            mounts=[scripts, backup, *args.certificates],
+            mounts=[scripts, client, *args.certificates],
             env={
-                **postgres_environment(args.postgres),
-                "BACKUP_DIR": BACKUP_PATH,
-                "MINIMUM_BYTES": str(MINIMUM_BYTES),
-                "WAIT_SECONDS": str(WAIT_SECONDS),
-            },
-        )
-        upload = container(
-            "upload",
-            images.MINIO_CLIENT,
-            command=run_script("upload-backup.sh"),
-            resources=JOB_RESOURCES,
-            mounts=[scripts, backup, client],
-            env={
-                **object_store_environment(args.object_store, client.path),
+                **postgres_environment(args.postgres, authorities=AUTHORITIES_PATH),
+                **object_store_environment(args.object_store, f"{client.path}/config"),
                 **bucket.keys(""),
+                "SSL_CERT_FILE": AUTHORITIES_PATH,
                 "BUCKET": bucket.name,
-                "PREFIX": "postgres",
-                "BACKUP_DIR": BACKUP_PATH,
+                "CLIENT_DIR": client.path,
+                "MINIMUM_BYTES": str(MINIMUM_BYTES),
+                "PART_SIZE": PART_SIZE,
+                "WAIT_SECONDS": str(WAIT_SECONDS),
             },
         )
         template = pod(
             workload,
-            [upload],
-            init_containers=[dump],
+            [dump],
+            init_containers=[copy],
             fs_group=image.uid,
-            mounts=[scripts, backup, client, *args.certificates],
+            mounts=[scripts, client, *args.certificates],
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
             restart_policy="Never",
@@ -153,9 +157,3 @@ class Backups(pulumi.ComponentResource):
             spec=cron_job_spec(schedule, job_spec(template, deadline_seconds=DEADLINE_SECONDS, retries=2)),
             opts=self._child,
         )
-
-
-def room_for_dump(installation: Installation, storage: str) -> Mount:
-    """A volume that lives as long as the run: a dump on a node's own disk could fill it."""
-    claim: k8s.core.v1.PersistentVolumeClaimTemplateArgsDict = {"spec": claim_spec(installation, storage)}
-    return Mount(volume={"name": "backup", "ephemeral": {"volume_claim_template": claim}}, path=BACKUP_PATH)

@@ -12,6 +12,9 @@ SCRIPTS_PATH = "/scripts"
 REPLACE_UNREADY: Mapping[str, str] = {"pulumi.com/replaceUnready": "true"}
 """For a Job: one that failed is made anew by the next update, instead of being waited for again."""
 
+KEEP_RUNS_SECONDS = 7 * 24 * 3600
+"""How long a run of a CronJob is kept, with its log, after it has ended: a failure of Friday can be read on Monday."""
+
 
 def scripts_mount(config_map: k8s.core.v1.ConfigMap) -> Mount:
     """Where a Job's containers find their scripts."""
@@ -26,7 +29,7 @@ def run_script(name: str) -> Sequence[str]:
 def job_spec(template: PodTemplate, *, deadline_seconds: int, retries: int) -> k8s.batch.v1.JobSpecArgsDict:
     """A Job that tries again a bounded number of times for a bounded time.
 
-    It has no time to live: a Job that disappears would be made again by the next update.
+    It has no time to live: a Job that disappears would be made again by the next update. Those of a CronJob have one.
     """
     return {
         "active_deadline_seconds": deadline_seconds,
@@ -38,11 +41,14 @@ def job_spec(template: PodTemplate, *, deadline_seconds: int, retries: int) -> k
 
 
 def cron_job_spec(schedule: str, job: k8s.batch.v1.JobSpecArgsDict) -> k8s.batch.v1.CronJobSpecArgsDict:
-    """A CronJob in UTC whose runs never overlap, and that starts late rather than not at all."""
+    """A CronJob in UTC whose runs never overlap, and that starts late rather than not at all.
+
+    The last three runs that succeeded and the last three that failed are kept, for KEEP_RUNS_SECONDS at most.
+    """
     return {
         "concurrency_policy": "Forbid",
         "failed_jobs_history_limit": 3,
-        "job_template": {"spec": job},
+        "job_template": {"spec": {**job, "ttl_seconds_after_finished": KEEP_RUNS_SECONDS}},
         "schedule": schedule,
         "starting_deadline_seconds": 3600,
         "successful_jobs_history_limit": 3,

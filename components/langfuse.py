@@ -185,7 +185,6 @@ class Langfuse(pulumi.ComponentResource):
                 installation=installation,
                 settings=settings.backups,
                 postgres=stores.postgres,
-                postgres_storage=postgres.storage,
                 certificates=authorities.mounts,
                 clickhouse=clickhouse.backup_connection,
                 object_store=stores.object_store,

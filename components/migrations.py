@@ -26,6 +26,8 @@ GRACE_SECONDS = 600
 
 RESOURCES = Resources(cpu="250m", cpu_limit="2", memory="1Gi", ephemeral_storage="512Mi")
 RELEASE_PATH = "/release"
+AUTHORITIES_PATH = f"{RELEASE_PATH}/authorities.pem"
+"""Certificates of public authorities, from the web image: Postgres' image has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,12 @@ class Migrations(pulumi.ComponentResource):
         image = images.web(args.version)
         workload = installation.workload("migrations", component="migration", version=args.version)
         account = service_account(installation, workload, child)
-        names = ("list-release-migrations.sh", "check-postgres-schema.sh", "check-clickhouse-schema.sh")
+        names = (
+            "list-release-migrations.sh",
+            "copy-authorities.sh",
+            "check-postgres-schema.sh",
+            "check-clickhouse-schema.sh",
+        )
         files = {key: text for name in names for key, text in script(name).items()}
         scripts = scripts_mount(config_map(installation, workload, "scripts", files, child))
         release = Mount.scratch("release", RELEASE_PATH)
@@ -125,11 +132,11 @@ def checks(args: MigrationsArgs, mounts: Sequence[Mount]) -> list[Container]:
         ),
         container(
             "postgres",
-            images.POSTGRES,
+            images.postgres(args.postgres.version),
             command=run_script("check-postgres-schema.sh"),
             resources=JOB_RESOURCES,
             mounts=mounts,
-            env={**postgres_environment(args.postgres), **shared},
+            env={**postgres_environment(args.postgres, authorities=AUTHORITIES_PATH), **shared},
         ),
         container(
             "clickhouse",

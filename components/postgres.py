@@ -14,9 +14,6 @@ from components.postgres_server import DATABASE, PORT, ROLE, postgres_server
 from components.schema.stores import CloudNativePgPostgres, ExternalPostgres, ManagedPostgres
 from components.schema.stores import Postgres as PostgresSettings
 
-EXTERNAL_STORAGE = "20Gi"
-"""Room for a dump of a server whose size is not known. `patches` can make it larger."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresArgs:
@@ -44,8 +41,6 @@ class Postgres(pulumi.ComponentResource):
     connection: PostgresConnection
     ready: Sequence[pulumi.Resource]
     """What a caller waits for before it connects."""
-    storage: str
-    """What a dump can need at most."""
 
     def __init__(self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("langfuse:index:Postgres", name, args.visible(), opts)
@@ -54,18 +49,15 @@ class Postgres(pulumi.ComponentResource):
             case ManagedPostgres() as settings:
                 self.ready = [postgres_server(args.installation, settings, args.password, args.annotations, child)]
                 self.connection = own_connection("langfuse-postgres", settings.version, args.password)
-                self.storage = settings.storage
             case CloudNativePgPostgres() as settings:
                 cluster = postgres_cluster(
                     args.installation, settings, args.password, args.object_store, args.schedule, child
                 )
                 self.ready = [cluster]
                 self.connection = own_connection("langfuse-postgres-rw", settings.version, args.password, tls="require")
-                self.storage = settings.storage
             case ExternalPostgres() as settings:
                 self.ready = []
                 self.connection = external_connection(settings, args.password, args.ca_path)
-                self.storage = EXTERNAL_STORAGE
         self.register_outputs({"address": self.connection.endpoint.authority})
 
 

@@ -7,8 +7,14 @@ CLICKHOUSE_CLIENT_RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="512Mi"
 """For scripts that use ClickHouse's client, which is the server's program."""
 
 
-def postgres_environment(connection: PostgresConnection) -> Environment:
-    """For libpq's programs, past a pooler."""
+def postgres_environment(connection: PostgresConnection, *, authorities: str) -> Environment:
+    """For libpq's programs, past a pooler.
+
+    Args:
+        connection: Where the server is.
+        authorities: File with the certificates of public authorities, in the container. Postgres' own image has none:
+            its Dockerfile removes the package once it is built.
+    """
     return {
         "PGHOST": connection.server.host,
         "PGPORT": str(connection.server.port),
@@ -16,16 +22,16 @@ def postgres_environment(connection: PostgresConnection) -> Environment:
         "PGDATABASE": connection.database,
         "PGPASSWORD": connection.password,
         "PGCONNECT_TIMEOUT": "5",
-        **_postgres_tls(connection),
+        **_postgres_tls(connection, authorities),
     }
 
 
-def _postgres_tls(connection: PostgresConnection) -> Environment:
-    """`verify` also compares the host's name; `system` are the certificates of the image (libpq 16 and newer)."""
+def _postgres_tls(connection: PostgresConnection, authorities: str) -> Environment:
+    """`verify` also compares the host's name."""
     if connection.tls is None:
         return {}
     if connection.tls == "verify":
-        return {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": connection.ca_path or "system"}
+        return {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": connection.ca_path or authorities}
     return {"PGSSLMODE": connection.tls}
 
 

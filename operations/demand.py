@@ -1,7 +1,6 @@
 """What an environment requests of its cluster: every lasting pod with its replicas and volumes.
 
-Jobs come on top while they run: the migration at an update, the backups at their hours. A backup of Postgres has a
-volume of its own for that time, as large as that of Postgres.
+Jobs come on top while they run: the migration at an update, the backups at their hours. None has a volume.
 """
 
 from collections.abc import Iterator, Sequence

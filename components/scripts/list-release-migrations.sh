@@ -1,6 +1,7 @@
 #!/bin/sh
 # Writes what the release's image ships into RELEASE_DIR, for the checks that run before it migrates:
-# postgres (names), clickhouse (version numbers) and cleanup.sql (names that its entrypoint forgets first).
+# postgres (names), clickhouse (version numbers), cleanup.sql (names that its entrypoint forgets first) and the
+# certificates of public authorities.
 set -eu
 
 shared=${SHARED_DIR:-/app/packages/shared}
@@ -24,5 +25,6 @@ done | sed 's/^0*//' > "$RELEASE_DIR/clickhouse"
 [ -s "$RELEASE_DIR/clickhouse" ] || fail "the image ships no ClickHouse migrations"
 
 cp "$shared/scripts/cleanup.sql" "$RELEASE_DIR/cleanup.sql"
+sh "${0%/*}/copy-authorities.sh" "$RELEASE_DIR/authorities.pem"
 echo "this release ships $(wc -l < "$RELEASE_DIR/postgres") Postgres and" \
     "$(wc -l < "$RELEASE_DIR/clickhouse") ClickHouse migrations"

@@ -1,10 +1,12 @@
 """CronJobs: each run starts, ends, and leaves the next one alone."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from msgspec import Meta
 
-from langfuse_policies.resources import Resource
+from langfuse_policies.fields import Field
+from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
 from langfuse_policies.settings import Settings
 
@@ -96,7 +98,7 @@ def cron_retries_bounded(job: Resource) -> Findings:
     why="By default one failed run is kept: the first failure, with its cause, is gone after the second.",
     fix="Set successfulJobsHistoryLimit and failedJobsHistoryLimit, the latter to at least 1.",
     severity=Severity.LOW,
-    also_in=("kube-linter: job-ttl-seconds-after-finished",),
+    also_in=("Kubernetes: CronJob history limits",),
 )
 def cron_history(job: Resource) -> Findings:
     for key in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
@@ -104,6 +106,50 @@ def cron_history(job: Resource) -> Findings:
             yield finding(limit, "nothing says how many are kept")
     if (failed := job.at("spec.failedJobsHistoryLimit")).equals(0):
         yield finding(failed, "failures leave no trace")
+
+
+@rules.resources(
+    "cron-finished-runs-removed",
+    _KIND,
+    reference="A06",
+    title="Finished runs are removed after a while",
+    why="The history counts runs, not days: the last ones stay for ever once the schedule is rare or stopped, and so "
+    "does what their pods still hold, logs and volumes.",
+    fix="Set ttlSecondsAfterFinished in jobTemplate.spec, long enough for somebody to read why a run failed.",
+    severity=Severity.LOW,
+    also_in=("kube-linter: job-ttl-seconds-after-finished",),
+)
+def cron_finished_runs_removed(job: Resource) -> Findings:
+    if (kept := job.at("spec.jobTemplate.spec.ttlSecondsAfterFinished")).absent:
+        yield finding(kept, "nothing removes the last runs")
+
+
+@rules.stack(
+    "job-volume-own-class",
+    reference="A06",
+    title="The volume of a Job is not of the class that keeps data",
+    why="A StorageClass for data retains its volumes: each run leaves one behind, with a dump of the database on it, "
+    "unencrypted and forgotten.",
+    fix="Stream the data to where it belongs, use an emptyDir, or name a StorageClass of its own, which deletes.",
+    severity=Severity.HIGH,
+)
+def job_volume_own_class(stack: Stack) -> Findings:
+    of_data = {claim["storageClassName"].text for claim in _claims(stack)}
+    for job in stack.of(_KIND, "batch/Job"):
+        template = job.at("spec.jobTemplate.spec.template" if job.kind == _KIND else "spec.template")
+        for volume in template["spec"]["volumes"]:
+            claim = volume["ephemeral"]["volumeClaimTemplate"]["spec"]
+            name = claim["storageClassName"]
+            if claim.present and (name.absent or name.known) and name.text in of_data:
+                yield finding(claim, "is left over when the class retains its volumes", of=job)
+
+
+def _claims(stack: Stack) -> Iterator[Field]:
+    """What the volumes of stores are asked to be."""
+    for one in stack.of("core/PersistentVolumeClaim"):
+        yield one.at("spec")
+    for one in stack.of("apps/StatefulSet"):
+        yield from (template["spec"] for template in one.at("spec.volumeClaimTemplates"))
 
 
 @rules.resources(

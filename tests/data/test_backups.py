@@ -1,5 +1,6 @@
 """The shipped backup scripts against real stores: what counts as a backup can be restored."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.data.clickhouse_server import ClickHouseServer, prepared
-from tests.data.jobs import Run, client, run
-from tests.data.postgres_server import PostgresServer
+from tests.data.jobs import COMMAND_LINES, Run, client, run
+from tests.data.postgres_server import CLIENTS, PostgresServer
 from tests.data.provisioning import Store
 from tests.data.rendered import container, environment, secrets
 from tests.data.servers import free_port
@@ -40,18 +41,50 @@ def fresh_store(store: Store) -> Store:
     return store
 
 
-def dump(postgres: PostgresServer, folder: Path, **replaced: str) -> Run:
-    """Run the first container of the Postgres backup."""
+def back_up_postgres(postgres: PostgresServer, store: Store, folder: Path, **replaced: str) -> Run:
+    """Run the containers of the Postgres backup: one copies the client, the other dumps."""
+    shared = folder / "client"
+    shared.mkdir(exist_ok=True)
+    job = container("CronJob", "langfuse-backup-postgres", "client")
+    copied = run(job, environment(job, CLIENT_DIR=str(shared)), store.clients)
+    assert copied.code == 0, copied.output
     job = container("CronJob", "langfuse-backup-postgres", "dump")
-    address = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "WAIT_SECONDS": "10"}
-    return run(job, environment(job, **{**address, "BACKUP_DIR": str(folder), **replaced}), postgres.clients)
+    variables = {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(postgres.port),
+        "WAIT_SECONDS": "10",
+        "STORE_URL": store.url,
+        "CLIENT_DIR": str(shared),
+        "MC_CONFIG_DIR": str(folder / "config"),
+        **replaced,
+    }
+    result = run(job, environment(job, **variables), postgres.clients)
+    left = {path.name for path in shared.iterdir()}
+    assert left <= {"mc", "authorities.pem"}, "the pod keeps nothing of the dump"
+    noted = (store.clients / COMMAND_LINES).read_text()  # the copy of the client is the same wrapper
+    return replace(result, command_lines=result.command_lines + noted)
 
 
-def upload(store: Store, folder: Path, client_folder: Path) -> Run:
-    """Run the second container of the Postgres backup."""
-    job = container("CronJob", "langfuse-backup-postgres", "upload")
-    variables = environment(job, STORE_URL=store.url, BACKUP_DIR=str(folder), MC_CONFIG_DIR=str(client_folder))
-    return run(job, variables, store.clients)
+def wrapped(postgres: PostgresServer, folder: Path, name: str, script: str) -> PostgresServer:
+    """The server with one of its clients replaced; `REAL` in the script is the real one."""
+    clients = folder / "clients"
+    for other in CLIENTS:
+        client(clients, other, postgres.clients / other)
+    replacement = folder / name
+    replacement.write_text(f"#!/bin/sh\n{script.replace('REAL', str(postgres.clients / name))}\n")
+    replacement.chmod(0o755)
+    client(clients, name, replacement)
+    return replace(postgres, clients=clients)
+
+
+def wrapped_client(store: Store, folder: Path, script: str) -> Store:
+    """The store with its client replaced; `REAL` in the script is the real one."""
+    replacement = folder / "mc-replacement"
+    replacement.write_text(f"#!/bin/sh\n{script.replace('REAL', str(store.clients / 'mc'))}\n")
+    replacement.chmod(0o755)
+    client(folder / "store-clients", "mc", replacement)
+    (folder / "store-clients" / COMMAND_LINES).touch()
+    return replace(store, clients=folder / "store-clients")
 
 
 @pytest.fixture
@@ -65,10 +98,8 @@ def rows(postgres: PostgresServer) -> str:
 def test_postgres_comes_back_from_its_backup(
     postgres: PostgresServer, fresh_store: Store, rows: str, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "backup"
-    folder.mkdir()
-    assert (dumped := dump(postgres, folder)).code == 0, dumped.output
-    assert (uploaded := upload(fresh_store, folder, tmp_path)).code == 0, uploaded.output
+    result = back_up_postgres(postgres, fresh_store, tmp_path)
+    assert result.code == 0, result.output
 
     stored = objects(fresh_store, "postgres/")
     (marker,) = markers(fresh_store, "postgres/")
@@ -77,8 +108,14 @@ def test_postgres_comes_back_from_its_backup(
     assert stored.keys() == {f"{prefix}{name}" for name in files}
     manifest = json.loads(stored[marker])
     assert (manifest["store"], manifest["database"]) == ("postgres", "langfuse")
+    assert manifest["server"] == postgres.query("SHOW server_version").split()[0]
     assert manifest["bytes"] == len(stored[f"{prefix}database.dump"])
     assert prefix == f"postgres/{manifest['name']}/"
+    sums = dict(reversed(line.split("  ")) for line in stored[f"{prefix}SHA256SUMS"].decode().splitlines())
+    assert sums.keys() == {"database.dump", "globals.sql", "manifest.json"}
+    for name, checksum in sums.items():
+        assert hashlib.sha256(stored[f"{prefix}{name}"]).hexdigest() == checksum
+    assert manifest["sha256"] == sums["database.dump"]
     assert b"CREATE ROLE langfuse" in stored[f"{prefix}globals.sql"]
     assert b"PASSWORD" not in stored[f"{prefix}globals.sql"]
 
@@ -87,7 +124,7 @@ def test_postgres_comes_back_from_its_backup(
     subprocess.run(
         [
             *(postgres.clients / "pg_restore", "-h", "127.0.0.1", "-p", str(postgres.port), "-U", "langfuse"),
-            *("-d", "langfuse", "--table=traces", tmp_path / "restored.dump"),
+            *("-d", "langfuse", "--jobs=2", "--table=traces", tmp_path / "restored.dump"),
         ],
         env={"PGPASSWORD": secrets()["langfuse-postgres", "password"], "PATH": os.environ["PATH"]},
         check=True,
@@ -95,63 +132,101 @@ def test_postgres_comes_back_from_its_backup(
     assert postgres.query("SELECT count(*), md5(string_agg(name, ',' ORDER BY n)) FROM traces") == rows
 
 
-def test_a_truncated_dump_is_found_out(postgres: PostgresServer, rows: str, tmp_path: Path) -> None:
+def test_a_dump_of_many_parts_arrives_whole(
+    postgres: PostgresServer, fresh_store: Store, rows: str, tmp_path: Path
+) -> None:
     assert rows
-    folder = tmp_path / "backup"
-    folder.mkdir()
-    clients = tmp_path / "clients"
-    for name in ("psql", "pg_dumpall", "pg_restore"):
-        client(clients, name, postgres.clients / name)
-    cut = tmp_path / "pg_dump"
-    cut.write_text(
-        f'#!/bin/sh\n"{postgres.clients}/pg_dump" "$@" || exit 1\ntruncate -s -2000 "{folder}/database.dump"\n'
-    )
-    cut.chmod(0o755)
-    client(clients, "pg_dump", cut)
-    result = dump(replace(postgres, clients=clients), folder)
-    assert result.code == 1
-    assert "the dump cannot be read to its end" in result.output
-    assert not (folder / "SHA256SUMS").exists()
+    postgres.query("CREATE TABLE noise AS SELECT gen_random_bytes FROM (SELECT sha512(random()::text::bytea) AS "
+                   "gen_random_bytes FROM generate_series(1, 300000)) AS made")  # fmt: skip
+    try:
+        result = back_up_postgres(postgres, fresh_store, tmp_path, PART_SIZE="5MiB")
+    finally:
+        postgres.query("DROP TABLE noise")
+    assert result.code == 0, result.output
+    (marker,) = markers(fresh_store, "postgres/")
+    key = marker.replace(".complete", "database.dump")
+    assert fresh_store.client().head_object(Bucket=BUCKET, Key=key, PartNumber=1)["PartsCount"] > 2
 
 
-def test_a_dump_that_is_too_small_is_found_out(postgres: PostgresServer, tmp_path: Path) -> None:
-    result = dump(postgres, tmp_path, MINIMUM_BYTES="100000000")
+CUT_SHORT = {
+    "pg_dump fails half way": ("pg_dump", 'REAL "$@" | head -c 3000; exit 1', "the dump was cut short: pg_dump failed"),
+    "pg_dump is killed": ("pg_dump", 'REAL "$@" | head -c 3000; kill -9 $$', "the dump was cut short: pg_dump failed"),
+    "the end of the dump is missing": (
+        "pg_dump",
+        'REAL "$@" | head -c -2000',
+        "the dump cannot be read to its end",
+    ),
+    "the roles can't be read": ("pg_dumpall", "exit 1", ""),
+}
+
+
+@pytest.mark.parametrize(("name", "script", "message"), CUT_SHORT.values(), ids=CUT_SHORT.keys())
+def test_a_dump_that_is_cut_short_does_not_count(
+    name: str, script: str, message: str, postgres: PostgresServer, fresh_store: Store, rows: str, tmp_path: Path
+) -> None:
+    assert rows
+    guard = 'case $1 in --version) exec REAL "$@" ;; esac; '
+    result = back_up_postgres(wrapped(postgres, tmp_path, name, guard + script), fresh_store, tmp_path)
+    assert result.code != 0
+    assert message in result.output
+    assert markers(fresh_store, "") == []
+
+
+LOST_ON_THE_WAY = {
+    "the upload is killed": ("pipe) head -c 2000 > /dev/null; kill -9 $$", "cannot write langfuse-dev-backups/"),
+    "the upload fails": ("pipe) echo no room >&2; exit 1", "no room"),
+    "the store keeps less": ('pipe) head -c -100 | REAL "$@"', "the dump cannot be read to its end"),
+    "the store gives back less": ('cat) REAL "$@" | head -c -100', "the dump cannot be read to its end"),
+    "the store adds something": ('cat) REAL "$@" && echo more', "reads back differently"),
+    "the download fails": ('cat) REAL "$@"; exit 1', "cannot be read back: mc failed"),
+    "a small file can't be written": ("cp) echo refused; exit 1", "globals.sql: refused"),
+}
+
+
+@pytest.mark.parametrize(("script", "message"), LOST_ON_THE_WAY.values(), ids=LOST_ON_THE_WAY.keys())
+def test_a_dump_that_does_not_arrive_whole_does_not_count(
+    script: str, message: str, postgres: PostgresServer, fresh_store: Store, rows: str, tmp_path: Path
+) -> None:
+    assert rows
+    client = wrapped_client(fresh_store, tmp_path, f'case $1 in {script} ;; *) exec REAL "$@" ;; esac')
+    result = back_up_postgres(postgres, client, tmp_path)
+    assert result.code != 0
+    assert message in result.output
+    assert markers(fresh_store, "") == []
+
+
+def test_a_dump_that_is_too_small_is_found_out(postgres: PostgresServer, fresh_store: Store, tmp_path: Path) -> None:
+    result = back_up_postgres(postgres, fresh_store, tmp_path, MINIMUM_BYTES="100000000")
     assert result.code == 1
     assert "at least 100000000 were expected" in result.output
+    assert markers(fresh_store, "") == []
 
 
-def test_files_that_changed_since_the_dump_are_not_uploaded(
+def test_a_newer_server_than_the_client_is_one_clear_error(
     postgres: PostgresServer, fresh_store: Store, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "backup"
-    folder.mkdir()
-    assert dump(postgres, folder).code == 0
-    with (folder / "database.dump").open("ab") as file:
-        file.write(b"more")
-    result = upload(fresh_store, folder, tmp_path)
+    old = wrapped(postgres, tmp_path, "pg_dump", "echo 'pg_dump (PostgreSQL) 14.3 (Debian 14.3-1)'")
+    result = back_up_postgres(old, fresh_store, tmp_path)
     assert result.code == 1
-    assert "differ from those that were dumped" in result.output
-    assert objects(fresh_store, "postgres/") == {}
+    assert "pg_dump is 14.3" in result.output
+    assert "set langfuse:postgres.version to the server's release" in result.output
+    assert objects(fresh_store, "") == {}
 
 
 def test_an_unreachable_store_is_a_clear_error(postgres: PostgresServer, store: Store, tmp_path: Path) -> None:
-    folder = tmp_path / "backup"
-    folder.mkdir()
-    assert dump(postgres, folder).code == 0
     gone = Store(url=f"http://127.0.0.1:{free_port()}", clients=store.clients)
-    result = upload(gone, folder, tmp_path)
+    result = back_up_postgres(postgres, gone, tmp_path)
     assert result.code == 1
-    assert "upload-backup: cannot write" in result.output
+    assert "backup-postgres: cannot write" in result.output
     assert "connection refused" in result.output
 
 
 def test_a_postgres_backup_shows_no_password(postgres: PostgresServer, fresh_store: Store, tmp_path: Path) -> None:
-    folder = tmp_path / "backup"
-    folder.mkdir()
-    for result in (dump(postgres, folder), upload(fresh_store, folder, tmp_path)):
-        assert result.code == 0
-        assert result.command_lines
-        assert result.leaks(PASSWORDS) == []
+    result = back_up_postgres(postgres, fresh_store, tmp_path)
+    assert result.code == 0
+    assert "pg_dump " in result.command_lines
+    assert "mc pipe " in result.command_lines
+    assert result.leaks(PASSWORDS) == []
 
 
 def clickhouse_on(store: Store, folder: Path) -> ClickHouseServer:

@@ -130,7 +130,7 @@ def secret_in_args(stack: Props) -> None:
 
 
 def secret_in_script(stack: Props) -> None:
-    stack.script("ConfigMap/langfuse-backup-postgres-scripts", "dump-postgres.sh", f"export PGPASSWORD={PASSWORD}")
+    stack.script("ConfigMap/langfuse-backup-postgres-scripts", "backup-postgres.sh", f"export PGPASSWORD={PASSWORD}")
 
 
 def secret_in_probe(stack: Props) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from components.files import SCRIPTS
 from components.langfuse import Langfuse
-from components.schema.stores import ManagedPostgres
 from components.settings import parse
+from components.values import quantity_value
+from tests.unit.program import recorded
 from tests.unit.recorder import Recording, record
 
 
@@ -40,13 +41,35 @@ def test_backups_run_when_the_settings_say(recording: Recording) -> None:
     assert len(set(schedules.values())) == 2
 
 
-def test_a_dump_has_a_volume_of_its_own(recording: Recording) -> None:
+def test_finished_runs_are_removed_after_the_history_is_of_use() -> None:
+    off_site = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
+    jobs = recorded("dev", {"backups": {"offSite": off_site}}).of("CronJob")
+    assert len(jobs) == 3
+    for job in jobs:
+        spec = job.inputs["spec"]
+        kept = spec["jobTemplate"]["spec"]["ttlSecondsAfterFinished"]
+        assert 3 * 24 * 3600 <= kept <= 14 * 24 * 3600, "a failure of Friday can be read on Monday"
+        assert spec["successfulJobsHistoryLimit"] == spec["failedJobsHistoryLimit"] == 3
+
+
+def test_nothing_is_left_of_a_finished_run() -> None:
+    """Its pod is removed with its empty directories; a volume of its own can outlive it, with a dump in plain text."""
+    for recording in (recorded("dev"), recorded("prod"), recorded("prod", {"postgres": {"mode": "cloudnativepg"}})):
+        for job in recording.of("CronJob") + recording.of("Job"):
+            spec = job.inputs["spec"]
+            template = spec["jobTemplate"]["spec"]["template"] if job.kind == "CronJob" else spec["template"]
+            kinds = {key for volume in template["spec"]["volumes"] for key in volume if key != "name"}
+            assert kinds <= {"emptyDir", "configMap", "secret"}, job.name
+
+
+def test_the_part_of_a_dump_fits_the_memory(recording: Recording) -> None:
+    """Ten thousand parts are a dump of 500 GiB or more, and the client holds one of them at a time."""
     template = recording.one("CronJob", "langfuse-backup-postgres").inputs["spec"]["jobTemplate"]["spec"]["template"]
-    (volume,) = [item for item in template["spec"]["volumes"] if item["name"] == "backup"]
-    claim = volume["ephemeral"]["volumeClaimTemplate"]["spec"]
-    postgres = parse("dev", {"host": "a.example.com"}).postgres
-    assert isinstance(postgres, ManagedPostgres)
-    assert claim["resources"]["requests"]["storage"] == postgres.storage
+    (dump,) = template["spec"]["containers"]
+    part = next(item["value"] for item in dump["env"] if item["name"] == "PART_SIZE")
+    size = quantity_value(part.removesuffix("B"))
+    assert 10_000 * size >= quantity_value("500Gi")
+    assert 4 * size <= quantity_value(dump["resources"]["limits"]["memory"])
 
 
 def test_a_failed_job_is_made_anew_and_none_disappears(recording: Recording) -> None:

@@ -66,7 +66,12 @@ def test_the_application_goes_through_the_pooler_and_migrations_past_it() -> Non
     [
         ("disable", None, "sslmode=disable", {"PGSSLMODE": "disable"}),
         ("require", None, "sslmode=require&sslaccept=accept_invalid_certs", {"PGSSLMODE": "require"}),
-        ("verify", None, "sslmode=require&sslaccept=strict", {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "system"}),
+        (
+            "verify",
+            None,
+            "sslmode=require&sslaccept=strict",
+            {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/client/authorities.pem"},
+        ),
         (
             "verify",
             CA,
@@ -81,7 +86,7 @@ def test_each_way_of_tls_is_said_in_the_words_of_prisma_and_of_libpq(
     recording = external(tls=tls, ca=ca)
     (web,) = pod(recording, "Deployment", "langfuse-web")["containers"]
     assert variables(web)["DIRECT_URL"].partition("?")[2] == prisma
-    (dump,) = pod(recording, "CronJob", "langfuse-backup-postgres")["initContainers"]
+    (dump,) = pod(recording, "CronJob", "langfuse-backup-postgres")["containers"]
     given = {name: value for name, value in variables(dump).items() if name.startswith("PGSSL")}
     assert given == libpq
     assert (variables(dump)["PGHOST"], variables(dump)["PGPORT"]) == ("pg.example.com", "5433")
@@ -116,7 +121,7 @@ def test_without_an_authority_there_is_no_bundle() -> None:
 def test_an_external_server_leaves_nothing_of_ours_and_is_dumped_by_its_own_release() -> None:
     recording = external()
     assert not [item for item in recording if item.name == "langfuse-postgres" and item.kind != "Secret"]
-    (dump,) = pod(recording, "CronJob", "langfuse-backup-postgres")["initContainers"]
+    (dump,) = pod(recording, "CronJob", "langfuse-backup-postgres")["containers"]
     assert dump["image"].endswith("/postgres:16.9")
 
 

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Copies the object store's client and the certificates of public authorities to CLIENT_DIR, for the container that
+# dumps a database: it has to run two programs at once, which come in different images.
+set -eu
+
+cp "$(command -v mc)" "$CLIENT_DIR/mc"
+sh "${0%/*}/copy-authorities.sh" "$CLIENT_DIR/authorities.pem"
