@@ -30,6 +30,9 @@ STATUS_PORT = 8000
 CLUSTER_LABEL = "cnpg.io/cluster"
 """The label of the operator's pods whose value is the cluster's name."""
 
+ROLE_LABEL = "cnpg.io/instanceRole"
+"""`primary` or `replica` (cloudnative-pg.io/docs, Labels and annotations)."""
+
 OUTSIDE_MESH: Mapping[str, JsonValue] = {"istio.io/dataplane-mode": "none", "sidecar.istio.io/inject": "false"}
 """The operator and its plugin reach the servers from outside any mesh; everything that they say is encrypted by TLS of
 their own (istio.io/latest/docs/reference/config/labels)."""
@@ -95,6 +98,14 @@ def postgres_cluster(  # a cluster has this many independent parts
         opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[cluster])),
     )
     return cluster
+
+
+def cluster_psql_command(installation: Installation) -> str:
+    """How a person reaches the primary: the operator labels it, and may promote another at any time."""
+    kubectl = f"kubectl --namespace {installation.namespace}"
+    selector = f"{CLUSTER_LABEL}=langfuse-postgres,{ROLE_LABEL}=primary"
+    primary = f"$({kubectl} get pod --output name --selector {selector})"
+    return f"{kubectl} exec {primary} --container postgres -- psql --dbname {DATABASE}"
 
 
 def cluster_spec(

@@ -53,7 +53,9 @@ class PostgresConnection:
     username: str
     password: SecretRef
     version: str
-    """Its release: the backups' client is of the same."""
+    """Its release: the clients in Jobs are of the same."""
+    psql_command: str
+    """How a person reaches the database with psql, for the repairs that checks print."""
     direct: Endpoint | None = None
     """Past a pooler, for migrations and backups; `endpoint` if there is none."""
     pooler: bool = False

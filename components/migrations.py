@@ -136,7 +136,11 @@ def checks(args: MigrationsArgs, mounts: Sequence[Mount]) -> list[Container]:
             command=run_script("check-postgres-schema.sh"),
             resources=JOB_RESOURCES,
             mounts=mounts,
-            env={**postgres_environment(args.postgres, authorities=AUTHORITIES_PATH), **shared},
+            env={
+                **postgres_environment(args.postgres, authorities=AUTHORITIES_PATH),
+                "PSQL_COMMAND": args.postgres.psql_command,
+                **shared,
+            },
         ),
         container(
             "clickhouse",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.bucket_checks import shared_buckets
 from components.bucket_rules import managed_buckets
 from components.connections import PURPOSES, Bucket, Endpoint, ObjectStoreConnection, Purpose, SecretRef
 from components.credentials import KeyPair
@@ -67,6 +68,8 @@ class ObjectStore(pulumi.ComponentResource):
             self.ready = [server, provisioning(minio, self.connection, child)]
         else:
             self.connection = external_connection(args.settings, args.users)
+            for message in shared_bucket_warnings(self.connection):
+                pulumi.log.warn(message, self)
             self.ready = managed_buckets(args.settings, args.backup_days, installation, child)
         self.register_outputs(  # policies on the whole stack see outputs alone
             {
@@ -75,6 +78,19 @@ class ObjectStore(pulumi.ComponentResource):
                 "exportsDays": args.settings.exports_days,
             }
         )
+
+
+def shared_bucket_warnings(connection: ObjectStoreConnection) -> Sequence[str]:
+    """What to look after in buckets that somebody else keeps, and that have more than one purpose.
+
+    Where the stack keeps the rules, the configuration is refused (components/bucket_checks.py).
+    """
+    names = {purpose: bucket.name for purpose, bucket in connection.buckets.items()}
+    return [
+        f"objectStore.buckets: {name} is used for {', '.join(purposes)}. A lifecycle rule on it would expire all of "
+        "them, and media must never expire; whoever holds the key of one can reach the others."
+        for name, purposes in shared_buckets(names).items()
+    ]
 
 
 def buckets(names: Mapping[Purpose, str], users: Mapping[Purpose, KeyPair]) -> Mapping[Purpose, Bucket]:

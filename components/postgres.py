@@ -7,10 +7,10 @@ from typing import Literal
 import pulumi
 
 from components import images
-from components.cloudnative_pg import postgres_cluster
+from components.cloudnative_pg import cluster_psql_command, postgres_cluster
 from components.connections import Endpoint, ObjectStoreConnection, PostgresConnection, SecretRef
 from components.installation import Installation, child_options
-from components.postgres_server import DATABASE, PORT, ROLE, postgres_server
+from components.postgres_server import DATABASE, PORT, ROLE, postgres_server, server_psql_command
 from components.schema.stores import CloudNativePgPostgres, ExternalPostgres, ManagedPostgres
 from components.schema.stores import Postgres as PostgresSettings
 
@@ -48,13 +48,24 @@ class Postgres(pulumi.ComponentResource):
         match args.settings:
             case ManagedPostgres() as settings:
                 self.ready = [postgres_server(args.installation, settings, args.password, args.annotations, child)]
-                self.connection = own_connection("langfuse-postgres", settings.version, args.password)
+                self.connection = own_connection(
+                    "langfuse-postgres",
+                    settings.version,
+                    args.password,
+                    psql_command=server_psql_command(args.installation),
+                )
             case CloudNativePgPostgres() as settings:
                 cluster = postgres_cluster(
                     args.installation, settings, args.password, args.object_store, args.schedule, child
                 )
                 self.ready = [cluster]
-                self.connection = own_connection("langfuse-postgres-rw", settings.version, args.password, tls="require")
+                self.connection = own_connection(
+                    "langfuse-postgres-rw",
+                    settings.version,
+                    args.password,
+                    psql_command=cluster_psql_command(args.installation),
+                    tls="require",
+                )
             case ExternalPostgres() as settings:
                 self.ready = []
                 self.connection = external_connection(settings, args.password, args.ca_path)
@@ -62,7 +73,7 @@ class Postgres(pulumi.ComponentResource):
 
 
 def own_connection(
-    host: str, version: str, password: SecretRef, *, tls: Literal["require"] | None = None
+    host: str, version: str, password: SecretRef, *, psql_command: str, tls: Literal["require"] | None = None
 ) -> PostgresConnection:
     """How servers of ours are reached: by the name of their Service."""
     return PostgresConnection(
@@ -71,6 +82,7 @@ def own_connection(
         username=ROLE,
         password=password,
         version=version,
+        psql_command=psql_command,
         tls=tls,
     )
 
@@ -87,6 +99,8 @@ def external_connection(settings: ExternalPostgres, password: SecretRef, ca_path
         username=settings.username,
         password=password,
         version=settings.version or images.POSTGRES.tag,
+        psql_command=f"psql --host {direct.host} --port {direct.port} --username {settings.username} "
+        f"--dbname {settings.database}",
         tls=settings.tls,
         ca_path=ca_path,
     )

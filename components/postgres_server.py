@@ -98,6 +98,14 @@ def postgres_server(
     return stateful_set(installation, workload, template, child, governing=governing)
 
 
+def server_psql_command(installation: Installation) -> str:
+    """How a person reaches the database: as the superuser, who gets in from inside the pod alone."""
+    return (
+        f"kubectl --namespace {installation.namespace} exec langfuse-postgres-0 --container postgres -- "
+        f"psql --username postgres --dbname {DATABASE}"
+    )
+
+
 def initdb_arguments(version: str) -> str:
     """Options for a first start. They are used once: a change touches nothing that exists."""
     builtin = int(version.split(".", maxsplit=1)[0]) >= BUILTIN_LOCALE

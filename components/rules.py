@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pydantic.alias_generators import to_camel
 
 from components.access_rules import ACCESS_RULES
+from components.bucket_checks import BUCKET_RULES
 from components.credential_sources import sourced
 from components.schema.base import Resources
 from components.schema.credentials import Existing
@@ -186,13 +187,6 @@ def write_mode_is_possible(settings: Settings) -> Iterator[str]:
         )
 
 
-def off_site_is_elsewhere(settings: Settings) -> Iterator[str]:
-    """A copy beside the original is lost with it."""
-    other, store = settings.backups.off_site, settings.object_store
-    if other and store.mode == "external" and other.bucket in store.buckets.model_dump().values():
-        yield f"backups.offSite.bucket: {json.dumps(other.bucket)} is the installation's own; name one of another store"
-
-
 RULES: Sequence[Rule] = (
     autoscaling_bounds,
     requests_fit_limits,
@@ -207,8 +201,8 @@ RULES: Sequence[Rule] = (
     cloudnative_pg_finds_the_password,
     versions_fit,
     write_mode_is_possible,
-    off_site_is_elsewhere,
     *ACCESS_RULES,
+    *BUCKET_RULES,
 )
 
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Refuses to migrate a Postgres schema that is half migrated or newer than the release, and says how to repair it.
-# Reads PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WAIT_SECONDS, NAMESPACE and RELEASE_DIR (what
-# list-release-migrations.sh wrote).
+# Reads PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WAIT_SECONDS, RELEASE_DIR (what list-release-migrations.sh wrote)
+# and PSQL_COMMAND (how a person reaches the database with psql).
 set -eu
 
 fail() {
@@ -34,10 +34,10 @@ if [ -n "$failed" ]; then
     name=$(printf '%s\n' "$failed" | head -n 1)
     fail "migration $name was begun and never finished. Nothing was changed now. To repair:
   1. See what stopped it:
-     kubectl --namespace $NAMESPACE exec langfuse-postgres-0 -- psql --username postgres --dbname $PGDATABASE \\
+     $PSQL_COMMAND \\
        --command \"SELECT logs FROM _prisma_migrations WHERE migration_name = '$name'\"
   2. Undo by hand what it already did (its statements stand in prisma/migrations/$name/migration.sql), then:
-     kubectl --namespace $NAMESPACE exec langfuse-postgres-0 -- psql --username postgres --dbname $PGDATABASE \\
+     $PSQL_COMMAND \\
        --command \"UPDATE _prisma_migrations SET rolled_back_at = now()
                    WHERE migration_name = '$name' AND finished_at IS NULL\"
   3. Run pulumi up again: the migration is applied from its beginning."

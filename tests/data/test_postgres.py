@@ -82,6 +82,13 @@ def test_a_migration_that_never_finished_is_refused_with_its_repair(schema: Post
     assert check(schema, tmp_path).code == 0
 
 
+def test_the_repair_reaches_the_database_as_the_mode_has_it(schema: PostgresServer, tmp_path: Path) -> None:
+    schema.query("INSERT INTO _prisma_migrations (migration_name) VALUES ('20260807120000_third')")
+    result = check(schema, tmp_path, PSQL_COMMAND="psql --host db.example.com")
+    assert result.output.count("psql --host db.example.com") == 2
+    assert "kubectl" not in result.output
+
+
 def test_a_schema_newer_than_the_release_is_refused(schema: PostgresServer, tmp_path: Path) -> None:
     schema.query("INSERT INTO _prisma_migrations (migration_name, finished_at) VALUES ('20270101_future', now())")
     result = check(schema, tmp_path)

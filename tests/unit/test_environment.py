@@ -39,6 +39,7 @@ STORES = Stores(
         username="langfuse",
         password=ref("postgres"),
         version="17.10",
+        psql_command="psql",
     ),
     clickhouse=ClickHouseConnection(
         http=Endpoint(host="ch", port=8123),

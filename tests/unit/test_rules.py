@@ -14,13 +14,6 @@ Config = Mapping[str, Any]
 EXISTING = {"credentials": {"source": "existing", "secret": "langfuse-credentials"}}
 GATEWAY = {"namespace": "gateway", "labels": {"app": "litellm"}, "port": 4000}
 V3 = {"version": "3.225.4"}
-OFF_SITE = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
-BUCKETS = {"events": "a-events", "media": "a-media", "exports": "a-exports", "backups": "a-backups"}
-
-
-def with_copies_in(bucket: str) -> Config:
-    store = {"mode": "external", "region": "eu-central-1", "buckets": BUCKETS}
-    return {**EXISTING, "objectStore": store, "backups": {"offSite": {**OFF_SITE, "bucket": bucket}}}
 
 
 def redis(**store: object) -> Config:
@@ -28,12 +21,6 @@ def redis(**store: object) -> Config:
 
 
 REFUSED: list[tuple[Rule, str, Config, str]] = [
-    (
-        rules.off_site_is_elsewhere,
-        "dev",
-        with_copies_in("a-backups"),
-        'backups.offSite.bucket: "a-backups" is the installation\'s own',
-    ),
     (
         rules.autoscaling_bounds,
         "dev",
@@ -144,7 +131,6 @@ NEIGHBOURS: list[tuple[Rule, str, Config]] = [
     (rules.gateway_is_elsewhere, "dev", {"namespace": "edge", "ingress": {"gateway": "edge-public/edge"}}),
     (rules.gateway_is_elsewhere, "dev", {"namespace": "edge", "ingress": {"kind": "none", "gateway": "edge/public"}}),
     (rules.allowed_pods_have_an_address, "dev", {"allowedTargets": {"llm": {"hosts": ["llm.a"], "pods": [GATEWAY]}}}),
-    (rules.off_site_is_elsewhere, "dev", with_copies_in("copies")),
     (rules.public_url_is_https, "dev", {"ingress": {"tls": False}}),
     (rules.public_url_is_https, "prod", {"ingress": {"kind": "none", "tls": False}}),
     (rules.replicas_have_a_majority, "dev", {"clickhouse": {"replicas": 3, "keepers": 3}}),

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from components.cloudnative_pg import with_seconds
+from components.files import SCRIPTS
 from components.postgres_server import initdb_arguments
 from components.settings import SettingsError, parse
 from tests.unit.program import recorded
@@ -90,6 +91,51 @@ def test_each_way_of_tls_is_said_in_the_words_of_prisma_and_of_libpq(
     given = {name: value for name, value in variables(dump).items() if name.startswith("PGSSL")}
     assert given == libpq
     assert (variables(dump)["PGHOST"], variables(dump)["PGPORT"]) == ("pg.example.com", "5433")
+
+
+@pytest.mark.parametrize(
+    ("recording", "command"),
+    [
+        (
+            recorded("dev"),
+            "kubectl --namespace langfuse-dev exec langfuse-postgres-0 --container postgres -- "
+            "psql --username postgres --dbname langfuse",
+        ),
+        (
+            cluster(),
+            "kubectl --namespace langfuse-prod exec $(kubectl --namespace langfuse-prod get pod --output name --selector "
+            "cnpg.io/cluster=langfuse-postgres,cnpg.io/instanceRole=primary) --container postgres -- "
+            "psql --dbname langfuse",
+        ),
+        (external(), "psql --host pg.example.com --port 5433 --username app.tenant --dbname traces"),
+    ],
+    ids=["managed", "cloudnativepg", "external"],
+)
+def test_a_repair_that_is_printed_fits_the_mode(recording: Recording, command: str) -> None:
+    checks = pod(recording, "Job", "langfuse-migrations")["initContainers"]
+    (check,) = [item for item in checks if item["name"] == "postgres"]
+    assert variables(check)["PSQL_COMMAND"] == command
+    script = (SCRIPTS / "check-postgres-schema.sh").read_text()
+    assert not [word for word in ("kubectl", "langfuse-postgres-0") if word in script]
+
+
+@pytest.mark.parametrize(
+    ("recording", "release"),
+    [
+        (recorded("dev", {"postgres": {"mode": "managed", "version": "16.9"}}), "16.9"),
+        (cluster(postgres={"mode": "cloudnativepg", "version": "18.4"}), "18.4"),
+        (external(version="15.12"), "15.12"),
+    ],
+    ids=["managed", "cloudnativepg", "external"],
+)
+def test_every_client_is_of_the_servers_release(recording: Recording, release: str) -> None:
+    found = []
+    for kind, name in (("Job", "langfuse-migrations"), ("CronJob", "langfuse-backup-postgres")):
+        spec = pod(recording, kind, name)
+        found += [
+            item["image"] for item in (*spec["initContainers"], *spec["containers"]) if "/postgres:" in item["image"]
+        ]
+    assert [image.rpartition(":")[2] for image in found] == [release, release]
 
 
 def test_a_private_authority_is_mounted_wherever_postgres_is_reached() -> None:

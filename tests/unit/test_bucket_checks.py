@@ -1,0 +1,72 @@
+"""Which names of buckets are refused, and which are only warned of."""
+
+import pulumi
+import pytest
+
+from components.settings import SettingsError, parse
+from tests.unit.program import run
+
+EXISTING = {"credentials": {"source": "existing", "secret": "langfuse-credentials"}}
+BUCKETS = {"events": "a-events", "media": "a-media", "exports": "a-exports", "backups": "a-backups"}
+OFF_SITE = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
+
+
+def external(*, manage: bool = True, off_site: dict[str, str] | None = None, **names: str) -> dict[str, object]:
+    buckets = {**BUCKETS, **names}
+    store = {"mode": "external", "region": "eu-central-1", "buckets": buckets, "manageBuckets": manage}
+    copies = {"backups": {"offSite": {**OFF_SITE, **off_site}}} if off_site else {}
+    return {**EXISTING, "objectStore": store, **copies}
+
+
+def managed(**off_site: str) -> dict[str, object]:
+    return {"backups": {"offSite": {**OFF_SITE, **off_site}}}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            external(**dict.fromkeys(BUCKETS, "one")),
+            'objectStore.buckets.backups: "one" is the bucket of events and media and exports too',
+        ),
+        (external(media="a-events"), 'objectStore.buckets.media: "a-events" is the bucket of events too'),
+        (external(backups="a-exports"), 'objectStore.buckets.backups: "a-exports" is the bucket of exports too'),
+        (external(off_site={"bucket": "a-backups"}), 'backups.offSite.bucket: "a-backups" is the installation\'s own'),
+        (
+            managed(bucket="langfuse-dev-media"),
+            'backups.offSite.bucket: "langfuse-dev-media" is the installation\'s own',
+        ),
+        (managed(endpoint="http://langfuse-object-store:9000"), "backups.offSite.endpoint: "),
+        (managed(endpoint="http://langfuse-object-store.langfuse-dev.svc:9000"), "which the copies would be lost with"),
+        (managed(endpoint="https://langfuse.example.com"), "which the copies would be lost with"),
+    ],
+)
+def test_what_would_lose_data_is_refused(config: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        parse("dev", {"host": "langfuse.example.com", **config})
+    assert message in str(raised.value)
+    assert str(raised.value).startswith("1 problem ")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        external(),
+        external(manage=False, media="a-events"),
+        external(off_site={"bucket": "copies"}),
+        managed(),
+        managed(endpoint="https://langfuse-object-store.other.svc:9000"),
+    ],
+)
+def test_what_loses_nothing_passes(config: dict[str, object]) -> None:
+    parse("dev", {"host": "langfuse.example.com", **config})
+
+
+def test_a_bucket_that_somebody_else_keeps_for_two_purposes_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", lambda message, *_: warnings.append(message))
+    run("dev", external(manage=False))
+    assert warnings == []
+    run("dev", external(manage=False, media="a-events"))
+    (warning,) = warnings
+    assert warning.startswith("objectStore.buckets: a-events is used for events, media.")
