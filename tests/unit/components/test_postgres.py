@@ -103,8 +103,8 @@ def test_each_way_of_tls_is_said_in_the_words_of_prisma_and_of_libpq(
         ),
         (
             cluster(),
-            "kubectl --namespace langfuse-prod exec $(kubectl --namespace langfuse-prod get pod --output name --selector "
-            "cnpg.io/cluster=langfuse-postgres,cnpg.io/instanceRole=primary) --container postgres -- "
+            "kubectl --namespace langfuse-prod exec $(kubectl --namespace langfuse-prod get pod --output name "
+            "--selector cnpg.io/cluster=langfuse-postgres,cnpg.io/instanceRole=primary) --container postgres -- "
             "psql --dbname langfuse",
         ),
         (external(), "psql --host pg.example.com --port 5433 --username app.tenant --dbname traces"),
