@@ -111,7 +111,8 @@ def test_postgres_comes_back_from_its_backup(
     assert manifest["server"] == postgres.query("SHOW server_version").split()[0]
     assert manifest["bytes"] == len(stored[f"{prefix}database.dump"])
     assert prefix == f"postgres/{manifest['name']}/"
-    sums = dict(reversed(line.split("  ")) for line in stored[f"{prefix}SHA256SUMS"].decode().splitlines())
+    lines = [line.split("  ") for line in stored[f"{prefix}SHA256SUMS"].decode().splitlines()]
+    sums = {name: checksum for checksum, name in lines}
     assert sums.keys() == {"database.dump", "globals.sql", "manifest.json"}
     for name, checksum in sums.items():
         assert hashlib.sha256(stored[f"{prefix}{name}"]).hexdigest() == checksum

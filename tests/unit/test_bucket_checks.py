@@ -1,5 +1,7 @@
 """Which names of buckets are refused, and which are only warned of."""
 
+from collections.abc import Mapping
+
 import pulumi
 import pytest
 
@@ -11,8 +13,10 @@ BUCKETS = {"events": "a-events", "media": "a-media", "exports": "a-exports", "ba
 OFF_SITE = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
 
 
-def external(*, manage: bool = True, off_site: dict[str, str] | None = None, **names: str) -> dict[str, object]:
-    buckets = {**BUCKETS, **names}
+def external(
+    names: Mapping[str, str] | None = None, *, manage: bool = True, off_site: Mapping[str, str] | None = None
+) -> dict[str, object]:
+    buckets = {**BUCKETS, **(names or {})}
     store = {"mode": "external", "region": "eu-central-1", "buckets": buckets, "manageBuckets": manage}
     copies = {"backups": {"offSite": {**OFF_SITE, **off_site}}} if off_site else {}
     return {**EXISTING, "objectStore": store, **copies}
@@ -26,11 +30,11 @@ def managed(**off_site: str) -> dict[str, object]:
     ("config", "message"),
     [
         (
-            external(**dict.fromkeys(BUCKETS, "one")),
+            external(dict.fromkeys(BUCKETS, "one")),
             'objectStore.buckets.backups: "one" is the bucket of events and media and exports too',
         ),
-        (external(media="a-events"), 'objectStore.buckets.media: "a-events" is the bucket of events too'),
-        (external(backups="a-exports"), 'objectStore.buckets.backups: "a-exports" is the bucket of exports too'),
+        (external({"media": "a-events"}), 'objectStore.buckets.media: "a-events" is the bucket of events too'),
+        (external({"backups": "a-exports"}), 'objectStore.buckets.backups: "a-exports" is the bucket of exports too'),
         (external(off_site={"bucket": "a-backups"}), 'backups.offSite.bucket: "a-backups" is the installation\'s own'),
         (
             managed(bucket="langfuse-dev-media"),
@@ -52,7 +56,7 @@ def test_what_would_lose_data_is_refused(config: dict[str, object], message: str
     "config",
     [
         external(),
-        external(manage=False, media="a-events"),
+        external({"media": "a-events"}, manage=False),
         external(off_site={"bucket": "copies"}),
         managed(),
         managed(endpoint="https://langfuse-object-store.other.svc:9000"),
@@ -67,6 +71,6 @@ def test_a_bucket_that_somebody_else_keeps_for_two_purposes_is_warned_of(monkeyp
     monkeypatch.setattr(pulumi.log, "warn", lambda message, *_: warnings.append(message))
     run("dev", external(manage=False))
     assert warnings == []
-    run("dev", external(manage=False, media="a-events"))
+    run("dev", external({"media": "a-events"}, manage=False))
     (warning,) = warnings
     assert warning.startswith("objectStore.buckets: a-events is used for events, media.")
