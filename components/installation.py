@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.labels import Workload
+from components.labels import Workload, content_name
 
 SKIP_AWAIT: Mapping[str, str] = {"pulumi.com/skipAwait": "true"}
 """For a Service or a volume: what depends on it waits for the pods behind it. A Service's endpoints are given about ten
@@ -35,19 +35,22 @@ class Installation:
         self,
         workload: Workload,
         *,
-        name: str | None = None,
+        name: str,
         annotations: Mapping[str, pulumi.Input[str]] | None = None,
     ) -> k8s.meta.v1.ObjectMetaArgsDict:
         """Metadata of an object that belongs to a workload.
 
         Args:
             workload: Gives the labels.
-            name: A fixed name. Without one Pulumi makes it, and a change makes a new object before the old one goes.
+            name: Its name. Pulumi would add random characters to one of its own, and an update that is tried again
+                after an interruption would not find the object that the first try made.
             annotations: Annotations, if any.
         """
-        result: k8s.meta.v1.ObjectMetaArgsDict = {"namespace": self.namespace, "labels": workload.labels}
-        if name:
-            result["name"] = name
+        result: k8s.meta.v1.ObjectMetaArgsDict = {
+            "name": name,
+            "namespace": self.namespace,
+            "labels": workload.labels,
+        }
         if annotations:
             result["annotations"] = dict(annotations)
         return result
@@ -163,10 +166,16 @@ def claim_spec(installation: Installation, storage: str) -> k8s.core.v1.Persiste
 def config_map(
     installation: Installation, workload: Workload, role: str, data: Mapping[str, str], opts: pulumi.ResourceOptions
 ) -> k8s.core.v1.ConfigMap:
-    """An immutable ConfigMap whose name changes with its content, so that a change rolls the pods that mount it."""
+    """An immutable ConfigMap whose name follows from its content, so that a change rolls the pods that mount it.
+
+    The Pulumi resource has the same name: another content is another resource, and the old one is deleted at the end of
+    the update. If it were a replacement, what an update that failed left of the former content would be in the way of
+    going back to it ("already exists").
+    """
+    name = content_name(f"{workload.resource_name}-{role}", data)
     return k8s.core.v1.ConfigMap(
-        f"{workload.resource_name}-{role}",
-        metadata=installation.metadata(workload),
+        name,
+        metadata=installation.metadata(workload, name=name),
         data=dict(data),
         immutable=True,
         opts=opts,

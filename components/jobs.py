@@ -1,10 +1,12 @@
-"""Jobs and CronJobs: short pods that run one script each and end."""
+"""Jobs and CronJobs: pods that do one thing and end."""
 
 from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.installation import Installation
+from components.labels import Workload
 from components.pods import Mount, PodTemplate
 
 SCRIPTS_PATH = "/scripts"
@@ -14,6 +16,12 @@ REPLACE_UNREADY: Mapping[str, str] = {"pulumi.com/replaceUnready": "true"}
 
 KEEP_RUNS_SECONDS = 7 * 24 * 3600
 """How long a run of a CronJob is kept, with its log, after it has ended: a failure of Friday can be read on Monday."""
+
+AWAIT_MARGIN_MINUTES = 5
+"""How much longer an update waits than Kubernetes, so that it can report what Kubernetes says."""
+
+DELETE_MINUTES = 15
+"""How long an update waits until a Job and its pods are gone: longer than the grace period of any of them."""
 
 
 def scripts_mount(config_map: k8s.core.v1.ConfigMap) -> Mount:
@@ -36,8 +44,37 @@ def job_spec(template: PodTemplate, *, deadline_seconds: int, retries: int) -> k
         "backoff_limit": retries,
         "completions": 1,
         "parallelism": 1,
+        # A new pod starts when the former one has ended: by default, it starts while that has its grace period.
+        "pod_replacement_policy": "Failed",
         "template": template,
     }
+
+
+def job(
+    installation: Installation,
+    workload: Workload,
+    template: PodTemplate,
+    opts: pulumi.ResourceOptions,
+    *,
+    deadline_seconds: int,
+    retries: int,
+) -> k8s.batch.v1.Job:
+    """A Job of which there is never more than one, not even after an update that was interrupted.
+
+    Its name is fixed, so the API server refuses a second one. To replace it, the provider deletes it in the foreground,
+    which takes until its pods are gone, and only then makes the new one (provider/pkg/await/await.go, `Deletion`).
+    """
+    wait = f"{deadline_seconds // 60 + AWAIT_MARGIN_MINUTES}m"
+    own = pulumi.ResourceOptions(
+        custom_timeouts=pulumi.CustomTimeouts(create=wait, update=wait, delete=f"{DELETE_MINUTES}m"),
+        delete_before_replace=True,
+    )
+    return k8s.batch.v1.Job(
+        workload.resource_name,
+        metadata=installation.metadata(workload, name=workload.resource_name, annotations=REPLACE_UNREADY),
+        spec=job_spec(template, deadline_seconds=deadline_seconds, retries=retries),
+        opts=pulumi.ResourceOptions.merge(opts, own),
+    )
 
 
 def cron_job_spec(schedule: str, job: k8s.batch.v1.JobSpecArgsDict) -> k8s.batch.v1.CronJobSpecArgsDict:
@@ -55,9 +92,3 @@ def cron_job_spec(schedule: str, job: k8s.batch.v1.JobSpecArgsDict) -> k8s.batch
         "suspend": False,
         "time_zone": "Etc/UTC",
     }
-
-
-def wait_at_most(opts: pulumi.ResourceOptions, *, minutes: int) -> pulumi.ResourceOptions:
-    """Options of a Job: how long an update waits for it to complete."""
-    limit = pulumi.CustomTimeouts(create=f"{minutes}m", update=f"{minutes}m")
-    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=limit))

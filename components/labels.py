@@ -1,7 +1,12 @@
 """Names and labels: pure functions of the installation's name."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+HASH_DIGITS = 8
+"""Of a content's hash, in a name: enough to tell the few contents apart that one object ever has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,3 +51,14 @@ class Workload:
     def pod_labels(self) -> dict[str, str]:
         """Those of its pods, which alone are of a version: a new one leaves all else as it is."""
         return {**self.labels, "app.kubernetes.io/version": self.version}
+
+
+def content_name(base: str, content: Mapping[str, object]) -> str:
+    """A name that follows from the content: the same content always has the same name."""
+    text = json.dumps(content, sort_keys=True)
+    return f"{base}-{hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]}"
+
+
+def base_name(name: str) -> str:
+    """The part of a content's name that stays when the content changes."""
+    return name.rpartition("-")[0]

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from components import images
 from components.connections import ClickHouseConnection, Environment, PostgresConnection
 from components.files import script
 from components.installation import Installation, child_options, config_map, service_account
-from components.jobs import REPLACE_UNREADY, job_spec, run_script, scripts_mount, wait_at_most
+from components.jobs import job, run_script, scripts_mount
 from components.pods import JOB_RESOURCES, Container, Mount, container, pod
 from components.schema.base import Resources
 from components.store_clients import CLICKHOUSE_CLIENT_RESOURCES, clickhouse_environment, postgres_environment
@@ -101,16 +100,8 @@ class Migrations(pulumi.ComponentResource):
             service_account=account.metadata.name,
             restart_policy="Never",
         )
-        job = k8s.batch.v1.Job(
-            workload.resource_name,
-            metadata=installation.metadata(workload, annotations=REPLACE_UNREADY),
-            spec=job_spec(template, deadline_seconds=DEADLINE_SECONDS, retries=1),
-            opts=pulumi.ResourceOptions.merge(
-                wait_at_most(child, minutes=DEADLINE_SECONDS // 60 + 5),
-                pulumi.ResourceOptions(depends_on=list(args.after)),
-            ),
-        )
-        self.ready = [job]
+        after = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=list(args.after)))
+        self.ready = [job(installation, workload, template, after, deadline_seconds=DEADLINE_SECONDS, retries=1)]
         self.register_outputs({"version": args.version})
 
 

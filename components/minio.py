@@ -18,7 +18,7 @@ from components.installation import (
     service_account,
     volume_claim,
 )
-from components.jobs import REPLACE_UNREADY, job_spec, run_script, scripts_mount, wait_at_most
+from components.jobs import job, run_script, scripts_mount
 from components.labels import Workload
 from components.pods import JOB_RESOURCES, Mount, container, http_probe, pod, secret_names
 from components.schema.stores import ManagedObjectStore
@@ -208,9 +208,4 @@ def provisioning(args: MinioArgs, connection: ObjectStoreConnection, opts: pulum
         restart_policy="Never",
         annotations=args.checksums(environment),
     )
-    return k8s.batch.v1.Job(
-        workload.resource_name,
-        metadata=installation.metadata(workload, annotations=REPLACE_UNREADY),
-        spec=job_spec(template, deadline_seconds=2 * WAIT_SECONDS, retries=3),
-        opts=wait_at_most(opts, minutes=25),
-    )
+    return job(installation, workload, template, opts, deadline_seconds=2 * WAIT_SECONDS, retries=3)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 from pydantic import JsonValue
 
+from components.labels import base_name, content_name
 from components.schema.extensions import Patch
 
 MERGE_KEYS: Mapping[str, Sequence[str]] = {
@@ -71,7 +72,9 @@ class Patches:
             except ValueError as error:
                 # An exception would reach people as a traceback of two processes: `_finish` tells it instead.
                 self._faults.append(f"langfuse:patches.{number}: {patch.kind} {patch.name}: {error}")
-        return pulumi.ResourceTransformResult(props=dict(props), opts=args.opts) if chosen else None
+        if not chosen:
+            return None
+        return pulumi.ResourceTransformResult(props=named_anew(args.props, props), opts=args.opts)
 
     def _finish(self, _: Sequence[str]) -> int:
         if self._faults:
@@ -85,13 +88,35 @@ class Patches:
         if not type_.startswith("kubernetes:"):
             return []
         kind = type_.rsplit(":", maxsplit=1)[-1]
-        metadata = props.get("metadata")
-        given = metadata.get("name") if isinstance(metadata, Mapping) else None
+        given = _name(props)
         return [
             (number, patch)
             for number, patch in enumerate(self._patches)
-            if patch.kind == kind and patch.name in {given, name}
+            if patch.kind == kind and patch.name in {given, name, content_base(props)}
         ]
+
+
+def content_base(props: Mapping[str, object]) -> str | None:
+    """The part before the hash, of an object that is named after its content (`installation.config_map`)."""
+    name, data = _name(props), props.get("data")
+    if not isinstance(name, str) or not isinstance(data, Mapping):
+        return None
+    base = base_name(name)
+    return base if name == content_name(base, data) else None
+
+
+def named_anew(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
+    """The patched object; one that is named after its content gets the name of its new content."""
+    result, base = dict(after), content_base(before)
+    metadata, data = after.get("metadata"), after.get("data")
+    if base and isinstance(metadata, Mapping) and isinstance(data, Mapping) and metadata.get("name") == _name(before):
+        result["metadata"] = {**metadata, "name": content_name(base, data)}
+    return result
+
+
+def _name(props: Mapping[str, object]) -> object:
+    metadata = props.get("metadata")
+    return metadata.get("name") if isinstance(metadata, Mapping) else None
 
 
 def merged(base: Mapping[str, object], patch: Mapping[str, JsonValue], path: str = "") -> dict[str, object]:

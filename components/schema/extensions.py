@@ -36,5 +36,7 @@ class Patch(Model):
     """
 
     kind: str = Field(min_length=1, description="Kind of the object, as `Deployment`.")
-    name: str = Field(min_length=1, description="Its name, or its name in Pulumi where Kubernetes makes one.")
+    name: str = Field(
+        min_length=1, description="Its name. Where it ends in a hash of the content, the name without the hash."
+    )
     patch: dict[str, JsonValue] = Field(min_length=1, description="What to merge into it.")

@@ -184,7 +184,7 @@ def test_an_upgrade_of_everything_loses_nothing(
     after = kept(view)
     assert {identity: after.get(identity) for identity in before} == before
     assert view.digests() == credentials
-    assert {step.type.rpartition(":")[2] for step in result.steps if "replace" in step.op} == {"ConfigMap", "Job"}
+    assert {step.type.rpartition(":")[2] for step in result.steps if "replace" in step.op} == {"Job"}
     changed = {item for item in touched(result) if item[0] in {"Deployment", "StatefulSet"}}
     assert changed == {
         ("Deployment", "langfuse-web"),

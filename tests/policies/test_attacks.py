@@ -13,6 +13,7 @@ from langfuse_policies.fields import plain
 from langfuse_policies.resources import Resource
 from langfuse_policies.testing import judged_all, resource
 
+from components.labels import base_name
 from tests.unit.program import recorded
 
 CONFIGURATION = Path(__file__).parents[2] / "stacks" / "Pulumi.prod.yaml"
@@ -23,12 +24,19 @@ DIGEST = "@sha256:" + 64 * "a"
 PASSWORD = "Tr0ub4dor-and-3-more"  # noqa: S105  # what somebody pastes
 
 
+def stable_name(one: Resource) -> str:
+    """The name without the hash of the content, where it ends in one."""
+    return base_name(one.name) if one.kind == "core/ConfigMap" and one["immutable"].equals(True) else one.name
+
+
 class Props:
     """The inputs of a stack's resources by kind and name, to be changed."""
 
     def __init__(self, resources: list[Resource]) -> None:
         self.resources = resources
-        self._by_place: dict[str, Any] = {f"{one.kind.rpartition('/')[2]}/{one.name}": one.props for one in resources}
+        self._by_place: dict[str, Any] = {
+            f"{one.kind.rpartition('/')[2]}/{stable_name(one)}": one.props for one in resources
+        }
 
     def __getitem__(self, place: str) -> dict[str, Any]:
         """What an object is given, by KIND/NAME."""
@@ -77,20 +85,19 @@ Attack = Callable[[Props], None]
 
 @cache
 def ours() -> tuple[Resource, ...]:
-    """The stack of stacks/Pulumi.prod.yaml, with the names that the provider gives to what has none."""
+    """The stack of stacks/Pulumi.prod.yaml."""
     config = yaml.safe_load(CONFIGURATION.read_text())["config"]
     return tuple(
         resource(
             one.type,
-            one.inputs if "metadata" not in one.inputs
-            else {**one.inputs, "metadata": {"name": f"{one.name}-made", **one.inputs["metadata"]}},
+            one.inputs,
             name=one.name,
             protect=one.protect,
             ignore_changes=sorted(one.ignore_changes),
             parent=one.parent,
         )
         for one in recorded("prod", {key.removeprefix("langfuse:"): value for key, value in config.items()})
-    )  # fmt: skip
+    )
 
 
 def found_in(resources: list[Resource]) -> Found:

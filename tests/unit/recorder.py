@@ -12,6 +12,8 @@ from pulumi.runtime.proto import callback_pb2, resource_pb2, source_pb2
 from pulumi.runtime.stack import run_pulumi_func
 from pulumi.runtime.sync_await import _sync_await
 
+from components.labels import base_name
+
 _SECRET = rpc._special_secret_sig
 
 # The SDK walks the stack at each registration, which takes a sixth of the time, and nobody looks at it here.
@@ -35,6 +37,9 @@ class Registration:
     retain_on_delete: bool
     ignore_changes: frozenset[str]
     custom: bool
+    delete_before_replace: bool
+    timeouts: Mapping[str, str]
+    """How long an update waits for its creation, update and deletion, where it says so."""
     hooks: frozenset[str]
     """Names of the hooks that run before it is created."""
     update_hooks: frozenset[str]
@@ -46,6 +51,11 @@ class Registration:
     def kind(self) -> str:
         """The last part of the type token, for example `Deployment`."""
         return self.type.rsplit(":", 1)[-1]
+
+    @property
+    def stable_name(self) -> str:
+        """The name without the hash of the content, where it ends in one: an immutable ConfigMap."""
+        return base_name(self.name) if self.kind == "ConfigMap" and self.inputs.get("immutable") else self.name
 
 
 @dataclass
@@ -63,8 +73,8 @@ class Recording:
         return iter(self.resources)
 
     def one(self, kind: str, name: str | None = None) -> Registration:
-        """The only resource of a kind (and name)."""
-        found = [item for item in self.resources if item.kind == kind and name in {None, item.name}]
+        """The only resource of a kind (and name, without the hash where it ends in one)."""
+        found = [item for item in self.resources if item.kind == kind and name in {None, item.name, item.stable_name}]
         assert len(found) == 1, f"{len(found)} of {kind} {name or ''}: {[item.name for item in self.of(kind)]}"
         return found[0]
 
@@ -130,6 +140,8 @@ class _Monitor(mocks.MockMonitor):
                     retain_on_delete=request.retainOnDelete,
                     ignore_changes=frozenset(request.ignoreChanges),
                     custom=request.custom,
+                    delete_before_replace=request.deleteBeforeReplace,
+                    timeouts=json_format.MessageToDict(request.customTimeouts),
                     hooks=frozenset(request.hooks.before_create),
                     update_hooks=frozenset(request.hooks.before_update),
                     delete_hooks=frozenset(request.hooks.before_delete),

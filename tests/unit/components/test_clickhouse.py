@@ -106,8 +106,8 @@ def test_the_way_from_one_to_three_keeps_every_identity() -> None:
             *("persistentVolumeClaimRetentionPolicy", "minReadySeconds"),
         }
         assert {key: before[key] for key in before.keys() - free} == {key: after[key] for key in after.keys() - free}
-    kept = {(item.kind, item.name) for item in one}
-    assert kept <= {(item.kind, item.name) for item in three}
+    kept = {(item.kind, item.stable_name) for item in one}
+    assert kept <= {(item.kind, item.stable_name) for item in three}
     for claim in one.of("PersistentVolumeClaim"):
         assert three.one("PersistentVolumeClaim", claim.name).inputs == claim.inputs
 

@@ -76,11 +76,34 @@ def test_a_failed_job_is_made_anew_and_none_disappears(recording: Recording) -> 
     jobs = recording.of("Job")
     assert {job.name for job in jobs} == {"langfuse-migrations", "langfuse-object-store-provisioning"}
     for job in jobs:
-        assert "name" not in job.inputs["metadata"]
         assert job.inputs["metadata"]["annotations"]["pulumi.com/replaceUnready"] == "true"
         assert "ttlSecondsAfterFinished" not in job.inputs["spec"]
         assert job.inputs["spec"]["activeDeadlineSeconds"] > 0
         assert "backoffLimit" in job.inputs["spec"]
+
+
+def test_there_is_never_more_than_one_of_a_job(recording: Recording) -> None:
+    """Its name is fixed, and it is gone with its pods before the next one is made."""
+    for job in recording.of("Job"):
+        assert job.inputs["metadata"]["name"] == job.name
+        assert job.delete_before_replace
+        grace = job.inputs["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+        assert minutes(job.timeouts["delete"]) * 60 > grace
+        for operation in ("create", "update"):
+            assert minutes(job.timeouts[operation]) * 60 > job.inputs["spec"]["activeDeadlineSeconds"]
+
+
+def minutes(text: str) -> int:
+    assert text.endswith("m")
+    return int(text.removesuffix("m"))
+
+
+def test_a_job_has_never_two_pods(recording: Recording) -> None:
+    """A drained node gives a pod its grace period: the next one starts when that is over."""
+    specs = [item.inputs["spec"] for item in recording.of("Job")]
+    specs += [item.inputs["spec"]["jobTemplate"]["spec"] for item in recording.of("CronJob")]
+    for spec in specs:
+        assert (spec["parallelism"], spec["podReplacementPolicy"]) == (1, "Failed")
 
 
 def test_provisioning_starts_together_with_the_server(recording: Recording) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from components.labels import base_name, content_name
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording, Registration, random_value
 
@@ -36,7 +37,7 @@ def containers(item: Registration) -> Iterator[dict[str, Any]]:
 
 def changed(before: Recording, after: Recording) -> set[tuple[str, str]]:
     """Kind and name of every Kubernetes resource that an update from one to the other touches."""
-    old, new = ({(item.kind, item.name): item.inputs for item in it if item.custom} for it in (before, after))
+    old, new = ({(item.kind, item.stable_name): item.inputs for item in it if item.custom} for it in (before, after))
     return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
 
 
@@ -66,6 +67,33 @@ def test_every_object_is_a_child_of_its_component_and_in_the_namespace(recording
             assert item.inputs["metadata"]["namespace"] == namespace, item.name
         if item.custom:
             assert item.parent in components, item.name
+
+
+def test_no_object_is_named_by_chance(recording: Recording) -> None:
+    """An update that is tried again after an interruption has to find what the first try made."""
+    for item in recording:
+        if item.type.startswith("kubernetes:") and item.custom:
+            assert item.inputs["metadata"]["name"], item.name
+
+
+def test_an_immutable_config_map_is_named_after_its_content(recording: Recording) -> None:
+    """The resource, too: as a replacement, it could meet the object that an update left behind which then failed."""
+    found = {item.name: item.inputs for item in recording.of("ConfigMap") if item.inputs.get("immutable")}
+    assert found
+    for name, inputs in found.items():
+        assert name == inputs["metadata"]["name"] == content_name(base_name(name), inputs["data"])
+    others = [item for item in recording.of("ConfigMap") if not item.inputs.get("immutable")]
+    assert [item.name for item in others] == ["langfuse-keeper-quorum"]
+
+
+def test_pods_mount_the_config_maps_that_there_are(recording: Recording) -> None:
+    there = {item.inputs["metadata"]["name"] for item in recording.of("ConfigMap")}
+    mounted: set[str] = set()
+    for item in workloads(recording):
+        for volume in pod_spec(item).get("volumes", []):
+            sources = [volume, *volume.get("projected", {}).get("sources", [])]
+            mounted |= {source["configMap"]["name"] for source in sources if "configMap" in source}
+    assert mounted == there
 
 
 def test_every_container_is_restricted(recording: Recording) -> None:

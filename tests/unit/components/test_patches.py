@@ -5,6 +5,7 @@ import pulumi_kubernetes as k8s
 import pytest
 from pydantic import JsonValue
 
+from components.labels import content_name
 from components.patches import Patches, merged
 from components.schema.extensions import Patch
 from components.settings import SettingsError, parse
@@ -107,6 +108,8 @@ class Group(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         k8s.core.v1.ConfigMap("named", metadata={"name": "in-kubernetes"}, data={"a": "1"}, opts=child)
         k8s.core.v1.ConfigMap("unnamed", data={"a": "1"}, opts=child)
+        name = content_name("by-content", {"a": "1"})
+        k8s.core.v1.ConfigMap(name, metadata={"name": name}, data={"a": "1"}, opts=child)
         self.register_outputs(patches.check())
 
 
@@ -132,6 +135,17 @@ def test_the_engine_is_given_the_patch_for_its_object_alone() -> None:
     assert transformed(recording, map_, "named", props) == {**props, "data": {"a": "1", "b": "2"}}
     assert transformed(recording, secret, "named", props) is None
     assert transformed(recording, map_, "named", {"data": {"a": "1"}}) is None
+
+
+def test_a_config_map_that_is_named_after_its_content_gets_the_name_of_its_patched_content() -> None:
+    recording = run(config_map("by-content"))
+    name = content_name("by-content", {"a": "1"})
+    props: dict[str, object] = {"metadata": {"name": name}, "data": {"a": "1"}}
+    both = {"a": "1", "b": "2"}
+    assert transformed(recording, "kubernetes:core/v1:ConfigMap", name, props) == {
+        "metadata": {"name": content_name("by-content", both)},
+        "data": both,
+    }
 
 
 def test_a_patch_that_does_not_fit_ends_the_run_with_one_message() -> None:
