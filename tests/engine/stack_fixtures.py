@@ -89,9 +89,13 @@ class Stack:
         """Show what would be deleted."""
         return self._operation("destroy", "--preview-only")
 
+    def pulumi(self, *words: str) -> Result:
+        """Run another command of the CLI on the stack."""
+        return self._pulumi(*words, "--stack", self.name)
+
     def export(self, *flags: str) -> str:
         """The stack's state as text."""
-        return self._pulumi("stack", "export", "--stack", self.name, *flags).ok().stdout
+        return self.pulumi("stack", "export", *flags).ok().stdout
 
     def resources(self) -> list[Json]:
         """The resources in the state."""

@@ -1,0 +1,175 @@
+"""An update that ends while the migration runs: whatever is tried next, two migrations never run at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import pytest
+
+from sandbox.controlplane import Sandbox
+from tests.engine.stack_fixtures import Stack
+from tests.engine.view import NAME_LABEL, Json, View, conditions, eventually
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
+
+JOB: Final = "langfuse-migrations"
+HELD: Final = {
+    "kind": "Job",
+    "name": JOB,
+    "patch": {"spec": {"template": {"spec": {"schedulingGates": [{"name": "example.com/held"}]}}}},
+}
+"""The migration's pod waits until `release` lets it go: a migration that takes its time."""
+GRACE: Final = "example.com/grace-period"
+"""A finalizer: a deleted pod that has it is there until it is removed, like one in its grace period."""
+ENDED: Final = {"Succeeded", "Failed"}
+START_SECONDS: Final = 180
+
+Migrating: TypeAlias = "Callable[[str], tuple[Stack, View]]"
+
+
+def migrators(view: View) -> list[Json]:
+    """The pods of migrations that have not ended."""
+    pods = [pod for pod in view.objects("pods") if pod["metadata"]["labels"].get(NAME_LABEL) == "migrations"]
+    return [pod for pod in pods if pod["status"]["phase"] not in ENDED]
+
+
+class Migrators:
+    """Counts, many times a second, the pods of migrations that have not ended."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.most = 0
+
+    def __enter__(self) -> Migrators:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._end.wait(0.05):
+            self.most = max(self.most, len(migrators(self._view)))
+
+
+def patch_pod(view: View, pod: Json, path: str, value: object) -> None:
+    change = [{"op": "add", "path": path, "value": value}]
+    words = ("pod", pod["metadata"]["name"], "--type=json", f"--patch={json.dumps(change)}")
+    view.kubectl("patch", "--namespace", view.namespace, *words).ok()
+
+
+def release(view: View) -> None:
+    """Let the migration that waits go on."""
+    (pod,) = migrators(view)
+    patch_pod(view, pod, "/spec/schedulingGates", [])
+
+
+def update_until_it_migrates(stack: Stack, view: View) -> subprocess.Popen[str]:
+    """Start an update and return once its migration runs."""
+    before = {pod["metadata"]["uid"] for pod in migrators(view)}
+    process = stack.start_up()
+    try:
+        eventually(lambda: bool({pod["metadata"]["uid"] for pod in migrators(view)} - before), START_SECONDS)
+    except BaseException:
+        end(process, signal.SIGKILL)
+        raise
+    return process
+
+
+def end(process: subprocess.Popen[str], by: signal.Signals) -> str:
+    """End the CLI, and what it started, by a signal."""
+    os.killpg(process.pid, by)
+    printed, _ = process.communicate(timeout=60)
+    return printed
+
+
+def let_it_finish(process: subprocess.Popen[str], view: View) -> None:
+    release(view)
+    printed, _ = process.communicate(timeout=START_SECONDS)
+    assert process.returncode == 0, printed
+
+
+def assert_clean(stack: Stack, view: View) -> None:
+    """One finished migration, the application available, and nothing left to do."""
+    jobs = [job for job in view.objects("jobs") if job["metadata"]["labels"][NAME_LABEL] == "migrations"]
+    assert [(job["metadata"]["name"], conditions(job)["Complete"]) for job in jobs] == [(JOB, "True")]
+    assert stack.pending() == []
+    for item in view.objects("deployments"):
+        assert conditions(item)["Available"] == "True"
+    stack.preview("--expect-no-changes").ok()
+
+
+def clear_the_way(stack: Stack, view: View) -> None:
+    """Delete the Job that only the cluster knows, and forget that Pulumi wanted to create it."""
+    view.kubectl("delete", "--namespace", view.namespace, "--cascade=foreground", f"job/{JOB}").ok()
+    stack.refresh("--yes", "--skip-preview", "--clear-pending-creates").ok()
+
+
+@pytest.fixture
+def migrating(sandbox: Sandbox, tmp_path: Path) -> Iterator[Migrating]:
+    """Makes a stack whose migrations wait, and takes its namespace away in the end."""
+    made: list[View] = []
+
+    def make(name: str) -> tuple[Stack, View]:
+        config = {"langfuse:profile": "dev", "langfuse:host": "langfuse.example.com", "langfuse:patches": [HELD]}
+        made.append(View(sandbox, f"langfuse-{name}"))
+        return Stack.new(name, tmp_path / name, sandbox.environment(), config), made[-1]
+
+    yield make
+    for view in made:
+        view.delete()
+
+
+def test_after_a_killed_update_no_second_migration_starts(migrating: Migrating) -> None:
+    """The API server refuses a second Job of the name, in a first update and in an upgrade."""
+    stack, view = migrating("killed")
+    with Migrators(view) as seen:
+        for version in ("4.16.0", "4.16.1"):
+            stack.configure({"langfuse:version": version})
+            end(update_until_it_migrates(stack, view), signal.SIGKILL)
+            stack.pulumi("cancel", "--yes").ok()  # the lock of the process that is gone
+
+            again = stack.up()
+
+            assert again.exit_code != 0
+            assert f'jobs.batch "{JOB}" already exists' in again.output
+            assert len(migrators(view)) == 1
+            clear_the_way(stack, view)
+            let_it_finish(update_until_it_migrates(stack, view), view)
+            assert_clean(stack, view)
+    assert seen.most == 1
+
+
+def test_a_migration_that_is_replaced_is_gone_before_the_next_starts(migrating: Migrating) -> None:
+    stack, view = migrating("cancelled")
+    with Migrators(view) as seen:
+        end(update_until_it_migrates(stack, view), signal.SIGINT)
+        (first,) = migrators(view)
+        patch_pod(view, first, "/metadata/finalizers/-", GRACE)
+
+        process = stack.start_up()
+        try:
+            eventually(lambda: "deletionTimestamp" in migrators(view)[0]["metadata"])
+            time.sleep(5)
+            assert [pod["metadata"]["uid"] for pod in migrators(view)] == [first["metadata"]["uid"]]
+            kept = [name for name in migrators(view)[0]["metadata"]["finalizers"] if name != GRACE]
+            patch_pod(view, first, "/metadata/finalizers", kept)
+            eventually(lambda: first["metadata"]["uid"] not in {pod["metadata"]["uid"] for pod in migrators(view)})
+            eventually(lambda: len(migrators(view)) == 1)
+        except BaseException:
+            end(process, signal.SIGKILL)
+            raise
+        let_it_finish(process, view)
+        assert_clean(stack, view)
+    assert seen.most == 1
