@@ -21,7 +21,7 @@ AWAIT_MARGIN_MINUTES = 5
 """How much longer an update waits than Kubernetes, so that it can report what Kubernetes says."""
 
 DELETE_MINUTES = 15
-"""How long an update waits until a Job and its pods are gone: longer than the grace period of any of them."""
+"""How long an update waits until a Job and its pods are gone: longer than the grace period of any pod."""
 
 
 def scripts_mount(config_map: k8s.core.v1.ConfigMap) -> Mount:
@@ -64,16 +64,12 @@ def job(
     Its name is fixed, so the API server refuses a second one. To replace it, the provider deletes it in the foreground,
     which takes until its pods are gone, and only then makes the new one (provider/pkg/await/await.go, `Deletion`).
     """
-    wait = f"{deadline_seconds // 60 + AWAIT_MARGIN_MINUTES}m"
-    own = pulumi.ResourceOptions(
-        custom_timeouts=pulumi.CustomTimeouts(create=wait, update=wait, delete=f"{DELETE_MINUTES}m"),
-        delete_before_replace=True,
-    )
+    patient = wait_at_most(opts, minutes=deadline_seconds // 60 + AWAIT_MARGIN_MINUTES)
     return k8s.batch.v1.Job(
         workload.resource_name,
         metadata=installation.metadata(workload, name=workload.resource_name, annotations=REPLACE_UNREADY),
         spec=job_spec(template, deadline_seconds=deadline_seconds, retries=retries),
-        opts=pulumi.ResourceOptions.merge(opts, own),
+        opts=pulumi.ResourceOptions.merge(patient, pulumi.ResourceOptions(delete_before_replace=True)),
     )
 
 
@@ -92,3 +88,9 @@ def cron_job_spec(schedule: str, job: k8s.batch.v1.JobSpecArgsDict) -> k8s.batch
         "suspend": False,
         "time_zone": "Etc/UTC",
     }
+
+
+def wait_at_most(opts: pulumi.ResourceOptions, *, minutes: int) -> pulumi.ResourceOptions:
+    """Options of what takes its time: how long an update waits until it is ready."""
+    limit = pulumi.CustomTimeouts(create=f"{minutes}m", update=f"{minutes}m", delete=f"{DELETE_MINUTES}m")
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=limit))
