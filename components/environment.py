@@ -76,7 +76,6 @@ def web_environment(settings: Settings, stores: Stores, refs: Refs) -> Environme
         "KEEP_ALIVE_TIMEOUT": str(KEEP_ALIVE_MILLISECONDS),
         "LANGFUSE_AUTO_CLICKHOUSE_MIGRATION_DISABLED": "true",
         "LANGFUSE_AUTO_POSTGRES_MIGRATION_DISABLED": "true",
-        "LANGFUSE_CSP_ENFORCE_HTTPS": _flag(settings.ingress.tls),
         "PORT": str(WEB_PORT),
         "TELEMETRY_ENABLED": _flag(settings.application.telemetry),
         **extra_environment(settings, "web"),
@@ -204,10 +203,8 @@ def _media(settings: Settings, store: ObjectStoreConnection, program: Program) -
 
 
 def _public_endpoint(settings: Settings, store: ObjectStoreConnection) -> str:
-    """Signed links are followed by browsers and SDKs, which reach our own buckets under the UI's own host."""
-    if store.public_url is not None:
-        return store.public_url
-    return store.endpoint.http_url if settings.ingress.kind == "none" else settings.public_url
+    """Signed links are followed by browsers and SDKs; without a route to managed buckets only by pods."""
+    return store.public_url or settings.bucket_url or store.endpoint.http_url
 
 
 def _bucket(use: str, store: ObjectStoreConnection, bucket: Bucket, endpoint: str) -> Environment:

@@ -56,7 +56,6 @@ _OWNERS = {
     r"ADMIN_API_KEY": "credentials.values.adminApiKey",
     r"NEXTAUTH_URL": "host",
     r"NEXTAUTH_COOKIE_NAME_SUFFIX": "the stack's name",
-    r"LANGFUSE_CSP_ENFORCE_HTTPS": "ingress.tls",
     r"LANGFUSE_LOG_FORMAT": "application.logFormat",
     r"LANGFUSE_LOG_LEVEL": "application.logLevel",
     r"TELEMETRY_ENABLED": "application.telemetry",
@@ -64,7 +63,7 @@ _OWNERS = {
     r"LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY": "worker.concurrency",
     r"LANGFUSE_OTEL_INGESTION_QUEUE_PROCESSING_CONCURRENCY": "worker.otelConcurrency",
     r"HOSTNAME|KEEP_ALIVE_TIMEOUT|PORT|LANGFUSE_AUTO_.*_MIGRATION_DISABLED": "the program itself",
-    r"NODE_ENV|NEXT_PUBLIC_.*": "the image, when it is built",
+    r"NODE_ENV|NEXT_PUBLIC_.*|LANGFUSE_CSP_ENFORCE_HTTPS": "the image, when it is built",
 }
 """What sets a name: a regular expression of names, and the configuration key in words."""
 

@@ -171,6 +171,7 @@ class Langfuse(pulumi.ComponentResource):
                 IngressArgs(
                     installation=installation,
                     host=settings.host,
+                    bucket_host=settings.ingress.bucket_host,
                     gateway=settings.ingress.gateway,
                     tls=settings.ingress.tls,
                     web=web.endpoint,

@@ -9,6 +9,7 @@ from pydantic.alias_generators import to_camel
 from components.access_rules import ACCESS_RULES
 from components.bucket_checks import BUCKET_RULES
 from components.credential_sources import sourced
+from components.route_rules import ROUTE_RULES
 from components.schema.base import Resources
 from components.schema.credentials import Existing
 from components.schema.environment import Settings
@@ -203,6 +204,7 @@ RULES: Sequence[Rule] = (
     write_mode_is_possible,
     *ACCESS_RULES,
     *BUCKET_RULES,
+    *ROUTE_RULES,
 )
 
 

@@ -73,6 +73,7 @@ BY_KEY: Final[Mapping[str, object]] = {
     "cluster.context": "production",
     "cluster.kubeconfig": "~/.kube/config",
     "cluster.storageClass": "encrypted",
+    "ingress.bucketHost": "files.example.com",
     "ingestion.writeMode": "dual",
     "ingestion.otelBehaviour": "dual_write",
     "ingestion.previewOptIn": True,
@@ -118,8 +119,8 @@ BY_KEY: Final[Mapping[str, object]] = {
 }
 """Values that tell more than those by type. A key whose model has `examples` needs none."""
 
-ALTERNATIVES: Final = {"signIn.providers.workos.connectionId"}
-"""Keys that are commented out, since they exclude one that is shown."""
+ALTERNATIVES: Final = {"ingress.bucketHost", "signIn.providers.workos.connectionId"}
+"""Keys that are commented out, since they exclude one that is shown, or another mode of it."""
 
 
 def render() -> str:

@@ -36,6 +36,11 @@ class Ingress(Model):
     kind: Literal["istio", "none"] = Field(description="`istio`: a VirtualService; `none`: only Services.")
     gateway: GatewayName = Field(description="The Istio Gateway that carries the host, as `namespace/name`.")
     tls: bool = Field(description="Whether the public URL is https.")
+    bucket_host: Host | None = Field(
+        default=None,
+        description="Host of its own for files in MinIO: signed links carry it, and the Gateway has to serve it too; "
+        "`host` if not given. Files can't be attached to dataset items in the UI then (docs/public-routes.md).",
+    )
 
 
 class Network(Model):

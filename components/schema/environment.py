@@ -94,6 +94,13 @@ class Settings(Model):
         return f"{'https' if self.ingress.tls else 'http'}://{self.host}"
 
     @property
+    def bucket_url(self) -> str | None:
+        """Origin under which browsers and SDKs reach managed buckets; None where there is no route to them."""
+        if self.ingress.bucket_host:
+            return f"{'https' if self.ingress.tls else 'http'}://{self.ingress.bucket_host}"
+        return None if self.ingress.kind == "none" else self.public_url
+
+    @property
     def mesh_mode(self) -> Literal["ambient", "sidecar", "none"]:
         """The mesh's data plane."""
         return self.mesh.mode or ("ambient" if self.ingress.kind == "istio" else "none")

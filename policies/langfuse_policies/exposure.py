@@ -1,30 +1,36 @@
 """Exposure: which parts of Langfuse are reached from outside, and how ports tell their protocol."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from langfuse_policies.applications import LangfuseRole, langfuse_role
+from langfuse_policies.applications import langfuse_role
 from langfuse_policies.fields import Field
 from langfuse_policies.network_policies import zones
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.routes import VIRTUAL_SERVICE, destinations, hosts_of, is_public, service_of, takes
 from langfuse_policies.rules import Findings, Severity, Topic, finding
 from langfuse_policies.selectors import equal
+from langfuse_policies.workloads import Container
 
 rules = Topic("exposure", title="Exposure", pack="security")
 
-#: Langfuse, web/src/pages/api/admin: what the API holds, most telling first.
-_ADMIN_PATHS = tuple(
-    f"/api/admin/{name}" for name in ("organizations", "api-keys", "bullmq", "ingestion-replay", "evals")
+#: Langfuse, web/src/pages/api/admin: what the API holds, most telling first; and what its AI gateway asks web for.
+_INTERNAL_PATHS = (
+    *(f"/api/admin/{name}" for name in ("organizations", "api-keys", "bullmq", "ingestion-replay", "evals")),
+    "/api/internal/ai-gateway/v1/resolve",
 )
 
 
-def _services(stack: Stack, role: LangfuseRole) -> set[tuple[str, str]]:
-    """Namespace and name of the Services that lead to web or to worker."""
+#: Namespace and name.
+ServiceName = tuple[str, str]
+
+
+def services(stack: Stack, wanted: Callable[[Container], bool]) -> set[ServiceName]:
+    """The Services that lead to pods with such a container."""
     return {
         (name, service.object_name)
         for name, zone in zones(stack).items()
         for pod, labels in zone.pods
-        if any(one.restarts and langfuse_role(one) == role for one in pod.containers)
+        if any(one.restarts and wanted(one) for one in pod.containers)
         for service in zone.services.candidates(labels)
         if not service.at("spec.selector").empty and equal(service.at("spec.selector"), labels)
     }
@@ -33,15 +39,17 @@ def _services(stack: Stack, role: LangfuseRole) -> set[tuple[str, str]]:
 @rules.stack(
     "no-public-admin-api",
     reference="N10",
-    title="The admin API is not public",
-    why="One key opens it: who has it makes organizations and API keys, and replays or drops queues.",
-    fix="Answer /api/admin with directResponse 404 in a route before all others, without further conditions.",
+    title="The admin API and internal paths are not public",
+    why="One key opens the admin API: who has it makes organizations and API keys, and replays or drops queues. "
+    "Another one opens /api/internal, where Langfuse's AI gateway gets the keys of model providers.",
+    fix="Answer /api/admin and /api/internal with directResponse 404 in a route before all others, without further "
+    "conditions.",
     severity=Severity.HIGH,
     also_in=("Langfuse: hardening",),
     langfuse=True,
 )
 def no_public_admin_api(stack: Stack) -> Findings:
-    web = _services(stack, "web")
+    web = services(stack, lambda container: langfuse_role(container) == "web")
     for service in stack.of(VIRTUAL_SERVICE):
         if not is_public(service):
             continue
@@ -52,24 +60,24 @@ def no_public_admin_api(stack: Stack) -> Findings:
             for request in _requests(route):
                 earlier = (takes(one, request) for one in routes[:index])
                 if takes(route, request) != "none" and "all" not in earlier:
-                    yield finding(route, "leads to the admin API", of=service)
+                    yield finding(route, f"leads to {request}", of=service)
                     break
 
 
 def _requests(route: Field) -> Iterator[str]:
-    """The paths with which the admin API would be asked for through a route."""
+    """The paths with which an internal one would be asked for through a route."""
     rewrite = route["rewrite"]["uri"].text
     if not rewrite:
-        yield from _ADMIN_PATHS
+        yield from _INTERNAL_PATHS
         return
     uris = [match["uri"] for match in route["match"]]
     prefixes = [uri["prefix"].text or "/" for uri in uris if uri["exact"].absent] or ["/"]
-    for path in _ADMIN_PATHS:
+    for path in _INTERNAL_PATHS:
         if path.startswith(rewrite):
             yield from (prefix + path.removeprefix(rewrite) for prefix in prefixes)
         if path == rewrite:
             yield from (uri["exact"].text or "" for uri in uris if uri["exact"].present)
-    if rewrite.startswith("/api/admin/"):
+    if rewrite.startswith(("/api/admin/", "/api/internal/")):
         yield from prefixes
 
 
@@ -84,7 +92,7 @@ def _requests(route: Field) -> Iterator[str]:
     langfuse=True,
 )
 def worker_not_exposed(stack: Stack) -> Findings:
-    workers = _services(stack, "worker")
+    workers = services(stack, lambda container: langfuse_role(container) == "worker")
     for route, field, service in destinations(stack):
         if service in workers:
             yield finding(field, "leads to the worker", of=route)

@@ -173,22 +173,6 @@ def telemetry_off(pod: Pod) -> Findings:
 
 
 @rules.servers(
-    "csp-enforces-https",
-    reference="L08",
-    title="Browsers are told to load everything over https",
-    why="Without the directive a page may still ask for parts of itself in plain text.",
-    fix="Set LANGFUSE_CSP_ENFORCE_HTTPS=true on web.",
-    severity=Severity.MEDIUM,
-    also_in=("Langfuse: encryption guide",),
-    langfuse=True,
-)
-def csp_enforces_https(pod: Pod) -> Findings:
-    for container in _servers(pod, "web"):
-        if certainly_not_true(container, "LANGFUSE_CSP_ENFORCE_HTTPS"):
-            yield finding(container["env"], "LANGFUSE_CSP_ENFORCE_HTTPS is not true")
-
-
-@rules.servers(
     "no-demo-sign-in",
     reference="L09",
     title="No setting of demonstrations and test data is on",

@@ -1,7 +1,7 @@
 """Routes from outside to Services: Istio's VirtualServices, Ingresses, and the Gateway API."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 from langfuse_policies.fields import Field
@@ -13,6 +13,9 @@ GATEWAY_API_ROUTE = "gateway.networking.k8s.io/HTTPRoute"
 
 #: Whether a route takes a path: every request for it, some of them, or none.
 Verdict = Literal["all", "some", "none"]
+
+#: Whose headers.
+Direction = Literal["request", "response"]
 
 #: Conditions that have nothing to do with what is asked for, or are looked at by themselves.
 _NOT_CONDITIONS = frozenset({"name", "uri", "ignoreUriCase", "gateways", "statPrefix"})
@@ -48,15 +51,64 @@ def _of_virtual_service(service: Resource) -> Iterator[Destination]:
 def _of_ingress(ingress: Resource) -> Iterator[Destination]:
     paths = [path for rule in ingress.at("spec.rules") for path in rule["http"]["paths"]]
     for backend in [ingress.at("spec.defaultBackend"), *(path["backend"] for path in paths)]:
-        name = backend["service"]["name"]
-        yield ingress, name, (ingress.namespace, name.text or "")
+        yield ingress, backend["service"]["name"], _backend_of(backend["service"], ingress)
 
 
 def _of_gateway_api(route: Resource) -> Iterator[Destination]:
     for rule in route.at("spec.rules"):
         for backend in rule["backendRefs"]:
-            namespace = backend["namespace"].text or route.namespace
-            yield route, backend["name"], (namespace, backend["name"].text or "")
+            yield route, backend["name"], _backend_of(backend, route)
+
+
+def _backend_of(backend: Field, route: Resource) -> tuple[str, str]:
+    return backend["namespace"].text or route.namespace, backend["name"].text or ""
+
+
+def rules_to(route: Resource, services: Collection[tuple[str, str]]) -> Iterator[Field]:
+    """The HTTP rules of a route from outside that lead to one of these Services, by namespace and name."""
+    if route.kind == VIRTUAL_SERVICE and not is_public(route):
+        return
+    for rule in route.at("spec.http" if route.kind == VIRTUAL_SERVICE else "spec.rules"):
+        targets = [service_of(host, route) for host in hosts_of(rule)]
+        targets += [_backend_of(backend, route) for backend in rule["backendRefs"]]
+        targets += [_backend_of(path["backend"]["service"], route) for path in rule["http"]["paths"]]
+        if any(target in services for target in targets):
+            yield rule
+
+
+def header_values(rule: Field, direction: Direction, name: str) -> list[str] | None:
+    """What a rule of a VirtualService or of an HTTPRoute gives a header, in small letters; None if that is unknown."""
+    found: list[str] = []
+    for operations in _header_operations(rule, direction):
+        for how in ("set", "add"):
+            named = operations[how]
+            values = [value for key, value in named.entries() if key.lower() == name]
+            values += [item["value"] for item in named if (item["name"].text or "").lower() == name]
+            if not named.known or not all(value.known for value in values):
+                return None
+            found += [value.text or "" for value in values]
+    return None if _has_extension(rule) else found
+
+
+def removes_header(rule: Field, direction: Direction, name: str) -> bool | None:
+    """Whether a rule of a VirtualService or of an HTTPRoute removes a header; None if that is unknown."""
+    removed = [operations["remove"] for operations in _header_operations(rule, direction)]
+    if _has_extension(rule) or not all(names.known for names in removed):
+        return None
+    return any(text.lower() == name for names in removed for text in names.texts)
+
+
+def _header_operations(rule: Field, direction: Direction) -> Iterator[Field]:
+    yield rule["headers"][direction]
+    for target in rule["route"]:
+        yield target["headers"][direction]
+    for item in rule["filters"]:
+        yield item[f"{direction}HeaderModifier"]
+
+
+def _has_extension(rule: Field) -> bool:
+    """Whether the gateway's own kind of filter has a say, which may set any header."""
+    return any(item["type"].equals("ExtensionRef") for item in rule["filters"])
 
 
 def hosts_of(route: Field) -> Iterator[Field]:

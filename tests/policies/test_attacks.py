@@ -224,13 +224,32 @@ def copies_without_media(stack: Props) -> None:
 
 def admin_api_routed(stack: Props) -> None:
     spec = stack["VirtualService/langfuse"]["spec"]
-    spec["http"] = [route for route in spec["http"] if route["name"] != "admin"]
+    spec["http"] = [route for route in spec["http"] if route["name"] != "internal"]
 
 
 def admin_api_routed_before_it_is_refused(stack: Props) -> None:
     spec = stack["VirtualService/langfuse"]["spec"]
     web = next(route for route in spec["http"] if route["name"] == "web")
     spec["http"].insert(0, {**web, "name": "first", "match": [{"uri": {"regex": "/api/[a-z]+/.*"}}]})
+
+
+def _buckets(stack: Props) -> Any:  # noqa: ANN401  # JSON
+    routes = stack["VirtualService/langfuse"]["spec"]["http"]
+    return next(route for route in routes if route["name"] == "buckets")
+
+
+def files_without_headers(stack: Props) -> None:
+    del _buckets(stack)["headers"]
+
+
+def files_by_a_route_before(stack: Props) -> None:
+    routes = stack["VirtualService/langfuse"]["spec"]["http"]
+    routes.insert(0, {"match": [{"uri": {"prefix": "/files/"}}], "route": _buckets(stack)["route"]})
+
+
+def files_in_an_open_sandbox(stack: Props) -> None:
+    headers = _buckets(stack)["headers"]["response"]["set"]
+    headers["content-security-policy"] = "sandbox allow-same-origin allow-scripts"
 
 
 def postgres_open_to_the_namespace(stack: Props) -> None:
@@ -323,6 +342,9 @@ def sign_up_opened(stack: Props) -> None:
         (copies_without_media, {"backup-of-each-store"}),
         (admin_api_routed, {"no-public-admin-api"}),
         (admin_api_routed_before_it_is_refused, {"no-public-admin-api"}),
+        (files_without_headers, {"stored-files-are-inert"}),
+        (files_by_a_route_before, {"stored-files-are-inert"}),
+        (files_in_an_open_sandbox, {"stored-files-are-inert"}),
         (postgres_open_to_the_namespace, {"stores-name-their-clients"}),
         (policy_of_web_forgotten, {"pods-covered-by-policy"}),
         (egress_to_metadata, {"no-egress-to-metadata"}),

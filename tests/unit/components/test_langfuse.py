@@ -223,16 +223,6 @@ def test_without_ingress_nothing_is_needed_of_istio() -> None:
     assert not [item.name for item in stack(ingress={"kind": "none"}) if "istio.io" in item.type]
 
 
-def test_browsers_are_told_to_come_by_https_alone_where_there_is_https() -> None:
-    def headers(**ingress: object) -> list[str]:
-        routes = stack(ingress=ingress).one("VirtualService").inputs["spec"]["http"]
-        web = next(route for route in routes if route["name"] == "web")
-        return [*web.get("headers", {}).get("response", {}).get("set", {})]
-
-    assert headers() == ["strict-transport-security"]
-    assert headers(tls=False) == []
-
-
 def test_everything_says_of_which_kind_of_environment_it_is_and_who_answers_for_it() -> None:
     for item in stack("preview", owner="data-platform"):
         if item.type.startswith("kubernetes:") and item.custom:
@@ -246,15 +236,6 @@ def test_no_stateful_set_takes_its_volumes_along(recording: Recording) -> None:
     for item in recording.of("StatefulSet"):
         kept = item.inputs["spec"]["persistentVolumeClaimRetentionPolicy"]
         assert kept == {"whenDeleted": "Retain", "whenScaled": "Retain"}, item.name
-
-
-def test_the_route_serves_web_and_signed_links_and_hides_the_admin_api() -> None:
-    routes = {route["name"]: route for route in stack().one("VirtualService").inputs["spec"]["http"]}
-    assert routes["admin"]["directResponse"] == {"status": 404}
-    prefixes = {match["uri"]["prefix"] for match in routes["buckets"]["match"]}
-    assert prefixes == {"/langfuse-dev-media/", "/langfuse-dev-exports/"}
-    destination = routes["web"]["route"][0]["destination"]
-    assert destination == {"host": "langfuse-web.langfuse-dev.svc.cluster.local", "port": {"number": 3000}}
 
 
 def test_the_namespace_refuses_pods_that_are_not_restricted(recording: Recording) -> None:

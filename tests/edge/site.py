@@ -1,0 +1,147 @@
+"""A stack's public side: its rendered routes in Envoy, web's stand-in and a real object store behind it."""
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import boto3
+import requests
+from botocore.config import Config
+
+from components.langfuse import Langfuse
+from components.settings import parse
+from tests.data.provisioning import Store
+from tests.data.rendered import secrets
+from tests.edge.envoy import Certificate, Json, gateway
+from tests.edge.web import Web, web
+from tests.unit.recorder import Recording, record
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+HOST = "langfuse.example.com"
+SERVICES = {role: f"langfuse-{role}.langfuse-dev.svc.cluster.local" for role in ("web", "object-store")}
+
+LINK_SECONDS = 3600
+
+Use = Literal["MEDIA_UPLOAD", "BATCH_EXPORT"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """The dev stack with its public side changed."""
+
+    bucket_host: str | None = None
+    without_headers: bool = False
+    """Leaves out all headers of the routes."""
+
+    @cached_property
+    def recording(self) -> Recording:
+        """What the program registers."""
+        ingress = {"bucketHost": self.bucket_host} if self.bucket_host else {}
+        settings = parse("dev", {"host": HOST, "ingress": ingress})
+        return record(lambda: Langfuse("langfuse", settings))
+
+    @property
+    def virtual_services(self) -> list[Json]:
+        """The routes, as the API server gets them."""
+        found = [copy.deepcopy(item.inputs) for item in self.recording.of("VirtualService")]
+        if self.without_headers:
+            for route in (route for item in found for route in item["spec"]["http"]):
+                route.pop("headers", None)
+        return found
+
+    def signer(self, use: Use) -> "S3Client":
+        """What web signs links of a use with: the endpoint and the bucket's keys of its environment."""
+        spec = self.recording.one("Deployment", "langfuse-web").inputs["spec"]["template"]["spec"]
+        variables = {item["name"]: item for item in spec["containers"][0]["env"]}
+
+        def value(name: str) -> str:
+            found = variables[f"LANGFUSE_S3_{use}_{name}"]
+            if "value" in found:
+                return str(found["value"])
+            ref = found["valueFrom"]["secretKeyRef"]
+            return secrets()[ref["name"], ref["key"]]
+
+        client: S3Client = boto3.client(
+            "s3",
+            endpoint_url=value("ENDPOINT" if use == "MEDIA_UPLOAD" else "EXTERNAL_ENDPOINT"),
+            region_name=value("REGION"),
+            aws_access_key_id=value("ACCESS_KEY_ID"),
+            aws_secret_access_key=value("SECRET_ACCESS_KEY"),
+            config=Config(s3={"addressing_style": "path"}, signature_version="s3v4"),
+        )
+        return client
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A running public side."""
+
+    stack: Stack
+    port: int
+    web: Web
+    certificate: Certificate
+    user: str = "owner@example.com"
+    url: str = f"https://{HOST}/"
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts that the gateway serves."""
+        return [host for item in self.stack.virtual_services for host in item["spec"]["hosts"]]
+
+    def request(self, method: str, url: str, body: bytes = b"", **headers: str) -> requests.Response:
+        """What the gateway answers to a client that is no browser, as an SDK is."""
+        host, _, path = url.removeprefix("https://").partition("/")
+        return requests.request(
+            method,
+            f"https://127.0.0.1:{self.port}/{path}",
+            data=body,
+            headers={"Host": host, **headers},
+            verify=str(self.certificate.authority),
+            timeout=30,
+        )
+
+    def upload(self, name: str, kind: str, body: bytes) -> str:
+        """Upload a file as SDKs do, by a signed link, and sign a link to it as web does for its pages.
+
+        Both are signed like those of packages/shared/src/server/services/StorageService.ts.
+        """
+        answer = self.request("PUT", self.sign_upload(name, kind), body, **{"Content-Type": kind})
+        assert answer.status_code == requests.codes.ok, answer.text
+        file = {"Bucket": "langfuse-dev-media", "Key": name}
+        link: str = self.stack.signer("MEDIA_UPLOAD").generate_presigned_url("get_object", file, LINK_SECONDS)
+        return link
+
+    def sign_upload(self, name: str, kind: str) -> str:
+        """Sign a link by which a file is uploaded."""
+        file = {"Bucket": "langfuse-dev-media", "Key": name, "ContentType": kind}
+        link: str = self.stack.signer("MEDIA_UPLOAD").generate_presigned_url("put_object", file, LINK_SECONDS)
+        return link
+
+    def export(self, store: Store, name: str, body: bytes) -> str:
+        """Put an export into its bucket, and sign the link that downloads it."""
+        store.client("exports").put_object(Bucket="langfuse-dev-exports", Key=name, Body=body, ContentType="text/csv")
+        link: str = self.stack.signer("BATCH_EXPORT").generate_presigned_url(
+            "get_object",
+            {
+                "Bucket": "langfuse-dev-exports",
+                "Key": name,
+                "ResponseContentDisposition": f'attachment; filename="{name}"',
+            },
+            LINK_SECONDS,
+        )
+        return link
+
+
+@contextlib.contextmanager
+def site(folder: Path, stack: Stack, store: Store, certificate: Certificate) -> Iterator[Site]:
+    """The gateway with the stack's routes, in front of a new web and the given store."""
+    with web() as server:
+        ports = {SERVICES["web"]: server.port, SERVICES["object-store"]: int(store.url.rpartition(":")[2])}
+        with gateway(folder, stack.virtual_services, ports, certificate) as port:
+            yield Site(stack=stack, port=port, web=server, certificate=certificate)

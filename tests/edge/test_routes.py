@@ -1,0 +1,164 @@
+"""What Envoy makes of the rendered routes, whatever the servers behind it answer."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+
+from components.ingress import FILE_POLICY
+from tests.data.servers import free_port
+from tests.edge.conftest import BUCKET_HOST
+from tests.edge.envoy import Certificate, gateway
+from tests.edge.site import HOST, SERVICES, Stack
+
+HOSTILE = {
+    "Content-Security-Policy": "default-src *; script-src * 'unsafe-inline'",
+    "X-Content-Type-Options": "guess",
+    "Set-Cookie": "__Secure-next-auth.session-token=theirs",
+    "Content-Type": "text/html",
+}
+"""What an object store could send, be it by the overrides that a signed link may hold."""
+
+FILE = "/langfuse-dev-media/project/media/file.html?X-Amz-Signature=x"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """Web and the object store in one: each request is kept, and answered with the status that it asks for."""
+
+    port: int
+    requests: list[dict[str, str]] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def hostile_servers() -> Iterator[Servers]:
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            made.requests.append({name.lower(): value for name, value in self.headers.items()})
+            self.send_response(int(self.headers.get("X-Wanted-Status", "200")))
+            for name, value in HOSTILE.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_OPTIONS = _answer  # noqa: N815  # named by the base class
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made = Servers(port=server.server_address[1])
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """Envoy with the routes of a stack."""
+
+    port: int
+    servers: Servers
+    authority: Path
+    file_host: str
+
+    def ask(self, path: str, method: str = "GET", host: str = HOST, **headers: str) -> requests.Response:
+        """An answer. The path is sent as it is: requests itself would make it a plain one."""
+        session = requests.Session()
+        request = session.prepare_request(requests.Request(method, "https://127.0.0.1/", headers=headers))
+        request.url = f"https://127.0.0.1:{self.port}{path}"
+        request.headers["Host"] = host
+        return session.send(request, verify=str(self.authority), timeout=10, allow_redirects=False)
+
+
+@pytest.fixture(scope="module", params=["one-host", "bucket-host"])
+def edge(
+    request: pytest.FixtureRequest, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Edge]:
+    host = BUCKET_HOST if request.param == "bucket-host" else None
+    services = Stack(bucket_host=host).virtual_services
+    with hostile_servers() as servers:
+        ports = dict.fromkeys(SERVICES.values(), servers.port)
+        with gateway(tmp_path_factory.mktemp("envoy"), services, ports, certificate) as port:
+            yield Edge(port=port, servers=servers, authority=certificate.authority, file_host=host or HOST)
+
+
+@pytest.mark.parametrize("status", [200, 206, 304, 403, 404, 500])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"])
+def test_every_answer_about_files_has_the_routes_headers_and_no_others(edge: Edge, method: str, status: int) -> None:
+    answer = edge.ask(FILE, method, edge.file_host, **{"X-Wanted-Status": str(status)})
+    assert answer.status_code == status
+    assert answer.headers["Content-Security-Policy"] == FILE_POLICY
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_the_gateways_own_errors_have_them_too(certificate: Certificate, tmp_path: Path) -> None:
+    ports = dict.fromkeys(SERVICES.values(), free_port())
+    with gateway(tmp_path, Stack().virtual_services, ports, certificate) as port:
+        edge = Edge(port=port, servers=Servers(port=0), authority=certificate.authority, file_host=HOST)
+        answer = edge.ask(FILE)
+    assert answer.status_code == requests.codes.service_unavailable
+    assert answer.headers["Content-Security-Policy"] == FILE_POLICY
+
+
+def test_the_store_gets_no_credentials_of_the_user_and_web_does(edge: Edge) -> None:
+    credentials = {"Cookie": "__Secure-next-auth.session-token=x", "Authorization": "Basic cGs6c2s="}
+    edge.servers.requests.clear()
+    edge.ask(FILE, host=edge.file_host, **credentials)
+    edge.ask("/api/public/traces", **credentials)
+    to_store, to_web = edge.servers.requests
+    assert not {"cookie", "authorization"} & to_store.keys()
+    assert (to_web["cookie"], to_web["authorization"]) == (credentials["Cookie"], credentials["Authorization"])
+
+
+def test_the_store_sees_the_host_that_links_are_signed_for(edge: Edge) -> None:
+    edge.servers.requests.clear()
+    edge.ask(FILE, host=edge.file_host)
+    assert edge.servers.requests[0]["host"] == edge.file_host
+
+
+def test_pages_keep_their_own_policy_and_are_upgraded(edge: Edge) -> None:
+    answer = edge.ask("/project/x/traces")
+    policies = answer.raw.headers.getlist("Content-Security-Policy")
+    assert policies == [HOSTILE["Content-Security-Policy"], "upgrade-insecure-requests"]
+    assert answer.headers["Strict-Transport-Security"].startswith("max-age=")
+    assert "Set-Cookie" in answer.headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/admin",
+        "/api/admin/organizations",
+        "/api/admin?x",
+        "/api/%61dmin/organizations",
+        "/api/./admin/organizations",
+        "/api/public/../admin/organizations",
+        "/api/internal/ai-gateway/v1/resolve",
+    ],
+)
+def test_internal_paths_are_not_there(edge: Edge, path: str) -> None:
+    edge.servers.requests.clear()
+    assert edge.ask(path, "POST").status_code == requests.codes.not_found
+    assert edge.servers.requests == []
+
+
+def test_a_host_of_the_buckets_serves_nothing_else(edge: Edge) -> None:
+    edge.servers.requests.clear()
+    others = ["/", "/api/public/health", "/langfuse-dev-events/x", "/langfuse-dev-backups/x", "/langfuse-dev-media"]
+    for path in others if edge.file_host != HOST else []:
+        assert edge.ask(path, host=edge.file_host).status_code == requests.codes.not_found, path
+    assert edge.servers.requests == []
+
+
+def test_a_host_that_is_not_served_is_not_there(edge: Edge) -> None:
+    assert edge.ask("/", host="other.example.com").status_code == requests.codes.not_found

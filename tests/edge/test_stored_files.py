@@ -1,0 +1,188 @@
+"""Files that users upload, opened in a real browser from the object store by signed links through the public routes."""
+
+import base64
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.data.provisioning import Store
+from tests.edge.browser import WAIT_SECONDS, Browser
+from tests.edge.files import ACTIVE, PDF, PNG, TEXTS, WAV
+from tests.edge.site import Site
+from tests.edge.web import Request
+
+LOAD = """
+    const [tag, event, address] = arguments;
+    return new Promise(done => {
+        const element = document.createElement(tag);
+        element.addEventListener(event, () => done([element.videoWidth || element.naturalWidth, element.duration]));
+        element.addEventListener('error', () => done('error'));
+        element.src = address;
+    });
+"""
+RECORD_A_VIDEO = """
+    const canvas = document.createElement('canvas');
+    canvas.width = canvas.height = 64;
+    const context = canvas.getContext('2d');
+    const drawing = setInterval(() => {
+        context.fillStyle = context.fillStyle === '#00ff00' ? '#0000ff' : '#00ff00';
+        context.fillRect(0, 0, 64, 64);
+    }, 30);
+    return new Promise(done => {
+        const recorder = new MediaRecorder(canvas.captureStream(30), {mimeType: 'video/webm'});
+        const parts = [], reader = new FileReader();
+        recorder.ondataavailable = part => parts.push(part.data);
+        recorder.onstop = () => { clearInterval(drawing); reader.readAsDataURL(new Blob(parts)); };
+        reader.onload = () => done(reader.result.split(',')[1]);
+        recorder.start();
+        setTimeout(() => recorder.stop(), 500);
+    });
+"""
+UPLOAD = """
+    return fetch(arguments[0], {method: 'PUT', body: 'text', headers: {'Content-Type': 'text/plain'}})
+        .then(answer => answer.status, () => 'refused');
+"""
+COUNT_GREEN = """
+    return new Promise(done => {
+        const image = new Image();
+        image.onload = () => {
+            const canvas = document.createElement('canvas');
+            canvas.width = image.width;
+            canvas.height = image.height;
+            const context = canvas.getContext('2d');
+            context.drawImage(image, 0, 0);
+            const {data} = context.getImageData(0, 0, canvas.width, canvas.height);
+            let green = 0;
+            for (let at = 0; at < data.length; at += 4)
+                if (data[at] < 40 && data[at + 1] > 215 && data[at + 2] < 40) green++;
+            done(green);
+        };
+        image.src = 'data:image/png;base64,' + arguments[0];
+    });
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visit:
+    """A user of a site, and the browser in which a page of the UI is open."""
+
+    site: Site
+    browser: Browser
+
+    def stolen(self, seconds: float) -> list[Request]:
+        """What scripts of files sent to the API as the user, after some time or as soon as it is there."""
+        deadline = time.monotonic() + seconds
+        while not (found := self.site.web.asked("/api/stolen")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
+    def green_points(self) -> int:
+        """How much of what the current tab shows is green."""
+        shown = self.browser.screenshot()
+        current = self.browser.call("GET", "/window")
+        self.browser.call("POST", "/window", handle=self.browser.call("GET", "/window/handles")[0])
+        green: int = self.browser.run(COUNT_GREEN, shown)
+        self.browser.call("POST", "/window", handle=current)
+        return green
+
+
+@pytest.fixture(params=["one-host", "bucket-host"])
+def visit(
+    request: pytest.FixtureRequest,
+    make_site: Callable[[str], Site],
+    make_browser: Callable[[Site], Browser],
+) -> Iterator[Visit]:
+    yield from visiting(make_site(request.param), make_browser)
+
+
+@pytest.fixture
+def visit_without_headers(make_site: Callable[[str], Site], make_browser: Callable[[Site], Browser]) -> Iterator[Visit]:
+    yield from visiting(make_site("without-headers"), make_browser)
+
+
+def visiting(site: Site, make_browser: Callable[[Site], Browser]) -> Iterator[Visit]:
+    browser = make_browser(site)
+    site.web.requests.clear()
+    yield Visit(site=site, browser=browser)
+    while len(browser.call("GET", "/window/handles")) > 1:
+        browser.close_tab()
+
+
+@pytest.mark.parametrize("name", ACTIVE)
+def test_a_file_with_a_script_is_shown_and_does_nothing(visit: Visit, name: str) -> None:
+    visit.browser.open_tab(visit.site.upload(name, *ACTIVE[name]))
+    assert visit.stolen(seconds=1) == []
+    assert visit.site.web.asked("/api/ran") == []
+    assert visit.browser.run("return document.documentElement.outerHTML").count("/api/stolen")
+
+
+@pytest.mark.parametrize("name", ACTIVE)
+def test_without_the_headers_the_same_file_acts_as_the_user(visit_without_headers: Visit, name: str) -> None:
+    visit = visit_without_headers
+    visit.browser.open_tab(visit.site.upload(name, *ACTIVE[name]))
+    stolen = visit.stolen(WAIT_SECONDS)
+    assert [(request.signed_in, request.body) for request in stolen[:1]] == [(True, visit.site.user)]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_text_is_shown_as_text(visit: Visit, name: str) -> None:
+    visit.browser.open_tab(visit.site.upload(name, *TEXTS[name]))
+    assert "Shown" in visit.browser.run("return document.body.textContent")
+    assert visit.site.web.asked("/api/ran") == []
+
+
+def test_pages_show_images(visit: Visit) -> None:
+    png = visit.site.upload("png", "image/png", PNG)
+    svg = visit.site.upload("svg", *ACTIVE["svg"])
+    assert [visit.browser.run(LOAD, "img", "load", link)[0] for link in (png, svg)] == [60, 60]
+    assert visit.site.web.asked("/api/ran") == []
+
+
+def test_pages_play_audio_and_video(visit: Visit) -> None:
+    recorded = base64.b64decode(visit.browser.run(RECORD_A_VIDEO))
+    audio = visit.site.upload("wav", "audio/wav", WAV)
+    video = visit.site.upload("webm", "video/webm", recorded)
+    assert visit.browser.run(LOAD, "audio", "loadedmetadata", audio)[1] == 1
+    assert visit.browser.run(LOAD, "video", "loadeddata", video)[0] == 64
+
+
+def test_an_image_is_shown_in_a_tab_of_its_own(visit: Visit) -> None:
+    visit.browser.open_tab(visit.site.upload("png", "image/png", PNG))
+    assert visit.browser.run("return document.images[0].naturalWidth") == 60
+
+
+@pytest.mark.parametrize("kind", ["audio/wav", "video/webm"])
+def test_audio_and_video_play_in_a_tab_of_their_own(visit: Visit, kind: str) -> None:
+    body = WAV if kind == "audio/wav" else base64.b64decode(visit.browser.run(RECORD_A_VIDEO))
+    visit.browser.open_tab(visit.site.upload(kind.replace("/", "."), kind, body))
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not visit.browser.run("return document.querySelector('video').readyState"):
+        assert time.monotonic() < deadline, "it does not play"
+        time.sleep(0.05)
+
+
+def test_a_pdf_is_shown(visit: Visit) -> None:
+    visit.browser.open_tab(visit.site.upload("pdf", "application/pdf", PDF))
+    deadline = time.monotonic() + WAIT_SECONDS
+    while visit.green_points() < 10_000:
+        assert time.monotonic() < deadline, "the green page is not shown"
+        time.sleep(0.2)
+
+
+def test_an_export_is_downloaded(visit: Visit, store: Store) -> None:
+    name = f"export-{visit.site.port}.csv"
+    visit.browser.run("location.href = arguments[0]", visit.site.export(store, name, b"a,b\n1,2\n"))
+    file, deadline = visit.browser.downloads / name, time.monotonic() + WAIT_SECONDS
+    while not file.exists():
+        assert time.monotonic() < deadline, "nothing was downloaded"
+        time.sleep(0.05)
+    assert file.read_bytes() == b"a,b\n1,2\n"
+
+
+def test_pages_upload_files_under_their_own_host_alone(visit: Visit) -> None:
+    """As the UI does for attachments of dataset items: its policy lets it connect to no other host."""
+    link = visit.site.sign_upload("attachment", "text/plain")
+    own = visit.site.stack.bucket_host is None
+    assert visit.browser.run(UPLOAD, link) == (200 if own else "refused")

@@ -1,0 +1,78 @@
+"""A server in the place of Langfuse's web: it signs its visitor in, and keeps what it is asked."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+SESSION = "__Secure-next-auth.session-token"
+
+PAGE_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-eval' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' https: blob: data:; media-src 'self' https:; connect-src 'self'; object-src 'none'; "
+    "frame-ancestors 'none'"
+)
+"""The parts of Langfuse's own policy that say what its pages may load from where (web/next.config.mjs)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a browser asked for."""
+
+    path: str
+    signed_in: bool
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Web:
+    """A running server."""
+
+    port: int
+    requests: list[Request] = field(default_factory=list)
+
+    def asked(self, path: str) -> list[Request]:
+        """The requests for a path."""
+        return [request for request in self.requests if request.path == path]
+
+
+@contextlib.contextmanager
+def web() -> Iterator[Web]:
+    """The server, on a free port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._answer()
+
+        def do_POST(self) -> None:
+            self._answer()
+
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+            signed_in = SESSION in (self.headers.get("Cookie") or "")
+            made.requests.append(Request(path=self.path, signed_in=signed_in, body=body))
+            api = self.path.startswith("/api/")
+            content = ("owner@example.com" if signed_in else "nobody") if api else "<!doctype html><title>UI</title>"
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain" if api else "text/html")
+            self.send_header("Content-Length", str(len(content)))
+            if not api:
+                self.send_header("Content-Security-Policy", PAGE_POLICY)
+                self.send_header("Set-Cookie", f"{SESSION}=x; Path=/; HttpOnly; Secure; SameSite=Lax")
+            self.end_headers()
+            self.wfile.write(content.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made = Web(port=server.server_address[1])
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,106 @@
+"""The public routes as they are rendered. What browsers make of them is tested in tests/edge."""
+
+from typing import Any
+
+import pytest
+
+from components.langfuse import Langfuse
+from components.settings import SettingsError, parse
+from tests.unit.recorder import Recording, record
+
+EXTERNAL: dict[str, Any] = {
+    "credentials": {"source": "existing", "secret": "langfuse-credentials"},
+    "objectStore": {
+        "mode": "external",
+        "region": "eu-central-1",
+        "buckets": {purpose: f"their-{purpose}" for purpose in ("events", "media", "exports", "backups")},
+    },
+}
+
+
+def stack(**ingress: object) -> Recording:
+    settings = parse("dev", {"host": "langfuse.example.com", "ingress": ingress})
+    return record(lambda: Langfuse("langfuse", settings))
+
+
+def routes(recording: Recording, name: str = "langfuse") -> dict[str, dict[str, Any]]:
+    return {route["name"]: route for route in recording.one("VirtualService", name).inputs["spec"]["http"]}
+
+
+def test_one_host_serves_web_and_the_files_that_links_are_signed_for() -> None:
+    found = routes(stack())
+    assert list(found) == ["internal", "buckets", "web"]
+    assert {match["uri"]["prefix"] for match in found["buckets"]["match"]} == {
+        "/langfuse-dev-media/",
+        "/langfuse-dev-exports/",
+    }
+    destination = found["web"]["route"][0]["destination"]
+    assert destination == {"host": "langfuse-web.langfuse-dev.svc.cluster.local", "port": {"number": 3000}}
+
+
+def test_the_buckets_may_have_a_host_of_their_own() -> None:
+    recording = stack(bucketHost="files.example.net", gateway="edge/public")
+    assert list(routes(recording)) == ["internal", "web"]
+    spec = recording.one("VirtualService", "langfuse-buckets").inputs["spec"]
+    assert (spec["hosts"], spec["gateways"]) == (["files.example.net"], ["edge/public"])
+    assert routes(recording, "langfuse-buckets") == {"buckets": routes(stack())["buckets"]}
+
+
+def test_an_external_store_has_no_route() -> None:
+    settings = parse("dev", {"host": "langfuse.example.com", **EXTERNAL})
+    assert list(routes(record(lambda: Langfuse("langfuse", settings)))) == ["internal", "web"]
+
+
+def external(**store: str) -> dict[str, object]:
+    return {**EXTERNAL, "objectStore": {**EXTERNAL["objectStore"], **store}}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            {"ingress": {"bucketHost": "langfuse.example.com"}},
+            'ingress.bucketHost: "langfuse.example.com" is the UI\'s host',
+        ),
+        (
+            {"ingress": {"bucketHost": "files.example.net", "tls": False}},
+            'ingress.bucketHost: "files.example.net" needs https',
+        ),
+        (
+            {**EXTERNAL, "ingress": {"bucketHost": "files.example.net"}},
+            'ingress.bucketHost: "files.example.net" has no effect on an external store',
+        ),
+        (
+            external(publicEndpoint="https://langfuse.example.com"),
+            'objectStore.publicEndpoint: "https://langfuse.example.com" is the UI\'s host',
+        ),
+    ],
+)
+def test_files_need_a_host_that_works(config: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        parse("dev", {"host": "langfuse.example.com", **config})
+    assert message in str(raised.value)
+    assert str(raised.value).startswith("1 problem ")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"ingress": {"bucketHost": "files.example.net"}},
+        {"ingress": {"kind": "none", "bucketHost": "langfuse.example.com"}},
+        external(publicEndpoint="https://s3.example.com"),
+        {**external(publicEndpoint="https://langfuse.example.com"), "ingress": {"kind": "none"}},
+    ],
+)
+def test_a_host_that_works_is_taken(config: dict[str, object]) -> None:
+    assert parse("dev", {"host": "langfuse.example.com", **config})
+
+
+def test_browsers_are_told_to_come_by_https_alone_where_there_is_https() -> None:
+    def headers(**ingress: object) -> set[str]:
+        found = routes(stack(**ingress)).values()
+        return {name for route in found for name in route.get("headers", {}).get("response", {}).get("set", {})}
+
+    assert "strict-transport-security" in headers()
+    assert "strict-transport-security" not in headers(tls=False)
+    assert "headers" not in routes(stack(tls=False))["web"]
