@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from langfuse_policies.applications import has_langfuse, langfuse_role, store_of
 from langfuse_policies.fields import Field
+from langfuse_policies.hooks import GRACE_SECONDS, pre_stop_seconds
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
 from langfuse_policies.settings import Settings
@@ -34,22 +35,23 @@ class WorkerGrace(Settings):
     ] = 360
 
 
-_DEFAULT_GRACE = 30.0  # Kubernetes' terminationGracePeriodSeconds
-
-
 @rules.servers(
     "web-drains",
     reference="A05",
     title="Web is given the time to drain",
     why="Web waits 110 seconds after SIGTERM before it closes: killed earlier, it drops requests that it has accepted.",
-    fix="Set terminationGracePeriodSeconds of web to at least 120.",
+    fix="Set terminationGracePeriodSeconds of web to at least 120, and what a preStop hook takes on top.",
     severity=Severity.HIGH,
     langfuse=True,
     settings=WebGrace,
 )
 def web_drains(pod: Pod, settings: WebGrace) -> Findings:
     grace = pod.spec["terminationGracePeriodSeconds"]
-    if _runs(pod, "web") and (seconds := _seconds(grace)) is not None and seconds < settings.least_seconds:
+    seconds = _seconds(grace)
+    if seconds is None or not _runs(pod, "web"):
+        return
+    hooks = max(pre_stop_seconds(container["lifecycle"]["preStop"]) for container in pod.containers)
+    if seconds < settings.least_seconds + hooks:
         yield finding(grace, "web is killed before it has drained")
 
 
@@ -80,7 +82,7 @@ def _runs(pod: Pod, role: str) -> bool:
 
 
 def _seconds(grace: Field) -> float | None:
-    return _DEFAULT_GRACE if grace.absent else grace.number
+    return GRACE_SECONDS if grace.absent else grace.number
 
 
 class Quorum(Settings):

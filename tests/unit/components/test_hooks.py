@@ -1,0 +1,53 @@
+"""What the kubelet runs in containers of ours when they start and before they stop."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.unit.program import recorded
+from tests.unit.recorder import Recording
+
+STACKS: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    "dev": ("dev", {}),
+    "staging": ("staging", {}),
+    "prod": ("prod", {}),
+    "preview": ("pr-7", {"profile": "preview"}),
+    "members": (
+        "dev",
+        {
+            "clickhouse": {"mode": "managed", "replicas": 3, "keepers": 3},
+            "redis": {"mode": "sentinel"},
+            "objectStore": {"mode": "managed", "nodes": 4},
+        },
+    ),
+}
+
+
+def containers(recording: Recording) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """Every container of every workload: its name, itself and the spec of its pod."""
+    for item in recording:
+        spec = item.inputs.get("spec", {}) if item.type.startswith("kubernetes:") else {}
+        template = spec.get("jobTemplate", {}).get("spec", spec).get("template", {})
+        pod = template.get("spec", {})
+        for container in (*pod.get("initContainers", []), *pod.get("containers", [])):
+            yield f"{item.name}/{container['name']}", container, pod
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_no_container_has_a_hook_after_its_start(stack: str) -> None:
+    found = list(containers(recorded(*STACKS[stack])))
+    assert len(found) > 10, "the walk finds the workloads"
+    assert [name for name, container, _ in found if "postStart" in container.get("lifecycle", {})] == []
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_hook_before_the_stop_is_given_at_most_half_of_the_grace_period(stack: str) -> None:
+    for name, container, pod in containers(recorded(*STACKS[stack])):
+        hook = container.get("lifecycle", {}).get("preStop")
+        if hook is None:
+            continue
+        words = hook["exec"]["command"] if "exec" in hook else [str(hook["sleep"]["seconds"])]
+        bounds = [int(word) for word in words if word.isdecimal()]
+        assert bounds, f"{name}: the command is told no number of seconds"
+        assert min(bounds) <= pod["terminationGracePeriodSeconds"] / 2, name
