@@ -51,9 +51,10 @@ class Langfuse(pulumi.ComponentResource):
         )
         inside = pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=[namespace.resource]))
         Quota("quota", installation, settings, inside)
-        Network("network", NetworkArgs(installation=installation, settings=settings), inside)
+        guards = [Network("network", NetworkArgs(installation=installation, settings=settings), inside).default_deny]
         if settings.mesh_mode != "none":
-            Mesh("mesh", MeshArgs(installation=installation, settings=settings), inside)
+            guards += Mesh("mesh", MeshArgs(installation=installation, settings=settings), inside).defaults
+        inside = pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(depends_on=guards))
         credentials = Credentials(
             "credentials",
             CredentialsArgs(
@@ -206,19 +207,22 @@ class Langfuse(pulumi.ComponentResource):
     def _cluster(self, settings: Settings) -> k8s.Provider:
         """The only provider: nothing lands in whatever cluster the shell happens to point at.
 
-        The identifier stands for the cluster, so that an edit of the kubeconfig does not look like a move to another.
+        The identifier stands for the cluster: as long as it is the same, another context or kubeconfig replaces
+        nothing (DiffConfig of pulumi-kubernetes). Changes of it are ignored, since a state may have an older one, and
+        another identifier would replace the provider and with it every object. `python -m operations preview` tells
+        whether the context leads to another cluster.
         Fields that the program sets are its own: an update takes them back from whoever changed them, be it with
         `kubectl scale`, instead of ending in a conflict. ConfigMaps are immutable and replaced, but for Keeper's, which
         reads its own again while it runs.
         """
         return k8s.Provider(
             "cluster",
-            cluster_identifier=settings.cluster.context or settings.instance,
+            cluster_identifier=settings.instance,
             context=settings.cluster.context,
             enable_config_map_mutable=True,
             enable_patch_force=True,
             enable_secret_mutable=True,
             enable_server_side_apply=True,
             kubeconfig=settings.cluster.kubeconfig,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["clusterIdentifier"]),
         )

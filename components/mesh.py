@@ -20,6 +20,8 @@ from components.installation import Installation, child_options
 from components.schema.environment import Settings
 
 API_VERSION = "security.istio.io/v1"
+MUTUAL_TLS = "mutual-tls"
+ALLOW_NOTHING = "allow-nothing"
 
 MESH_LABELS: Mapping[str, Mapping[str, str]] = {
     "ambient": {"istio.io/dataplane-mode": "ambient"},
@@ -45,27 +47,32 @@ class MeshArgs:
 class Mesh(pulumi.ComponentResource):
     """A PeerAuthentication and AuthorizationPolicies: nothing is allowed but what is named.
 
-    The rules are kept as long as the data that they guard.
+    None is protected or retained: a rule that the program no longer has is deleted.
     """
+
+    defaults: Sequence[pulumi.Resource]
+    """What demands mutual TLS and allows nothing. Pods depend on it, as on the default-deny NetworkPolicy."""
 
     def __init__(self, name: str, args: MeshArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("langfuse:index:Mesh", name, args.visible(), opts)
-        child = args.installation.stateful(child_options(self, opts))
+        child = child_options(self, opts)
         workload = args.installation.workload("mesh", component="network", version="1")
         specs: dict[tuple[str, str], Mapping[str, JsonValue]] = {
-            ("PeerAuthentication", "mutual-tls"): {"mtls": {"mode": "STRICT"}},
+            ("PeerAuthentication", MUTUAL_TLS): {"mtls": {"mode": "STRICT"}},
             **{("AuthorizationPolicy", role): spec for role, spec in authorization(args.settings).items()},
         }
-        for (kind, role), spec in specs.items():
-            object_name = f"langfuse-{role}"
-            k8s.apiextensions.CustomResource(
-                object_name,
+        made = {
+            role: k8s.apiextensions.CustomResource(
+                f"langfuse-{role}",
                 api_version=API_VERSION,
                 kind=kind,
-                metadata=args.installation.metadata(workload, name=object_name),
+                metadata=args.installation.metadata(workload, name=f"langfuse-{role}"),
                 spec=dict(spec),
                 opts=child,
             )
+            for (kind, role), spec in specs.items()
+        }
+        self.defaults = [made[MUTUAL_TLS], made[ALLOW_NOTHING]]
         self.register_outputs({})
 
 
@@ -80,7 +87,7 @@ def authorization(settings: Settings) -> dict[str, dict[str, JsonValue]]:
     if "object-store" in rules:
         rules["object-store"].extend(_allow("namespaces", outside, [minio.PORT]))
     return {
-        "allow-nothing": {},
+        ALLOW_NOTHING: {},
         **{
             f"into-{server}": {
                 "action": "ALLOW",

@@ -28,6 +28,8 @@ Way = k8s.networking.v1.NetworkPolicyEgressRuleArgsDict
 Port = k8s.networking.v1.NetworkPolicyPortArgsDict
 
 
+DEFAULT_DENY = "default-deny"
+
 INTERNET_PORTS = (443, 465, 587)
 """HTTPS to model providers, sign-in and webhooks; mail submission with TLS (RFC 8314)."""
 
@@ -55,19 +57,25 @@ class Network(pulumi.ComponentResource):
     """NetworkPolicies: deny by default, then allow what is known.
 
     Each store says who may connect; leaving a pod is allowed towards the namespace itself, for names, and for web
-    and worker to the internet. The rules are kept as long as the data that they guard.
+    and worker to the internet. None is protected or retained: a rule that the program no longer has is deleted.
     """
+
+    default_deny: pulumi.Resource
+    """Pods depend on it: it is there before the first of them, and is deleted after the last."""
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("langfuse:index:Network", name, args.visible(), opts)
         labels = args.installation.workload("network", component="network", version="1").labels
-        for role, spec in policies(args.settings).items():
-            k8s.networking.v1.NetworkPolicy(
+        made = {
+            role: k8s.networking.v1.NetworkPolicy(
                 f"langfuse-{role}",
                 metadata={"name": f"langfuse-{role}", "namespace": args.installation.namespace, "labels": labels},
                 spec=spec,
-                opts=args.installation.stateful(child_options(self, opts)),
+                opts=child_options(self, opts),
             )
+            for role, spec in policies(args.settings).items()
+        }
+        self.default_deny = made[DEFAULT_DENY]
         self.register_outputs({})
 
 
@@ -79,7 +87,7 @@ def policies(settings: Settings) -> dict[str, Policy]:
     tunnel = tunnel_ports(settings)
     result: dict[str, Policy] = {
         **mesh_policies(settings),
-        "default-deny": {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
+        DEFAULT_DENY: {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
         "to-names": {
             "pod_selector": {},
             "policy_types": ["Egress"],

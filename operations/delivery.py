@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from components.documents import DocumentError
+from operations import cluster
 from operations import review as stacks
 from operations.changes import guard
 from operations.changes import preview as previews
@@ -57,6 +58,7 @@ def preview(
     with told():
         known = guard.acknowledgements(acknowledged)
         pulumi = Pulumi(stack, config_file)
+        cluster.check(pulumi)
         packs = previews.policy_flags(previews.profile_of(pulumi)) if policies else ()
         typer.echo(f"previewing {stack} ...", err=True)
         report = previews.preview(pulumi, known, packs=packs)
@@ -115,6 +117,7 @@ def deploy(*, stack: Stack, attempts: Attempts = 30, pause: Pause = 10) -> None:
     """Update a stack if its preview is not refused, and wait until it answers. Prints the preview as Markdown."""
     with told():
         pulumi = Pulumi(stack)
+        cluster.check(pulumi)
         packs = previews.policy_flags(previews.profile_of(pulumi))
         known = guard.acknowledgements(guard.FILE)
         typer.echo(f"previewing {stack} ...", err=True)

@@ -85,9 +85,9 @@ class Stack:
         """Delete the resources, after a preview: it is there that Pulumi refuses before anything is gone."""
         return self._operation("destroy", "--yes", *flags)
 
-    def preview_destroy(self) -> Result:
+    def preview_destroy(self, *flags: str) -> Result:
         """Show what would be deleted."""
-        return self._operation("destroy", "--preview-only")
+        return self._operation("destroy", "--preview-only", *flags)
 
     def pulumi(self, *words: str) -> Result:
         """Run another command of the CLI on the stack."""

@@ -195,6 +195,38 @@ def test_an_upgrade_of_everything_loses_nothing(
     eventually(lambda: capacities(view) == set(SIZES[name].items()))
 
 
+def test_a_rule_that_is_removed_is_gone_also_where_data_is_protected(
+    stacks: Mapping[str, Stack], views: Mapping[str, View]
+) -> None:
+    stack, view = stacks["staging"], views["staging"]
+    gateway = {"namespace": "gateway", "labels": {"app": "litellm"}, "port": 4000}
+    targets = {"llm": {"hosts": ["litellm.gateway.svc"], "pods": [gateway]}}
+    before = view.identities("networkpolicies", "authorizationpolicies", "peerauthentications")
+
+    stack.configure({"langfuse:allowedTargets": targets})
+    stack.up().ok()
+    with_targets = view.identities("networkpolicies")
+    stack.configure({"langfuse:allowedTargets": None, "langfuse:mesh": {"mode": "none"}})
+    stack.up().ok()
+    without = view.identities("networkpolicies", "authorizationpolicies", "peerauthentications")
+    stack.configure({"langfuse:mesh": None})
+    stack.up().ok()
+
+    assert len(with_targets.keys() - before.keys()) == 1
+    assert {name for name in without if "to-targets" in str(name) or "Authorization" in str(name)} == set()
+    assert len(without) < len(before)
+    after = view.identities("networkpolicies", "authorizationpolicies", "peerauthentications")
+    assert after.keys() == before.keys()
+
+
+def test_what_keeps_the_data_keeps_the_rule_that_denies_by_default(stacks: Mapping[str, Stack]) -> None:
+    gone = set(stacks["prod"].preview_destroy("--exclude-protected").ok().changes)
+    assert {"langfuse-web", "langfuse-into-web", "langfuse-quota"} & gone
+    assert not {
+        name for name in gone if name in {"langfuse-default-deny", "langfuse-allow-nothing", "langfuse-mutual-tls"}
+    }
+
+
 def test_destroy_refuses_what_is_protected_and_says_how_to_go_on(
     stacks: Mapping[str, Stack], views: Mapping[str, View]
 ) -> None:

@@ -28,6 +28,7 @@ class Recorder:
         report = Report(stack="dev", outcome=outcome, capacity=Capacity(before=Requests(), after=Requests()))
         outputs = {"url": url, "versions": {"langfuse": "4.16.0"}}
         monkeypatch.setattr(previews, "preview", lambda *_args, **_flags: report)
+        monkeypatch.setattr(Pulumi, "run", lambda _self, *_words: "{}")  # the state: nothing is deployed
         monkeypatch.setattr(Pulumi, "change", lambda _self, *words: self.ran.append(words))
         monkeypatch.setattr(Pulumi, "outputs", lambda _self: outputs)
 

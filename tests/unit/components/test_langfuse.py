@@ -10,7 +10,6 @@ from tests.unit.recorder import Recording, Registration, random_value
 
 PROFILES = ("dev", "preview", "staging", "prod")
 WORKLOADS = {"Deployment", "StatefulSet", "Job", "CronJob"}
-GUARDS = {"AuthorizationPolicy", "NetworkPolicy", "PeerAuthentication"}
 STATEFUL = {"StatefulSet", "PersistentVolumeClaim", "Namespace", "RandomPassword"}
 
 
@@ -145,12 +144,18 @@ def test_images_are_exact_releases(recording: Recording) -> None:
             assert len(tag) > 3, container["image"]
 
 
-def test_data_and_what_guards_it_are_protected_where_people_depend_on_them() -> None:
+def test_only_what_holds_data_is_protected_and_only_where_people_depend_on_it() -> None:
     for profile in PROFILES:
         for item in stack(profile):
-            if item.custom and item.kind in STATEFUL | GUARDS | {"Secret"}:
-                expected = profile in {"staging", "prod"}
-                assert (item.protect, item.retain_on_delete) == (expected, expected), (profile, item.name)
+            expected = item.custom and item.kind in STATEFUL | {"Secret"} and profile in {"staging", "prod"}
+            assert (item.protect, item.retain_on_delete) == (expected, expected), (profile, item.name)
+
+
+def test_no_pod_is_there_without_the_rules_that_deny_by_default() -> None:
+    guards = {"langfuse-default-deny", "langfuse-mutual-tls", "langfuse-allow-nothing"}
+    for profile in PROFILES:
+        for item in workloads(stack(profile)):
+            assert guards <= item.dependencies, (profile, item.name)
 
 
 def test_nothing_outside_secrets_holds_a_credential(recording: Recording) -> None:
@@ -257,8 +262,16 @@ def test_nothing_is_made_before_the_namespace_is_known_to_be_there() -> None:
 
 def test_only_one_provider_is_used(recording: Recording) -> None:
     provider = recording.one("kubernetes", "cluster")
-    assert provider.inputs["clusterIdentifier"]
     assert provider.inputs["enableServerSideApply"] in {True, "true"}
+
+
+def test_the_identity_of_the_cluster_depends_on_no_setting_and_is_kept_where_it_is_an_older_one() -> None:
+    def provider(**cluster: str) -> Registration:
+        return stack(cluster=cluster).one("kubernetes", "cluster")
+
+    found = [provider(), provider(context="a"), provider(context="b", kubeconfig="/x")]
+    assert {item.inputs["clusterIdentifier"] for item in found} == {"langfuse-dev"}
+    assert all(item.ignore_changes == {"clusterIdentifier"} for item in found)
 
 
 def test_stores_admit_only_their_clients(recording: Recording) -> None:
