@@ -6,6 +6,7 @@ import pulumi
 from pydantic import JsonValue
 
 from components.labels import base_name, content_name
+from components.redaction import Redaction
 from components.schema.extensions import Patch
 
 MERGE_KEYS: Mapping[str, Sequence[str]] = {
@@ -57,7 +58,7 @@ class Patches:
             if number not in self._met
         ]
         if missed:
-            raise pulumi.RunError("\n  ".join(["patches without an object:", *missed]))
+            raise pulumi.RunError(Redaction()("\n  ".join(["patches without an object:", *missed])))
         if not self._patches:
             return {}
         return {"patched": pulumi.Output.all(*(resource.urn for resource in self._met.values())).apply(self._finish)}
@@ -78,7 +79,7 @@ class Patches:
 
     def _finish(self, _: Sequence[str]) -> int:
         if self._faults:
-            raise pulumi.RunError("\n  ".join(["patches that can't be merged:", *self._faults]))
+            raise pulumi.RunError(Redaction()("\n  ".join(["patches that can't be merged:", *self._faults])))
         return len(self._patches)
 
     def _look(self, args: pulumi.ResourceTransformationArgs) -> None:

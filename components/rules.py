@@ -123,7 +123,7 @@ def cloudnative_pg_finds_the_password(settings: Settings) -> Iterator[str]:
     source = next(one.source for one in sourced(settings) if one.credential.id == "postgres_password")
     if isinstance(source, Existing) and source.key != "password":
         yield (
-            f"credentials.values.postgresPassword.key: {json.dumps(source.key)} is not where CloudNativePG reads it; "
+            "credentials.values.postgresPassword.key: is not where CloudNativePG reads it; "
             'name a Secret that has it under "password", and "langfuse" under "username"'
         )
 

@@ -7,7 +7,6 @@ frozen values from then on.
 
 import difflib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin
@@ -20,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from components.preview_warnings import warnings
 from components.profiles import PROFILES
+from components.redaction import HIDDEN, of_configuration, shown
 from components.rules import RULES
 from components.scales import SCALES
 from components.schema.environment import PROJECT, STACK, Settings
@@ -62,6 +62,13 @@ def parse(stack: str, config: Mapping[str, object], *, secret: set[str] | frozen
         SettingsError: naming every bad key, its value, the rule and the fix.
     """
     given = {key: _decode(key, value) for key, value in config.items()}
+    try:
+        return _validated(stack, given, secret)
+    except SettingsError as error:
+        raise SettingsError(of_configuration(given, secret)(str(error))) from None
+
+
+def _validated(stack: str, given: Mapping[str, object], secret: set[str] | frozenset[str]) -> Settings:
     profile = _choice("profile", given.get("profile", stack), PROFILES)
     scale = _choice("scale", given.get("scale", PROFILES[profile]["scale"]), SCALES)
     defaults = _merge(_merge(SCALES[scale], PROFILES[profile]), {"namespace": f"{PROJECT}-{stack}", "profile": profile})
@@ -181,14 +188,7 @@ def _explain(detail: ErrorDetails, secret: set[str] | frozenset[str]) -> str:
     if detail["type"] in {"missing", "union_tag_not_found"}:
         return f"{key}: {rule}"
     given = detail["ctx"]["tag"] if detail["type"] == "union_tag_invalid" else detail["input"]
-    value = "[secret]" if path[0] in secret or _pasted(path, given) else json.dumps(given, default=str)
-    return f"{key}: {value} {rule}"
-
-
-def _pasted(path: list[str], given: object) -> bool:
-    """Whether a text is probably a credential itself, where a map should say where it is."""
-    place = r"credentials\.values\.\w+|license(\.key)?|.*\.(clientSecret|smtpUrl)"
-    return isinstance(given, str) and re.fullmatch(place, ".".join(path)) is not None
+    return f"{key}: {HIDDEN if path[0] in secret else shown(path, given)} {rule}"
 
 
 def _path(detail: ErrorDetails) -> list[str]:

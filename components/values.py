@@ -66,7 +66,7 @@ def _version(text: str) -> str:
 
 
 def _store_version(text: str) -> str:
-    if not (re.match(r"\d+\.\d+", text) or re.fullmatch(r"RELEASE\.\d{4}-\d\d-\d\dT[\d-]+Z", text)):
+    if not (re.fullmatch(r"\d+\.\d+[A-Za-z0-9._-]*", text) or re.fullmatch(r"RELEASE\.\d{4}-\d\d-\d\dT[\d-]+Z", text)):
         raise ValueError('is not an exact release; name one with its minor version, as in "17.10"')
     return text
 
@@ -97,7 +97,7 @@ def _pem(text: str) -> str:
 
 def host_name(text: str) -> str:
     """A DNS name, and nothing around it."""
-    bare = re.sub(r"^[a-z]+://", "", text).split("/")[0].split(":")[0]
+    bare = re.sub(r"^[a-z0-9+.-]+://(.*@)?", "", text).split("/")[0].split(":")[0]
     labels = text.split(".")
     if text != bare or len(text) > 253 or not all(_DNS_LABEL.fullmatch(label) for label in labels):  # noqa: PLR2004
         plausible = bare != text and all(_DNS_LABEL.fullmatch(label) for label in bare.split("."))

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from components.documents import DocumentError
+from components.redaction import Redaction
 from operations import cluster
 from operations import review as stacks
 from operations.changes import guard
@@ -204,5 +205,5 @@ def told() -> Iterator[None]:
     try:
         yield
     except (DocumentError, OperationError) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {Redaction()(str(error))}", err=True)
         raise typer.Exit(EXIT["failed"]) from None

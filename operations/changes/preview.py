@@ -5,12 +5,12 @@ from typing import Final
 
 from components import documents
 from components.profiles import PROFILES
+from components.redaction import Redaction
 from components.schema.environment import PROJECT
 from operations.changes.capacity import requests
 from operations.changes.events import observe
 from operations.changes.guard import Acknowledgement, judge
 from operations.changes.model import Capacity, Report
-from operations.changes.redaction import Redaction
 from operations.errors import OperationError
 from operations.pulumi import CHECKOUT, Events, Pulumi
 

@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -36,7 +35,7 @@ class Copy(Stack):
         super().__init__(dev.name, folder / "stacks", {**dev.environment, **variables})
         self.elsewhere = str(shutil.copy(kubeconfig, folder / "elsewhere"))
 
-    def edit(self, kind: str, **change: Any) -> int:
+    def edit(self, kind: str, **change: object) -> int:
         """Change the state of every resource of a type; how many there were."""
         exported = json.loads(self.export())
         found = [item for item in exported["deployment"]["resources"] if item["type"].endswith(kind)]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.redaction import Redaction
 from operations import review
-from operations.changes.redaction import Redaction
 from operations.pulumi import Pulumi, listed
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import CHECKOUT, Result

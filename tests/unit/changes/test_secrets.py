@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from components.redaction import Redaction
 from operations.changes.markdown import markdown
 from operations.changes.preview import preview
-from operations.changes.redaction import Redaction
 from operations.pulumi import SECRET_MARK, Json, Pulumi
 from tests.unit.changes.engine_events import (
     CLAIM,

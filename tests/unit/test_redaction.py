@@ -1,0 +1,143 @@
+"""No error about the configuration quotes a credential, whichever key somebody pasted it into."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from pydantic import BaseModel
+from typer.testing import CliRunner
+
+from components.redaction import HIDDEN, Redaction, of_configuration
+from components.schema.environment import Settings
+from components.settings import SettingsError, parse
+from docs.fields import chooser, keys
+from operations.__main__ import app
+from tests.unit.program import run
+
+NAME, PASSWORD = "somebody", "c0rrect-h0rse"
+URLS = [
+    f"postgres://{NAME}:{PASSWORD}@db.example.com:5432/langfuse",
+    f"https://{NAME}:{PASSWORD}/unencoded@slash@db.example.com",
+    f"redis://{NAME}:{PASSWORD} and a space@db.example.com",
+    f'amqp://{NAME}:{PASSWORD}"quoted"@db.example.com',
+    f"{NAME}@db.example.com 17.10 s3+http://{NAME}:{PASSWORD}@db",
+]
+PRIVATE = "-----BEGIN PRIVATE KEY-----\n" + PASSWORD + "\n-----END PRIVATE KEY-----\n"
+
+HOLD_CREDENTIALS = {"secret", "key", "remoteKey", "clientSecret", "smtpUrl", "license", "kmsKeyId", "ca"}
+"""Keys that hold a credential, or the place of one, which is where people paste the credential itself."""
+
+
+def places(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of every key of the schema. `=` stands in it for the choice of a model: `postgres.=mode=external`."""
+    for key in keys(model):
+        here = (*path, key.name)
+        yield here
+        inside = {"list": ("0",), "map": ("entry",)}.get(key.container, ())
+        for part in key.models:
+            choice = chooser(part)
+            yield from places(part, (*here, *inside, *([f"={choice[0]}={choice[1]}"] if choice else [])))
+
+
+PLACES = sorted(set(places()))
+
+
+def configured(path: tuple[str, ...], value: object) -> dict[str, Any]:
+    """A stack's configuration with a value at a path."""
+    chosen: Mapping[str, str] = {}
+    for part in reversed(path):
+        if part.startswith("="):
+            _, key, choice = part.split("=")
+            chosen = {key: choice}
+            value = {**chosen, **value} if isinstance(value, dict) else value
+        else:
+            value = [value] if part == "0" else {part: value}
+    return {"host": "langfuse.example.com", **value} if isinstance(value, dict) else {}
+
+
+def complaint(config: Mapping[str, object], secret: frozenset[str] = frozenset()) -> str:
+    """What is said of a configuration; nothing if it is right."""
+    with suppress(BaseExceptionGroup):
+        try:
+            parse("dev", config, secret=secret)
+        except SettingsError as error:
+            return str(error)
+    return ""
+
+
+def test_every_key_of_the_schema_is_tried() -> None:
+    assert len(PLACES) > 300
+    assert ("postgres", "=mode=external", "host") in PLACES
+
+
+def test_no_error_quotes_what_stands_before_the_host_of_a_url() -> None:
+    first, second, third, fourth, fifth = URLS
+    for path in PLACES:
+        for value in (first, [second], {third: fourth}, [{"name": fifth, "x": [first]}]):
+            told = complaint(configured(path, value))
+            assert PASSWORD not in told, told
+            assert f"{NAME}:" not in told, told
+
+
+def test_no_error_quotes_the_value_of_a_key_that_holds_a_credential() -> None:
+    tried = [
+        path
+        for path in PLACES
+        if path[-1] not in {"source", "epoch"}  # no place for a value
+        and (
+            path[-1] in HOLD_CREDENTIALS or path[0] in {"extraEnv", "patches"} or path[:2] == ("credentials", "values")
+        )
+    ]
+    assert len(tried) > 100
+    for path in tried:
+        for value in (f"{PASSWORD} %$", 20261126, [f"API_KEY={PASSWORD} %"], PRIVATE):
+            told = complaint(configured(path, value))
+            assert PASSWORD not in told, told
+            assert "20261126" not in told, told
+
+
+def test_the_hint_at_a_host_is_the_host() -> None:
+    told = complaint({"host": "x.example", "postgres": {"mode": "external", "host": URLS[0]}})
+    assert f'langfuse:postgres.host: "postgres://{HIDDEN}@db.example.com:5432/langfuse"' in told
+    assert 'did you mean "db.example.com"?' in told
+
+
+def test_the_name_of_a_key_may_be_a_credential_too() -> None:
+    for config in ({URLS[0]: "x"}, {"extraEnv": {URLS[0]: "x"}}, {"extraEnv": {"NAME": {URLS[0]: 1}}}):
+        told = complaint({"host": "x.example", **config})
+        assert told
+        assert PASSWORD not in told
+
+
+def test_a_value_that_is_secret_in_pulumi_is_hidden_in_every_error() -> None:
+    config = {"host": "x.example", "redis": {"mode": "external", "topology": "cluster", "nodes": [PASSWORD]}}
+    assert PASSWORD in complaint(config)
+    assert PASSWORD not in complaint(config, frozenset({"redis"}))
+
+
+def test_a_patch_that_meets_nothing_is_named_without_a_credential() -> None:
+    patch = {"kind": "Deployment", "name": URLS[0], "patch": {"spec": {}}}
+    with pytest.raises(pulumi.RunError, match="there is no Deployment") as raised:
+        run("dev", {"patches": [patch]})
+    assert PASSWORD not in str(raised.value)
+
+
+def test_an_operation_that_cannot_be_done_tells_no_credential(tmp_path: Path) -> None:
+    file = tmp_path / "acknowledged.yaml"
+    file.write_text(f"- stack: dev\n  {URLS[0]}: [")
+    result = CliRunner().invoke(app, ["preview", "--stack", "dev", "--acknowledged", str(file)])
+    assert result.exit_code == 2
+    assert "is not YAML" in result.output
+    assert PASSWORD not in result.output
+
+
+def test_a_short_value_garbles_no_message() -> None:
+    hide = of_configuration({"a": "x", "b": json.dumps("https://u@host")}, {"a"})
+    assert hide("axb https://u@host") == f"axb https://{HIDDEN}@host"
+    assert Redaction()("mail a@b and https://c.example") == "mail a@b and https://c.example"
