@@ -93,7 +93,7 @@ def postgres_cluster(  # a cluster has this many independent parts
             "immediate": True,
             "method": "plugin",
             "pluginConfiguration": {"name": PLUGIN},
-            "schedule": with_seconds(schedule),
+            "schedule": f"0 {schedule}",  # the operator reads seconds first
         },
         opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[cluster])),
     )
@@ -183,23 +183,6 @@ def archive_spec(store: ObjectStoreConnection) -> dict[str, object]:
             "resources": {**requirements(JOB_RESOURCES)},
         },
     }
-
-
-def with_seconds(schedule: str) -> str:
-    """A schedule of five fields as the operator reads it: with seconds first, and Sunday as 0 alone."""
-    *rest, weekday = schedule.split()
-    days = ",".join(_weekdays(part) for part in weekday.split(","))
-    return " ".join(["0", *rest, days])
-
-
-def _weekdays(part: str) -> str:
-    span, slash, step = part.partition("/")
-    first, dash, last = span.partition("-")
-    if "7" not in {first, last}:
-        return part
-    end = last if dash else first
-    days = range(int(first), int(end) + 1, int(step) if slash else 1)
-    return ",".join(str(day % 7) for day in days)
 
 
 def parameters(settings: CloudNativePgPostgres) -> Mapping[str, str]:

@@ -1,6 +1,7 @@
 """Rules that join several keys. Each yields `key: value rule; fix` for everything that it finds wrong."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,13 +10,17 @@ from pydantic.alias_generators import to_camel
 from components.access_rules import ACCESS_RULES
 from components.bucket_checks import BUCKET_RULES
 from components.credential_sources import sourced
+from components.memory import memory_is_enough
 from components.route_rules import ROUTE_RULES
+from components.schedules import schedule
 from components.schema.base import Resources
 from components.schema.credentials import Existing
 from components.schema.environment import Settings
 from components.values import quantity_value, release
 
 Rule = Callable[[Settings], Iterator[str]]
+
+MINUTES_A_DAY = 24 * 60
 
 
 def autoscaling_bounds(settings: Settings) -> Iterator[str]:
@@ -74,11 +79,12 @@ def replicas_have_a_majority(settings: Settings) -> Iterator[str]:
 
 def events_outlive_backups(settings: Settings) -> Iterator[str]:
     """What a restore lacks is replayed from raw events: they must still be there when it is needed."""
-    retention = settings.object_store
-    shortest = 2 * _days_between(settings.backups.clickhouse_schedule)
-    if retention.events_days < shortest:
+    days, gap = settings.object_store.events_days, schedule(settings.backups.clickhouse_schedule).longest_gap
+    if math.isinf(gap):
+        yield "backups.clickhouseSchedule: doesn't come every year; back up more often"
+    elif days < (shortest := 2 * math.ceil(gap / MINUTES_A_DAY)):
         yield (
-            f"objectStore.eventsDays: {retention.events_days} is less than twice the days between two "
+            f"objectStore.eventsDays: {days} is less than twice the days between two "
             f"ClickHouse backups; set it to {shortest} or more, or back up more often"
         )
 
@@ -191,6 +197,7 @@ def write_mode_is_possible(settings: Settings) -> Iterator[str]:
 RULES: Sequence[Rule] = (
     autoscaling_bounds,
     requests_fit_limits,
+    memory_is_enough,
     gateway_is_elsewhere,
     allowed_pods_have_an_address,
     public_url_is_https,
@@ -206,13 +213,3 @@ RULES: Sequence[Rule] = (
     *BUCKET_RULES,
     *ROUTE_RULES,
 )
-
-
-def _days_between(schedule: str) -> int:
-    """Days between two runs of a schedule, rounded up."""
-    _, _, day, month, weekday = schedule.split()
-    if month != "*":
-        return 365
-    if day != "*":
-        return 31
-    return 7 if weekday != "*" else 1

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, EmailStr, Field
 
+from components import schedules
+
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
 _SUFFIX = {
     "m": Decimal("0.001"),
@@ -18,7 +20,6 @@ LINK_LOCAL = ipaddress.IPv4Network("169.254.0.0/16")
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
-_CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
 
 
 def quantity_value(text: str) -> Decimal:
@@ -126,19 +127,6 @@ def _gateway(text: str) -> str:
     return text
 
 
-def _cron(text: str) -> str:
-    fields = text.split()
-    if len(fields) != len(_CRON_FIELDS):
-        raise ValueError(f'has {len(fields)} fields, a schedule has 5, as in "15 2 * * *"')
-    for field, (name, low, high) in zip(fields, _CRON_FIELDS, strict=True):
-        for part in field.split(","):
-            match = re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/([1-9]\d*))?", part)
-            numbers = [int(number) for number in match.groups()[:2] if number] if match else []
-            if match is None or any(not low <= number <= high for number in numbers) or numbers != sorted(numbers):
-                raise ValueError(f'has "{field}" as {name}, which takes {low} to {high}')
-    return text
-
-
 def _secret_name(text: str) -> str:
     if len(text) > 253 or not all(_DNS_LABEL.fullmatch(part) for part in text.split(".")):  # noqa: PLR2004
         raise ValueError("is not the name of a Secret: lower-case letters, digits, '-' and '.'")
@@ -179,7 +167,7 @@ Version = Annotated[str, AfterValidator(_version)]
 Host = Annotated[str, AfterValidator(host_name)]
 DnsLabel = Annotated[str, AfterValidator(_dns_label)]
 NamespaceName = Annotated[str, AfterValidator(_namespace)]
-Schedule = Annotated[str, AfterValidator(_cron)]
+Schedule = Annotated[str, AfterValidator(schedules.checked)]
 StoreVersion = Annotated[str, AfterValidator(_store_version)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Name = Annotated[str, AfterValidator(_name)]

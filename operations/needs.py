@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import Final
 
 from components.scales import Load
+from components.schedules import schedule
 from components.schema.environment import Settings
 from components.values import quantity_value
-from operations.schedules import runs
 
 DAY_SECONDS: Final = 86_400
 
@@ -160,8 +160,8 @@ def _object_store(rate: Decimal, days: int, settings: Settings, event_bytes: int
         return
     events = rate * DAY_SECONDS * store.events_days * event_bytes
     kept = settings.backups.retention_days
-    copies = runs(settings.backups.clickhouse_schedule, kept) + 1
-    dumps = runs(settings.backups.postgres_schedule, kept) + 1
+    copies = schedule(settings.backups.clickhouse_schedule).most_starts(kept) + 1
+    dumps = schedule(settings.backups.postgres_schedule).most_starts(kept) + 1
     backups = copies * _rows(rate, days, event_bytes) + dumps * POSTGRES_DUMP_BYTES
     share = store.nodes * ERASURE_SHARE[store.nodes]
     yield _bytes(

@@ -60,23 +60,25 @@ def backup_not_suspended(stack: Stack) -> Findings:
 
 
 def schedule_of(job: BackupJob) -> Schedule | None:
-    """When it runs; None when that is unknown, unreadable, or its own affair."""
+    """When it runs; None when that is unknown, unreadable, never, or its own affair."""
     text = job.schedule.text if job.schedule else None
-    return None if text is None else parse(text, seconds=job.seconds)
+    found = None if text is None else parse(text, seconds=job.seconds)
+    return None if found is None or found.never else found
 
 
 @rules.stack(
     "backup-schedule-valid",
     reference="B02",
     title="The schedule of a backup is valid cron",
-    why="An operator accepts a schedule that it can't read, and never starts the backup.",
+    why="An operator accepts a schedule that it can't read, and Kubernetes a day that never comes, as 30 February: the "
+    "backup never starts.",
     fix="Write five fields, minute first, as in `15 */6 * * *`; CloudNativePG wants six, seconds first.",
     severity=Severity.HIGH,
 )
 def backup_schedule_valid(stack: Stack) -> Findings:
     for job in [*backups(stack), *drills(stack)]:
         if job.schedule is not None and job.schedule.known and schedule_of(job) is None:
-            yield finding(job.schedule, "this is no cron schedule", of=job.resource)
+            yield finding(job.schedule, "this is no cron schedule, or a day that never comes", of=job.resource)
 
 
 class RecoveryPoint(Settings):

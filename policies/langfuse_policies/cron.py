@@ -1,7 +1,12 @@
-"""Cron schedules as CronJobs understand them (robfig/cron v3, ParseStandard): when they start, and how far apart."""
+"""Cron schedules as CronJobs understand them (robfig/cron v3, ParseStandard): when they start, and how far apart.
+
+The configuration reads its schedules here, too (`components/schedules.py`): it has no other reader.
+"""
 
 import datetime
+import math
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,9 +20,13 @@ _MONTHS = {
     "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
 }  # fmt: skip
 _WEEKDAYS = {"sun": 0, "mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6}
-_BOUNDS: tuple[tuple[int, int, dict[str, int]], ...] = (
-    (0, 59, {}), (0, 23, {}), (1, 31, {}), (1, 12, _MONTHS), (0, 6, _WEEKDAYS),
-)  # fmt: skip
+_BOUNDS: dict[str, tuple[int, int, dict[str, int]]] = {
+    "minute": (0, 59, {}),
+    "hour": (0, 23, {}),
+    "day of month": (1, 31, {}),
+    "month": (1, 12, _MONTHS),
+    "day of week": (0, 6, _WEEKDAYS),
+}
 _DESCRIPTORS = {
     "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0",
     "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
@@ -49,6 +58,20 @@ class Schedule:
         between = max(later - earlier for earlier, later in pairwise(days))
         return max(within, between * _DAY - minutes[-1] + minutes[0])
 
+    @property
+    def never(self) -> bool:
+        """Whether it never starts, as on 30 February."""
+        return not self.every and not self.days
+
+    def most_starts(self, days: int) -> int:
+        """How often it starts at most within a number of days."""
+        if self.every:
+            return math.ceil(days * _DAY / self.every)
+        horizons, rest = divmod(days, len(_HORIZON))
+        ordered = sorted(self.days)
+        most = max((bisect_left(ordered, first + rest) - number for number, first in enumerate(ordered)), default=0)
+        return len(self.minutes) * (horizons * len(ordered) + most)
+
     def meets(self, other: "Schedule") -> bool:
         """Whether both ever start in the same minute."""
         return bool(self.days & other.days and self.minutes & other.minutes)
@@ -72,13 +95,13 @@ def parse(text: str, *, seconds: bool = False) -> Schedule | None:
         fields = fields[1:]
     if len(fields) != len(_BOUNDS):
         return None
-    values = [_values(field, *bounds) for field, bounds in zip(fields, _BOUNDS, strict=True)]
+    values = [_values(field, *bounds) for field, bounds in zip(fields, _BOUNDS.values(), strict=True)]
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return None
     minutes_, hours, monthdays, months, weekdays = known
     # Day of month and day of week: both must fit if one of them is free, else either.
-    free = fields[2][0] in "*?" or fields[4][0] in "*?"
+    free = _is_free(fields[2]) or _is_free(fields[4])
 
     def runs_on(day: datetime.date) -> bool:
         in_month, in_week = day.day in monthdays, day.isoweekday() % 7 in weekdays
@@ -86,6 +109,25 @@ def parse(text: str, *, seconds: bool = False) -> Schedule | None:
 
     days = frozenset(number for number, day in enumerate(_HORIZON) if runs_on(day))
     return Schedule(days, frozenset(60 * hour + minute for hour in hours for minute in minutes_))
+
+
+def fault(text: str) -> str | None:
+    """What is wrong with a schedule of five fields; None if it is right and comes at least once."""
+    fields = text.lower().split()
+    if len(fields) != len(_BOUNDS):
+        return f'has {len(fields)} field{"" if len(fields) == 1 else "s"}, a schedule has 5, as in "15 2 * * *"'
+    for field, (name, (low, high, names)) in zip(fields, _BOUNDS.items(), strict=True):
+        if _values(field, low, high, names) is None:
+            return f'has "{field}" as {name}, which takes {low} to {high}'
+    schedule = parse(text)
+    if schedule is None or schedule.never:
+        return "never comes: none of its months has such a day; correct the day or the month"
+    return None
+
+
+def _is_free(field: str) -> bool:
+    """Whether a day field leaves every day open. `*/2` doesn't: robfig/cron clears the mark of `*` at such a step."""
+    return any(part in {"*", "?", "*/1", "?/1"} for part in field.split(","))
 
 
 def _values(field: str, low: int, high: int, names: dict[str, int]) -> frozenset[int] | None:

@@ -143,6 +143,17 @@ def test_what_is_no_schedule(schedule: str) -> None:
     assert parse(schedule) is None
 
 
+@pytest.mark.parametrize(
+    ("schedule", "every_day_it_could"),
+    [("0 2 */2 * 1", 400), ("0 2 * * 1", 100), ("0 2 1 * *", 20), ("0 2 */2 * *", 360), ("0 2 13 * 5", 120)],
+)
+def test_both_day_fields_must_fit_only_where_one_of_them_is_free(schedule: str, every_day_it_could: int) -> None:
+    """At a step, as in `*/2`, robfig/cron no longer counts a field as free."""
+    found = parse(schedule)
+    assert found is not None
+    assert every_day_it_could < len(found.days) < every_day_it_could + 30
+
+
 def test_operators_with_seconds_want_six_fields() -> None:
     assert parse("0 0 2 * * *", seconds=True) == parse("0 2 * * *")
     assert parse("0 2 * * *", seconds=True) is None

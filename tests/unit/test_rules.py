@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from components import rules
+from components.memory import memory_is_enough
 from components.rules import RULES, Rule
 from components.settings import SettingsError, parse
 
@@ -32,6 +33,18 @@ REFUSED: list[tuple[Rule, str, Config, str]] = [
         "prod",
         {"objectStore": {"resources": {"cpu": "8"}}},
         'objectStore.resources.cpu: "8" is more than cpuLimit (4); raise cpuLimit',
+    ),
+    (
+        memory_is_enough,
+        "dev",
+        {"web": {"resources": {"memory": "64Mi"}}},
+        'web.resources.memory: "64Mi" is less than it starts and works with; use 1Gi or more',
+    ),
+    (
+        memory_is_enough,
+        "prod",
+        {"clickhouse": {"keeperResources": {"memory": "64M"}}},
+        'clickhouse.keeperResources.memory: "64M" is less',
     ),
     (
         rules.gateway_is_elsewhere,
@@ -89,7 +102,7 @@ REFUSED: list[tuple[Rule, str, Config, str]] = [
         rules.cloudnative_pg_finds_the_password,
         "dev",
         {**EXISTING, "postgres": {"mode": "cloudnativepg"}},
-        'credentials.values.postgresPassword.key: "POSTGRES_PASSWORD" is not where CloudNativePG reads it',
+        "credentials.values.postgresPassword.key: is not where CloudNativePG reads it",
     ),
     (rules.versions_fit, "dev", {"postgres": {"version": "14.9"}}, 'postgres.version: "14.9" is too old'),
     (rules.versions_fit, "dev", {"clickhouse": {"version": "25.11.9"}}, "use 25.12 or newer"),
@@ -141,6 +154,8 @@ NEIGHBOURS: list[tuple[Rule, str, Config]] = [
         {"objectStore": {"eventsDays": 14}, "backups": {"clickhouseSchedule": "0 2 * * 1"}},
     ),
     (rules.events_outlive_backups, "dev", {"objectStore": {"eventsDays": 2}}),
+    (memory_is_enough, "dev", {"worker": {"resources": {"memory": "1Gi"}}}),
+    (memory_is_enough, "dev", {**EXISTING, "redis": {"mode": "external", "host": "redis.example.com"}}),
     (rules.append_only_file_fits, "dev", {"redis": {"storage": "1Gi", "resources": {"memory": "512Mi"}}}),
     (rules.append_only_file_fits, "dev", redis(host="redis.example.com")),
     (rules.external_redis_is_reachable, "dev", redis(host="redis.example.com")),
@@ -175,7 +190,7 @@ NEIGHBOURS: list[tuple[Rule, str, Config]] = [
     (rules.write_mode_is_possible, "dev", V3),
 ]
 
-OWN = [rule for rule in RULES if rule.__module__ == rules.__name__]
+OWN = [rule for rule in RULES if rule.__module__ == rules.__name__ or rule is memory_is_enough]
 """Rules of `components/rules.py`; other files have tests of their own."""
 
 

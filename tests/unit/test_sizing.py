@@ -7,12 +7,12 @@ from typer.testing import CliRunner
 
 from components.profiles import PROFILES
 from components.scales import LOADS, SCALES, Load
+from components.schedules import schedule as read
 from components.settings import parse
 from components.values import quantity_value
 from operations.__main__ import app
 from operations.demand import demand
 from operations.needs import needs
-from operations.schedules import runs
 from operations.sizing import SizingError, environment, size
 
 
@@ -112,14 +112,14 @@ def test_redis_gets_the_memory_that_langfuse_documents() -> None:
         ("15 */6 * * *", 30, 120),
         ("0,30 * * * *", 1, 48),
         ("45 2 * * 0", 28, 4),
-        ("45 2 * * 7", 28, 4),
         ("0 0-5/2 * * 1-5", 7, 15),
-        ("0 3 1 * *", 31, 1),
-        ("0 3 1 1 *", 372, 1),
+        ("0 3 1 * *", 31, 2),  # 1 February and 1 March
+        ("0 3 1 1 *", 372, 2),
+        ("45 2 * * *", 1000, 1000),
     ],
 )
 def test_backups_are_counted_by_their_schedule(schedule: str, days: int, expected: int) -> None:
-    assert runs(schedule, days) == expected
+    assert read(schedule).most_starts(days) == expected
 
 
 def run(*arguments: str) -> tuple[int, str]:
