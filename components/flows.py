@@ -8,6 +8,7 @@ from components import clickhouse, clickhouse_cluster, keeper, minio, off_site, 
 from components.schema.environment import Settings
 from components.schema.stores import (
     ClickHouse,
+    CloudNativePgPostgres,
     ExternalClickHouse,
     ExternalObjectStore,
     ExternalPostgres,
@@ -20,15 +21,21 @@ from components.schema.stores import (
     SentinelRedis,
 )
 
+CLOUDNATIVE_PG = "cloudnative-pg"
+"""Among clients: the pods that the operator makes, whose labels are the operator's and which are outside the mesh."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
     """Connections that workloads of the installation open to one of them, or to a store outside."""
 
+    purpose: str
+    """What they are for. Names the rule about a store outside."""
     server: str | None
-    """None for one outside."""
+    """The workload that is connected to; None for a store outside."""
     ports: Sequence[int]
     clients: Sequence[str]
+    """Workloads by name; `CLOUDNATIVE_PG` stands for the pods of that operator."""
 
 
 def flows(settings: Settings) -> Iterator[Flow]:
@@ -39,45 +46,53 @@ def flows(settings: Settings) -> Iterator[Flow]:
     yield from _clickhouse_flows(settings.clickhouse, application)
     users = [*application, "clickhouse", "object-store-provisioning", "backup-postgres"]
     other = settings.backups.off_site
-    yield from _object_store_flows(settings.object_store, [*users, *([off_site.WORKLOAD] if other else [])])
     if other:
-        yield Flow(server=None, ports=[url_port(other.endpoint)], clients=[off_site.WORKLOAD])
+        users.append(off_site.WORKLOAD)
+    if isinstance(settings.postgres, CloudNativePgPostgres):
+        users.append(CLOUDNATIVE_PG)  # the archive of the log
+    yield from _object_store_flows(settings.object_store, users)
+    if other:
+        yield Flow(purpose="off-site", server=None, ports=[url_port(other.endpoint)], clients=[off_site.WORKLOAD])
 
 
 def _postgres_flows(settings: Postgres, clients: Sequence[str]) -> Iterator[Flow]:
     match settings:
         case ManagedPostgres():
-            yield Flow(server="postgres", ports=[postgres_server.PORT], clients=clients)
+            yield Flow(purpose="postgres", server="postgres", ports=[postgres_server.PORT], clients=clients)
         case ExternalPostgres():
-            yield Flow(
-                server=None, ports=sorted({settings.port, settings.direct_port or settings.port}), clients=clients
-            )
+            ports = sorted({settings.port, settings.direct_port or settings.port})
+            yield Flow(purpose="postgres", server=None, ports=ports, clients=clients)
 
 
 def _redis_flows(settings: Redis, clients: Sequence[str]) -> Iterator[Flow]:
     match settings:
         case ManagedRedis():
-            yield Flow(server="redis", ports=[valkey.PORT], clients=clients)
+            yield Flow(purpose="redis", server="redis", ports=[valkey.PORT], clients=clients)
         case SentinelRedis():
-            yield Flow(server="redis", ports=[valkey.PORT, sentinel.SENTINEL_PORT], clients=[*clients, "redis"])
+            ports = [valkey.PORT, sentinel.SENTINEL_PORT]
+            yield Flow(purpose="redis", server="redis", ports=ports, clients=[*clients, "redis"])
         case ExternalRedis():
-            ports = {int(node.rpartition(":")[2]) for node in settings.nodes} or {settings.port}
+            named = {int(node.rpartition(":")[2]) for node in settings.nodes} or {settings.port}
             if settings.topology == "sentinel":
-                ports.add(settings.port)
-            yield Flow(server=None, ports=sorted(ports), clients=clients)
+                named.add(settings.port)
+            yield Flow(purpose="redis", server=None, ports=sorted(named), clients=clients)
 
 
 def _clickhouse_flows(settings: ClickHouse, clients: Sequence[str]) -> Iterator[Flow]:
     jobs = ["migrations", "backup-clickhouse"]
     if isinstance(settings, ExternalClickHouse):
-        yield Flow(server=None, ports=[settings.http_port], clients=clients)
-        yield Flow(server=None, ports=[settings.native_port], clients=jobs)
+        yield Flow(purpose="clickhouse", server=None, ports=[settings.http_port], clients=clients)
+        yield Flow(purpose="clickhouse-native", server=None, ports=[settings.native_port], clients=jobs)
         return
-    yield Flow(server="clickhouse", ports=[clickhouse.HTTP_PORT], clients=clients)
-    yield Flow(server="clickhouse", ports=[clickhouse_cluster.NATIVE_PORT], clients=[*jobs, "clickhouse"])
-    yield Flow(server="clickhouse", ports=[clickhouse.INTERSERVER_PORT], clients=["clickhouse"])
-    yield Flow(server="keeper", ports=[keeper.CLIENT_PORT], clients=["clickhouse"])
-    yield Flow(server="keeper", ports=[keeper.RAFT_PORT], clients=["keeper"])
+    servers, keepers = ["clickhouse"], ["keeper"]
+    for server, port, allowed in (
+        ("clickhouse", clickhouse.HTTP_PORT, clients),
+        ("clickhouse", clickhouse_cluster.NATIVE_PORT, [*jobs, *servers]),
+        ("clickhouse", clickhouse.INTERSERVER_PORT, servers),
+        ("keeper", keeper.CLIENT_PORT, servers),
+        ("keeper", keeper.RAFT_PORT, keepers),
+    ):
+        yield Flow(purpose=server, server=server, ports=[port], clients=allowed)
 
 
 def _object_store_flows(settings: ObjectStore, clients: Sequence[str]) -> Iterator[Flow]:
@@ -85,9 +100,9 @@ def _object_store_flows(settings: ObjectStore, clients: Sequence[str]) -> Iterat
         port = url_port(settings.endpoint or "https://")
         # With an identity, keys are asked for over HTTPS.
         ports = {port, 443} if settings.identity == "workload" else {port}
-        yield Flow(server=None, ports=sorted(ports), clients=clients)
+        yield Flow(purpose="object-store", server=None, ports=sorted(ports), clients=clients)
         return
-    yield Flow(server="object-store", ports=[minio.PORT], clients=[*clients, "object-store"])
+    yield Flow(purpose="object-store", server="object-store", ports=[minio.PORT], clients=[*clients, "object-store"])
 
 
 def url_port(url: str) -> int:

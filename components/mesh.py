@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from components import minio
 from components.environment import WEB_PORT
-from components.flows import flows
+from components.flows import CLOUDNATIVE_PG, flows
 from components.installation import Installation, child_options
 from components.schema.environment import Settings
 
@@ -58,7 +58,7 @@ class Mesh(pulumi.ComponentResource):
         child = child_options(self, opts)
         workload = args.installation.workload("mesh", component="network", version="1")
         specs: dict[tuple[str, str], Mapping[str, JsonValue]] = {
-            ("PeerAuthentication", MUTUAL_TLS): {"mtls": {"mode": "STRICT"}},
+            **{("PeerAuthentication", role): spec for role, spec in authentication(args.settings).items()},
             **{("AuthorizationPolicy", role): spec for role, spec in authorization(args.settings).items()},
         }
         made = {
@@ -76,14 +76,33 @@ class Mesh(pulumi.ComponentResource):
         self.register_outputs({})
 
 
+def authentication(settings: Settings) -> dict[str, dict[str, JsonValue]]:
+    """The PeerAuthentications by name: mutual TLS is demanded of everybody.
+
+    CloudNativePG's pods are outside the mesh, so that MinIO's port takes their archive as plain text. Who reaches that
+    port is then up to the NetworkPolicies, and to MinIO's keys; in an external store the archive travels by HTTPS.
+    """
+    found: dict[str, dict[str, JsonValue]] = {MUTUAL_TLS: {"mtls": {"mode": "STRICT"}}}
+    for flow in flows(settings):
+        if flow.server and CLOUDNATIVE_PG in flow.clients:
+            found[f"{flow.server}-archive"] = {
+                "selector": {"matchLabels": {"app.kubernetes.io/name": flow.server}},
+                "mtls": {"mode": "STRICT"},
+                "portLevelMtls": {str(port): {"mode": "PERMISSIVE"} for port in flow.ports},
+            }
+    return found
+
+
 def authorization(settings: Settings) -> dict[str, dict[str, JsonValue]]:
     """The AuthorizationPolicies by name. One without rules allows nothing; each other one adds to that."""
     outside = settings.network.web_clients
     rules: dict[str, list[JsonValue]] = {"web": _allow("namespaces", outside, [WEB_PORT])}
     for flow in flows(settings):
         if flow.server:
-            accounts = [_identity(settings, client) for client in flow.clients]
+            accounts = [_identity(settings, client) for client in flow.clients if client != CLOUDNATIVE_PG]
             rules.setdefault(flow.server, []).extend(_allow("principals", accounts, flow.ports))
+            if CLOUDNATIVE_PG in flow.clients:  # has no identity
+                rules[flow.server].append({"to": _to(flow.ports)})
     if "object-store" in rules:
         rules["object-store"].extend(_allow("namespaces", outside, [minio.PORT]))
     return {
@@ -111,6 +130,10 @@ def _allow(attribute: str, values: Sequence[str], ports: Sequence[int]) -> list[
     return [
         {
             "from": [{"source": {attribute: list(values)}}],
-            "to": [{"operation": {"ports": [str(port) for port in ports]}}],
+            "to": _to(ports),
         }
     ]
+
+
+def _to(ports: Sequence[int]) -> list[JsonValue]:
+    return [{"operation": {"ports": [str(port) for port in ports]}}]

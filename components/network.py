@@ -1,23 +1,19 @@
 """Who may talk to whom inside the namespace: everything else is denied, both ways."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import (
-    cloudnative_pg,
-    minio,
-    off_site,
-    postgres_server,
-)
+from components import cloudnative_pg, minio, off_site, postgres_server
 from components.environment import WEB_PORT
-from components.flows import flows
+from components.flows import CLOUDNATIVE_PG, Flow, flows
 from components.installation import Installation, child_options
 from components.mesh_network import mesh_policies, tunnel_ports
 from components.outbound import target_rules
+from components.schema.application import Dns
 from components.schema.environment import Settings
 from components.schema.stores import CloudNativePgPostgres, ExternalObjectStore
 from components.values import LINK_LOCAL
@@ -39,6 +35,9 @@ API_SERVER_PORTS = (443, 6443)
 POD_IDENTITY = "169.254.170.23/32"
 """Where EKS hands out keys for a pod's identity (docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html): to
 the asking pod its own, unlike the metadata service of the node."""
+
+OPERATED: k8s.meta.v1.LabelSelectorArgsDict = {"match_labels": {cloudnative_pg.CLUSTER_LABEL: "langfuse-postgres"}}
+"""Pods that CloudNativePG makes, for servers and for Jobs. They have none of the program's labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +65,24 @@ class Network(pulumi.ComponentResource):
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("langfuse:index:Network", name, args.visible(), opts)
         labels = args.installation.workload("network", component="network", version="1").labels
+        child = child_options(self, opts)
+        former = former_names(args.settings)
         made = {
             role: k8s.networking.v1.NetworkPolicy(
                 f"langfuse-{role}",
                 metadata={"name": f"langfuse-{role}", "namespace": args.installation.namespace, "labels": labels},
                 spec=spec,
-                opts=child_options(self, opts),
+                opts=_renamed(child, former[role]) if role in former else child,
             )
             for role, spec in policies(args.settings).items()
         }
         self.default_deny = made[DEFAULT_DENY]
         self.register_outputs({})
+
+
+def _renamed(opts: pulumi.ResourceOptions, former: str) -> pulumi.ResourceOptions:
+    own = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=f"langfuse-{former}")], ignore_changes=["metadata.name"])
+    return pulumi.ResourceOptions.merge(opts, own)
 
 
 def policies(settings: Settings) -> dict[str, Policy]:
@@ -88,11 +94,7 @@ def policies(settings: Settings) -> dict[str, Policy]:
     result: dict[str, Policy] = {
         **mesh_policies(settings),
         DEFAULT_DENY: {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
-        "to-names": {
-            "pod_selector": {},
-            "policy_types": ["Egress"],
-            "egress": [{"to": [_namespace("kube-system")], "ports": [*_ports([53]), *_ports([53], "UDP")]}],
-        },
+        "to-names": {"pod_selector": {}, "policy_types": ["Egress"], "egress": _to_names(settings.network.dns)},
         "to-own-namespace": {"pod_selector": {}, "policy_types": ["Egress"], "egress": [{"to": [own_namespace]}]},
         "to-internet": {
             "pod_selector": _pods(["web", "worker"]),
@@ -112,28 +114,23 @@ def policies(settings: Settings) -> dict[str, Policy]:
             "egress": targets,
         }
     if isinstance(settings.postgres, CloudNativePgPostgres):
-        result |= cloudnative_pg_policies("langfuse-postgres", ["web", "worker", "migrations", "backup-postgres"])
-    store = settings.object_store
-    if isinstance(store, ExternalObjectStore) and store.identity == "workload":
+        result |= _cloudnative_pg(settings, ["web", "worker", "migrations", "backup-postgres"])
+    if _by_identity(settings):
         result["to-pod-identity"] = {
             "pod_selector": _pods(["web", "worker", "clickhouse", "backup-postgres", off_site.WORKLOAD]),
             "policy_types": ["Egress"],
-            "egress": [{"to": [{"ip_block": {"cidr": POD_IDENTITY}}], "ports": _ports([80])}],
+            "egress": [_to_pod_identity()],
         }
-    anywhere: Peer = {"namespace_selector": {}}
-    outside: list[Peer] = [_range("0.0.0.0/0"), anywhere]  # an address block means no pods to some networks
-    for number, flow in enumerate(flow for flow in found if flow.server is None):
-        ways: list[Way] = [{"to": outside, "ports": _ports(flow.ports)}]
-        if tunnel:
-            ways.append({"to": [anywhere], "ports": _ports(tunnel)})
-        result[f"to-store-{number + 1}"] = {
-            "pod_selector": _pods(flow.clients),
-            "policy_types": ["Egress"],
-            "egress": ways,
-        }
+    for flow in found:
+        if flow.server is None:
+            result[f"to-{flow.purpose}"] = {
+                "pod_selector": _pods([client for client in flow.clients if client != CLOUDNATIVE_PG]),
+                "policy_types": ["Egress"],
+                "egress": _to_outside(flow.ports, tunnel),
+            }
     for server in sorted({flow.server for flow in found if flow.server}):
         rules: list[k8s.networking.v1.NetworkPolicyIngressRuleArgsDict] = [
-            {"from_": [{"pod_selector": _pods(flow.clients)}], "ports": _ports([*flow.ports, *tunnel])}
+            {"from_": _clients(flow), "ports": _ports([*flow.ports, *tunnel])}
             for flow in found
             if flow.server == server
         ]
@@ -147,28 +144,76 @@ def policies(settings: Settings) -> dict[str, Policy]:
     return result
 
 
-def cloudnative_pg_policies(name: str, clients: Sequence[str]) -> dict[str, Policy]:
-    """For pods that the operator makes: they talk to each other, to the API server and to the archive."""
-    servers: k8s.meta.v1.LabelSelectorArgsDict = {"match_labels": {cloudnative_pg.CLUSTER_LABEL: name}}
+def former_names(settings: Settings) -> Mapping[str, str]:
+    """What rules about stores outside were called, by what they are called: by a number that other stores shifted.
+
+    Pulumi finds them by an alias. In Kubernetes they keep the name: the name of an object can't be changed, and those
+    that a state says are protected can't be replaced, nor deleted without being retained.
+    """
+    outside = [flow for flow in flows(settings) if flow.server is None]
+    return {f"to-{flow.purpose}": f"to-store-{number}" for number, flow in enumerate(outside, start=1)}
+
+
+def _cloudnative_pg(settings: Settings, clients: Sequence[str]) -> dict[str, Policy]:
+    """For pods that the operator makes, those in which an instance joins and recovers among them.
+
+    They talk to each other, to the API server and to the archive; clients and the operator talk to them
+    (cloudnative-pg.io/documentation/current/networking). What they need in this namespace and of DNS every pod may.
+    """
     ports = [postgres_server.PORT, cloudnative_pg.STATUS_PORT]
+    egress = _to(["0.0.0.0/0"], API_SERVER_PORTS)
+    for flow in flows(settings):
+        if flow.server is None and CLOUDNATIVE_PG in flow.clients:
+            egress += _to_outside(flow.ports, [])
+    if _by_identity(settings):
+        egress.append(_to_pod_identity())
     return {
         "into-postgres": {
-            "pod_selector": servers,
+            "pod_selector": OPERATED,
             "policy_types": ["Ingress"],
             "ingress": [
                 {"from_": [{"pod_selector": _pods(clients)}], "ports": _ports([postgres_server.PORT])},
                 {
-                    "from_": [{"pod_selector": servers}, _namespace(cloudnative_pg.OPERATOR_NAMESPACE)],
+                    "from_": [{"pod_selector": OPERATED}, _namespace(cloudnative_pg.OPERATOR_NAMESPACE)],
                     "ports": _ports(ports),
                 },
             ],
         },
-        "from-postgres": {
-            "pod_selector": servers,
-            "policy_types": ["Egress"],
-            "egress": _to(["0.0.0.0/0"], API_SERVER_PORTS),
-        },
+        "from-postgres": {"pod_selector": OPERATED, "policy_types": ["Egress"], "egress": egress},
     }
+
+
+def _by_identity(settings: Settings) -> bool:
+    """Whether pods get keys to the object store by what they are."""
+    store = settings.object_store
+    return isinstance(store, ExternalObjectStore) and store.identity == "workload"
+
+
+def _to_names(dns: Dns) -> list[Way]:
+    """Egress to the servers of DNS and to nothing else."""
+    servers = [*map(_namespace, dns.namespaces), *map(_range, dns.ranges)]
+    ports = [*_ports([dns.port]), *_ports([dns.port], "UDP")]
+    return [{"to": servers, "ports": ports}] if servers else []
+
+
+def _to_pod_identity() -> Way:
+    return {"to": [{"ip_block": {"cidr": POD_IDENTITY}}], "ports": _ports([80])}
+
+
+def _to_outside(ports: Sequence[int], tunnel: Sequence[int]) -> list[Way]:
+    """Egress to a store whose address isn't known: outside the cluster, or in another namespace."""
+    anywhere: Peer = {"namespace_selector": {}}
+    # An address block means no pods to some networks.
+    ways: list[Way] = [{"to": [_range("0.0.0.0/0"), anywhere], "ports": _ports(ports)}]
+    if tunnel:
+        ways.append({"to": [anywhere], "ports": _ports(tunnel)})
+    return ways
+
+
+def _clients(flow: Flow) -> list[Peer]:
+    """The pods that open a flow's connections."""
+    named: list[Peer] = [{"pod_selector": _pods([client for client in flow.clients if client != CLOUDNATIVE_PG])}]
+    return [*named, {"pod_selector": OPERATED}] if CLOUDNATIVE_PG in flow.clients else named
 
 
 def _from(peers: Sequence[Peer], ports: Sequence[int]) -> list[k8s.networking.v1.NetworkPolicyIngressRuleArgsDict]:

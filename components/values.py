@@ -18,6 +18,16 @@ _SUFFIX = {
 LINK_LOCAL = ipaddress.IPv4Network("169.254.0.0/16")
 """Holds the clouds' metadata services, which hand out credentials."""
 
+CREDENTIALS_OF_CLOUDS = [
+    ipaddress.ip_network(network)
+    for network in (
+        "169.254.169.0/24",  # of machines: AWS, Google Cloud, Azure and others
+        "169.254.170.0/24",  # of tasks and pods in AWS
+        "fd00:ec2::/112",
+        "100.100.100.200/32",  # Alibaba Cloud
+    )
+]
+
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
@@ -161,6 +171,21 @@ def _network_range(text: str) -> str:
     return str(network)
 
 
+def _dns_range(text: str) -> str:
+    """Servers of DNS: a link-local address, too, unless it is where clouds hand out credentials."""
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError('is not a range of addresses; write it like "10.96.0.10/32", without host bits') from None
+    if network.prefixlen < network.max_prefixlen - 8:
+        raise ValueError(f'holds {network.num_addresses} addresses; name the servers, as in "10.96.0.10/32"')
+    if network.is_link_local and network.num_addresses > 1:
+        raise ValueError('is link-local: name a single address, as in "169.254.20.10/32"')
+    if any(network.version == other.version and network.overlaps(other) for other in CREDENTIALS_OF_CLOUDS):
+        raise ValueError("is where clouds hand out credentials; remove it")
+    return str(network)
+
+
 ByteQuantity = Annotated[str, AfterValidator(_bytes)]
 CpuQuantity = Annotated[str, AfterValidator(_cpu)]
 Version = Annotated[str, AfterValidator(_version)]
@@ -180,4 +205,5 @@ SecretName = Annotated[str, AfterValidator(_secret_name)]
 SecretKey = Annotated[str, AfterValidator(_secret_key)]
 Duration = Annotated[str, AfterValidator(_duration)]
 Url = Annotated[str, AfterValidator(_url)]
+DnsRange = Annotated[str, AfterValidator(_dns_range)]
 NetworkRange = Annotated[str, AfterValidator(_network_range)]

@@ -64,6 +64,7 @@ BY_TYPE: Final[Mapping[str, object]] = {
     "Url": "https://sso.example.com",
     "IpAddress": "10.0.12.7",
     "NetworkRange": "0.0.0.0/0",
+    "DnsRange": "169.254.20.10/32",
     "IpRange": "10.0.12.0/24",
     "TargetHost": "litellm.gateway.svc.cluster.local",
 }

@@ -40,6 +40,7 @@ DOMAINS: Mapping[str, str] = {
     "Url": "URL",
     "IpAddress": "IP address",
     "NetworkRange": "range, as `203.0.113.0/24`",
+    "DnsRange": "range, as `10.96.0.10/32`",
     "IpRange": "range, as `10.0.12.0/24`",
     "TargetHost": "host name",
 }

@@ -8,11 +8,13 @@ from components.schema.base import Model, Resources
 from components.values import (
     BucketName,
     DnsLabel,
+    DnsRange,
     Email,
     GatewayName,
     Host,
     HttpUrl,
     NetworkRange,
+    Port,
     Schedule,
     SecretName,
 )
@@ -43,12 +45,27 @@ class Ingress(Model):
     )
 
 
+class Dns(Model):
+    """Where pods ask for names. Nothing else is allowed at this port but these servers."""
+
+    namespaces: list[DnsLabel] = Field(
+        default=["kube-system"], description="Namespaces whose pods answer; `openshift-dns` on OpenShift."
+    )
+    ranges: list[DnsRange] = Field(
+        default=["169.254.20.10/32"],
+        description="Servers that are no pods. The default is that of NodeLocal DNSCache. Where it answers at the "
+        "address of the Service `kube-dns` instead (kube-proxy with iptables), add that, as `10.96.0.10/32`.",
+    )
+    port: Port = Field(default=53, description="Their port, TCP and UDP; 5353 on OpenShift.")
+
+
 class Network(Model):
     """Which pods outside the namespace may come in, and what may be called outside the cluster."""
 
     web_clients: list[DnsLabel] = Field(
         description="Namespaces whose pods may call web and the object store: the gateway's, and those of SDK clients."
     )
+    dns: Dns = Dns()
     internet: list[NetworkRange] = Field(
         default=["0.0.0.0/0"],
         description="Ranges that web and worker may call at ports 443, 465 and 587: model providers, sign-in, mail. "

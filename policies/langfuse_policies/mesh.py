@@ -60,6 +60,15 @@ def mtls_in_the_mesh(stack: Stack, settings: Root) -> Findings:
             yield finding(namespace, "no PeerAuthentication of the whole namespace sets mtls.mode")
 
 
+class Exceptions(Settings):
+    """Who needs a port without mutual TLS."""
+
+    exempt: Annotated[
+        tuple[str, ...],
+        Meta(description="PeerAuthentications whose selected pods may have single ports in plain text, by name."),
+    ] = ()
+
+
 @rules.resources(
     "mtls-without-exceptions",
     _PEER_AUTHENTICATION,
@@ -69,9 +78,12 @@ def mtls_in_the_mesh(stack: Stack, settings: Root) -> Findings:
     fix="Set the mode to STRICT, and bring the client into the mesh.",
     severity=Severity.HIGH,
     also_in=("Istio: security best practices", "Kyverno: enforce-strict-mtls"),
+    settings=Exceptions,
 )
-def mtls_without_exceptions(policy: Resource) -> Findings:
-    modes = [policy.at("spec.mtls.mode"), *(port["mode"] for _, port in policy.at("spec.portLevelMtls").entries())]
+def mtls_without_exceptions(policy: Resource, settings: Exceptions) -> Findings:
+    modes = [policy.at("spec.mtls.mode")]
+    if policy.object_name not in settings.exempt or not policy.at("spec.selector").present:
+        modes += [port["mode"] for _, port in policy.at("spec.portLevelMtls").entries()]
     for mode in modes:
         if mode.equals("PERMISSIVE", "DISABLE"):
             yield finding(mode, "takes plain text")

@@ -24,7 +24,6 @@ from langfuse_policies.settings import Settings
 
 rules = Topic("network", title="Network", pack="security")
 
-_DNS = 53
 _DIRECTIONS: tuple[Direction, ...] = ("Ingress", "Egress")
 
 
@@ -91,32 +90,42 @@ def _lets_in_probes_alone(rule: Field) -> bool:
     return rule["from"].size > 0 and all(map(is_the_node, rule["from"]))
 
 
+class Dns(Settings):
+    """Where names are asked for."""
+
+    ports: Annotated[tuple[int, ...], Meta(description="Ports of the servers; 5353 are those of OpenShift's pods.")] = (
+        53,
+        5353,
+    )
+
+
 @rules.stack(
     "names-can-be-resolved",
     reference="N02",
     title="Pods that connect may resolve names",
     why="Where egress is denied and port 53 is forgotten, every connection fails with an error that names the wrong "
     "cause.",
-    fix="Allow egress to the cluster's DNS, UDP and TCP port 53.",
+    fix="Allow egress to the cluster's DNS, UDP and TCP port 53 (5353 on OpenShift), and to NodeLocal DNSCache.",
     severity=Severity.HIGH,
     also_in=("Kyverno: add-networkpolicy-dns",),
+    settings=Dns,
 )
-def names_can_be_resolved(stack: Stack) -> Findings:
+def names_can_be_resolved(stack: Stack, settings: Dns) -> Findings:
     if any(True for _ in stack.of(*OTHER_KINDS)):
         return
     for zone in zones(stack).values():
         for pod, labels in zone.pods:
             found = [rule for _, rule in zone.rules_for(labels, "Egress")]
-            if found and not any(_reaches_dns(rule) for rule in found):
-                yield finding(pod, "may connect, but not ask for names: no policy allows it port 53")
+            if found and not any(_reaches_dns(rule, settings) for rule in found):
+                yield finding(pod, "may connect, but not ask for names: no policy allows it the port of DNS")
 
 
-def _reaches_dns(rule: Field) -> bool:
+def _reaches_dns(rule: Field, settings: Dns) -> bool:
     """Whether it may; the pods of one's own namespace don't serve names."""
     to = rule["to"]
     if to.present and not to.empty and all(_is_own_namespace(peer) for peer in to):
         return False
-    return may_use(rule, _DNS)
+    return any(may_use(rule, port) for port in settings.ports)
 
 
 def _is_own_namespace(peer: Field) -> bool:
@@ -173,11 +182,12 @@ def no_egress_to_metadata(policy: Resource, settings: Metadata) -> Findings:
     fix="List pods, namespaces or address blocks in `to`.",
     severity=Severity.HIGH,
     also_in=("NSA: network separation",),
+    settings=Dns,
 )
-def egress_to_named_destinations(policy: Resource) -> Findings:
+def egress_to_named_destinations(policy: Resource, settings: Dns) -> Findings:
     for rule in _egress(policy):
         ports = list(ports_of(rule))
-        only_names = bool(ports) and all(port == (_DNS, _DNS) for port in ports)
+        only_names = bool(ports) and all(first == last and first in settings.ports for first, last in ports)
         if rule["to"].empty and not only_names and all(port["port"].known for port in rule["ports"]):
             yield finding(rule, "allows every destination")
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import pytest
 from langfuse_policies.catalogue import RULES
 from langfuse_policies.gateways import Wildcards
-from langfuse_policies.mesh import Root
+from langfuse_policies.mesh import Exceptions, Root
 from langfuse_policies.mesh_membership import Cni, Membership, NativeSidecars
-from langfuse_policies.network import InternetPorts, Metadata
+from langfuse_policies.network import Dns, InternetPorts, Metadata
 from langfuse_policies.resources import Resource
 from langfuse_policies.routes import takes
 from langfuse_policies.selectors import Selected
@@ -95,6 +95,34 @@ def test_the_root_namespace_of_the_mesh_is_a_setting() -> None:
     for rule in ("mtls-in-the-mesh", "mesh-allows-nothing-by-default"):
         assert judged(RULES[rule], stack)
         assert not judged(RULES[rule], stack, Root(root_namespace="mesh-root"))
+
+
+def test_ports_of_dns_are_a_setting() -> None:
+    def way(port: int) -> Resource:
+        pods: list[Mapping[str, object]] = [{"to": [{"podSelector": {}}]}]
+        names = [{"to": [{"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": [{"port": port, "protocol": "UDP"}]}]
+        return _network_policy({"podSelector": {}, "policyTypes": ["Egress"], "egress": [*pods, *names]})
+
+    for port in (53, 5353):
+        assert not judged(RULES["names-can-be-resolved"], [WEB, way(port)])
+    assert judged(RULES["names-can-be-resolved"], [WEB, way(5300)])
+    assert judged(RULES["names-can-be-resolved"], [WEB, way(5353)], Dns(ports=(53,)))
+    assert not judged(RULES["no-egress-to-metadata"], way(53))
+
+
+def test_a_port_without_mutual_tls_is_exempt_by_name_for_selected_pods_alone() -> None:
+    def authentication(spec: Mapping[str, object], mode: str = "STRICT") -> Resource:
+        content = {"mtls": {"mode": mode}, "portLevelMtls": {"9000": {"mode": "PERMISSIVE"}}, **spec}
+        metadata = {"name": "archive", "namespace": "n"}
+        return resource("kubernetes:security.istio.io/v1:PeerAuthentication", {"metadata": metadata, "spec": content})
+
+    rule, exempt = RULES["mtls-without-exceptions"], Exceptions(exempt=("archive",))
+    selected = {"selector": {"matchLabels": {"app": "store"}}}
+    assert judged(rule, authentication(selected))
+    assert not judged(rule, authentication(selected), exempt)
+    assert judged(rule, authentication(selected), Exceptions(exempt=("other",)))
+    assert judged(rule, authentication({}), exempt)
+    assert judged(rule, authentication(selected, "PERMISSIVE"), exempt)
 
 
 def test_tokens_may_be_required_in_the_root_namespace() -> None:

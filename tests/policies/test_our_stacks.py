@@ -35,15 +35,19 @@ def level(entry: str | Mapping[str, Any]) -> str:
 
 
 @functools.cache
-def resources(stack: str) -> list[Resource]:
+def resources(stack: str, changes: str = "{}") -> list[Resource]:
     """What a stack file of this checkout registers; a profile without one is taken as it is.
 
     Of components the engine shows the outputs (pkg/resource/deploy/step_generator.go, AnalyzeStack).
+
+    Args:
+        stack: Its name.
+        changes: JSON of what else is configured.
     """
     file = CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"
     config = yaml.safe_load(file.read_text())["config"] if file.exists() else {}
     settings = {key.removeprefix("langfuse:"): value for key, value in config.items()}
-    recording = recorded(stack, settings)
+    recording = recorded(stack, {**settings, **json.loads(changes)})
     return [
         resource(
             item.type,
@@ -57,15 +61,23 @@ def resources(stack: str) -> list[Resource]:
     ]
 
 
-def violations(stack: str, config: Mapping[str, str | Mapping[str, Any]]) -> list[str]:
+def violations(stack: str, config: Mapping[str, str | Mapping[str, Any]], changes: str = "{}") -> list[str]:
     packs: tuple[PackName, ...] = ("security", "reliability")
-    judged = [one for pack in packs for one in Engine(pack, waivers=WAIVERS, config=config).judge(*resources(stack))]
+    found = resources(stack, changes)
+    judged = [one for pack in packs for one in Engine(pack, waivers=WAIVERS, config=config).judge(*found)]
     return [f"{one.policyName}: {one.message}" for one in judged if one.enforcementLevel == messages.MANDATORY]
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_no_stack_breaks_a_mandatory_rule_of_its_environment(stack: str) -> None:
     assert violations(stack, levels("dev" if stack == "preview" else stack)) == []
+
+
+@pytest.mark.parametrize("mesh", ["ambient", "sidecar", "none"])
+def test_cloudnative_pg_beside_a_managed_store_breaks_no_rule_of_prod_that_prod_keeps(mesh: str) -> None:
+    changes = {"postgres": {"mode": "cloudnativepg"}, "mesh": {"mode": mesh}}
+    broken = set(violations("prod", levels("prod"), json.dumps(changes)))
+    assert broken <= set(violations("prod", levels("prod"), json.dumps({"mesh": {"mode": mesh}})))
 
 
 @pytest.mark.parametrize("stack", STACKS)

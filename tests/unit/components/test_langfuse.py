@@ -309,6 +309,24 @@ def test_the_way_out_is_as_wide_as_it_is_said_to_be() -> None:
     assert ranges() == []
 
 
+def test_pods_ask_the_servers_for_names_that_they_are_told_and_no_others() -> None:
+    def egress(**dns: object) -> list[dict[str, Any]]:
+        found = stack(network={"dns": dns}).one("NetworkPolicy", "langfuse-to-names").inputs["spec"]
+        return found.get("egress") or []
+
+    (openshift,) = egress(namespaces=["openshift-dns"], ranges=[], port=5353)
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}}
+    assert openshift["to"] == [{"namespaceSelector": selector}]
+    assert openshift["ports"] == [{"port": 5353, "protocol": "TCP"}, {"port": 5353, "protocol": "UDP"}]
+    (addresses,) = egress(namespaces=[], ranges=["169.254.25.10/32", "10.96.0.10/32", "fd00:10:96::a/128"])
+    assert [peer["ipBlock"] for peer in addresses["to"]] == [
+        {"cidr": "169.254.25.10/32"},
+        {"cidr": "10.96.0.10/32"},
+        {"cidr": "fd00:10:96::a/128"},
+    ]
+    assert egress(namespaces=[], ranges=[]) == []  # a rule without destinations would allow all of them
+
+
 def test_an_allowed_gateway_in_the_cluster_is_reached_at_its_port_and_nothing_beside_it() -> None:
     labels = {"app.kubernetes.io/name": "litellm"}
     gateway = {"namespace": "gateway", "labels": labels, "port": 4000}

@@ -30,7 +30,7 @@ def test_each_container_has_the_keys_of_one_bucket_and_of_the_other_store() -> N
 
 def test_the_network_lets_it_reach_both_stores_and_nobody_else_the_other() -> None:
     found = stack()
-    spec = found.one("NetworkPolicy", "langfuse-to-store-1").inputs["spec"]
+    spec = found.one("NetworkPolicy", "langfuse-to-off-site").inputs["spec"]
     assert spec["podSelector"]["matchExpressions"][0]["values"] == ["backup-off-site"]
     assert [port["port"] for port in spec["egress"][0]["ports"]] == [9443]
     clients = found.one("NetworkPolicy", "langfuse-into-object-store").inputs["spec"]["ingress"][0]["from"]

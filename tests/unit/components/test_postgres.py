@@ -171,10 +171,7 @@ def test_an_external_server_leaves_nothing_of_ours_and_is_dumped_by_its_own_rele
 
 
 def test_pods_may_reach_an_external_server_and_nothing_else_on_its_ports() -> None:
-    policies = [
-        item.inputs["spec"] for item in external().of("NetworkPolicy") if "to-store" in item.inputs["metadata"]["name"]
-    ]
-    (policy,) = policies
+    policy = external().one("NetworkPolicy", "langfuse-to-postgres").inputs["spec"]
     assert [port["port"] for port in policy["egress"][0]["ports"]] == [5433, 6432]
     names = policy["podSelector"]["matchExpressions"][0]["values"]
     assert set(names) == {"web", "worker", "migrations", "backup-postgres"}

@@ -1,0 +1,181 @@
+"""The rules let every pod connect to what it is given the address of, in every mode of every store and of the mesh."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from components.network import former_names
+from components.settings import parse
+from tests.unit.network import CNPG_LABEL, Address, Network, Pod
+from tests.unit.program import recorded
+
+EXISTING = {"credentials": {"source": "existing", "secret": "langfuse-credentials"}}
+PASSWORD = {"source": "existing", "secret": "postgres", "key": "password"}
+OPERATED = {
+    "postgres": {"mode": "cloudnativepg"},
+    "credentials": {**EXISTING["credentials"], "values": {"postgresPassword": PASSWORD}},
+}
+BUCKETS = {purpose: f"example-{purpose}" for purpose in ("events", "media", "exports", "backups")}
+STORE: dict[str, Any] = {"mode": "external", "region": "eu-central-1", "buckets": BUCKETS}
+IN_CLUSTER = {**STORE, "endpoint": "http://minio.storage.svc:9010", "forcePathStyle": True}
+ELSEWHERE = {"endpoint": "https://copies.example.org:8443", "bucket": "copies", "secret": "off-site"}
+OUTSIDE = {
+    **EXISTING,
+    "postgres": {"mode": "external", "host": "db.example.org", "port": 6432, "directPort": 5433, "pooler": True},
+    "clickhouse": {"mode": "external", "host": "ch.example.org", "httpPort": 8444, "nativePort": 9441},
+    "redis": {"mode": "external", "topology": "sentinel", "masterName": "main", "nodes": ["r.example.org:26380"]},
+    "objectStore": IN_CLUSTER,
+    "backups": {"offSite": ELSEWHERE},
+}
+NO_MESH = {"mesh": {"mode": "none"}}
+
+STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "dev": ("dev", {}),
+    "prod": ("prod", {}),
+    "prod without mesh": ("prod", NO_MESH),
+    "prod with sidecars": ("prod", {"mesh": {"mode": "sidecar"}}),
+    "CloudNativePG, MinIO": ("dev", OPERATED),
+    "CloudNativePG, MinIO, prod": ("prod", {**OPERATED, "backups": {"offSite": ELSEWHERE}}),
+    "CloudNativePG, MinIO, no mesh": ("dev", {**OPERATED, **NO_MESH}),
+    "CloudNativePG, S3": ("dev", {**OPERATED, "objectStore": STORE}),
+    "CloudNativePG, a store of another namespace": ("dev", {**OPERATED, "objectStore": IN_CLUSTER}),
+    "CloudNativePG, by identity": ("prod", {**OPERATED, "objectStore": {**STORE, "identity": "workload"}}),
+    "everything outside": ("prod", OUTSIDE),
+}
+
+SCHEMES = {"http": 80, "https": 443, "postgresql": 5432, "clickhouse": 9000}
+URL = re.compile(r"(?P<scheme>[a-z0-9+]+)://(?:[^\s/@]*@)?(?P<host>[a-z0-9][a-z0-9.-]*)(?::(?P<port>\d+))?")
+NODE = re.compile(r"(?<![\w.-])(?P<host>[a-z][a-z0-9.-]+):(?P<port>\d{2,5})(?!\d)")
+NOT_USED = {
+    ("langfuse-web", "CLICKHOUSE_MIGRATION_URL"),  # for migrations, which web leaves to the Job
+    ("langfuse-web", "DIRECT_URL"),
+    ("langfuse-worker", "NEXTAUTH_URL"),  # for links in mails
+    ("langfuse-migrations", "CLICKHOUSE_URL"),  # asked for, and not used: packages/shared/clickhouse/scripts/up.sh
+}
+
+
+@pytest.fixture(scope="module", params=STACKS, ids=str)
+def network(request: pytest.FixtureRequest) -> Network:
+    profile, config = STACKS[request.param]
+    return Network(recorded(profile, config))
+
+
+def variables(pod: Pod) -> Iterator[Mapping[str, str]]:
+    for container in pod.containers:
+        yield {one["name"]: one["value"] for one in container.get("env", []) if one.get("value")}
+
+
+def endpoints(pod: Pod) -> set[tuple[str, int]]:
+    """Host and port of everything that the variables of a pod name."""
+    found: set[tuple[str, int]] = set()
+    for given in variables(pod):
+        for name, value in given.items():
+            if (pod.name, name) in NOT_USED:
+                continue
+            for match in URL.finditer(value):
+                found.add((match["host"], int(match["port"] or SCHEMES[match["scheme"]])))
+            if "://" not in value:
+                found |= {(match["host"], int(match["port"])) for match in NODE.finditer(value)}
+            port = given.get(f"{name.removesuffix('HOST')}PORT", "")
+            if name.endswith("HOST") and port.isdigit() and "$(" not in value:
+                found.add((value, int(port)))
+    return found
+
+
+def peers(network: Network, host: str) -> list[Pod | Address]:
+    """What may stand behind a name: for one outside, an address, and pods of a namespace if it is named so."""
+    own = network.servers(host)
+    if own is not None:
+        assert own, host
+        return [*own]
+    if host.endswith(".svc"):
+        return [Pod(host, {}, namespace=host.split(".")[-2]), Address("10.111.0.7")]
+    return [Address("198.51.100.7")]
+
+
+def refused(network: Network, pod: Pod, host: str, port: int) -> list[str]:
+    wrong = ((peer, network.refusal(pod, peer, port)) for peer in peers(network, host))
+    return [f"{pod.name} -> {host}:{port} ({peer}): {why}" for peer, why in wrong if why]
+
+
+def test_every_endpoint_that_a_container_is_given_can_be_reached(network: Network) -> None:
+    tried = [(pod, host, port) for pod in network.pods.values() for host, port in sorted(endpoints(pod))]
+    assert len(tried) > 10
+    assert [said for pod, host, port in tried for said in refused(network, pod, host, port)] == []
+
+
+def test_the_archive_of_the_log_can_be_reached(network: Network) -> None:
+    for store in network.recording.of("ObjectStore"):
+        if not store.custom:
+            continue
+        match = URL.match(store.inputs["spec"]["configuration"]["endpointURL"])
+        assert match
+        members = [pod for pod in network.pods.values() if CNPG_LABEL in pod.labels]
+        assert len(members) == 2
+        for pod in members:
+            assert refused(network, pod, match["host"], int(match["port"] or SCHEMES[match["scheme"]])) == []
+
+
+def test_what_cloudnative_pg_needs_beside_is_let_through(network: Network) -> None:
+    members = [pod for pod in network.pods.values() if CNPG_LABEL in pod.labels]
+    operator = Pod("operator", {}, namespace="cnpg-system", meshed=False)
+    for pod in members:
+        for port in (5432, 8000):
+            assert network.refusal(operator, pod, port) is None
+            assert all(network.refusal(pod, other, port) is None for other in members)
+        for port in (443, 6443):  # the API server
+            assert network.refusal(pod, Address("10.96.0.1"), port) is None
+        assert network.refusal(pod, Address("169.254.169.254"), 80)
+        stranger = Pod("stranger", {"app.kubernetes.io/name": "else"})
+        assert network.refusal(stranger, pod, 5432) == "the server's ingress"
+        by_identity = network.recording.one("Langfuse").inputs["objectStore"].get("identity") == "workload"
+        assert (network.refusal(pod, Address("169.254.170.23"), 80) is None) == by_identity
+
+
+def test_every_pod_may_ask_for_names_and_nobody_else_at_that_port(network: Network) -> None:
+    dns = Pod("coredns", {"k8s-app": "kube-dns"}, namespace="kube-system")
+    for pod in network.pods.values():
+        for protocol in ("TCP", "UDP"):
+            assert network.refusal(pod, dns, 53, protocol) is None
+            assert network.refusal(pod, Address("169.254.20.10"), 53, protocol) is None
+            for other in (Address("8.8.8.8"), Address("169.254.169.254"), Address("10.96.0.10")):
+                assert network.refusal(pod, other, 53, protocol)
+
+
+def test_strangers_reach_no_store(network: Network) -> None:
+    strangers: list[Pod | Address] = [
+        Pod("x", {"app": "x"}, namespace="elsewhere"),
+        Pod("x", {"app": "x"}),
+        Address("10.0.0.9"),
+    ]
+    for item in network.recording.of("StatefulSet"):
+        pod = network.pods[item.name]
+        for port in [port["containerPort"] for container in pod.containers for port in container.get("ports", [])]:
+            assert all(network.refusal(stranger, pod, port) for stranger in strangers), (item.name, port)
+
+
+def test_rules_are_called_by_what_they_are_for() -> None:
+    names = {
+        stack: {item.name.removeprefix("langfuse-") for item in recorded(*STACKS[stack]).of("NetworkPolicy")}
+        for stack in ("everything outside", "CloudNativePG, S3")
+    }
+    outside = {"to-postgres", "to-redis", "to-clickhouse", "to-clickhouse-native", "to-object-store", "to-off-site"}
+    assert outside <= names["everything outside"]
+    assert not [name for name in names["everything outside"] if any(letter.isdigit() for letter in name)]
+    assert outside & names["CloudNativePG, S3"] == {"to-object-store"}
+    assert not outside & {item.name.removeprefix("langfuse-") for item in recorded("prod").of("NetworkPolicy")}
+
+
+def test_a_rule_that_had_a_number_keeps_its_object() -> None:
+    kept = {item.name for item in recorded("prod", OUTSIDE).of("NetworkPolicy") if item.ignore_changes}
+    assert kept == {"langfuse-to-postgres", "langfuse-to-redis", "langfuse-to-clickhouse"} | {
+        "langfuse-to-clickhouse-native",
+        "langfuse-to-object-store",
+        "langfuse-to-off-site",
+    }
+    former = former_names(parse("prod", {"host": "x.example", **OUTSIDE}))
+    assert list(former.values()) == [f"to-store-{number}" for number in range(1, 7)]
