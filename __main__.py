@@ -10,10 +10,13 @@ atexit.register(gc.freeze)
 
 import pulumi
 
+from components import kubeconfig
 from components.langfuse import Langfuse
 from components.settings import load
 
-langfuse = Langfuse("langfuse", load())
+settings = load()
+kubeconfig.check(settings.cluster, needed=not pulumi.runtime.is_dry_run())
+langfuse = Langfuse("langfuse", settings)
 
 for name, value in langfuse.outputs.items():
     pulumi.export(name, value)

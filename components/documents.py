@@ -8,8 +8,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import yaml
+
+EXAMPLE: Final = ", as in `langfuse:host: langfuse.example.com`"
 
 
 class DocumentError(Exception):
@@ -51,7 +54,7 @@ def read(file: Path) -> Document:
         raise DocumentError(f"{file}: is not text in UTF-8; save it in that encoding") from None
     except OSError as error:
         raise DocumentError(f"{file}: cannot be read: {error.strerror}") from None
-    return _json(file, text) if file.suffix == ".json" else _yaml(file, text)
+    return _json(file, text) if file.suffix == ".json" else parse(file, text)
 
 
 def read_mapping(file: Path) -> tuple[Document, Mapping[str, object]]:
@@ -71,14 +74,14 @@ def read_stack(file: Path) -> Mapping[str, object]:
         DocumentError: The file cannot be read, or its `config` is no map.
     """
     document, content = read_mapping(file)
-    return _mapping(document, content.get("config"), "`config`", "config")
+    return _mapping(document, content.get("config"), "`config`", "config", example=EXAMPLE)
 
 
-def _mapping(document: Document, value: object, what: str, *path: str) -> Mapping[str, object]:
+def _mapping(document: Document, value: object, what: str, *path: str, example: str = "") -> Mapping[str, object]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise document.error(f"{what} must be a map of keys, as in `langfuse:host: langfuse.example.com`", *path)
+        raise document.error(f"{what} must be a map of keys{example}", *path)
     for key in value:
         if not isinstance(key, str):
             raise document.error(f"{what} has a key that is not text; put it in quotes", *path)
@@ -92,7 +95,12 @@ def _json(file: Path, text: str) -> Document:
         raise DocumentError(f"{file}, line {error.lineno}: is not JSON: {error.msg}; correct it") from None
 
 
-def _yaml(file: Path, text: str) -> Document:
+def parse(file: Path, text: str) -> Document:
+    """Parse YAML; `file` is where errors say that it stands.
+
+    Raises:
+        DocumentError: It is not YAML.
+    """
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()

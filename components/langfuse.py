@@ -3,6 +3,7 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components import kubeconfig
 from components.backups import Backups, BackupsArgs
 from components.certificates import certificates
 from components.clickhouse import ClickHouse, ClickHouseArgs
@@ -223,6 +224,6 @@ class Langfuse(pulumi.ComponentResource):
             enable_patch_force=True,
             enable_secret_mutable=True,
             enable_server_side_apply=True,
-            kubeconfig=settings.cluster.kubeconfig,
+            kubeconfig=kubeconfig.for_provider(settings.cluster),
             opts=pulumi.ResourceOptions(parent=self, ignore_changes=["clusterIdentifier"]),
         )

@@ -24,6 +24,7 @@ from operations.errors import OperationError
 from operations.github import GitHub
 from operations.health import wait
 from operations.pulumi import Pulumi
+from operations.recovery import recover as take_up
 
 EXIT: Final = {"fine": 0, "refused": 1, "failed": 2}
 
@@ -115,9 +116,13 @@ def issue(files: Reports) -> None:
 
 @app.command()
 def deploy(*, stack: Stack, attempts: Attempts = 30, pause: Pause = 10) -> None:
-    """Update a stack if its preview is not refused, and wait until it answers. Prints the preview as Markdown."""
+    """Update a stack if its preview is not refused, and wait until it answers. Prints the preview as Markdown.
+
+    Recovers first from a command that was killed, as `recover` does.
+    """
     with told():
         pulumi = Pulumi(stack)
+        take_up(pulumi, _say)
         cluster.check(pulumi)
         packs = previews.policy_flags(previews.profile_of(pulumi))
         known = guard.acknowledgements(guard.FILE)
@@ -129,6 +134,21 @@ def deploy(*, stack: Stack, attempts: Attempts = 30, pause: Pause = 10) -> None:
             raise typer.Exit(EXIT[report.outcome])
         pulumi.change("up", *packs)
         _wait(pulumi, attempts, pause)
+
+
+@app.command()
+def recover(
+    *,
+    stack: Stack,
+    config_file: ConfigFile = None,
+    break_lock: Annotated[
+        bool, typer.Option("--break-lock", help="Take away the lock of a command that you know to be gone.")
+    ] = False,
+) -> None:
+    """Recover a stack from an `up`, `refresh` or `destroy` that was killed, so that the next one works."""
+    with told():
+        if not take_up(Pulumi(stack, config_file), _say, break_lock=break_lock):
+            _say(f"stack {stack} has nothing to recover from")
 
 
 @app.command()
@@ -159,17 +179,21 @@ def review(
     with told():
         typer.echo(f"{'destroying' if destroy else 'deploying'} {stack} ...", err=True)
         if destroy:
-            stacks.destroy(stack)
+            stacks.destroy(stack, _say)
         else:
             flags = previews.policy_flags("preview")
-            typer.echo(stacks.up(number, datetime.now(UTC) + timedelta(hours=hours), flags=flags))
+            typer.echo(stacks.up(number, datetime.now(UTC) + timedelta(hours=hours), _say, flags=flags))
 
 
 @app.command()
 def sweep() -> None:
     """Destroy every review stack whose time is over."""
     with told():
-        stacks.sweep(datetime.now(UTC), lambda text: typer.echo(text, err=True))
+        stacks.sweep(datetime.now(UTC), _say)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _print(report: Report, *, as_json: bool, as_markdown: bool) -> None:

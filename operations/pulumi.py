@@ -45,13 +45,13 @@ class Pulumi:
         done = self._run(*words, "--json", *configured)
         return Events(done.returncode, tuple(_events(done.stdout)), done.stderr.strip())
 
-    def run(self, *words: str, folder: Path = CHECKOUT) -> str:
+    def run(self, *words: str, folder: Path = CHECKOUT, stdin: str = "") -> str:
         """Run a command to its end and return what it prints.
 
         Raises:
             OperationError: With what the command said.
         """
-        done = self._run(*words, folder=folder)
+        done = self._run(*words, folder=folder, stdin=stdin)
         if done.returncode:
             raise OperationError(f"`pulumi {' '.join(words)}` failed: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
@@ -111,8 +111,8 @@ class Pulumi:
         file = self.config_file or tools.find().stack_file(self.stack)
         return ("--config-file", str(file)) if file else ()
 
-    def _run(self, *words: str, folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
-        return _pulumi(*words, "--stack", self.stack, folder=folder)
+    def _run(self, *words: str, folder: Path = CHECKOUT, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return _pulumi(*words, "--stack", self.stack, folder=folder, stdin=stdin)
 
 
 def listed() -> list[str]:
@@ -123,13 +123,21 @@ def listed() -> list[str]:
     return [stack["name"] for stack in json.loads(done.stdout)]
 
 
-def _pulumi(*words: str, folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+def backend() -> str:
+    """The URL of the backend that keeps the state."""
+    done = _pulumi("whoami", "--json")
+    if done.returncode:
+        raise OperationError(f"the backend can't be asked: {done.stderr.strip()}")
+    return str(json.loads(done.stdout)["url"])
+
+
+def _pulumi(*words: str, folder: Path = CHECKOUT, stdin: str = "") -> subprocess.CompletedProcess[str]:
     found = tools.find()
     return subprocess.run(
         _command(found, *words),
         cwd=folder,
         env=found.environment,
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,

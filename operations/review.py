@@ -14,6 +14,7 @@ from components import documents
 from components.schema.environment import PROJECT
 from operations.errors import OperationError
 from operations.pulumi import STACKS, Pulumi, listed
+from operations.recovery import recover
 
 TEMPLATE: Final = STACKS / "review.yaml"
 TAG: Final = "expires"
@@ -28,12 +29,20 @@ def name(number: int) -> str:
     return f"pr-{number}"
 
 
-def up(number: int, expires: datetime, *, flags: Sequence[str] = (), template: Path = TEMPLATE) -> str:
+def up(
+    number: int,
+    expires: datetime,
+    tell: Callable[[str], None],
+    *,
+    flags: Sequence[str] = (),
+    template: Path = TEMPLATE,
+) -> str:
     """Deploy a pull request, or update it. Returns its address.
 
     Args:
         number: The pull request's.
         expires: Until when it stays.
+        tell: Says what had to be recovered: pipelines of pull requests are cancelled by the next push.
         flags: More flags of `pulumi up`.
         template: What all review stacks have in common.
     """
@@ -42,13 +51,16 @@ def up(number: int, expires: datetime, *, flags: Sequence[str] = (), template: P
         if stack not in listed():
             # In the folder of the file: `stack init` writes one, and that in `stacks` would be the checkout's.
             pulumi.run("stack", "init", folder=pulumi.folder)
+        recover(pulumi, tell)
         pulumi.run("stack", "tag", "set", TAG, expires.astimezone(UTC).strftime(EXPIRY))
         pulumi.change("up", *flags)
         return str(pulumi.outputs()["url"])
 
 
-def destroy(stack: str) -> None:
+def destroy(stack: str, tell: Callable[[str], None]) -> None:
     """Delete everything of a review stack, and the stack. One that is gone already is fine.
+
+    What a deployment that was killed has made is recovered first: else it would stay.
 
     Raises:
         OperationError: It is not a review stack.
@@ -57,6 +69,7 @@ def destroy(stack: str) -> None:
         raise OperationError(f'"{stack}" is not a review stack; those are called pr-NUMBER')
     if stack in listed():
         with _configured(stack, {}) as pulumi:
+            recover(pulumi, tell)
             pulumi.change("destroy", "--remove")
 
 
@@ -80,7 +93,7 @@ def sweep(now: datetime, tell: Callable[[str], None]) -> None:
     for stack in expired(now):
         tell(f"destroying {stack} ...")
         try:
-            destroy(stack)
+            destroy(stack, tell)
         except OperationError as error:
             problems.append(f"{stack}: {error}")
     if problems:

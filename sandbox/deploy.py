@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def deploy(stack: str, sandbox: Sandbox) -> None:
     _read(stack)  # its mistakes first: a start takes longer
     sandbox.up()
     environment = {**os.environ, **sandbox.environment()}
+    _recover(stack, sandbox, environment)
     copy = stack_file(stack, sandbox, environment)
     up = [
         str(sandbox.folder.bin / "pulumi"),
@@ -48,6 +50,19 @@ def deploy(stack: str, sandbox: Sandbox) -> None:
     if _run_to_the_end(up, environment):
         raise SandboxError(f"`pulumi up` of stack {stack} failed", "mend what it names above and run the command again")
     _report(stack, environment)
+
+
+def _recover(stack: str, sandbox: Sandbox, environment: Mapping[str, str]) -> None:
+    """Recover from an update that was killed, which leaves its lock, or what it was at, in the backend."""
+    backend, project = sandbox.folder.backend / ".pulumi", _project()
+    locked = any((backend / "locks" / "organization" / project / stack).glob("*"))
+    file = backend / "stacks" / project / f"{stack}.json"
+    state = (json.loads(file.read_text())["checkpoint"].get("latest") or {}) if file.exists() else {}
+    if locked or state.get("pending_operations"):
+        words = ["recover", "--stack", stack, "--config-file", str(_own_file(stack, sandbox))]
+        done = subprocess.run([sys.executable, "-m", "operations", *words], cwd=CHECKOUT, env=environment, check=False)
+        if done.returncode:
+            raise SandboxError(f"stack {stack} could not be recovered", "mend what is named above")
 
 
 def stack_file(stack: str, sandbox: Sandbox, environment: Mapping[str, str]) -> Path:
@@ -98,14 +113,23 @@ def _run_to_the_end(command: list[str], environment: Mapping[str, str]) -> int:
 
 def _init(stack: str, sandbox: Sandbox, environment: Mapping[str, str]) -> Path:
     """Make the stack in the sandbox's backend unless it is there; its file there."""
-    project = sandbox.folder.path / "stacks"
+    file = _own_file(stack, sandbox)
+    project = file.parent
     project.mkdir(exist_ok=True)
-    name = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"]
-    (project / "Pulumi.yaml").write_text(yaml.safe_dump({"name": name, "runtime": "python"}))
+    (project / "Pulumi.yaml").write_text(yaml.safe_dump({"name": _project(), "runtime": "python"}))
     listed = _pulumi(["stack", "ls", "--json"], project, environment)
     if stack not in {item["name"] for item in json.loads(listed)}:
         _pulumi(["stack", "init", stack], project, environment)
-    return project / f"Pulumi.{stack}.yaml"
+    return file
+
+
+def _own_file(stack: str, sandbox: Sandbox) -> Path:
+    return sandbox.folder.path / "stacks" / f"Pulumi.{stack}.yaml"
+
+
+def _project() -> str:
+    name: str = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"]
+    return name
 
 
 def _report(stack: str, environment: Mapping[str, str]) -> None:

@@ -61,5 +61,5 @@ def nowhere(engine: Engine, tmp_path: Path) -> StackFactory:
     backend, home = tmp_path / "backend", tmp_path / "home"
     backend.mkdir()
     home.mkdir()
-    environment = {**engine.environment(backend), "HOME": str(home), "KUBECONFIG": str(home / "kubeconfig")}
+    environment = {**engine.environment(backend), "HOME": str(home)}
     return lambda name, config=None: Stack.new(name, tmp_path / name, environment, config)

@@ -130,8 +130,29 @@ def test_an_unreachable_cluster_is_named(nowhere: StackFactory, tmp_path: Path) 
 def test_no_cluster_at_all_is_told(nowhere: StackFactory) -> None:
     stack = nowhere("dev")
     error = the_error(stack.up())
-    assert "unreachable" in error
-    assert "KUBECONFIG" in error
+    assert error.startswith("there is no kubeconfig: KUBECONFIG is not set")
+    stack.preview().ok()
+
+
+@pytest.mark.parametrize("command", ["preview", "up"])
+def test_a_kubeconfig_that_is_not_there_is_told(nowhere: StackFactory, tmp_path: Path, command: str) -> None:
+    stack = nowhere("dev")
+    missing = str(tmp_path / "missing")
+    run = stack.preview if command == "preview" else stack.up
+    assert the_error(run(KUBECONFIG=missing)).startswith(f"KUBECONFIG names {missing}, which does not exist; set")
+    stack.configure({"langfuse:cluster": {"kubeconfig": missing}})
+    assert the_error(run()).startswith(f"langfuse:cluster.kubeconfig names {missing}, which does not exist")
+
+
+def test_several_kubeconfigs_are_read_as_one(nowhere: StackFactory, sandbox: Sandbox, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text(yaml.safe_dump(one_cluster("https://127.0.0.1:1")))
+    both = os.pathsep.join([str(other), str(tmp_path / "missing"), sandbox.environment()["KUBECONFIG"]])
+    View(sandbox, "taken-too").kubectl("create", "namespace", "taken-too").ok()
+    stack = nowhere("dev", {"langfuse:cluster": {"context": "sandbox"}, "langfuse:namespace": "taken-too"})
+    assert 'namespaces "taken-too" already exists' in the_error(stack.up(KUBECONFIG=both))
+    stack.configure({"langfuse:cluster": {"context": "elsewhere"}})
+    assert 'langfuse:cluster.context is "elsewhere"' in the_error(stack.preview(KUBECONFIG=both))
 
 
 def test_a_missing_crd_is_named_with_the_fix(on_cluster: StackFactory, sandbox: Sandbox) -> None:

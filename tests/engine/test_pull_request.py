@@ -129,7 +129,7 @@ def test_a_review_stack_comes_up_is_updated_expires_and_is_gone(
     def update(config: Mapping[str, object], expires: datetime) -> tuple[str, str]:
         content = {"langfuse:host": "preview.localhost", "langfuse:ingress": {"tls": False}, **config}
         template.write_text(yaml.safe_dump({"config": content}))
-        url = review.up(REVIEW, expires, template=template)
+        url = review.up(REVIEW, expires, pytest.fail, template=template)
         return url, own.get("namespace", own.namespace)["metadata"]["labels"][review.LABEL]
 
     url, label = update({}, NOW + timedelta(hours=1))
@@ -148,5 +148,5 @@ def test_a_review_stack_comes_up_is_updated_expires_and_is_gone(
     assert f"pr-{REVIEW}" not in listed()
     assert "NotFound" in own.kubectl("get", "namespace", own.namespace).stderr
     assert neighbour.identities("deployments", "statefulsets", "secrets", "persistentvolumeclaims") == before
-    review.destroy(f"pr-{REVIEW}")  # a second time is fine
+    review.destroy(f"pr-{REVIEW}", told.append)  # a second time is fine
     assert Pulumi("dev").outputs()["namespace"] == "langfuse-dev"

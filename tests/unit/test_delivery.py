@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from components.settings import parse
-from operations import review
+from operations import delivery, review
 from operations.__main__ import app
 from operations.changes import preview as previews
 from operations.changes.model import Capacity, Outcome, Report, Requests
@@ -25,10 +25,12 @@ class Recorder:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, outcome: Outcome, url: str = "http://127.0.0.1:9") -> None:
         self.ran: list[Sequence[str]] = []
+        self.recovered: list[str] = []
         report = Report(stack="dev", outcome=outcome, capacity=Capacity(before=Requests(), after=Requests()))
         outputs = {"url": url, "versions": {"langfuse": "4.16.0"}}
         monkeypatch.setattr(previews, "preview", lambda *_args, **_flags: report)
         monkeypatch.setattr(Pulumi, "run", lambda _self, *_words: "{}")  # the state: nothing is deployed
+        monkeypatch.setattr(delivery, "take_up", lambda pulumi, _say: self.recovered.append(pulumi.stack))
         monkeypatch.setattr(Pulumi, "change", lambda _self, *words: self.ran.append(words))
         monkeypatch.setattr(Pulumi, "outputs", lambda _self: outputs)
 
@@ -48,6 +50,27 @@ def test_a_deployment_is_judged_by_the_packs_and_ends_when_it_is_healthy(monkeyp
     ((command, *flags),) = pulumi.ran
     assert command == "up"
     assert sum(flag.startswith("--policy-pack=") for flag in flags) == 2
+
+
+def test_a_deployment_recovers_from_one_that_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pulumi = Recorder(monkeypatch, "refused")
+    CliRunner().invoke(app, ["deploy", "--stack", "dev"])
+    assert pulumi.recovered == ["dev"]
+
+
+@pytest.mark.parametrize("act", ["up", "destroy"])
+def test_a_review_stack_recovers_before_it_is_worked_on(monkeypatch: pytest.MonkeyPatch, act: str) -> None:
+    did: list[str] = []
+    monkeypatch.setattr(review, "listed", lambda: ["pr-7"])
+    monkeypatch.setattr(review, "recover", lambda pulumi, _tell: did.append(f"recover {pulumi.stack}"))
+    monkeypatch.setattr(Pulumi, "change", lambda _self, *words: did.append(words[0]))
+    monkeypatch.setattr(Pulumi, "run", lambda _self, *_words: "")
+    monkeypatch.setattr(Pulumi, "outputs", lambda _self: {"url": "x"})
+    if act == "up":
+        review.up(7, UNTIL, print)
+    else:
+        review.destroy("pr-7", print)
+    assert did == ["recover pr-7", act]
 
 
 def test_a_deployment_that_does_not_answer_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +98,7 @@ def test_a_review_stack_is_small_apart_from_the_others_and_easy_to_delete() -> N
 @pytest.mark.parametrize("stack", ["dev", "prod", "pr-", "pr-0", "pr-7-prod", "my-pr-7"])
 def test_only_review_stacks_are_destroyed(stack: str) -> None:
     with pytest.raises(OperationError, match="not a review stack"):
-        review.destroy(stack)
+        review.destroy(stack, print)
 
 
 def test_only_review_stacks_expire(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +111,7 @@ def test_only_review_stacks_expire(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stack_that_cannot_be_destroyed_does_not_keep_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     gone: list[str] = []
 
-    def destroy(stack: str) -> None:
+    def destroy(stack: str, _tell: object) -> None:
         if stack == "pr-1":
             raise OperationError("locked")
         gone.append(stack)

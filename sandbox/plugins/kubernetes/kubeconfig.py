@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 IN_CLUSTER_FOLDER: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 DEFAULT_PATH: Final = Path("~/.kube/config")
+FILES: Final = frozenset({"certificate-authority", "client-certificate", "client-key", "tokenFile"})
 SUGGESTION: Final = "set KUBECONFIG or the kubeconfig of the provider, and its context where there are several"
 
 
@@ -140,11 +141,35 @@ def _ambient() -> tuple[Object, str]:
     if paths and not present:
         raise PluginError(f"KUBECONFIG names {paths[0]}, which is no file; {SUGGESTION}")
     if len(present) > 1:
-        from kubernetes.config.kube_config import KubeConfigMerger  # noqa: PLC0415  # rare, and slow to import
-
-        merger = KubeConfigMerger(os.pathsep.join(map(str, present)))  # type: ignore[no-untyped-call]  # the library is
-        return merger.config.value, ""
+        return _merged(present), ""
     return _load(str(present[0])) if present else ({}, "")
+
+
+def _merged(paths: Sequence[Path]) -> Object:
+    """Several kubeconfigs as one: of each name, and of each other key, the first that has it."""
+    merged: Object = {}
+    for path in paths:
+        content, folder = _load(str(path))
+        for key, value in content.items():
+            if isinstance(value, list):
+                known = objects(merged, key)
+                new = [
+                    entry for entry in objects(content, key) if entry.get("name") not in {e.get("name") for e in known}
+                ]
+                merged[key] = [*known, *(_absolute(entry, folder) for entry in new)]
+            else:
+                merged[key] = merged.get(key) or value
+    return merged
+
+
+def _absolute(entry: Object, folder: str) -> Object:
+    """An entry whose files are named by paths that hold in any folder."""
+    return {
+        part: {key: os.path.join(folder, text(fields, key)) if key in FILES else value for key, value in fields.items()}
+        if isinstance(fields, dict)
+        else fields
+        for part, fields in entry.items()
+    }
 
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

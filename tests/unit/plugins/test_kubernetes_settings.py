@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sandbox.plugins.errors import PluginError
 from sandbox.plugins.kubernetes import kubeconfig, settings
 from sandbox.plugins.kubernetes.cluster import Cluster
 from sandbox.plugins.kubernetes.informers import Cancellation
-from sandbox.plugins.kubernetes.objects import Kind
+from sandbox.plugins.kubernetes.objects import Kind, mapping, objects
 from sandbox.plugins.kubernetes.settings import Settings
 from sandbox.plugins.properties import UNKNOWN, Properties, Secret
 
@@ -123,6 +124,23 @@ def test_a_kubeconfig_is_found_by_content_path_or_environment(tmp_path: Path, mo
     other = kubeconfig.resolve(Settings(context="y"))
     assert (other.server, other.namespace) == ("https://two", "default")
     assert kubeconfig.resolve(Settings(cluster="d")).server == "https://two"
+
+
+def test_several_kubeconfigs_are_one_and_their_files_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "a" / "config", tmp_path / "b" / "config"
+    for file in (first, second):
+        file.parent.mkdir()
+    first.write_text(config())
+    cluster = {"name": "n", "cluster": {"server": "https://three", "certificate-authority": "ca.crt"}}
+    context = {"name": "n", "context": {"cluster": "n", "user": "u"}}
+    content = {"clusters": [cluster], "contexts": [context], "current-context": "n"}
+    second.write_text(json.dumps(content))
+    monkeypatch.setenv("KUBECONFIG", os.pathsep.join([str(first), str(tmp_path / "none"), str(second)]))
+    assert kubeconfig.resolve(Settings()).server == "https://one"
+    target = kubeconfig.resolve(Settings(context="n"))
+    assert target.server == "https://three"
+    (found,) = (item for item in objects(target.content, "clusters") if item["name"] == "n")
+    assert mapping(found, "cluster")["certificate-authority"] == str(tmp_path / "b" / "ca.crt")
 
 
 @pytest.mark.parametrize(

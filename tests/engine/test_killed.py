@@ -1,0 +1,218 @@
+"""Commands that are killed at ten moments each: after `recover` the next one works, and nothing is left over.
+
+Each moment goes on where the one before was recovered, as a pipeline does that is cancelled again and again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from components.schema import application as settings
+from operations.objects import Cluster
+from operations.pulumi import Pulumi
+from operations.recovery import recover
+from sandbox.controlplane import Sandbox
+from tests.engine.harness import CHECKOUT
+from tests.engine.stack_fixtures import Stack, drifted, touched
+from tests.engine.view import View, conditions, eventually
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(1500)]
+
+MOMENTS: Final = 10
+POLL_SECONDS: Final = 0.01
+SMALL: Final = {"langfuse:profile": "dev", "langfuse:host": "langfuse.localhost", "langfuse:ingress": {"tls": False}}
+UPGRADE: Final = {"langfuse:version": "4.16.1", "langfuse:owner": "somebody-else"}
+"""Every object gets another label, and the migration Job another image."""
+
+KINDS: Final = (
+    *("configmaps", "cronjobs", "deployments", "jobs", "limitranges", "networkpolicies", "persistentvolumeclaims"),
+    *("poddisruptionbudgets", "resourcequotas", "secrets", "serviceaccounts", "services", "statefulsets"),
+    *("authorizationpolicies", "peerauthentications", "virtualservices"),
+)
+OF_THE_CLUSTER: Final = {"ConfigMap/kube-root-ca.crt", "ConfigMap/istio-ca-root-cert", "ServiceAccount/default"}
+
+Moment = Callable[[], bool]
+
+
+class Victim:
+    """A stack whose commands are killed."""
+
+    def __init__(self, stack: Stack, sandbox: Sandbox) -> None:
+        self.stack = stack
+        self.namespace = f"langfuse-{stack.name}"
+        self.view = View(sandbox, self.namespace)
+        self.cluster = Cluster(settings.Cluster(kubeconfig=sandbox.environment()["KUBECONFIG"]))
+        self._killed = 0
+
+    def kill(self, command: str, *moments: Moment) -> None:
+        """Start a command, kill it at the moment when all of this holds, and recover."""
+        process = subprocess.Popen(
+            [*self.stack._words(command, "--yes", "--skip-preview"), *self.stack._where()],
+            cwd=CHECKOUT,
+            env=self.stack.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            while not all(moment() for moment in moments):
+                assert process.poll() is None, f"`pulumi {command}` ended before its moment came"
+                time.sleep(POLL_SECONDS)
+        finally:
+            self._killed += 1
+            end = os.killpg if self._killed % 2 else os.kill  # with its plugins, as a pipeline does, or by itself
+            end(process.pid, signal.SIGKILL)
+            process.wait()
+        assert self.recover()
+        assert self.stack.pending() == []
+
+    def recover(self) -> bool:
+        """Recover, as `python -m operations recover` does. Returns whether it had to."""
+        return recover(Pulumi(self.stack.name, self.stack.file), self.stack.printed.append)
+
+    def known(self) -> set[str]:
+        """Kind and name of every object of the namespace in the state."""
+        ids = [(item["type"].rpartition(":")[2], str(item["id"])) for item in self._resources() if _is_object(item)]
+        return {f"{kind}/{name}" for kind, _, name in ((kind, *id_.rpartition("/")[1:]) for kind, id_ in ids)}
+
+    def there(self) -> set[str]:
+        """Kind and name of every object of the namespace in the cluster that no controller made."""
+        found = {
+            f"{item['kind']}/{item['metadata']['name']}"
+            for item in self.view.objects(*KINDS)
+            if "ownerReferences" not in item["metadata"]
+        }
+        return found - OF_THE_CLUSTER
+
+    def count(self, holds: Callable[[Mapping[str, Any]], bool] = lambda _: True) -> int:
+        """How many resources of the state something holds of."""
+        return sum(holds(item) for item in self._resources())
+
+    def has_made_what_the_state_does_not_know(self) -> bool:
+        """Whether an object is there whose creation has not ended."""
+        return any(
+            operation["type"] == "creating"
+            and _is_object(operation["resource"])
+            and self.cluster.get(operation["resource"]["inputs"])
+            for operation in self._pending()
+        )
+
+    def is_at_work(self) -> bool:
+        """Whether an operation on an object is under way."""
+        return any(_is_object(operation["resource"]) for operation in self._pending())
+
+    def is_as_after_an_undisturbed_run(self, resources: set[tuple[str, ...]]) -> None:
+        """Assert that state, cluster and program agree, and that everything is ready."""
+        assert _places(self.stack, self._resources()) == resources
+        assert not any(item.get("delete") or item.get("initErrors") for item in self._resources())
+        assert self.there() == self.known() - {f"Namespace/{self.namespace}"}
+        assert drifted(self.stack.refresh("--yes", "--skip-preview").ok()) == set()
+        assert touched(self.stack.preview().ok()) == set()
+        for item in self.view.objects("deployments"):
+            assert conditions(item)["Available"] == "True"
+        for item in self.view.objects("jobs"):
+            assert "ownerReferences" in item["metadata"] or conditions(item)["Complete"] == "True"
+        self.view.jobs()  # at most one for each workload
+        self.view.pods()
+
+    def _resources(self) -> list[dict[str, Any]]:
+        return _read(self.stack.resources)
+
+    def _pending(self) -> list[dict[str, Any]]:
+        return _read(self.stack.pending)
+
+
+@pytest.fixture
+def victim(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Victim]:
+    stack = Stack.new("killed", tmp_path / "killed", sandbox.environment(), SMALL)
+    for key, value in stack.environment.items():
+        monkeypatch.setenv(key, value)
+    victim = Victim(stack, sandbox)
+    yield victim
+    victim.view.delete()
+
+
+def test_a_stack_survives_commands_that_are_killed_at_any_moment(victim: Victim, dev: Stack) -> None:
+    resources = _places(dev, dev.resources())
+    total = len(resources)
+    steps = [total * moment // (MOMENTS + 1) for moment in range(1, MOMENTS + 1)]
+
+    for number, step in enumerate(steps):
+        at = victim.is_at_work if number % 2 else victim.has_made_what_the_state_does_not_know
+        victim.kill("up", _reached(victim.count, step), at)
+        assert victim.there() <= victim.known()
+    victim.stack.up().ok()
+    victim.is_as_after_an_undisturbed_run(resources)
+
+    victim.stack.configure(UPGRADE)
+    labelled = victim.count(_has_labels)
+    for moment in range(1, MOMENTS + 1):
+        upgraded = _reached(partial(victim.count, _is_upgraded), labelled * moment // (MOMENTS + 1))
+        victim.kill("up", upgraded, victim.is_at_work)
+        assert victim.there() <= victim.known()
+    victim.stack.up().ok()
+    victim.is_as_after_an_undisturbed_run(resources)
+    assert victim.count(_is_upgraded) == victim.count(_has_labels)
+
+    for number, step in enumerate(steps):
+        victim.kill("destroy", _reached(lambda: total - victim.count(), step), victim.is_at_work)
+        if number == MOMENTS // 2:
+            victim.stack.up().ok()
+            victim.is_as_after_an_undisturbed_run(resources)
+    victim.stack.destroy("--skip-preview").ok()
+    assert victim.stack.resources() == []
+    eventually(lambda: victim.view.kubectl("get", "namespace", victim.namespace).exit_code != 0)
+
+
+def test_a_stack_that_was_not_killed_has_nothing_to_recover_from(dev: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in dev.environment.items():
+        monkeypatch.setenv(key, value)
+    before = dev.export()
+    assert not recover(Pulumi(dev.name, dev.file), dev.printed.append)
+    assert dev.export() == before
+
+
+def _reached(count: Callable[[], int], number: int) -> Moment:
+    return lambda: count() >= number
+
+
+def _is_object(item: Mapping[str, Any]) -> bool:
+    return str(item["type"]).startswith("kubernetes:")
+
+
+def _places(stack: Stack, resources: Iterable[Mapping[str, Any]]) -> set[tuple[str, ...]]:
+    """Types and names of resources, without the name of the stack in them."""
+    own = f"langfuse-{stack.name}"  # what the stack and its namespace are called
+    return {tuple(str(item["urn"]).replace(own, "own").split("::")[2:]) for item in resources}
+
+
+def _labels(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = (item["inputs"].get("metadata") or {}).get("labels") or {}
+    return found
+
+
+def _has_labels(item: Mapping[str, Any]) -> bool:
+    return _is_object(item) and "owner" in _labels(item)
+
+
+def _is_upgraded(item: Mapping[str, Any]) -> bool:
+    return _is_object(item) and _labels(item).get("owner") == UPGRADE["langfuse:owner"]
+
+
+def _read(what: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Read the state while it is written."""
+    while True:
+        try:
+            return what()
+        except (FileNotFoundError, ValueError):
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,136 @@
+"""A kubeconfig that leads nowhere is told once, with its place and the fix, before anything connects with it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+
+from components import kubeconfig
+from components.schema.application import Cluster
+
+
+def content(*contexts: str, current: str | None = "one", cluster: str = "one") -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "one", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "one", "user": {"token": "hunter2"}}],
+        "contexts": [{"name": name, "context": {"cluster": cluster, "user": "one"}} for name in contexts],
+        **({"current-context": current} if current else {}),
+    }
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of a person who has no kubeconfig yet."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv(kubeconfig.VARIABLE, raising=False)
+    monkeypatch.setattr(kubeconfig, "TOKEN", tmp_path / "token")
+    return tmp_path
+
+
+def write(file: Path, value: object) -> str:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(value if isinstance(value, str) else yaml.safe_dump(value))
+    return str(file)
+
+
+def problem(cluster: Cluster | None = None, *, needed: bool = True) -> str:
+    with pytest.raises(pulumi.RunError) as told:
+        kubeconfig.check(cluster or Cluster(), needed=needed)
+    assert "hunter2" not in str(told.value)
+    return str(told.value)
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_a_kubeconfig_that_leads_to_a_cluster_is_fine(
+    home: Path, monkeypatch: pytest.MonkeyPatch, needed: bool
+) -> None:
+    file = write(home / "a", content("one", "two"))
+    kubeconfig.check(Cluster(kubeconfig=file), needed=needed)
+    kubeconfig.check(Cluster(kubeconfig="~/a"), needed=needed)
+    monkeypatch.setenv(kubeconfig.VARIABLE, file)
+    kubeconfig.check(Cluster(), needed=needed)
+    kubeconfig.check(Cluster(context="two"), needed=needed)
+
+
+def test_the_default_file_is_checked_too(home: Path) -> None:
+    write(home / ".kube" / "config", content("one"))
+    kubeconfig.check(Cluster(), needed=True)
+    assert 'langfuse:cluster.context is "other"' in problem(Cluster(context="other"))
+
+
+def test_none_at_all_is_a_problem_only_where_one_is_needed(home: Path) -> None:
+    kubeconfig.check(Cluster(), needed=False)
+    assert problem().startswith("there is no kubeconfig: KUBECONFIG is not set, and ~/.kube/config does not exist; set")
+    (home / "token").touch()
+    kubeconfig.check(Cluster(), needed=True)  # in a pod
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_a_file_that_is_named_and_missing_is_a_problem_in_previews_too(
+    home: Path, monkeypatch: pytest.MonkeyPatch, needed: bool
+) -> None:
+    assert problem(Cluster(kubeconfig="/none"), needed=needed).startswith(
+        "langfuse:cluster.kubeconfig names /none, which does not exist; set KUBECONFIG or langfuse:cluster.kubeconfig"
+    )
+    monkeypatch.setenv(kubeconfig.VARIABLE, "/none:/nothing")
+    assert problem(needed=needed).startswith("KUBECONFIG names /none:/nothing, which does not exist; set")
+
+
+def test_of_several_files_those_that_exist_are_read_as_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [
+        write(home / "a", content("one", current=None)),
+        str(home / "none"),
+        write(home / "b", {"contexts": [{"name": "two", "context": {"cluster": "one"}}], "current-context": "two"}),
+    ]
+    monkeypatch.setenv(kubeconfig.VARIABLE, os.pathsep.join(files))
+    kubeconfig.check(Cluster(), needed=True)
+    kubeconfig.check(Cluster(context="one"), needed=True)
+    said = problem(Cluster(context="three"))
+    assert files[0] in said
+    assert files[2] in said
+    assert "choose one of one, two" in said
+
+
+def test_the_provider_reads_several_files_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kubeconfig.for_provider(Cluster()) is None
+    monkeypatch.setenv(kubeconfig.VARIABLE, "/a")
+    assert kubeconfig.for_provider(Cluster()) is None
+    monkeypatch.setenv(kubeconfig.VARIABLE, "/a:/b")
+    assert kubeconfig.for_provider(Cluster()) == ""
+    assert kubeconfig.for_provider(Cluster(kubeconfig="/c")) == "/c"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("clusters: [", "line 1: is not YAML"),
+        ("apiVersion: v1\nusers:\n\t- hunter2\n", "line 3: is not YAML"),
+        ("hunter2", "line 1: the file must be a map of keys"),
+        ("{}", "no context is the current one; set langfuse:cluster.context to one; the file has none"),
+        ("contexts: 3", "no context is the current one"),
+        (content("one", current=None), "no context is the current one; set langfuse:cluster.context to one of one"),
+        (content("one", current="gone"), 'current-context is "gone", and there is no such context; choose one of one'),
+        (content("one", cluster="gone"), 'context "one" has no cluster that the file names under clusters'),
+    ],
+)
+def test_a_file_that_leads_nowhere_is_told_with_its_path(home: Path, text: object, says: str) -> None:
+    file = write(home / "a", text)
+    said = problem(Cluster(kubeconfig=file))
+    assert file in said
+    assert says in said
+
+
+def test_a_folder_is_no_kubeconfig(home: Path) -> None:
+    assert "Is a directory" in problem(Cluster(kubeconfig=str(home)))
+
+
+def test_the_content_of_a_kubeconfig_is_checked_and_not_shown(home: Path) -> None:
+    kubeconfig.check(Cluster(kubeconfig=yaml.safe_dump(content("one"))), needed=True)
+    assert "langfuse:cluster.kubeconfig" in problem(Cluster(kubeconfig=yaml.safe_dump(content("one", current="gone"))))
