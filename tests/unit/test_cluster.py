@@ -26,7 +26,7 @@ class Deployed(Pulumi):
     cluster: Mapping[str, str] = field(default_factory=dict)
     resources: tuple[Mapping[str, Any], ...] = ()
 
-    def run(self, *_words: str, folder: Path = Path()) -> str:
+    def run(self, *_words: str, folder: Path = Path(), stdin: str = "") -> str:
         return json.dumps({"deployment": {"resources": self.resources}})
 
     def settings(self) -> Mapping[str, Any]:
