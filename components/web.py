@@ -9,7 +9,8 @@ from components import images
 from components.connections import Endpoint, Environment
 from components.deployments import deployment
 from components.environment import WEB_PORT
-from components.installation import Installation, child_options, service, service_account
+from components.files import config
+from components.installation import Installation, child_options, config_map, service, service_account
 from components.pods import Mount, container, http_probe, pod
 from components.schema.application import Workload as WorkloadSettings
 
@@ -17,6 +18,10 @@ DRAIN_SECONDS = 110
 """web/src/utils/shutdown.ts: after SIGTERM, readiness fails and the server goes on for a fixed 110 s."""
 
 GRACE_SECONDS = DRAIN_SECONDS + 20
+
+MODULES = "/etc/langfuse"
+MODULE = "close-connections.cjs"
+"""Loaded by Node before the server starts: after SIGTERM each answer closes its connection (components/config/web)."""
 
 START_SECONDS = 900
 """The schema is migrated before, but a first start also makes organization and user, and a busy node takes its time:
@@ -47,8 +52,12 @@ class WebArgs:
 class Web(pulumi.ComponentResource):
     """A Deployment that loses no request when its pods are replaced.
 
-    Liveness asks only whether the process answers: a pod is not killed because a store is away. Readiness
-    turns 500 at SIGTERM, so that load balancers let go while the server drains.
+    Liveness asks only whether the process answers: a pod is not killed because a store is away.
+
+    When a pod is deleted its endpoint goes, and the server drains. A proxy that follows endpoints, as Istio's gateways
+    do, then drops its connections to the pod. Through kube-proxy, ztunnel or a load balancer of TCP, a connection that
+    a client keeps open stays with its pod, so every answer after SIGTERM closes its connection. A preStop hook would
+    add nothing: the server takes new connections for 110 s after SIGTERM.
     """
 
     endpoint: Endpoint
@@ -61,7 +70,9 @@ class Web(pulumi.ComponentResource):
         image = images.web(args.version)
         account = service_account(installation, workload, child, args.identity)
         service(installation, workload, {"http-web": WEB_PORT}, child)
+        modules = config_map(installation, workload, "modules", {MODULE: config(f"web/{MODULE}")}, child)
         mounts = [
+            Mount.config("modules", modules.metadata.name, MODULES),
             Mount.scratch("tmp", "/tmp"),  # noqa: S108  # the pod's own
             Mount.scratch("next-cache", "/app/web/.next/cache"),
             *args.certificates,
@@ -74,7 +85,7 @@ class Web(pulumi.ComponentResource):
                     image,
                     resources=args.settings.resources,
                     mounts=mounts,
-                    env=args.environment,
+                    env=_with_module(args.environment),
                     ports={"http-web": WEB_PORT},
                     startup=http_probe("/api/public/health", WEB_PORT, period=5, failures=START_SECONDS // 5),
                     readiness=http_probe("/api/public/ready", WEB_PORT, period=5, failures=2),
@@ -90,3 +101,11 @@ class Web(pulumi.ComponentResource):
         deployment(installation, workload, args.settings, template, child, after=args.after)
         self.endpoint = Endpoint(host=workload.resource_name, port=WEB_PORT)
         self.register_outputs({"url": self.endpoint.http_url})
+
+
+def _with_module(environment: Environment) -> Environment:
+    """The variables, with Node told to load the module; a value from a Secret is left as it is."""
+    options = environment.get("NODE_OPTIONS", "")
+    if not isinstance(options, str):
+        return environment
+    return {**environment, "NODE_OPTIONS": f"{options} --require={MODULES}/{MODULE}".strip()}

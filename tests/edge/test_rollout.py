@@ -1,0 +1,181 @@
+"""A rollout of web behind each kind of way in: a client that keeps its connection open loses no request.
+
+The pods are Node servers that stop as Langfuse's web does, with the variables and the module of the rendered pod.
+"""
+
+import contextlib
+import http.client
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.data.rendered import config_map, container, environment
+from tests.data.servers import answers, free_port, program, running
+from tests.edge.envoy import (
+    Json,
+    cluster,
+    envoy,
+    followed_cluster,
+    http_listener,
+    routes,
+    tcp_listener,
+    write_endpoints,
+)
+from tests.edge.site import HOST, SERVICES, Stack
+
+WORK_MILLISECONDS = 20
+DRAIN_SECONDS = 4
+PROPAGATION_SECONDS = 1
+"""How long proxies go on with an endpoint that has gone."""
+
+CLUSTER = f"{SERVICES['web']}:3000"
+
+Way = Callable[[Path, int], tuple[list[Json], list[Json]]]
+"""Envoy's listeners and clusters, from a folder with the endpoints and the port that clients connect to."""
+
+
+@dataclass
+class Client:
+    """Asks again and again, on one connection for as long as it is left open."""
+
+    port: int
+    pods: list[str] = field(default_factory=list)
+    """Who answered, one after the other."""
+    lost: list[str] = field(default_factory=list)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        while not self._stopped.is_set():
+            try:
+                connection.request("POST", "/api/public/ingestion", b"{}", {"Host": HOST})
+                answer = connection.getresponse()
+                text = answer.read().decode()
+            except (OSError, http.client.HTTPException) as error:
+                self.lost.append(repr(error))
+                connection.close()
+                continue
+            if answer.status == http.client.OK:
+                self.pods.append(text)
+            else:
+                self.lost.append(f"{answer.status} {text}")
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        thread = threading.Thread(target=self.run)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stopped.set()
+            thread.join()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pod:
+    """A running server."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+
+@contextlib.contextmanager
+def pod(folder: Path, *, with_module: bool) -> Iterator[Pod]:
+    """A server with the variables of the rendered pod."""
+    port = free_port()
+    web = container("Deployment", "langfuse-web", "web")
+    rendered = environment(web)
+    variables = {
+        "PORT": str(port),
+        "HOSTNAME": "127.0.0.1",
+        "KEEP_ALIVE_TIMEOUT": rendered["KEEP_ALIVE_TIMEOUT"],
+        "NODE_OPTIONS": node_options(folder, rendered, web["volumeMounts"]) if with_module else "",
+        "WORK_MILLISECONDS": str(WORK_MILLISECONDS),
+        "DRAIN_MILLISECONDS": str(DRAIN_SECONDS * 1000),
+    }
+    command: list[str | Path] = [program("node", package="nodejs"), Path(__file__).parent / "pod.cjs"]
+    with running(command, variables, lambda: answers(port), log=folder / f"{port}.log") as server:
+        yield Pod(port=port, process=server)
+
+
+def node_options(folder: Path, variables: Mapping[str, str], mounts: list[dict[str, str]]) -> str:
+    """The rendered options of Node, with the files of the mounted ConfigMap in a folder of this machine."""
+    (mount,) = [mount["mountPath"] for mount in mounts if mount["name"] == "modules"]
+    for name, text in config_map("langfuse-web-modules").items():
+        (folder / name).write_text(text)
+    return variables["NODE_OPTIONS"].replace(mount, str(folder))
+
+
+def gateway_that_follows_endpoints(folder: Path, port: int) -> tuple[list[Json], list[Json]]:
+    """Istio's gateway: it has the endpoints from istiod, and sends each request to one of them."""
+    return [http_listener(port, {HOST: pages()})], [followed_cluster(CLUSTER, folder)]
+
+
+def connections_that_stay(folder: Path, port: int) -> tuple[list[Json], list[Json]]:
+    """kube-proxy, or ztunnel: a pod is chosen for each connection."""
+    return [tcp_listener(port, CLUSTER)], [followed_cluster(CLUSTER, folder)]
+
+
+def load_balancer_of_nodes(folder: Path, port: int) -> tuple[list[Json], list[Json]]:
+    """A proxy that keeps connections to the Service, or to ports of nodes, and knows nothing of endpoints."""
+    inner = free_port()
+    (page,) = pages()
+    outer = {**page, "route": {**page["route"], "cluster": "service"}}
+    listeners = [http_listener(port, {HOST: [outer]}), tcp_listener(inner, CLUSTER)]
+    return listeners, [cluster("service", [inner]), followed_cluster(CLUSTER, folder)]
+
+
+def pages() -> list[Json]:
+    """The rendered route to web."""
+    return [route for route in routes(Stack().virtual_services[0]["spec"]["http"]) if route["name"] == "web"]
+
+
+def replace_the_pod(folder: Path, way: Way, *, with_module: bool) -> Client:
+    """Replace a pod under a client that asks all the time."""
+    port = free_port()
+    listeners, clusters = way(folder, port)
+    with pod(folder, with_module=with_module) as old, pod(folder, with_module=with_module) as new:
+        write_endpoints(CLUSTER, folder, [old.port])
+        client = Client(port=port)
+        with envoy(folder, listeners, clusters), client.asking():
+            time.sleep(0.5)
+            old.process.terminate()
+            time.sleep(PROPAGATION_SECONDS)
+            write_endpoints(CLUSTER, folder, [new.port])
+            old.process.wait(30)
+            time.sleep(0.5)
+        assert client.pods[0] == str(old.process.pid)
+        assert client.pods[-1] == str(new.process.pid)
+    return client
+
+
+WAYS: list[Way] = [gateway_that_follows_endpoints, connections_that_stay, load_balancer_of_nodes]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_rollout_of_web_loses_no_request(way: Way, tmp_path: Path) -> None:
+    assert replace_the_pod(tmp_path, way, with_module=True).lost == []
+
+
+@pytest.mark.parametrize("way", [connections_that_stay, load_balancer_of_nodes])
+def test_without_the_module_the_last_request_of_a_connection_is_lost(way: Way, tmp_path: Path) -> None:
+    assert len(replace_the_pod(tmp_path, way, with_module=False).lost) == 1
+
+
+def test_a_gateway_that_follows_endpoints_does_not_need_the_module(tmp_path: Path) -> None:
+    assert replace_the_pod(tmp_path, gateway_that_follows_endpoints, with_module=False).lost == []
+
+
+def test_pods_that_were_not_told_to_stop_keep_connections_open(tmp_path: Path) -> None:
+    with pod(tmp_path, with_module=True) as running_pod:
+        connection = http.client.HTTPConnection("127.0.0.1", running_pod.port)
+        for _ in range(2):
+            connection.request("GET", "/api/public/ready")
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.headers["Connection"] == "keep-alive"
