@@ -347,7 +347,7 @@ def test_every_variable_that_the_program_sets_says_where_it_is_set(version: str)
         ("lang fuse", "x", "is not a name of a variable"),
         ("LANGFUSE_LOG_FORMAT", {"secret": "a"}, "has no value; give a text, or `secret` and `key`"),
         ("LANGFUSE_LOG_FORMAT", {"value": "json", "secret": "a", "key": "b"}, "has a value and a Secret"),
-        ("LANGFUSE_LOG_FORMAT", 5, "5 must be text"),
+        ("LANGFUSE_LOG_FORMAT", 5, "[secret] must be text"),
     ],
 )
 def test_a_wrong_extra_variable_is_refused(variable: str, given: object, message: str) -> None:
