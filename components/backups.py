@@ -125,7 +125,8 @@ class Backups(pulumi.ComponentResource):
     def _clickhouse(self, clickhouse: ClickHouseConnection) -> None:
         args = self._args
         installation = args.installation
-        workload = installation.workload("backup-clickhouse", component="backup", version=images.CLICKHOUSE.tag)
+        image = images.clickhouse(clickhouse.client_version)
+        workload = installation.workload("backup-clickhouse", component="backup", version=image.tag)
         account = service_account(installation, workload, self._child)
         scripts = scripts_mount(
             config_map(installation, workload, "scripts", script("backup-clickhouse.sh"), self._child)
@@ -133,7 +134,7 @@ class Backups(pulumi.ComponentResource):
         scratch = Mount.scratch("tmp", "/tmp")  # noqa: S108  # the pod's own
         backup = container(
             "backup",
-            images.CLICKHOUSE,
+            image,
             command=run_script("backup-clickhouse.sh"),
             resources=CLICKHOUSE_CLIENT_RESOURCES,
             mounts=[scripts, scratch],
@@ -142,7 +143,7 @@ class Backups(pulumi.ComponentResource):
         template = pod(
             workload,
             [backup],
-            fs_group=images.CLICKHOUSE.uid,
+            fs_group=image.uid,
             mounts=[scripts, scratch],
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,

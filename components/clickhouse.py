@@ -36,6 +36,7 @@ from components.stateful_sets import (
     stateful_set,
     volume_claims,
 )
+from components.values import release
 
 HTTP_PORT = 8123
 INTERSERVER_PORT = 9009
@@ -108,7 +109,7 @@ class ClickHouse(pulumi.ComponentResource):
 
     def _servers(self, name: str, settings: ManagedClickHouse) -> None:
         args, child, installation = self._args, self._child, self._args.installation
-        image = replace(images.CLICKHOUSE, tag=settings.version)
+        image = images.clickhouse(settings.version)
         workload = installation.workload("clickhouse", component="analytics", version=image.tag)
         keeper = Keeper(f"{name}-keeper", KeeperArgs(installation=installation, settings=settings), child)
         account = service_account(installation, workload, child, args.backups.account_annotations)
@@ -165,6 +166,7 @@ class ClickHouse(pulumi.ComponentResource):
             native=Endpoint(host=hosts[0], port=NATIVE_PORT),
             username=APPLICATION_USER,
             password=args.refs["clickhouse_password"],
+            client_version=settings.version,
         )
         self.backup_connection = replace(
             self.connection,
@@ -197,7 +199,13 @@ def external_connection(settings: ExternalClickHouse, password: SecretRef) -> Cl
         password=password,
         database=settings.database,
         clustered=settings.clustered,
+        client_version=client_version(settings.version),
     )
+
+
+def client_version(server: str | None) -> str:
+    """The client for a server outside: of its line, since ClickHouse Cloud's own builds have no image."""
+    return ".".join(map(str, release(server)[:2])) if server else images.CLICKHOUSE.tag
 
 
 def server_environment(

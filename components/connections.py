@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from components import images
+
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
@@ -84,6 +86,8 @@ class ClickHouseConnection:
     database: str = "default"
     clustered: bool = True
     """Chosen once: there is no way from unclustered to clustered tables."""
+    client_version: str = images.CLICKHOUSE.tag
+    """Release of the clients in Jobs: the server's own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from components.schema.application import Ingestion, Workload
 from components.schema.environment import Settings
 from components.sign_in import sign_in_environment
 from components.store_variables import postgres_url, redis_environment
+from components.store_versions import query_environment
 from components.values import quantity_value
 
 WEB_PORT = 3000
@@ -124,6 +125,7 @@ def _application(settings: Settings, stores: Stores, refs: Refs, workload: Workl
         **_write_mode(settings.ingestion),
         **_bucket("EVENT_UPLOAD", store, store.buckets["events"], store.endpoint.http_url),
         **_encryption("EVENT_UPLOAD", store),
+        **query_environment(settings.clickhouse.version),
         # Spill before the memory is used up: upstream's default of 32 GB is more than the server has.
         "CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY": str(_half(_clickhouse_memory(settings))),
         # Kubernetes sets it to the pod's name, and the servers would listen on that alone.

@@ -36,6 +36,11 @@ def postgres(version: str) -> Image:
     return replace(POSTGRES, tag=version)
 
 
+def clickhouse(version: str) -> Image:
+    """ClickHouse of a release: server and client in one."""
+    return replace(CLICKHOUSE, tag=version)
+
+
 def valkey(version: str) -> Image:
     """Valkey of a release."""
     return replace(VALKEY, tag=version)

@@ -13,6 +13,7 @@ from components.jobs import job, run_script, scripts_mount
 from components.pods import JOB_RESOURCES, Container, Mount, container, pod
 from components.schema.base import Resources
 from components.store_clients import CLICKHOUSE_CLIENT_RESOURCES, clickhouse_environment, postgres_environment
+from components.store_versions import release_check_environment
 
 WAIT_SECONDS = 600
 """How long the checks wait for a store."""
@@ -135,10 +136,10 @@ def checks(args: MigrationsArgs, mounts: Sequence[Mount]) -> list[Container]:
         ),
         container(
             "clickhouse",
-            images.CLICKHOUSE,
+            images.clickhouse(args.clickhouse.client_version),
             command=run_script("check-clickhouse-schema.sh"),
             resources=CLICKHOUSE_CLIENT_RESOURCES,
             mounts=mounts,
-            env={**clickhouse_environment(args.clickhouse), **shared},
+            env={**clickhouse_environment(args.clickhouse), **release_check_environment(args.version), **shared},
         ),
     ]

@@ -2,7 +2,6 @@
 
 from pydantic import JsonValue
 
-from components import images
 from components.connections import Endpoint
 from components.environment import Refs, Stores
 from components.schema.environment import Settings
@@ -21,13 +20,7 @@ def outputs(settings: Settings, stores: Stores, web: Endpoint, refs: Refs) -> di
     return {
         "url": settings.public_url,
         "namespace": settings.namespace,
-        "versions": {
-            "langfuse": settings.version,
-            "postgres": stores.postgres.version,
-            "clickhouse": images.CLICKHOUSE.tag,
-            "valkey": images.VALKEY.tag,
-            "minio": images.MINIO.tag,
-        },
+        "versions": {**versions(settings)},
         "services": {
             "web": address(web),
             "postgres": address(stores.postgres.endpoint),
@@ -41,6 +34,18 @@ def outputs(settings: Settings, stores: Stores, web: Endpoint, refs: Refs) -> di
         "sdks": {**sdk_versions(settings.version)},
         "readme": _readme(settings, web, refs),
     }
+
+
+def versions(settings: Settings) -> dict[str, str]:
+    """Which releases run. Of a store outside only what the configuration states is known."""
+    store = settings.object_store
+    stores = {
+        "postgres": settings.postgres.version,
+        "clickhouse": settings.clickhouse.version,
+        "redis": settings.redis.version,
+        "objectStore": store.version if store.mode == "managed" else None,
+    }
+    return {"langfuse": settings.version, **{name: version or "unknown" for name, version in stores.items()}}
 
 
 def sdk_versions(version: str) -> dict[str, str]:

@@ -16,7 +16,8 @@ from components.schedules import schedule
 from components.schema.base import Resources
 from components.schema.credentials import Existing
 from components.schema.environment import Settings
-from components.values import quantity_value, release
+from components.store_versions import versions_fit
+from components.values import quantity_value
 
 Rule = Callable[[Settings], Iterator[str]]
 
@@ -132,47 +133,6 @@ def cloudnative_pg_finds_the_password(settings: Settings) -> Iterator[str]:
             "credentials.values.postgresPassword.key: is not where CloudNativePG reads it; "
             'name a Secret that has it under "password", and "langfuse" under "username"'
         )
-
-
-def versions_fit(settings: Settings) -> Iterator[str]:
-    """Stores that are older than Langfuse needs, or known to be broken."""
-    floors = FLOORS[settings.major]
-    for name, store in (
-        ("postgres", settings.postgres),
-        ("clickhouse", settings.clickhouse),
-        ("redis", settings.redis),
-    ):
-        version = store.version
-        if version is None:
-            continue
-        found = release(version)
-        if found < floors[name]:
-            floor = ".".join(map(str, floors[name]))
-            given = json.dumps(version)
-            yield f"{name}.version: {given} is too old for Langfuse {settings.major}; use {floor} or newer"
-        if name == "clickhouse" and settings.major == 4:  # noqa: PLR2004  # of Langfuse
-            for first, fixed in BROKEN_CLICKHOUSE:
-                if first <= found < fixed:
-                    yield (
-                        f"clickhouse.version: {json.dumps(version)} answers some queries of Langfuse wrongly; "
-                        f"use {'.'.join(map(str, fixed))} or newer"
-                    )
-
-
-FLOORS: dict[int, dict[str, tuple[int, ...]]] = {
-    3: {"postgres": (12,), "clickhouse": (24, 3), "redis": (7, 0)},
-    4: {"postgres": (15,), "clickhouse": (25, 12), "redis": (7, 0)},
-}
-"""Oldest stores by major version of Langfuse. Valkey 7.2 and 8 count as Redis 7.2."""
-
-BROKEN_CLICKHOUSE: Sequence[tuple[tuple[int, ...], tuple[int, ...]]] = (
-    ((26, 5, 1, 651), (26, 5, 6, 70)),
-    ((26, 6), (26, 6, 2, 108)),
-    ((26, 7), (26, 7, 1, 1334)),
-    ((26, 7, 2), (26, 7, 2, 11)),
-)
-"""First broken release and the one that mends it (packages/shared/src/server/clickhouse/compatibility.ts). The releases
-before 26.4.1.1005 that the file also lists are not here: Langfuse turns off by itself what is broken in them."""
 
 
 def write_mode_is_possible(settings: Settings) -> Iterator[str]:

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Refuses to migrate a ClickHouse schema that is dirty or newer than the release, and says how to repair it.
+# Refuses to migrate a ClickHouse that does not fit the release of Langfuse, and a schema that is dirty or newer than
+# the release, and says how to repair it.
 # Waits for the server and for Keeper, without which no statement ON CLUSTER ends.
 # Reads CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (the client takes it from there),
-# CLICKHOUSE_DATABASE, CLICKHOUSE_CLUSTERED, CLICKHOUSE_TLS, WAIT_SECONDS, NAMESPACE and RELEASE_DIR (what
-# list-release-migrations.sh wrote).
+# CLICKHOUSE_DATABASE, CLICKHOUSE_CLUSTERED, CLICKHOUSE_TLS, WAIT_SECONDS, NAMESPACE, RELEASE_DIR (what
+# list-release-migrations.sh wrote), LANGFUSE_VERSION, MINIMUM_CLICKHOUSE, and MENDED_LANGFUSE: the first release that
+# works with every ClickHouse, empty if this is one.
 set -eu
 
 secure=
@@ -38,6 +40,27 @@ if [ "$CLICKHOUSE_CLUSTERED" = true ]; then
 else
     folder=unclustered
 fi
+# Whether release $1 is older than $2.
+older() {
+    [ "$1" != "$2" ] &&
+        [ "$(printf '%s\n' "$1" "$2" | sort -t . -k 1,1n -k 2,2n -k 3,3n -k 4,4n | head -n 1)" = "$1" ]
+}
+
+running=$(query 'SELECT version()')
+if older "$running" "$MINIMUM_CLICKHOUSE"; then
+    fail "ClickHouse $running is too old for Langfuse $LANGFUSE_VERSION. Nothing was changed. Use ClickHouse \
+$MINIMUM_CLICKHOUSE or newer."
+fi
+# Since 26.8 a number in JSON is a time in seconds, unless the user's profile says otherwise: every trace is lost.
+seconds=$(query "SELECT count() FROM system.settings
+    WHERE name = 'input_format_read_datetime_number_as_raw_value' AND value = '0'")
+if [ -n "$MENDED_LANGFUSE" ] && [ "$seconds" != 0 ]; then
+    fail "ClickHouse $running would drop every trace that Langfuse $LANGFUSE_VERSION writes. Nothing was changed. Either
+  - use Langfuse $MENDED_LANGFUSE or newer: pulumi config set langfuse:version $MENDED_LANGFUSE, or
+  - set compatibility to 26.4 in the settings profile of the user $CLICKHOUSE_USER, or
+  - use a ClickHouse before 26.8."
+fi
+
 # A pod of ours has a client; of another server we know the address only.
 client="clickhouse-client --host $CLICKHOUSE_HOST --port $CLICKHOUSE_PORT${secure:+ $secure}"
 case $CLICKHOUSE_HOST in

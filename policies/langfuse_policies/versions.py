@@ -136,34 +136,54 @@ _BROKEN_CLICKHOUSE = (
 )
 _ASKS_SUCH_QUERIES = 4  # major version of Langfuse
 
+#: From this release on ClickHouse reads numbers in JSON as seconds; before these, Langfuse writes milliseconds as
+#: numbers (langfuse issue 16858, pull requests 16957 and 16892).
+_READS_SECONDS = (26, 8)
+_WRITES_NO_NUMBERS = {3: (3, 225, 7), 4: (4, 28, 0)}
+
 
 @rules.stack(
     "no-broken-clickhouse",
     reference="S05",
-    title="No ClickHouse that answers wrongly",
-    why="Some releases of ClickHouse answer queries of Langfuse 4 wrongly: traces go missing in lists and sums.",
-    fix="Use the release that is named, or newer.",
+    title="No ClickHouse that answers wrongly or drops traces",
+    why="Some releases of ClickHouse answer queries of Langfuse 4 wrongly: traces go missing in lists and sums. Since "
+    "26.8 ClickHouse drops every trace that Langfuse before 4.28.0 (of version 3: before 3.225.7) writes, while SDKs "
+    "get 200.",
+    fix="Use the release that is named. With ClickHouse 26.8 or newer, use Langfuse 4.28.0 or newer (of version 3: "
+    "3.225.7 or newer).",
     severity=Severity.HIGH,
     langfuse=True,
 )
 def no_broken_clickhouse(stack: Stack) -> Findings:
-    majors = _langfuse_majors(stack)
+    releases = _langfuse_releases(stack)
     for resource, field, image in _stores(stack):
-        if _ENGINES[image.name] != "ClickHouse" or majors.get(resource.namespace, 0) < _ASKS_SUCH_QUERIES:
+        found = releases.get(resource.namespace)
+        if _ENGINES[image.name] != "ClickHouse" or not found:
+            continue
+        writes_numbers = any(_older(one, _WRITES_NO_NUMBERS.get(one[0], ())) for one in found)
+        if writes_numbers and image.version >= _READS_SECONDS:
+            yield finding(field, "drops every trace that this release of Langfuse writes", of=resource)
+        if max(found)[0] < _ASKS_SUCH_QUERIES:
             continue
         for first, mended in _BROKEN_CLICKHOUSE:
             if first <= image.version and _older(image.version, mended):
-                yield finding(field, f"is broken until {'.'.join(map(str, mended))}", of=resource)
+                until = ", and this release of Langfuse needs one before 26.8" if writes_numbers else ""
+                yield finding(field, f"is broken until {'.'.join(map(str, mended))}{until}", of=resource)
 
 
 def _langfuse_majors(stack: Stack) -> dict[str, int]:
     """By namespace, of the newest web or worker."""
-    found: dict[str, int] = {}
+    return {namespace: max(found)[0] for namespace, found in _langfuse_releases(stack).items()}
+
+
+def _langfuse_releases(stack: Stack) -> dict[str, list[tuple[int, ...]]]:
+    """By namespace, of every web and worker whose tag tells it."""
+    releases: dict[str, list[tuple[int, ...]]] = {}
     for pod, container, _ in langfuse_servers(stack):
         version = ImageReference.of(container["image"].text or "").version
         if version:
-            found[pod.resource.namespace] = max(version[0], found.get(pod.resource.namespace, 0))
-    return found
+            releases.setdefault(pod.resource.namespace, []).append(version)
+    return releases
 
 
 def _stores(stack: Stack) -> Iterator[tuple[Resource, Field, ImageReference]]:

@@ -143,6 +143,41 @@ def test_a_schema_newer_than_the_release_is_refused(schema: ClickHouseServer, tm
     assert "restore the backup" in result.output
 
 
+def check_old(clickhouse: ClickHouseServer, folder: Path) -> Run:
+    """Run the check of a Langfuse that writes times as numbers."""
+    return check(clickhouse, folder, LANGFUSE_VERSION="4.16.0", MENDED_LANGFUSE="4.28.0")
+
+
+def test_a_release_that_writes_times_as_numbers_passes_where_the_profile_reads_them(
+    clickhouse: ClickHouseServer, tmp_path: Path
+) -> None:
+    assert check_old(clickhouse, tmp_path).code == 0
+
+
+def test_a_server_that_would_drop_every_trace_of_the_release_is_refused(
+    clickhouse: ClickHouseServer, tmp_path: Path
+) -> None:
+    users = clickhouse.folder / "users.xml"
+    shipped = users.read_text()
+    users.write_text(shipped.replace("<compatibility>26.4</compatibility>", ""))
+    refused, passed = check_old(clickhouse, tmp_path), check(clickhouse, tmp_path, MENDED_LANGFUSE="")
+    users.write_text(shipped)
+    assert refused.code == 1
+    assert "would drop every trace that Langfuse 4.16.0 writes" in refused.output
+    assert "pulumi config set langfuse:version 4.28.0" in refused.output
+    assert passed.code == 0
+
+
+def test_a_running_server_that_is_too_old_is_refused(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
+    running = clickhouse.query("SELECT version()")
+    line, _, last = running.rpartition(".")
+    assert check(clickhouse, tmp_path, MINIMUM_CLICKHOUSE=running).code == 0
+    assert check(clickhouse, tmp_path, MINIMUM_CLICKHOUSE="9.12").code == 0
+    result = check(clickhouse, tmp_path, MINIMUM_CLICKHOUSE=f"{line}.{int(last) + 1}")
+    assert result.code == 1
+    assert f"ClickHouse {running} is too old for Langfuse " in result.output
+
+
 def test_a_server_that_does_not_answer_is_one_clear_error(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
     port = str(free_port())
     result = check(clickhouse, tmp_path, CLICKHOUSE_PORT=port)

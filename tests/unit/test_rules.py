@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components import rules
+from components import rules, store_versions
 from components.memory import memory_is_enough
 from components.rules import RULES, Rule
 from components.settings import SettingsError, parse
@@ -15,6 +15,7 @@ Config = Mapping[str, Any]
 EXISTING = {"credentials": {"source": "existing", "secret": "langfuse-credentials"}}
 GATEWAY = {"namespace": "gateway", "labels": {"app": "litellm"}, "port": 4000}
 V3 = {"version": "3.225.4"}
+V4_16 = {"version": "4.16.0"}
 
 
 def redis(**store: object) -> Config:
@@ -104,14 +105,39 @@ REFUSED: list[tuple[Rule, str, Config, str]] = [
         {**EXISTING, "postgres": {"mode": "cloudnativepg"}},
         "credentials.values.postgresPassword.key: is not where CloudNativePG reads it",
     ),
-    (rules.versions_fit, "dev", {"postgres": {"version": "14.9"}}, 'postgres.version: "14.9" is too old'),
-    (rules.versions_fit, "dev", {"clickhouse": {"version": "25.11.9"}}, "use 25.12 or newer"),
-    (rules.versions_fit, "dev", {**V3, "clickhouse": {"version": "24.2.9"}}, "too old for Langfuse 3; use 24.3"),
-    (rules.versions_fit, "dev", {**V3, "redis": {"version": "6.9"}}, "use 7.0 or newer"),
-    (rules.versions_fit, "dev", {"clickhouse": {"version": "26.5.1.651"}}, "use 26.5.6.70 or newer"),
-    (rules.versions_fit, "dev", {"clickhouse": {"version": "26.7.2.10"}}, "use 26.7.2.11 or newer"),
+    (store_versions.versions_fit, "dev", {"postgres": {"version": "14.9"}}, 'postgres.version: "14.9" is too old'),
+    (store_versions.versions_fit, "dev", {"clickhouse": {"version": "25.11.9"}}, "use 25.12 or newer"),
     (
-        rules.versions_fit,
+        store_versions.versions_fit,
+        "dev",
+        {**V3, "clickhouse": {"version": "24.2.9"}},
+        "too old for Langfuse 3; use 24.3",
+    ),
+    (store_versions.versions_fit, "dev", {**V3, "redis": {"version": "6.9"}}, "use 7.0 or newer"),
+    (store_versions.versions_fit, "dev", {"clickhouse": {"version": "26.5.1.651"}}, "use 26.5.6.70 or newer"),
+    (store_versions.versions_fit, "dev", {"clickhouse": {"version": "26.7.2.10"}}, "use 26.7.2.11 or newer"),
+    (
+        store_versions.versions_fit,
+        "dev",
+        {**V4_16, "clickhouse": {"version": "26.8.2.7"}},
+        'clickhouse.version: "26.8.2.7" drops every trace that Langfuse 4.16.0 writes; use a ClickHouse before 26.8, '
+        "or Langfuse 4.28.0 or newer",
+    ),
+    (
+        store_versions.versions_fit,
+        "dev",
+        {"version": "4.27.9", "clickhouse": {"mode": "external", "host": "a.example", "version": "26.9"}, **EXISTING},
+        "drops every trace that Langfuse 4.27.9 writes",
+    ),
+    (store_versions.versions_fit, "dev", {**V3, "clickhouse": {"version": "26.8.1.1"}}, "or Langfuse 3.225.7 or newer"),
+    (
+        store_versions.versions_fit,
+        "dev",
+        {**V4_16, "clickhouse": {"version": "26.6.1.5"}},
+        "use 26.6.2.108 or newer, before 26.8",
+    ),
+    (
+        store_versions.versions_fit,
         "dev",
         {**EXISTING, "postgres": {"mode": "external", "host": "a.example", "version": "13.4"}},
         'postgres.version: "13.4" is too old for Langfuse 4',
@@ -172,13 +198,16 @@ NEIGHBOURS: list[tuple[Rule, str, Config]] = [
     ),
     (rules.cloudnative_pg_finds_the_password, "dev", {"postgres": {"mode": "cloudnativepg"}}),
     (rules.cloudnative_pg_finds_the_password, "dev", EXISTING),
-    (rules.versions_fit, "dev", {"postgres": {"version": "15.0"}}),
-    (rules.versions_fit, "dev", {"clickhouse": {"version": "25.12.1"}}),
-    (rules.versions_fit, "dev", {"clickhouse": {"version": "26.5.1.650"}}),
-    (rules.versions_fit, "dev", {"clickhouse": {"version": "26.5.6.70"}}),
-    (rules.versions_fit, "dev", {**V3, "clickhouse": {"version": "24.3.1"}}),
-    (rules.versions_fit, "dev", {**V3, "clickhouse": {"version": "26.6.1.5"}}),
-    (rules.versions_fit, "dev", {**EXISTING, "postgres": {"mode": "external", "host": "a.example"}}),
+    (store_versions.versions_fit, "dev", {"postgres": {"version": "15.0"}}),
+    (store_versions.versions_fit, "dev", {"clickhouse": {"version": "25.12.1"}}),
+    (store_versions.versions_fit, "dev", {"clickhouse": {"version": "26.5.1.650"}}),
+    (store_versions.versions_fit, "dev", {"clickhouse": {"version": "26.5.6.70"}}),
+    (store_versions.versions_fit, "dev", {**V3, "clickhouse": {"version": "24.3.1"}}),
+    (store_versions.versions_fit, "dev", {**V3, "clickhouse": {"version": "26.6.1.5"}}),
+    (store_versions.versions_fit, "dev", {"version": "4.28.0", "clickhouse": {"version": "26.8.1.1"}}),
+    (store_versions.versions_fit, "dev", {"version": "3.225.7", "clickhouse": {"version": "26.8.1.1"}}),
+    (store_versions.versions_fit, "dev", {**V4_16, "clickhouse": {"version": "26.7.2.11"}}),
+    (store_versions.versions_fit, "dev", {**EXISTING, "postgres": {"mode": "external", "host": "a.example"}}),
     (rules.write_mode_is_possible, "dev", {"ingestion": {"writeMode": "legacy", "otelBehaviour": "dual_write"}}),
     (rules.write_mode_is_possible, "dev", {"ingestion": {"writeMode": "dual", "otelBehaviour": "direct"}}),
     (
@@ -190,8 +219,12 @@ NEIGHBOURS: list[tuple[Rule, str, Config]] = [
     (rules.write_mode_is_possible, "dev", V3),
 ]
 
-OWN = [rule for rule in RULES if rule.__module__ == rules.__name__ or rule is memory_is_enough]
-"""Rules of `components/rules.py`; other files have tests of their own."""
+OWN = [
+    rule
+    for rule in RULES
+    if rule.__module__ == rules.__name__ or rule in {memory_is_enough, store_versions.versions_fit}
+]
+"""Rules of `components/rules.py` and of small files beside it; other files have tests of their own."""
 
 
 def test_every_rule_is_tested_in_both_directions() -> None:

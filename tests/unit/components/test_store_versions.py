@@ -1,0 +1,96 @@
+"""Clients, outputs and variables follow the release of a store; what doesn't fit Langfuse is refused elsewhere."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from components import images
+from components.outputs import versions
+from components.settings import parse
+from components.store_versions import query_environment, release_check_environment
+from tests.unit.program import recorded
+from tests.unit.recorder import Recording
+
+OURS = {"credentials": {"source": "existing", "secret": "ours"}}
+CLOUD = {"mode": "external", "host": "a.clickhouse.cloud"}
+LAZY = "CLICKHOUSE_DISABLE_LAZY_MATERIALIZATION"
+
+
+def pod(recording: Recording, kind: str, name: str) -> Mapping[str, Any]:
+    spec = recording.one(kind, name).inputs["spec"]
+    template = spec["jobTemplate"]["spec"]["template"] if kind == "CronJob" else spec["template"]
+    found: Mapping[str, Any] = template["spec"]
+    return found
+
+
+def migration_client(recording: Recording) -> Mapping[str, Any]:
+    checks = pod(recording, "Job", "langfuse-migrations")["initContainers"]
+    return next(container for container in checks if container["name"] == "clickhouse")
+
+
+def test_clients_in_jobs_are_of_the_release_of_the_server() -> None:
+    recording = recorded("dev", {"clickhouse": {"version": "26.4.9.1"}})
+    (backup,) = pod(recording, "CronJob", "langfuse-backup-clickhouse")["containers"]
+    (server,) = pod(recording, "StatefulSet", "langfuse-clickhouse")["containers"]
+    assert server["image"].endswith("/clickhouse-server:26.4.9.1")
+    assert {migration_client(recording)["image"], backup["image"]} == {server["image"]}
+
+
+@pytest.mark.parametrize(
+    ("stated", "tag"),
+    [("25.12.3.21", "25.12"), ("26.2", "26.2"), ("25.12.1.8067-cloud", "25.12"), (None, images.CLICKHOUSE.tag)],
+)
+def test_the_client_of_a_server_outside_is_of_its_line(stated: str | None, tag: str) -> None:
+    """ClickHouse Cloud runs builds that there is no image of."""
+    recording = recorded("dev", {**OURS, "clickhouse": {**CLOUD, **({"version": stated} if stated else {})}})
+    assert migration_client(recording)["image"].endswith(f"/clickhouse-server:{tag}")
+
+
+def test_outputs_name_the_releases_that_run() -> None:
+    config = {
+        "host": "langfuse.example.com",
+        "postgres": {"version": "17.4"},
+        "clickhouse": {"version": "26.4.9.1"},
+        "redis": {"version": "8.1.3"},
+        "objectStore": {"mode": "managed", "version": "RELEASE.2025-09-07T16-13-09Z"},
+        "version": "4.83.0",
+    }
+    assert versions(parse("dev", config)) == {
+        "langfuse": "4.83.0",
+        "postgres": "17.4",
+        "clickhouse": "26.4.9.1",
+        "redis": "8.1.3",
+        "objectStore": "RELEASE.2025-09-07T16-13-09Z",
+    }
+
+
+def test_outputs_claim_no_release_of_a_store_outside() -> None:
+    redis = {"mode": "external", "host": "redis.example.com", "version": "7.2.4"}
+    found = versions(parse("dev", {"host": "langfuse.example.com", **OURS, "clickhouse": CLOUD, "redis": redis}))
+    assert (found["clickhouse"], found["redis"]) == ("unknown", "7.2.4")
+
+
+@pytest.mark.parametrize(
+    ("version", "off"),
+    [("25.3.9.1", False), ("25.12.1.1", True), ("26.4.5.143", True), ("26.6.2.108", False), (None, False)],
+)
+def test_lazy_materialization_is_off_in_releases_that_need_it(version: str | None, off: bool) -> None:
+    assert query_environment(version) == ({LAZY: "true"} if off else {})
+
+
+def test_web_and_worker_leave_lazy_materialization_off() -> None:
+    recording = recorded("dev", {})
+    for name in ("web", "worker"):
+        (container,) = pod(recording, "Deployment", f"langfuse-{name}")["containers"]
+        assert {"name": LAZY, "value": "true"} in container["env"]
+
+
+@pytest.mark.parametrize(
+    ("version", "mended"), [("4.16.0", "4.28.0"), ("4.28.0", ""), ("3.225.6", "3.225.7"), ("3.225.9", "")]
+)
+def test_the_check_before_a_migration_knows_what_the_release_can_deal_with(version: str, mended: str) -> None:
+    known = release_check_environment(version)
+    assert known["MENDED_LANGFUSE"] == mended
+    given = {item["name"]: item.get("value") for item in migration_client(recorded("dev", {"version": version}))["env"]}
+    assert known.items() <= given.items()
