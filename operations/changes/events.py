@@ -8,11 +8,13 @@ Shape of events: sdk/go/common/apitype/events.go of Pulumi.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from operations.changes import reasons
 from operations.changes.model import Action, Change, Finding
+from operations.changes.volumes import with_followers
 
 Json = Mapping[str, Any]  # of any shape
 
@@ -24,6 +26,9 @@ ACTIONS: Final[Mapping[str, Action]] = {
     # The steps of one replacement; which of them come, and in which order, depends on the provider.
     **dict.fromkeys(("replace", "create-replacement", "delete-replaced", "import-replacement"), "replace"),
 }
+
+REFRESHED: Final = "resOutputsEvent"
+"""The event that tells what a refresh has found."""
 
 _COLOR: Final = re.compile(r"<\{%.*?%\}>")  # sdk/go/common/diag/colors
 _GENERAL: Final = re.compile("preview failed|update failed|an unhandled error occurred: .*")
@@ -61,7 +66,8 @@ def observe(events: Iterable[Json], *, steps: str = "resourcePreEvent") -> Obser
             for states, key in ((before, "old"), (after, "new")):
                 if (state := step.get(key)) and not (key == "new" and step["op"] in {"delete", "delete-replaced"}):
                     states[urn] = state.get("inputs") or {}
-            if action := ACTIONS.get(step["op"]):
+            action = ACTIONS.get(step["op"])
+            if action and not (steps == REFRESHED and _is_of_the_server(step)):
                 changes[urn] = _change(step, action, changes.get(urn))
             else:
                 same.add(urn)
@@ -70,7 +76,8 @@ def observe(events: Iterable[Json], *, steps: str = "resourcePreEvent") -> Obser
         elif event.get("diagnosticEvent", {}).get("severity") == "error":
             errors.append(_plain(event["diagnosticEvent"]["message"]))
     return Observed(
-        changes=tuple(change for _, change in sorted(changes.items())),  # the engine's order is another each time
+        # The engine's order is another each time.
+        changes=with_followers([change for _, change in sorted(changes.items())], before),
         unchanged=len(same - changes.keys()),
         findings=tuple(sorted(findings, key=lambda finding: (finding.urn, finding.policy, finding.message))),
         errors=tuple(error for error in dict.fromkeys(errors) if not _GENERAL.fullmatch(error)),
@@ -86,17 +93,29 @@ def _is_object(step: Json) -> bool:
 
 
 def _change(step: Json, action: Action, known: Change | None) -> Change:
+    old, new = ((step.get(key) or {}).get("inputs") or {} for key in ("old", "new"))
+    because = reasons.real(step["type"], _named(step), old, new, replaces=action == "replace")
+    if known and known.action == "replace":
+        return known if known.because else known.model_copy(update={"because": because})
+    return Change(urn=step["urn"], action=action, because=because if action in {"update", "replace"} else ())
+
+
+def _named(step: Json) -> Sequence[str]:
+    """The properties that the provider names."""
     detailed = step.get("detailedDiff") or {}
-    because = (
+    return (
         sorted(step.get("keys") or ())
         or sorted(path for path, difference in detailed.items() if difference["diffKind"].endswith("-replace"))
         or sorted(detailed)  # the engine's own order changes from run to run
         or step.get("diffs")
         or ()
     )
-    if known and known.action == "replace":
-        return known if known.because else known.model_copy(update={"because": tuple(because)})
-    return Change(urn=step["urn"], action=action, because=tuple(because) if action in {"update", "replace"} else ())
+
+
+def _is_of_the_server(step: Json) -> bool:
+    """Whether a refresh found nothing but what the API server itself keeps."""
+    named = _named(step)
+    return step["op"] == "update" and bool(named) and not reasons.real(step["type"], named, {}, {}, replaces=False)
 
 
 def _finding(event: Json) -> Finding:

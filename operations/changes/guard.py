@@ -92,17 +92,21 @@ def acknowledgements(file: Path) -> Sequence[Acknowledgement]:
 
 
 def judge(stack: str, changes: Sequence[Change], known: Sequence[Acknowledgement]) -> Verdict:
-    """Judge the changes of a stack."""
-    losses = [
+    """Judge the changes of a stack.
+
+    A StatefulSet that is replaced along with its claim is no loss of its own: what is acknowledged is the claim.
+    """
+    stateful = [
         change for change in changes if change.action in {"replace", "delete"} and STATEFUL.fullmatch(change.type)
     ]
+    losses = [change for change in stateful if not change.follows]
     meant = [acknowledgement for acknowledgement in known if acknowledgement.stack == stack]
     acknowledged = [change for change in losses if any(one.covers(change) for one in meant)]
     return Verdict(
         refused=tuple(change for change in losses if change not in acknowledged),
         acknowledged=tuple(acknowledged),
         unused=tuple(
-            f"{one.action} of {one.resource}" for one in meant if not any(one.covers(change) for change in losses)
+            f"{one.action} of {one.resource}" for one in meant if not any(one.covers(change) for change in stateful)
         ),
     )
 

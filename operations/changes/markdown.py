@@ -111,7 +111,10 @@ def _rows(report: Report) -> Iterator[str]:
 def _row(change: Change) -> str:
     paths = [*map(_code, change.because)]
     loss = change.action in {"replace", "delete"}
-    reason = _some(paths, PATHS) if paths else "what it depends on" if change.action == "replace" else ""
+    if change.follows and not paths:
+        reason = f"goes with the claim {_code(name_of(change.follows))}"
+    else:
+        reason = _some(paths, PATHS) if paths else "what it depends on" if change.action == "replace" else ""
     return f"| {f'**{change.action}**' if loss else change.action} | {change.kind} {_code(change.name)} | {reason} |"
 
 

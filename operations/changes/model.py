@@ -22,6 +22,8 @@ class Change(Frozen):
     action: Action
     because: tuple[str, ...] = ()
     """Paths of properties: those that force a replacement, else those that differ."""
+    follows: str = ""
+    """URN of the volume claim whose replacement takes this along."""
 
     @property
     def name(self) -> str:

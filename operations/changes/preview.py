@@ -8,7 +8,7 @@ from components.profiles import PROFILES
 from components.redaction import Redaction
 from components.schema.environment import PROJECT
 from operations.changes.capacity import requests
-from operations.changes.events import observe
+from operations.changes.events import REFRESHED, observe
 from operations.changes.guard import Acknowledgement, judge
 from operations.changes.model import Capacity, Report
 from operations.errors import OperationError
@@ -39,7 +39,7 @@ def preview(
 
 def drift(pulumi: Pulumi) -> Report:
     """Find what was changed behind Pulumi's back. Every change counts, whoever made it."""
-    report = _report(pulumi, pulumi.events("refresh", "--preview-only"), steps="resOutputsEvent")
+    report = _report(pulumi, pulumi.events("refresh", "--preview-only"), steps=REFRESHED)
     outcome = "refused" if report.changes and not report.problems else report.outcome
     return report.model_copy(update={"of": "drift", "outcome": outcome})
 

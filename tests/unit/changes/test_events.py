@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from operations.changes.events import observe
@@ -8,6 +10,7 @@ from tests.unit.changes.engine_events import (
     DEPLOYMENT,
     JOB,
     PASSWORD,
+    SECRET,
     diagnostic,
     policy,
     replacement,
@@ -79,6 +82,103 @@ def test_errors_are_told_once_and_without_those_that_only_say_that_there_was_one
         diagnostic("warning", "a warning"),
     ]
     assert observe(events).errors == ("host is missing",)
+
+
+SERVER = "kubernetes:apps/v1:StatefulSet"
+IMMUTABLE = ["spec.podManagementPolicy", "spec.selector", "spec.serviceName"]
+
+
+def server(claim: str, **spec: object) -> dict[str, Any]:
+    """Inputs of a StatefulSet that mounts a claim."""
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]
+    return {"spec": {"serviceName": "db", "selector": {"a": "b"}, "template": {"spec": {"volumes": volumes}}, **spec}}
+
+
+def replaced_along(claim: str, new: dict[str, Any]) -> list[dict[str, Any]]:
+    """A claim that is replaced, and the StatefulSet with it, for which a provider names all that would replace it."""
+    old, other = ({"metadata": {"name": claim}, "spec": {"accessModes": [mode]}} for mode in ("a", "b"))
+    return [
+        step("delete-replaced", SERVER, "db", old=server(claim)),
+        step("delete-replaced", CLAIM, claim, old=old),
+        step("replace", CLAIM, claim, keys=["spec.accessModes[0]"], old=old, new=other),
+        step("replace", SERVER, "db", keys=IMMUTABLE, old=server(claim), new=new),
+    ]
+
+
+@pytest.mark.parametrize("mounted", ["db-data", "04da6b54-80e4-46f7-96ec-b56ff0331ba9"], ids=["known", "unknown"])
+def test_a_server_that_is_replaced_along_with_its_claim_names_the_claim_and_no_property(mounted: str) -> None:
+    events = replaced_along("db-data", server(mounted))
+    follower, claim = observe(events).changes
+    assert claim.because == ("spec.accessModes[0]",)
+    assert (follower.action, follower.because, follower.follows) == ("replace", (), claim.urn)
+
+
+def test_a_property_that_really_changes_is_named_all_the_same() -> None:
+    follower, _ = observe(replaced_along("db-data", server("db-data", serviceName="other"))).changes
+    assert follower.because == ("spec.serviceName",)
+
+
+def test_a_server_does_not_follow_a_claim_that_it_does_not_mount() -> None:
+    events = [step for step in replaced_along("db-data", {}) if step["resourcePreEvent"]["metadata"]["type"] == CLAIM]
+    events += [step("replace", SERVER, "db", keys=IMMUTABLE, old=server("other"), new=server("other"))]
+    assert [change.follows for change in observe(events).changes] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "status",
+        "status.readyReplicas",
+        'status["conditions"][0].type',
+        "metadata.managedFields[0].time",
+        "metadata.resourceVersion",
+        "metadata.generation",
+        "__inputs.spec",
+        "__fieldManager",
+    ],
+)
+def test_what_the_server_keeps_is_neither_a_reason_nor_drift(path: str) -> None:
+    detailed = {path: "update", "spec.replicas": "update"}
+    (change,) = observe([step("update", DEPLOYMENT, "web", detailed=detailed)]).changes
+    assert change.because == ("spec.replicas",)
+    found = {"resOutputsEvent": step("update", DEPLOYMENT, "web", detailed={path: "update"})["resourcePreEvent"]}
+    assert observe([found], steps="resOutputsEvent").changes == ()
+
+
+def test_a_field_of_that_name_elsewhere_is_a_reason() -> None:
+    detailed = {"spec.status": "update", "statusPage": "update", "metadata.generationId": "update"}
+    (change,) = observe([step("update", DEPLOYMENT, "web", detailed=detailed)]).changes
+    assert set(change.because) == set(detailed)
+
+
+def test_an_update_names_what_differs_between_its_inputs() -> None:
+    old = {"metadata": {"labels": {"a.b/c": "1"}}, "spec": {"list": [{"x": 1}], "same": 1}}
+    new = {"metadata": {"labels": {"a.b/c": "2"}}, "spec": {"list": [{"x": 1}, {"x": 2}], "same": 1}}
+    detailed = dict.fromkeys(['metadata.labels["a.b/c"]', "spec.list[1]", "spec.list[0].x", "spec.same"], "update")
+    (change,) = observe([step("update", DEPLOYMENT, "web", detailed=detailed, old=old, new=new)]).changes
+    assert change.because == ('metadata.labels["a.b/c"]', "spec.list[1]")
+
+
+def test_an_update_that_only_takes_back_what_somebody_changed_names_it() -> None:
+    same = {"spec": {"replicas": 1}}
+    (change,) = observe(
+        [step("update", DEPLOYMENT, "web", detailed={"spec.replicas": "update"}, old=same, new=same)]
+    ).changes
+    assert change.because == ("spec.replicas",)
+
+
+def test_a_secret_that_changes_is_named_although_events_hide_its_value() -> None:
+    old, new = ({"data": {"a": "[secret]"}, "type": kind} for kind in ("x", "y"))
+    detailed = {"data.a": "update", "type": "update"}
+    (change,) = observe([step("update", SECRET, "s", detailed=detailed, old=old, new=new)]).changes
+    assert change.because == ("data.a", "type")
+
+
+def test_a_job_that_has_failed_is_replaced_without_a_difference() -> None:
+    path = '.metadata.annotations["pulumi.com/replaceUnready"]'
+    same = {"metadata": {"annotations": {"pulumi.com/replaceUnready": "true"}}}
+    (change,) = observe([step("replace", JOB, "migrations", keys=[path], old=same, new=same)]).changes
+    assert change.because == (path,)
 
 
 def test_a_refresh_is_read_from_its_outcome() -> None:

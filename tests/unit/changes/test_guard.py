@@ -26,6 +26,7 @@ STATEFUL = [
     "aws:s3/bucketV2:BucketV2",
     "gcp:storage/bucket:Bucket",
 ]
+SERVER = "kubernetes:apps/v1:StatefulSet"
 STATELESS = [
     "kubernetes:apps/v1:Deployment",
     "kubernetes:batch/v1:Job",
@@ -89,6 +90,21 @@ def test_an_acknowledgement_that_nothing_needs_is_named_for_its_own_stack() -> N
 def test_the_name_that_the_report_gives_is_the_one_to_acknowledge() -> None:
     loss = change("delete", "random:index/randomPassword:RandomPassword", "a::b")
     assert judge("dev", [loss], [meant("delete", resource_of(loss))]).refused == ()
+
+
+def test_what_goes_with_an_acknowledged_claim_needs_no_entry_and_may_have_one() -> None:
+    claim, server = change("replace"), Change(urn=urn(SERVER, "db"), action="replace", follows=urn(CLAIM, "data"))
+    assert judge("dev", [claim, server], []).refused == (claim,)
+    assert judge("dev", [claim, server], [meant()]).refused == ()
+    own = meant(resource=resource_of(server))
+    verdict = judge("dev", [claim, server], [meant(), own])
+    assert (verdict.refused, verdict.unused, verdict.acknowledged) == ((), (), (claim,))
+
+
+def test_a_server_that_is_replaced_by_itself_is_a_loss() -> None:
+    assert judge("dev", [change("replace"), change("replace", SERVER, "db")], [meant()]).refused == (
+        change("replace", SERVER, "db"),
+    )
 
 
 def test_without_a_file_nothing_is_acknowledged(tmp_path: Path) -> None:

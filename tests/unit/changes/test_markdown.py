@@ -46,6 +46,13 @@ def test_the_worst_comes_first_and_says_what_forces_it() -> None:
     ]
 
 
+def test_what_goes_with_a_claim_says_so() -> None:
+    server = Change(urn=urn("kubernetes:apps/v1:StatefulSet", "db"), action="replace", follows=urn(CLAIM, "data"))
+    assert rows(markdown([report(changes=[server])])) == [
+        ["**replace**", "StatefulSet `db`", "goes with the claim `data`"]
+    ]
+
+
 def test_new_objects_of_a_kind_are_one_row() -> None:
     changes = [change("create", JOB, f"job{number}") for number in range(12)]
     ((_, resource, _),) = rows(markdown([report(changes=changes)]))
