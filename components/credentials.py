@@ -149,12 +149,16 @@ class Credentials(pulumi.ComponentResource):
         return value
 
     def _secret(self, name: str, values: Mapping[str, pulumi.Input[str]], beside: Mapping[str, str]) -> None:
-        """A Secret. Its checksum tells nothing about its values: each has at least 128 random bits."""
+        """A Secret. Its checksum tells nothing about its values: each has at least 128 random bits.
+
+        Its metadata is secret in the state: after `kubectl apply` an annotation there repeats the data.
+        """
+        opts = pulumi.ResourceOptions(additional_secret_outputs=["metadata"])
         secret = k8s.core.v1.Secret(
             name,
             metadata=self._installation.metadata(self._workload, name=name),
             string_data={**values, **beside},
-            opts=self._installation.stateful(self._child),
+            opts=pulumi.ResourceOptions.merge(self._installation.stateful(self._child), opts),
         )
         self._checksums[name] = pulumi.Output.unsecret(pulumi.Output.all(id=secret.id, **values).apply(_checksum))
 

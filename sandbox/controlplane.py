@@ -58,13 +58,14 @@ class Sandbox:
     def up(self) -> None:
         """Start what does not run, and return when the cluster is ready for use."""
         from sandbox import manifests, toolchain  # noqa: PLC0415  # only `up` needs these
-        from sandbox.plugins.install import install  # noqa: PLC0415
+        from sandbox.plugins.install import cli, install  # noqa: PLC0415
 
         tools = toolchain.ensure((*services.TOOLS, *CLI_TOOLS))
         files = manifests.ensure()
         start = time.monotonic()
         self.folder.prepare()
         with self._exclusive():
+            tools["pulumi"] = cli(tools["pulumi"], self.folder.path / "cli")
             self.folder.link_tools(tools)
             plan = self._plan(tools, files.kwok)
             stale = {service.name: service for service in plan.services() if not self._supervisor.is_current(service)}
@@ -182,6 +183,7 @@ class Sandbox:
                 "the CRDs are served": lambda: cluster.crds_are_served(client, crds),
             }
         )
+        self._wait({"the API server tells its schema": client.tells_schema})  # last: it has that of the CRDs, too
 
     def _wait(self, conditions: dict[str, Callable[[], bool]]) -> None:
         """Wait until every condition has held once; fail as soon as a process has died."""

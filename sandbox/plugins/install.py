@@ -7,10 +7,8 @@ official one by download, the stand-in of this package. `PLUGINS=official` or `P
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
-import subprocess
 import tarfile
 import time
 from collections.abc import Callable
@@ -21,12 +19,12 @@ from typing import Final, Literal
 
 from sandbox import cache, pins, releases, toolchain
 from sandbox.errors import SandboxError
+from sandbox.plugins.version import reported_version
 
 CHOICE_VARIABLE: Final = "PLUGINS"
 MARKER: Final = "made-by-sandbox"  # a file in each folder made here, with where its plugin comes from
 STANDIN: Final = "stand-in"
 RETRY_SECONDS: Final = 24 * 3600.0  # how long a stand-in stays before an official plugin is looked for again
-VERSION_TIMEOUT_SECONDS: Final = 20.0
 NO_LOGS: Final = """The CLI logs each command into a folder of this name, which takes a third of its CPU time.
 This file keeps it from that. To have logs, remove the file; `pulumi logs list` tells of them.
 """
@@ -112,6 +110,24 @@ def choice() -> Literal["official", "standin"] | None:
             )
 
 
+def cli(found: Path, folder: Path) -> Path:
+    """Return the CLI to run: with PLUGINS=standin one that has no official plugins beside it.
+
+    Plugins in the CLI's own folder win over those in PULUMI_HOME, whatever the environment says
+    (sdk/go/common/workspace/plugins.go, getPluginInfoAndPath). The CLI looks through links, so `folder` gets a copy.
+    """
+    bundled = [plugin for plugin in PLUGINS if plugin.archive is None]
+    if choice() != "standin" or not any((found.resolve().parent / plugin.file).exists() for plugin in bundled):
+        return found
+    copy, original = folder / found.name, found.resolve().stat()
+    if not copy.exists() or (copy.stat().st_size, copy.stat().st_mtime) != (original.st_size, original.st_mtime):
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = copy.with_suffix(".partial")
+        shutil.copy2(found.resolve(), partial)
+        partial.replace(copy)
+    return copy
+
+
 def shim(plugin: Plugin, python: Path) -> str:
     """Return the executable of a stand-in; `-P` keeps the working directory's modules out of its way."""
     words = [str(python), "-P", str(Path(__file__).with_name("start.py").resolve()), plugin.module]
@@ -179,20 +195,9 @@ def _found(plugin: Plugin) -> Path | None:
         cli = toolchain.installed(toolchain.TOOLS["pulumi"])
         return cli.resolve().parent if cli and (cli.resolve().parent / plugin.file).is_file() else None
     executable = shutil.which(plugin.file)
-    if executable is None or _reported_version(Path(executable)) != plugin.version:
+    if executable is None or reported_version(Path(executable)) != plugin.version:
         return None
     return Path(executable).resolve().parent
-
-
-def _reported_version(executable: Path) -> str | None:
-    try:
-        answer = subprocess.run(
-            [str(executable), "--version"], capture_output=True, text=True, timeout=VERSION_TIMEOUT_SECONDS, check=False
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    match = re.fullmatch(r"v?(\d+\.\d+\.\d+\S*)", answer.strip())
-    return match[1] if match else None
 
 
 def _publish(folder: Path, origin: str, fill: Callable[[Path], None]) -> None:

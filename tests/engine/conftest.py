@@ -10,8 +10,8 @@ import pytest
 
 from sandbox import toolchain
 from sandbox.errors import SandboxError
-from sandbox.plugins.install import choice, install
-from tests.engine.harness import PASSPHRASE, Engine, Program, standalone_cli
+from sandbox.plugins.install import choice, cli, install
+from tests.engine.harness import PASSPHRASE, Engine, Program
 from tests.engine.kube import dev, kube, namespace, on_cluster, sandbox
 from tests.engine.stack_fixtures import Stack, StackFactory
 
@@ -24,8 +24,8 @@ ProgramFactory = Callable[[str], Program]
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     """The pinned CLI with every plugin in a PULUMI_HOME of the test session."""
-    cli = toolchain.installed(toolchain.TOOLS["pulumi"])
-    if cli is None:
+    found = toolchain.installed(toolchain.TOOLS["pulumi"])
+    if found is None:
         pytest.fail("the Pulumi CLI of the pinned version is not there: run `make tools`", pytrace=False)
     home = tmp_path_factory.mktemp("pulumi-home")
     (home / "passphrase").write_text(PASSPHRASE)
@@ -35,9 +35,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
         if choice() == "official":
             pytest.skip(f"no official plugins: {error}")
         raise
-    if choice() == "official":
-        return Engine(cli, home)
-    return Engine(standalone_cli(cli, home), home, {"PULUMI_IGNORE_AMBIENT_PLUGINS": "true"})
+    return Engine(cli(found, home / "cli"), home, {"PULUMI_IGNORE_AMBIENT_PLUGINS": "true"})
 
 
 @pytest.fixture

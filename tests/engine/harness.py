@@ -289,14 +289,3 @@ def checkpoint(backend: Path, project: str, stack: str) -> dict[str, Any]:
     kept = json.loads((backend / ".pulumi" / "stacks" / project / f"{stack}.json").read_text())
     found: dict[str, Any] = kept["checkpoint"].get("latest") or {}
     return found
-
-
-def standalone_cli(cli: Path, home: Path) -> Path:
-    """Return a CLI without plugins beside it: those would win over the ones in PULUMI_HOME."""
-    if not (cli.resolve().parent / "pulumi-language-python").exists():
-        return cli
-    alone = home / "bin" / cli.name
-    if not alone.exists():
-        alone.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(cli.resolve(), alone)
-    return alone

@@ -209,12 +209,15 @@ def drifted(result: Result) -> set[tuple[str, str]]:
 
 
 def secret_texts(state: object) -> set[str]:
-    """Every text that is secret in a state exported with `--show-secrets`, also without the base64 of a Secret."""
+    """Every text that is secret in a state exported with `--show-secrets`, also without the base64 of a Secret.
+
+    The metadata of Secrets is left out: its names and labels are no secrets elsewhere.
+    """
     if isinstance(state, dict):
         if SECRET_MARK in state and "plaintext" in state:
             texts = _texts(json.loads(state["plaintext"]))
             return {form for text in texts for form in (text, _decoded(text)) if len(form) >= SHORTEST_SECRET}
-        return set[str]().union(*map(secret_texts, state.values()))
+        return set[str]().union(*(secret_texts(value) for key, value in state.items() if key != "metadata"))
     return set[str]().union(*map(secret_texts, state)) if isinstance(state, list) else set()
 
 

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
 STACK_FILES = contents((CHECKOUT / "stacks").iterdir())
 STATEFUL = ("statefulsets", "persistentvolumeclaims", "secrets")
+APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 STORES = {"clickhouse", "keeper", "object-store", "postgres", "redis"}
 
 T = TypeVar("T")
@@ -225,6 +226,26 @@ def test_no_credential_is_in_state_logs_or_output(sandbox: Sandbox, dev: Stack, 
     assert found == []
     would_be_found = view.generated()["langfuse-redis/password"] in dev.export("--show-secrets")
     assert would_be_found
+
+
+def test_after_kubectl_apply_and_a_refresh_no_credential_is_in_state(dev: Stack, view: View) -> None:
+    """`kubectl apply` writes what it is given into an annotation, the data of a Secret included."""
+    here = ("--namespace", view.namespace)
+    secrets = view.objects("secrets")
+    view.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": secrets})).ok()
+    applied = {
+        item["metadata"]["name"] for item in view.objects("secrets") if APPLIED in item["metadata"]["annotations"]
+    }
+    assert applied == {item["metadata"]["name"] for item in secrets}
+
+    dev.refresh("--yes", "--skip-preview").ok()
+
+    state, values = dev.export(), set(view.generated().values()) - set(view.user_names())
+    assert len(values) > 10
+    found = [number for number, value in enumerate(values) if any(form in state for form in forms(value))]
+    assert found == []
+    dev.preview("--expect-no-changes").ok()
+    view.kubectl("annotate", *here, "secrets", "--all", f"{APPLIED}-").ok()
 
 
 def test_destroy_leaves_what_is_protected_and_says_so(dev: Stack, view: View) -> None:

@@ -43,16 +43,27 @@ def test_secrets_are_secret_in_state_whatever_the_program_says(
     assert at(cm, "data") == {"key": PASSWORD, "open": "in the open"}
 
 
-def test_an_imported_or_applied_secret_is_secret_too(
+def test_what_kubectl_apply_writes_into_metadata_is_secret_where_the_program_says_so(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     applied = f'{{"data": {{"key": "{FORMS[1]}"}}}}'
     metadata: Json = {"name": "theirs", "annotations": {"kubectl.kubernetes.io/last-applied-configuration": applied}}
     theirs: Json = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"key": FORMS[1]}}
     kube.create(theirs, namespace)
-    program = on_cluster('k8s.core.v1.Secret.get("read", "NAMESPACE/theirs")')
+    source = """
+        opts = pulumi.ResourceOptions(OPTIONS)
+        k8s.core.v1.Secret.get("read", "NAMESPACE/theirs", opts=opts)
+        k8s.core.v1.Secret("ours", metadata=meta("ours"), string_data={"key": "VALUE"}, opts=opts)
+    """.replace("VALUE", PASSWORD)
+    program = on_cluster(source.replace("OPTIONS", ""))
     program.up().ok()
-    assert not shows(program.export())
+    kube.edit({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}, "ours", namespace)
+    program.refresh().ok()
+    assert shows(program.export())  # or else the rest would prove nothing
+    program.write(source.replace("OPTIONS", 'additional_secret_outputs=["metadata"]'))
+    for step in (program.up, program.refresh, program.up):
+        step().ok()
+        assert not shows(program.export()), step.__name__
 
 
 def test_a_refusal_does_not_quote_secrets(on_cluster: ClusterProgramFactory) -> None:

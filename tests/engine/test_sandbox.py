@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from sandbox.cluster import STORAGE_CLASS, ZONES
 from sandbox.controlplane import Sandbox
 from sandbox.errors import SandboxError
 from sandbox.folder import CHECKOUT
+from sandbox.plugins.install import MARKER
 from sandbox.processes import State
 from sandbox.storage import ZONE
 
@@ -98,6 +100,15 @@ def namespace(sandbox: Sandbox, request: pytest.FixtureRequest) -> Iterator[str]
 def test_the_start_takes_little_time(sandbox: Sandbox) -> None:
     times = [psutil.Process(report.pid).cpu_times() for report in sandbox.status().processes]
     assert sum(spent.user + spent.system for spent in times) < START_CPU_SECONDS
+
+
+def test_the_schema_is_ready_when_up_returns(sandbox: Sandbox) -> None:
+    """The API server puts it together when it is first asked for, and tells when that was."""
+    installed_last = max(file.stat().st_mtime for file in sandbox.folder.pulumi_home.glob(f"plugins/*/{MARKER}"))
+    time.sleep(1.1)
+    printed = kubectl(sandbox, "get", "--raw", "/openapi/v2", "-v=8").stderr
+    (made,) = re.findall(r"Last-Modified: (.*)", printed)
+    assert parsedate_to_datetime(made).timestamp() <= installed_last
 
 
 def test_nodes_of_three_zones_are_ready(sandbox: Sandbox) -> None:

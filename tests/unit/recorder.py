@@ -36,6 +36,8 @@ class Registration:
     protect: bool
     retain_on_delete: bool
     ignore_changes: frozenset[str]
+    secret_outputs: frozenset[str]
+    """Names of the outputs that are secret whatever they are."""
     custom: bool
     delete_before_replace: bool
     timeouts: Mapping[str, str]
@@ -139,6 +141,7 @@ class _Monitor(mocks.MockMonitor):
                     protect=request.protect,
                     retain_on_delete=request.retainOnDelete,
                     ignore_changes=frozenset(request.ignoreChanges),
+                    secret_outputs=frozenset(request.additionalSecretOutputs),
                     custom=request.custom,
                     delete_before_replace=request.deleteBeforeReplace,
                     timeouts=json_format.MessageToDict(request.customTimeouts),

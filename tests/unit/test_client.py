@@ -50,3 +50,21 @@ def test_a_server_that_is_not_there_is_named_at_once() -> None:
     ):
         client.request("GET", PATH)
     assert not client.answers("/readyz")
+
+
+def test_the_schema_is_asked_for_in_the_format_of_clients_until_it_is_there() -> None:
+    seen: list[Request] = []
+
+    def answer(request: Request) -> Answer:
+        seen.append(request)
+        return Answer({"message": "not yet"}, 503) if len(seen) == 1 else Answer()
+
+    with serving(answer) as url:
+        nowhere = Path("/nonexistent")
+        client = Client(url, nowhere, nowhere, nowhere)
+        assert not client.tells_schema()
+        assert client.tells_schema()
+    assert {request.path for request in seen} == {"/openapi/v2"}
+    assert {request.headers["Accept"] for request in seen} == {
+        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from sandbox.plugins.kubernetes.objects import LAST_APPLIED, Object, mapping, text
+from sandbox.plugins.kubernetes.objects import Object, mapping, text
 from sandbox.plugins.properties import Properties, Property, Secret, contains_secret, reveal
 
 INPUTS: Final = "__inputs"
@@ -78,10 +78,10 @@ def _mark_secrets(outputs: Object, like: Mapping[str, Property]) -> None:
     Lists are wrapped whole when any item is secret: a server may reorder them (`annotateSecrets` in provider.go).
     """
     if outputs.get("kind") == "Secret":
-        annotations = mapping(outputs, "metadata", "annotations")
-        for holder, key in ((outputs, "data"), (outputs, "stringData"), (annotations, LAST_APPLIED)):
-            if key in holder and not isinstance(holder[key], Secret):
-                holder[key] = Secret(holder[key])
+        for key in ("data", "stringData"):
+            if key in outputs and not isinstance(outputs[key], Secret):
+                outputs[key] = Secret(outputs[key])
+        return
     for key, twin in like.items():
         value = outputs.get(key)
         if isinstance(value, dict) and isinstance(twin, Mapping):

@@ -11,6 +11,7 @@ from components.credential_sources import sourced
 from components.credentials import Credentials, CredentialsArgs
 from components.installation import Installation
 from components.settings import parse
+from tests.unit.program import recorded
 from tests.unit.recorder import Recording, random_value, record
 
 STORE = {"name": "doppler", "kind": "ClusterSecretStore"}
@@ -42,6 +43,14 @@ def test_every_secret_value_is_marked_secret() -> None:
         public = {"access-key-id"}
         for key in secret.inputs["stringData"].keys() - public:
             assert {"stringData", f"stringData.{key}"} & secret.secrets, f"{secret.name}.{key}"
+
+
+def test_the_metadata_of_secrets_is_secret_in_state_since_kubectl_apply_repeats_the_data_there() -> None:
+    secrets = recorded("prod").of("Secret")
+    assert secrets
+    for secret in secrets:
+        assert secret.secret_outputs >= {"metadata", "data", "stringData"}, secret.name
+        assert not any(path.startswith("metadata") for path in secret.secrets), secret.name
 
 
 def test_values_are_alphanumeric_and_long() -> None:

@@ -11,9 +11,11 @@ import pytest
 
 from sandbox import releases
 from sandbox.errors import SandboxError
-from sandbox.plugins.install import MARKER, PLUGINS, RETRY_SECONDS, STANDIN, Plugin, install
+from sandbox.plugins.install import MARKER, PLUGINS, RETRY_SECONDS, STANDIN, Plugin, cli, install
 
 RANDOM = next(plugin for plugin in PLUGINS if plugin.name == "random")
+KUBERNETES = next(plugin for plugin in PLUGINS if plugin.name == "kubernetes")
+HOST = next(plugin for plugin in PLUGINS if plugin.kind == "language")
 PYTHON = Path(sys.executable)
 
 
@@ -42,6 +44,14 @@ def official(parent: Path, plugin: Plugin, version: str | None = None) -> Path:
     executable.write_text(f"#!/bin/sh\necho v{version or plugin.version}\n")
     executable.chmod(0o755)
     return executable
+
+
+def official_cli(parent: Path) -> Path:
+    """Put a CLI of the right version there, with the language host beside it, as its archive has them."""
+    cli = official(parent, HOST).with_name("pulumi")
+    cli.write_text(f"#!/bin/sh\necho v{HOST.version}\n")
+    cli.chmod(0o755)
+    return cli
 
 
 def test_stand_ins_are_installed_under_the_versions_of_the_sdk(home: Path) -> None:
@@ -108,13 +118,46 @@ def test_an_official_plugin_elsewhere_is_linked(home: Path, tmp_path: Path, plac
 
 
 def test_an_official_language_host_is_linked_with_its_script(home: Path, tmp_path: Path) -> None:
-    host = next(plugin for plugin in PLUGINS if plugin.kind == "language")
-    cli = official(tmp_path / "bin", host).with_name("pulumi")
-    cli.write_text(f"#!/bin/sh\necho v{host.version}\n")
-    cli.chmod(0o755)
-    (tmp_path / "bin" / f"{host.file}-exec").touch()
+    official_cli(tmp_path / "bin")
+    (tmp_path / "bin" / f"{HOST.file}-exec").touch()
     install(home, PYTHON)
-    assert {path.name for path in folder(home, host).iterdir()} == {host.file, f"{host.file}-exec", MARKER}
+    assert {path.name for path in folder(home, HOST).iterdir()} == {HOST.file, f"{HOST.file}-exec", MARKER}
+
+
+@pytest.mark.parametrize(("wanted", "alone"), [("standin", True), ("official", False), ("", False)])
+def test_the_official_language_host_beside_the_cli_is_out_of_the_way_of_stand_ins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, alone: bool
+) -> None:
+    monkeypatch.setenv("PLUGINS", wanted)
+    found = official_cli(tmp_path / "bin")
+    link = tmp_path / "link"
+    link.symlink_to(found)
+    chosen = cli(link, tmp_path / "cli")
+    assert (chosen.resolve().parent / HOST.file).exists() is not alone
+    assert chosen.read_text() == found.read_text()
+    found.write_text("another version")
+    assert cli(link, tmp_path / "cli").read_text() == "another version"
+
+
+def test_a_cli_without_plugins_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLUGINS", "standin")
+    found = official_cli(tmp_path / "bin")
+    (tmp_path / "bin" / HOST.file).unlink()
+    assert cli(found, tmp_path / "cli") == found
+
+
+def test_a_plugin_without_a_flag_for_its_version_is_asked_as_the_engine_asks_it(home: Path, tmp_path: Path) -> None:
+    """As the official plugin for Kubernetes: it exits with 2 for `--version`, and tells it when it serves."""
+    install(tmp_path / "other", PYTHON)
+    executable = official(tmp_path / "bin", KUBERNETES)
+    executable.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && exit 2\nexec {folder(tmp_path / "other", KUBERNETES) / KUBERNETES.file}\n'
+    )
+    install(home, PYTHON)
+    assert (folder(home, KUBERNETES) / KUBERNETES.file).resolve() == executable
+    executable.write_text("#!/bin/sh\nexit 2\n")
+    install(tmp_path / "third", PYTHON)
+    assert (folder(tmp_path / "third", KUBERNETES) / MARKER).read_text() == STANDIN
 
 
 def test_an_official_plugin_of_another_version_is_not_taken(home: Path, tmp_path: Path) -> None:
@@ -187,8 +230,7 @@ def test_an_archive_is_fetched_from_upstreams_release(
     version = RANDOM.version
     assert any(f"/v{version}/pulumi-resource-random-v{version}-" in url for url in asked)
     assert (folder(home) / RANDOM.file).read_text() == source.read_text()
-    kubernetes = next(plugin for plugin in PLUGINS if plugin.name == "kubernetes")
-    assert (folder(home, kubernetes) / MARKER).read_text() == STANDIN
+    assert (folder(home, KUBERNETES) / MARKER).read_text() == STANDIN
 
 
 def test_there_is_no_place_for_logs_unless_somebody_wants_them(home: Path) -> None:
