@@ -90,11 +90,11 @@ def update(
         return cluster.request(
             "PATCH", wanted, query=query, body=patch, content_type=MERGE_PATCH, warn=_warn(cluster, reporter)
         )
-    others = managed_fields.handed_over(live, manager) is not None
-    if others and not dry_run:
+    if not dry_run:
         live = _hand_over(cluster, live, manager)
     managed_fields.respect(wanted, live, ignored, manager)
-    force = (dry_run and others) or not objects(live, "metadata", "managedFields")
+    forced = dry_run and managed_fields.is_forced_in_preview(live)
+    force = forced or not objects(live, "metadata", "managedFields")
     return server_side_apply(cluster, wanted, manager, reporter, dry_run=dry_run, force=force)
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
-from sandbox.plugins.kubernetes import paths, quantity
-from sandbox.plugins.kubernetes.objects import Object, dig
+from sandbox.plugins.kubernetes import paths
 from sandbox.plugins.kubernetes.paths import Path
 from sandbox.plugins.kubernetes.replacing import touches
 from sandbox.plugins.properties import Property, Unknown
@@ -21,7 +20,6 @@ REPLACING: Final = {
     DELETE: provider_pb2.PropertyDiff.DELETE_REPLACE,
     UPDATE: provider_pb2.PropertyDiff.UPDATE_REPLACE,
 }
-EMPTY: Final[tuple[Property, ...]] = ("", [], {}, 0, False)
 
 
 class Change(NamedTuple):
@@ -40,7 +38,7 @@ def changes(old: Property, new: Property, path: Path = ()) -> Iterator[Change]:
     elif isinstance(old, list) and isinstance(new, list):
         for index, (before, after) in enumerate(zip_longest(old, new)):
             yield from _change((*path, index), before, after)
-    elif isinstance(new, Unknown) or not _equal(old, new, path):
+    elif isinstance(new, Unknown) or not _equal(old, new):
         yield Change(path, UPDATE, new)
 
 
@@ -51,19 +49,6 @@ def _change(path: Path, old: Property, new: Property) -> Iterator[Change]:
         yield Change(path, DELETE, None)
     elif new is not None:
         yield from changes(old, new, path)
-
-
-def is_dropped(change: Change, old_inputs: Object) -> bool:
-    """Say whether a change is but an empty value, unchanged, that the server dropped when it was given first."""
-    return change.kind == ADD and change.value in EMPTY and dig(old_inputs, *change.path) == change.value
-
-
-def is_doubtful(change: Change, old_inputs: Object) -> bool:
-    """Say whether the server may see no change here: an empty value it drops, or a spelling it rewrites."""
-    if isinstance(change.value, Unknown) or change.kind == DELETE:
-        return False
-    dropped = change.kind == ADD and any(change.value == empty for empty in EMPTY)
-    return dropped or dig(old_inputs, *change.path) == change.value
 
 
 def detailed(found: list[Change], replacing: list[Path]) -> dict[str, provider_pb2.PropertyDiff]:
@@ -82,7 +67,5 @@ def is_replacing(change: provider_pb2.PropertyDiff) -> bool:
     return change.kind in REPLACING.values()
 
 
-def _equal(old: Property, new: Property, path: Path) -> bool:
-    if isinstance(old, bool) != isinstance(new, bool):
-        return False
-    return old == new or (quantity.is_quantity_path(path) and quantity.same(old, new))
+def _equal(old: Property, new: Property) -> bool:
+    return old == new and isinstance(old, bool) == isinstance(new, bool)

@@ -21,6 +21,17 @@ TAKEN_OVER: Final = (
 )
 
 
+FORCED_IN_PREVIEW: Final = frozenset({"pulumi-kubernetes", "pulumi-kubernetes.exe", "pulumi-resource-kubernetes"})
+
+
+def is_forced_in_preview(live: Object) -> bool:
+    """Say whether a preview overrides conflicts: fields of the object are owned as at its creation (`patchForce`)."""
+    return any(
+        text(entry, "manager") in FORCED_IN_PREVIEW and entry.get("operation") == "Update"
+        for entry in objects(live, "metadata", "managedFields")
+    )
+
+
 def takes_over(entry: Object) -> bool:
     """Say whether an apply takes the fields of a `managedFields` entry over."""
     return not text(entry, "subresource") and any(

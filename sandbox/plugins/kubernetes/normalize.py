@@ -7,6 +7,7 @@ import binascii
 
 from sandbox.plugins.kubernetes.discovery import BUILT_IN_GROUPS
 from sandbox.plugins.kubernetes.objects import Kind, Object, mapping, without_read_only
+from sandbox.plugins.kubernetes.typed import typed
 from sandbox.plugins.properties import Property, contains_unknown
 
 
@@ -16,6 +17,7 @@ def normalize(obj: Object) -> Object:
     kind = Kind.of(normal)
     if kind.group not in BUILT_IN_GROUPS or contains_unknown(normal):
         return normal
+    normal = typed(normal)
     if kind[0::2] == ("", "Secret"):
         _normalize_secret(normal)
     elif kind[0::2] == ("apiextensions.k8s.io", "CustomResourceDefinition"):

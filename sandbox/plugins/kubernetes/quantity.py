@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_UP, Context, Decimal, InvalidOperation
 from typing import Final
 
 from sandbox.plugins.properties import Property
@@ -25,32 +25,13 @@ SUFFIXES: Final = {
     "Pi": Decimal(2**50),
     "Ei": Decimal(2**60),
 }
-# Fields of built-in kinds that hold a quantity, or a map of them.
-FIELDS: Final = frozenset(
-    {
-        "allocatable",
-        "averageValue",
-        "capacity",
-        "default",
-        "defaultRequest",
-        "hard",
-        "limits",
-        "max",
-        "maxLimitRequestRatio",
-        "min",
-        "overhead",
-        "podFixed",
-        "requests",
-        "sizeLimit",
-        "divisor",
-        "value",
-    }
-)
-
-
-def is_quantity_path(path: tuple[str | int, ...]) -> bool:
-    """Say whether the field at a path holds a quantity."""
-    return any(step in FIELDS for step in path[-2:])
+NANO: Final = Decimal("1e-9")
+KILO: Final = Decimal(1000)
+KIBI: Final = Decimal(1024)
+DECIMAL: Final = ("n", "u", "m", "", "k", "M", "G", "T", "P", "E")
+EXPONENTS: Final = ("e-9", "e-6", "e-3", "", *(f"e{3 * number}" for number in range(1, 7)))
+BINARY: Final = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+DIGITS: Final = Context(prec=60)
 
 
 def amount(value: Property) -> Decimal | None:
@@ -66,10 +47,21 @@ def amount(value: Property) -> Decimal | None:
         return None
 
 
-def same(left: Property, right: Property) -> bool:
-    """Say whether two values are the same amount."""
-    a, b = amount(left), amount(right)
-    return a is not None and a == b
+def canonical(value: Property) -> str | None:
+    """Return the one spelling of an amount (Quantity.String in apimachinery), None for what is no quantity."""
+    number = amount(value)
+    if number is None:
+        return None
+    number = number.quantize(NANO, rounding=ROUND_UP, context=DIGITS)
+    written = str(value).strip()
+    binary = written.endswith("i") and number == number.to_integral_value() and abs(number) >= KIBI
+    steps, base = (BINARY, KIBI) if binary else (EXPONENTS if _has_exponent(written) else DECIMAL, KILO)
+    if not binary:
+        number = number / NANO  # counted in the smallest unit, and then in larger ones as long as nothing is lost
+    place = 0
+    while number and number % base == 0 and place + 1 < len(steps):
+        number, place = number / base, place + 1
+    return f"{int(number)}{steps[place]}" if number else "0"
 
 
 def _has_exponent(written: str) -> bool:

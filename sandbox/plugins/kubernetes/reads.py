@@ -6,11 +6,11 @@ from http import HTTPStatus
 from typing import Final
 
 from sandbox.plugins.errors import PluginError
-from sandbox.plugins.kubernetes import apply, checkpoint, naming, paths, waiting
+from sandbox.plugins.kubernetes import checkpoint, naming, paths, waiting
 from sandbox.plugins.kubernetes.api import ApiError
 from sandbox.plugins.kubernetes.call import ResourceCall
 from sandbox.plugins.kubernetes.checkpoint import State
-from sandbox.plugins.kubernetes.diff import ADD, EMPTY, Change, changes, detailed, is_doubtful, is_dropped, is_replacing
+from sandbox.plugins.kubernetes.diff import changes, detailed, is_replacing
 from sandbox.plugins.kubernetes.discovery import NoSuchKindError
 from sandbox.plugins.kubernetes.normalize import normalize
 from sandbox.plugins.kubernetes.objects import (
@@ -28,10 +28,9 @@ from sandbox.plugins.kubernetes.objects import (
     put_metadata,
     without_read_only,
 )
-from sandbox.plugins.kubernetes.paths import Path
-from sandbox.plugins.kubernetes.replacing import refused_as_immutable, replacing_paths
+from sandbox.plugins.kubernetes.replacing import replacing_paths
 from sandbox.plugins.kubernetes.waiting import NotReadyError
-from sandbox.plugins.kubernetes.writes import GONE_HINT, can_preview, field_manager, identified
+from sandbox.plugins.kubernetes.writes import GONE_HINT, field_manager, identified
 from sandbox.plugins.properties import decode, encode
 from sandbox.plugins.pulumirpc import provider_pb2
 
@@ -40,26 +39,14 @@ REVISION: Final = "deployment.kubernetes.io/revision"
 
 
 def diff(call: ResourceCall, request: provider_pb2.DiffRequest) -> provider_pb2.DiffResponse:
-    """Say what an update would change, and whether it means a replacement.
-
-    Without a change of inputs the API server is not asked. With one it is: by a dry run, which tells spellings and
-    dropped empty values from changes, and fields that can't change in place from those that can.
-    """
+    """Say what an update would change, and whether it means a replacement. The API server is not asked."""
     cluster, state = call.cluster, checkpoint.load(decode(request.olds))
     new, old_inputs = normalize(checkpoint.to_object(decode(request.news))), normalize(state.inputs)
     old = prune_object(state.live, old_inputs)
     _align(call, old, new, state)
     ignored = [paths.parse(path) for path in request.ignoreChanges]
-    found = [
-        change
-        for change in changes(old, new)
-        if not is_dropped(change, old_inputs) and not any(paths.covers(path, change.path) for path in ignored)
-    ]
-    immutable: set[Path] = set()
-    replacing = replacing_paths(new, cluster.settings)
-    if found and not any(map(is_replacing, detailed(found, replacing[:2]).values())) and can_preview(call, new):
-        found, immutable = _ask(call, found, new, old_inputs, state)
-    details = detailed(found, [*replacing, *immutable])
+    found = [change for change in changes(old, new) if not any(paths.covers(path, change.path) for path in ignored)]
+    details = detailed(found, replacing_paths(new, cluster.settings))
     replaces = [path for path, detail in details.items() if is_replacing(detail) or path == "metadata"]
     if annotation(new, REPLACE_UNREADY) == "true" and _is_unready(call, new, state):
         replaces.append(f'metadata.annotations["{REPLACE_UNREADY}"]')
@@ -93,7 +80,7 @@ def read(call: ResourceCall, request: provider_pb2.ReadRequest) -> provider_pb2.
                 waiting.check_now(cluster, live, old_inputs)
     except NotReadyError as error:
         live, failure = error.live, error
-    inputs = _imported_inputs(live) if imported else _current_inputs(live, old_inputs)
+    inputs = _imported_inputs(live) if imported else prune_object(live, old_inputs)
     manager = field_manager(call, state.field_manager, old_inputs)
     version = state.initial_api_version or str(live.get("apiVersion"))
     outputs = checkpoint.store(inputs, live, old_properties, version, manager)
@@ -117,25 +104,6 @@ def _align(call: ResourceCall, old: Object, new: Object, state: State) -> None:
         old.setdefault(key, new.get(key))
     if naming.is_named(new):
         put_metadata(old, "name", name(state.live))
-
-
-def _ask(
-    call: ResourceCall, found: list[Change], new: Object, old_inputs: Object, state: State
-) -> tuple[list[Change], set[Path]]:
-    """Return the changes that the API server sees, and the paths that it refuses to change in place."""
-    manager = field_manager(call, state.field_manager, new)
-    try:
-        result = apply.server_side_apply(call.cluster, new, manager, None, dry_run=True, force=True)
-    except ApiError as error:
-        return found, refused_as_immutable(error, [change.path for change in found])
-    except (PluginError, NoSuchKindError):
-        return found, set()
-    return [
-        change
-        for change in found
-        if not is_doubtful(change, old_inputs)
-        or any(changes(dig(state.live, *change.path), dig(result, *change.path), change.path))
-    ], set()
 
 
 def _is_unready(call: ResourceCall, new: Object, state: State) -> bool:
@@ -181,13 +149,6 @@ def _imported_inputs(live: Object) -> Object:
     for key in (REVISION, LAST_APPLIED):
         annotations.pop(key, None)
     return inputs
-
-
-def _current_inputs(live: Object, old_inputs: Object) -> Object:
-    """Return the inputs that the live object is the result of: the old ones, unless something says otherwise."""
-    pruned = prune_object(live, old_inputs)
-    same = all(change.kind == ADD and change.value in EMPTY for change in changes(pruned, old_inputs))
-    return old_inputs if same else pruned
 
 
 def _unreachable(call: ResourceCall, request: provider_pb2.ReadRequest) -> provider_pb2.ReadResponse:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Final
 
 from sandbox.plugins.kubernetes import paths
-from sandbox.plugins.kubernetes.api import ApiError
 from sandbox.plugins.kubernetes.objects import Kind, Object
 from sandbox.plugins.kubernetes.paths import WILDCARD, Path
 from sandbox.plugins.kubernetes.settings import Settings
@@ -58,8 +55,6 @@ TABLE: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("rbac.authorization.k8s.io", "RoleBinding"): ROLE_BINDING,
     ("storage.k8s.io", "StorageClass"): ("parameters", "provisioner"),
 }
-IMMUTABLE: Final = re.compile(r"immutable|may not (?:be )?change|updates to .* for fields other than", re.IGNORECASE)
-ALLOWED_FIELD: Final = re.compile(r"'(\w+)'")
 
 
 def replacing_paths(obj: Object, settings: Settings) -> list[Path]:
@@ -79,21 +74,6 @@ def touches(path: Path, value: Property, pattern: Path) -> bool:
     if paths.covers(pattern, path):
         return True
     return len(path) < len(pattern) and paths.covers(pattern[: len(path)], path) and _holds(value, pattern[len(path) :])
-
-
-def refused_as_immutable(error: ApiError, changed: list[Path]) -> set[Path]:
-    """Return which changed paths the API server refused because they can't change in place."""
-    found: set[Path] = set()
-    for cause in error.causes if error.status == HTTPStatus.UNPROCESSABLE_ENTITY else ():
-        if not IMMUTABLE.search(cause.message):
-            continue
-        field = paths.parse(cause.field) if cause.field and "<" not in cause.field else ()
-        near = [path for path in changed if paths.covers(field, path) or paths.covers(path, field)]
-        # clusterIPs is refused where clusterIP changed: then the nearest known parent has to do.
-        near = near or [path for path in changed if path[:1] == field[:1]]
-        allowed = set(ALLOWED_FIELD.findall(cause.message))  # a StatefulSet's message lists what may change
-        found.update(path for path in near if path[len(field) : len(field) + 1] not in {(name,) for name in allowed})
-    return found
 
 
 def _holds(value: Property, rest: Path) -> bool:

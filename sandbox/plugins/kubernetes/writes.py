@@ -78,7 +78,7 @@ def update(call: ResourceCall, request: provider_pb2.UpdateRequest) -> provider_
     inputs = normalize(checkpoint.to_object(news))
     manager = field_manager(call, state.field_manager, inputs)
     as_given = provider_pb2.UpdateResponse(properties=request.news)
-    if request.preview and not can_preview(call, inputs):
+    if request.preview and not can_preview(call, inputs, by_patch=True):
         return as_given
     if cluster.settings.render_directory:
         return provider_pb2.UpdateResponse(properties=encode(_rendered(call, inputs, news, manager)))
@@ -95,12 +95,16 @@ def update(call: ResourceCall, request: provider_pb2.UpdateRequest) -> provider_
                 call.reporter,
                 dry_run=request.preview,
             )
-        except ApiError as error:
-            if request.preview and error.status == HTTPStatus.FORBIDDEN:
+        except (ApiError, PluginError) as error:
+            if request.preview and isinstance(error, ApiError) and error.status == HTTPStatus.FORBIDDEN:
                 return as_given
-            if error.status == HTTPStatus.NOT_FOUND:
+            if isinstance(error, ApiError) and error.status == HTTPStatus.NOT_FOUND:
                 raise PluginError(f"{error.message}; run `pulumi refresh` to see what else is gone") from error
-            raise
+            # The official provider keeps the new inputs with the object as it is, so that the next run tries again.
+            live = cluster.get(state.live)
+            outputs = checkpoint.store(inputs, live, news, state.initial_api_version, manager)
+            refused = NotReadyError(error.message, (), live)
+            raise call.incomplete(_unfinished(live), refused, object_id(live), outputs) from error
         if state.field_manager not in ("", manager) and cluster.settings.server_side_apply and not request.preview:
             apply.relinquish(cluster, live, state.field_manager)
     if not request.preview:
@@ -108,10 +112,7 @@ def update(call: ResourceCall, request: provider_pb2.UpdateRequest) -> provider_
             live = waiting.until_ready(cluster, live, inputs, request.timeout, call.reporter)
         except NotReadyError as error:
             outputs = checkpoint.store(inputs, error.live, news, state.initial_api_version, manager)
-            what = (
-                f'the Kubernetes API server reported that "{object_id(live)}" failed to fully initialize or become live'
-            )
-            raise call.incomplete(what, error, object_id(live), outputs) from error
+            raise call.incomplete(_unfinished(live), error, object_id(live), outputs) from error
     outputs = checkpoint.store(inputs, live, news, state.initial_api_version, manager)
     return provider_pb2.UpdateResponse(properties=encode(outputs))
 
@@ -153,10 +154,10 @@ def identified(call: ResourceCall, live: Object, object_identity: str) -> Object
     return found
 
 
-def can_preview(call: ResourceCall, inputs: Object) -> bool:
-    """Say whether the API server can be asked what it would make of inputs."""
+def can_preview(call: ResourceCall, inputs: Object, *, by_patch: bool = False) -> bool:
+    """Say whether the API server can be asked what it would make of inputs; without server-side apply, of patches."""
     settings = call.cluster.settings
-    if contains_unknown(inputs) or settings.render_directory or not settings.server_side_apply:
+    if contains_unknown(inputs) or settings.render_directory or not (settings.server_side_apply or by_patch):
         return False
     return call.cluster.serves(Kind.of(inputs))
 
@@ -166,6 +167,10 @@ def field_manager(call: ResourceCall, stored: str, inputs: Object) -> str:
     if not call.cluster.settings.server_side_apply:
         return CREATE_MANAGER
     return annotation(inputs, FIELD_MANAGER) or stored or naming.unique_name("pulumi-kubernetes-")
+
+
+def _unfinished(live: Object) -> str:
+    return f'the Kubernetes API server reported that "{object_id(live)}" failed to fully initialize or become live'
 
 
 def _only_in_preview(error: ApiError) -> bool:

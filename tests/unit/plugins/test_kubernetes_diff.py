@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from sandbox.plugins.kubernetes import paths
-from sandbox.plugins.kubernetes.api import ApiError
 from sandbox.plugins.kubernetes.apply import merge_patch
 from sandbox.plugins.kubernetes.diff import (
     ADD,
@@ -13,13 +12,10 @@ from sandbox.plugins.kubernetes.diff import (
     UPDATE,
     changes,
     detailed,
-    is_doubtful,
-    is_dropped,
     is_replacing,
 )
 from sandbox.plugins.kubernetes.objects import Object, prune_object
-from sandbox.plugins.kubernetes.quantity import same
-from sandbox.plugins.kubernetes.replacing import refused_as_immutable, replacing_paths
+from sandbox.plugins.kubernetes.replacing import replacing_paths
 from sandbox.plugins.kubernetes.settings import Settings
 from sandbox.plugins.properties import UNKNOWN, Property
 
@@ -56,38 +52,10 @@ def test_unknown_values_always_differ() -> None:
     assert differences({"a": "x"}, {"a": UNKNOWN, "b": UNKNOWN}) == {"a": UPDATE, "b": ADD}
 
 
-@pytest.mark.parametrize(
-    ("left", "right"), [("0.5", "500m"), ("1024Mi", "1Gi"), (1, "1000m"), ("1e3", "1k"), ("1.5Gi", "1536Mi")]
-)
-def test_spellings_of_an_amount_are_the_same(left: Property, right: Property) -> None:
-    assert same(left, right)
-    assert differences({"requests": {"cpu": left}}, {"requests": {"cpu": right}}) == {}
-    assert differences({"name": left}, {"name": right}) != {}
-
-
-@pytest.mark.parametrize(("left", "right"), [("1", "2"), ("1M", "1Mi"), ("", ""), ("abc", "abc"), (True, 1)])
-def test_other_values_are_not(left: Property, right: Property) -> None:
-    assert not same(left, right)
-
-
 def test_what_the_server_added_is_no_difference() -> None:
     live: Object = {"spec": {"replicas": 1, "strategy": {"type": "x"}, "list": [{"a": 1, "b": 2}]}, "status": {}}
     inputs: Object = {"spec": {"replicas": 1, "list": [{"a": 1}]}}
     assert prune_object(live, inputs) == inputs
-
-
-def test_empty_and_unchanged_values_are_left_to_the_server_to_judge() -> None:
-    inputs: Object = {"a": "spelled"}
-    found = {change.path: change for change in changes({"a": "Spelled", "c": "x"}, {"a": "spelled", "b": "", "c": "y"})}
-    assert is_doubtful(found["a",], inputs)
-    assert is_doubtful(found["b",], inputs)
-    assert not is_doubtful(found["c",], inputs)
-
-
-def test_an_empty_value_that_the_server_dropped_is_no_change() -> None:
-    dropped, new, other = changes({}, {"dropped": "", "new": "", "other": "x"})
-    inputs: Object = {"dropped": "", "other": "x"}
-    assert [is_dropped(change, inputs) for change in (dropped, new, other)] == [True, False, False]
 
 
 def kind(api_version: str, name: str, **fields: Property) -> Object:
@@ -147,22 +115,6 @@ def test_mutable_data_updates_in_place_unless_it_is_frozen() -> None:
         old, new = (kind("v1", name, data={"key": value}) for value in ("old", "new"))
         assert replaced(new, old, settings) == set()
         assert replaced({**new, "immutable": True}, {**old, "immutable": True}, settings) == {"data.key"}
-
-
-def refusal(field: str, message: str, status: int = 422) -> ApiError:
-    return ApiError(status, {"message": message, "details": {"causes": [{"field": field, "message": message}]}})
-
-
-def test_what_the_server_calls_immutable_replaces() -> None:
-    changed = [paths.parse(path) for path in ("spec.a.b", "spec.c", "metadata.labels.d")]
-    assert refused_as_immutable(refusal("spec.a", "Invalid value: field is immutable"), changed) == {("spec", "a", "b")}
-    allowed = "Forbidden: updates to statefulset spec for fields other than 'replicas', 'c' are forbidden"
-    assert refused_as_immutable(refusal("spec", allowed), changed) == {("spec", "a", "b")}
-    assert (
-        refused_as_immutable(refusal("spec.a.b", "Forbidden: field can not be less than status.capacity"), changed)
-        == set()
-    )
-    assert refused_as_immutable(refusal("spec.a", "field is immutable", status=403), changed) == set()
 
 
 def test_merge_patches_set_what_differs_from_the_live_object_and_remove_what_is_no_longer_asked_for() -> None:

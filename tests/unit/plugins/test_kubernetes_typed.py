@@ -1,0 +1,73 @@
+"""Inputs as Go's types write them: what is dropped, what is kept, how amounts are spelt."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.plugins.kubernetes.normalize import normalize
+from sandbox.plugins.kubernetes.objects import Object
+from sandbox.plugins.kubernetes.quantity import canonical
+from sandbox.plugins.properties import UNKNOWN, Property
+
+
+def deployment(spec: Object, **fields: Property) -> Object:
+    template: Object = {"spec": spec}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": template, **fields}}
+
+
+def test_empty_values_of_optional_fields_and_unknown_fields_are_dropped() -> None:
+    mount: Object = {"name": "tmp", "mountPath": "/tmp", "readOnly": False, "subPath": ""}  # noqa: S108  # in a pod
+    container: Object = {"name": "main", "volumeMounts": [mount], "args": [], "env": [{"name": "A", "value": ""}]}
+    given = deployment({"containers": [container], "priorityClasName": "high", "hostNetwork": False, "hostname": None})
+    kept: Object = {"name": "main", "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}], "env": [{"name": "A"}]}  # noqa: S108
+    assert normalize(given) == deployment({"containers": [kept]})
+
+
+def test_empty_values_of_pointers_and_of_required_fields_are_kept() -> None:
+    spec: Object = {
+        "automountServiceAccountToken": False,
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "containers": [],
+    }
+    given = deployment(spec, replicas=0, paused=False)
+    assert normalize(given) == deployment(spec, replicas=0)
+    role: Object = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "rules": [],
+        "metadata": {"labels": {}},
+    }
+    assert normalize(role) == {**role, "metadata": {}}
+
+
+def test_amounts_have_one_spelling_where_they_are_amounts() -> None:
+    resources: Object = {"requests": {"cpu": "0.5", "memory": "1024Mi"}, "limits": {"cpu": 2.0}}
+    container: Object = {"name": "0.5", "resources": resources}
+    same: Object = {"name": "0.5", "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "2"}}}
+    assert normalize(deployment({"containers": [container]})) == deployment({"containers": [same]})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        deployment({"hostNetwork": "yes", "paused": False}),
+        deployment({"terminationGracePeriodSeconds": 1.5, "containers": {}}),
+        deployment({"hostname": UNKNOWN, "hostNetwork": False}),
+        {"apiVersion": "example.com/v1", "kind": "Deployment", "spec": {"any": "", "size": "1024Mi"}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"labels": {}}},
+    ],
+)
+def test_what_does_not_fit_its_type_or_has_none_stays_as_it_is(given: Object) -> None:
+    assert normalize(given) == given
+
+
+@pytest.mark.parametrize(
+    ("given", "spelling"),
+    [
+        ("1000m", "1"), ("1500m", "1500m"), ("1536Mi", "1536Mi"), ("1.5Gi", "1536Mi"), ("0.5Ki", "512"), ("0.1n", "1n"),
+        ("0.1Gi", "107374182400m"), ("10000", "10k"), ("1500", "1500"), ("12e6", "12e6"), ("1024", "1024"), ("0", "0"),
+        (0.25, "250m"), (2, "2"), ("-5", "-5"), ("abc", None), (True, None), ("", None),
+    ],
+)  # fmt: skip
+def test_spellings_are_those_of_kubernetes(given: Property, spelling: str | None) -> None:
+    assert canonical(given) == spelling
