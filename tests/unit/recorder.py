@@ -38,6 +38,8 @@ class Registration:
     ignore_changes: frozenset[str]
     secret_outputs: frozenset[str]
     """Names of the outputs that are secret whatever they are."""
+    aliases: frozenset[str]
+    """Names that it had."""
     custom: bool
     delete_before_replace: bool
     timeouts: Mapping[str, str]
@@ -142,6 +144,7 @@ class _Monitor(mocks.MockMonitor):
                     retain_on_delete=request.retainOnDelete,
                     ignore_changes=frozenset(request.ignoreChanges),
                     secret_outputs=frozenset(request.additionalSecretOutputs),
+                    aliases=frozenset(alias.spec.name for alias in request.aliases if alias.spec.name),
                     custom=request.custom,
                     delete_before_replace=request.deleteBeforeReplace,
                     timeouts=json_format.MessageToDict(request.customTimeouts),

@@ -1,5 +1,7 @@
 import json
 import math
+import subprocess
+import sys
 from decimal import Decimal
 
 import pytest
@@ -13,6 +15,7 @@ from components.values import quantity_value
 from operations.__main__ import app
 from operations.demand import demand
 from operations.needs import needs
+from operations.pulumi import CHECKOUT
 from operations.sizing import SizingError, environment, size
 
 
@@ -120,6 +123,17 @@ def test_redis_gets_the_memory_that_langfuse_documents() -> None:
 )
 def test_backups_are_counted_by_their_schedule(schedule: str, days: int, expected: int) -> None:
     assert read(schedule).most_starts(days) == expected
+
+
+def test_the_program_finds_the_reader_of_schedules_by_itself() -> None:
+    """Only `make` tells the interpreter where the rule library is; people run `pulumi up` without it."""
+    program = (
+        "import sys; "
+        "sys.path = [CHECKOUT, *(path for path in sys.path if not path.endswith('policies'))]; "
+        "from components.schedules import schedule; print(schedule('0 2 */2 * *').longest_gap)"
+    ).replace("CHECKOUT", repr(str(CHECKOUT)))
+    done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == str(2 * 24 * 60), done.stderr
 
 
 def run(*arguments: str) -> tuple[int, str]:

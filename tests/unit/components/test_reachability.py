@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from components.network import former_names
-from components.settings import parse
 from tests.unit.network import CNPG_LABEL, Address, Network, Pod
 from tests.unit.program import recorded
 
@@ -170,12 +168,14 @@ def test_rules_are_called_by_what_they_are_for() -> None:
     assert not outside & {item.name.removeprefix("langfuse-") for item in recorded("prod").of("NetworkPolicy")}
 
 
-def test_a_rule_that_had_a_number_keeps_its_object() -> None:
-    kept = {item.name for item in recorded("prod", OUTSIDE).of("NetworkPolicy") if item.ignore_changes}
-    assert kept == {"langfuse-to-postgres", "langfuse-to-redis", "langfuse-to-clickhouse"} | {
-        "langfuse-to-clickhouse-native",
-        "langfuse-to-object-store",
-        "langfuse-to-off-site",
+def test_a_rule_that_had_a_number_is_found_by_it_and_keeps_its_object() -> None:
+    found = [item for item in recorded("prod", OUTSIDE).of("NetworkPolicy") if item.aliases]
+    assert {item.name: set(item.aliases) for item in found} == {
+        "langfuse-to-postgres": {"langfuse-to-store-1"},
+        "langfuse-to-redis": {"langfuse-to-store-2"},
+        "langfuse-to-clickhouse": {"langfuse-to-store-3"},
+        "langfuse-to-clickhouse-native": {"langfuse-to-store-4"},
+        "langfuse-to-object-store": {"langfuse-to-store-5"},
+        "langfuse-to-off-site": {"langfuse-to-store-6"},
     }
-    former = former_names(parse("prod", {"host": "x.example", **OUTSIDE}))
-    assert list(former.values()) == [f"to-store-{number}" for number in range(1, 7)]
+    assert all(item.ignore_changes == {"metadata.name"} for item in found)
