@@ -22,7 +22,7 @@ from components.schema.stores import (
 )
 
 CLOUDNATIVE_PG = "cloudnative-pg"
-"""Among clients: the pods that the operator makes, whose labels are the operator's and which are outside the mesh."""
+"""Among clients: the pods that the operator creates. They have the operator's labels and are outside the mesh."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Flow:
     """Connections that workloads of the installation open to one of them, or to a store outside."""
 
     purpose: str
-    """What they are for. Names the rule about a store outside."""
+    """What the connections are for: part of the name of the rule for an external store."""
     server: str | None
     """The workload that is connected to; None for a store outside."""
     ports: Sequence[int]

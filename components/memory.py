@@ -1,4 +1,4 @@
-"""How little memory each process starts and works with."""
+"""The least memory with which each process starts and works."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -51,7 +51,7 @@ class Mesh(pulumi.ComponentResource):
     """
 
     defaults: Sequence[pulumi.Resource]
-    """What demands mutual TLS and allows nothing. Pods depend on it, as on the default-deny NetworkPolicy."""
+    """The rules that require mutual TLS and deny by default. Pods depend on them."""
 
     def __init__(self, name: str, args: MeshArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("langfuse:index:Mesh", name, args.visible(), opts)
@@ -77,10 +77,10 @@ class Mesh(pulumi.ComponentResource):
 
 
 def authentication(settings: Settings) -> dict[str, dict[str, JsonValue]]:
-    """The PeerAuthentications by name: mutual TLS is demanded of everybody.
+    """The PeerAuthentications by name: mutual TLS is required of everybody.
 
-    CloudNativePG's pods are outside the mesh, so that MinIO's port takes their archive as plain text. Who reaches that
-    port is then up to the NetworkPolicies, and to MinIO's keys; in an external store the archive travels by HTTPS.
+    CloudNativePG's pods are outside the mesh, so MinIO's port also accepts plain text from them. NetworkPolicies and
+    MinIO's keys then decide who uses it. Archives in an external store are sent over HTTPS.
     """
     found: dict[str, dict[str, JsonValue]] = {MUTUAL_TLS: {"mtls": {"mode": "STRICT"}}}
     for flow in flows(settings):

@@ -1,4 +1,4 @@
-"""Who may talk to whom inside the namespace: everything else is denied, both ways."""
+"""NetworkPolicies: which connections pods of the namespace may open and accept. Everything else is denied."""
 
 import ipaddress
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from components.values import LINK_LOCAL
 
 Peer = k8s.networking.v1.NetworkPolicyPeerArgsDict
 Policy = k8s.networking.v1.NetworkPolicySpecArgsDict
-Way = k8s.networking.v1.NetworkPolicyEgressRuleArgsDict
+EgressRule = k8s.networking.v1.NetworkPolicyEgressRuleArgsDict
 Port = k8s.networking.v1.NetworkPolicyPortArgsDict
 
 
@@ -30,14 +30,14 @@ INTERNET_PORTS = (443, 465, 587)
 """HTTPS to model providers, sign-in and webhooks; mail submission with TLS (RFC 8314)."""
 
 API_SERVER_PORTS = (443, 6443)
-"""Of its Service, and behind it. An archive outside is at the first."""
+"""Of its Service, and of the server itself."""
 
 POD_IDENTITY = "169.254.170.23/32"
 """Where EKS hands out keys for a pod's identity (docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html): to
 the asking pod its own, unlike the metadata service of the node."""
 
 OPERATED: k8s.meta.v1.LabelSelectorArgsDict = {"match_labels": {cloudnative_pg.CLUSTER_LABEL: "langfuse-postgres"}}
-"""Pods that CloudNativePG makes, for servers and for Jobs. They have none of the program's labels."""
+"""Selects the pods that CloudNativePG creates, for servers and for Jobs. They have none of the program's labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +53,15 @@ class NetworkArgs:
 
 
 class Network(pulumi.ComponentResource):
-    """NetworkPolicies: deny by default, then allow what is known.
+    """NetworkPolicies: one denies everything by default, each of the others allows something.
 
-    Each store says who may connect; leaving a pod is allowed towards the namespace itself, for names, and for web
-    and worker to the internet. None is protected or retained: a rule that the program no longer has is deleted.
+    Each store accepts connections of its clients. Every pod may connect to pods of the namespace and to DNS servers,
+    web and worker also to the internet. No policy is protected or retained: one that the program no longer has is
+    deleted.
     """
 
     default_deny: pulumi.Resource
-    """Pods depend on it: it is there before the first of them, and is deleted after the last."""
+    """Pods depend on it: it is created before the first of them and deleted after the last."""
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("langfuse:index:Network", name, args.visible(), opts)
@@ -145,20 +146,22 @@ def policies(settings: Settings) -> dict[str, Policy]:
 
 
 def former_names(settings: Settings) -> Mapping[str, str]:
-    """What rules about stores outside were called, by what they are called: by a number that other stores shifted.
+    """Earlier names of the policies for external stores, by their present names.
 
-    Pulumi finds them by an alias. In Kubernetes they keep the name: the name of an object can't be changed, and those
-    that a state says are protected can't be replaced, nor deleted without being retained.
+    They had numbers, which changed when a store was added or removed. Pulumi finds the policies by an alias. In
+    Kubernetes they keep their names: a new name would replace the object, and where the state says that it is retained,
+    the old one would stay in the cluster.
     """
     outside = [flow for flow in flows(settings) if flow.server is None]
     return {f"to-{flow.purpose}": f"to-store-{number}" for number, flow in enumerate(outside, start=1)}
 
 
 def _cloudnative_pg(settings: Settings, clients: Sequence[str]) -> dict[str, Policy]:
-    """For pods that the operator makes, those in which an instance joins and recovers among them.
+    """For the pods of the operator: servers, and Jobs that create or restore one.
 
-    They talk to each other, to the API server and to the archive; clients and the operator talk to them
-    (cloudnative-pg.io/documentation/current/networking). What they need in this namespace and of DNS every pod may.
+    They connect to each other, to the API server and to the archive; clients and the operator connect to them
+    (cloudnative-pg.io/documentation/current/networking). Connections inside the namespace and to DNS servers are
+    allowed to every pod.
     """
     ports = [postgres_server.PORT, cloudnative_pg.STATUS_PORT]
     egress = _to(["0.0.0.0/0"], API_SERVER_PORTS)
@@ -184,30 +187,30 @@ def _cloudnative_pg(settings: Settings, clients: Sequence[str]) -> dict[str, Pol
 
 
 def _by_identity(settings: Settings) -> bool:
-    """Whether pods get keys to the object store by what they are."""
+    """Whether pods use the object store by their workload identity."""
     store = settings.object_store
     return isinstance(store, ExternalObjectStore) and store.identity == "workload"
 
 
-def _to_names(dns: Dns) -> list[Way]:
-    """Egress to the servers of DNS and to nothing else."""
+def _to_names(dns: Dns) -> list[EgressRule]:
+    """Egress to the DNS servers, and to nothing else at their port."""
     servers = [*map(_namespace, dns.namespaces), *map(_range, dns.ranges)]
     ports = [*_ports([dns.port]), *_ports([dns.port], "UDP")]
     return [{"to": servers, "ports": ports}] if servers else []
 
 
-def _to_pod_identity() -> Way:
+def _to_pod_identity() -> EgressRule:
     return {"to": [{"ip_block": {"cidr": POD_IDENTITY}}], "ports": _ports([80])}
 
 
-def _to_outside(ports: Sequence[int], tunnel: Sequence[int]) -> list[Way]:
-    """Egress to a store whose address isn't known: outside the cluster, or in another namespace."""
+def _to_outside(ports: Sequence[int], tunnel: Sequence[int]) -> list[EgressRule]:
+    """Egress to a store at an unknown address: outside the cluster, or in another namespace."""
     anywhere: Peer = {"namespace_selector": {}}
-    # An address block means no pods to some networks.
-    ways: list[Way] = [{"to": [_range("0.0.0.0/0"), anywhere], "ports": _ports(ports)}]
+    # For some network plugins an address block does not include pods.
+    rules: list[EgressRule] = [{"to": [_range("0.0.0.0/0"), anywhere], "ports": _ports(ports)}]
     if tunnel:
-        ways.append({"to": [anywhere], "ports": _ports(tunnel)})
-    return ways
+        rules.append({"to": [anywhere], "ports": _ports(tunnel)})
+    return rules
 
 
 def _clients(flow: Flow) -> list[Peer]:
@@ -221,7 +224,7 @@ def _from(peers: Sequence[Peer], ports: Sequence[int]) -> list[k8s.networking.v1
     return [{"from_": list(peers), "ports": _ports(ports)}] if peers else []
 
 
-def _to(ranges: Sequence[str], ports: Sequence[int]) -> list[Way]:
+def _to(ranges: Sequence[str], ports: Sequence[int]) -> list[EgressRule]:
     """A rule for some ranges, and none for none: one without any would allow every address."""
     return [{"to": [_range(cidr) for cidr in ranges], "ports": _ports(ports)}] if ranges else []
 

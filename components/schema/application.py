@@ -46,15 +46,15 @@ class Ingress(Model):
 
 
 class Dns(Model):
-    """Where pods ask for names. Nothing else is allowed at this port but these servers."""
+    """The cluster's DNS servers: pods may connect to them and to no others."""
 
     namespaces: list[DnsLabel] = Field(
-        default=["kube-system"], description="Namespaces whose pods answer; `openshift-dns` on OpenShift."
+        default=["kube-system"], description="Namespaces of DNS servers; `openshift-dns` on OpenShift."
     )
     ranges: list[DnsRange] = Field(
         default=["169.254.20.10/32"],
-        description="Servers that are no pods. The default is that of NodeLocal DNSCache. Where it answers at the "
-        "address of the Service `kube-dns` instead (kube-proxy with iptables), add that, as `10.96.0.10/32`.",
+        description="Addresses of DNS servers. The default is that of NodeLocal DNSCache. If pods use it at the "
+        "address of the Service `kube-dns` (kube-proxy with iptables), add that address, as `10.96.0.10/32`.",
     )
     port: Port = Field(default=53, description="Their port, TCP and UDP; 5353 on OpenShift.")
 
