@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,8 +47,7 @@ def serve(pack: PackName) -> None:
     server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    with suppress(KeyboardInterrupt):
-        threading.Event().wait()
+    threading.Event().wait()
 
 
 class Analyzer:

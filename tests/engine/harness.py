@@ -29,6 +29,9 @@ COMMAND_LINE: Final = {
 }
 """Variables of the CLI in every test."""
 
+QUIET: Final = "import os, signal; signal.signal(signal.SIGINT, lambda *_: os._exit(32))\n"
+"""What every program begins with, so that one that is interrupted ends without a traceback, as ours does."""
+
 Json = dict[str, "JsonValue"]
 JsonValue = None | bool | int | float | str | list["JsonValue"] | Json
 
@@ -167,7 +170,7 @@ class Program:
 
     def write(self, source: str, file: str = "__main__.py") -> None:
         """Write the program, or a module of it."""
-        (self.folder / file).write_text(textwrap.dedent(source))
+        (self.folder / file).write_text((QUIET if file == "__main__.py" else "") + textwrap.dedent(source))
 
     def pulumi(self, *arguments: str, stdin: str = "") -> Result:
         """Run a command of the CLI on the stack, whatever its outcome."""

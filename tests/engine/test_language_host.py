@@ -61,7 +61,7 @@ def test_an_exit_code_of_the_program_is_reported(program: ProgramFactory) -> Non
 def test_a_syntax_error_names_its_line(program: ProgramFactory) -> None:
     result = program("x = (\n").preview()
     assert result.exit_code != 0
-    assert any("SyntaxError" in error and "line 1" in error for error in result.messages("error"))
+    assert any("SyntaxError" in error and "line 2" in error for error in result.messages("error"))
 
 
 def test_a_program_without_main_says_what_is_missing(program: ProgramFactory) -> None:

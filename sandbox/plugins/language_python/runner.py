@@ -21,7 +21,6 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 SHOWN_TO_USER = 32
-INTERRUPTED = 130
 PARENT_CHECK_SECONDS = 1.0
 THREADS_PER_OPERATION = 4
 
@@ -110,10 +109,6 @@ def main() -> int:
     except Exception:
         pulumi.log.error("Program failed with an unhandled exception:\n" + user_traceback(program))
         return SHOWN_TO_USER
-    except KeyboardInterrupt:  # the update was cancelled or has failed elsewhere: there is nothing to tell
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(INTERRUPTED)  # threads may wait for an engine that has stopped answering
     finally:
         executor.shutdown(wait=True)
         loop.close()
