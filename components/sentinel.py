@@ -20,7 +20,7 @@ from components.pods import Container, Mount, container, exec_probe, pod, tcp_pr
 from components.schema.base import Resources
 from components.schema.stores import SentinelRedis
 from components.stateful_sets import VOLUME, host_names, pod_names, stateful_set, volume_claims
-from components.valkey import CONFIGURATION, GRACE_SECONDS, PASSWORD_FILE, PORT, START_SECONDS, valkey_configuration
+from components.valkey import CONFIGURATION, GRACE_SECONDS, PORT, START_SECONDS, valkey_configuration
 
 SENTINEL_PORT = 26379
 MASTER_NAME = "langfuse"
@@ -35,12 +35,26 @@ DOWN_AFTER_MILLISECONDS = 5000
 
 SENTINEL_RESOURCES = Resources(cpu="50m", cpu_limit="250m", memory="64Mi", ephemeral_storage="64Mi")
 
+HAND_OVER_SECONDS = 15
+"""How long a primary that is told to stop tries to have a replica promoted. It takes a few seconds, and never more than
+twice this time; the rest of `GRACE_SECONDS` is for the server itself."""
+
+ASK_SECONDS = 20
+"""How long a server that starts waits for the Sentinels of other pods to say who the primary is. A new pod may reach
+nobody for a moment, until its network policies and its name are known."""
+
+SENTINEL_ASK_SECONDS = 5
+"""The same of a Sentinel. Shorter, because after a stop of all three the servers wait for the Sentinels."""
+
+RUNNING_CONFIGURATION = "/run/valkey/valkey.conf"
+"""Where a Sentinel can have a server rewrite its configuration after a failover, which a ConfigMap refuses."""
+
 STATE = "/data/sentinel.conf"
 """What a Sentinel knows, on the volume beside the data: when all have stopped, each still knows who was the primary."""
 
 SCRIPTS = (
     "find-primary.sh",
-    *("start-valkey-member.sh", "check-valkey.sh", "check-valkey-member.sh"),
+    *("start-valkey-member.sh", "check-valkey.sh", "check-valkey-member.sh", "hand-over-primary.sh"),
     *("start-sentinel.sh", "check-sentinel.sh"),
 )
 
@@ -106,7 +120,7 @@ def environment(installation: Installation, workload: Workload, password: Secret
         "FIRST_PRIMARY": f"{first}:{PORT}",
         "MASTER_NAME": MASTER_NAME,
         "MEMBER": f"{host}:{PORT}",
-        "SENTINEL_HOST": host,
+        "OWN_SENTINEL": f"{host}:{SENTINEL_PORT}",
         "SENTINEL_STATE": STATE,
         "SENTINELS": " ".join(endpoint.authority for endpoint in sentinel_endpoints(installation)),
         "QUORUM": str(QUORUM),
@@ -115,11 +129,14 @@ def environment(installation: Installation, workload: Workload, password: Secret
 
 
 def valkey(settings: SentinelRedis, variables: Environment, mounts: Sequence[Mount]) -> Container:
-    """The server. It is ready once it has the data, so that an update waits for that before it takes the next one."""
+    """The server. It is ready once it has the data, so that an update waits for that before it takes the next one.
+
+    A primary that is told to stop hands over before. Then it waits for nobody: it has the data that its replicas have.
+    """
     return container(
         "valkey",
         images.valkey(settings.version),
-        command=[*run_script("start-valkey-member.sh"), CONFIGURATION, PASSWORD_FILE],
+        command=[*run_script("start-valkey-member.sh"), CONFIGURATION, RUNNING_CONFIGURATION, str(ASK_SECONDS)],
         resources=settings.resources,
         mounts=mounts,
         env=variables,
@@ -127,6 +144,7 @@ def valkey(settings: SentinelRedis, variables: Environment, mounts: Sequence[Mou
         startup=exec_probe(run_script("check-valkey.sh"), period=5, failures=START_SECONDS // 5),
         readiness=exec_probe([*run_script("check-valkey-member.sh"), str(PORT)], period=5, failures=3),
         liveness=tcp_probe(PORT, period=20, failures=6),
+        pre_stop=[*run_script("hand-over-primary.sh"), str(PORT), str(HAND_OVER_SECONDS)],
     )
 
 
@@ -135,7 +153,7 @@ def sentinel(settings: SentinelRedis, variables: Environment, mounts: Sequence[M
     return container(
         "sentinel",
         images.valkey(settings.version),
-        command=[*run_script("start-sentinel.sh"), str(SENTINEL_PORT)],
+        command=[*run_script("start-sentinel.sh"), str(SENTINEL_PORT), str(SENTINEL_ASK_SECONDS)],
         resources=SENTINEL_RESOURCES,
         mounts=mounts,
         env=variables,

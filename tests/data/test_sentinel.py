@@ -1,14 +1,19 @@
-"""Three servers and three Sentinels, started by the shipped scripts with the environment of the rendered pods."""
+"""Three servers and three Sentinels, started and stopped by what the rendered pods say, with their environment."""
 
 import contextlib
+import itertools
+import re
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from components.files import SCRIPTS
@@ -19,7 +24,10 @@ from tests.data.jobs import client, run
 from tests.data.servers import answers, free_port, program
 from tests.unit.recorder import Recording, record
 
-PROMOTION_SECONDS = 30
+ONCE = Retry(NoBackoff(), 0)
+"""The client's own attempts would hide what fails, and take seconds for each server that is away."""
+
+PROMOTION_SECONDS = 90
 """Five seconds of silence, then an election; the rest is for a busy machine."""
 
 
@@ -51,10 +59,18 @@ class Trio:
     clients: Path
     password: str
 
-    def container(self, name: str) -> Mapping[str, object]:
-        (pod,) = (self.stack.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"],)
-        found: Mapping[str, object] = next(item for item in pod["containers"] if item["name"] == name)
+    def container(self, name: str) -> rendered.Container:
+        pod = self.stack.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
+        found: rendered.Container = next(item for item in pod["containers"] if item["name"] == name)
         return found
+
+    def command(self, member: Member, words: Sequence[str]) -> list[str]:
+        """A rendered command with the folders and the ports of this machine for those of the pod."""
+        places = {"/scripts/": f"{SCRIPTS}/", "/etc/valkey/": f"{member.folder}/etc/", "/run/": f"{member.folder}/"}
+        ports = {"6379": str(member.port), "26379": str(member.sentinel_port)}
+        for old, new in places.items():
+            words = [word.replace(old, new, 1) if word.startswith(old) else word for word in words]
+        return [ports.get(word, word) for word in words]
 
     def environment(self, member: Member, name: str) -> dict[str, str]:
         """The variables of the rendered container, with the addresses of this machine."""
@@ -62,7 +78,7 @@ class Trio:
             self.container(name),
             FIRST_PRIMARY=f"127.0.0.1:{self.members[0].port}",
             MEMBER=f"127.0.0.1:{member.port}",
-            SENTINEL_HOST="127.0.0.1",
+            OWN_SENTINEL=f"127.0.0.1:{member.sentinel_port}",
             SENTINEL_STATE=str(member.folder / "sentinel.conf"),
             SENTINELS=" ".join(f"127.0.0.1:{one.sentinel_port}" for one in self.members),
         )
@@ -70,34 +86,50 @@ class Trio:
 
     def start(self, member: Member, *names: str) -> None:
         """Start the programs of a pod as its containers would."""
-        arguments = {
-            "valkey": ["start-valkey-member.sh", member.folder / "valkey.conf", member.folder / "member.conf"],
-            "sentinel": ["start-sentinel.sh", member.sentinel_port],
-        }
         for name in names or ("valkey", "sentinel"):
-            script, *rest = arguments[name]
             with (member.folder / f"{name}.log").open("ab") as log:
                 member.processes[name] = subprocess.Popen(
-                    ["/bin/sh", str(SCRIPTS / str(script)), *map(str, rest)],
+                    self.command(member, self.container(name)["command"]),
                     env=self.environment(member, name),
                     stdout=log,
                     stderr=log,
                 )
 
-    def stop(self, member: Member, *, kill: bool = False) -> None:
-        """Stop both programs of a pod, or lose them at once."""
-        for process in member.processes.values():
+    def stop(self, member: Member, *names: str, kill: bool = False) -> None:
+        """Stop the programs of a pod, or lose them at once."""
+        processes = [member.processes[name] for name in names or member.processes]
+        for process in processes:
             process.kill() if kill else process.terminate()
+        for process in processes:
+            process.wait(20)
+
+    def delete(self, member: Member) -> None:
+        """Stop a pod as the kubelet does: each container's preStop hook, then SIGTERM, side by side."""
+
+        def end(name: str) -> None:
+            hook = self.container(name).get("lifecycle", {}).get("preStop")
+            if hook:
+                with (member.folder / f"{name}.log").open("ab") as log:
+                    command = self.command(member, hook["exec"]["command"])
+                    subprocess.run(command, env=self.environment(member, name), stdout=log, stderr=log, check=False)
+            member.processes[name].terminate()
+
+        threads = [threading.Thread(target=end, args=[name]) for name in member.processes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         for process in member.processes.values():
             process.wait(20)
 
-    def connect(self, member: Member) -> "redis.Redis":
-        return redis.Redis(port=member.port, password=self.password, socket_timeout=2)
+    def connect(self, member: Member, *, patience: float = 2) -> "redis.Redis":
+        return redis.Redis(port=member.port, password=self.password, socket_timeout=patience, retry=ONCE)
 
     def primary(self) -> Member:
         """The one that clients are sent to."""
         sentinels = [("127.0.0.1", one.sentinel_port) for one in self.members]
-        asked = Sentinel(sentinels, sentinel_kwargs={"password": self.password, "socket_timeout": 2})  # type: ignore[no-untyped-call]  # upstream
+        options = {"password": self.password, "socket_timeout": 2, "retry": ONCE}
+        asked = Sentinel(sentinels, sentinel_kwargs=options)  # type: ignore[no-untyped-call]  # upstream
         address = asked.discover_master("langfuse")  # type: ignore[no-untyped-call]  # upstream
         return next(member for member in self.members if member.address() == address)
 
@@ -109,7 +141,7 @@ class Trio:
 
     def _prepared(self, member: Member) -> bool:
         """Whether a Sentinel has passed its probe and heard from both replicas, which it asks every ten seconds."""
-        connection = redis.Redis(port=member.sentinel_port, password=self.password, decode_responses=True)
+        connection = redis.Redis(port=member.sentinel_port, password=self.password, decode_responses=True, retry=ONCE)
         replicas = connection.sentinel_slaves("langfuse")
         following = [one for one in replicas if one["master-link-status"] == "ok" and not one["is_sdown"]]
         return len(following) == 2 and self.check(member, "sentinel") == 0
@@ -144,17 +176,18 @@ def trio(stack: Recording, tmp_path: Path) -> Iterator[Trio]:
         folder = tmp_path / f"pod-{number}"
         folder.mkdir()
         member = Member(folder=folder, port=free_port(), sentinel_port=free_port())
+        for part in ("etc", "valkey"):
+            (folder / part).mkdir()
         places = {
             "port 6379": f"port {member.port}",
             "dir /data": f"dir {folder}",
-            "/run/valkey/password.conf": f"{folder}/member.conf",
             "bind * -::*": "bind 127.0.0.1",
         }
         own = text
         for old, new in places.items():
             assert old in own
             own = own.replace(old, new)
-        (folder / "valkey.conf").write_text(own)
+        (folder / "etc/valkey.conf").write_text(own)
         members.append(member)
     made = Trio(
         stack=stack, members=members, clients=clients, password=rendered.secrets()["langfuse-redis", "password"]
@@ -174,6 +207,46 @@ def write(trio: Trio, key: str) -> None:
     eventually(lambda: bool(trio.connect(trio.primary()).set(key, "kept")))
 
 
+WRITERS = 4
+
+
+@dataclass(kw_only=True)
+class Writes:
+    """What clients have written, and what failed."""
+
+    kept: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def writing(trio: Trio) -> Iterator[Writes]:
+    """Clients that write all the time, each through one connection, and ask the Sentinels again when one fails."""
+    writes, ended = Writes(), threading.Event()
+
+    def write(number: int) -> None:
+        connection = None
+        for count in itertools.count():
+            if ended.wait(0.02):
+                break
+            try:
+                connection = connection or trio.connect(trio.primary(), patience=20)
+                connection.set(f"{number}-{count}", "kept")
+                writes.kept.append(f"{number}-{count}")
+            except (redis.exceptions.RedisError, StopIteration) as error:
+                writes.failed.append(repr(error))
+                connection = None
+
+    threads = [threading.Thread(target=write, args=[number], daemon=True) for number in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield writes
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
 def test_a_lost_primary_is_replaced_and_comes_back_as_a_replica_with_all_data(trio: Trio) -> None:
     lost = trio.primary()
     assert lost is trio.members[0]
@@ -191,6 +264,63 @@ def test_a_lost_primary_is_replaced_and_comes_back_as_a_replica_with_all_data(tr
     back = trio.connect(lost)
     assert back.info("replication")["role"] == "slave"
     assert (back.get("before"), back.get("meanwhile")) == (b"kept", b"kept")
+
+
+def test_a_primary_that_is_told_to_stop_hands_over_and_loses_no_write(trio: Trio) -> None:
+    primary = trio.primary()
+    with writing(trio) as writes:
+        eventually(lambda: len(writes.kept) > 20)
+        trio.delete(primary)
+        before = len(writes.kept)
+        eventually(lambda: len(writes.kept) > before + 20)
+    assert trio.primary() is not primary
+    connection = trio.connect(trio.primary())
+    assert [key for key in writes.kept if connection.get(key) is None] == []
+    # Each writer notices once that its connection was ended.
+    assert len(writes.failed) <= WRITERS
+    trio.start(primary)
+    eventually(trio.complete)
+    assert trio.connect(primary).info("replication")["role"] == "slave"
+
+
+def test_a_primary_without_anybody_to_hand_over_to_stops_all_the_same(trio: Trio) -> None:
+    primary = trio.primary()
+    for member in trio.members:
+        if member is not primary:
+            trio.stop(member, kill=True)
+    trio.delete(primary)
+    assert primary.processes["valkey"].returncode == 0
+    assert "stops as the primary" in (primary.folder / "valkey.log").read_text()
+
+
+def test_a_pod_that_comes_back_believes_the_others_and_waits_for_them(trio: Trio) -> None:
+    """Its own Sentinel remembers it as the primary, and a new pod may not reach the others at once."""
+    lost = trio.primary()
+    trio.stop(lost, kill=True)
+    eventually(lambda: trio.primary() is not lost)
+    promoted, *others = trio.primary(), *(member for member in trio.members if member is not lost)
+    for member in others:
+        trio.stop(member, "sentinel", kill=True)
+    trio.start(lost)
+    time.sleep(4)  # longer than one question waits
+    for member in others:
+        trio.start(member, "sentinel")
+    eventually(trio.complete)
+    assert trio.primary() is promoted
+    starts = re.findall("starts; the primary is (.*)", (lost.folder / "valkey.log").read_text())
+    assert starts == [f"127.0.0.1:{one.port}" for one in (lost, promoted)]
+
+
+def test_sentinels_can_have_the_configuration_rewritten(trio: Trio) -> None:
+    """The file that the server runs with is one that it may write: what a ConfigMap holds stays as it is."""
+    lost = trio.primary()
+    shipped = {member.port: (member.folder / "etc/valkey.conf").read_text() for member in trio.members}
+    trio.stop(lost, kill=True)
+    eventually(lambda: trio.primary() is not lost)
+    replica = next(member for member in trio.members if member not in (lost, trio.primary()))
+    followed = f"replicaof 127.0.0.1 {trio.primary().port}"
+    eventually(lambda: followed in (replica.folder / "valkey/valkey.conf").read_text())
+    assert {member.port: (member.folder / "etc/valkey.conf").read_text() for member in trio.members} == shipped
 
 
 def test_after_all_have_stopped_the_last_primary_goes_on_with_its_data(trio: Trio) -> None:
@@ -236,6 +366,6 @@ def test_nobody_gets_in_without_the_password_and_none_is_shown(trio: Trio) -> No
             assert trio.password not in (member.folder / f"{name}.log").read_text()
             line = Path(f"/proc/{process.pid}/cmdline")
             assert not line.exists() or trio.password not in line.read_text()
-        for file in ("sentinel.conf", "member.conf"):
+        for file in ("sentinel.conf", "valkey/valkey.conf"):
             assert (member.folder / file).stat().st_mode & 0o077 == 0
     assert trio.password not in (trio.clients / "command-lines").read_text()

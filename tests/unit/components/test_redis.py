@@ -1,5 +1,5 @@
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -148,6 +148,23 @@ def test_a_drain_takes_one_of_the_three_and_zones_share_them(three: Recording) -
     assert keys == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
 
 
+def test_a_primary_hands_over_within_half_of_the_time_that_it_has_to_stop(three: Recording) -> None:
+    template = three.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
+    *command, seconds = template["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert command == ["/bin/sh", "/scripts/hand-over-primary.sh", "6379"]
+    assert 2 * int(seconds) <= template["terminationGracePeriodSeconds"] / 2
+
+
+def test_a_server_can_write_the_file_that_it_runs_with(three: Recording) -> None:
+    template = three.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
+    valkey = template["containers"][0]
+    _, _, shipped, running, _ = valkey["command"]
+    volumes = {volume["name"]: volume for volume in template["volumes"]}
+    mounted = {mount["mountPath"]: volumes.get(mount["name"], {}) for mount in valkey["volumeMounts"]}
+    assert "configMap" in mounted[str(PurePosixPath(shipped).parent)]
+    assert "emptyDir" in mounted[str(PurePosixPath(running).parent)]
+
+
 def test_a_server_is_held_back_if_it_could_lose_jobs_and_is_ready_with_its_data(three: Recording) -> None:
     template = three.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
     valkey, sentinel = template["containers"]
@@ -161,6 +178,7 @@ def test_a_server_is_held_back_if_it_could_lose_jobs_and_is_ready_with_its_data(
         for command in (
             container["command"],
             *(probe.get("exec", {}).get("command", []) for probe in probes(container)),
+            *(hook["exec"]["command"] for hook in container.get("lifecycle", {}).values()),
         )
         for word in command
         if word.startswith("/scripts/")
