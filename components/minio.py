@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 
 from components import images
 from components.buckets import bucket_environment, wanted_state
-from components.connections import Endpoint, Environment, ObjectStoreConnection, SecretRef
+from components.connections import Endpoint, Environment, ObjectStoreConnection, PodField, SecretRef
 from components.credentials import KeyPair
 from components.files import script
 from components.installation import (
@@ -20,7 +20,7 @@ from components.installation import (
 )
 from components.jobs import job, run_script, scripts_mount
 from components.labels import Workload
-from components.pods import JOB_RESOURCES, Mount, container, http_probe, pod, secret_names
+from components.pods import JOB_RESOURCES, Mount, container, exec_probe, http_probe, pod, secret_names
 from components.schema.stores import ManagedObjectStore
 from components.stateful_sets import VOLUME, stateful_set, volume_claims
 from components.store_clients import object_store_environment
@@ -34,11 +34,20 @@ STALE_UPLOADS_DAYS = 7
 setting of the server and refuses it as a lifecycle rule (internal/bucket/lifecycle/rule.go)."""
 
 READINESS_PATH = "/minio/health/ready"
-"""Answers as soon as the server listens. One that only answers when the cluster can be read would stop an update at the
-first of four servers, which waits for the second to be updated."""
+"""Answers as long as the server listens. The paths that ask about the cluster wait for servers that are away: all four
+could stop being ready, and with them the Service, because one has lost its node."""
 
-MEETING_SECONDS = 10
-"""How long an update leaves each of four servers to find the others."""
+JOIN_SECONDS = 120
+"""How long a new server waits to be one of the cluster. The others may know its old address for 30 seconds, which is
+how long CoreDNS keeps names by default, and a new one loads users and buckets before it serves."""
+
+RECONNECT_SECONDS = 30
+"""How long an update waits after a server has joined. The others try to reach its drive again at growing intervals of
+up to so long (internal/rest/client.go, runHealthCheck), and no health check shows who has not yet. If the next server
+went before, objects that are on three drives would be answered with `NoSuchKey`, and writes refused."""
+
+DNS_CACHE = "5s"
+"""How often a server asks for the others' addresses again. MinIO's own default is 30 s (cmd/common-main.go)."""
 
 GRACE_SECONDS = 60
 WAIT_SECONDS = 600
@@ -73,13 +82,32 @@ def set_name(workload: Workload, nodes: int) -> str:
     return workload.resource_name if nodes == 1 else f"{workload.resource_name}-cluster"
 
 
+def server_address(namespace: str, workload: Workload, nodes: int, server: str) -> str:
+    """Where the others reach a server: `server` is its number, or stands for several."""
+    domain = f"{workload.resource_name}-headless.{namespace}.svc"
+    return f"{set_name(workload, nodes)}-{server}.{domain}:{PORT}"
+
+
 def server_command(namespace: str, workload: Workload, nodes: int) -> Sequence[str]:
     """The command of each server. With four, all of them get the same list of addresses."""
-    data = "/data"
-    if nodes > 1:
-        name, domain = set_name(workload, nodes), f"{workload.resource_name}-headless.{namespace}.svc"
-        data = f"http://{name}-{{0...{nodes - 1}}}.{domain}:{PORT}/data"
-    return ["minio", "server", data, "--address", f":{PORT}"]
+    if nodes == 1:
+        return ["minio", "server", "/data", "--address", f":{PORT}"]
+    addresses = server_address(namespace, workload, nodes, f"{{0...{nodes - 1}}}")
+    return ["minio", "server", f"http://{addresses}/data", "--address", f":{PORT}", "--dns-cache-ttl", DNS_CACHE]
+
+
+def member_environment(namespace: str, workload: Workload, nodes: int) -> Environment:
+    """What one of several servers has besides: which of the addresses is its own, and all of them.
+
+    MinIO looks its own address up among them. Of a new pod the name is not known yet, or it is the address of the pod
+    before, with which the server ends at once. `_MINIO_SERVER_LOCAL` tells it instead (cmd/endpoint.go, UpdateIsLocal).
+    """
+    _, _, domain = server_address(namespace, workload, nodes, "").partition(".")
+    return {
+        "POD_NAME": PodField(path="metadata.name"),
+        "_MINIO_SERVER_LOCAL": f"$(POD_NAME).{domain}",
+        "SERVERS": " ".join(server_address(namespace, workload, nodes, str(number)) for number in range(nodes)),
+    }
 
 
 def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pulumi.Resource]:
@@ -88,9 +116,10 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
     Four hold each object in four parts, any two of which make it: with one server lost everything goes on, with two
     reading does. In three zones one holds two servers.
 
-    A server that starts waits for another with the same program and the same `MINIO_*` variables, those of root aside
-    (cmd/bootstrap-peer-server.go). In a rolling update that changes them the first waits for the second, and writes
-    for both; reads go on.
+    An update takes the next server when the one before has joined the others (`wait-for-cluster.sh`) and they all reach
+    it again (`RECONNECT_SECONDS`). A server that starts waits for another with the same program and the same `MINIO_*`
+    variables, those of root aside (cmd/bootstrap-peer-server.go). In an update that changes them the first waits for
+    `JOIN_SECONDS`, then for the second, and writes for both; reads go on.
     """
     installation, settings = args.installation, args.settings
     image = replace(images.MINIO, tag=settings.version)
@@ -109,6 +138,16 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
         data = Mount.template(VOLUME, "/data")
     mounts = [data, Mount.scratch("tmp", "/tmp")]  # noqa: S108  # the pod's own
     environment = server_environment(args)
+    startup = http_probe("/minio/health/live", PORT, period=5, failures=60)
+    if volumes:
+        environment = {**environment, **member_environment(installation.namespace, workload, settings.nodes)}
+        mounts.append(scripts_mount(config_map(installation, workload, "scripts", script("wait-for-cluster.sh"), opts)))
+        startup = exec_probe(
+            [*run_script("wait-for-cluster.sh"), str(PORT), str(JOIN_SECONDS)],
+            period=5,
+            failures=3,
+            timeout=JOIN_SECONDS + 30,
+        )
     template = pod(
         workload,
         [
@@ -120,7 +159,7 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
                 mounts=mounts,
                 env=environment,
                 ports={"http-s3": PORT},
-                startup=http_probe("/minio/health/live", PORT, period=5, failures=60),
+                startup=startup,
                 readiness=http_probe(READINESS_PATH, PORT, period=10, failures=3),
                 liveness=http_probe("/minio/health/live", PORT, period=20, failures=6),
             )
@@ -139,7 +178,7 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
         governing=governing,
         volumes=volumes,
         name=name,
-        min_ready_seconds=MEETING_SECONDS if volumes else 0,
+        min_ready_seconds=RECONNECT_SECONDS if volumes else 0,
     )
     return Endpoint(host=workload.resource_name, port=PORT), server
 

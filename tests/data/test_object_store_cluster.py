@@ -2,27 +2,50 @@
 
 import contextlib
 import functools
+import itertools
 import re
-import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from components.labels import Workload
-from components.minio import READINESS_PATH, server_command
-from tests.data.jobs import client
+from components.langfuse import Langfuse
+from components.minio import READINESS_PATH
+from components.settings import parse
+from tests.data import rendered
+from tests.data.jobs import client, run
 from tests.data.provisioning import Store, answers, healthy, provision
-from tests.data.rendered import container, environment
 from tests.data.servers import free_port, running, tool
+from tests.unit.recorder import record
 
 NODES = 4
 BUCKET = "langfuse-dev-events"
 CONTENT = b"before" * 100_000
+FOREVER = str(10**6)
+
+KUBELET = {"KUBERNETES_SERVICE_HOST": "192.0.2.1"}
+"""What the kubelet gives every container. It tells MinIO that it runs in Kubernetes (cmd/update.go)."""
+
+
+@functools.cache
+def servers() -> Mapping[str, Any]:
+    """The specification of the StatefulSet."""
+    settings = parse("dev", {"host": "langfuse.example.com", "objectStore": {"nodes": NODES}})
+    found = record(lambda: Langfuse("langfuse", settings)).one("StatefulSet", "langfuse-object-store-cluster")
+    spec: Mapping[str, Any] = found.inputs["spec"]
+    return spec
+
+
+def pod() -> rendered.Container:
+    """The container of each server."""
+    (container,) = servers()["template"]["spec"]["containers"]
+    result: rendered.Container = container
+    return result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,36 +55,44 @@ class Cluster:
     folder: Path
     """Holds the volume of each."""
     stores: list[Store]
-    commands: list[list[str | Path]]
-    variables: dict[str, str]
-    servers: list[contextlib.ExitStack]
+    processes: list[contextlib.ExitStack]
+
+    @property
+    def addresses(self) -> list[str]:
+        return [store.url.removeprefix("http://") for store in self.stores]
+
+    def variables(self, number: int) -> dict[str, str]:
+        """The rendered variables, with the addresses of this machine. Folders of one disk stand for volumes."""
+        own = {"_MINIO_SERVER_LOCAL": self.addresses[number], "SERVERS": " ".join(self.addresses)}
+        found = rendered.environment(pod(), HOME=str(self.folder), **own)
+        return {**found, **KUBELET, "MINIO_CI_CD": "1"}
 
     def start(self, number: int, **changed: str) -> None:
         """Start a server with some of its variables changed; it need not have met the others when this returns."""
+        name, verb, drives, option, address, *rest = pod()["command"]
+        match = re.fullmatch(r"http://[a-z-]+-\{0\.\.\.(\d)\}\.[a-z.-]+:9000(/data)", drives)
+        assert match is not None
+        assert (name, verb, int(match[1]), option, address) == ("minio", "server", NODES - 1, "--address", ":9000")
+        everything = [f"{store.url}{self.folder}/{place}{match[2]}" for place, store in enumerate(self.stores)]
+        command = [tool("minio"), verb, *everything, option, self.addresses[number], *rest]
         ready = functools.partial(answers, self.stores[number], READINESS_PATH)
-        server = running(self.commands[number], self.variables | changed, ready, log=self.folder / f"log-{number}")
-        self.servers[number].enter_context(server)
+        log = self.folder / f"log-{number}"
+        self.processes[number].enter_context(running(command, self.variables(number) | changed, ready, log=log))
 
     def stop(self, number: int) -> None:
-        self.servers[number].close()
+        self.processes[number].close()
 
-    def meets(self, number: int, *, seconds: float = 60) -> bool:
-        """Wait until a server can read what all keep, and say whether it can."""
-        deadline = time.monotonic() + seconds
-        while not (met := healthy(self.stores[number])) and time.monotonic() < deadline:
-            time.sleep(0.5)
-        return met
+    def joins(self, number: int, *, seconds: str = FOREVER) -> bool:
+        """Run the startup probe of a server, and say whether it succeeds."""
+        *script, port, limit = pod()["startupProbe"]["exec"]["command"]
+        assert (port, int(limit) < pod()["startupProbe"]["timeoutSeconds"]) == ("9000", True)
+        _, _, own = self.addresses[number].partition(":")
+        probe = {"command": [*script, own, seconds]}
+        return run(probe, self.variables(number), self.stores[number].clients).code == 0
 
-
-def own_address() -> str:
-    """Where this machine reaches itself: in a container MinIO waits for an address that is not of loopback."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing
-        except OSError:
-            return "127.0.0.1"
-        address: str = probe.getsockname()[0]
-        return address
+    def sees_all(self, number: int) -> bool:
+        """Whether a server has the drives of all others."""
+        return answers(self.stores[number], "/minio/health/cluster?maintenance=true")
 
 
 def write(store: Store, key: str) -> None:
@@ -91,30 +122,48 @@ def again(request: Callable[..., Any], **parameters: object) -> Any:  # noqa: AN
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """The servers, each with the rendered variables; host names become ports of loopback and volumes folders."""
+    """The servers, each with the rendered command; host names become ports of loopback and volumes folders."""
     folder = tmp_path / "cluster"
     folder.mkdir()
     client(folder / "clients", "mc", tool("mc"))
-    workload = Workload(instance="langfuse-dev", name="object-store", component="object-store", version="1")
-    program, verb, addresses, *_ = server_command("langfuse-dev", workload, NODES)
-    match = re.fullmatch(r"http://[a-z-]+-\{0\.\.\.(\d)\}\.[a-z.-]+:9000(/data)", addresses)
-    assert match is not None
-    assert (program, verb, int(match[1])) == ("minio", "server", NODES - 1)
-    ports = [free_port() for _ in range(NODES)]
-    here = own_address()
-    drives = [f"http://{here}:{port}{folder}/{number}{match[2]}" for number, port in enumerate(ports)]
-    variables = environment(container("StatefulSet", "langfuse-object-store", "minio"), HOME=str(folder))
-    # Folders of one disk stand for volumes.
-    variables |= {"MINIO_CI_CD": "1"}
-    stores = [Store(url=f"http://{here}:{port}", clients=folder / "clients") for port in ports]
-    commands: list[list[str | Path]] = [[tool("minio"), verb, *drives, "--address", f"{here}:{port}"] for port in ports]
+    stores = [Store(url=f"http://127.0.0.1:{free_port()}", clients=folder / "clients") for _ in range(NODES)]
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(contextlib.ExitStack()) for _ in ports]
-        cluster = Cluster(folder=folder, stores=stores, commands=commands, variables=variables, servers=servers)
+        processes = [stack.enter_context(contextlib.ExitStack()) for _ in stores]
+        cluster = Cluster(folder=folder, stores=stores, processes=processes)
         for number in range(NODES):
             cluster.start(number)
-        assert all(cluster.meets(number) for number in range(NODES))
+        assert all(cluster.joins(number) for number in range(NODES))
         yield cluster
+
+
+@contextlib.contextmanager
+def reading(cluster: Cluster, ready: set[int], keys: list[str]) -> Iterator[list[str]]:
+    """A client that reads all the time, from the servers that are ready, and how it failed."""
+    failed: list[str] = []
+    ended = threading.Event()
+
+    def read_on() -> None:
+        clients = [store.client("events") for store in cluster.stores]
+        for count in itertools.count():
+            if ended.wait(0.01):
+                break
+            try:
+                if count % NODES in ready:
+                    clients[count % NODES].get_object(Bucket=BUCKET, Key=keys[count // NODES % len(keys)])[
+                        "Body"
+                    ].read()
+            except ClientError as error:
+                failed.append(error.response["Error"]["Code"])
+            except BotoCoreError as error:
+                failed.append(type(error).__name__)
+
+    reader = threading.Thread(target=read_on, daemon=True)
+    reader.start()
+    try:
+        yield failed
+    finally:
+        ended.set()
+        reader.join()
 
 
 def test_four_servers_serve_as_one_and_go_on_without_one(cluster: Cluster, tmp_path: Path) -> None:
@@ -139,15 +188,64 @@ def test_four_servers_serve_as_one_and_go_on_without_one(cluster: Cluster, tmp_p
     assert read(first, "after") == CONTENT
 
 
-def test_an_update_goes_through_one_by_one(cluster: Cluster, tmp_path: Path) -> None:
+def test_an_update_takes_the_next_server_when_the_others_see_the_one_before(cluster: Cluster, tmp_path: Path) -> None:
+    assert provision(cluster.stores[0], tmp_path).code == 0
+    keys = ["before"]
+    ready = set(range(NODES))
+    write(cluster.stores[0], "before")
+    with reading(cluster, ready, keys) as failed:
+        for number in reversed(range(NODES)):
+            ready.remove(number)
+            stopped = time.monotonic()
+            cluster.stop(number)
+            write(cluster.stores[number - 1], f"without-{number}")  # on three of four drives
+            keys.append(f"without-{number}")
+            cluster.start(number)
+            assert cluster.joins(number)
+            assert all(cluster.sees_all(other) for other in range(NODES) if other != number)
+            ready.add(number)
+            # The others try again at intervals of about the time that a server was away, which is short here.
+            time.sleep(min(servers()["minReadySeconds"], 5 * (time.monotonic() - stopped)))
+    assert "NoSuchKey" not in failed
+    assert [read(store, key) for store in cluster.stores for key in keys] == [CONTENT] * NODES * len(keys)
+
+
+def test_an_update_of_the_variables_goes_through_one_by_one(cluster: Cluster, tmp_path: Path) -> None:
+    """The first server waits for the second: its probe gives up waiting, or the update would stop there."""
     assert provision(cluster.stores[0], tmp_path).code == 0
     write(cluster.stores[0], "kept")
 
-    met = []
+    met: list[bool] = []
     for number in reversed(range(NODES)):
         cluster.stop(number)
         cluster.start(number, MINIO_API_STALE_UPLOADS_EXPIRY="96h")
-        met.append(cluster.meets(number, seconds=5))
+        assert cluster.joins(number, seconds="3" if not met else FOREVER)
+        met.append(healthy(cluster.stores[number]))
 
     assert met == [False, True, True, True]
     assert [read(store, "kept") for store in cluster.stores] == [CONTENT] * NODES
+
+
+@pytest.mark.parametrize("away", [1, 2])
+def test_a_server_joins_those_that_are_there(cluster: Cluster, away: int) -> None:
+    *_, restarted = there = range(NODES - away)
+    for number in (restarted, *range(len(there), NODES)):
+        cluster.stop(number)
+    cluster.start(restarted)
+    assert cluster.joins(restarted)
+    assert healthy(cluster.stores[restarted])
+
+
+def test_a_server_whose_name_has_the_address_of_the_pod_before_starts_all_the_same(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """Each of these addresses is another machine's: without being told, MinIO finds none that is its own, and ends."""
+    cluster.stop(0)
+    _, _, port = cluster.addresses[0].partition(":")
+    addresses = [f"198.51.100.{number}:{port}" for number in range(1, NODES + 1)]
+    variables = {**cluster.variables(0), "_MINIO_SERVER_LOCAL": addresses[0]}
+    drives = [f"http://{address}{tmp_path}/data" for address in addresses]
+    command: list[str | Path] = [tool("minio"), "server", *drives, "--address", f":{port}"]
+    live = functools.partial(answers, cluster.stores[0], "/minio/health/live")
+    with running(command, variables, live, log=tmp_path / "log"):
+        assert live()

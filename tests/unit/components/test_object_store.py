@@ -64,6 +64,33 @@ def test_four_servers_share_one_list_of_addresses_and_start_together() -> None:
     assert store.connection.endpoint == Endpoint(host="langfuse-object-store", port=9000)
 
 
+def test_each_of_four_servers_is_told_its_address_and_started_when_it_has_joined() -> None:
+    recording, _ = object_store(nodes=4)
+    spec = recording.one("StatefulSet").inputs["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    env = {item["name"]: item.get("value") or item["valueFrom"] for item in container["env"]}
+    assert env["POD_NAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    pods = [f"langfuse-object-store-cluster-{ordinal}" for ordinal in range(4)]
+    own = [env["_MINIO_SERVER_LOCAL"].replace("$(POD_NAME)", pod) for pod in pods]
+    assert env["SERVERS"].split() == own
+    _, _, drives, *_ = container["command"]
+    assert [drives.replace("{0...3}", str(ordinal)) for ordinal in range(4)] == [f"http://{one}/data" for one in own]
+    probe = container["startupProbe"]
+    *command, port, seconds = probe["exec"]["command"]
+    assert (command, port) == (["/bin/sh", "/scripts/wait-for-cluster.sh"], "9000")
+    assert int(seconds) < probe["timeoutSeconds"]
+    assert {"name": "scripts", "mountPath": "/scripts", "readOnly": True} in container["volumeMounts"]
+    (single,) = object_store(nodes=1)[0].one("StatefulSet").inputs["spec"]["template"]["spec"]["containers"]
+    assert single["startupProbe"]["httpGet"]["path"] == "/minio/health/live"
+
+
+def test_the_service_keeps_servers_while_others_are_away() -> None:
+    """What the readiness probe asks must not depend on the others, or all could leave the Service because of one."""
+    recording, _ = object_store(nodes=4)
+    (container,) = recording.one("StatefulSet").inputs["spec"]["template"]["spec"]["containers"]
+    assert "cluster" not in container["readinessProbe"]["httpGet"]["path"]
+
+
 def test_one_and_four_servers_never_share_a_volume() -> None:
     layouts = [
         {(item.kind, item.name) for item in object_store(nodes=nodes)[0] if item.kind in STATEFUL} for nodes in (1, 4)
