@@ -11,6 +11,10 @@ from components.pods import PodTemplate
 from components.schema.application import Autoscaling
 from components.schema.application import Workload as WorkloadSettings
 
+SCALED_BY = "scaled-by"
+"""Annotation of a Deployment that has an autoscaler. Without it Pulumi would see no change when the autoscaler is gone
+and `replicas` is what it was before, and the Deployment would keep the number that the autoscaler had set."""
+
 SCALE_DOWN_SECONDS = 300
 """How long fewer pods must have been enough before one goes: it takes minutes to drain."""
 
@@ -26,10 +30,14 @@ def deployment(
 ) -> k8s.apps.v1.Deployment:
     """A Deployment with its disruption budget, and with an autoscaler where its settings ask for one.
 
-    With an autoscaler the program doesn't state a number of pods: it would set it back at every update.
+    `spec.replicas` has one owner at a time. A field that its owner stops sending goes back to its default, which is one
+    pod (kubernetes.io/docs/reference/using-api/server-side-apply, "Transferring ownership"). So an autoscaled
+    Deployment keeps the field, as a change to ignore: the provider sends the number that the Deployment has until the
+    autoscaler has set one, and none from then on (`handleSSAIgnoreFields` in pulumi-kubernetes).
     """
     bounds = settings.autoscaling
     spec: k8s.apps.v1.DeploymentSpecArgsDict = {
+        "replicas": bounds.min_replicas if bounds else settings.replicas,
         "revision_history_limit": 3,
         "selector": {"match_labels": workload.selector},
         "strategy": {"type": "RollingUpdate", "rolling_update": {"max_surge": 1, "max_unavailable": 0}},
@@ -37,14 +45,15 @@ def deployment(
     }
     if bounds:
         _autoscaler(installation, workload, bounds, opts)
-    else:
-        spec["replicas"] = settings.replicas
     disruption_budget(installation, workload, bounds.min_replicas if bounds else settings.replicas, opts)
+    own = pulumi.ResourceOptions(depends_on=list(after), ignore_changes=["spec.replicas"] if bounds else None)
     return k8s.apps.v1.Deployment(
         workload.resource_name,
-        metadata=installation.metadata(workload, name=workload.resource_name),
+        metadata=installation.metadata(
+            workload, name=workload.resource_name, annotations={SCALED_BY: "autoscaler"} if bounds else None
+        ),
         spec=spec,
-        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after))),
+        opts=pulumi.ResourceOptions.merge(opts, own),
     )
 
 

@@ -353,7 +353,9 @@ def test_port_names_are_short_enough_for_a_container(recording: Recording) -> No
 
 def test_an_autoscaler_takes_the_number_of_pods_over() -> None:
     scaled = stack(web={"autoscaling": {"minReplicas": 2, "maxReplicas": 5}})
-    assert "replicas" not in scaled.one("Deployment", "langfuse-web").inputs["spec"]
+    web, worker = (scaled.one("Deployment", name) for name in ("langfuse-web", "langfuse-worker"))
+    assert (web.inputs["spec"]["replicas"], web.ignore_changes) == (2, frozenset({"spec.replicas"}))
+    assert worker.ignore_changes == set()
     spec = scaled.one("HorizontalPodAutoscaler", "langfuse-web").inputs["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"], spec["scaleTargetRef"]["name"]) == (2, 5, "langfuse-web")
     assert scaled.one("PodDisruptionBudget", "langfuse-web")

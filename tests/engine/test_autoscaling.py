@@ -1,0 +1,143 @@
+"""An autoscaler takes over the number of pods of a Deployment, and gives it back, without a pod fewer in between."""
+
+from __future__ import annotations
+
+from kubernetes import watch
+from kubernetes.client import AppsV1Api
+
+from tests.engine.harness import CHECKOUT, Json
+from tests.engine.kube import ClusterProgram, ClusterProgramFactory, Kube, at
+from tests.engine.view import eventually
+
+NAME = "langfuse-web"
+
+
+PREAMBLE = f"""
+        import sys
+        sys.path.insert(0, {str(CHECKOUT)!r})
+        from components.deployments import deployment
+        from components.installation import Installation
+        from components.schema.application import Workload
+
+        installation = Installation(instance="test", namespace="NAMESPACE", protect=False)
+        workload = installation.workload("web", component="frontend", version="1")
+        pods = {{**template("web", "IMAGE"), "metadata": {{"labels": workload.pod_labels}}}}
+"""
+
+
+def source(image: str = "image:1", **settings: object) -> str:
+    """A program with one Deployment, made as those of web and worker are."""
+    resources = {"cpu": "1", "cpuLimit": "1", "memory": "64Mi"}
+    return (
+        PREAMBLE.replace("IMAGE", image)
+        + f"""
+        settings = Workload.model_validate({dict(settings, resources=resources)!r})
+        deployment(installation, workload, settings, pods, pulumi.ResourceOptions(), after=[])
+    """
+    )
+
+
+def bounds(least: int, most: int) -> Json:
+    return {"minReplicas": least, "maxReplicas": most}
+
+
+def made(on_cluster: ClusterProgramFactory, text: str) -> ClusterProgram:
+    program = on_cluster(text)
+    program.config_set("kubernetes:enablePatchForce", "true")  # as the program's own provider
+    program.up().ok()
+    return program
+
+
+def deployment(kube: Kube, namespace: str) -> Json:
+    found = kube.get("apps/v1", "Deployment", NAME, namespace)
+    assert found is not None
+    return found
+
+
+def replicas(kube: Kube, namespace: str) -> object:
+    return at(deployment(kube, namespace), "spec.replicas")
+
+
+def scale(kube: Kube, namespace: str, number: int) -> None:
+    """Set the number of pods as an autoscaler does under load."""
+    change: Json = {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": number}}
+    kube.edit(change, NAME, namespace, manager="kube-controller-manager")
+
+
+def history(kube: Kube, namespace: str, since: Json) -> list[int]:
+    """Each number of pods that the Deployment was to have since it was seen, one after the other."""
+    events = watch.Watch().stream(  # type: ignore[no-untyped-call]  # the library has no types
+        AppsV1Api(kube.client).list_namespaced_deployment,
+        namespace,
+        resource_version=at(since, "metadata.resourceVersion"),
+        timeout_seconds=2,
+    )
+    numbers = [at(since, "spec.replicas"), *(event["object"].spec.replicas for event in events)]
+    return [number for place, number in enumerate(numbers) if place == 0 or number != numbers[place - 1]]
+
+
+def test_autoscaling_is_switched_on_changed_and_switched_off_without_a_gap(
+    on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
+) -> None:
+    program = made(on_cluster, source(replicas=3))
+    start = deployment(kube, namespace)
+
+    program.write(source(replicas=3, autoscaling=bounds(3, 6)))
+    program.up().ok()
+    program.write(source("image:2", replicas=3, autoscaling=bounds(3, 6)))
+    program.up().ok()
+    assert replicas(kube, namespace) == 3
+
+    program.write(source("image:2", replicas=3, autoscaling=bounds(4, 6)))
+    program.up().ok()
+    eventually(lambda: replicas(kube, namespace) == 4)
+    program.write(source("image:3", replicas=3, autoscaling=bounds(4, 6)))
+    program.up().ok()
+    program.refresh().ok()
+    assert program.up().ok().changes == {}
+    assert replicas(kube, namespace) == 4
+
+    program.write(source("image:3", replicas=5))
+    program.up().ok()
+    assert history(kube, namespace, start) == [3, 4, 5]
+
+
+def test_a_number_that_was_there_before_comes_back_when_the_autoscaler_goes(
+    on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
+) -> None:
+    program = made(on_cluster, source(replicas=2))
+    program.write(source(replicas=2, autoscaling=bounds(2, 6)))
+    program.up().ok()
+    scale(kube, namespace, 5)
+    program.write(source(replicas=2))
+    program.up().ok()
+    assert replicas(kube, namespace) == 2
+
+
+def test_an_autoscaled_deployment_starts_with_its_minimum(
+    on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
+) -> None:
+    made(on_cluster, source(replicas=1, autoscaling=bounds(3, 6)))
+    assert replicas(kube, namespace) == 3
+
+
+def test_an_autoscaled_deployment_of_an_older_release_keeps_its_pods(
+    on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
+) -> None:
+    """It was sent without a number of pods."""
+    program = made(
+        on_cluster,
+        PREAMBLE
+        + f"""
+        metadata = installation.metadata(workload, name={NAME!r})
+        spec = {{"selector": {{"match_labels": workload.selector}}, "template": pods}}
+        k8s.apps.v1.Deployment({NAME!r}, metadata=metadata, spec=spec)
+        """,
+    )
+    scale(kube, namespace, 4)
+    start = deployment(kube, namespace)
+    program.write(source(replicas=1, autoscaling=bounds(1, 6)))
+    program.up().ok()
+    program.write(source(replicas=2))
+    program.up().ok()
+    assert history(kube, namespace, start) == [4, 2]
