@@ -41,11 +41,13 @@ class CredentialsArgs:
 class Credentials(pulumi.ComponentResource):
     """The Secrets of one installation, one per consumer, so that a pod is given no more than it needs.
 
-    `refs` says by credential id where pods read it.
+    `refs` says by credential id where pods read it. `frozen` are Secrets with values that stored data is tied to: what
+    depends on them is deleted before them.
     """
 
     refs: Mapping[str, SecretRef]
     secret_names: Sequence[str]
+    frozen: Sequence[pulumi.Resource]
 
     def __init__(self, name: str, args: CredentialsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("langfuse:index:Credentials", name, args.visible(), opts)
@@ -70,8 +72,9 @@ class Credentials(pulumi.ComponentResource):
                     made.setdefault(credential.secret, {})[credential.key] = self._value(credential, epoch)
                     refs[credential.id] = SecretRef(name=credential.secret, key=credential.key)
                     beside[credential.secret] = {**beside.get(credential.secret, {}), **credential.beside}
-        for secret, values in made.items():
-            self._secret(secret, values, beside[secret])
+        secrets = {secret: self._secret(secret, values, beside[secret]) for secret, values in made.items()}
+        frozen = {one.credential.secret for one in args.needed if one.credential.frozen}
+        self.frozen = [resource for secret, resource in secrets.items() if secret in frozen]
         for secret, entries in copied.items():
             refs |= self._copy(secret, entries, args.store)
         self.refs = refs
@@ -148,7 +151,9 @@ class Credentials(pulumi.ComponentResource):
         self._made.append((credential, value))
         return value
 
-    def _secret(self, name: str, values: Mapping[str, pulumi.Input[str]], beside: Mapping[str, str]) -> None:
+    def _secret(
+        self, name: str, values: Mapping[str, pulumi.Input[str]], beside: Mapping[str, str]
+    ) -> k8s.core.v1.Secret:
         """A Secret. Its checksum tells nothing about its values: each has at least 128 random bits.
 
         Its metadata is secret in the state: after `kubectl apply` an annotation there repeats the data.
@@ -161,6 +166,7 @@ class Credentials(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(self._installation.stateful(self._child), opts),
         )
         self._checksums[name] = pulumi.Output.unsecret(pulumi.Output.all(id=secret.id, **values).apply(_checksum))
+        return secret
 
     def _copy(
         self, secret: str, entries: Sequence[tuple[Credential, External]], store: SecretStore | None

@@ -65,6 +65,9 @@ class Langfuse(pulumi.ComponentResource):
         )
         authorities = certificates(installation, settings, inside)
 
+        # Volumes are deleted before the credentials that their data is tied to: after a `destroy` that was killed, the
+        # next `up` makes no new password for an old volume.
+        storing = pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(depends_on=credentials.frozen))
         ours = settings.object_store.mode == "managed"
         object_store = ObjectStore(
             "object-store",
@@ -77,7 +80,7 @@ class Langfuse(pulumi.ComponentResource):
                 users=credentials.buckets,
                 annotations=credentials.annotations(secrets_of(credentials.refs, "object_store_")),
             ),
-            inside,
+            storing,
         )
         postgres = Postgres(
             "postgres",
@@ -90,7 +93,7 @@ class Langfuse(pulumi.ComponentResource):
                 object_store=object_store.connection,
                 schedule=settings.backups.postgres_schedule,
             ),
-            inside,
+            storing,
         )
         clickhouse = ClickHouse(
             "clickhouse",

@@ -158,6 +158,17 @@ def test_no_pod_is_there_without_the_rules_that_deny_by_default() -> None:
             assert guards <= item.dependencies, (profile, item.name)
 
 
+def test_volumes_are_deleted_before_the_credentials_that_their_data_is_tied_to() -> None:
+    tied = {"langfuse-postgres", "langfuse-encryption", "langfuse-object-store-encryption"}
+    for profile in PROFILES:
+        recording = stack(profile)
+        claims = recording.of("PersistentVolumeClaim")
+        for store in ("postgres", "object-store"):
+            volumes = [item for item in claims if store in item.name]
+            assert volumes
+            assert all(tied <= item.dependencies for item in volumes), (profile, store)
+
+
 def test_nothing_outside_secrets_holds_a_credential(recording: Recording) -> None:
     generated = {random_value(item.name, item.inputs["length"]) for item in recording.of("RandomPassword")}
     for item in recording:
