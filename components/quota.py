@@ -1,21 +1,22 @@
-"""The most that everything in the namespace may take: a bound for what runs away, never for an update."""
+"""Caps what the namespace can request. Leaves room for every update."""
 
 import math
-from collections.abc import Iterator
 
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import sentinel
+from components.demand import demand
 from components.installation import Installation, child_options
 from components.pods import JOB_RESOURCES, requirements
-from components.schema.application import Workload
 from components.schema.base import Resources
 from components.schema.environment import Settings
 from components.values import quantity_value
 
 ROOM = 2
-"""Times what the lasting pods ask for: pods that take another's place, Jobs, and what a mesh or an operator adds."""
+"""Times what the lasting pods request: pods that replace others, Jobs, and what an operator or a patch adds."""
+
+MESH_PROXY = Resources(cpu="100m", cpu_limit="2", memory="1Gi")
+"""Istio's sidecar in each pod, at most (values.yaml of the chart istiod, global.proxy.resources)."""
 
 LEAST_PODS = 64
 LEAST_CPU = 192
@@ -55,40 +56,22 @@ class Quota(pulumi.ComponentResource):
 
 
 def hard(settings: Settings) -> dict[str, str]:
-    """The bounds. No Service is reached from outside the cluster: that is the gateway's."""
-    found = list(lasting(settings))
+    """The limits. No Service is reached from outside the cluster: that is the gateway's."""
+    found = demand(settings)
+    pods = sum(item.replicas for item in found if item.beside is None)
+    proxies = pods if settings.mesh_mode == "sidecar" else 0
 
     def total(what: str) -> float:
-        return float(sum(count * quantity_value(getattr(resources, what)) for count, resources in found))
+        proxy = quantity_value(getattr(MESH_PROXY, what))
+        return float(ROOM * (sum(item.total(what) for item in found) + proxies * proxy))
 
-    memory = f"{max(LEAST_MEMORY_GIBIBYTES, math.ceil(ROOM * total('memory') / 1024**3))}Gi"
+    memory = f"{max(LEAST_MEMORY_GIBIBYTES, math.ceil(total('memory') / 1024**3))}Gi"
     return {
-        "pods": str(max(LEAST_PODS, ROOM * sum(count for count, _ in found))),
-        "requests.cpu": str(max(LEAST_CPU, math.ceil(ROOM * total("cpu")))),
-        "limits.cpu": str(max(LEAST_CPU_LIMIT, math.ceil(ROOM * total("cpu_limit")))),
+        "pods": str(max(LEAST_PODS, ROOM * pods)),
+        "requests.cpu": str(max(LEAST_CPU, math.ceil(total("cpu")))),
+        "limits.cpu": str(max(LEAST_CPU_LIMIT, math.ceil(total("cpu_limit")))),
         "requests.memory": memory,
         "limits.memory": memory,
         "services.loadbalancers": "0",
         "services.nodeports": "0",
     }
-
-
-def lasting(settings: Settings) -> Iterator[tuple[int, Resources]]:
-    """The pods that stay, as many as there can be, and what each asks for."""
-    for workload in (settings.web, settings.worker):
-        yield most(workload), workload.resources
-    postgres, clickhouse, redis, store = settings.postgres, settings.clickhouse, settings.redis, settings.object_store
-    if postgres.mode != "external":
-        yield (postgres.instances if postgres.mode == "cloudnativepg" else 1), postgres.resources
-    if clickhouse.mode == "managed":
-        yield clickhouse.replicas, clickhouse.resources
-        yield clickhouse.keepers, clickhouse.keeper_resources
-    if redis.mode != "external":
-        yield (sentinel.REPLICAS if redis.mode == "sentinel" else 1), redis.resources
-    if store.mode == "managed":
-        yield store.nodes, store.resources
-
-
-def most(workload: Workload) -> int:
-    """Pods that a Deployment can have."""
-    return workload.autoscaling.max_replicas if workload.autoscaling else workload.replicas

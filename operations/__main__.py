@@ -14,11 +14,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from components.demand import Pods, demand
 from components.profiles import PROFILES
 from components.scales import Load
 from components.schema.environment import PROJECT
 from operations import delivery
-from operations.demand import Pods, demand
 from operations.needs import EVENT_BYTES, plain
 from operations.sizing import Sizing, SizingError, size
 

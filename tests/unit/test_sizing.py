@@ -7,13 +7,13 @@ from decimal import Decimal
 import pytest
 from typer.testing import CliRunner
 
+from components.demand import demand
 from components.profiles import PROFILES
 from components.scales import LOADS, SCALES, Load
 from components.schedules import schedule as read
 from components.settings import parse
 from components.values import quantity_value
 from operations.__main__ import app
-from operations.demand import demand
 from operations.needs import needs
 from operations.pulumi import CHECKOUT
 from operations.sizing import SizingError, environment, size

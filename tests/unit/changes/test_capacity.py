@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import pytest
 
+from components.demand import demand
 from components.settings import parse
 from operations.changes.capacity import requests
 from operations.changes.model import Requests
-from operations.demand import demand
 from tests.unit.changes.engine_events import CLAIM, DEPLOYMENT, JOB, Json, urn
 from tests.unit.program import recorded
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from components.demand import demand
 from components.profiles import PROFILES
 from components.scales import SCALES
 from components.settings import parse
 from components.values import quantity_value
-from operations.demand import demand
 from operations.sizing import environment
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording, Registration

@@ -1,13 +1,16 @@
-"""The quota bounds what runs away and never an update."""
+"""The quota caps what runs away and never an update. What runs is counted in the objects that are registered."""
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from components import quota as quotas
 from components.scales import SCALES
+from components.settings import parse
 from components.values import quantity_value
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
@@ -20,6 +23,15 @@ STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     **{f"{profile} {scale}": (profile, {"scale": scale}) for profile in ("dev", "prod") for scale in SCALES},
     "many pods": ("prod", MANY),
     "operator": ("dev", {"postgres": {"mode": "cloudnativepg", "instances": 9}}),
+    "sentinels": ("dev", {"redis": {"mode": "sentinel", "resources": {"memory": "8Gi"}, "storage": "32Gi"}}),
+    "sidecars": ("prod", {**MANY, "mesh": {"mode": "sidecar"}}),
+    "external stores": (
+        "dev",
+        {
+            "redis": {"mode": "external", "host": "redis.example.com"},
+            "credentials": {"source": "existing", "secret": "langfuse-credentials"},
+        },
+    ),
 }
 
 
@@ -28,10 +40,10 @@ def quota(found: Recording) -> Mapping[str, Decimal]:
     return {name: quantity_value(value) for name, value in hard.items()}
 
 
-def at_once(found: Recording) -> Mapping[str, Decimal]:
-    """Everything that can run at a time: every replica and one more, every Job, and operators' pods."""
+def amounts(pods: Iterable[tuple[int, list[dict[str, Any]]]]) -> Mapping[str, Decimal]:
+    """What these pods request and may use, and how many they are."""
     total: defaultdict[str, Decimal] = defaultdict(Decimal)
-    for count, containers in pods(found):
+    for count, containers in pods:
         total["pods"] += count
         for container in containers:
             for bound, resources in container["resources"].items():
@@ -40,32 +52,69 @@ def at_once(found: Recording) -> Mapping[str, Decimal]:
     return total
 
 
-def pods(found: Recording) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+def lasting(found: Recording) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Each workload that stays: the most pods that it has, and the containers of each."""
     most = {item.name: item.inputs["spec"]["maxReplicas"] for item in found.of("HorizontalPodAutoscaler")}
     for item in found:
         spec = item.inputs.get("spec", {})
         if item.kind == "Cluster":
-            yield spec["instances"] + 1, [spec]
+            yield spec["instances"], with_proxy(found, [spec])
+        if item.kind in {"Deployment", "StatefulSet", "DaemonSet"}:
+            containers = [*spec["template"]["spec"]["containers"], *sidecars(spec["template"]["spec"])]
+            yield most.get(item.name, spec["replicas"]), with_proxy(found, containers)
+
+
+def passing(found: Recording) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """What comes on top for a time: the pod that replaces another, its init containers, and every Job."""
+    for item in found:
+        spec = item.inputs.get("spec", {})
+        if item.kind == "Cluster":
+            yield 1, with_proxy(found, [spec])
         if item.kind == "CronJob":
             spec = spec["jobTemplate"]["spec"]
-        if item.kind in {"CronJob", "Deployment", "Job", "StatefulSet"}:
+        if item.kind in {"CronJob", "Deployment", "Job"}:
             template = spec["template"]["spec"]
-            more = 1 if item.kind == "Deployment" else 0
-            containers = [*template["containers"], *template.get("initContainers", [])]
-            yield most.get(item.name, spec.get("replicas", 1)) + more, containers
+            yield 1, with_proxy(found, [*template["containers"], *template.get("initContainers", [])])
+
+
+def sidecars(template: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [item for item in template.get("initContainers", []) if item.get("restartPolicy") == "Always"]
+
+
+def with_proxy(found: Recording, containers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The containers with Istio's, where the namespace has them injected."""
+    (labels,) = (item.inputs["metadata"]["labels"] for item in found.of("Namespace") if "metadata" in item.inputs)
+    proxy = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
+    return [*containers, {"resources": proxy}] if labels.get("istio-injection") == "enabled" else containers
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_every_container_of_every_workload_is_counted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile, config = STACKS[name]
+    there = amounts(lasting(recorded(profile, config)))
+    for constant in ("LEAST_PODS", "LEAST_CPU", "LEAST_CPU_LIMIT", "LEAST_MEMORY_GIBIBYTES"):
+        monkeypatch.setattr(quotas, constant, 0)
+    monkeypatch.setattr(quotas, "ROOM", 1)
+    limits = quotas.hard(parse(profile, {"host": "langfuse.example.com", **config}))
+    counted = {what: quantity_value(limit) for what, limit in limits.items()}
+    assert counted["pods"] == there["pods"]
+    for what in ("requests.cpu", "limits.cpu"):
+        assert counted[what] == math.ceil(there[what]), what
+    assert counted["limits.memory"] == math.ceil(there["limits.memory"] / 1024**3) * 1024**3
 
 
 @pytest.mark.parametrize("name", STACKS)
 def test_everything_can_run_at_once(name: str) -> None:
     found = recorded(*STACKS[name])
     bounds = quota(found)
-    for what, amount in at_once(found).items():
+    for what, amount in amounts([*lasting(found), *passing(found)]).items():
         assert amount <= bounds[what], what
 
 
 def test_an_update_to_the_smallest_scale_has_room_for_the_pods_of_the_largest() -> None:
     bounds = quota(recorded("prod", {"scale": "small"}))
-    for what, amount in at_once(recorded("prod", {"scale": "xlarge"})).items():
+    largest = recorded("prod", {"scale": "xlarge"})
+    for what, amount in amounts([*lasting(largest), *passing(largest)]).items():
         assert amount <= bounds[what], what
 
 

@@ -1,6 +1,7 @@
 """What an environment requests of its cluster: every lasting pod with its replicas and volumes.
 
-Jobs come on top while they run: the migration at an update, the backups at their hours. None has a volume.
+Jobs come on top while they run: the migration at an update, the backups at their hours. None has a volume. The quota
+and the sizing command both read this list; a test compares it with the pods that the program registers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,19 +16,23 @@ from components.values import quantity_value
 
 @dataclass(frozen=True, kw_only=True)
 class Pods:
-    """The pods of one workload."""
+    """The pods of one workload, or containers beside those of another."""
 
     name: str
     replicas: int
+    beside: str | None = None
+    """The workload whose pods the containers are in."""
     cpu: Decimal
     """Cores that each requests."""
+    cpu_limit: Decimal
+    """Cores that each may use."""
     memory: Decimal
     """Bytes that each requests; also its limit."""
     storage: Decimal
     """Bytes of each one's volume."""
 
     def total(self, what: str) -> Decimal:
-        """`cpu`, `memory` or `storage` over every replica."""
+        """`cpu`, `cpu_limit`, `memory` or `storage` over every replica."""
         each: Decimal = getattr(self, what)
         return each * self.replicas
 
@@ -71,7 +76,7 @@ def _redis(settings: Settings) -> Iterator[Pods]:
         from components import sentinel  # noqa: PLC0415  # with pulumi_kubernetes, which every command would wait for
 
         yield _pods("redis", sentinel.REPLICAS, store.resources, store.storage)
-        yield _pods("sentinel", sentinel.REPLICAS, sentinel.SENTINEL_RESOURCES)
+        yield _pods("sentinel", sentinel.REPLICAS, sentinel.SENTINEL_RESOURCES, beside="redis")
 
 
 def _object_store(settings: Settings) -> Iterator[Pods]:
@@ -80,11 +85,13 @@ def _object_store(settings: Settings) -> Iterator[Pods]:
         yield _pods("object-store", store.nodes, store.resources, store.storage)
 
 
-def _pods(name: str, replicas: int, resources: Resources, storage: str = "0") -> Pods:
+def _pods(name: str, replicas: int, resources: Resources, storage: str = "0", *, beside: str | None = None) -> Pods:
     return Pods(
         name=name,
         replicas=replicas,
+        beside=beside,
         cpu=quantity_value(resources.cpu),
+        cpu_limit=quantity_value(resources.cpu_limit),
         memory=quantity_value(resources.memory),
         storage=quantity_value(storage),
     )
