@@ -12,6 +12,7 @@ from langfuse_policies.configuration import Configuration, stores_of_langfuse
 from langfuse_policies.environment import certainly_not_true
 from langfuse_policies.resources import Resource, Stack
 from langfuse_policies.rules import Findings, Severity, Topic, finding
+from langfuse_policies.scaling import workloads
 from langfuse_policies.workloads import Container, Pod, pod_of
 
 rules = Topic("langfuse-stores", title="Langfuse: stores", pack="reliability")
@@ -106,6 +107,26 @@ def one_migrator(stack: Stack) -> Findings:
             name = f"LANGFUSE_AUTO_{store}_MIGRATION_DISABLED"
             if certainly_not_true(container, name):
                 yield finding(container["env"], f"{name} is not true, and web is not the only migrator", pod.resource)
+
+
+@rules.stack(
+    "one-first-start",
+    reference="L18",
+    title="One process makes the first organization",
+    why="Web makes it at its start (LANGFUSE_INIT_*). Several at once fail on each other's rows, do not end, and "
+    "answer every request with 500 until a probe restarts them.",
+    fix="Set LANGFUSE_INIT_* on a Job that runs web until it answers, and not on web itself.",
+    severity=Severity.MEDIUM,
+    langfuse=True,
+)
+def one_first_start(stack: Stack) -> Findings:
+    for workload in workloads(stack):
+        if not workload.autoscaler and (workload.replicas is None or workload.replicas <= 1):
+            continue
+        for container in workload.pod.containers:
+            organization = container.variable("LANGFUSE_INIT_ORG_ID")
+            if container.restarts and langfuse_role(container) == "web" and organization.present:
+                yield finding(organization, "each pod tries to make the first organization", workload.resource)
 
 
 def _migrates(job: Resource) -> bool:
