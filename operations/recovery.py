@@ -31,6 +31,8 @@ IN_MEMORY: Final = ("random:", "pulumi:", "langfuse:")
 IDEMPOTENT: Final = ("pulumi-python:dynamic",)
 """Types whose creation takes over what it made before (`components/bucket_provider.py`)."""
 
+JOB: Final = "kubernetes:batch/v1:Job"
+
 SETTLE_SECONDS: Final = 2.0
 """A provider outlives the CLI for a moment, and ends the request that it is at."""
 
@@ -92,7 +94,9 @@ def recover(
     say("what was under way:")
     if any(operation["type"] == "creating" for operation in operations):
         clusters.check(pulumi)  # in another one nothing would be found
-    plan = resolve(deployment.get("resources") or [], operations, cluster or _cluster(pulumi))
+    objects = cluster or _cluster(pulumi)
+    wait_for_migration(operations, objects, say)
+    plan = resolve(deployment.get("resources") or [], operations, objects)
     for line in plan.told:
         say(f"  {line}")
     if operations:
@@ -104,6 +108,35 @@ def recover(
     if targets:
         pulumi.change("refresh", *(f"--target={urn}" for urn in targets))
     return True
+
+
+def wait_for_migration(operations: Sequence[Json], cluster: ObjectSource, say: Callable[[str], None]) -> None:
+    """Wait until a migration whose Job was being made has ended. The Job has a deadline, so it does end.
+
+    The next update replaces a Job that still runs: it would stop the migration half way, which people must repair.
+    """
+    for operation in operations:
+        item, told = operation["resource"], False
+        if operation["type"] != "creating" or item["type"] != JOB or not _is_migration(item):
+            continue
+        while (live := cluster.get(item["inputs"])) and _is_of(item, live) and not _has_ended(live):
+            if not told:
+                namespace, _, name = _id(item).partition("/")
+                say(f"  {_name(item)}: still runs; waiting for its end (kubectl logs -f -n {namespace} job/{name})")
+                told = True
+            time.sleep(POLL_SECONDS)
+
+
+def _is_migration(item: Json) -> bool:
+    labels = item["inputs"]["metadata"].get("labels") or {}
+    return bool(labels.get("app.kubernetes.io/component") == "migration")
+
+
+def _has_ended(job: Mapping[str, Any]) -> bool:
+    """Whether a Job completed, failed, or is being deleted (kubernetes.io/docs/concepts/workloads/controllers/job)."""
+    conditions = job.get("status", {}).get("conditions") or []
+    ended = any(one["type"] in {"Complete", "Failed"} and one["status"] == "True" for one in conditions)
+    return ended or "deletionTimestamp" in job["metadata"]
 
 
 def resolve(resources: Sequence[Json], operations: Sequence[Json], cluster: ObjectSource) -> Plan:

@@ -17,7 +17,7 @@ import pytest
 from operations import file_backend, recovery
 from operations.errors import OperationError
 from operations.file_backend import is_abandoned, mend
-from operations.recovery import resolve
+from operations.recovery import JOB, resolve, wait_for_migration
 
 STACK = "urn:pulumi:dev::langfuse::"
 PROVIDER = f"{STACK}langfuse:index:Langfuse$pulumi:providers:kubernetes::cluster"
@@ -272,3 +272,42 @@ def test_half_written_files_of_a_state_are_removed_and_no_others(backend: Path) 
 def test_a_path_in_the_home_folder_is_found(backend: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(backend))
     assert file_backend._root("file://~?metadata=skip") == backend / ".pulumi"
+
+
+class Running(Objects):
+    """A cluster in which a Job runs, and has ended when it is looked at for the third time."""
+
+    asked = 0
+
+    def get(self, wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        self.asked += 1
+        found = super().get(wanted)
+        conditions = [{"type": "SuccessCriteriaMet", "status": "True"}]
+        if self.asked > 2:
+            conditions.append({"type": "Complete", "status": "True"})
+        return found and {**found, "status": {"conditions": conditions}}
+
+
+def job(name: str, component: str) -> Json:
+    made = resource(JOB, name)
+    made["inputs"]["metadata"]["labels"] = {**LABELS, "app.kubernetes.io/component": component}
+    return made
+
+
+def test_a_migration_that_runs_is_waited_for_since_an_update_would_stop_it() -> None:
+    migration, said = job("langfuse-migrations", "migration"), list[str]()
+    cluster = Running(migration, labels=migration["inputs"]["metadata"]["labels"])
+    wait_for_migration([pending("creating", migration)], cluster, said.append)
+    assert cluster.asked == 3
+    (line,) = said
+    assert "Job langfuse-migrations: still runs" in line
+    assert "kubectl logs -f -n ns job/langfuse-migrations" in line
+
+
+def test_what_is_no_running_migration_is_not_waited_for() -> None:
+    migration, other, said = job("a", "migration"), job("b", "provisioning"), list[str]()
+    wait_for_migration([pending("creating", migration)], Objects(), said.append)  # was not made
+    wait_for_migration([pending("creating", migration)], Objects(migration), said.append)  # a stranger's
+    both = Running(migration, other, labels=migration["inputs"]["metadata"]["labels"])
+    wait_for_migration([pending("updating", migration), pending("creating", other)], both, said.append)
+    assert said == []
