@@ -118,7 +118,7 @@ CREDENTIALS: Mapping[str, Credential] = {
             key="public-key",
             kind="api-key",
             format=formats.PUBLIC_KEY,
-            restarts=("web, which adds a key pair and leaves the old one valid until it is deleted in the UI",),
+            restarts=("first-start, which adds a key pair and leaves the old one valid until it is deleted in the UI",),
         ),
         Credential(
             id="secret_key",
@@ -126,7 +126,7 @@ CREDENTIALS: Mapping[str, Credential] = {
             key="secret-key",
             kind="api-key",
             format=formats.SECRET_KEY,
-            restarts=("web, which adds a key pair and leaves the old one valid until it is deleted in the UI",),
+            restarts=("first-start, which adds a key pair and leaves the old one valid until it is deleted in the UI",),
         ),
         Credential(
             id="postgres_password",

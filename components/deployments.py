@@ -18,6 +18,9 @@ and `replicas` is what it was before, and the Deployment would keep the number t
 SCALE_DOWN_SECONDS = 300
 """How long fewer pods must have been enough before one goes: it takes minutes to drain."""
 
+PROGRESS_SECONDS = 540
+"""Until a rollout without progress counts as failed. Pulumi gives up after 600 s, and would not know why."""
+
 
 def deployment(
     installation: Installation,
@@ -38,6 +41,7 @@ def deployment(
     bounds = settings.autoscaling
     spec: k8s.apps.v1.DeploymentSpecArgsDict = {
         "replicas": bounds.min_replicas if bounds else settings.replicas,
+        "progress_deadline_seconds": PROGRESS_SECONDS,
         "revision_history_limit": 3,
         "selector": {"match_labels": workload.selector},
         "strategy": {"type": "RollingUpdate", "rolling_update": {"max_surge": 1, "max_unavailable": 0}},

@@ -1,4 +1,4 @@
-"""The environment variables of web, worker and the migration: a pure function of connections and settings.
+"""The environment variables of web, worker and their Jobs: a pure function of connections and settings.
 
 Every name is one that the application reads: packages/shared/src/env.ts, web/src/env.mjs, worker/src/env.ts and both
 entrypoint.sh at v4.16.0, and what later releases added (`components/data/langfuse-env-4.json`). `HOSTNAME`, `PORT` and
@@ -63,13 +63,12 @@ def migration_environment(postgres: PostgresConnection, clickhouse: ClickHouseCo
 
 
 def web_environment(settings: Settings, stores: Stores, refs: Refs) -> Environment:
-    """For web: serves the UI and the API, never migrates."""
+    """For web: serves the UI and the API. It never migrates and makes no first organization."""
     return {
         **migration_environment(stores.postgres, stores.clickhouse),
         **_application(settings, stores, refs, settings.web),
         **_media(settings, stores.object_store, "web"),
         **sign_in_environment(settings, refs),
-        **_first_start(settings, refs),
         # v3's web leaves exports to the worker altogether.
         **(_exports(settings, stores.object_store) if settings.version.startswith("4.") else {}),
         **({"ADMIN_API_KEY": refs["admin_api_key"]} if "admin_api_key" in refs else {}),
@@ -80,6 +79,30 @@ def web_environment(settings: Settings, stores: Stores, refs: Refs) -> Environme
         "PORT": str(WEB_PORT),
         "TELEMETRY_ENABLED": _flag(settings.application.telemetry),
         **extra_environment(settings, "web"),
+    }
+
+
+def first_start_environment(settings: Settings, stores: Stores, refs: Refs) -> Environment:
+    """For the one web server that makes what `firstStart` names: that of web, and what it has to make.
+
+    It makes what is missing at every start (web/src/initialize.ts). It only talks to itself.
+    """
+    start = settings.first_start
+    days = start.project_retention_days
+    return {
+        "LANGFUSE_INIT_ORG_ID": settings.organization_id,
+        "LANGFUSE_INIT_ORG_NAME": start.organization,
+        "LANGFUSE_INIT_PROJECT_ID": settings.project_id,
+        "LANGFUSE_INIT_PROJECT_NAME": start.project,
+        "LANGFUSE_INIT_PROJECT_PUBLIC_KEY": refs["public_key"],
+        "LANGFUSE_INIT_PROJECT_SECRET_KEY": refs["secret_key"],
+        "LANGFUSE_INIT_USER_EMAIL": start.owner_email,
+        "LANGFUSE_INIT_USER_NAME": start.owner_name,
+        "LANGFUSE_INIT_USER_PASSWORD": refs["user_password"],
+        **({"LANGFUSE_INIT_PROJECT_RETENTION": str(days)} if days else {}),
+        **web_environment(settings, stores, refs),
+        "HOSTNAME": "127.0.0.1",
+        "TELEMETRY_ENABLED": "false",
     }
 
 
@@ -136,24 +159,6 @@ def _application(settings: Settings, stores: Stores, refs: Refs, workload: Workl
         "NEXTAUTH_URL": settings.public_url,
         "NODE_OPTIONS": f"--max-old-space-size={_heap_mebibytes(workload)}",
         "REDIS_KEY_PREFIX": f"{settings.instance}:",
-    }
-
-
-def _first_start(settings: Settings, refs: Refs) -> Environment:
-    """What web makes at every start where it is missing (web/src/initialize.ts)."""
-    start = settings.first_start
-    days = start.project_retention_days
-    return {
-        "LANGFUSE_INIT_ORG_ID": settings.organization_id,
-        "LANGFUSE_INIT_ORG_NAME": start.organization,
-        "LANGFUSE_INIT_PROJECT_ID": settings.project_id,
-        "LANGFUSE_INIT_PROJECT_NAME": start.project,
-        "LANGFUSE_INIT_PROJECT_PUBLIC_KEY": refs["public_key"],
-        "LANGFUSE_INIT_PROJECT_SECRET_KEY": refs["secret_key"],
-        "LANGFUSE_INIT_USER_EMAIL": start.owner_email,
-        "LANGFUSE_INIT_USER_NAME": start.owner_name,
-        "LANGFUSE_INIT_USER_PASSWORD": refs["user_password"],
-        **({"LANGFUSE_INIT_PROJECT_RETENTION": str(days)} if days else {}),
     }
 
 

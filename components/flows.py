@@ -41,9 +41,10 @@ class Flow:
 def flows(settings: Settings) -> Iterator[Flow]:
     """Who connects to which store. The ports are those of the mode that each is run in."""
     application = ["web", "worker"]
-    yield from _postgres_flows(settings.postgres, [*application, "migrations", "backup-postgres"])
-    yield from _redis_flows(settings.redis, application)
-    yield from _clickhouse_flows(settings.clickhouse, application)
+    servers = [*application, "first-start"]
+    yield from _postgres_flows(settings.postgres, [*servers, "migrations", "backup-postgres"])
+    yield from _redis_flows(settings.redis, servers)
+    yield from _clickhouse_flows(settings.clickhouse, servers)
     users = [*application, "clickhouse", "object-store-provisioning", "backup-postgres"]
     other = settings.backups.off_site
     if other:

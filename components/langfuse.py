@@ -9,7 +9,14 @@ from components.certificates import certificates
 from components.clickhouse import ClickHouse, ClickHouseArgs
 from components.credential_sources import sourced
 from components.credentials import Credentials, CredentialsArgs, secrets_of
-from components.environment import Stores, migration_environment, web_environment, worker_environment
+from components.environment import (
+    Stores,
+    first_start_environment,
+    migration_environment,
+    web_environment,
+    worker_environment,
+)
+from components.first_start import FirstStart, FirstStartArgs
 from components.ingress import Ingress, IngressArgs
 from components.installation import Installation
 from components.mesh import MESH_LABELS, Mesh, MeshArgs
@@ -142,6 +149,20 @@ class Langfuse(pulumi.ComponentResource):
         web_variables = web_environment(settings, stores, credentials.refs)
         worker_variables = worker_environment(settings, stores, credentials.refs)
         ready = [*migrations.ready, *redis.ready, *object_store.ready]
+        first_start_variables = first_start_environment(settings, stores, credentials.refs)
+        first_start = FirstStart(
+            "first-start",
+            FirstStartArgs(
+                installation=installation,
+                version=settings.version,
+                resources=settings.web.resources,
+                environment=first_start_variables,
+                annotations=credentials.annotations(secret_names(first_start_variables)),
+                certificates=authorities.mounts,
+                after=ready,
+            ),
+            inside,
+        )
         web = Web(
             "web",
             WebArgs(
@@ -152,7 +173,7 @@ class Langfuse(pulumi.ComponentResource):
                 annotations=credentials.annotations(secret_names(web_variables)),
                 certificates=authorities.mounts,
                 identity=stores.object_store.account_annotations,
-                after=ready,
+                after=[*ready, *first_start.ready],
             ),
             inside,
         )

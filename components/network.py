@@ -115,7 +115,7 @@ def policies(settings: Settings) -> dict[str, Policy]:
             "egress": targets,
         }
     if isinstance(settings.postgres, CloudNativePgPostgres):
-        result |= _cloudnative_pg(settings, ["web", "worker", "migrations", "backup-postgres"])
+        result |= _cloudnative_pg(settings, ["web", "worker", "first-start", "migrations", "backup-postgres"])
     if _by_identity(settings):
         result["to-pod-identity"] = {
             "pod_selector": _pods(["web", "worker", "clickhouse", "backup-postgres", off_site.WORKLOAD]),

@@ -23,9 +23,10 @@ MODULES = "/etc/langfuse"
 MODULE = "close-connections.cjs"
 """Loaded by Node before the server starts: after SIGTERM each answer closes its connection (components/config/web)."""
 
-START_SECONDS = 900
-"""The schema is migrated before, but a first start also makes organization and user, and a busy node takes its time:
-killed in the middle it would only begin again."""
+START_SECONDS = 240
+"""A start takes 3 to 25 s; up to 164 s were seen on a node under heavy load. The schema and the first organization are
+there before. A server that failed in its start goes on and answers every request with 500: it is restarted, and can be
+ready before the Deployment counts as stuck (`deployments.PROGRESS_SECONDS`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class WebArgs:
     certificates: Sequence[Mount]
     """What the stores' own certificates are checked against."""
     after: Sequence[pulumi.Resource]
-    """What must be there before the pods start: the migrated schema and the stores."""
+    """What must be there before the pods start: the migrated schema, the first organization and the stores."""
 
     def visible(self) -> dict[str, object]:
         """Inputs that show in state and to policies."""

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -26,6 +27,8 @@ HELD: Final = {
     "patch": {"spec": {"template": {"spec": {"schedulingGates": [{"name": "example.com/held"}]}}}},
 }
 """The migration's pod waits until `release` lets it go: a migration that takes its time."""
+GRACE: Final = "example.com/grace-period"
+"""A finalizer: a deleted pod that has it is there until it is removed, like one in its grace period."""
 ENDED: Final = {"Succeeded", "Failed"}
 START_SECONDS: Final = 180
 
@@ -145,4 +148,28 @@ def test_after_a_killed_update_no_second_migration_starts(migrating: Migrating) 
             clear_the_way(stack, view)
             let_it_finish(update_until_it_migrates(stack, view), view)
             assert_clean(stack, view)
+    assert seen.most == 1
+
+
+def test_a_migration_that_is_replaced_is_gone_before_the_next_starts(migrating: Migrating) -> None:
+    stack, view = migrating("cancelled")
+    with Migrators(view) as seen:
+        end(update_until_it_migrates(stack, view), signal.SIGINT)
+        (first,) = migrators(view)
+        patch_pod(view, first, "/metadata/finalizers/-", GRACE)
+
+        process = stack.start_up()
+        try:
+            eventually(lambda: "deletionTimestamp" in migrators(view)[0]["metadata"])
+            time.sleep(5)
+            assert [pod["metadata"]["uid"] for pod in migrators(view)] == [first["metadata"]["uid"]]
+            kept = [name for name in migrators(view)[0]["metadata"]["finalizers"] if name != GRACE]
+            patch_pod(view, first, "/metadata/finalizers", kept)
+            eventually(lambda: first["metadata"]["uid"] not in {pod["metadata"]["uid"] for pod in migrators(view)})
+            eventually(lambda: len(migrators(view)) == 1)
+        except BaseException:
+            end(process, signal.SIGKILL)
+            raise
+        let_it_finish(process, view)
+        assert_clean(stack, view)
     assert seen.most == 1

@@ -83,6 +83,11 @@ def web(**config: object) -> Environment:
     return environment.web_environment(found, STORES, refs(found))
 
 
+def first_start(**config: object) -> Environment:
+    found = settings(**config)
+    return environment.first_start_environment(found, STORES, refs(found))
+
+
 def worker(**config: object) -> Environment:
     found = settings(**config)
     return environment.worker_environment(found, STORES, refs(found))
@@ -285,7 +290,7 @@ def test_environments_share_no_key_of_redis() -> None:
 
 
 def test_the_first_start_makes_an_organization_a_project_an_owner_and_a_key_pair() -> None:
-    found = web(
+    found = first_start(
         firstStart={"organization": "Example", "project": "Chat", "ownerEmail": "a@example.com", "ownerName": "A"}
     )
     assert {name.removeprefix("LANGFUSE_INIT_"): value for name, value in found.items() if "_INIT_" in name} == {
@@ -299,7 +304,17 @@ def test_the_first_start_makes_an_organization_a_project_an_owner_and_a_key_pair
         "USER_NAME": "A",
         "USER_PASSWORD": ref("user_password"),
     }
-    assert web(**EVERYTHING)["LANGFUSE_INIT_PROJECT_RETENTION"] == "90"
+    assert first_start(**EVERYTHING)["LANGFUSE_INIT_PROJECT_RETENTION"] == "90"
+
+
+@pytest.mark.parametrize("version", ["4.16.0", "3.225.4"])
+def test_the_first_start_is_a_web_server_of_the_same_settings_that_only_talks_to_itself(version: str) -> None:
+    config = {**EVERYTHING, "application": {"telemetry": True}, "version": version}
+    one, other = first_start(**config), web(**config)
+    differ = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+    assert {name for name in differ if not name.startswith("LANGFUSE_INIT_")} == {"HOSTNAME", "TELEMETRY_ENABLED"}
+    assert one["HOSTNAME"] == "127.0.0.1"
+    assert not {name for name in other if name.startswith("LANGFUSE_INIT_")}
 
 
 def test_extra_variables_reach_the_programs_that_read_them() -> None:

@@ -74,7 +74,9 @@ def test_the_part_of_a_dump_fits_the_memory(recording: Recording) -> None:
 
 def test_a_failed_job_is_made_anew_and_none_disappears(recording: Recording) -> None:
     jobs = recording.of("Job")
-    assert {job.name for job in jobs} == {"langfuse-migrations", "langfuse-object-store-provisioning"}
+    assert {job.name for job in jobs} == {
+        *("langfuse-migrations", "langfuse-first-start", "langfuse-object-store-provisioning")
+    }
     for job in jobs:
         assert job.inputs["metadata"]["annotations"]["pulumi.com/replaceUnready"] == "true"
         assert "ttlSecondsAfterFinished" not in job.inputs["spec"]

@@ -52,7 +52,7 @@ def test_every_part_of_the_stack_is_there(recording: Recording) -> None:
     assert names == {
         *(("StatefulSet", f"langfuse-{store}") for store in stores),
         *(("Deployment", f"langfuse-{name}") for name in ("web", "worker")),
-        *(("Job", f"langfuse-{name}") for name in ("migrations", "object-store-provisioning")),
+        *(("Job", f"langfuse-{name}") for name in ("migrations", "first-start", "object-store-provisioning")),
         *(("CronJob", f"langfuse-{name}") for name in ("backup-clickhouse", "backup-postgres")),
     }
     assert recording.one("VirtualService").inputs["spec"]["hosts"] == ["langfuse.example.com"]
@@ -192,13 +192,52 @@ def test_a_new_version_touches_the_application_and_its_migration_alone() -> None
     assert touched == {
         ("Deployment", "langfuse-web"),
         ("Deployment", "langfuse-worker"),
+        ("Job", "langfuse-first-start"),
         ("Job", "langfuse-migrations"),
     }
 
 
 def test_a_change_of_the_applications_settings_does_not_migrate_again() -> None:
     touched = changed(stack(), stack(application={"logLevel": "debug"}))
-    assert touched == {("Deployment", "langfuse-web"), ("Deployment", "langfuse-worker")}
+    assert touched == {
+        ("Deployment", "langfuse-web"),
+        ("Deployment", "langfuse-worker"),
+        ("Job", "langfuse-first-start"),
+    }
+
+
+def test_one_server_makes_the_first_organization_before_web_starts_and_no_other_is_told_of_it() -> None:
+    """Several at once fail on each other's rows, and answer every request with 500."""
+    for profile in PROFILES:
+        recording = stack(profile)
+        told = {
+            item.name
+            for item in workloads(recording)
+            for container in containers(item)
+            if any(variable["name"].startswith("LANGFUSE_INIT_") for variable in container.get("env", []))
+        }
+        assert told == {"langfuse-first-start"}
+        job = recording.one("Job", "langfuse-first-start")
+        assert job.inputs["spec"]["completions"] == job.inputs["spec"]["parallelism"] == 1
+        assert {"langfuse-migrations", "langfuse-redis"} <= job.dependencies
+        assert job.name in recording.one("Deployment", "langfuse-web").dependencies
+
+
+def test_the_first_start_runs_again_when_what_it_makes_changes() -> None:
+    job = ("Job", "langfuse-first-start")
+    for change in ({"ownerEmail": "new@example.com"}, {"project": "Other"}):
+        assert changed(stack(), stack(firstStart=change)) == {job}
+    keys = "checksum/langfuse-first-start"
+    for (kind, name), reads in ((job, True), (("Deployment", "langfuse-web"), False)):
+        annotations = stack().one(kind, name).inputs["spec"]["template"]["metadata"]["annotations"]
+        assert (keys in annotations) == reads
+
+
+def test_a_server_that_failed_in_its_start_is_ready_before_its_rollout_counts_as_failed(recording: Recording) -> None:
+    """It is restarted by its startup probe; the Deployment's deadline and Pulumi's own 600 s come after."""
+    spec = recording.one("Deployment", "langfuse-web").inputs["spec"]
+    startup = spec["template"]["spec"]["containers"][0]["startupProbe"]
+    assert 2 * startup["periodSeconds"] * startup["failureThreshold"] < spec["progressDeadlineSeconds"] < 600
 
 
 def test_more_memory_for_redis_changes_redis_alone() -> None:

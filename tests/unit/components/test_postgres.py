@@ -174,7 +174,7 @@ def test_pods_may_reach_an_external_server_and_nothing_else_on_its_ports() -> No
     policy = external().one("NetworkPolicy", "langfuse-to-postgres").inputs["spec"]
     assert [port["port"] for port in policy["egress"][0]["ports"]] == [5433, 6432]
     names = policy["podSelector"]["matchExpressions"][0]["values"]
-    assert set(names) == {"web", "worker", "migrations", "backup-postgres"}
+    assert set(names) == {"web", "worker", "first-start", "migrations", "backup-postgres"}
 
 
 def test_a_pooler_without_a_way_past_it_is_refused() -> None:

@@ -194,7 +194,7 @@ def test_members_and_clients_reach_servers_and_sentinels(three: Recording) -> No
     (rule,) = three.one("NetworkPolicy", "langfuse-into-redis").inputs["spec"]["ingress"]
     assert {port["port"] for port in rule["ports"]} - {TUNNEL_PORT} == {6379, 26379}
     names = rule["from"][0]["podSelector"]["matchExpressions"][0]["values"]
-    assert set(names) == {"web", "worker", "redis"}
+    assert set(names) == {"web", "worker", "first-start", "redis"}
 
 
 def test_each_pod_announces_a_name_that_stays_when_its_address_changes(three: Recording) -> None:
