@@ -56,7 +56,8 @@ class ManagedClickHouse(Model):
 
     mode: Literal["managed"]
     version: StoreVersion = Field(
-        default=images.CLICKHOUSE.tag, description="ClickHouse release, as its image is tagged."
+        default=images.CLICKHOUSE.tag,
+        description="ClickHouse release, as its image is tagged. 26.8 and newer need Langfuse 4.28.0 (or 3.225.7).",
     )
     replicas: Literal[1, 3] = Field(default=1, description="Servers that hold all of the data each.")
     keepers: Literal[1, 3] = Field(
@@ -72,7 +73,11 @@ class ExternalClickHouse(Model):
     """A ClickHouse that is there already, ClickHouse Cloud included."""
 
     mode: Literal["external"]
-    version: StoreVersion | None = Field(default=None, description="Its release; checked against what Langfuse needs.")
+    version: StoreVersion | None = Field(
+        default=None,
+        description="Its release; checked at preview against what Langfuse needs. The running server is checked before "
+        "each migration.",
+    )
     host: Host = Field(description="Host of the server.")
     http_port: Port = Field(default=8443, description="Port of the HTTP interface.")
     native_port: Port = Field(default=9440, description="Port of the native protocol, for migrations.")

@@ -35,7 +35,7 @@ def program(name: str, *others: str, package: str) -> Path:
     folders = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
     found = [Path(item) for item in candidates if item] + folders
     if not found:
-        _missing(f"needs {name}: apt-get install {package}")
+        missing(f"needs {name}: apt-get install {package}")
     return found[0]
 
 
@@ -47,7 +47,7 @@ def tool(name: str) -> Path:
     return found
 
 
-def _missing(reason: str) -> NoReturn:
+def missing(reason: str) -> NoReturn:
     """What only an administrator can install is skipped where a person runs the tests, never where a pipeline does."""
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
