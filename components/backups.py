@@ -92,8 +92,10 @@ class Backups(pulumi.ComponentResource):
             mounts=[scripts, client],
             env={"CLIENT_DIR": client.path},
         )
-        dump = container(
-            "dump",
+        backup = container(
+            # Not `dump`: an init container of earlier releases. A dry run keeps that, as its fields belong to another
+            # manager, and the API server refuses two containers of one name.
+            "backup",
             image,
             command=run_script("backup-postgres.sh"),
             resources=DUMP_RESOURCES,
@@ -112,7 +114,7 @@ class Backups(pulumi.ComponentResource):
         )
         template = pod(
             workload,
-            [dump],
+            [backup],
             init_containers=[copy],
             fs_group=image.uid,
             mounts=[scripts, client, *args.certificates],

@@ -48,7 +48,7 @@ def back_up_postgres(postgres: PostgresServer, store: Store, folder: Path, **rep
     job = container("CronJob", "langfuse-backup-postgres", "client")
     copied = run(job, environment(job, CLIENT_DIR=str(shared)), store.clients)
     assert copied.code == 0, copied.output
-    job = container("CronJob", "langfuse-backup-postgres", "dump")
+    job = container("CronJob", "langfuse-backup-postgres", "backup")
     variables = {
         "PGHOST": "127.0.0.1",
         "PGPORT": str(postgres.port),

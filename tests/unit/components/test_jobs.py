@@ -146,3 +146,13 @@ def test_no_script_needs_what_its_pod_does_not_give(recording: Recording) -> Non
                 assert needed <= given | {"IFS"}, f"{word}: {needed - given}"
                 checked += 1
     assert checked >= 7
+
+
+def test_no_container_has_the_name_of_an_init_container_of_an_earlier_release() -> None:
+    """A dry run of an update keeps what another field manager made, and no two containers may have one name."""
+    (backup,) = (
+        recorded("dev")
+        .one("CronJob", "langfuse-backup-postgres")
+        .inputs["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    )
+    assert backup["name"] not in {"dump"}
