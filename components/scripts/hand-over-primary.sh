@@ -32,10 +32,12 @@ caught_up() {
     state=$(own INFO replication)
     offset=$(echo "$state" | sed -n 's/^master_repl_offset://p')
     replicas=$(echo "$state" | online_replicas)
-    [ -n "$replicas" ] && ! echo "$replicas" | grep -qv ",offset=$offset,"
+    [ -n "$replicas" ] || unpause_and_fail "it has no replica"
+    ! echo "$replicas" | grep -qv ",offset=$offset,"
 }
 
-# Has the Sentinel of another pod promote a replica, without asking the others whether this server is down.
+# Has the Sentinel of another pod promote a replica, without asking the others whether this server is down. With the
+# server's own FAILOVER command they would take it for one that is down.
 start_failover() {
     for sentinel in $(others); do
         case $(at "$sentinel" SENTINEL FAILOVER "$MASTER_NAME") in
