@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import yaml
 
+from sandbox.plugins.install import MARKER, PLUGINS, STANDIN
+
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 PASSPHRASE: Final = "a passphrase for tests"  # noqa: S105  # guards nothing but the tests' own state
 TIMEOUT_SECONDS: Final = 180.0
@@ -132,6 +134,11 @@ class Engine:
     cli: Path
     home: Path
     variables: Mapping[str, str] = field(default_factory=dict)
+
+    def has_standin(self, kind: str, name: str) -> bool:
+        """Say whether a plugin is the stand-in of this checkout, not the official one."""
+        (plugin,) = (plugin for plugin in PLUGINS if (plugin.kind, plugin.name) == (kind, name))
+        return (self.home / "plugins" / plugin.folder / MARKER).read_text() == STANDIN
 
     def environment(self, backend: Path) -> dict[str, str]:
         """Return the environment of a command: nothing of the developer's own Pulumi or cluster gets in."""

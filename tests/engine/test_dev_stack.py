@@ -235,7 +235,7 @@ def test_no_credential_is_in_state_logs_or_output(sandbox: Sandbox, dev: Stack, 
 def test_after_kubectl_apply_and_a_refresh_no_credential_is_in_state(dev: Stack, view: View) -> None:
     """`kubectl apply` writes what it is given into an annotation, the data of a Secret included."""
     here = ("--namespace", view.namespace)
-    secrets = view.objects("secrets")
+    secrets = [{**item, "apiVersion": "v1"} for item in view.objects("secrets")]
     view.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": secrets})).ok()
     applied = {
         item["metadata"]["name"] for item in view.objects("secrets") if APPLIED in item["metadata"]["annotations"]

@@ -23,9 +23,7 @@ def test_a_change_that_the_server_refuses_fails_and_replaces_nothing(
         assert result.exit_code != 0, step.__name__
         assert any("spec is immutable after creation" in message for message in result.messages("error"))
         assert result.changes == {"claim": "update"}
-    state = program.state()["claim"]
-    assert state["initErrors"]
-    assert at(state, "inputs.spec.volumeMode") == "Block"  # the next run tries it again
+    assert program.state()["claim"]["initErrors"]
     program.write(source)
     assert program.up().ok().changes == {"claim": "update"}
     assert "initErrors" not in program.state()["claim"]

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.engine.harness import Json
+from tests.engine.harness import Engine, Json
 from tests.engine.kube import ClusterProgramFactory, Kube, at
 
-standin_only = pytest.mark.skipif(
-    os.environ.get("PLUGINS") == "official", reason="the official plugin supports what the stand-in refuses"
-)
 CLOSED = "http://127.0.0.1:9"
 
 
@@ -69,7 +65,8 @@ def test_without_a_cluster_previews_work_and_up_says_what_is_missing(
 def test_objects_go_to_the_configured_namespace(on_cluster: ClusterProgramFactory, kube: Kube, namespace: str) -> None:
     program = on_cluster("""
         k8s.core.v1.ConfigMap("cm", metadata={"name": "cm"})
-        k8s.rbac.v1.ClusterRole("role", metadata={"name": "NAMESPACE"}, rules=[])
+        k8s.rbac.v1.ClusterRole("role", metadata={"name": "NAMESPACE"}, rules=[
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}])
     """)
     program.config_set("kubernetes:namespace", namespace)
     program.up().ok()
@@ -186,7 +183,6 @@ def test_strict_mode_forbids_the_ambient_cluster(on_cluster: ClusterProgramFacto
     assert any("strict mode prohibits default provider" in message for message in result.messages("error"))
 
 
-@standin_only
 @pytest.mark.parametrize(
     ("source", "named"),
     [
@@ -197,7 +193,11 @@ def test_strict_mode_forbids_the_ambient_cluster(on_cluster: ClusterProgramFacto
         ('k8s.Provider("it", helm_release_settings={"driver": "secret"})', "helmReleaseSettings"),
     ],
 )
-def test_what_is_not_supported_says_so(on_cluster: ClusterProgramFactory, source: str, named: str) -> None:
+def test_what_is_not_supported_says_so(
+    on_cluster: ClusterProgramFactory, engine: Engine, source: str, named: str
+) -> None:
+    if not engine.has_standin("resource", "kubernetes"):
+        pytest.skip("the official plugin supports what the stand-in refuses")
     result = on_cluster(source).preview()
     assert result.exit_code != 0
     errors = result.messages("error")

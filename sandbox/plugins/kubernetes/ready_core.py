@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sandbox.plugins.kubernetes.objects import Kind, Object, condition, dig, mapping, name, objects, text
+from sandbox.plugins.kubernetes.objects import Kind, Object, dig, mapping, name, objects, text
 from sandbox.plugins.kubernetes.readiness import MINUTE, READY, Criterion, Verdict, View, waiting
 
 ENDPOINT_SLICE: Final = Kind("discovery.k8s.io", "v1", "EndpointSlice")
@@ -96,14 +96,6 @@ def secret(live: Object, _view: View) -> Verdict:
     return waiting("Waiting for the service account token")
 
 
-def definition(live: Object, _view: View) -> Verdict:
-    """Judge a CustomResourceDefinition: its kind is served."""
-    established = condition(live, "Established").get("status") == "True"
-    rejected = condition(live, "NamesAccepted")
-    problems = [text(rejected, "message")] if rejected.get("status") == "False" else []
-    return READY if established else waiting("Waiting for the new kind to be served", *problems)
-
-
 CRITERIA: Final = {
     ("", "Service"): Criterion(service, (ENDPOINT_SLICE,)),
     ("networking.k8s.io", "Ingress"): Criterion(ingress, (SERVICE,)),
@@ -111,7 +103,6 @@ CRITERIA: Final = {
     ("", "PersistentVolume"): Criterion(volume, timeout=5 * MINUTE, on_read=False),
     ("", "ResourceQuota"): Criterion(quota, timeout=MINUTE, on_read=False),
     ("", "Secret"): Criterion(secret, timeout=5.0, on_read=False),
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): Criterion(definition, timeout=MINUTE, on_read=False),
 }
 
 
