@@ -20,13 +20,11 @@ query() {
         --connect_timeout 5 --receive_timeout 86400 ${secure:+"$secure"} --query "$1"
 }
 
-waited=0
+deadline=$(($(date +%s) + WAIT_SECONDS))
 until error=$(query 'SELECT 1' 2>&1 > /dev/null); do
-    if [ "$waited" -ge "$WAIT_SECONDS" ]; then
+    [ "$(date +%s)" -lt "$deadline" ] ||
         fail "ClickHouse at $CLICKHOUSE_HOST:$CLICKHOUSE_PORT did not answer within $WAIT_SECONDS s: $error"
-    fi
     sleep 2
-    waited=$((waited + 2))
 done
 
 name=$(date -u +%Y-%m-%dT%H-%M-%SZ)

@@ -22,13 +22,11 @@ mkdir "$work"
 trap 'rm -rf "$work"' EXIT
 mkfifo "$work/sum.in" "$work/size.in"
 
-waited=0
+deadline=$(($(date +%s) + WAIT_SECONDS))
 until error=$(psql --no-psqlrc --quiet --command 'SELECT 1' 2>&1 > /dev/null); do
-    if [ "$waited" -ge "$WAIT_SECONDS" ]; then
+    [ "$(date +%s)" -lt "$deadline" ] ||
         fail "Postgres at $PGHOST:$PGPORT did not answer within $WAIT_SECONDS s: $error"
-    fi
     sleep 2
-    waited=$((waited + 2))
 done
 
 server=$(psql --no-psqlrc --no-align --tuples-only --quiet --command 'SHOW server_version')

@@ -24,15 +24,13 @@ query() {
 # Arguments: what is waited for, statement.
 wait_for() {
     until error=$(query "$2" 2>&1 > /dev/null); do
-        if [ "$waited" -ge "$WAIT_SECONDS" ]; then
+        [ "$(date +%s)" -lt "$deadline" ] ||
             fail "$1 did not answer within $WAIT_SECONDS s: $error"
-        fi
         sleep 2
-        waited=$((waited + 2))
     done
 }
 
-waited=0
+deadline=$(($(date +%s) + WAIT_SECONDS))
 wait_for "ClickHouse at $CLICKHOUSE_HOST:$CLICKHOUSE_PORT" 'SELECT 1'
 if [ "$CLICKHOUSE_CLUSTERED" = true ]; then
     wait_for 'Keeper behind ClickHouse' "SELECT count() FROM system.zookeeper WHERE path = '/'"

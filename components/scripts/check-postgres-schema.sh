@@ -13,13 +13,11 @@ query() {
     psql --no-psqlrc --no-align --tuples-only --quiet --set ON_ERROR_STOP=1 --command "$1"
 }
 
-waited=0
+deadline=$(($(date +%s) + WAIT_SECONDS))
 until error=$(query 'SELECT 1' 2>&1 > /dev/null); do
-    if [ "$waited" -ge "$WAIT_SECONDS" ]; then
+    [ "$(date +%s)" -lt "$deadline" ] ||
         fail "Postgres at $PGHOST:$PGPORT did not answer within $WAIT_SECONDS s: $error"
-    fi
     sleep 2
-    waited=$((waited + 2))
 done
 
 table=$(query "SELECT to_regclass('_prisma_migrations')")

@@ -21,13 +21,11 @@ quietly() {
 }
 
 wait_for_store() {
-    waited=0
+    deadline=$(($(date +%s) + WAIT_SECONDS))
     until output=$(timeout 10 mc ls store 2>&1); do
-        if [ "$waited" -ge "$WAIT_SECONDS" ]; then
+        [ "$(date +%s)" -lt "$deadline" ] ||
             fail "$STORE_URL did not accept the root credentials within $WAIT_SECONDS s: $output"
-        fi
         sleep 2
-        waited=$((waited + 2))
     done
     echo "object store $STORE_URL answers"
 }
