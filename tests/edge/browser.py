@@ -41,7 +41,7 @@ class Browser:
         return self.call("POST", "/execute/sync", script=script, args=list(arguments))
 
     def open_tab(self, url: str) -> None:
-        """Open a link as Langfuse's UI does, and look at the new tab from then on."""
+        """Open a link as Langfuse's UI does, and look at the new tab from then on, once it is loaded."""
         before = set(self.call("GET", "/window/handles"))
         self.run("window.open(arguments[0], '_blank', 'noopener,noreferrer')", url)
         deadline = time.monotonic() + WAIT_SECONDS
@@ -49,6 +49,9 @@ class Browser:
             assert time.monotonic() < deadline, "no tab was opened"
             time.sleep(0.05)
         self.call("POST", "/window", handle=new.pop())
+        while self.run("return location.protocol + document.readyState") != "https:complete":
+            assert time.monotonic() < deadline, f"{url} was not loaded"
+            time.sleep(0.05)
 
     def close_tab(self) -> None:
         """Close the current tab and look at the first."""

@@ -137,11 +137,10 @@ def pages() -> list[Json]:
 
 def replace_the_pod(folder: Path, way: Way, *, with_module: bool) -> Client:
     """Replace a pod under a client that asks all the time."""
-    port = free_port()
-    listeners, clusters = way(folder, port)
     with pod(folder, with_module=with_module) as old, pod(folder, with_module=with_module) as new:
         write_endpoints(CLUSTER, folder, [old.port])
-        client = Client(port=port)
+        client = Client(port=free_port())
+        listeners, clusters = way(folder, client.port)
         with envoy(folder, listeners, clusters), client.asking():
             time.sleep(0.5)
             old.process.terminate()
