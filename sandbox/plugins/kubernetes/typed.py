@@ -4,8 +4,8 @@ The official provider reads what a program says into the types of k8s.io/api and
 or sends it (`Normalize` in clients/unstructured.go). Then fields that a type does not have are gone, and empty values
 of optional fields; quantities have one spelling.
 
-types.json has the types of k8s.io/api v0.36.3: for each field its shape, with `?` where `omitempty` leaves an empty one
-out. Pointers have no `?`: their empty values are written.
+types.json, which types.go writes, has for each field its shape, with `?` where `omitempty` leaves an empty value out.
+Pointers have no `?`: their empty values are written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from sandbox.plugins.kubernetes import quantity
 from sandbox.plugins.kubernetes.objects import Object, text
@@ -26,17 +26,23 @@ MAP: Final = "{}"
 OMITTED: Final = "?"
 
 
+class _Tables(NamedTuple):
+    version: str
+    kinds: Mapping[str, str]
+    types: Mapping[str, Mapping[str, str]]
+
+
 class _MismatchError(Exception):
     """A value has another type than its field."""
 
 
 def typed(obj: Object) -> Object:
     """Return an object as its type writes it: itself where it has no type here, or a value of another shape."""
-    kind = _tables()["kinds"].get(f"{text(obj, 'apiVersion')}/{text(obj, 'kind')}")
+    kind = _tables().kinds.get(f"{text(obj, 'apiVersion')}/{text(obj, 'kind')}")
     if kind is None:
         return obj
     try:
-        return _struct(obj, str(kind))
+        return _struct(obj, kind)
     except _MismatchError:
         return obj
 
@@ -44,7 +50,7 @@ def typed(obj: Object) -> Object:
 def _struct(given: Property, name: str) -> Object:
     if not isinstance(given, dict):
         raise _MismatchError
-    fields, written = _tables()["types"][name], {}
+    fields, written = _tables().types[name], {}
     for key, value in given.items():
         shape = fields.get(key)
         if shape is None or value is None:
@@ -84,9 +90,11 @@ def _quantity(given: Property) -> str:
     return written
 
 
+def version() -> str:
+    """Return the version of k8s.io/api that the types are of."""
+    return _tables().version
+
+
 @cache
-def _tables() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
-    tables: Mapping[str, Mapping[str, Mapping[str, str]]] = json.loads(
-        Path(__file__).with_name("types.json").read_text()
-    )
-    return tables
+def _tables() -> _Tables:
+    return _Tables(**json.loads(Path(__file__).with_name("types.json").read_text()))

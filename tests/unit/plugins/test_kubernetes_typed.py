@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from sandbox.pins import module_version
 from sandbox.plugins.kubernetes.normalize import normalize
 from sandbox.plugins.kubernetes.objects import Object
 from sandbox.plugins.kubernetes.quantity import canonical
+from sandbox.plugins.kubernetes.typed import version
 from sandbox.plugins.properties import UNKNOWN, Property
 
 
@@ -71,3 +73,7 @@ def test_what_does_not_fit_its_type_or_has_none_stays_as_it_is(given: Object) ->
 )  # fmt: skip
 def test_spellings_are_those_of_kubernetes(given: Property, spelling: str | None) -> None:
     assert canonical(given) == spelling
+
+
+def test_the_types_are_those_of_the_api_server_that_is_pinned() -> None:
+    assert version() == module_version("kubernetes", "k8s.io/api"), "see sandbox/plugins/kubernetes/types.go"
