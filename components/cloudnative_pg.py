@@ -14,6 +14,7 @@ from components import images
 from components.connections import ObjectStoreConnection, SecretRef
 from components.installation import Installation
 from components.pods import JOB_RESOURCES, requirements
+from components.postgres_release import major, same_major_release
 from components.postgres_server import BUILTIN_LOCALE, DATABASE, ROLE, memory_megabytes
 from components.schema.stores import CloudNativePgPostgres
 
@@ -80,7 +81,9 @@ def postgres_cluster(  # a cluster has this many independent parts
         kind="Cluster",
         metadata=installation.metadata(workload, name=name, annotations=WAIT_UNTIL_READY),
         spec=cluster_spec(installation, name, settings, password, object_store.account_annotations),
-        opts=pulumi.ResourceOptions.merge(installation.stateful(child), pulumi.ResourceOptions(depends_on=[archive])),
+        opts=pulumi.ResourceOptions.merge(
+            installation.stateful(child), pulumi.ResourceOptions(depends_on=[archive], hooks=same_major_release())
+        ),
     )
     k8s.apiextensions.CustomResource(
         f"{name}-backup",
@@ -118,7 +121,7 @@ def cluster_spec(
     """The specification of the cluster. The operator makes its pods restricted, with a read-only root file system."""
     locale = (
         {"localeProvider": "builtin", "builtinLocale": "C.UTF-8"}
-        if int(settings.version.split(".")[0]) >= BUILTIN_LOCALE
+        if major(settings.version) >= BUILTIN_LOCALE
         else {"localeCollate": "C.UTF-8", "localeCType": "C.UTF-8"}
     )
     return {

@@ -24,6 +24,8 @@ class Image:
 
 # Users: postgres and valkey images create 999, ClickHouse's 101 (their Dockerfiles); MinIO's images run as any user.
 POSTGRES = Image(repository="docker.io/library/postgres", tag="17.10", uid=999)
+NEWEST_POSTGRES = "18.4"
+"""Its clients read every older server: for one whose release is not stated."""
 CLICKHOUSE = Image(repository="docker.io/clickhouse/clickhouse-server", tag="26.4.5.143", uid=101)
 CLICKHOUSE_KEEPER = Image(repository="docker.io/clickhouse/clickhouse-keeper", tag=CLICKHOUSE.tag, uid=101)
 VALKEY = Image(repository="docker.io/valkey/valkey", tag="8.1.10", uid=999)

@@ -10,9 +10,9 @@ from components.connections import ObjectStoreConnection, Purpose, SecretRef
 from components.files import script
 from components.installation import Installation, child_options, config_map, service_account
 from components.jobs import cron_job_spec, job_spec, run_script, scripts_mount
-from components.pods import JOB_RESOURCES, Container, Mount, container, pod
+from components.pods import Container, Mount, container, pod
 from components.schema.application import OffSite as OffSiteSettings
-from components.store_clients import object_store_environment
+from components.store_clients import OBJECT_STORE_CLIENT_RESOURCES, object_store_environment
 
 WORKLOAD = "backup-off-site"
 
@@ -75,7 +75,7 @@ def _copy(args: OffSiteArgs, purpose: Purpose, mounts: list[Mount]) -> Container
         f"copy-{purpose}",
         images.MINIO_CLIENT,
         command=run_script("copy-off-site.sh"),
-        resources=JOB_RESOURCES,
+        resources=OBJECT_STORE_CLIENT_RESOURCES,
         mounts=mounts,
         env={
             **object_store_environment(args.object_store, "/client"),

@@ -98,7 +98,7 @@ def external_connection(settings: ExternalPostgres, password: SecretRef, ca_path
         database=settings.database,
         username=settings.username,
         password=password,
-        version=settings.version or images.POSTGRES.tag,
+        version=settings.version or images.NEWEST_POSTGRES,
         psql_command=f"psql --host {direct.host} --port {direct.port} --username {settings.username} "
         f"--dbname {settings.database}",
         tls=settings.tls,

@@ -6,7 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import images
-from components.connections import SecretRef
+from components.connections import Environment, SecretRef
 from components.files import config, script
 from components.installation import (
     Installation,
@@ -15,7 +15,9 @@ from components.installation import (
     service_account,
     volume_claim,
 )
+from components.jobs import run_script, scripts_mount
 from components.pods import Mount, container, exec_probe, pod, tcp_probe
+from components.postgres_release import major, same_major_release
 from components.schema.base import Resources
 from components.schema.stores import ManagedPostgres
 from components.stateful_sets import stateful_set
@@ -25,6 +27,7 @@ PORT = 5432
 ROLE = "langfuse"
 DATABASE = "langfuse"
 DATA_PATH = "/var/lib/postgresql/data"
+SOCKET_PATH = "/var/run/postgresql"
 
 BUILTIN_LOCALE = 17
 """Major release that has a locale of its own: with the system's, the order of text may change under the indexes when an
@@ -47,6 +50,10 @@ def postgres_server(
     """One server with one role, which owns one database and is no superuser.
 
     The superuser has no way in over the network (`config/postgres/pg_hba.conf`).
+
+    The data directory is made by an init container. The image's entrypoint would take whatever has a PG_VERSION for a
+    database, so that a first start that was killed half way is never repeated (github.com/docker-library/postgres,
+    docker-entrypoint.sh).
     """
     image = images.postgres(settings.version)
     workload = installation.workload("postgres", component="database", version=image.tag)
@@ -55,15 +62,33 @@ def postgres_server(
     governing = service(installation, workload, {"tcp-postgres": PORT}, child, headless=True)
     claim = volume_claim(installation, workload, settings.storage, child)
     configuration = config_map(installation, workload, "config", configuration_files(settings), child)
-    first_start = config_map(installation, workload, "first-start", script("create-database.sh"), child)
+    files = script("initialize-postgres.sh") | script("create-database.sh")
+    first_start = scripts_mount(config_map(installation, workload, "first-start", files, child))
     mounts = [
         Mount.claim("data", claim.metadata.name, DATA_PATH),
         Mount.config("config", configuration.metadata.name, "/etc/postgresql"),
-        Mount.config("first-start", first_start.metadata.name, "/docker-entrypoint-initdb.d", executable=True),
-        Mount.scratch("run", "/var/run/postgresql"),
+        Mount.scratch("run", SOCKET_PATH),
         Mount.scratch("tmp", "/tmp"),  # noqa: S108  # the pod's own
         shared_memory(settings),
     ]
+    # A subdirectory: a volume's root may hold lost+found, and initdb wants it empty.
+    data: Environment = {"PGDATA": f"{DATA_PATH}/pgdata", "TZ": "UTC"}
+    initialize = container(
+        "initialize",
+        image,
+        command=run_script("initialize-postgres.sh"),
+        resources=settings.resources,
+        mounts=[first_start, *mounts],
+        env={
+            "POSTGRES_PASSWORD": password,
+            "APPLICATION_ROLE": ROLE,
+            "APPLICATION_DATABASE": DATABASE,
+            "PGHOST": SOCKET_PATH,
+            "POSTGRES_INITDB_ARGS": initdb_arguments(settings.version),
+            **data,
+        },
+    )
+    initialize["termination_message_policy"] = "FallbackToLogsOnError"  # a refusal shows in the pod's status
     ask = ["pg_isready", "--host", "127.0.0.1", "--username", ROLE, "--dbname", DATABASE]
     template = pod(
         workload,
@@ -71,31 +96,25 @@ def postgres_server(
             container(
                 "postgres",
                 image,
-                args=["postgres", "-c", "config_file=/etc/postgresql/postgresql.conf"],
+                command=["postgres", "-c", "config_file=/etc/postgresql/postgresql.conf"],
                 resources=settings.resources,
                 mounts=mounts,
-                env={
-                    "POSTGRES_PASSWORD": password,
-                    "APPLICATION_ROLE": ROLE,
-                    "APPLICATION_DATABASE": DATABASE,
-                    # A subdirectory: a volume's root may hold lost+found, and initdb wants it empty.
-                    "PGDATA": f"{DATA_PATH}/pgdata",
-                    "POSTGRES_INITDB_ARGS": initdb_arguments(settings.version),
-                    "TZ": "UTC",
-                },
+                env=data,
                 ports={"tcp-postgres": PORT},
                 startup=exec_probe(ask, period=5, failures=START_SECONDS // 5),
                 readiness=exec_probe(ask, period=10, failures=3),
                 liveness=tcp_probe(PORT, period=20, failures=6),
             )
         ],
+        init_containers=[initialize],
         fs_group=image.uid,
-        mounts=mounts,
+        mounts=[first_start, *mounts],
         grace_seconds=GRACE_SECONDS,
         service_account=account.metadata.name,
         annotations=annotations,
     )
-    return stateful_set(installation, workload, template, child, governing=governing)
+    options = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(hooks=same_major_release()))
+    return stateful_set(installation, workload, template, options, governing=governing)
 
 
 def server_psql_command(installation: Installation) -> str:
@@ -107,10 +126,13 @@ def server_psql_command(installation: Installation) -> str:
 
 
 def initdb_arguments(version: str) -> str:
-    """Options for a first start. They are used once: a change touches nothing that exists."""
-    builtin = int(version.split(".", maxsplit=1)[0]) >= BUILTIN_LOCALE
-    locale = "--locale-provider=builtin --builtin-locale=C.UTF-8" if builtin else "--locale=C.UTF-8"
-    return f"--data-checksums --encoding=UTF8 {locale}"
+    """Options for a first start. They are used once: a change touches nothing that exists.
+
+    Every locale is named. The others would be that of LANG in the image, and a server whose image lacks a locale that
+    the data directory was made with refuses every connection.
+    """
+    builtin = " --locale-provider=builtin --builtin-locale=C.UTF-8" if major(version) >= BUILTIN_LOCALE else ""
+    return f"--data-checksums --encoding=UTF8 --locale=C.UTF-8{builtin}"
 
 
 def configuration_files(settings: ManagedPostgres) -> dict[str, str]:

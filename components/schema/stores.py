@@ -13,7 +13,10 @@ class ManagedPostgres(Model):
     """One Postgres that the stack runs."""
 
     mode: Literal["managed"]
-    version: StoreVersion = Field(default=images.POSTGRES.tag, description="Postgres release, as its image is tagged.")
+    version: StoreVersion = Field(
+        default=images.POSTGRES.tag,
+        description="Postgres release, as its image is tagged. Its major release is chosen once.",
+    )
     storage: ByteQuantity = Field(description="Size of the volume. It can grow.")
     resources: Resources
 
@@ -22,7 +25,9 @@ class CloudNativePgPostgres(Model):
     """A cluster of Postgres servers, run by the CloudNativePG operator."""
 
     mode: Literal["cloudnativepg"]
-    version: StoreVersion = Field(default=images.POSTGRES.tag, description="Postgres release.")
+    version: StoreVersion = Field(
+        default=images.POSTGRES.tag, description="Postgres release. Its major release is chosen once."
+    )
     instances: int = Field(default=3, ge=1, le=9, description="Servers: one primary, the rest follow it.")
     storage: ByteQuantity = Field(description="Size of each volume. It can grow.")
     resources: Resources
@@ -32,7 +37,11 @@ class ExternalPostgres(Model):
     """A Postgres that is there already."""
 
     mode: Literal["external"]
-    version: StoreVersion | None = Field(default=None, description="Its release; checked against what Langfuse needs.")
+    version: StoreVersion | None = Field(
+        default=None,
+        description="Its release: checked against what Langfuse needs, and the client that dumps it is of the same. "
+        "Without it that is the newest, whose dumps an older server may not take back.",
+    )
     host: Host = Field(description="Host of the server, or of the pooler in front of it.")
     port: Port = Field(default=5432, description="Its port.")
     direct_host: Host | None = Field(

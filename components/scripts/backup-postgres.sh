@@ -84,7 +84,7 @@ sha256sum globals.sql manifest.json > SHA256SUMS
 for file in globals.sql manifest.json; do
     upload "$file" "$file"
     mc cat "$target/$file" > stored || fail "cannot read $folder/$file back"
-    cmp -s "$file" stored || fail "$folder/$file reads back differently"
+    [ "$(sha256sum < stored)" = "$(sha256sum < "$file")" ] || fail "$folder/$file reads back differently"
 done
 echo "$sum  database.dump" >> SHA256SUMS
 upload SHA256SUMS SHA256SUMS

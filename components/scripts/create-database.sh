@@ -1,13 +1,14 @@
 #!/bin/sh
-# Makes the application's role and its database when the data directory is new; run by the image's entrypoint.
+# Makes the application's role and its database in a new data directory; called by initialize-postgres.sh.
 # Reads APPLICATION_ROLE, APPLICATION_DATABASE and POSTGRES_PASSWORD. The role owns its database and is no superuser.
 set -eu
 
 : "${POSTGRES_PASSWORD:?is not set: the password of the role}"
 
+# The password reaches psql by the environment alone (\getenv is of psql 15 and newer).
 psql --no-psqlrc --quiet --username postgres --dbname postgres \
     --set ON_ERROR_STOP=1 --set "role=$APPLICATION_ROLE" --set "database=$APPLICATION_DATABASE" <<'SQL'
-\getenv password POSTGRES_PASSWORD
+\set password `printf %s "$POSTGRES_PASSWORD"`
 CREATE ROLE :"role" LOGIN PASSWORD :'password' NOSUPERUSER NOCREATEDB NOCREATEROLE;
 CREATE DATABASE :"database" OWNER :"role";
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC;

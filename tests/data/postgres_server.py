@@ -1,4 +1,4 @@
-"""A Postgres server with the shipped configuration, and the shipped script that makes role and database."""
+"""A Postgres server with the shipped configuration, on a data directory that the shipped script made."""
 
 import contextlib
 import os
@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from components.files import SCRIPTS
+from components.postgres_server import initdb_arguments
 from tests.data.jobs import client
 from tests.data.rendered import config_map, container, environment, secrets
-from tests.data.servers import answers, free_port, program, running, unprivileged
+from tests.data.servers import free_port, program, running, unprivileged
 
 CLIENTS = ("psql", "pg_dump", "pg_dumpall", "pg_restore")
 
@@ -40,47 +43,102 @@ class PostgresServer:
         return finished.stdout.strip()
 
 
-@contextlib.contextmanager
-def started(folder: Path) -> Iterator[PostgresServer]:
-    """A new server in a folder, as a pod starts it for the first time."""
-    binaries = program("initdb", package="postgresql").resolve().parent
-    for name in CLIENTS:
-        client(folder / "clients", name, binaries / name)
-    user = unprivileged()
-    configuration = _configuration(folder, user)
-    sockets, data, port = folder / "sockets", folder / "data", free_port()
-    sockets.mkdir()
-    if user:
-        # The server's user reaches its folder through those that pytest makes for its own user alone.
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A folder for a server: its data and its sockets belong to the user that it runs as."""
+
+    folder: Path
+    user: str | None
+    binaries: Path
+
+    @property
+    def data(self) -> Path:
+        """The data directory, below what would be the volume."""
+        return self.folder / "volume" / "pgdata"
+
+    @property
+    def sockets(self) -> Path:
+        """Where the server's socket is."""
+        return self.folder / "sockets"
+
+    def initialize(self, **replaced: str) -> subprocess.Popen[str]:
+        """Run the init container's script, in a session of its own, as its pod would."""
+        given = environment(container("StatefulSet", "langfuse-postgres", "initialize"))
+        release = subprocess.run([self.binaries / "postgres", "--version"], capture_output=True, text=True, check=True)
+        variables = {
+            **given,
+            "POSTGRES_INITDB_ARGS": initdb_arguments(release.stdout.split()[2]),
+            "PGDATA": str(self.data),
+            "PGHOST": str(self.sockets),
+            "PATH": f"{self.binaries}:/usr/bin:/bin",
+            **replaced,
+        }
+        return subprocess.Popen(
+            ["/bin/sh", SCRIPTS / "initialize-postgres.sh"],
+            env=variables,
+            user=self.user,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd="/",
+            start_new_session=True,
+        )
+
+    def initialized(self, **replaced: str) -> str:
+        """The output of a run that must succeed."""
+        process = self.initialize(**replaced)
+        output, _ = process.communicate(timeout=60)
+        if process.returncode:
+            pytest.fail(output)
+        return output
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[PostgresServer]:
+        """The server on what is there, as the pod starts it."""
+        for name in CLIENTS:
+            client(self.folder / "clients", name, self.binaries / name)
+        port = free_port()
+        settings = {
+            **_configuration(self.folder, self.user),
+            "port": port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": self.sockets,
+        }
+        command: list[str | Path] = [self.binaries / "postgres", "-D", self.data]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        log = self.folder / "log"
+        ask: list[str | Path] = [self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+
+        def ready() -> bool:
+            return subprocess.run(ask, check=False).returncode == 0
+
+        with running(command, os.environ, ready, log=log, user=self.user):
+            yield PostgresServer(port=port, clients=self.folder / "clients")
+
+
+def place(folder: Path) -> Place:
+    """A folder that a server's user can reach through those that pytest makes for its own user alone."""
+    made = Place(folder=folder, user=unprivileged(), binaries=program("initdb", package="postgresql").resolve().parent)
+    for path in (made.data.parent, made.sockets):
+        path.mkdir(parents=True)
+        if made.user:
+            shutil.chown(path, made.user)
+    if made.user:
+        shutil.chown(folder, made.user)
         for parent in folder.parents:
             if parent.is_relative_to(tempfile.gettempdir()) and parent != Path(tempfile.gettempdir()):
                 parent.chmod(0o755)
-        shutil.chown(folder, user)
-        shutil.chown(sockets, user)
-    initdb: list[str | Path] = [
-        binaries / "initdb",
-        "-D",
-        data,
-        "-U",
-        "postgres",
-        "--encoding=UTF8",
-        "--data-checksums",
-    ]
-    subprocess.run(initdb, user=user, check=True, capture_output=True, cwd="/")
-    command: list[str | Path] = [binaries / "postgres", "-D", data]
-    settings = {**configuration, "port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": sockets}
-    for name, value in settings.items():
-        command += ["-c", f"{name}={value}"]
-    with running(command, os.environ, lambda: answers(port), log=folder / "log", user=user):
-        first_start = environment(container("StatefulSet", "langfuse-postgres", "postgres"))
-        subprocess.run(
-            ["/bin/sh", SCRIPTS / "create-database.sh"],
-            env={**first_start, "PATH": f"{binaries}:/usr/bin:/bin", "PGHOST": str(sockets), "PGPORT": str(port)},
-            user=user,
-            check=True,
-            cwd="/",
-        )
-        yield PostgresServer(port=port, clients=folder / "clients")
+    return made
+
+
+@contextlib.contextmanager
+def started(folder: Path) -> Iterator[PostgresServer]:
+    """A new server in a folder, as a pod starts it for the first time."""
+    new = place(folder)
+    new.initialized()
+    with new.serving() as server:
+        yield server
 
 
 def _configuration(folder: Path, user: str | None) -> dict[str, Path]:

@@ -123,6 +123,21 @@ def test_a_new_version_touches_nothing_stateful(dev: Stack, view: View) -> None:
         assert main["image"].endswith(f":{version}")
 
 
+def test_another_major_release_of_postgres_is_refused_before_anything_changes(dev: Stack, view: View) -> None:
+    pods, stores = view.pods(), view.identities(*STATEFUL)
+    dev.configure({"langfuse:postgres": {"version": "18.4"}})
+    try:
+        for result in (dev.preview(), dev.up()):
+            assert result.exit_code != 0
+            assert 'langfuse:postgres.version: "18.4" can\'t read the data of 17.' in result.output
+            assert "docs/runbooks/postgres-release.md" in result.output
+    finally:
+        dev.configure({"langfuse:postgres": None})
+    assert view.pods() == pods
+    assert view.identities(*STATEFUL) == stores
+    dev.up().ok()
+
+
 def test_a_setting_in_a_config_map_rolls_its_readers_alone(dev: Stack, view: View) -> None:
     days = other(31, 32, than=dev.setting("langfuse:objectStore", "eventsDays"))
     pods, jobs = view.pods(), view.jobs()

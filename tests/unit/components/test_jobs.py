@@ -62,6 +62,24 @@ def test_nothing_is_left_of_a_finished_run() -> None:
             assert kinds <= {"emptyDir", "configMap", "secret"}, job.name
 
 
+def test_the_object_stores_client_keeps_to_its_memory() -> None:
+    """Unless it is told otherwise it takes more with every core of the node."""
+    off_site = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
+    checked = []
+    for job in (found := recorded("prod", {"backups": {"offSite": off_site}})).of("CronJob") + found.of("Job"):
+        spec = job.inputs["spec"]
+        template = spec["jobTemplate"]["spec"]["template"] if job.kind == "CronJob" else spec["template"]
+        for container in template["spec"]["containers"]:
+            given = {item["name"]: item.get("value") for item in container["env"]}
+            if "MC_CONFIG_DIR" in given:
+                checked.append(container["name"])
+                bound = quantity_value(given["GOMEMLIMIT"].removesuffix("B"))
+                assert int(given["GOMAXPROCS"]) <= 2
+                copies = container["name"].startswith("copy-")
+                assert quantity_value(container["resources"]["limits"]["memory"]) >= (2 if copies else 1) * bound
+    assert sorted(checked) == ["copy-backups", "copy-media", "dump", "provision"]
+
+
 def test_the_part_of_a_dump_fits_the_memory(recording: Recording) -> None:
     """Ten thousand parts are a dump of 500 GiB or more, and the client holds one of them at a time."""
     template = recording.one("CronJob", "langfuse-backup-postgres").inputs["spec"]["jobTemplate"]["spec"]["template"]

@@ -1,10 +1,13 @@
+import contextlib
 import json
 from typing import Any
 
+import pulumi
 import pytest
 
+from components import images
 from components.files import SCRIPTS
-from components.postgres_server import initdb_arguments
+from components.postgres_release import refuse_another_major
 from components.settings import SettingsError, parse
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
@@ -267,9 +270,71 @@ def test_the_operators_schedule_has_seconds() -> None:
     assert cluster().one("ScheduledBackup").inputs["spec"]["schedule"] == "0 15 */6 * * *"
 
 
-def test_the_configured_release_runs_and_starts_with_a_locale_that_it_has() -> None:
-    recording = recorded("dev", {"postgres": {"mode": "managed", "version": "16.9"}})
-    (server,) = pod(recording, "StatefulSet", "langfuse-postgres")["containers"]
-    assert server["image"].endswith("/postgres:16.9")
-    assert "builtin" not in variables(server)["POSTGRES_INITDB_ARGS"]
-    assert "--locale-provider=builtin" in initdb_arguments("17.10")
+@pytest.mark.parametrize("version", ["15.18", "16.9", "17.10", "18.4"])
+def test_the_configured_release_runs_and_starts_with_a_locale_that_every_image_has(version: str) -> None:
+    recording = recorded("dev", {"postgres": {"mode": "managed", "version": version}})
+    spec = pod(recording, "StatefulSet", "langfuse-postgres")
+    (initialize,), (server,) = spec["initContainers"], spec["containers"]
+    assert initialize["image"] == server["image"]
+    assert server["image"].endswith(f"/postgres:{version}")
+    options = variables(initialize)["POSTGRES_INITDB_ARGS"].split()
+    assert "--locale=C.UTF-8" in options, "what is not named is taken from LANG of the image"
+    assert ("--locale-provider=builtin" in options) is (int(version.split(".", maxsplit=1)[0]) >= 17)
+    assert variables(initialize)["PGDATA"] == variables(server)["PGDATA"]
+
+
+def test_only_the_first_start_knows_a_password() -> None:
+    (server,) = pod(recorded("dev"), "StatefulSet", "langfuse-postgres")["containers"]
+    assert not [name for name in variables(server) if "PASSWORD" in name]
+
+
+def release_becomes(before: str, after: str, mode: str, kind: str) -> None:
+    """What the engine does with the server in an update."""
+    old, new = (recorded("dev", {"postgres": {"mode": mode, "version": one}}) for one in (before, after))
+    item = new.one(kind, "langfuse-postgres")
+    (name,) = item.update_hooks
+    hook = new.hooks[name]
+    assert hook.opts
+    assert hook.opts.on_dry_run
+    inputs = old.one(kind, "langfuse-postgres").inputs
+    hook.callback(pulumi.ResourceHookArgs("", "", "", "", new_inputs=item.inputs, old_inputs=inputs))
+
+
+MODES = [("managed", "StatefulSet"), ("cloudnativepg", "Cluster")]
+
+
+@pytest.mark.parametrize(("mode", "kind"), MODES)
+@pytest.mark.parametrize(("before", "after"), [("17.10", "18.4"), ("18.4", "17.10"), ("15.12", "17.10")])
+def test_another_major_release_is_refused(before: str, after: str, mode: str, kind: str) -> None:
+    with pytest.raises(pulumi.RunError) as raised:
+        release_becomes(before, after, mode, kind)
+    assert f'langfuse:postgres.version: "{after}" can\'t read the data of {before}' in str(raised.value)
+    assert f"keep to {before.split('.', maxsplit=1)[0]}" in str(raised.value)
+
+
+@pytest.mark.parametrize(("mode", "kind"), MODES)
+@pytest.mark.parametrize(("before", "after"), [("17.9", "17.10"), ("17.10", "17.9"), ("18.4", "18.4")])
+def test_another_minor_release_is_not(before: str, after: str, mode: str, kind: str) -> None:
+    release_becomes(before, after, mode, kind)
+
+
+@pytest.mark.parametrize(
+    ("image", "refused"),
+    [
+        ("registry.example.com:5000/postgres:17.10@sha256:" + "0" * 64, True),
+        ("registry.example.com:5000/postgres:18.0-bookworm", False),
+        ("registry.example.com:5000/postgres", False),
+        (None, False),
+    ],
+)
+def test_a_release_is_read_from_any_reference(image: str | None, *, refused: bool) -> None:
+    new = recorded("dev", {"postgres": {"mode": "managed", "version": "18.4"}}).one("StatefulSet", "langfuse-postgres")
+    old = {"spec": {"template": {"spec": {"containers": [{"name": "postgres", "image": image}]}}}}
+    args = pulumi.ResourceHookArgs("", "", "", "", new_inputs=new.inputs, old_inputs=old)
+    with pytest.raises(pulumi.RunError) if refused else contextlib.nullcontext():
+        refuse_another_major(args)
+
+
+def test_a_server_of_an_unknown_release_is_read_by_the_newest_clients() -> None:
+    (dump,) = pod(external(version=None), "CronJob", "langfuse-backup-postgres")["containers"]
+    assert dump["image"].endswith(f"/postgres:{images.NEWEST_POSTGRES}")

@@ -1,0 +1,226 @@
+"""The shipped script that makes the data directory, on real servers: killed at any moment, and on what is there."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.data.postgres_server import Place, place
+
+Moment = Callable[[Path], bool]
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Place:
+    return place(tmp_path)
+
+
+def at(*paths: str) -> Moment:
+    """When one of the files is there."""
+    return lambda folder: any((folder / path).exists() for path in paths)
+
+
+def own_database(folder: Path) -> bool:
+    """When a database that is not one of initdb's is there."""
+    return any(int(path.name) >= 16384 for path in folder.glob("base/[0-9]*"))
+
+
+MOMENTS: dict[str, Moment] = {
+    "the folder is there": lambda folder: folder.exists(),
+    "it has a version": at("PG_VERSION"),
+    "it has a control file": at("global/pg_control"),
+    "it has more than a template": at("base/4", "base/5"),
+    "the server starts": at("postmaster.pid"),
+    "the database is made": own_database,
+}
+
+
+def killed(process: subprocess.Popen[str], folder: Path, moment: Moment) -> None:
+    """Kill everything at a moment, as the end of a pod does."""
+    deadline = time.monotonic() + 60
+    while not moment(folder):
+        assert process.poll() is None, process.stdout and process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    stop_server(folder)
+
+
+def stop_server(folder: Path) -> None:
+    """Kill a server, which has a session of its own."""
+    for _ in range(20):
+        with contextlib.suppress(FileNotFoundError, IndexError, ValueError, ProcessLookupError):
+            os.kill(int((folder / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def works(here: Place) -> None:
+    """The application's role owns its database, and the volume has nothing else."""
+    with here.serving() as server:
+        assert server.query("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'langfuse'") == "langfuse"
+        assert server.query("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == "f"
+        assert server.query("SHOW data_checksums") == "on"
+        server.query("CREATE TABLE made (n int)")
+
+
+def kept_aside(here: Place) -> list[Path]:
+    return [path for path in here.data.parent.iterdir() if path != here.data]
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
+def test_a_first_start_that_was_killed_starts_anew(here: Place, moment: Moment) -> None:
+    unfinished = here.data.with_name("pgdata.unfinished")
+    killed(here.initialize(), unfinished, moment)
+    assert not here.data.exists()
+    assert unfinished.exists()
+    assert "making the data directory" in here.initialized()
+    assert kept_aside(here) == []
+    works(here)
+
+
+def test_a_start_that_was_killed_again_and_again_ends_well(here: Place) -> None:
+    unfinished = here.data.with_name("pgdata.unfinished")
+    for moment in reversed(MOMENTS.values()):
+        killed(here.initialize(), unfinished, moment)
+    here.initialized()
+    works(here)
+
+
+@contextlib.contextmanager
+def made_in_place(here: Place, moment: Moment | None = None) -> Iterator[None]:
+    """A data directory as the entrypoint of the image makes it; only up to a moment if one is given."""
+    process = subprocess.Popen(
+        [here.binaries / "initdb", "-D", here.data, "-U", "postgres", "--data-checksums", "--auth=trust"],
+        user=here.user,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd="/",
+        start_new_session=True,
+    )
+    if moment:
+        killed(process, here.data, moment)
+    else:
+        assert process.wait() == 0
+    yield
+
+
+def as_superuser(here: Place, *statements: str) -> None:
+    """Statements on a server that listens to nobody else, killed afterwards."""
+    server = subprocess.Popen(
+        [here.binaries / "postgres", "-D", here.data, "-k", here.sockets, "-h", ""],
+        user=here.user,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+    )
+    psql: list[str | Path] = [here.binaries / "psql", "-h", here.sockets, "-U", "postgres", "-d", "postgres", "-qAtX"]
+    try:
+        for statement in ("SELECT 1", *statements):
+            for _ in range(100):
+                done = subprocess.run(
+                    [*psql, "-c", statement], capture_output=True, text=True, check=False, user=here.user
+                )
+                if done.returncode == 0:
+                    break
+                time.sleep(0.1)
+            assert done.returncode == 0, done.stderr
+    finally:
+        server.kill()
+        server.wait()
+        time.sleep(0.3)  # its processes notice by themselves
+
+
+IN_PLACE = {name: MOMENTS[name] for name in list(MOMENTS)[:4]}
+
+
+@pytest.mark.parametrize("moment", IN_PLACE.values(), ids=IN_PLACE.keys())
+def test_what_an_earlier_release_left_half_made_is_put_aside(here: Place, moment: Moment) -> None:
+    with made_in_place(here, moment):
+        files = {path.relative_to(here.data) for path in here.data.rglob("*")}
+    assert "was begun and never finished" in here.initialized()
+    (aside,) = kept_aside(here)
+    assert {path.relative_to(aside) for path in aside.rglob("*")} >= files
+    works(here)
+
+
+@pytest.mark.parametrize("statements", [(), ("CREATE ROLE langfuse LOGIN",)], ids=["no role", "no database"])
+def test_a_directory_without_the_application_is_put_aside(here: Place, statements: tuple[str, ...]) -> None:
+    with made_in_place(here):
+        as_superuser(here, *statements)
+    here.initialized()
+    assert len(kept_aside(here)) == 1
+    works(here)
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("CREATE DATABASE langfuse",),
+        ("CREATE TABLE somewhere (n int); CREATE TABLE more (n int); CHECKPOINT",),
+        ("CREATE DATABASE gone", "CREATE TABLE a (t text)", "DROP TABLE a", "DROP DATABASE gone", "CHECKPOINT"),
+    ],
+    ids=["a database", "tables elsewhere", "a database that was dropped"],
+)
+def test_a_directory_in_which_anything_was_ever_made_is_left_alone(here: Place, statements: tuple[str, ...]) -> None:
+    with made_in_place(here):
+        as_superuser(here, *statements)
+    inode = here.data.stat().st_ino
+    assert "the data directory is of Postgres" in here.initialized()
+    assert here.data.stat().st_ino == inode
+    assert kept_aside(here) == []
+
+
+def test_a_database_outlives_every_later_start(here: Place) -> None:
+    here.initialized()
+    works(here)
+    with here.serving() as server:
+        server.query("INSERT INTO made VALUES (42)")
+        stop_server(here.data)
+    assert "the data directory is of Postgres" in here.initialized()
+    with here.serving() as server:
+        assert server.query("SELECT n FROM made") == "42"
+
+
+def refused(here: Place) -> str:
+    process = here.initialize()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert here.data.exists()
+    assert kept_aside(here) == []
+    return output
+
+
+def test_a_data_directory_of_another_major_release_is_refused(here: Place) -> None:
+    here.initialized()
+    works(here)
+    own = (here.data / "PG_VERSION").read_text().strip()
+    for other in (int(own) - 1, int(own) + 1):
+        (here.data / "PG_VERSION").write_text(f"{other}\n")
+        output = refused(here)
+        assert f"the data directory is of Postgres {other}, which Postgres {own}." in output
+        assert f"Set langfuse:postgres.version to a release of {other}" in output
+    (here.data / "PG_VERSION").write_text(f"{own}\n")
+    works_again = here.initialized()
+    assert "the data directory is of Postgres" in works_again
+
+
+def test_a_damaged_data_directory_is_refused(here: Place) -> None:
+    here.initialized()
+    (here.data / "PG_VERSION").unlink()
+    assert "it is damaged. Nothing was changed" in refused(here)
+
+
+@pytest.mark.parametrize("folder", ["", "base", "global"])
+def test_a_data_directory_of_somebody_else_is_refused(here: Place, folder: str) -> None:
+    if here.user is None:
+        pytest.skip("needs root, to give a folder to somebody else")
+    here.initialized()
+    shutil.chown(here.data / folder, "root")
+    assert "can't read" in refused(here)
