@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from docs import configuration, example, policies, schema
+from docs import configuration, example, images, policies, schema
 
 ROOT: Final = Path(__file__).parents[1]
 
 FILES: Final[Mapping[Path, Callable[[], str]]] = {
     ROOT / "docs" / "configuration.md": configuration.render,
+    ROOT / "docs" / "images.md": images.render,
     ROOT / "docs" / "policies.md": policies.render,
     ROOT / "stacks" / "Pulumi.example.yaml": example.render,
     ROOT / "stacks" / schema.FILE: schema.render,

@@ -1,0 +1,149 @@
+"""What images must have is said in one place, and that place is right: nothing is missing, nothing is left over."""
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from components.files import SCRIPTS
+from components.image_contracts import CONTRACTS, Contract
+from components.images import POSTGRES, VALKEY
+from components.postgres_server import initdb_arguments
+from docs.images import render
+from tests.unit.program import recorded
+from tests.unit.shell_commands import programs
+
+OFF_SITE: dict[str, object] = {
+    "backups": {"offSite": {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}}
+}
+EXISTING = {
+    "credentials": {"values": {"postgresPassword": {"source": "existing", "secret": "mine", "key": "password"}}}
+}
+STACKS: list[tuple[str, dict[str, object]]] = [
+    ("dev", OFF_SITE),
+    ("prod", OFF_SITE),
+    ("prod", {"postgres": {"mode": "cloudnativepg"}}),
+    ("dev", {**EXISTING, "postgres": {"mode": "external", "host": "pg.example.com"}}),
+]
+
+
+def containers() -> Iterator[Mapping[str, Any]]:
+    """Every container of every mode."""
+    for stack, config in STACKS:
+        recording = recorded(stack, config)
+        for kind in ("Job", "CronJob", "StatefulSet", "Deployment"):
+            for item in recording.of(kind):
+                spec = item.inputs["spec"]
+                pod = (spec["jobTemplate"]["spec"] if kind == "CronJob" else spec)["template"]["spec"]
+                yield from (*pod.get("initContainers", []), *pod["containers"])
+
+
+def commands(container: Mapping[str, Any]) -> Iterator[list[str]]:
+    """What the kubelet starts in a container: its command, its probes and its hooks."""
+    yield container.get("command") or []
+    hooks = container.get("lifecycle", {}).values()
+    for handler in (*(container.get(f"{name}Probe", {}) for name in ("startup", "readiness", "liveness")), *hooks):
+        yield handler.get("exec", {}).get("command") or []
+
+
+def scripts(name: str) -> set[str]:
+    """A script and those that it calls or reads in."""
+    code = re.sub(r"^#.*$", "", (SCRIPTS / name).read_text(), flags=re.MULTILINE)
+    called = [other.name for other in SCRIPTS.iterdir() if f"/{other.name}" in code]
+    return {name}.union(*(scripts(other) for other in called))
+
+
+def started(command: list[str]) -> set[str]:
+    """The programs that a command starts."""
+    if not command:
+        return set()
+    if command[0] != "/bin/sh":
+        return {command[0]}
+    if command[1] == "-c":
+        return {"sh"} | programs(command[2])
+    return {"sh"}.union(*(programs((SCRIPTS / one).read_text()) for one in scripts(command[1].rpartition("/")[2])))
+
+
+def repository(container: Mapping[str, Any]) -> str:
+    return str(container["image"].partition("@")[0].rpartition(":")[0])
+
+
+def needed() -> dict[str, set[str]]:
+    """By image, every program that is started in it."""
+    found: dict[str, set[str]] = {name: set() for name in CONTRACTS}
+    for container in containers():
+        for command in commands(container):
+            found.setdefault(repository(container), set()).update(started(command))
+    # The backup of Postgres brings this one along.
+    found[POSTGRES.repository].discard("mc")
+    return found
+
+
+@pytest.mark.parametrize("image", CONTRACTS)
+def test_an_image_must_have_what_is_started_in_it_and_no_more(image: str) -> None:
+    assert set(CONTRACTS[image].commands) == needed()[image], "say it in components/image_contracts.py"
+
+
+def test_files_of_an_image_are_those_that_scripts_read() -> None:
+    code = "\n".join((SCRIPTS / name).read_text() for name in ("list-release-migrations.sh",))
+    shared = re.findall(r"\$\{SHARED_DIR:-([^}]+)\}", code)
+    read = {f"{shared[0]}/{path}" for path in re.findall(r"\$shared/(scripts/[\w.]+)", code)}
+    assert {path for contract in CONTRACTS.values() for path in contract.files} == read
+
+
+def test_every_image_is_described() -> None:
+    assert needed().keys() == CONTRACTS.keys()
+
+
+def test_containers_run_as_the_user_that_is_said() -> None:
+    for container in containers():
+        assert container["securityContext"]["runAsUser"] == CONTRACTS[repository(container)].image.uid
+
+
+def test_a_new_database_asks_for_no_other_locale() -> None:
+    for version in ("15.18", "17.10", "18.4"):
+        asked = set(re.findall(r"locale=(\S+)", initdb_arguments(version)))
+        assert {name.lower().replace("-", "") for name in asked} == {
+            name.lower() for name in CONTRACTS[POSTGRES.repository].locales
+        }
+
+
+def check(contract: Contract, path: str) -> str:
+    return subprocess.run(
+        ["/bin/sh", "-c", contract.check], env={"PATH": path}, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_the_check_names_what_is_missing() -> None:
+    complete = Contract(
+        image=VALKEY, commands=("sh", "cat"), files=("/etc/passwd",), locales=("C.utf8",), named_user=True
+    )
+    assert check(complete, "/usr/bin:/bin") == ""
+    poor = Contract(image=VALKEY, commands=("sh", "no-such"), files=("/no/such",), locales=("tlh_QO",))
+    assert check(poor, "/usr/bin:/bin").splitlines() == ["no no-such", "no /no/such", "no locale tlh_QO"]
+
+
+def test_the_page_has_a_check_of_every_image_that_scripts_run_in() -> None:
+    page = render()
+    for contract in CONTRACTS.values():
+        assert f"## {contract.image.repository}\n" in page
+        assert not contract.commands or contract.docker_command in page
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("a | b && c; d || e\n# f\ng", {"a", "b", "c", "d", "e", "g"}),
+        ('x=$(a "$(b)") || c "text $(d | e) f"', {"a", "b", "c", "d", "e"}),
+        ("if ! a; then b; else c; fi\nwhile d; do e; done", {"a", "b", "c", "d", "e"}),
+        ("case $(a) in\n b | c) d ;;\n *) e ;;\nesac\nf", {"a", "d", "e", "f"}),
+        ("quietly() {\n    \"$@\"\n}\nplain() {\n    echo $1\n}\nquietly a\nplain b", {"a"}),
+        ("X=1 a 'b | c' <<'END'\nd | e\nEND\nf", {"a", "f"}),
+        ("timeout 10 a; command -v b; exec c; { d; } > /dev/null; (e)", {"timeout", "a", "b", "c", "d", "e"}),
+        ("a \\\n  b\n`c`", {"a", "c"}),
+    ],
+)  # fmt: skip
+def test_the_programs_of_a_script_are_found(script: str, expected: set[str]) -> None:
+    assert programs(script) == expected
