@@ -89,11 +89,25 @@ CONTRACTS: Mapping[str, Contract] = {
         Contract(
             image=images.VALKEY,
             commands=(
-                *("sh", "dirname", "expr", "grep", "mv", "sed", "sort", "tail", "timeout", "tr", "uniq"),
+                *(
+                    "sh",
+                    "cut",
+                    "date",
+                    "dirname",
+                    "expr",
+                    "grep",
+                    "mv",
+                    "sed",
+                    "sleep",
+                    "sort",
+                    "tail",
+                    "timeout",
+                    "tr",
+                ),
                 *("valkey-cli", "valkey-server"),
             ),
         ),
-        Contract(image=images.MINIO, commands=("minio",)),
+        Contract(image=images.MINIO, commands=("sh", "curl", "date", "minio", "sleep")),
         Contract(
             image=images.MINIO_CLIENT,
             commands=("sh", "cp", "mc", "sleep", "timeout"),
