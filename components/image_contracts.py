@@ -110,7 +110,7 @@ CONTRACTS: Mapping[str, Contract] = {
         Contract(image=images.MINIO, commands=("sh", "curl", "date", "minio", "sleep")),
         Contract(
             image=images.MINIO_CLIENT,
-            commands=("sh", "cp", "mc", "sleep", "timeout"),
+            commands=("sh", "cp", "date", "mc", "sleep", "timeout"),
             notes=(
                 "`mc` is linked statically: the backup of Postgres runs it in Postgres' image.",
                 "It has the certificates of public authorities where Go looks for them.",

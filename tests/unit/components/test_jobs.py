@@ -77,7 +77,7 @@ def test_the_object_stores_client_keeps_to_its_memory() -> None:
                 assert int(given["GOMAXPROCS"]) <= 2
                 copies = container["name"].startswith("copy-")
                 assert quantity_value(container["resources"]["limits"]["memory"]) >= (2 if copies else 1) * bound
-    assert sorted(checked) == ["copy-backups", "copy-media", "dump", "provision"]
+    assert sorted(checked) == ["backup", "copy-backups", "copy-media", "provision"]
 
 
 def test_the_part_of_a_dump_fits_the_memory(recording: Recording) -> None:
