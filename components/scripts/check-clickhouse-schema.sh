@@ -30,6 +30,12 @@ wait_for() {
     done
 }
 
+# Whether release $1 is older than $2.
+older() {
+    [ "$1" != "$2" ] &&
+        [ "$(printf '%s\n' "$1" "$2" | sort -t . -k 1,1n -k 2,2n -k 3,3n -k 4,4n | head -n 1)" = "$1" ]
+}
+
 deadline=$(($(date +%s) + WAIT_SECONDS))
 wait_for "ClickHouse at $CLICKHOUSE_HOST:$CLICKHOUSE_PORT" 'SELECT 1'
 if [ "$CLICKHOUSE_CLUSTERED" = true ]; then
@@ -38,11 +44,6 @@ if [ "$CLICKHOUSE_CLUSTERED" = true ]; then
 else
     folder=unclustered
 fi
-# Whether release $1 is older than $2.
-older() {
-    [ "$1" != "$2" ] &&
-        [ "$(printf '%s\n' "$1" "$2" | sort -t . -k 1,1n -k 2,2n -k 3,3n -k 4,4n | head -n 1)" = "$1" ]
-}
 
 running=$(query 'SELECT version()')
 if older "$running" "$MINIMUM_CLICKHOUSE"; then
