@@ -42,9 +42,9 @@ JOIN_SECONDS = 120
 how long CoreDNS keeps names by default, and a new one loads users and buckets before it serves."""
 
 RECONNECT_SECONDS = 30
-"""How long an update waits after a server has joined. The others try to reach its drive again at growing intervals of
-up to so long (internal/rest/client.go, runHealthCheck), and no health check shows who has not yet. If the next server
-went before, objects that are on three drives would be answered with `NoSuchKey`, and writes refused."""
+"""How long a server that has joined others waits until they all use its drive. They try to reach it at growing
+intervals of up to so long (internal/rest/client.go, runHealthCheck), and no health check shows who has not yet. If the
+next server went before, objects on three drives would be answered with `NoSuchKey`, and writes refused."""
 
 DNS_CACHE = "5s"
 """How often a server asks for the others' addresses again. MinIO's own default is 30 s (cmd/common-main.go)."""
@@ -116,10 +116,10 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
     Four hold each object in four parts, any two of which make it: with one server lost everything goes on, with two
     reading does. In three zones one holds two servers.
 
-    An update takes the next server when the one before has joined the others (`wait-for-cluster.sh`) and they all reach
-    it again (`RECONNECT_SECONDS`). A server that starts waits for another with the same program and the same `MINIO_*`
-    variables, those of root aside (cmd/bootstrap-peer-server.go). In an update that changes them the first waits for
-    `JOIN_SECONDS`, then for the second, and writes for both; reads go on.
+    An update takes the next server when the one before has joined the others (`wait-for-cluster.sh`). A server that
+    starts waits for another with the same program and the same `MINIO_*` variables, those of root aside
+    (cmd/bootstrap-peer-server.go). In an update that changes them the first waits for `JOIN_SECONDS`, then for the
+    second, and writes for both; reads go on.
     """
     installation, settings = args.installation, args.settings
     image = replace(images.MINIO, tag=settings.version)
@@ -143,10 +143,10 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
         environment = {**environment, **member_environment(installation.namespace, workload, settings.nodes)}
         mounts.append(scripts_mount(config_map(installation, workload, "scripts", script("wait-for-cluster.sh"), opts)))
         startup = exec_probe(
-            [*run_script("wait-for-cluster.sh"), str(PORT), str(JOIN_SECONDS)],
+            [*run_script("wait-for-cluster.sh"), str(PORT), str(JOIN_SECONDS), str(RECONNECT_SECONDS)],
             period=5,
             failures=3,
-            timeout=JOIN_SECONDS + 30,
+            timeout=JOIN_SECONDS + RECONNECT_SECONDS + 30,
         )
     template = pod(
         workload,
@@ -170,16 +170,7 @@ def servers(args: MinioArgs, opts: pulumi.ResourceOptions) -> tuple[Endpoint, pu
         service_account=account.metadata.name,
         annotations=args.checksums(environment),
     )
-    server = stateful_set(
-        installation,
-        workload,
-        template,
-        opts,
-        governing=governing,
-        volumes=volumes,
-        name=name,
-        min_ready_seconds=RECONNECT_SECONDS if volumes else 0,
-    )
+    server = stateful_set(installation, workload, template, opts, governing=governing, volumes=volumes, name=name)
     return Endpoint(host=workload.resource_name, port=PORT), server
 
 

@@ -54,7 +54,6 @@ def stateful_set(  # a StatefulSet has this many independent parts
     governing: k8s.core.v1.Service,
     volumes: VolumeClaims | None = None,
     name: str | None = None,
-    min_ready_seconds: int = 0,
 ) -> k8s.apps.v1.StatefulSet:
     """A StatefulSet with its disruption budget. Its pods start together: each finds the others by itself.
 
@@ -66,7 +65,6 @@ def stateful_set(  # a StatefulSet has this many independent parts
         governing: The headless Service that gives each pod a name.
         volumes: One for each pod; None for a single pod that names its volume itself.
         name: A name other than the workload's.
-        min_ready_seconds: How long an update waits between one pod that is ready and the next.
     """
     replicas = len(volumes.resources) if volumes else 1
     spec: k8s.apps.v1.StatefulSetSpecArgsDict = {
@@ -78,8 +76,6 @@ def stateful_set(  # a StatefulSet has this many independent parts
         "service_name": governing.metadata.name,
         "template": template,
     }
-    if min_ready_seconds:
-        spec["min_ready_seconds"] = min_ready_seconds
     options = installation.stateful(opts)
     if volumes:
         if volumes.first:

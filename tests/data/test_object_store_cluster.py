@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from components.langfuse import Langfuse
 from components.minio import READINESS_PATH
 from components.settings import parse
 from tests.data import rendered
-from tests.data.jobs import client, run
+from tests.data.jobs import COMMAND_LINES, Run, client, run
 from tests.data.provisioning import Store, answers, healthy, provision
-from tests.data.servers import free_port, running, tool
+from tests.data.servers import free_port, program, running, tool
 from tests.unit.recorder import record
 
 NODES = 4
@@ -82,13 +83,17 @@ class Cluster:
     def stop(self, number: int) -> None:
         self.processes[number].close()
 
-    def joins(self, number: int, *, seconds: str = FOREVER) -> bool:
-        """Run the startup probe of a server, and say whether it succeeds."""
-        *script, port, limit = pod()["startupProbe"]["exec"]["command"]
-        assert (port, int(limit) < pod()["startupProbe"]["timeoutSeconds"]) == ("9000", True)
+    def probe(self, number: int, *, join: str = FOREVER, reconnect: str = "0") -> Run:
+        """Run the startup probe of a server, with other times than it has."""
+        *script, port, _, _ = pod()["startupProbe"]["exec"]["command"]
+        assert port == "9000"
         _, _, own = self.addresses[number].partition(":")
-        probe = {"command": [*script, own, seconds]}
-        return run(probe, self.variables(number), self.stores[number].clients).code == 0
+        container = {"command": [*script, own, join, reconnect]}
+        return run(container, self.variables(number), self.stores[number].clients)
+
+    def joins(self, number: int) -> bool:
+        """Wait until a server has joined the others; fails where that never happens."""
+        return self.probe(number).code == 0
 
     def sees_all(self, number: int) -> bool:
         """Whether a server has the drives of all others."""
@@ -126,6 +131,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     folder = tmp_path / "cluster"
     folder.mkdir()
     client(folder / "clients", "mc", tool("mc"))
+    client(folder / "clients", "sleep", program("sleep", package="coreutils"))
     stores = [Store(url=f"http://127.0.0.1:{free_port()}", clients=folder / "clients") for _ in range(NODES)]
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(contextlib.ExitStack()) for _ in stores]
@@ -196,16 +202,14 @@ def test_an_update_takes_the_next_server_when_the_others_see_the_one_before(clus
     with reading(cluster, ready, keys) as failed:
         for number in reversed(range(NODES)):
             ready.remove(number)
-            stopped = time.monotonic()
             cluster.stop(number)
             write(cluster.stores[number - 1], f"without-{number}")  # on three of four drives
             keys.append(f"without-{number}")
             cluster.start(number)
-            assert cluster.joins(number)
+            # The others try again at intervals of about the time that a server was away: here, seconds.
+            assert cluster.probe(number, reconnect="15").code == 0
             assert all(cluster.sees_all(other) for other in range(NODES) if other != number)
             ready.add(number)
-            # The others try again at intervals of about the time that a server was away, which is short here.
-            time.sleep(min(servers()["minReadySeconds"], 5 * (time.monotonic() - stopped)))
     assert "NoSuchKey" not in failed
     assert [read(store, key) for store in cluster.stores for key in keys] == [CONTENT] * NODES * len(keys)
 
@@ -219,20 +223,29 @@ def test_an_update_of_the_variables_goes_through_one_by_one(cluster: Cluster, tm
     for number in reversed(range(NODES)):
         cluster.stop(number)
         cluster.start(number, MINIO_API_STALE_UPLOADS_EXPIRY="96h")
-        assert cluster.joins(number, seconds="3" if not met else FOREVER)
+        assert cluster.probe(number, join="3" if not met else FOREVER).code == 0
         met.append(healthy(cluster.stores[number]))
 
     assert met == [False, True, True, True]
     assert [read(store, "kept") for store in cluster.stores] == [CONTENT] * NODES
 
 
-@pytest.mark.parametrize("away", [1, 2])
-def test_a_server_joins_those_that_are_there(cluster: Cluster, away: int) -> None:
+@pytest.mark.parametrize(("away", "waits"), [(1, True), (2, False)])
+def test_a_server_joins_those_that_are_there_and_waits_for_those_that_went_on(
+    cluster: Cluster, away: int, waits: bool
+) -> None:
+    """With one of four away the others go on; a server alone does not, and has nothing to reach again."""
     *_, restarted = there = range(NODES - away)
     for number in (restarted, *range(len(there), NODES)):
         cluster.stop(number)
-    cluster.start(restarted)
-    assert cluster.joins(restarted)
+    notes = cluster.stores[restarted].clients / COMMAND_LINES
+    notes.write_text("")
+    with ThreadPoolExecutor() as pool:
+        probe = pool.submit(cluster.probe, restarted, reconnect="2")
+        while "sleep 1" not in notes.read_text():
+            time.sleep(0.1)
+        cluster.start(restarted)
+    assert (probe.result().code, "sleep 2" in probe.result().command_lines) == (0, waits)
     assert healthy(cluster.stores[restarted])
 
 

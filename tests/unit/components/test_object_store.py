@@ -76,9 +76,10 @@ def test_each_of_four_servers_is_told_its_address_and_started_when_it_has_joined
     _, _, drives, *_ = container["command"]
     assert [drives.replace("{0...3}", str(ordinal)) for ordinal in range(4)] == [f"http://{one}/data" for one in own]
     probe = container["startupProbe"]
-    *command, port, seconds = probe["exec"]["command"]
+    *command, port, join, reconnect = probe["exec"]["command"]
     assert (command, port) == (["/bin/sh", "/scripts/wait-for-cluster.sh"], "9000")
-    assert int(seconds) < probe["timeoutSeconds"]
+    assert int(join) + int(reconnect) < probe["timeoutSeconds"]
+    assert int(reconnect) >= 30  # the longest interval between two attempts: runHealthCheck in internal/rest/client.go
     assert {"name": "scripts", "mountPath": "/scripts", "readOnly": True} in container["volumeMounts"]
     (single,) = object_store(nodes=1)[0].one("StatefulSet").inputs["spec"]["template"]["spec"]["containers"]
     assert single["startupProbe"]["httpGet"]["path"] == "/minio/health/live"
