@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sandbox.plugins.install import cli
 from tests.engine.conftest import ProgramFactory
-from tests.engine.harness import STACK, Program
+from tests.engine.harness import STACK, Engine, Program
 
 
 def test_stdout_and_stderr_of_the_program_are_shown(program: ProgramFactory) -> None:
@@ -457,6 +460,26 @@ def test_the_uv_toolchain_runs_the_program_in_its_synchronized_environment(progr
     lend_pulumi(project.folder / ".venv")
     assert project.preview().ok().messages("info") == [str(project.folder / ".venv")]
     assert (project.folder / "uv.lock").exists()
+
+
+def test_stand_ins_run_beside_a_cli_that_brings_its_own_host(
+    program: ProgramFactory, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the official CLI does, whose host wins over the one in PULUMI_HOME."""
+    if not engine.has_standin("language", "python"):
+        pytest.skip("there is no stand-in")
+    bundled = tmp_path / "official" / "pulumi"
+    bundled.parent.mkdir()
+    shutil.copy2(engine.cli.resolve(), bundled)
+    host = bundled.with_name("pulumi-language-python")
+    host.write_text("#!/bin/sh\necho the host beside the CLI >&2\nexit 1\n")
+    host.chmod(0o755)
+    simple = program("print('it runs')")
+    simple.engine = dataclasses.replace(engine, cli=bundled)
+    assert "the host beside the CLI" in simple.preview().output
+    monkeypatch.setenv("PLUGINS", "standin")
+    simple.engine = dataclasses.replace(engine, cli=cli(bundled, tmp_path / "cli"))
+    assert "it runs" in simple.preview().ok().messages("info")
 
 
 def wait_for(command: subprocess.Popen[str], file: Path, seconds: float = 30.0) -> None:
