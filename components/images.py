@@ -23,7 +23,6 @@ class Image:
 
 
 # Users: postgres and valkey images create 999, ClickHouse's 101 (their Dockerfiles); MinIO's images run as any user.
-# That of its servers has a shell and curl (Dockerfile.release), which four servers need (wait-for-cluster.sh).
 POSTGRES = Image(repository="docker.io/library/postgres", tag="17.10", uid=999)
 NEWEST_POSTGRES = "18.4"
 """Its clients read every older server: for one whose release is not stated."""

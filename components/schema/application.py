@@ -117,7 +117,9 @@ class Workload(Model):
 
     replicas: int = Field(ge=1, le=100, description="Number of pods, unless `autoscaling` is given.")
     autoscaling: Autoscaling | None = Field(
-        default=None, description="Bounds for a number of pods that follows the load."
+        default=None,
+        description="Bounds for a number of pods that follows the load. Before you remove it, set both to `replicas`: "
+        "the autoscaler acts until the end of the update.",
     )
     resources: Resources = Field(description="For each pod. Node's heap is three quarters of the memory.")
 
