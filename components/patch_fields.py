@@ -2,7 +2,7 @@
 
 The API server drops a field that it does not know, so a misspelt patch would change nothing and fail nowhere. The
 types are those of pulumi_kubernetes, which are generated from the API's specification. Custom resources have no types
-there: the API server checks them against their CRD.
+there: only the API server knows their CRDs, and refuses unknown fields in updates, not when it creates an object.
 """
 
 import difflib

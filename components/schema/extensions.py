@@ -32,7 +32,8 @@ class Patch(Model):
     """A change of an object of the stack, as a strategic merge: maps are merged, null removes a key.
 
     Lists of containers, variables, volumes, mounts and ports are merged by name or path; others are replaced. Fields
-    that the kind does not have are refused; those of custom resources are checked by the cluster alone.
+    that the kind does not have are refused. Those of custom resources only the cluster knows, which drops unknown ones
+    when it creates an object.
     """
 
     kind: str = Field(min_length=1, description="Kind of the object, as `Deployment`.")
