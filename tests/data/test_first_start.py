@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 
 from components.files import SCRIPTS
 from tests.data.rendered import container, environment
+from tests.data.servers import free_port, program
 
 LIMIT_SECONDS = 60
 
@@ -36,6 +36,7 @@ else setInterval(() => {}, 1000);
 @pytest.fixture
 def image(tmp_path: Path) -> Iterator[Path]:
     """A folder in the shape of the image; no server is left in the end."""
+    program("node", package="nodejs")
     (tmp_path / "web").mkdir()
     (tmp_path / "web/server.js").write_text(SERVER)
     yield tmp_path
@@ -49,17 +50,11 @@ def running(image: Path) -> bool:
     return pid.exists() and Path("/proc", pid.read_text()).exists()
 
 
-def free_port() -> str:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return str(one.getsockname()[1])
-
-
 def start(image: Path, behaviour: str, wait_seconds: int = 30) -> subprocess.CompletedProcess[str]:
     """Run the container's script as the image's entrypoint does: in the image's folder."""
     job = container("Job", "langfuse-first-start", "first-start")
     shell, script = job["args"]
-    variables = environment(job, PORT=free_port(), WAIT_SECONDS=str(wait_seconds))
+    variables = environment(job, PORT=str(free_port()), WAIT_SECONDS=str(wait_seconds))
     return subprocess.run(
         [shell, str(SCRIPTS / Path(script).name)],
         cwd=image,
