@@ -173,6 +173,23 @@ def test_a_memory_limit_rolls_its_store_alone(dev: Stack, view: View) -> None:
     assert f"maxmemory {most}" in view.mounted(pod, "config")["valkey.conf"]
 
 
+def test_an_update_that_failed_can_be_taken_back(dev: Stack, view: View) -> None:
+    """It made a ConfigMap and got no further; the former one is still in use."""
+    before = {"langfuse:redis": dev.setting("langfuse:redis"), "langfuse:patches": dev.setting("langfuse:patches")}
+    memory = other("1Gi", "2Gi", than=dev.setting("langfuse:redis", "resources", "memory"))
+    nothing = {"spec": {"template": {"spec": {"containers": [{"name": "valkey", "image": ""}]}}}}
+    refused = {"kind": "StatefulSet", "name": "langfuse-redis", "patch": nothing}
+    dev.configure({"langfuse:redis": {"resources": {"memory": memory}}, "langfuse:patches": [refused]})
+    pods = view.pods()
+    assert dev.up().exit_code != 0
+
+    dev.configure(before)
+    dev.up().ok()
+
+    assert view.pods() == pods
+    dev.preview("--expect-no-changes").ok()
+
+
 def test_a_new_credential_rolls_its_readers_alone(dev: Stack, view: View) -> None:
     expected = view.readers("langfuse-redis")
     assert expected == {"redis", "web", "worker"}
