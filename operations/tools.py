@@ -47,8 +47,8 @@ def find() -> Tools:
     from sandbox.folder import Folder  # noqa: PLC0415  # takes a moment, and most people have another backend
 
     folder = Folder()
-    if pulumi and backend != f"file://{folder.backend}":
-        return Tools(pulumi, environment)
+    if pulumi:
+        return Tools(pulumi, environment, folder.path if backend == f"file://{folder.backend}" else None)
     if not folder.exists:
         raise OperationError(
             "there is no `pulumi` on PATH: install it (pulumi.com/docs/install), or run `make up`, which gets one and "

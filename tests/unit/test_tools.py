@@ -66,9 +66,11 @@ def test_what_reads_only_the_state_gets_no_stack_file(folder: Folder, log: Path)
 def test_in_the_shell_of_the_sandbox_its_copy_is_used_too(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{folder.bin}{os.pathsep}/usr/bin:/bin")
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{folder.backend}")
+    monkeypatch.setenv("PULUMI_HOME", "/of/the/person")
     found = tools.find()
     assert found.pulumi == str(folder.bin / "pulumi")
     assert found.sandbox == folder.path
+    assert found.environment["PULUMI_HOME"] == "/of/the/person"
 
 
 @pytest.mark.parametrize("backend", [None, "s3://states", "file:///elsewhere"])

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from typing import Final, NamedTuple
 
 from sandbox.plugins.kubernetes import paths
+from sandbox.plugins.kubernetes.objects import dig
 from sandbox.plugins.kubernetes.paths import Path
 from sandbox.plugins.kubernetes.replacing import touches
 from sandbox.plugins.properties import Property, Unknown
@@ -49,6 +50,18 @@ def _change(path: Path, old: Property, new: Property) -> Iterator[Change]:
         yield Change(path, DELETE, None)
     elif new is not None:
         yield from changes(old, new, path)
+
+
+def opened(change: Change, old: Property, replacing: list[Path]) -> Iterator[Change]:
+    """Yield a change; one of a whole map to what is not known yet as changes of all in it that can't change in place.
+
+    The engine asks so about what depends on an object that is replaced. The official plugin then replaces it, too.
+    """
+    inside = [path for path in replacing if len(path) > len(change.path) and paths.covers(change.path, path)]
+    held = (
+        [path for path in inside if dig(old, *map(str, path)) is not None] if isinstance(change.value, Unknown) else []
+    )
+    yield from (Change(path, UPDATE, change.value) for path in held) if held else (change,)
 
 
 def detailed(found: list[Change], replacing: list[Path]) -> dict[str, provider_pb2.PropertyDiff]:

@@ -10,7 +10,7 @@ from sandbox.plugins.kubernetes import checkpoint, naming, paths, waiting
 from sandbox.plugins.kubernetes.api import ApiError
 from sandbox.plugins.kubernetes.call import ResourceCall
 from sandbox.plugins.kubernetes.checkpoint import State
-from sandbox.plugins.kubernetes.diff import changes, detailed, is_replacing
+from sandbox.plugins.kubernetes.diff import changes, detailed, is_replacing, opened
 from sandbox.plugins.kubernetes.discovery import NoSuchKindError
 from sandbox.plugins.kubernetes.normalize import normalize
 from sandbox.plugins.kubernetes.objects import (
@@ -46,7 +46,8 @@ def diff(call: ResourceCall, request: provider_pb2.DiffRequest) -> provider_pb2.
     _align(call, old, new, state)
     ignored = [paths.parse(path) for path in request.ignoreChanges]
     found = [change for change in changes(old, new) if not any(paths.covers(path, change.path) for path in ignored)]
-    details = detailed(found, replacing_paths(new, cluster.settings))
+    replacing = replacing_paths(new, cluster.settings)
+    details = detailed([part for change in found for part in opened(change, old, replacing)], replacing)
     replaces = [path for path, detail in details.items() if is_replacing(detail) or path == "metadata"]
     if annotation(new, REPLACE_UNREADY) == "true" and _is_unready(call, new, state):
         replaces.append(f'metadata.annotations["{REPLACE_UNREADY}"]')

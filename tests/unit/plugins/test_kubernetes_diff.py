@@ -13,6 +13,7 @@ from sandbox.plugins.kubernetes.diff import (
     changes,
     detailed,
     is_replacing,
+    opened,
 )
 from sandbox.plugins.kubernetes.objects import Object, prune_object
 from sandbox.plugins.kubernetes.replacing import replacing_paths
@@ -25,9 +26,23 @@ def differences(old: Object, new: Object) -> dict[str, int]:
 
 
 def replaced(obj: Object, old: Object, settings: Settings | None = None) -> set[str]:
-    found = list(changes(old, obj))
-    details = detailed(found, replacing_paths(obj, settings or Settings()))
+    replacing = replacing_paths(obj, settings or Settings())
+    details = detailed([part for change in changes(old, obj) for part in opened(change, old, replacing)], replacing)
     return {path for path, detail in details.items() if is_replacing(detail)}
+
+
+def test_what_is_wholly_unknown_replaces_by_all_in_it_that_cannot_change_in_place() -> None:
+    """So the engine asks about a StatefulSet whose claim is replaced: the official plugin names the same."""
+    spec: Object = {"replicas": 1, "selector": {"a": "b"}, "serviceName": "db", "revisionHistoryLimit": 3}
+    kind: Object = {"apiVersion": "apps/v1", "kind": "StatefulSet"}
+    old: Object = {**kind, "spec": spec}
+    assert replaced({**kind, "spec": UNKNOWN}, old) == {
+        "spec.selector",
+        "spec.serviceName",
+        "spec.revisionHistoryLimit",
+    }
+    assert replaced({**kind, "spec": {**spec, "replicas": UNKNOWN}}, old) == set()
+    assert replaced({"apiVersion": "v1", "kind": "Service", "spec": UNKNOWN}, {"spec": {"ports": []}}) == set()
 
 
 def test_differences_are_named_down_to_the_field() -> None:
