@@ -19,7 +19,7 @@ KEYS = {
     "ACCESS_KEY_ID": secrets()["langfuse-object-store-exports", "access-key-id"],
     "SECRET_ACCESS_KEY": secrets()["langfuse-object-store-exports", "secret-access-key"],
 }
-OFF_SITE = {"endpoint": "https://s3.example.com", "bucket": TARGET, "secret": "off-site"}
+OFF_SITE = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
 BACKUP = {"postgres/one/.complete": b"{}", "postgres/one/database.dump": b"rows" * 1000}
 
 
@@ -66,7 +66,12 @@ def copy(purpose: str, store: Store, other: str, folder: Path) -> Run:
         if item.get("valueFrom", {}).get("secretKeyRef", {}).get("name") == OFF_SITE["secret"]
     }
     own = {**found, "env": [item for item in found["env"] if item["name"] not in given]}
-    address = {"STORE_URL": store.url, "OFF_SITE_STORE_URL": other, "MC_CONFIG_DIR": str(folder)}
+    address = {
+        "STORE_URL": store.url,
+        "OFF_SITE_STORE_URL": other,
+        "OFF_SITE_BUCKET": TARGET,
+        "MC_CONFIG_DIR": str(folder),
+    }
     return run(own, environment(own, **address) | given, store.clients)
 
 
