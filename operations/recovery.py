@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
@@ -33,8 +34,8 @@ IDEMPOTENT: Final = ("pulumi-python:dynamic",)
 
 JOB: Final = "kubernetes:batch/v1:Job"
 
-SETTLE_SECONDS: Final = 2.0
-"""A provider outlives the CLI for a moment, and ends the request that it is at."""
+SETTLE_SECONDS: Final = 10.0
+"""A provider outlives the CLI, and ends the request that it is at."""
 
 DELETION_SECONDS: Final = 600.0
 POLL_SECONDS: Final = 2.0
@@ -96,7 +97,8 @@ def recover(
         clusters.check(pulumi)  # in another one nothing would be found
     objects = cluster or _cluster(pulumi)
     wait_for_migration(operations, objects, say)
-    plan = resolve(deployment.get("resources") or [], operations, objects)
+    settle = _settle_seconds(deployment.get("manifest") or {})
+    plan = resolve(deployment.get("resources") or [], operations, objects, settle=settle)
     for line in plan.told:
         say(f"  {line}")
     if operations:
@@ -139,13 +141,14 @@ def _has_ended(job: Mapping[str, Any]) -> bool:
     return ended or "deletionTimestamp" in job["metadata"]
 
 
-def resolve(resources: Sequence[Json], operations: Sequence[Json], cluster: ObjectSource) -> Plan:
+def resolve(resources: Sequence[Json], operations: Sequence[Json], cluster: ObjectSource, *, settle: float = 0) -> Plan:
     """Decide what becomes of each pending operation, and change nothing.
 
     Args:
         resources: Those in the state.
         operations: Those that are pending.
         cluster: Tells which objects are there.
+        settle: Seconds after which an object that is not there is looked for once more.
     """
     plan = Plan(list(resources))
     creations = [operation["resource"] for operation in operations if operation["type"] == "creating"]
@@ -155,10 +158,10 @@ def resolve(resources: Sequence[Json], operations: Sequence[Json], cluster: Obje
             "it can't be told whether these were made; run `pulumi refresh` in a terminal, which asks: "
             + ", ".join(unknown)
         )
-    found = _look_up(creations, cluster)
+    found = _look_up(creations, cluster, settle)
     for item in creations:
         if item.get("custom"):
-            plan.told.append(f"{_name(item)}: {_create(plan, item, found.get(_id(item)), cluster)}")
+            plan.told.append(f"{_name(item)}: {_create(plan, item, found.get(_key(item)), cluster)}")
     for operation in operations:
         item = operation["resource"]
         if operation["type"] == "deleting" and _is_object(item):
@@ -202,12 +205,29 @@ def _first_place(resources: Sequence[Json], item: Json) -> int:
     return max((index + 1 for index, other in enumerate(resources) if other["urn"] in needed), default=0)
 
 
-def _look_up(creations: Sequence[Json], cluster: ObjectSource) -> dict[str, Mapping[str, Any]]:
-    """The objects that there are, by id."""
-    wanted = {_id(item): item["inputs"] for item in creations if _is_object(item)}
+def _settle_seconds(manifest: Mapping[str, Any]) -> float:
+    """How long a provider may still be at work, by the time at which the state was last written."""
+    try:
+        written = datetime.fromisoformat(manifest["time"])
+    except (KeyError, ValueError):
+        return SETTLE_SECONDS
+    passed = (datetime.now(UTC) - written).total_seconds()
+    return min(max(SETTLE_SECONDS - passed, 0), SETTLE_SECONDS)
+
+
+def _key(item: Json) -> tuple[str, str]:
+    """What tells one creation from another: objects of two kinds may have one id, and a retry may give a new name."""
+    return item["urn"], _id(item)
+
+
+def _look_up(
+    creations: Sequence[Json], cluster: ObjectSource, settle: float
+) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """The objects that there are."""
+    wanted = {_key(item): item["inputs"] for item in creations if _is_object(item)}
     found = {key: live for key, inputs in wanted.items() if (live := cluster.get(inputs))}
     if len(found) < len(wanted):
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(settle)
         found |= {key: live for key, inputs in wanted.items() if key not in found and (live := cluster.get(inputs))}
     return found
 

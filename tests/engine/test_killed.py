@@ -20,6 +20,7 @@ from typing import Any, Final
 import pytest
 
 from components.schema import application as settings
+from operations import recovery
 from operations.objects import Cluster
 from operations.pulumi import Pulumi
 from operations.recovery import recover
@@ -143,6 +144,7 @@ def victim(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     stack = Stack.new("killed", tmp_path / "killed", sandbox.environment(), SMALL)
     for key, value in stack.environment.items():
         monkeypatch.setenv(key, value)
+    monkeypatch.setattr(recovery, "SETTLE_SECONDS", 2.0)
     victim = Victim(stack, sandbox)
     yield victim
     victim.view.delete()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,21 +50,25 @@ def pending(kind: str, item: Json) -> Json:
     return {"type": kind, "resource": item}
 
 
+def identity(inputs: Mapping[str, Any]) -> str:
+    return f"{inputs['kind']} {recovery._id({'inputs': inputs})}"
+
+
 class Objects:
     """A cluster with these objects."""
 
     def __init__(self, *items: Json, made: str = "2026-01-01T00:00:00Z", labels: Mapping[str, str] = LABELS) -> None:
         self.found = {
-            recovery._id(item): {"metadata": {"creationTimestamp": made, "labels": dict(labels)}} for item in items
+            identity(item["inputs"]): {"metadata": {"creationTimestamp": made, "labels": dict(labels)}}
+            for item in items
         }
 
     def get(self, wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        return self.found.get(recovery._id({"inputs": wanted}))
+        return self.found.get(identity(wanted))
 
 
 @pytest.fixture(autouse=True)
 def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "SETTLE_SECONDS", 0.0)
     monkeypatch.setattr(recovery, "POLL_SECONDS", 0.0)
 
 
@@ -81,6 +86,32 @@ def test_what_it_needs_counts_by_every_kind_of_reference() -> None:
     provider, used = {"urn": PROVIDER, "type": "x"}, {"urn": f"{STACK}x::used", "type": "x"}
     item = resource(CONFIG_MAP, "a", propertyDependencies={"data": [used["urn"]], "metadata": None})
     assert resolve([provider, used], [pending("creating", item)], Objects(item)).resources[2]["urn"] == item["urn"]
+
+
+def test_objects_of_two_kinds_may_have_one_name() -> None:
+    rule, policy = (
+        resource(kind, f"a-{kind[-9:]}", object_name="a")
+        for kind in (
+            "kubernetes:networking.k8s.io/v1:NetworkPolicy",
+            "kubernetes:security.istio.io/v1:AuthorizationPolicy",
+        )
+    )
+    both = [pending("creating", rule), pending("creating", policy)]
+    assert [one["urn"] for one in resolve([], both, Objects(rule)).resources] == [rule["urn"]]
+    assert [one["urn"] for one in resolve([], both, Objects(policy)).resources] == [policy["urn"]]
+    assert len(resolve([], both, Objects(rule, policy)).resources) == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "least", "most"),
+    [(timedelta(), 8, 10), (timedelta(seconds=6), 2, 4), (timedelta(hours=1), 0, 0), (timedelta(hours=-1), 10, 10)],
+)
+def test_a_provider_may_be_at_work_for_a_while_after_the_state_was_written(
+    written: timedelta, least: float, most: float
+) -> None:
+    manifest = {"time": (datetime.now(UTC) - written).strftime("%Y-%m-%dT%H:%M:%S.%f123Z")}
+    assert least <= recovery._settle_seconds(manifest) <= most
+    assert recovery._settle_seconds({}) == recovery.SETTLE_SECONDS
 
 
 def test_an_object_without_a_namespace_has_its_name_as_id() -> None:
@@ -183,7 +214,7 @@ def test_a_deletion_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(recovery, "DELETION_SECONDS", 0.0)
     item = in_state(resource(NAMESPACE, "ns"))
     cluster = Objects(item)
-    cluster.found["ns"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    cluster.found["Namespace ns"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     with pytest.raises(OperationError, match="Namespace ns is still being deleted"):
         resolve([item], [pending("deleting", item)], cluster)
 
