@@ -10,7 +10,7 @@ from components.connections import Environment
 from components.deployments import deployment
 from components.environment import WORKER_PORT
 from components.installation import Installation, child_options, service_account
-from components.pods import Mount, container, http_probe, pod, tcp_probe
+from components.pods import Mount, container, http_probe, pod
 from components.schema.application import Worker as WorkerSettings
 
 STUCK = "/api/health?failIfQueueConsumptionStuck=true&failIfEventPropagationStuck=true"
@@ -22,8 +22,9 @@ OUTAGE_SECONDS = 1800
 workers would restart at once."""
 
 START_SECONDS = 300
-"""From the start of the process to its port. Before it listens it waits for ClickHouse and Postgres; without them it
-ends by itself, and the kubelet starts it again (worker/src/index.ts, initialize.ts)."""
+"""From the start of the process to an answer at `/`, which asks no store (worker/src/app.ts). Before it listens, the
+worker waits for ClickHouse and Postgres; without them it ends by itself, and the kubelet starts it again
+(worker/src/index.ts, initialize.ts)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class Worker(pulumi.ComponentResource):
                     mounts=mounts,
                     env=args.environment,
                     ports={"http-health": WORKER_PORT},
-                    startup=tcp_probe(WORKER_PORT, period=5, failures=START_SECONDS // 5),
+                    startup=http_probe("/", WORKER_PORT, period=5, failures=START_SECONDS // 5),
                     readiness=http_probe("/api/ready", WORKER_PORT, period=10, failures=3),
                     # The check compares with what it saw before: it may not be asked in the first minute.
                     liveness=http_probe(

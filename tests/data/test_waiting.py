@@ -10,7 +10,7 @@ from tests.data.rendered import container, environment
 SCRIPTS = (
     ("Job", "langfuse-migrations", "postgres", "psql"),
     ("Job", "langfuse-migrations", "clickhouse", "clickhouse-client"),
-    ("CronJob", "langfuse-backup-postgres", "dump", "psql"),
+    ("CronJob", "langfuse-backup-postgres", "backup", "psql"),
     ("CronJob", "langfuse-backup-clickhouse", "backup", "clickhouse-client"),
     ("Job", "langfuse-object-store-provisioning", "provision", "mc"),
 )

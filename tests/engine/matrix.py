@@ -37,7 +37,7 @@ COUNTED: Final = ("Bucket", "Cluster")
 
 FACTORS: Final[Mapping[str, Mapping[str, Choice]]] = {
     "profile": {name: Choice(config={"profile": name}) for name in PROFILES},
-    "version": {version: Choice(config={"version": version}) for version in ("4.16.0", "3.225.4")},
+    "version": {version: Choice(config={"version": version}) for version in ("4.82.0", "3.225.9")},
     "postgres": {
         "managed": Choice(config={"postgres": {"mode": "managed"}}, sets={"postgres": 1}),
         "cloudnativepg": Choice(config={"postgres": {"mode": "cloudnativepg"}}, kinds={"Cluster": 1}),

@@ -336,7 +336,7 @@ def sign_up_opened(stack: Props) -> None:
         (media_expire, {"media-never-expires"}),
         (media_expire_by_command, {"media-never-expires"}),
         (suspended_backup, {"backup-not-suspended"}),
-        (backup_on_a_day_that_never_comes, {"backup-often-enough"}),
+        (backup_on_a_day_that_never_comes, {"backup-schedule-valid"}),
         (copies_stay_at_home, {"backup-elsewhere"}),
         (copies_of_media_alone, {"backup-elsewhere"}),
         (copies_without_media, {"backup-of-each-store"}),
