@@ -1,6 +1,6 @@
 """Commands that are killed at several moments: after `recover` the next one works, and nothing is left over.
 
-`KILLS=10` kills a first `up`, an upgrade and a `destroy` ten times each, which takes about four minutes on two cores.
+A first `up`, an upgrade and a `destroy` are killed ten times each, or as often as `KILLS` says.
 Each moment goes on where the one before was recovered, as a pipeline does that is cancelled again and again.
 """
 
@@ -31,7 +31,7 @@ from tests.engine.view import View, conditions, eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(1500)]
 
-MOMENTS: Final = int(os.environ.get("KILLS", "4"))
+MOMENTS: Final = int(os.environ.get("KILLS", "10"))
 POLL_SECONDS: Final = 0.01
 SMALL: Final = {"langfuse:profile": "dev", "langfuse:host": "langfuse.localhost", "langfuse:ingress": {"tls": False}}
 UPGRADE: Final = {"langfuse:version": "4.82.1", "langfuse:owner": "somebody-else"}

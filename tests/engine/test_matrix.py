@@ -6,7 +6,6 @@ choices, and the rules the full cross product.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations, product
@@ -15,11 +14,11 @@ from typing import Any, Protocol
 import pytest
 
 from components.settings import parse
-from tests.engine.harness import CHECKOUT
 from tests.engine.matrix import COUNTED, FACTORS, Row, all_rows, choices, combined, config, few_rows
 from tests.engine.stack_fixtures import StackFactory
 from tests.unit.program import run
 from tests.unit.test_environment import NOT_THE_APPLICATIONS_OWN
+from tests.unit.variables import names_read
 
 EACH, PAIRS = few_rows(together=1), few_rows(together=2)
 
@@ -50,12 +49,6 @@ def variables(resources: Sequence[Resource], program: str) -> set[str]:
     return {item["name"] for item in container["env"]}
 
 
-def read(version: str, program: str) -> set[str]:
-    """The variables that a program of a release reads."""
-    names = json.loads((CHECKOUT / "tests/unit/data" / f"langfuse-env-{version}.json").read_text())["names"]
-    return {name for part, found in names.items() if program in part or part == "shared" for name in found}
-
-
 def assert_is_what_was_chosen(row: Row, resources: Sequence[Resource]) -> None:
     named = dict(zip(FACTORS, row, strict=True))
     sets = {item.name: item.inputs["spec"]["replicas"] for item in of_kind(resources, "StatefulSet")}
@@ -67,7 +60,7 @@ def assert_is_what_was_chosen(row: Row, resources: Sequence[Resource]) -> None:
     assert bool(kinds["RandomPassword"]) == (named["credentials"] == "generated")
     assert bool(kinds["ExternalSecret"]) == (named["credentials"] == "external-secrets")
     for program in ("web", "worker"):
-        assert variables(resources, program) - read(named["version"], program) - NOT_THE_APPLICATIONS_OWN == set()
+        assert variables(resources, program) - names_read(named["version"], program) - NOT_THE_APPLICATIONS_OWN == set()
 
 
 def test_the_rows_hold_every_choice_and_every_pair() -> None:

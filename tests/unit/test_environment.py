@@ -1,6 +1,3 @@
-import json
-from pathlib import Path
-
 import pytest
 
 from components import environment, extra_env
@@ -20,9 +17,10 @@ from components.environment import Stores
 from components.extra_env import owner
 from components.outputs import outputs
 from components.preview_warnings import warnings
-from components.profiles import DEFAULT_VERSION, PROFILES
+from components.profiles import PROFILES
 from components.schema.environment import Settings
 from components.settings import SettingsError, parse
+from tests.unit.variables import LISTS, names_read
 
 NOT_THE_APPLICATIONS_OWN = {"HOSTNAME", "KEEP_ALIVE_TIMEOUT", "NODE_OPTIONS", "PORT"}
 """Read by Node and by Next's standalone server."""
@@ -58,16 +56,6 @@ STORES = Stores(
         },
     ),
 )
-
-
-RELEASES = {"3.225.4": "3.225.4", "4.16.0": "4.16.0", DEFAULT_VERSION: "4-2026-11"}
-"""Releases by which names are judged, and the list of names that was read from their sources, or close to them."""
-
-
-def names_read(version: str, program: str) -> set[str]:
-    """The names that a program of a release reads."""
-    listed = json.loads((Path(__file__).parent / "data" / f"langfuse-env-{RELEASES[version]}.json").read_text())
-    return {name for part, found in listed["names"].items() if program in part or part == "shared" for name in found}
 
 
 def settings(**config: object) -> Settings:
@@ -115,7 +103,7 @@ EVERYTHING: dict[str, object] = {
 
 
 @pytest.mark.parametrize("config", [{}, EVERYTHING], ids=["least", "everything"])
-@pytest.mark.parametrize("version", RELEASES)
+@pytest.mark.parametrize("version", LISTS)
 def test_every_name_is_one_that_the_application_reads(version: str, config: dict[str, object]) -> None:
     both = (("web", web(version=version, **config)), ("worker", worker(version=version, **config)))
     for program, variables in both:
@@ -170,7 +158,7 @@ def test_the_migration_sees_the_databases_alone() -> None:
 PUBLIC, INNER = "https://langfuse.example.com", "http://s3:9000"
 
 
-@pytest.mark.parametrize("version", RELEASES)
+@pytest.mark.parametrize("version", LISTS)
 def test_web_signs_links_for_the_public_host_and_the_worker_reads_and_deletes_inside(version: str) -> None:
     in_web, in_worker = web(version=version), worker(version=version)
     assert (in_web["LANGFUSE_S3_MEDIA_UPLOAD_ENDPOINT"], in_worker["LANGFUSE_S3_MEDIA_UPLOAD_ENDPOINT"]) == (
@@ -340,7 +328,7 @@ def test_whoever_insists_overrides_what_the_program_sets() -> None:
     assert found["TELEMETRY_ENABLED"] == "true"
 
 
-@pytest.mark.parametrize("version", RELEASES)
+@pytest.mark.parametrize("version", LISTS)
 def test_every_variable_that_the_program_sets_says_where_it_is_set(version: str) -> None:
     for found in (web(version=version, **EVERYTHING), worker(version=version, **EVERYTHING)):
         assert [name for name in found if owner(name) is None] == []
@@ -401,12 +389,12 @@ def test_no_profile_is_warned_about(profile: str) -> None:
     assert warnings(settings(profile=profile)) == []
 
 
-@pytest.mark.parametrize("version", RELEASES)
+@pytest.mark.parametrize("version", LISTS)
 def test_the_programs_list_of_names_is_that_of_the_release(version: str) -> None:
     for program in ("web", "worker"):
         read = names_read(version, program) | extra_env.READ_BY_NODE
         found = extra_env.names(version, program)
-        assert found == read if version in RELEASES[version] else found >= read
+        assert found == read if LISTS[version] == version else found >= read
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,4 @@
-import json
 import re
-from pathlib import Path
 
 import pytest
 
@@ -10,6 +8,7 @@ from components.schema.environment import Settings
 from components.schema.sign_in import Providers
 from components.settings import SettingsError, parse
 from components.sign_in import callback_urls, sign_in_environment
+from tests.unit.variables import LISTS, names_read
 
 SECRET = {"source": "existing", "secret": "sso", "key": "secret"}
 PROVIDERS: dict[str, dict[str, object]] = {
@@ -56,23 +55,22 @@ def refusal(config: dict[str, object], stack: str = "dev") -> str:
 
 
 def test_every_provider_of_the_application_can_be_set_up() -> None:
-    read = json.loads((Path(__file__).parent / "data" / "langfuse-env-4.16.0.json").read_text())["names"]["web"]
+    read = names_read("4.82.0", "web")
     theirs = {match[1] for name in read if (match := re.fullmatch("AUTH_(.+)_CLIENT_ID", name))}
     assert {name.upper() for name in Providers.model_fields} == theirs - {"CLICKHOUSE_CLOUD"}  # for Langfuse's cloud
 
 
-@pytest.mark.parametrize("version", ["4.16.0", "3.225.4"])
+@pytest.mark.parametrize("version", LISTS)
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_every_variable_of_a_provider_is_one_that_web_reads(name: str, version: str) -> None:
-    read = json.loads((Path(__file__).parent / "data" / f"langfuse-env-{version}.json").read_text())["names"]["web"]
     found = variables(settings(version=version, signIn={"providers": {name: provider(name)}}))
     own = {variable for variable in found if variable.endswith("_CLIENT_ID")}
     assert len(own) == 1
-    assert found.keys() <= set(read)
+    assert found.keys() <= names_read(version, "web")
 
 
 def test_every_key_of_every_provider_is_one_that_web_reads() -> None:
-    read = json.loads((Path(__file__).parent / "data" / "langfuse-env-4.16.0.json").read_text())["names"]["web"]
+    read = names_read("4.82.0", "web")
     for name, field in Providers.model_fields.items():
         (model,) = (part for part in field.annotation.__args__ if part is not type(None))  # type: ignore[union-attr]  # of an optional
         for key in model.model_fields:

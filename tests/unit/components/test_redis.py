@@ -1,5 +1,4 @@
-import json
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ from components.mesh_network import TUNNEL_PORT
 from components.profiles import DEFAULT_VERSION
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
+from tests.unit.variables import LISTS, names_read
 
 CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 EXISTING = {"source": "existing", "secret": "mine", "key": "redis"}
@@ -97,16 +97,13 @@ def test_both_programs_are_told_how_to_connect(mode: str, expected: dict[str, ob
         assert given == expected
 
 
-@pytest.mark.parametrize("version", ["4.16.0", "3.225.4"])
+@pytest.mark.parametrize("version", LISTS)
 @pytest.mark.parametrize("mode", MODES)
 def test_every_name_is_one_that_the_release_reads(mode: str, version: str) -> None:
-    file = Path(__file__).parents[1] / "data" / f"langfuse-env-{version}.json"
-    names = json.loads(file.read_text())["names"]
     recording = redis(mode) if version == DEFAULT_VERSION else redis(mode, version=version)
     for program in ("web", "worker"):
-        read = {name for part, found in names.items() if program in part or part == "shared" for name in found}
         given = {name for name in variables(recording, program) if name.startswith(("REDIS_", "DATABASE_", "DIRECT"))}
-        assert given - read == set()
+        assert given - names_read(version, program) == set()
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode.startswith("external")])
