@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,12 +20,23 @@ PROVIDER = "pulumi:providers:kubernetes"
 RULES = ("networking.k8s.io/v1:NetworkPolicy", "security.istio.io/v1:AuthorizationPolicy")
 
 
+def _others(stack: str) -> Callable[[str, list[str]], set[str]]:
+    """What a copy of the backend leaves out: other stacks, which are being written meanwhile, and locks."""
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        if Path(folder).parent.name == "stacks":
+            return {name for name in names if not name.startswith(f"{stack}.") or name.endswith(".tmp")}
+        return {"backups", "history", "locks"}
+
+    return ignored
+
+
 class Copy(Stack):
     """The dev stack with a state and a kubeconfig of its own: its previews look at the same cluster."""
 
     def __init__(self, dev: Stack, folder: Path) -> None:
         kubeconfig, backend = folder / "kubeconfig", folder / "backend"
-        shutil.copytree(urlsplit(dev.environment["PULUMI_BACKEND_URL"]).path, backend)
+        shutil.copytree(urlsplit(dev.environment["PULUMI_BACKEND_URL"]).path, backend, ignore=_others(dev.name))
         shutil.copytree(dev.folder, folder / "stacks")
         content = yaml.safe_load(Path(dev.environment["KUBECONFIG"]).read_text())
         (context,) = content["contexts"]

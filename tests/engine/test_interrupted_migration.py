@@ -133,7 +133,7 @@ def migrating(sandbox: Sandbox, tmp_path: Path) -> Iterator[Migrating]:
 
 def test_after_a_killed_update_no_second_migration_starts(migrating: Migrating) -> None:
     """The API server refuses a second Job of the name, in a first update and in an upgrade."""
-    stack, view = migrating("interrupted")
+    stack, view = migrating("migrating")
     with Migrators(view) as seen:
         for version in ("4.16.0", "4.16.1"):
             stack.configure({"langfuse:version": version})
