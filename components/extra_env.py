@@ -111,8 +111,13 @@ def extra_environment(settings: Settings, program: Program) -> Environment:
     }
 
 
+def _known(version: str) -> frozenset[str]:
+    """The names that web or worker of a release is known to read."""
+    return names(version, "web") | names(version, "worker")
+
+
 def _may_be_new(name: str, version: str) -> bool:
-    return is_later_than_listed(version) and name not in names(version, "web") | names(version, "worker")
+    return is_later_than_listed(version) and name not in _known(version)
 
 
 def problems(settings: Settings) -> Iterator[str]:
@@ -150,14 +155,13 @@ def _name(name: str, variable: Variable, version: str) -> str | None:
     if key:
         where = f"langfuse:{key}" if re.fullmatch(r"[A-Za-z.]+", key) else key
         return f"is set by {where}; change that, or add `insist: true`"
-    if name not in names(version, "web") | names(version, "worker") and not is_later_than_listed(version):
+    if name not in _known(version) and not is_later_than_listed(version):
         return f"{_unknown(name, version)}, or add `insist: true`"
     return None
 
 
 def _unknown(name: str, version: str) -> str:
     """What is said of a name that no list has, up to the comma after its first hint."""
-    known = names(version, "web") | names(version, "worker")
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    close = difflib.get_close_matches(name, _known(version), n=1, cutoff=0.8)
     hint = f'use "{close[0]}"' if close else "check the name"
     return f"is not known to be read by Langfuse {version}; {hint}"
