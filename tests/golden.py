@@ -1,0 +1,61 @@
+"""Everything that the program registers, as files: before and after a change of the code that must change no object.
+
+    python -m tests.golden FOLDER
+
+writes one file for each profile and each row of the matrix. Run it at two commits and compare the folders with
+`diff -r`.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+
+from components.profiles import PROFILES
+from tests.engine.matrix import config, few_rows
+from tests.unit.components.test_reachability import STACKS
+from tests.unit.program import run
+from tests.unit.recorder import Recording
+
+EXAMPLE = Path(__file__).parents[1] / "stacks/Pulumi.example.yaml"
+"""A value for every key."""
+
+PAIRS = 2
+"""Every pair of choices of the matrix stands together in a row at least once."""
+
+
+def as_text(recording: Recording) -> str:
+    """Registrations in the order of their types and names, with their options, and the outputs of the components."""
+    found = sorted(recording, key=lambda item: (item.type, item.name, item.parent))
+    data = {"resources": [asdict(item) for item in found], "outputs": recording.outputs}
+    return json.dumps(data, indent=1, sort_keys=True, default=_plain) + "\n"
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else repr(value)
+
+
+def stacks() -> Iterator[tuple[str, str, Mapping[str, object]]]:
+    """Name of the file, name of the stack and configuration."""
+    for profile in PROFILES:
+        yield f"profile-{profile}", profile, {"profile": profile}
+    for row in few_rows(PAIRS):
+        yield "-".join(row), "matrix", config(row)
+    for name, (stack, given) in STACKS.items():
+        yield name.replace(" ", "-").replace(",", ""), stack, given
+    example = yaml.safe_load(EXAMPLE.read_text())["config"]
+    yield "example", "example", {key.removeprefix("langfuse:"): value for key, value in example.items()}
+
+
+def write(folder: Path) -> None:
+    """Writes one file for each stack."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, stack, given in stacks():
+        (folder / f"{file}.json").write_text(as_text(run(stack, given)))
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
