@@ -17,9 +17,9 @@ atexit.register(gc.freeze)
 
 import pulumi
 
-from components import kubeconfig
 from components.langfuse import Langfuse
-from components.settings import load
+from components.settings import kubeconfig
+from components.settings.load import load
 
 settings = load()
 kubeconfig.check(settings.cluster, needed=not pulumi.runtime.is_dry_run())

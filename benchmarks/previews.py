@@ -16,7 +16,8 @@ from benchmarks.figures import Figures
 from benchmarks.ground import Ground
 from benchmarks.project import RUNTIME, Project
 from benchmarks.state import Plan
-from components.profiles import DEFAULT_VERSION, PROFILES
+from components.schema.images import DEFAULT_VERSION
+from components.settings.profiles import PROFILES
 from operations.changes.preview import policy_flags
 from sandbox.progress import Steps
 

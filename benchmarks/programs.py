@@ -41,7 +41,7 @@ _usage: dict[str, float] = {}
 
 def dev() -> None:
     """The program of this checkout."""
-    from components import settings  # noqa: PLC0415
+    from components.settings import load as settings  # noqa: PLC0415
 
     load = settings.load
 

@@ -12,7 +12,7 @@ from benchmarks.ground import Ground
 from benchmarks.previews import Previews
 from benchmarks.project import Operation, Project
 from benchmarks.state import Plan, Resource, longest_chain, manifests, plan, resources
-from components.profiles import DEFAULT_VERSION
+from components.schema.images import DEFAULT_VERSION
 from sandbox.progress import Steps
 
 PLAIN = ("bare", "least")  # programs that are made from the stack's state

@@ -3,37 +3,37 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import kubeconfig
-from components.backups import Backups, BackupsArgs
-from components.certificates import certificates
-from components.clickhouse import ClickHouse, ClickHouseArgs
-from components.credential_sources import sourced
-from components.credentials import Credentials, CredentialsArgs, secrets_of
-from components.environment import (
+from components.application.environment import (
     Stores,
     first_start_environment,
     migration_environment,
     web_environment,
     worker_environment,
 )
-from components.first_start import FirstStart, FirstStartArgs
-from components.ingress import Ingress, IngressArgs
-from components.installation import Installation
-from components.mesh import MESH_LABELS, Mesh, MeshArgs
-from components.migrations import Migrations, MigrationsArgs
-from components.namespace import Namespace
-from components.network import Network, NetworkArgs
-from components.object_store import ObjectStore, ObjectStoreArgs
-from components.off_site import OffSite, OffSiteArgs
+from components.application.first_start import FirstStart, FirstStartArgs
+from components.application.migrations import Migrations, MigrationsArgs
+from components.application.web import Web, WebArgs
+from components.application.worker import Worker, WorkerArgs
+from components.backups.component import Backups, BackupsArgs
+from components.backups.off_site import OffSite, OffSiteArgs
+from components.credentials.component import Credentials, CredentialsArgs, secrets_of
+from components.credentials.sources import sourced
+from components.kubernetes.installation import Installation
+from components.kubernetes.patches import Patches
+from components.kubernetes.pods import secret_names
+from components.network.ingress import Ingress, IngressArgs
+from components.network.mesh import MESH_LABELS, Mesh, MeshArgs
+from components.network.namespace import Namespace
+from components.network.policies import Network, NetworkArgs
+from components.network.quota import Quota
 from components.outputs import outputs
-from components.patches import Patches
-from components.pods import secret_names
-from components.postgres import Postgres, PostgresArgs
-from components.quota import Quota
-from components.redis import Redis, RedisArgs
 from components.schema.environment import Settings
-from components.web import Web, WebArgs
-from components.worker import Worker, WorkerArgs
+from components.settings import kubeconfig
+from components.stores.certificates import certificates
+from components.stores.clickhouse.component import ClickHouse, ClickHouseArgs
+from components.stores.object_store.component import ObjectStore, ObjectStoreArgs
+from components.stores.postgres.component import Postgres, PostgresArgs
+from components.stores.redis.component import Redis, RedisArgs
 
 
 class Langfuse(pulumi.ComponentResource):

@@ -2,11 +2,11 @@
 
 from pydantic import JsonValue
 
-from components.connections import Endpoint
-from components.environment import Refs, Stores
+from components.application.environment import Refs, Stores
+from components.application.sign_in import callback_urls
 from components.schema.environment import Settings
-from components.sign_in import callback_urls
-from components.values import release
+from components.schema.values import release
+from components.stores.connections import Endpoint
 
 
 def outputs(settings: Settings, stores: Stores, web: Endpoint, refs: Refs) -> dict[str, JsonValue]:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import BaseModel, JsonValue
 
-from components.profiles import PROFILES
-from components.scales import LOADS, SCALES
 from components.schema.base import Model
 from components.schema.environment import PROJECT, Settings
+from components.settings.profiles import PROFILES
+from components.settings.scales import LOADS, SCALES
 from docs.fields import COMPUTED, Key, chooser, is_set, keys, required_keys, stack_file_default, type_text
 
 Path = tuple[str, ...]

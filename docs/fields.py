@@ -11,11 +11,10 @@ from pydantic import AfterValidator, BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from components import values
-from components.profiles import PROFILES
-from components.scales import SCALES
-from components.schema import targets
+from components.schema import targets, values
 from components.schema.environment import PROJECT, Settings
+from components.settings.profiles import PROFILES
+from components.settings.scales import SCALES
 
 DOMAINS: Mapping[str, str] = {
     "ByteQuantity": "bytes, as `50Gi`",
@@ -48,7 +47,7 @@ DOMAINS: Mapping[str, str] = {
 
 
 COMPUTED = {("profile",): "the stack's name", ("namespace",): f"`{PROJECT}-<stack>`"}
-"""Defaults that `components/settings.py` computes, by path."""
+"""Defaults that `components/settings/load.py` computes, by path."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +147,7 @@ def chooser(model: type[BaseModel]) -> tuple[str, str] | None:
 
 
 def domain(annotation: object) -> str | None:
-    """The name of a type in `components/values.py` or `components/schema/targets.py`."""
+    """The name of a type in `components/schema/values.py` or `components/schema/targets.py`."""
     own = {extra for extra in extras(annotation) if isinstance(extra, AfterValidator)}
     for name, known in {**vars(values), **vars(targets)}.items():
         validators = {extra for extra in extras(known) if isinstance(extra, AfterValidator)}

@@ -14,10 +14,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from components.demand import Pods, demand
-from components.profiles import PROFILES
-from components.scales import Load
+from components.network.demand import Pods, demand
 from components.schema.environment import PROJECT
+from components.settings.profiles import PROFILES
+from components.settings.scales import Load
 from operations import delivery
 from operations.needs import EVENT_BYTES, plain
 from operations.sizing import Sizing, SizingError, size

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markdown import Markdown
 
-from components.documents import DocumentError
-from components.redaction import Redaction
+from components.schema.redaction import Redaction
+from components.settings.documents import DocumentError
 from operations import cluster
 from operations import review as stacks
 from operations.changes import guard

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from components.scales import Load
-from components.schedules import schedule
 from components.schema.environment import Settings
-from components.values import quantity_value
+from components.schema.schedules import schedule
+from components.schema.values import quantity_value
+from components.settings.scales import Load
 
 DAY_SECONDS: Final = 86_400
 
@@ -34,7 +34,7 @@ REDIS_BYTES_PER_EVENT_A_MINUTE: Final = Decimal(10**9) / 100_000
 """Langfuse: about 1 GB of memory for every 100,000 events a minute (deployment/infrastructure/cache)."""
 
 REDIS_DATA_SHARE: Final = Decimal("0.75")
-"""Of the memory, what `components/valkey.py` lets data have."""
+"""Of the memory, what `components/stores/redis/valkey.py` lets data have."""
 
 CLICKHOUSE_BYTES_PER_CPU: Final = 4 * 1024**3
 """Of Langfuse's minimum: 8 GiB with 2 CPUs (configuration/scaling)."""

@@ -9,8 +9,8 @@ from kubernetes import config, dynamic
 from kubernetes.client import ApiException
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
-from components import kubeconfig
 from components.schema import application as settings
+from components.settings import kubeconfig
 from operations.errors import OperationError
 
 NOT_FOUND: Final = 404

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from components import documents
+from components.settings import documents
 from operations import tools
 from operations.errors import OperationError
 

@@ -30,7 +30,7 @@ IN_MEMORY: Final = ("random:", "pulumi:", "langfuse:")
 """Types that exist in the state alone: what was not written down was never made. The engine makes providers itself."""
 
 IDEMPOTENT: Final = ("pulumi-python:dynamic",)
-"""Types whose creation takes over what it made before (`components/bucket_provider.py`)."""
+"""Types whose creation takes over what it made before (`components/stores/object_store/bucket_provider.py`)."""
 
 JOB: Final = "kubernetes:batch/v1:Job"
 

@@ -10,8 +10,8 @@ from typing import Final
 
 import yaml
 
-from components import documents
 from components.schema.environment import PROJECT
+from components.settings import documents
 from operations.errors import OperationError
 from operations.pulumi import STACKS, Pulumi, listed
 from operations.recovery import recover

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from components.profiles import PROFILES
-from components.scales import SCALES, Load
 from components.schema.environment import Settings
-from components.settings import SettingsError, parse
+from components.settings.load import SettingsError, parse
+from components.settings.profiles import PROFILES
+from components.settings.scales import SCALES, Load
 from operations.needs import EVENT_BYTES, Need, needs
 
 

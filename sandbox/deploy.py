@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from components import documents
+from components.settings import documents
 from sandbox.controlplane import Sandbox
 from sandbox.errors import SandboxError
 from sandbox.folder import CHECKOUT

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from components.profiles import PROFILES
+from components.settings.profiles import PROFILES
 from tests.engine.matrix import config, few_rows
 from tests.unit.components.test_reachability import STACKS
 from tests.unit.program import run

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.schema.base import Model, Resources
-from components.values import (
+from components.schema.values import (
     BucketName,
     DnsLabel,
     DnsRange,

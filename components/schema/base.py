@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from components.values import ByteQuantity, CpuQuantity
+from components.schema.values import ByteQuantity, CpuQuantity
 
 
 class Model(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from components.schema.base import Model
-from components.values import DnsLabel, Duration, SecretKey, SecretName
+from components.schema.values import DnsLabel, Duration, SecretKey, SecretName
 
 
 class Generated(Model):

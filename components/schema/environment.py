@@ -22,7 +22,7 @@ from components.schema.mesh import Mesh
 from components.schema.sign_in import License, Mail, SignIn
 from components.schema.stores import ClickHouse, ObjectStore, Postgres, Redis
 from components.schema.targets import AllowedTargets
-from components.values import DnsLabel, Host, NamespaceName, Version
+from components.schema.values import DnsLabel, Host, NamespaceName, Version
 
 PROJECT = "langfuse"
 """The Pulumi project's name, which prefixes configuration keys and names."""

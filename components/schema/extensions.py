@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, JsonValue
 
 from components.schema.base import Model
-from components.values import SecretKey, SecretName
+from components.schema.values import SecretKey, SecretName
 
 
 class Variable(Model):

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.schema.base import Model
-from components.values import DnsLabel, Host
+from components.schema.values import DnsLabel, Host
 
 
 class Mesh(Model):

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field
 
 from components.schema.base import Model
 from components.schema.credentials import Reference
-from components.values import Email, Host, Url
+from components.schema.values import Email, Host, Url
 
 AuthMethod = Literal[
     "client_secret_basic",

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components import images
+from components.schema import images
 from components.schema.base import Model, Resources
-from components.values import BucketName, ByteQuantity, Host, HttpUrl, Name, Pem, Port, StoreVersion
+from components.schema.values import BucketName, ByteQuantity, Host, HttpUrl, Name, Pem, Port, StoreVersion
 
 
 class ManagedPostgres(Model):

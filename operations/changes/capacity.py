@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from components.values import quantity_value
+from components.schema.values import quantity_value
 from operations.changes.events import Json
 from operations.changes.model import Requests, type_of
 

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from pydantic import TypeAdapter, ValidationError, field_validator
 
-from components import documents
+from components.settings import documents
 from operations.changes.model import Change, Frozen, Verdict
 from operations.errors import OperationError
 from operations.pulumi import STACKS

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
-from components import documents
-from components.profiles import PROFILES
-from components.redaction import Redaction
 from components.schema.environment import PROJECT
+from components.schema.redaction import Redaction
+from components.settings import documents
+from components.settings.profiles import PROFILES
 from operations.changes.capacity import requests
 from operations.changes.events import REFRESHED, observe
 from operations.changes.guard import Acknowledgement, judge

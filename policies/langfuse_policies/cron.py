@@ -1,6 +1,6 @@
 """Cron schedules as CronJobs understand them (robfig/cron v3, ParseStandard): when they start, and how far apart.
 
-The configuration reads its schedules here, too (`components/schedules.py`): it has no other reader.
+The configuration reads its schedules here, too (`components/schema/schedules.py`): it has no other reader.
 """
 
 import datetime

@@ -11,7 +11,7 @@ from langfuse_policies.workloads import pod_of
 
 AWS_LIFECYCLES = ("aws/BucketLifecycleConfiguration", "aws/BucketLifecycleConfigurationV2")
 AWS_BUCKETS = ("aws/Bucket", "aws/BucketV2")
-#: Our own bucket, a dynamic resource: components/bucket_rules.py.
+#: Our own bucket, a dynamic resource: components/stores/object_store/bucket_rules.py.
 OWN_BUCKET = "pulumi-python/Bucket"
 
 _ADD = re.compile(r"\bmc ilm (?:rule )?add\b(?P<rest>(?:[^\n;|&\\]|\\\n)*)")

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.files import SCRIPTS
 from tests.data.rendered import Container
 from tests.data.servers import NO_AUTHORITIES
+from tests.scripts import SCRIPTS
 
 LIMIT_SECONDS = 90
 COMMAND_LINES = "command-lines"
@@ -44,7 +44,7 @@ def run(container: Container, environment: Mapping[str, str], clients: Path) -> 
     notes = clients / COMMAND_LINES
     notes.write_text("")
     finished = subprocess.run(
-        [shell, str(SCRIPTS / Path(script).name), *arguments],
+        [shell, str(SCRIPTS[Path(script).name]), *arguments],
         env={**NO_AUTHORITIES, **environment, "PATH": f"{clients}:/usr/bin:/bin"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

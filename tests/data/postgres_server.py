@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from components.files import SCRIPTS
-from components.postgres_server import initdb_arguments
+from components.stores.postgres.server import initdb_arguments
 from tests.data.jobs import client
 from tests.data.rendered import config_map, container, environment, secrets
 from tests.data.servers import free_port, program, running, unprivileged
+from tests.scripts import SCRIPTS
 
 CLIENTS = ("psql", "pg_dump", "pg_dumpall", "pg_restore")
 
@@ -74,7 +74,7 @@ class Place:
             **replaced,
         }
         return subprocess.Popen(
-            ["/bin/sh", SCRIPTS / "initialize-postgres.sh"],
+            ["/bin/sh", SCRIPTS["initialize-postgres.sh"]],
             env=variables,
             user=self.user,
             stdout=subprocess.PIPE,

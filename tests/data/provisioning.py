@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from components.connections import Purpose
+from components.schema.purposes import Purpose
 from tests.data.jobs import Run, client, run
 from tests.data.rendered import config_map, container, environment, secrets
 from tests.data.servers import NO_AUTHORITIES, free_port, running, tool

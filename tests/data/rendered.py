@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from components.langfuse import Langfuse
-from components.settings import parse
+from components.settings.load import parse
 from tests.unit.recorder import Recording, record
 
 Container = Mapping[str, Any]

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from components.bucket_provider import BucketProvider
-from components.bucket_requests import BucketError
+from components.stores.object_store.bucket_provider import BucketProvider
+from components.stores.object_store.bucket_requests import BucketError
 from tests.data.provisioning import Store
 from tests.data.rendered import secrets
 

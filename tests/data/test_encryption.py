@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from botocore.exceptions import ClientError
 
-from components.connections import PURPOSES, Purpose
+from components.schema.purposes import PURPOSES, Purpose
 from tests.data.provisioning import Store, provision, server_variables, serving
 
 CONTENT: Final = b"what nobody may read on the disk " * 100

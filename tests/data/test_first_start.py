@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from components.files import SCRIPTS
 from tests.data.rendered import container, environment
 from tests.data.servers import free_port, program
+from tests.scripts import SCRIPTS
 
 LIMIT_SECONDS = 60
 
@@ -56,7 +56,7 @@ def start(image: Path, behaviour: str, wait_seconds: int = 30) -> subprocess.Com
     shell, script = job["args"]
     variables = environment(job, PORT=str(free_port()), WAIT_SECONDS=str(wait_seconds))
     return subprocess.run(
-        [shell, str(SCRIPTS / Path(script).name)],
+        [shell, str(SCRIPTS[Path(script).name])],
         cwd=image,
         env={**variables, "BEHAVIOUR": behaviour, "PATH": os.environ["PATH"]},
         stdout=subprocess.PIPE,

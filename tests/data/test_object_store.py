@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from botocore.exceptions import ClientError
 
-from components.connections import PURPOSES, Purpose
+from components.schema.purposes import PURPOSES, Purpose
 from tests.data.provisioning import Store, provision
 from tests.data.rendered import secrets
 from tests.data.servers import free_port

@@ -16,8 +16,8 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from components.langfuse import Langfuse
-from components.minio import READINESS_PATH
-from components.settings import parse
+from components.settings.load import parse
+from components.stores.object_store.minio import READINESS_PATH
 from tests.data import rendered
 from tests.data.jobs import COMMAND_LINES, Run, client, run
 from tests.data.provisioning import Store, answers, healthy, provision

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from components.files import SCRIPTS
 from tests.data.jobs import Run, client, run
 from tests.data.rendered import config_map, container, environment, secrets
 from tests.data.servers import answers, free_port, program, running
+from tests.scripts import SCRIPTS
 
 PASSWORD = secrets()["langfuse-redis", "password"]
 
@@ -49,7 +49,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     variables = environment(container("StatefulSet", "langfuse-redis", "valkey"))
     command: list[str | Path] = [
         "/bin/sh",
-        SCRIPTS / "start-valkey.sh",
+        SCRIPTS["start-valkey.sh"],
         tmp_path / "valkey.conf",
         tmp_path / "password.conf",
     ]

@@ -16,9 +16,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from components.files import SCRIPTS
 from components.langfuse import Langfuse
-from components.settings import parse
+from components.settings.load import parse
+from components.stores.redis.sentinel import SCRIPTS as FOLDER
 from tests.data import rendered
 from tests.data.jobs import client, run
 from tests.data.servers import answers, free_port, program
@@ -66,7 +66,7 @@ class Trio:
 
     def command(self, member: Member, words: Sequence[str]) -> list[str]:
         """A rendered command with the folders and the ports of this machine for those of the pod."""
-        places = {"/scripts/": f"{SCRIPTS}/", "/etc/valkey/": f"{member.folder}/etc/", "/run/": f"{member.folder}/"}
+        places = {"/scripts/": f"{FOLDER}/", "/etc/valkey/": f"{member.folder}/etc/", "/run/": f"{member.folder}/"}
         ports = {"6379": str(member.port), "26379": str(member.sentinel_port)}
         for old, new in places.items():
             words = [word.replace(old, new, 1) if word.startswith(old) else word for word in words]

@@ -13,7 +13,7 @@ import requests
 from botocore.config import Config
 
 from components.langfuse import Langfuse
-from components.settings import parse
+from components.settings.load import parse
 from tests.data.provisioning import Store
 from tests.data.rendered import secrets
 from tests.edge.envoy import Certificate, Json, gateway

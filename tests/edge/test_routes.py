@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from components.ingress import FILE_POLICY
+from components.network.ingress import FILE_POLICY
 from tests.data.servers import free_port
 from tests.edge.conftest import BUCKET_HOST
 from tests.edge.envoy import Certificate, gateway

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, product
 from typing import Final, TypeAlias
 
-from components.profiles import PROFILES
+from components.settings.profiles import PROFILES
 
 
 @dataclass(frozen=True, kw_only=True)

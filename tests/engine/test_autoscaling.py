@@ -15,8 +15,8 @@ NAME = "langfuse-web"
 PREAMBLE = f"""
         import sys
         sys.path.insert(0, {str(CHECKOUT)!r})
-        from components.deployments import deployment
-        from components.installation import Installation
+        from components.kubernetes.deployments import deployment
+        from components.kubernetes.installation import Installation
         from components.schema.application import Workload
 
         installation = Installation(instance="test", namespace="NAMESPACE", protect=False)

@@ -23,8 +23,8 @@ KEYS: Final = ("administrator", "a key of the tests' own MinIO")
 PURPOSES: Final = ("events", "media", "exports", "backups")
 SOURCE: Final = """
     import pulumi
-    from components.bucket_rules import managed_buckets
-    from components.installation import Installation
+    from components.stores.object_store.bucket_rules import managed_buckets
+    from components.kubernetes.installation import Installation
     from components.schema.stores import ExternalObjectStore
 
     store = ExternalObjectStore.model_validate(pulumi.Config().require_object("store"))

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from components.credential_registry import CREDENTIALS
+from components.credentials.registry import CREDENTIALS
 from sandbox.controlplane import Sandbox
 from tests.engine.secret_operator import MANAGED, SecretOperator
 from tests.engine.stack_fixtures import Stack

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from components.settings import parse
+from components.settings.load import parse
 from tests.engine.matrix import COUNTED, FACTORS, Row, all_rows, choices, combined, config, few_rows
 from tests.engine.stack_fixtures import StackFactory
 from tests.unit.program import run

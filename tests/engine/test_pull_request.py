@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.redaction import Redaction
+from components.schema.redaction import Redaction
 from operations import review
 from operations.pulumi import Pulumi, listed
 from sandbox.controlplane import Sandbox

@@ -13,7 +13,7 @@ from langfuse_policies.fields import plain
 from langfuse_policies.resources import Resource
 from langfuse_policies.testing import judged_all, resource
 
-from components.labels import base_name
+from components.kubernetes.labels import base_name
 from tests.unit.program import recorded
 
 CONFIGURATION = Path(__file__).parents[2] / "stacks" / "Pulumi.prod.yaml"

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from langfuse_policies.secret_text import assigns_secret, has_secret_form, names_secret, random_token, secret_under
 
+from tests.scripts import SCRIPTS
 from tests.unit.program import recorded
-
-SCRIPTS = Path(__file__).parents[2] / "components" / "scripts"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +99,7 @@ def test_what_only_speaks_of_secrets(text: str, file_name: str) -> None:
     assert not assigns_secret(text, file_name=file_name)
 
 
-@pytest.mark.parametrize("script", sorted(SCRIPTS.iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=lambda path: path.name)
 def test_our_scripts_hold_none(script: Path) -> None:
     text = script.read_text()
     assert not assigns_secret(text, file_name=script.name)

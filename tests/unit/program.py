@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from components.langfuse import Langfuse
-from components.settings import load
+from components.settings.load import load
 from tests.unit.recorder import Recording, record
 
 

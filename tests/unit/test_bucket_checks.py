@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pulumi
 import pytest
 
-from components.settings import SettingsError, parse
+from components.settings.load import SettingsError, parse
 from tests.unit.program import run
 
 EXISTING = {"credentials": {"source": "existing", "secret": "langfuse-credentials"}}

@@ -1,7 +1,7 @@
 import pytest
 
-from components import credential_formats as formats
-from components.credential_formats import Format
+from components.credentials import formats
+from components.credentials.formats import Format
 
 IDENTIFIER = "f647b57d-bb0c-4170-ace5-0063653ec135"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from components.settings import SettingsError, parse
+from components.settings.load import SettingsError, parse
 
 STORE = {"name": "doppler"}
 MINE = {"source": "existing", "secret": "mine", "key": "value"}

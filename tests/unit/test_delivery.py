@@ -8,7 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from components.settings import parse
+from components.settings.load import parse
 from operations import delivery, review
 from operations.__main__ import app
 from operations.changes import preview as previews

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from components.schema.environment import PROJECT, Settings
-from components.settings import parse
+from components.settings.load import parse
 from docs.configuration import render
 from docs.fields import chooser, keys
 from docs.generated import FILES, ROOT

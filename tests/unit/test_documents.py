@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from components.documents import DocumentError, read, read_stack
+from components.settings.documents import DocumentError, read, read_stack
 from operations import review
 from operations.__main__ import app
 from operations.changes import preview as previews

@@ -1,25 +1,24 @@
 import pytest
 
-from components import environment, extra_env
-from components.connections import (
-    PURPOSES,
+from components.application import environment, extra_env
+from components.application.environment import Stores
+from components.application.extra_env import owner
+from components.credentials.sources import sourced
+from components.kubernetes.variables import Environment, SecretRef
+from components.outputs import outputs
+from components.schema.environment import Settings
+from components.schema.purposes import PURPOSES
+from components.settings.load import SettingsError, parse
+from components.settings.preview_warnings import warnings
+from components.settings.profiles import PROFILES
+from components.stores.connections import (
     Bucket,
     ClickHouseConnection,
     Endpoint,
-    Environment,
     ObjectStoreConnection,
     PostgresConnection,
     RedisConnection,
-    SecretRef,
 )
-from components.credential_sources import sourced
-from components.environment import Stores
-from components.extra_env import owner
-from components.outputs import outputs
-from components.preview_warnings import warnings
-from components.profiles import PROFILES
-from components.schema.environment import Settings
-from components.settings import SettingsError, parse
 from tests.unit.variables import LISTS, names_read
 
 NOT_THE_APPLICATIONS_OWN = {"HOSTNAME", "KEEP_ALIVE_TIMEOUT", "NODE_OPTIONS", "PORT"}

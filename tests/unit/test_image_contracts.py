@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from components.files import SCRIPTS
-from components.image_contracts import CONTRACTS, Contract
-from components.images import POSTGRES, VALKEY
-from components.postgres_server import initdb_arguments
+from components.kubernetes.image_contracts import CONTRACTS, Contract
+from components.schema.images import POSTGRES, VALKEY
+from components.stores.postgres.server import initdb_arguments
 from docs.images import render
+from tests.scripts import SCRIPTS
 from tests.unit.program import recorded
 from tests.unit.shell_commands import programs
 
@@ -50,8 +50,8 @@ def commands(container: Mapping[str, Any]) -> Iterator[list[str]]:
 
 def scripts(name: str) -> set[str]:
     """A script and those that it calls or reads in."""
-    code = re.sub(r"^#.*$", "", (SCRIPTS / name).read_text(), flags=re.MULTILINE)
-    called = [other.name for other in SCRIPTS.iterdir() if f"/{other.name}" in code]
+    code = re.sub(r"^#.*$", "", SCRIPTS[name].read_text(), flags=re.MULTILINE)
+    called = [other.name for other in SCRIPTS.values() if f"/{other.name}" in code]
     return {name}.union(*(scripts(other) for other in called))
 
 
@@ -63,7 +63,7 @@ def started(command: list[str]) -> set[str]:
         return {command[0]}
     if command[1] == "-c":
         return {"sh"} | programs(command[2])
-    return {"sh"}.union(*(programs((SCRIPTS / one).read_text()) for one in scripts(command[1].rpartition("/")[2])))
+    return {"sh"}.union(*(programs(SCRIPTS[one].read_text()) for one in scripts(command[1].rpartition("/")[2])))
 
 
 def repository(container: Mapping[str, Any]) -> str:
@@ -83,11 +83,11 @@ def needed() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("image", CONTRACTS)
 def test_an_image_must_have_what_is_started_in_it_and_no_more(image: str) -> None:
-    assert set(CONTRACTS[image].commands) == needed()[image], "say it in components/image_contracts.py"
+    assert set(CONTRACTS[image].commands) == needed()[image], "say it in components/kubernetes/image_contracts.py"
 
 
 def test_files_of_an_image_are_those_that_scripts_read() -> None:
-    code = "\n".join((SCRIPTS / name).read_text() for name in ("list-release-migrations.sh",))
+    code = "\n".join(SCRIPTS[name].read_text() for name in ("list-release-migrations.sh",))
     shared = re.findall(r"\$\{SHARED_DIR:-([^}]+)\}", code)
     read = {f"{shared[0]}/{path}" for path in re.findall(r"\$shared/(scripts/[\w.]+)", code)}
     assert {path for contract in CONTRACTS.values() for path in contract.files} == read

@@ -10,8 +10,8 @@ import pulumi
 import pytest
 import yaml
 
-from components import kubeconfig
 from components.schema.application import Cluster
+from components.settings import kubeconfig
 
 
 def content(*contexts: str, current: str | None = "one", cluster: str = "one") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from components.settings import SettingsError, parse
+from components.settings.load import SettingsError, parse
 
 Config = dict[str, Any]
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"

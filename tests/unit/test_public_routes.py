@@ -9,7 +9,7 @@ import yaml
 from langfuse_policies.catalogue import RULES
 from langfuse_policies.testing import judged, resource
 
-from components.ingress import FILE_POLICY
+from components.network.ingress import FILE_POLICY
 from tests.unit.program import recorded
 
 PAGE = (Path(__file__).parents[2] / "docs" / "public-routes.md").read_text()

@@ -13,9 +13,9 @@ import pytest
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from components.redaction import HIDDEN, Redaction, of_configuration
 from components.schema.environment import Settings
-from components.settings import SettingsError, parse
+from components.schema.redaction import HIDDEN, Redaction, of_configuration
+from components.settings.load import SettingsError, parse
 from docs.fields import chooser, keys
 from operations.__main__ import app
 from tests.unit.program import run

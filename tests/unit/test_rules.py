@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from components import rules, store_versions
-from components.memory import memory_is_enough
-from components.rules import RULES, Rule
-from components.settings import SettingsError, parse
+from components.settings import checks as rules
+from components.settings.checks import RULES, Rule
+from components.settings.load import SettingsError, parse
+from components.settings.memory_checks import memory_is_enough
+from components.stores import versions as store_versions
 
 Config = Mapping[str, Any]
 
@@ -224,7 +225,7 @@ OWN = [
     for rule in RULES
     if rule.__module__ == rules.__name__ or rule in {memory_is_enough, store_versions.versions_fit}
 ]
-"""Rules of `components/rules.py` and of small files beside it; other files have tests of their own."""
+"""Rules of `components/settings/checks.py` and of small files beside it; other files have tests of their own."""
 
 
 def test_every_rule_is_tested_in_both_directions() -> None:
@@ -252,7 +253,7 @@ def test_a_good_neighbour_passes(rule: Rule, stack: str, config: Config) -> None
 def test_it_is_this_rule_that_refuses(
     rule: Rule, stack: str, config: Config, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("components.settings.RULES", [one for one in RULES if one is not rule])
+    monkeypatch.setattr("components.settings.load.RULES", [one for one in RULES if one is not rule])
     settings = parse(stack, {"host": "langfuse.example.com", **config})
     assert [problem for problem in rule(settings) if message in problem]
 

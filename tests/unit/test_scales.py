@@ -5,11 +5,11 @@ from itertools import pairwise
 import pytest
 from pydantic import JsonValue
 
-from components.profiles import PROFILES
-from components.scales import LOADS, SCALES
 from components.schema.environment import Settings
-from components.settings import parse
-from components.values import quantity_value
+from components.schema.values import quantity_value
+from components.settings.load import parse
+from components.settings.profiles import PROFILES
+from components.settings.scales import LOADS, SCALES
 from operations.needs import needs
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from components.profiles import PROFILES
 from components.schema.environment import PROJECT, Settings
-from components.settings import SettingsError, parse
+from components.settings.load import SettingsError, parse
+from components.settings.profiles import PROFILES
 from docs.fields import keys
 from docs.generated import ROOT
 from docs.schema import schema

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from components.files import SCRIPTS
+from tests.scripts import SCRIPTS
 
-FILES = sorted(SCRIPTS.iterdir())
-ROOT = SCRIPTS.parent.parent
+FILES = SCRIPTS.values()
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("script", FILES, ids=lambda script: script.name)
@@ -32,5 +32,5 @@ def test_shellcheck_finds_nothing() -> None:
 
 
 def test_every_script_is_shipped_by_a_component() -> None:
-    sources = "\n".join(path.read_text() for path in (ROOT / "components").glob("*.py"))
+    sources = "\n".join(path.read_text() for path in (ROOT / "components").rglob("*.py"))
     assert [script.name for script in FILES if f'"{script.name}"' not in sources] == []

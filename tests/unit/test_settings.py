@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from components.settings import SettingsError, parse
+from components.settings.load import SettingsError, parse
 
 GOOD = {"host": "langfuse.example.com"}
 

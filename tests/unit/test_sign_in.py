@@ -2,12 +2,12 @@ import re
 
 import pytest
 
-from components.connections import SecretRef
-from components.credential_sources import sourced
+from components.application.sign_in import callback_urls, sign_in_environment
+from components.credentials.sources import sourced
+from components.kubernetes.variables import SecretRef
 from components.schema.environment import Settings
 from components.schema.sign_in import Providers
-from components.settings import SettingsError, parse
-from components.sign_in import callback_urls, sign_in_environment
+from components.settings.load import SettingsError, parse
 from tests.unit.variables import LISTS, names_read
 
 SECRET = {"source": "existing", "secret": "sso", "key": "secret"}

@@ -7,12 +7,12 @@ from decimal import Decimal
 import pytest
 from typer.testing import CliRunner
 
-from components.demand import demand
-from components.profiles import PROFILES
-from components.scales import LOADS, SCALES, Load
-from components.schedules import schedule as read
-from components.settings import parse
-from components.values import quantity_value
+from components.network.demand import demand
+from components.schema.schedules import schedule as read
+from components.schema.values import quantity_value
+from components.settings.load import parse
+from components.settings.profiles import PROFILES
+from components.settings.scales import LOADS, SCALES, Load
 from operations.__main__ import app
 from operations.needs import needs
 from operations.pulumi import CHECKOUT
@@ -130,7 +130,7 @@ def test_the_program_finds_the_reader_of_schedules_by_itself() -> None:
     program = (
         "import sys; "
         "sys.path = [CHECKOUT, *(path for path in sys.path if not path.endswith('policies'))]; "
-        "from components.schedules import schedule; print(schedule('0 2 */2 * *').longest_gap)"
+        "from components.schema.schedules import schedule; print(schedule('0 2 */2 * *').longest_gap)"
     ).replace("CHECKOUT", repr(str(CHECKOUT)))
     done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == str(2 * 24 * 60), done.stderr

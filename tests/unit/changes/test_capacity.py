@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from components.demand import demand
-from components.settings import parse
+from components.network.demand import demand
+from components.settings.load import parse
 from operations.changes.capacity import requests
 from operations.changes.model import Requests
 from tests.unit.changes.engine_events import CLAIM, DEPLOYMENT, JOB, Json, urn

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.redaction import Redaction
+from components.schema.redaction import Redaction
 from operations.changes.markdown import markdown
 from operations.changes.preview import preview
 from operations.pulumi import SECRET_MARK, Json, Pulumi

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from components.buckets import policy, wanted_state
-from components.connections import PURPOSES, Bucket, Purpose, SecretRef
-from components.settings import parse
+from components.kubernetes.variables import SecretRef
+from components.schema.purposes import PURPOSES, Purpose
+from components.settings.load import parse
+from components.stores.connections import Bucket
+from components.stores.object_store.buckets import policy, wanted_state
 
 KEY = SecretRef(name="secret", key="key")
 BUCKETS = {purpose: Bucket(name=f"x-{purpose}", access_key_id=KEY, secret_access_key=KEY) for purpose in PURPOSES}

@@ -7,15 +7,16 @@ from xml.etree import ElementTree
 import pulumi
 import pytest
 
-from components import images
-from components.clickhouse import START_SECONDS, ClickHouse, ClickHouseArgs, external_connection
-from components.clickhouse_cluster import backups_configuration, cluster_configuration
-from components.connections import Bucket, Endpoint, ObjectStoreConnection, SecretRef
-from components.files import config
-from components.installation import Installation
-from components.keeper import raft_configuration
+from components.kubernetes.files import config
+from components.kubernetes.installation import Installation
+from components.kubernetes.variables import SecretRef
+from components.schema import images
 from components.schema.stores import ExternalClickHouse
-from components.settings import parse
+from components.settings.load import parse
+from components.stores.clickhouse.cluster import backups_configuration, cluster_configuration
+from components.stores.clickhouse.component import FILES, START_SECONDS, ClickHouse, ClickHouseArgs, external_connection
+from components.stores.clickhouse.keeper import raft_configuration
+from components.stores.connections import Bucket, Endpoint, ObjectStoreConnection
 from tests.unit.recorder import Recording, record
 
 HOSTS = ("one", "two", "three")
@@ -191,7 +192,7 @@ def test_a_single_server_is_asked_only_whether_it_answers() -> None:
 
 
 def test_new_defaults_of_a_server_change_nothing_for_langfuse() -> None:
-    users = ElementTree.fromstring(config("clickhouse/users.xml"))  # noqa: S314  # our own
+    users = ElementTree.fromstring(config(FILES / "users.xml"))  # noqa: S314  # our own
     pinned = users.findtext("profiles/default/compatibility")
     assert pinned
     assert tuple(map(int, pinned.split("."))) <= tuple(map(int, images.CLICKHOUSE.tag.split(".")))[:2]
@@ -237,12 +238,12 @@ def test_every_value_that_the_files_take_from_the_environment_is_there() -> None
     recording = clickhouse()
     documents = {
         "langfuse-clickhouse": [
-            config("clickhouse/config.xml"),
-            config("clickhouse/users.xml"),
+            config(FILES / "config.xml"),
+            config(FILES / "users.xml"),
             cluster_configuration(HOSTS, []),
             backups_configuration(STORE),
         ],
-        "langfuse-keeper": [config("keeper/config.xml"), raft_configuration(HOSTS)],
+        "langfuse-keeper": [config(FILES / "keeper.xml"), raft_configuration(HOSTS)],
     }
     for name, files in documents.items():
         (container,) = recording.one("StatefulSet", name).inputs["spec"]["template"]["spec"]["containers"]
@@ -254,14 +255,14 @@ def test_every_value_that_the_files_take_from_the_environment_is_there() -> None
 
 
 def test_query_log_is_the_only_system_log_and_forgets() -> None:
-    server = ElementTree.fromstring(config("clickhouse/config.xml"))  # noqa: S314  # our own
+    server = ElementTree.fromstring(config(FILES / "config.xml"))  # noqa: S314  # our own
     logs = [element for element in server if element.tag.endswith("_log")]
     assert [log.tag for log in logs] == ["query_log"]
     assert "DELETE" in (logs[0].findtext("ttl") or "")
 
 
 def test_there_is_no_user_named_default() -> None:
-    users = ElementTree.fromstring(config("clickhouse/users.xml")).find("users")  # noqa: S314  # our own
+    users = ElementTree.fromstring(config(FILES / "users.xml")).find("users")  # noqa: S314  # our own
     assert users is not None
     assert {user.tag for user in users} == {"langfuse", "backup"}
     assert all("from_env" in (user.find("password") or user[0]).attrib for user in users)

@@ -6,11 +6,11 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pytest
 
-from components.credential_registry import CREDENTIALS
-from components.credential_sources import sourced
-from components.credentials import Credentials, CredentialsArgs
-from components.installation import Installation
-from components.settings import parse
+from components.credentials.component import Credentials, CredentialsArgs
+from components.credentials.registry import CREDENTIALS
+from components.credentials.sources import sourced
+from components.kubernetes.installation import Installation
+from components.settings.load import parse
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording, random_value, record
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from components.demand import demand
-from components.profiles import PROFILES
-from components.scales import SCALES
-from components.settings import parse
-from components.values import quantity_value
+from components.network.demand import demand
+from components.schema.values import quantity_value
+from components.settings.load import parse
+from components.settings.profiles import PROFILES
+from components.settings.scales import SCALES
 from operations.sizing import environment
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording, Registration

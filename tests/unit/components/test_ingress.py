@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from components.langfuse import Langfuse
-from components.settings import SettingsError, parse
+from components.settings.load import SettingsError, parse
 from tests.unit.recorder import Recording, record
 
 EXTERNAL: dict[str, Any] = {

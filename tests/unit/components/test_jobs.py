@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from components.files import SCRIPTS
 from components.langfuse import Langfuse
-from components.settings import parse
-from components.values import quantity_value
+from components.schema.values import quantity_value
+from components.settings.load import parse
+from tests.scripts import SCRIPTS
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording, record
 
@@ -157,7 +157,7 @@ def test_no_script_needs_what_its_pod_does_not_give(recording: Recording) -> Non
         for container in [*template["spec"].get("initContainers", []), *template["spec"]["containers"]]:
             words = [word for word in container.get("command", []) if word.startswith("/scripts/")]
             for word in words:
-                text = (SCRIPTS / word.removeprefix("/scripts/")).read_text()
+                text = SCRIPTS[word.removeprefix("/scripts/")].read_text()
                 code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
                 needed = set(re.findall(r"\$\{?([A-Z][A-Z_]+)\b(?!:-)", code)) - set(re.findall(r"\b([A-Z_]+)=", code))
                 given = {variable["name"] for variable in container.get("env", [])}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from components.labels import base_name, content_name
+from components.kubernetes.labels import base_name, content_name
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording, Registration, random_value
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components.mesh_network import TUNNEL_PORT
+from components.network.mesh_policies import TUNNEL_PORT
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-from components.bucket_rules import lifecycle_rules
-from components.connections import PURPOSES, Endpoint, SecretRef
-from components.credentials import KeyPair
-from components.installation import Installation
-from components.object_store import ObjectStore, ObjectStoreArgs, aws_url, parse_endpoint
-from components.settings import parse
+from components.credentials.component import KeyPair
+from components.kubernetes.installation import Installation
+from components.kubernetes.variables import SecretRef
+from components.schema.purposes import PURPOSES
+from components.settings.load import parse
+from components.stores.connections import Endpoint
+from components.stores.object_store.bucket_rules import lifecycle_rules
+from components.stores.object_store.component import ObjectStore, ObjectStoreArgs, aws_url, parse_endpoint
 from tests.unit.recorder import Recording, record
 
 OURS = {"source": "existing", "secret": "ours"}

@@ -6,8 +6,8 @@ import pytest
 from pulumi import _types
 from pydantic import JsonValue
 
-from components.patch_fields import API_VERSIONS, QUANTITIES, field_problems
-from components.settings import SettingsError, parse
+from components.kubernetes.patch_fields import API_VERSIONS, QUANTITIES, field_problems
+from components.settings.load import SettingsError, parse
 from tests.unit.program import recorded
 
 

@@ -5,10 +5,10 @@ import pulumi_kubernetes as k8s
 import pytest
 from pydantic import JsonValue
 
-from components.labels import content_name
-from components.patches import Patches, merged
+from components.kubernetes.labels import content_name
+from components.kubernetes.patches import Patches, merged
 from components.schema.extensions import Patch
-from components.settings import SettingsError, parse
+from components.settings.load import SettingsError, parse
 from tests.unit.recorder import Recording, record
 
 POD: dict[str, Any] = {

@@ -5,10 +5,10 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import images
-from components.files import SCRIPTS
-from components.postgres_release import refuse_another_major
-from components.settings import SettingsError, parse
+from components.schema import images
+from components.settings.load import SettingsError, parse
+from components.stores.postgres.release import refuse_another_major
+from tests.scripts import SCRIPTS
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
@@ -117,7 +117,7 @@ def test_a_repair_that_is_printed_fits_the_mode(recording: Recording, command: s
     checks = pod(recording, "Job", "langfuse-migrations")["initContainers"]
     (check,) = [item for item in checks if item["name"] == "postgres"]
     assert variables(check)["PSQL_COMMAND"] == command
-    script = (SCRIPTS / "check-postgres-schema.sh").read_text()
+    script = SCRIPTS["check-postgres-schema.sh"].read_text()
     assert not [word for word in ("kubectl", "langfuse-postgres-0") if word in script]
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from components import quota as quotas
-from components.scales import SCALES
-from components.settings import parse
-from components.values import quantity_value
+from components.network import quota as quotas
+from components.schema.values import quantity_value
+from components.settings.load import parse
+from components.settings.scales import SCALES
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 

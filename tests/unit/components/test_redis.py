@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from components.mesh_network import TUNNEL_PORT
-from components.profiles import DEFAULT_VERSION
+from components.network.mesh_policies import TUNNEL_PORT
+from components.schema.images import DEFAULT_VERSION
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 from tests.unit.variables import LISTS, names_read

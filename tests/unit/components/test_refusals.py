@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from components.settings import SettingsError
+from components.settings.load import SettingsError
 from tests.unit import recorder
 from tests.unit.program import run
 from tests.unit.test_malformed_stacks import FAULTS, Fault, name

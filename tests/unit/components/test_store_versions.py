@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from components import images
 from components.outputs import versions
-from components.settings import parse
-from components.store_versions import query_environment, release_check_environment
+from components.schema import images
+from components.settings.load import parse
+from components.stores.versions import query_environment, release_check_environment
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 

@@ -1,0 +1,1 @@
+"""Langfuse itself: web, worker, their environment, the migrations and the first start."""

@@ -1,0 +1,167 @@
+"""`extraEnv`: variables of the application that have no key of their own. Pure.
+
+`data/langfuse-env-<major>.json` lists the names that web and worker of a release read, and under `newer`
+those that are known of later releases. A name that stands in no list is probably misspelt; for a release later than the
+listed one it may be new, so that it is passed on with a warning.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from components.kubernetes.variables import Environment, SecretRef
+from components.schema.environment import Settings
+from components.schema.extensions import Variable
+from components.schema.values import release
+
+Program = Literal["web", "worker"]
+
+_DATA = Path(__file__).parent / "data"
+
+READ_BY_NODE = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "NODE_EXTRA_CA_CERTS", "TZ", "no_proxy"}
+"""Names that Node and its libraries read, in both programs."""
+
+_OWNERS = {
+    r"DATABASE_.*|DIRECT_URL": "postgres",
+    r"CLICKHOUSE_(CLUSTER_ENABLED|CLUSTER_NAME|DB|MIGRATION_.*|PASSWORD|URL|USER)": "clickhouse",
+    r"CLICKHOUSE_DISABLE_LAZY_MATERIALIZATION": "clickhouse.version",
+    r"CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY": "clickhouse.resources.memory",
+    r"REDIS_(AUTH|CONNECTION_STRING|HOST|KEY_PREFIX|PORT|USERNAME)": "redis",
+    r"REDIS_(CLUSTER_(ENABLED|NODES)|SENTINEL_.*|TLS_(CA_PATH|ENABLED))": "redis",
+    r"LANGFUSE_S3_(BATCH_EXPORT|EVENT_UPLOAD|MEDIA_UPLOAD)_(?!PREFIX).*": "objectStore",
+    r"LANGFUSE_S3_EVENT_KEY_MAX_SEGMENT_BYTES": "objectStore",
+    r"LANGFUSE_INIT_.*": "firstStart",
+    r"AUTH_DISABLE_SIGNUP": "signIn.signUp",
+    r"AUTH_DISABLE_USERNAME_PASSWORD": "signIn.password",
+    r"AUTH_EMAIL_VERIFICATION_REQUIRED": "signIn.emailVerification",
+    r"AUTH_SESSION_MAX_AGE": "signIn.sessionMinutes",
+    r"AUTH_DOMAINS_WITH_SSO_ENFORCEMENT": "signIn.ssoDomains",
+    r"AUTH_.*_(CLIENT_(ID|SECRET|AUTH_METHOD)|ISSUER|CHECKS|ALLOW_ACCOUNT_LINKING|SCOPE|NAME)": "signIn.providers",
+    r"AUTH_.*_(ID_TOKEN.*|ALLOWED_DOMAINS|BASE_URL|TENANT_ID|AUTHORIZATION_URL)": "signIn.providers",
+    r"AUTH_GITLAB_URL|AUTH_WORKOS_.*_ID": "signIn.providers",
+    r"LANGFUSE_ALLOWED_ORGANIZATION_CREATORS": "signIn.organizationCreators",
+    r"LANGFUSE_DEFAULT_ORG_(ID|ROLE)": "signIn.defaultOrganizationRole",
+    r"LANGFUSE_DEFAULT_PROJECT_(ID|ROLE)": "signIn.defaultProjectRole",
+    r"EMAIL_FROM_ADDRESS|SMTP_CONNECTION_URL": "mail",
+    r"LANGFUSE_EE_LICENSE_KEY": "license",
+    r"LANGFUSE_(LLM_CONNECTION|WEBHOOK|BLOB_STORAGE_ENDPOINT|SSO_DISCOVERY)_WHITELISTED_.*": "allowedTargets",
+    r"LANGFUSE_MIGRATION_V4_(WRITE_MODE|NATIVE_OTEL_BEHAVIOUR|ALLOW_PREVIEW_OPT_IN)": "ingestion",
+    r"LANGFUSE_BACKGROUND_MIGRATION_V4_ENABLE_HISTORIC_BACKFILL": "ingestion",
+    r"NEXTAUTH_SECRET": "credentials.values.nextauthSecret",
+    r"SALT": "credentials.values.salt",
+    r"ENCRYPTION_KEY": "credentials.values.encryptionKey",
+    r"ADMIN_API_KEY": "credentials.values.adminApiKey",
+    r"NEXTAUTH_URL": "host",
+    r"NEXTAUTH_COOKIE_NAME_SUFFIX": "the stack's name",
+    r"LANGFUSE_LOG_FORMAT": "application.logFormat",
+    r"LANGFUSE_LOG_LEVEL": "application.logLevel",
+    r"TELEMETRY_ENABLED": "application.telemetry",
+    r"NODE_OPTIONS": "web.resources.memory and worker.resources.memory",
+    r"LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY": "worker.concurrency",
+    r"LANGFUSE_OTEL_INGESTION_QUEUE_PROCESSING_CONCURRENCY": "worker.otelConcurrency",
+    r"HOSTNAME|KEEP_ALIVE_TIMEOUT|PORT|LANGFUSE_AUTO_.*_MIGRATION_DISABLED": "the program itself",
+    r"NODE_ENV|NEXT_PUBLIC_.*|LANGFUSE_CSP_ENFORCE_HTTPS": "the image, when it is built",
+}
+"""What sets a name: a regular expression of names, and the configuration key in words."""
+
+_CREDENTIAL = re.compile(
+    r"(?!AUTH_.*_ID_TOKEN$|AUTH_DISABLE_|NEXT_PUBLIC_)"
+    r".*(PASSWORD|PASSPHRASE|SECRET|TOKEN|SALT|CREDENTIALS?|CONNECTION_(STRING|URL)|(^|_)KEY|ACCESS_KEY_ID|_WEBHOOK|_AUTH)"
+)
+_URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/@:]*:[^\s/@]+@")
+
+
+def owner(name: str) -> str | None:
+    """The configuration key that sets a variable, if one does."""
+    return next((key for pattern, key in _OWNERS.items() if re.fullmatch(pattern, name)), None)
+
+
+@cache
+def names(version: str, program: Program) -> frozenset[str]:
+    """The names that a program of a release is known to read."""
+    listed = _listed(version)
+    later = listed.get("newer", {}).get(program, []) if is_later_than_listed(version) else []
+    return frozenset(listed[program]) | frozenset(later) | READ_BY_NODE
+
+
+def is_later_than_listed(version: str) -> bool:
+    """Whether a release may read names that the list doesn't have."""
+    return release(version) > release(_listed(version)["version"])
+
+
+@cache
+def _listed(version: str) -> dict[str, Any]:
+    major = release(version)[0]
+    found: dict[str, Any] = json.loads((_DATA / f"langfuse-env-{major}.json").read_text())
+    return found
+
+
+def extra_environment(settings: Settings, program: Program) -> Environment:
+    """The variables that are for a program: those that it reads, and those that are insisted on."""
+    return {
+        name: SecretRef(name=variable.secret, key=variable.key)
+        if variable.secret and variable.key
+        else variable.value or ""
+        for name, variable in settings.extra_env.items()
+        if variable.insist or name in names(settings.version, program) or _may_be_new(name, settings.version)
+    }
+
+
+def _known(version: str) -> frozenset[str]:
+    """The names that web or worker of a release is known to read."""
+    return names(version, "web") | names(version, "worker")
+
+
+def _may_be_new(name: str, version: str) -> bool:
+    return is_later_than_listed(version) and name not in _known(version)
+
+
+def problems(settings: Settings) -> Iterator[str]:
+    """What is wrong with `extraEnv`. Values that may be credentials are not shown."""
+    for name, variable in settings.extra_env.items():
+        for problem in (_shape(name, variable), _name(name, variable, settings.version)):
+            if problem:
+                yield f"extraEnv.{name}: {problem}"
+                break
+
+
+def warnings(settings: Settings) -> Iterator[str]:
+    """Names that a release later than the listed one may or may not read."""
+    for name, variable in settings.extra_env.items():
+        if not variable.insist and _may_be_new(name, settings.version):
+            yield f"extraEnv.{name}: {_unknown(name, settings.version)}, or add `insist: true` if it is right"
+
+
+def _shape(name: str, variable: Variable) -> str | None:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        return "is not a name of a variable: letters, digits and '_'"
+    if variable.value is None and not (variable.secret and variable.key):
+        return "has no value; give a text, or `secret` and `key`"
+    if variable.value is not None and (variable.secret or variable.key):
+        return "has a value and a Secret; give one of them"
+    if variable.value is not None and (_CREDENTIAL.fullmatch(name) or _URL_WITH_PASSWORD.search(variable.value)):
+        return "is a credential, and all who may read pods would see it; put it in a Secret, give `secret` and `key`"
+    return None
+
+
+def _name(name: str, variable: Variable, version: str) -> str | None:
+    if variable.insist:
+        return None
+    key = owner(name)
+    if key:
+        where = f"langfuse:{key}" if re.fullmatch(r"[A-Za-z.]+", key) else key
+        return f"is set by {where}; change that, or add `insist: true`"
+    if name not in _known(version) and not is_later_than_listed(version):
+        return f"{_unknown(name, version)}, or add `insist: true`"
+    return None
+
+
+def _unknown(name: str, version: str) -> str:
+    """What is said of a name that no list has, up to the comma after its first hint."""
+    close = difflib.get_close_matches(name, _known(version), n=1, cutoff=0.8)
+    hint = f'use "{close[0]}"' if close else "check the name"
+    return f"is not known to be read by Langfuse {version}; {hint}"

@@ -1,0 +1,65 @@
+"""How people sign in, as variables of web: a pure function of settings.
+
+Names are those of web/src/env.mjs; a provider's id in callback URLs is its name there (web/src/server/auth.ts).
+"""
+
+from collections.abc import Mapping
+
+from components.kubernetes.variables import Environment, SecretRef
+from components.schema.environment import Settings
+from components.schema.sign_in import Provider
+
+
+def sign_in_environment(settings: Settings, refs: Mapping[str, SecretRef]) -> Environment:
+    """For web: who may sign in and how.
+
+    Args:
+        settings: The environment's.
+        refs: Where pods read a credential, by id.
+    """
+    chosen = settings.sign_in
+    variables: dict[str, str | SecretRef] = {
+        "AUTH_DISABLE_SIGNUP": _text(not chosen.sign_up),
+        "AUTH_DISABLE_USERNAME_PASSWORD": _text(not chosen.password),
+        "AUTH_EMAIL_VERIFICATION_REQUIRED": _text(chosen.email_verification),
+        "AUTH_SESSION_MAX_AGE": _text(chosen.session_minutes),
+        # Environments under one parent domain would read each other's session, which they can't decrypt.
+        "NEXTAUTH_COOKIE_NAME_SUFFIX": settings.stack.replace(".", "-"),
+    }
+    if chosen.sso_domains:
+        variables["AUTH_DOMAINS_WITH_SSO_ENFORCEMENT"] = _text(chosen.sso_domains)
+    if chosen.organization_creators:
+        variables["LANGFUSE_ALLOWED_ORGANIZATION_CREATORS"] = _text(chosen.organization_creators)
+    if chosen.default_organization_role:
+        variables["LANGFUSE_DEFAULT_ORG_ID"] = settings.organization_id
+        variables["LANGFUSE_DEFAULT_ORG_ROLE"] = chosen.default_organization_role
+    if chosen.default_project_role:
+        variables["LANGFUSE_DEFAULT_PROJECT_ID"] = settings.project_id
+        variables["LANGFUSE_DEFAULT_PROJECT_ROLE"] = chosen.default_project_role
+    for name, provider in chosen.providers.configured().items():
+        variables |= _provider(name, provider, refs[f"{name}_client_secret"])
+    return variables
+
+
+def callback_urls(settings: Settings) -> dict[str, str]:
+    """What to register with each provider, by its key in the stack file's words."""
+    return {
+        name.replace("_", "-"): f"{settings.public_url}/api/auth/callback/{name.replace('_', '-')}"
+        for name in settings.sign_in.providers.configured()
+    }
+
+
+def _provider(name: str, provider: Provider, secret: SecretRef) -> dict[str, str | SecretRef]:
+    prefix = f"AUTH_{name.upper()}"
+    variables: dict[str, str | SecretRef] = {f"{prefix}_CLIENT_SECRET": secret}
+    for field in type(provider).model_fields:
+        value: str | bool | list[str] | None = getattr(provider, field)
+        if field != "client_secret" and value is not None:
+            variables[f"{prefix}_{field.upper()}"] = _text(value)
+    return variables
+
+
+def _text(value: str | float | list[str]) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,1 @@
+"""Backups of the databases, and copies of them in a second object store."""

@@ -1,0 +1,1 @@
+"""Every credential: its format, its source and the Secret that holds it."""

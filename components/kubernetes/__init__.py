@@ -1,0 +1,1 @@
+"""Builders of Kubernetes objects: restricted pods, workloads, Jobs, names and labels."""

@@ -1,0 +1,127 @@
+"""What each image must have: everything that our commands, scripts and probes take for granted in it.
+
+For whoever mirrors images or builds them on another base. `docs/images.md` is made from this, with a command that
+checks an image; `tests/unit/test_image_contracts.py` compares it with what the program renders.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from components.schema import images
+from components.schema.images import DEFAULT_VERSION, Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """What one image must have, besides a numeric user that it can run as with a read-only root file system."""
+
+    image: Image
+    """In the release that is the default; others of it must have the same."""
+    commands: Sequence[str]
+    """Found on PATH. `sh` is /bin/sh, a POSIX shell."""
+    files: Sequence[str] = ()
+    """Read by scripts."""
+    locales: Sequence[str] = ()
+    named_user: bool = False
+    """Whether the user must have a name in /etc/passwd."""
+    notes: Sequence[str] = ()
+    """What no command can check."""
+
+    @property
+    def check(self) -> str:
+        """A script for `/bin/sh -c` in the image, which prints what is missing."""
+        lines = [f'for c in {" ".join(self.commands)}; do command -v "$c" > /dev/null || echo "no $c"; done']
+        lines += [f'[ -r {path} ] || echo "no {path}"' for path in self.files]
+        lines += [f'case $(locale -a) in *{name}*) ;; *) echo "no locale {name}" ;; esac' for name in self.locales]
+        if self.named_user:
+            lines.append('id -un > /dev/null 2>&1 || echo "user $(id -u) has no name"')
+        return "; ".join(lines)
+
+    @property
+    def docker_command(self) -> str:
+        """The check as a command: it prints nothing if all is there."""
+        uid = self.image.uid
+        return (
+            f"docker run --rm --read-only --user {uid}:{uid} --entrypoint /bin/sh \\\n"
+            f"  {self.image.reference} -c {shlex.quote(self.check)}"
+        )
+
+
+_POSTGRES_STOP = (
+    "Its stop signal is SIGINT, a fast shutdown: at SIGTERM the server waits for every client to leave, and is killed.",
+    "A data directory that an earlier version of this program made also needs the locale `en_US.utf8`.",
+)
+_ENTRYPOINT = "Its own entrypoint is run: it must be Langfuse's."
+
+CONTRACTS: Mapping[str, Contract] = {
+    contract.image.repository: contract
+    for contract in (
+        Contract(
+            image=images.POSTGRES,
+            commands=(
+                *("sh", "cat", "chmod", "cut", "date", "grep", "head", "id", "ls", "mkdir", "mkfifo", "mv", "rm"),
+                *("sha256sum", "sleep", "sync", "tail", "tee", "tr", "wc"),
+                *("initdb", "pg_controldata", "pg_ctl", "pg_dump", "pg_dumpall", "pg_isready", "pg_restore"),
+                *("postgres", "psql"),
+            ),
+            locales=("C.utf8",),
+            named_user=True,
+            notes=_POSTGRES_STOP,
+        ),
+        Contract(
+            image=images.CLICKHOUSE,
+            commands=(
+                "sh",
+                "clickhouse-client",
+                "clickhouse-server",
+                "cut",
+                "date",
+                "head",
+                "sed",
+                "sleep",
+                "sort",
+                "tail",
+            ),
+        ),
+        Contract(image=images.CLICKHOUSE_KEEPER, commands=("clickhouse-keeper",)),
+        Contract(
+            image=images.VALKEY,
+            commands=(
+                *(
+                    "sh",
+                    "cut",
+                    "date",
+                    "dirname",
+                    "expr",
+                    "grep",
+                    "mv",
+                    "sed",
+                    "sleep",
+                    "sort",
+                    "tail",
+                    "timeout",
+                    "tr",
+                ),
+                *("valkey-cli", "valkey-server"),
+            ),
+        ),
+        Contract(image=images.MINIO, commands=("sh", "curl", "date", "minio", "sleep")),
+        Contract(
+            image=images.MINIO_CLIENT,
+            commands=("sh", "cp", "date", "mc", "sleep", "timeout"),
+            notes=(
+                "`mc` is linked statically: the backup of Postgres runs it in Postgres' image.",
+                "It has the certificates of public authorities where Go looks for them.",
+            ),
+        ),
+        Contract(
+            image=images.web(DEFAULT_VERSION),
+            commands=("sh", "cp", "sed", "wc"),
+            files=("/app/packages/shared/scripts/cleanup.sql",),
+            notes=(_ENTRYPOINT, "It has the certificates of public authorities where Go looks for them."),
+        ),
+        Contract(image=images.worker(DEFAULT_VERSION), commands=(), notes=(_ENTRYPOINT,)),
+    )
+}
+"""By repository."""

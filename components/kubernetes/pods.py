@@ -1,0 +1,229 @@
+"""The one way pods are made here: restricted, bounded and writable only where it is named.
+
+Pure functions that return typed dicts, so that a test reads them as tables. They satisfy the Pod Security
+Standard "restricted" (kubernetes.io/docs/concepts/security/pod-security-standards) and add what it leaves open:
+a read-only root file system, no service-account token, and a request and a limit for every resource.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.kubernetes.labels import Workload
+from components.kubernetes.variables import Environment, PodField, SecretRef
+from components.schema.base import Resources
+from components.schema.images import Image
+
+Container = k8s.core.v1.ContainerArgsDict
+PodTemplate = k8s.core.v1.PodTemplateSpecArgsDict
+Probe = k8s.core.v1.ProbeArgsDict
+Volume = k8s.core.v1.VolumeArgsDict
+
+
+JOB_RESOURCES = Resources(cpu="50m", memory="256Mi", cpu_limit="500m")
+"""For short shell jobs: a client and little else."""
+
+
+def requirements(resources: Resources) -> k8s.core.v1.ResourceRequirementsArgsDict:
+    """A request and a limit for every resource.
+
+    Memory's request is its limit: a pod is never evicted for using what it was promised.
+    """
+    fixed = {"memory": resources.memory, "ephemeral-storage": resources.ephemeral_storage}
+    return {"requests": {"cpu": resources.cpu, **fixed}, "limits": {"cpu": resources.cpu_limit, **fixed}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """A volume and the place where a container sees it."""
+
+    volume: Volume
+    path: str
+    read_only: bool = False
+
+    @staticmethod
+    def scratch(name: str, path: str, size: str = "64Mi") -> "Mount":
+        """An empty directory that lives as long as the pod; `size` counts against ephemeral storage."""
+        return Mount(volume={"name": name, "empty_dir": {"size_limit": size}}, path=path)
+
+    @staticmethod
+    def claim(name: str, claim: pulumi.Input[str], path: str) -> "Mount":
+        """A PersistentVolumeClaim."""
+        return Mount(volume={"name": name, "persistent_volume_claim": {"claim_name": claim}}, path=path)
+
+    @staticmethod
+    def config(name: str, config_map: pulumi.Input[str], path: str, *, executable: bool = False) -> "Mount":
+        """Every key of a ConfigMap as a file."""
+        mode = 0o555 if executable else 0o444
+        return Mount(
+            volume={"name": name, "config_map": {"name": config_map, "default_mode": mode}}, path=path, read_only=True
+        )
+
+    @staticmethod
+    def template(name: str, path: str) -> "Mount":
+        """A volume that a StatefulSet's claim template makes for each pod."""
+        return Mount(volume={"name": name}, path=path)
+
+    @property
+    def from_template(self) -> bool:
+        """Whether the StatefulSet provides the volume, so that the pod must not list it."""
+        return set(self.volume) == {"name"}
+
+
+def container(  # noqa: PLR0913  # a container has this many independent parts
+    name: str,
+    image: Image,
+    *,
+    resources: Resources,
+    mounts: Sequence[Mount] = (),
+    env: Environment | None = None,
+    command: Sequence[str] | None = None,
+    args: Sequence[str] | None = None,
+    ports: Mapping[str, int] | None = None,
+    startup: Probe | None = None,
+    readiness: Probe | None = None,
+    liveness: Probe | None = None,
+    pre_stop: Sequence[str] | None = None,
+) -> Container:
+    """A restricted container that can write only to its mounts."""
+    result: Container = {
+        "name": name,
+        "image": image.reference,
+        "image_pull_policy": "IfNotPresent",
+        "resources": requirements(resources),
+        "security_context": {
+            "allow_privilege_escalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
+            "read_only_root_filesystem": True,
+            "run_as_group": image.uid,
+            "run_as_non_root": True,
+            "run_as_user": image.uid,
+            "seccomp_profile": {"type": "RuntimeDefault"},
+        },
+        "volume_mounts": [
+            {"name": mount.volume["name"], "mount_path": mount.path, "read_only": mount.read_only} for mount in mounts
+        ],
+    }
+    if env:
+        result["env"] = [_variable(key, value) for key, value in env.items()]
+    if command is not None:
+        result["command"] = list(command)
+    if args is not None:
+        result["args"] = list(args)
+    if ports:
+        result["ports"] = [{"name": key, "container_port": port, "protocol": "TCP"} for key, port in ports.items()]
+    if startup:
+        result["startup_probe"] = startup
+    if readiness:
+        result["readiness_probe"] = readiness
+    if liveness:
+        result["liveness_probe"] = liveness
+    if pre_stop:
+        # There is no postStart: the pod has no address while it runs.
+        result["lifecycle"] = {"pre_stop": {"exec_": {"command": list(pre_stop)}}}
+    return result
+
+
+def pod(  # noqa: PLR0913  # a pod has this many independent parts
+    workload: Workload,
+    containers: Sequence[Container],
+    *,
+    fs_group: int,
+    mounts: Sequence[Mount],
+    grace_seconds: int,
+    service_account: pulumi.Input[str],
+    init_containers: Sequence[Container] = (),
+    restart_policy: str | None = None,
+    annotations: Mapping[str, pulumi.Input[str]] | None = None,
+    spread: bool = True,
+) -> PodTemplate:
+    """A restricted pod template.
+
+    Args:
+        workload: Whose pod it is: gives the labels.
+        containers: Made by `container`.
+        fs_group: Group that owns the volumes. They are chowned only when the owner differs: with the default
+            policy PGDATA becomes group-writable at the second start and Postgres refuses it.
+        mounts: Every mount of every container; each volume is listed once.
+        grace_seconds: Time between SIGTERM and SIGKILL.
+        service_account: Its own account, which holds no rights and whose token is not mounted.
+        init_containers: Run in order before the containers.
+        restart_policy: `Never` or `OnFailure` for jobs.
+        annotations: For example checksums of what the pod reads at start.
+        spread: Keep the workload's pods on different nodes and zones where there is room.
+    """
+    volumes: dict[str, Volume] = {
+        str(mount.volume["name"]): mount.volume for mount in mounts if not mount.from_template
+    }
+    spec: k8s.core.v1.PodSpecArgsDict = {
+        "automount_service_account_token": False,
+        "containers": list(containers),
+        "enable_service_links": False,
+        "security_context": {
+            "fs_group": fs_group,
+            "fs_group_change_policy": "OnRootMismatch",
+            "run_as_group": fs_group,
+            "run_as_non_root": True,
+            "run_as_user": fs_group,
+            "seccomp_profile": {"type": "RuntimeDefault"},
+        },
+        "service_account_name": service_account,
+        "termination_grace_period_seconds": grace_seconds,
+        "volumes": list(volumes.values()),
+    }
+    if init_containers:
+        spec["init_containers"] = list(init_containers)
+    if restart_policy:
+        spec["restart_policy"] = restart_policy
+    if spread and not restart_policy:
+        spec["topology_spread_constraints"] = [
+            {
+                "max_skew": 1,
+                "topology_key": key,
+                "when_unsatisfiable": "ScheduleAnyway",
+                "label_selector": {"match_labels": workload.selector},
+            }
+            for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+        ]
+    metadata: k8s.meta.v1.ObjectMetaArgsDict = {"labels": workload.pod_labels}
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    return {"metadata": metadata, "spec": spec}
+
+
+def secret_names(environment: Environment) -> set[str]:
+    """The Secrets that environment variables are read from, once, when the pod starts."""
+    return {value.name for value in environment.values() if isinstance(value, SecretRef)}
+
+
+def _variable(name: str, value: str | SecretRef | PodField) -> k8s.core.v1.EnvVarArgsDict:
+    if isinstance(value, str):
+        return {"name": name, "value": value}
+    if isinstance(value, PodField):
+        return {"name": name, "value_from": {"field_ref": {"field_path": value.path}}}
+    return {"name": name, "value_from": {"secret_key_ref": {"name": value.name, "key": value.key}}}
+
+
+def http_probe(path: str, port: int, *, period: int, failures: int, timeout: int = 5, delay: int = 0) -> Probe:
+    """A probe by HTTP GET; times in seconds."""
+    return {**_probe(period, failures, timeout, delay), "http_get": {"path": path, "port": port}}
+
+
+def exec_probe(command: Sequence[str], *, period: int, failures: int, timeout: int = 5, delay: int = 0) -> Probe:
+    """A probe by a command in the container; times in seconds."""
+    return {**_probe(period, failures, timeout, delay), "exec_": {"command": list(command)}}
+
+
+def tcp_probe(port: int, *, period: int, failures: int, timeout: int = 5, delay: int = 0) -> Probe:
+    """A probe that only connects; times in seconds."""
+    return {**_probe(period, failures, timeout, delay), "tcp_socket": {"port": port}}
+
+
+def _probe(period: int, failures: int, timeout: int, delay: int) -> Probe:
+    probe: Probe = {"period_seconds": period, "failure_threshold": failures, "timeout_seconds": timeout}
+    if delay:
+        probe["initial_delay_seconds"] = delay
+    return probe

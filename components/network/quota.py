@@ -1,0 +1,77 @@
+"""Caps what the namespace can request. Leaves room for every update."""
+
+import math
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.kubernetes.installation import Installation, child_options
+from components.kubernetes.pods import JOB_RESOURCES, requirements
+from components.network.demand import demand
+from components.schema.base import Resources
+from components.schema.environment import Settings
+from components.schema.values import quantity_value
+
+ROOM = 2
+"""Times what the lasting pods request: pods that replace others, Jobs, and what an operator or a patch adds."""
+
+MESH_PROXY = Resources(cpu="100m", cpu_limit="2", memory="1Gi")
+"""Istio's sidecar in each pod, at most (values.yaml of the chart istiod, global.proxy.resources)."""
+
+LEAST_PODS = 64
+LEAST_CPU = 192
+LEAST_CPU_LIMIT = 384
+LEAST_MEMORY_GIBIBYTES = 576
+"""What `xlarge` needs, with room: an environment that becomes smaller still has its larger pods when the quota is
+already the new one, and a quota below them would refuse the pods that take their place."""
+
+
+class Quota(pulumi.ComponentResource):
+    """A ResourceQuota, and a LimitRange for containers that others add and that name no resources."""
+
+    def __init__(
+        self, name: str, installation: Installation, settings: Settings, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("langfuse:index:Quota", name, hard(settings), opts)
+        child = child_options(self, opts)
+        workload = installation.workload("namespace", component="quota", version="1")
+        k8s.core.v1.ResourceQuota(
+            "langfuse",
+            metadata=installation.metadata(workload, name="langfuse"),
+            spec={"hard": hard(settings)},
+            opts=child,
+        )
+        bounds = requirements(JOB_RESOURCES)
+        k8s.core.v1.LimitRange(
+            "langfuse",
+            metadata=installation.metadata(workload, name="langfuse"),
+            spec={
+                "limits": [
+                    {"type": "Container", "default": bounds["limits"], "default_request": bounds["requests"]},
+                ]
+            },
+            opts=child,
+        )
+        self.register_outputs({})
+
+
+def hard(settings: Settings) -> dict[str, str]:
+    """The limits. No Service is reached from outside the cluster: that is the gateway's."""
+    found = demand(settings)
+    pods = sum(item.replicas for item in found if item.beside is None)
+    proxies = pods if settings.mesh_mode == "sidecar" else 0
+
+    def total(what: str) -> float:
+        proxy = quantity_value(getattr(MESH_PROXY, what))
+        return float(ROOM * (sum(item.total(what) for item in found) + proxies * proxy))
+
+    memory = f"{max(LEAST_MEMORY_GIBIBYTES, math.ceil(total('memory') / 1024**3))}Gi"
+    return {
+        "pods": str(max(LEAST_PODS, ROOM * pods)),
+        "requests.cpu": str(max(LEAST_CPU, math.ceil(total("cpu")))),
+        "limits.cpu": str(max(LEAST_CPU_LIMIT, math.ceil(total("cpu_limit")))),
+        "requests.memory": memory,
+        "limits.memory": memory,
+        "services.loadbalancers": "0",
+        "services.nodeports": "0",
+    }

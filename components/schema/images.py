@@ -1,0 +1,70 @@
+"""Container images: the one place that names a version of what runs here.
+
+Tags are exact releases: a floating tag can
+bring a schema that the next restart can't read (langfuse-k8s issue 109).
+"""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """A container image and the numeric user it is made to run as."""
+
+    repository: str
+    tag: str
+    uid: int
+    """User and group id. Numeric, because `runAsNonRoot` can't judge a user name."""
+
+    @property
+    def reference(self) -> str:
+        """`repository:tag`, as a pod names it."""
+        return f"{self.repository}:{self.tag}"
+
+
+# Users: postgres and valkey images create 999, ClickHouse's 101 (their Dockerfiles); MinIO's images run as any user.
+POSTGRES = Image(repository="docker.io/library/postgres", tag="17.10", uid=999)
+NEWEST_POSTGRES = "18.4"
+"""Its clients read every older server: for one whose release is not stated."""
+CLICKHOUSE = Image(repository="docker.io/clickhouse/clickhouse-server", tag="26.4.5.143", uid=101)
+CLICKHOUSE_KEEPER = Image(repository="docker.io/clickhouse/clickhouse-keeper", tag=CLICKHOUSE.tag, uid=101)
+VALKEY = Image(repository="docker.io/valkey/valkey", tag="8.1.10", uid=999)
+MINIO = Image(repository="quay.io/minio/minio", tag="RELEASE.2025-09-07T16-13-09Z", uid=1000)
+MINIO_CLIENT = Image(repository="quay.io/minio/mc", tag="RELEASE.2025-08-13T08-35-41Z", uid=1000)
+
+DEFAULT_VERSION = "4.82.0"
+"""The default of `langfuse:version`: the oldest release of version 4 without a published vulnerability
+(CVE-2026-134835)."""
+
+
+def postgres(version: str) -> Image:
+    """Postgres of a release."""
+    return replace(POSTGRES, tag=version)
+
+
+def clickhouse(version: str) -> Image:
+    """ClickHouse of a release: server and client in one."""
+    return replace(CLICKHOUSE, tag=version)
+
+
+def valkey(version: str) -> Image:
+    """Valkey of a release."""
+    return replace(VALKEY, tag=version)
+
+
+def cloudnative_pg(version: str) -> str:
+    """The operator's own image of a Postgres release (github.com/cloudnative-pg/postgres-containers).
+
+    The operator runs its pods as user 26, which these images have.
+    """
+    return f"ghcr.io/cloudnative-pg/postgresql:{version}-minimal-trixie"
+
+
+def web(version: str) -> Image:
+    """The Langfuse web image of a release (`nextjs`, uid 1001: web/Dockerfile)."""
+    return Image(repository="docker.io/langfuse/langfuse", tag=version, uid=1001)
+
+
+def worker(version: str) -> Image:
+    """The Langfuse worker image of a release (`expressjs`, uid 1001: worker/Dockerfile)."""
+    return Image(repository="docker.io/langfuse/langfuse-worker", tag=version, uid=1001)

@@ -1,0 +1,209 @@
+"""Domain types of the configuration: each validates once and says what is wrong and what would be right."""
+
+import ipaddress
+import re
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, EmailStr, Field
+
+from components.schema import schedules
+
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
+_SUFFIX = {
+    "m": Decimal("0.001"),
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", start=1)},
+    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
+}
+LINK_LOCAL = ipaddress.IPv4Network("169.254.0.0/16")
+"""Holds the clouds' metadata services, which hand out credentials."""
+
+CREDENTIALS_OF_CLOUDS = [
+    ipaddress.ip_network(network)
+    for network in (
+        "169.254.169.0/24",  # of machines: AWS, Google Cloud, Azure and others
+        "169.254.170.0/24",  # of tasks and pods in AWS
+        "fd00:ec2::/112",
+        "100.100.100.200/32",  # Alibaba Cloud
+    )
+]
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+
+
+def quantity_value(text: str) -> Decimal:
+    """A Kubernetes quantity as a number: bytes for memory and storage, cores for CPU.
+
+    Grammar: k8s.io/apimachinery/pkg/api/resource/quantity.go.
+    """
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        guess = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmMgGtTpP])(?:i?[bB])?\s*", text)
+        hint = f'; did you mean "{guess[1]}{guess[2].upper()}i"?' if guess else '; write it like "50Gi" or "500m"'
+        raise ValueError(f"is not a Kubernetes quantity{hint}")
+    return Decimal(match[1]) * _SUFFIX.get(match[2], Decimal(1))
+
+
+def _bytes(text: str) -> str:
+    value = quantity_value(text)
+    if text.endswith("m"):
+        raise ValueError('counts thousandths of a byte; did you mean "' + text[:-1] + 'Mi"?')
+    if value < 1024**2:
+        raise ValueError('is less than "1Mi"; add the unit, as in "50Gi"')
+    return text
+
+
+def _cpu(text: str) -> str:
+    if not 0 < quantity_value(text) <= 1000:  # noqa: PLR2004  # no node has more cores
+        raise ValueError('is not a number of cores; write it like "500m" or "2"')
+    return text
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The numbers of a release, by which releases are ordered: (4, 16, 0) for `4.16.0`."""
+    return tuple(int(number) for number in re.findall(r"\d+", version.split("-", maxsplit=1)[0]))
+
+
+def _version(text: str) -> str:
+    match = _VERSION.fullmatch(text)
+    if match is None:
+        found = re.search(r"\d+\.\d+\.\d+", text)
+        hint = f'did you mean "{found[0]}"?' if found else 'name one exactly, as in "4.82.0": floating tags move'
+        raise ValueError(f"is not a Langfuse release; {hint}")
+    if int(match[1]) not in {3, 4}:
+        raise ValueError("is not a supported Langfuse release; 3.x and 4.x are")
+    return text
+
+
+def _store_version(text: str) -> str:
+    if not (re.fullmatch(r"\d+\.\d+[A-Za-z0-9._-]*", text) or re.fullmatch(r"RELEASE\.\d{4}-\d\d-\d\dT[\d-]+Z", text)):
+        raise ValueError('is not an exact release; name one with its minor version, as in "17.10"')
+    return text
+
+
+def _http_url(text: str) -> str:
+    if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?", text):
+        raise ValueError('is not the URL of a server (no path); write it like "https://s3.example.com"')
+    return text
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}", text):
+        raise ValueError("is not a name: letters, digits, '_', '-' and '.'")
+    return text
+
+
+def _bucket(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", text):
+        raise ValueError("is not a bucket name: 3 to 63 lower-case letters, digits and '-'")
+    return text
+
+
+def _pem(text: str) -> str:
+    if not re.fullmatch(r"(\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+", text):
+        raise ValueError('is not PEM: it starts with "-----BEGIN CERTIFICATE-----"')
+    return text
+
+
+def host_name(text: str) -> str:
+    """A DNS name, and nothing around it."""
+    bare = re.sub(r"^[a-z0-9+.-]+://(.*@)?", "", text).split("/")[0].split(":")[0]
+    labels = text.split(".")
+    if text != bare or len(text) > 253 or not all(_DNS_LABEL.fullmatch(label) for label in labels):  # noqa: PLR2004
+        plausible = bare != text and all(_DNS_LABEL.fullmatch(label) for label in bare.split("."))
+        hint = f'did you mean "{bare}"?' if plausible else "use lower-case letters, digits, '-' and '.'"
+        raise ValueError(f"is not a host name (no scheme, port or path); {hint}")
+    return text
+
+
+def _dns_label(text: str) -> str:
+    if not _DNS_LABEL.fullmatch(text):
+        raise ValueError("is not a Kubernetes name: at most 63 lower-case letters, digits and '-'")
+    return text
+
+
+def _namespace(text: str) -> str:
+    """Names with `kube-` are Kubernetes' own (kubernetes.io/docs/concepts/overview/working-with-objects/namespaces)."""
+    if text in {"default", "istio-system", "cnpg-system"} or text.startswith("kube-"):
+        raise ValueError("belongs to the cluster: rules for a namespace would bind what else is there; name another")
+    return _dns_label(text)
+
+
+def _gateway(text: str) -> str:
+    parts = text.split("/")
+    if len(parts) != 2 or not all(_DNS_LABEL.fullmatch(part) for part in parts):  # noqa: PLR2004  # namespace and name
+        raise ValueError('is not `namespace/name` of a Gateway, as in "istio-system/public"')
+    return text
+
+
+def _secret_name(text: str) -> str:
+    if len(text) > 253 or not all(_DNS_LABEL.fullmatch(part) for part in text.split(".")):  # noqa: PLR2004
+        raise ValueError("is not the name of a Secret: lower-case letters, digits, '-' and '.'")
+    return text
+
+
+def _secret_key(text: str) -> str:
+    if not re.fullmatch(r"[-._A-Za-z0-9]{1,253}", text):
+        raise ValueError("is not a key of a Secret: letters, digits, '-', '_' and '.'")
+    return text
+
+
+def _duration(text: str) -> str:
+    if not re.fullmatch(r"(\d+(h|m|s))+", text):
+        raise ValueError('is not a duration; write it like "1h" or "30m"')
+    return text
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", text):
+        raise ValueError('is not a URL (with its scheme, without a query); write it like "https://sso.example.com"')
+    return text
+
+
+def _network_range(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError('is not a range of addresses; write it like "203.0.113.0/24", without host bits') from None
+    if isinstance(network, ipaddress.IPv4Network) and network.subnet_of(LINK_LOCAL):
+        raise ValueError("is where clouds hand out credentials; remove it")
+    return str(network)
+
+
+def _dns_range(text: str) -> str:
+    """Servers of DNS: a link-local address, too, unless it is where clouds hand out credentials."""
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError('is not a range of addresses; write it like "10.96.0.10/32", without host bits') from None
+    if network.prefixlen < network.max_prefixlen - 8:
+        raise ValueError(f'holds {network.num_addresses} addresses; name the servers, as in "10.96.0.10/32"')
+    if network.is_link_local and network.num_addresses > 1:
+        raise ValueError('is link-local: name a single address, as in "169.254.20.10/32"')
+    if any(network.version == other.version and network.overlaps(other) for other in CREDENTIALS_OF_CLOUDS):
+        raise ValueError("is where clouds hand out credentials; remove it")
+    return str(network)
+
+
+ByteQuantity = Annotated[str, AfterValidator(_bytes)]
+CpuQuantity = Annotated[str, AfterValidator(_cpu)]
+Version = Annotated[str, AfterValidator(_version)]
+Host = Annotated[str, AfterValidator(host_name)]
+DnsLabel = Annotated[str, AfterValidator(_dns_label)]
+NamespaceName = Annotated[str, AfterValidator(_namespace)]
+Schedule = Annotated[str, AfterValidator(schedules.checked)]
+StoreVersion = Annotated[str, AfterValidator(_store_version)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Name = Annotated[str, AfterValidator(_name)]
+BucketName = Annotated[str, AfterValidator(_bucket)]
+Pem = Annotated[str, AfterValidator(_pem)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+GatewayName = Annotated[str, AfterValidator(_gateway)]
+Email = EmailStr
+SecretName = Annotated[str, AfterValidator(_secret_name)]
+SecretKey = Annotated[str, AfterValidator(_secret_key)]
+Duration = Annotated[str, AfterValidator(_duration)]
+Url = Annotated[str, AfterValidator(_url)]
+DnsRange = Annotated[str, AfterValidator(_dns_range)]
+NetworkRange = Annotated[str, AfterValidator(_network_range)]

@@ -1,0 +1,1 @@
+"""From the stack file to validated settings: defaults, checks, warnings."""

@@ -1,0 +1,56 @@
+"""Kinds of environment as data, in the shape of a stack file: how careful, how available, how open.
+
+How large is another matter: `components/settings/scales.py`.
+"""
+
+from typing import Final
+
+from pydantic import JsonValue
+
+from components.schema.images import DEFAULT_VERSION
+
+_FINISHES_JOBS: Final[dict[str, JsonValue]] = {"terminationGracePeriodSeconds": 330}
+"""At SIGTERM the worker waits for its jobs, of which some take five minutes, then writes what it holds to ClickHouse
+(worker/src/utils/shutdown.ts)."""
+
+_COMMON: Final[dict[str, JsonValue]] = {
+    "version": DEFAULT_VERSION,
+    "scale": "small",
+    "protect": False,
+    "owner": "platform",
+    "ingress": {"kind": "istio", "gateway": "istio-system/public", "tls": True},
+    "network": {"webClients": ["istio-system"]},
+    "application": {"logLevel": "info", "logFormat": "text", "telemetry": False},
+    "worker": {"terminationGracePeriodSeconds": 60},
+    "postgres": {"mode": "managed"},
+    "clickhouse": {"mode": "managed", "replicas": 1, "keepers": 1},
+    "redis": {"mode": "managed"},
+    "objectStore": {"mode": "managed", "nodes": 1, "eventsDays": 30, "exportsDays": 7},
+    "backups": {"postgresSchedule": "15 2 * * *", "clickhouseSchedule": "45 2 * * *", "retentionDays": 7},
+    "firstStart": {
+        "organization": "Langfuse",
+        "project": "Default",
+        "ownerEmail": "owner@example.com",
+        "ownerName": "Owner",
+    },
+    "signIn": {"signUp": False},
+}
+
+PROFILES: Final[dict[str, dict[str, JsonValue]]] = {
+    "dev": _COMMON,
+    "preview": {
+        **_COMMON,
+        "objectStore": {"mode": "managed", "nodes": 1, "eventsDays": 7, "exportsDays": 1},
+    },
+    "staging": {**_COMMON, "protect": True, "worker": _FINISHES_JOBS},
+    "prod": {
+        **_COMMON,
+        "scale": "medium",
+        "protect": True,
+        "worker": _FINISHES_JOBS,
+        "clickhouse": {"mode": "managed", "replicas": 3, "keepers": 3},
+        "redis": {"mode": "sentinel"},
+        "objectStore": {"mode": "managed", "nodes": 4, "eventsDays": 30, "exportsDays": 7},
+        "backups": {"postgresSchedule": "15 */6 * * *", "clickhouseSchedule": "45 2 * * *", "retentionDays": 30},
+    },
+}

@@ -1,0 +1,94 @@
+"""How large an environment is, in the shape of a stack file: one table for replicas, resources and storage.
+
+`small` is the least that starts. `medium` is what Langfuse documents as the minimum of a production environment
+(langfuse.com/self-hosting/configuration/scaling): 2 CPUs and 4 GiB for each of web, worker and Postgres, 1 CPU and
+1.5 GiB for Redis, 2 CPUs and 8 GiB for ClickHouse, which has 16 GiB or more in larger ones, and 2 CPUs and 4 GiB for
+MinIO. Beyond that Langfuse publishes no table: `large` and `xlarge` follow from the load by the arithmetic in
+`operations/sizing.py`, which names the source of each number or says that it is an assumption.
+
+What follows from memory is set where it is used: Node's heap in `environment.py`, ClickHouse's limits in
+`stores/clickhouse/config/config.xml`, Valkey's in `valkey.py`.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import JsonValue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What a scale is meant for."""
+
+    events_per_second: float
+    """Spans, generations and scores that arrive, sustained."""
+    retained_days: int
+    """Days that they are kept in ClickHouse."""
+
+
+LOADS: Final[dict[str, Load]] = {
+    "small": Load(events_per_second=0.5, retained_days=14),
+    "medium": Load(events_per_second=5, retained_days=30),
+    "large": Load(events_per_second=50, retained_days=30),
+    "xlarge": Load(events_per_second=200, retained_days=30),
+}
+
+
+def _resources(cpu: str, cpu_limit: str, memory: str) -> dict[str, JsonValue]:
+    return {"cpu": cpu, "cpuLimit": cpu_limit, "memory": memory}
+
+
+SCALES: Final[dict[str, dict[str, JsonValue]]] = {
+    "small": {
+        "web": {"replicas": 1, "resources": _resources("250m", "2", "2Gi")},
+        "worker": {"replicas": 1, "concurrency": 20, "otelConcurrency": 5, "resources": _resources("250m", "2", "2Gi")},
+        "postgres": {"storage": "5Gi", "resources": _resources("100m", "1", "512Mi")},
+        "clickhouse": {
+            "storage": "10Gi",
+            "keeperStorage": "2Gi",
+            "resources": _resources("250m", "2", "4Gi"),
+            "keeperResources": _resources("50m", "500m", "512Mi"),
+        },
+        "redis": {"storage": "2Gi", "resources": _resources("50m", "500m", "512Mi")},
+        "objectStore": {"storage": "30Gi", "resources": _resources("100m", "1", "1Gi")},
+    },
+    "medium": {
+        "web": {"replicas": 2, "resources": _resources("2", "4", "4Gi")},
+        "worker": {"replicas": 2, "concurrency": 20, "otelConcurrency": 5, "resources": _resources("2", "4", "4Gi")},
+        "postgres": {"storage": "50Gi", "resources": _resources("2", "4", "4Gi")},
+        "clickhouse": {
+            "storage": "100Gi",
+            "keeperStorage": "10Gi",
+            "resources": _resources("2", "4", "8Gi"),
+            "keeperResources": _resources("250m", "1", "1Gi"),
+        },
+        "redis": {"storage": "10Gi", "resources": _resources("1", "2", "1536Mi")},
+        "objectStore": {"storage": "400Gi", "resources": _resources("2", "4", "4Gi")},
+    },
+    "large": {
+        "web": {"replicas": 3, "resources": _resources("2", "4", "4Gi")},
+        "worker": {"replicas": 4, "concurrency": 20, "otelConcurrency": 5, "resources": _resources("2", "4", "4Gi")},
+        "postgres": {"storage": "100Gi", "resources": _resources("2", "4", "8Gi")},
+        "clickhouse": {
+            "storage": "300Gi",
+            "keeperStorage": "10Gi",
+            "resources": _resources("4", "8", "16Gi"),
+            "keeperResources": _resources("500m", "1", "2Gi"),
+        },
+        "redis": {"storage": "10Gi", "resources": _resources("1", "2", "2Gi")},
+        "objectStore": {"storage": "4Ti", "resources": _resources("2", "4", "8Gi")},
+    },
+    "xlarge": {
+        "web": {"replicas": 6, "resources": _resources("2", "4", "4Gi")},
+        "worker": {"replicas": 6, "concurrency": 40, "otelConcurrency": 10, "resources": _resources("4", "8", "8Gi")},
+        "postgres": {"storage": "200Gi", "resources": _resources("4", "8", "16Gi")},
+        "clickhouse": {
+            "storage": "1Ti",
+            "keeperStorage": "20Gi",
+            "resources": _resources("8", "16", "32Gi"),
+            "keeperResources": _resources("1", "2", "4Gi"),
+        },
+        "redis": {"storage": "20Gi", "resources": _resources("2", "4", "4Gi")},
+        "objectStore": {"storage": "16Ti", "resources": _resources("4", "8", "16Gi")},
+    },
+}

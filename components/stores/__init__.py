@@ -1,0 +1,1 @@
+"""The stores of Langfuse, each in its modes."""

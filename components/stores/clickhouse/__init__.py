@@ -1,0 +1,1 @@
+"""ClickHouse and its Keepers: managed or external."""

@@ -1,0 +1,57 @@
+"""Configuration files in the shape and the place in which ClickHouse's servers read them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.kubernetes.pods import Mount
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromEnv:
+    """A value that the server takes from its environment, so that no secret stands in a file."""
+
+    variable: str
+
+
+Value = str | int | FromEnv | Mapping[str, "Value"] | Sequence["Value"]
+
+
+def document(root: str, content: Mapping[str, Value]) -> str:
+    """An XML document: a mapping nests, a sequence repeats its element."""
+    element = ElementTree.Element(root)
+    _fill(element, content)
+    ElementTree.indent(element, space="    ")
+    return ElementTree.tostring(element, encoding="unicode") + "\n"
+
+
+def _fill(parent: ElementTree.Element, content: Mapping[str, Value]) -> None:
+    for name, value in content.items():
+        repeated = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        for item in repeated:
+            element = ElementTree.SubElement(parent, name)
+            if isinstance(item, FromEnv):
+                element.set("from_env", item.variable)
+            elif isinstance(item, Mapping):
+                _fill(element, item)
+            else:
+                element.text = str(item)
+
+
+def configuration_mount(
+    config_map: pulumi.Input[str], path: str, *, main: Sequence[str], added: Sequence[str]
+) -> Mount:
+    """Keys of a ConfigMap as files: the main ones in `path`, additions in `path`/config.d, where they are merged."""
+    files = {name: name for name in main} | {name: f"config.d/{name}" for name in added}
+    volume: k8s.core.v1.VolumeArgsDict = {
+        "name": "config",
+        "config_map": {
+            "name": config_map,
+            "items": [{"key": key, "path": file} for key, file in files.items()],
+            "default_mode": 0o444,
+        },
+    }
+    return Mount(volume=volume, path=path, read_only=True)

@@ -1,0 +1,1 @@
+"""The object store: MinIO or an external one, and its buckets."""

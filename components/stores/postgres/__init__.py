@@ -1,0 +1,1 @@
+"""Postgres: managed, by CloudNativePG, or external."""

@@ -1,0 +1,1 @@
+"""Redis: one Valkey, Valkeys with Sentinels, or external."""
