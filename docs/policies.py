@@ -43,7 +43,7 @@ last day on which they hold. A used one is reported, an expired or unused one is
 error. `LANGFUSE_POLICIES_WAIVERS` names another file.
 
 **What a policy can't see.** `retainOnDelete` (catalogue row D02) is not among the options that Pulumi hands
-to a policy: `tests/unit/components` assert it for every resource that holds data. Whether an image's signature is
+to a policy: `tests/unit/stores` assert it for every resource that holds data. Whether an image's signature is
 valid (S07) is known to an admission controller with access to the registry, not to a preview.
 
 Findings name paths, never values: secrets reach a policy in plain text.

@@ -16,7 +16,7 @@ import yaml
 
 from components.settings.profiles import PROFILES
 from tests.engine.matrix import config, few_rows
-from tests.unit.components.test_reachability import STACKS
+from tests.unit.network.test_reachability import STACKS
 from tests.unit.program import run
 from tests.unit.recorder import Recording
 

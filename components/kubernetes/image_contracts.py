@@ -1,7 +1,7 @@
 """What each image must have: everything that our commands, scripts and probes take for granted in it.
 
 For whoever mirrors images or builds them on another base. `docs/images.md` is made from this, with a command that
-checks an image; `tests/unit/test_image_contracts.py` compares it with what the program renders.
+checks an image; `tests/unit/kubernetes/test_image_contracts.py` compares it with what the program renders.
 """
 
 import shlex

@@ -13,7 +13,7 @@ import yaml
 
 from operations.__main__ import app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GITHUB = [*(ROOT / ".github").rglob("*.yml")]
 GITLAB = ROOT / "docs" / "examples" / ".gitlab-ci.yml"
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from operations.changes.events import observe
-from tests.unit.changes.engine_events import (
+from tests.unit.operations.changes.engine_events import (
     CLAIM,
     DEPLOYMENT,
     JOB,

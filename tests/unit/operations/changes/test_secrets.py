@@ -12,7 +12,7 @@ from components.schema.redaction import Redaction
 from operations.changes.markdown import markdown
 from operations.changes.preview import preview
 from operations.pulumi import SECRET_MARK, Json, Pulumi
-from tests.unit.changes.engine_events import (
+from tests.unit.operations.changes.engine_events import (
     CLAIM,
     DEPLOYMENT,
     PASSWORD,

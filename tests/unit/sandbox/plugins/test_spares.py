@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.plugins.language_python.spares import suits
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 HOST = f"""
 import os, signal, subprocess, sys, time
 from pathlib import Path

@@ -8,7 +8,7 @@ import yaml
 from operations.changes.guard import Acknowledgement, judge
 from operations.changes.markdown import COMMENT_CHARACTERS, markdown
 from operations.changes.model import Action, Capacity, Change, Finding, Report, Requests, Verdict
-from tests.unit.changes.engine_events import CLAIM, DEPLOYMENT, JOB, urn
+from tests.unit.operations.changes.engine_events import CLAIM, DEPLOYMENT, JOB, urn
 
 NOTHING = Capacity(before=Requests(), after=Requests())
 

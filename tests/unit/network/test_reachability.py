@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.network import CNPG_LABEL, Address, Network, Pod
+from tests.unit.packets import CNPG_LABEL, Address, Network, Pod
 from tests.unit.program import recorded
 
 EXISTING = {"credentials": {"source": "existing", "secret": "langfuse-credentials"}}

@@ -9,7 +9,7 @@ import pytest
 from tests.scripts import SCRIPTS
 
 FILES = SCRIPTS.values()
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("script", FILES, ids=lambda script: script.name)

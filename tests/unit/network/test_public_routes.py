@@ -12,7 +12,7 @@ from langfuse_policies.testing import judged, resource
 from components.network.ingress import FILE_POLICY
 from tests.unit.program import recorded
 
-PAGE = (Path(__file__).parents[2] / "docs" / "public-routes.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "public-routes.md").read_text()
 OWN_ROUTE = {"ingress": {"kind": "none", "bucketHost": "langfuse.example.com"}, "host": "langfuse.example.com"}
 
 

@@ -12,8 +12,8 @@ from components.settings.profiles import PROFILES
 from docs.fields import keys
 from docs.generated import ROOT
 from docs.schema import schema
+from tests.unit.docs.test_docs import ALTERNATIVES, uncommented
 from tests.unit.json_schema import problems
-from tests.unit.test_docs import ALTERNATIVES, uncommented
 
 SCHEMA: Mapping[str, Any] = schema()
 STACK_FILES = sorted((ROOT / "stacks").glob("Pulumi.*.yaml"))

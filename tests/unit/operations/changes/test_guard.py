@@ -7,7 +7,7 @@ import pytest
 from operations.changes.guard import Acknowledgement, acknowledgements, judge, resource_of
 from operations.changes.model import Action, Change
 from operations.errors import OperationError
-from tests.unit.changes.engine_events import CLAIM, urn
+from tests.unit.operations.changes.engine_events import CLAIM, urn
 
 STATEFUL = [
     "kubernetes:core/v1:Namespace",

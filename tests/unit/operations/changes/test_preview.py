@@ -2,7 +2,15 @@ from __future__ import annotations
 
 from operations.changes.guard import Acknowledgement
 from operations.changes.preview import drift, preview
-from tests.unit.changes.engine_events import CLAIM, DEPLOYMENT, Recorded, diagnostic, policy, replacement, step
+from tests.unit.operations.changes.engine_events import (
+    CLAIM,
+    DEPLOYMENT,
+    Recorded,
+    diagnostic,
+    policy,
+    replacement,
+    step,
+)
 
 REPLACED = replacement(CLAIM, "data", "spec.storageClassName")
 CHANGED = [step("update", DEPLOYMENT, "web", detailed={"spec.replicas": "update"})]

@@ -8,7 +8,7 @@ from components.network.demand import demand
 from components.settings.load import parse
 from operations.changes.capacity import requests
 from operations.changes.model import Requests
-from tests.unit.changes.engine_events import CLAIM, DEPLOYMENT, JOB, Json, urn
+from tests.unit.operations.changes.engine_events import CLAIM, DEPLOYMENT, JOB, Json, urn
 from tests.unit.program import recorded
 
 STATEFUL_SET = "kubernetes:apps/v1:StatefulSet"

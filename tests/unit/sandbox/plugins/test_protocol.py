@@ -18,7 +18,7 @@ from google.protobuf import empty_pb2
 from sandbox.plugins.protocol import CHANNEL_OPTIONS
 from sandbox.plugins.pulumirpc import errors_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
-CHECKOUT = Path(__file__).resolve().parents[3]
+CHECKOUT = Path(__file__).resolve().parents[4]
 SERVICER = """
     import sys, time
     from google.protobuf import empty_pb2

@@ -7,7 +7,7 @@ import pytest
 from components.settings.load import SettingsError
 from tests.unit import recorder
 from tests.unit.program import run
-from tests.unit.test_malformed_stacks import FAULTS, Fault, name
+from tests.unit.settings.test_malformed_stacks import FAULTS, Fault, name
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=name)
