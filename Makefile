@@ -2,7 +2,7 @@
 PYTHON ?= python3
 STACK ?= dev
 RUN = .venv/bin/python
-CODE = __main__.py benchmarks components docs operations policies/langfuse_policies sandbox tests
+CODE = __main__.py benchmarks components operations policies/langfuse_policies sandbox tests tools
 
 unexport PYTHONDONTWRITEBYTECODE # many processes import the same modules: compiled once, not in each
 
@@ -48,7 +48,7 @@ judges: development ## Asks independent judges about the manifests of every envi
 	@$(RUN) -m tests.judges
 
 docs: development ## Writes the generated parts of the documentation
-	@$(RUN) -m docs
+	@$(RUN) -m tools.docs
 
 lock: development ## Resolves and locks the dependencies of pyproject.toml
 	@sh lock.sh

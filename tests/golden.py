@@ -20,7 +20,7 @@ from tests.unit.network.test_reachability import STACKS
 from tests.unit.program import run
 from tests.unit.recorder import Recording
 
-EXAMPLE = Path(__file__).parents[1] / "stacks/Pulumi.example.yaml"
+EXAMPLE = Path(__file__).parents[1] / "docs/examples/every-key.yaml"
 """A value for every key."""
 
 PAIRS = 2

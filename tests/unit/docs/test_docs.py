@@ -9,13 +9,14 @@ from pydantic import BaseModel
 
 from components.schema.environment import PROJECT, Settings
 from components.settings.load import parse
-from docs.configuration import render
-from docs.fields import chooser, keys
-from docs.generated import FILES, ROOT
-from docs.picture import Resource, draw, replace
+from tools.docs.configuration import render
+from tools.docs.fields import chooser, keys
+from tools.docs.generated import FILES, ROOT
+from tools.docs.picture import Resource, draw, replace
 
 README = ROOT / "README.md"
-EXAMPLE = ROOT / "stacks" / "Pulumi.example.yaml"
+EXAMPLE = ROOT / "docs" / "examples" / "every-key.yaml"
+MODELINE = "# yaml-language-server: $schema="
 
 
 def models() -> set[type[BaseModel]]:
@@ -133,7 +134,7 @@ def test_the_example_has_every_key_of_every_model() -> None:
     for model in models():
         inherited = {key.name for base in model.__bases__ if issubclass(base, BaseModel) for key in keys(base)}
         missing = {key.name for key in keys(model)} - inherited - seen.get(model.__name__, set())
-        assert not missing, f"{model.__name__}: give examples in docs/example.py"
+        assert not missing, f"{model.__name__}: give examples in tools/docs/example.py"
 
 
 def test_the_example_offers_every_mode_of_every_store() -> None:
@@ -161,11 +162,16 @@ def test_an_alternative_of_the_example_can_take_the_place_of_what_is_above_it(na
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "stacks").glob("Pulumi.*.yaml")), ids=lambda path: path.stem)
-def test_every_stack_file_is_right_and_names_the_schema(path: Path) -> None:
+def test_every_stack_file_is_valid(path: Path) -> None:
     stack = path.stem.removeprefix("Pulumi.")
     assert parse(stack, configuration(path.read_text())).host
-    assert path.read_text().startswith("# yaml-language-server: $schema=schema.json\n")
-    assert (path.parent / "schema.json").exists()
+
+
+@pytest.mark.parametrize("path", [EXAMPLE, *sorted((ROOT / "stacks").glob("*.yaml"))], ids=lambda path: path.stem)
+def test_every_stack_file_names_the_schema_on_its_first_line(path: Path) -> None:
+    first = path.read_text().splitlines()[0]
+    assert first.startswith(MODELINE)
+    assert (path.parent / first.removeprefix(MODELINE)).resolve() == ROOT / "stacks" / "schema.json"
 
 
 def resource(kind: str, name: str, parent: str = "", *dependencies: str) -> Resource:
@@ -186,12 +192,17 @@ def test_the_picture_shows_components_their_contents_and_what_they_wait_for() ->
         "```mermaid",
         "flowchart LR",
         '    one["<b>One</b><br/>Secret"]',
-        '    two["<b>Two</b><br/>Job"]',
         '    three["<b>Three</b><br/>Deployment"]',
+        '    two["<b>Two</b><br/>Job"]',
         "    one --> two",
         "    two --> three",
         "```",
     ]
+
+
+def test_the_picture_does_not_depend_on_the_order_in_which_resources_were_registered() -> None:
+    resources = [resource(f"langfuse:index:{name}", name.lower()) for name in ("One", "Two", "Three")]
+    assert draw(resources) == draw(resources[::-1])
 
 
 def test_the_picture_replaces_only_what_is_between_its_marks() -> None:

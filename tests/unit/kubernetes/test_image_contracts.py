@@ -10,10 +10,10 @@ import pytest
 from components.kubernetes.image_contracts import CONTRACTS, Contract
 from components.schema.images import POSTGRES, VALKEY
 from components.stores.postgres.server import initdb_arguments
-from docs.images import render
 from tests.scripts import SCRIPTS
 from tests.unit.program import recorded
 from tests.unit.shell_commands import programs
+from tools.docs.images import render
 
 OFF_SITE: dict[str, object] = {
     "backups": {"offSite": {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}}

@@ -15,7 +15,7 @@ from operations.__main__ import app
 
 ROOT = Path(__file__).parents[3]
 GITHUB = [*(ROOT / ".github").rglob("*.yml")]
-GITLAB = ROOT / "docs" / "examples" / ".gitlab-ci.yml"
+GITLAB = ROOT / "docs" / "examples" / "gitlab-ci.yml"
 
 
 def texts(value: object, key: str) -> Iterator[str]:

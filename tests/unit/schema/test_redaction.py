@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from components.schema.environment import Settings
 from components.schema.redaction import HIDDEN, Redaction, of_configuration
 from components.settings.load import SettingsError, parse
-from docs.fields import chooser, keys
 from operations.__main__ import app
 from tests.unit.program import run
+from tools.docs.fields import chooser, keys
 
 NAME, PASSWORD = "somebody", "c0rrect-h0rse"
 URLS = [

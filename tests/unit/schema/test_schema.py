@@ -9,14 +9,14 @@ import yaml
 from components.schema.environment import PROJECT, Settings
 from components.settings.load import SettingsError, parse
 from components.settings.profiles import PROFILES
-from docs.fields import keys
-from docs.generated import ROOT
-from docs.schema import schema
-from tests.unit.docs.test_docs import ALTERNATIVES, uncommented
+from tests.unit.docs.test_docs import ALTERNATIVES, EXAMPLE, uncommented
 from tests.unit.json_schema import problems
+from tools.docs.fields import keys
+from tools.docs.generated import ROOT
+from tools.docs.schema import schema
 
 SCHEMA: Mapping[str, Any] = schema()
-STACK_FILES = sorted((ROOT / "stacks").glob("Pulumi.*.yaml"))
+STACK_FILES = [EXAMPLE, *sorted((ROOT / "stacks").glob("Pulumi.*.yaml"))]
 
 
 def check(config: Mapping[str, object]) -> list[str]:
@@ -24,9 +24,7 @@ def check(config: Mapping[str, object]) -> list[str]:
 
 
 def test_there_are_stack_files_to_check() -> None:
-    assert {path.name for path in STACK_FILES} >= {
-        f"Pulumi.{name}.yaml" for name in ("dev", "staging", "prod", "example")
-    }
+    assert {path.name for path in STACK_FILES} >= {f"Pulumi.{name}.yaml" for name in ("dev", "staging", "prod")}
 
 
 @pytest.mark.parametrize("path", STACK_FILES, ids=lambda path: path.stem)

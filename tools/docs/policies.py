@@ -8,10 +8,10 @@ from typing import Any, Final
 from langfuse_policies.catalogue import TOPICS
 from langfuse_policies.rules import Rule, Topic
 
-CHECKOUT: Final = Path(__file__).parents[1]
+CHECKOUT: Final = Path(__file__).parents[2]
 CONFIG: Final = CHECKOUT / "policies" / "config"
 ENVIRONMENTS: Final = ("prod", "staging", "dev")
-OFFICIAL_CHART: Final = CHECKOUT / "docs" / "data" / "official-chart.json"
+OFFICIAL_CHART: Final = Path(__file__).parent / "official-chart.json"
 
 INTRODUCTION = """# Policies
 

@@ -25,11 +25,15 @@ ROOT = "langfuse:index:Langfuse"
 def draw(resources: Sequence[Resource]) -> str:
     """A diagram of the components: what each is made of, and what it waits for.
 
+    Components are sorted by name: the state lists them in the order in which they were registered, which varies.
+
     Args:
         resources: `deployment.resources` of `pulumi stack export`.
     """
     by_urn = {item["urn"]: item for item in resources}
-    components = [item["urn"] for item in resources if item["type"].startswith("langfuse:") and item["type"] != ROOT]
+    components = sorted(
+        (item["urn"] for item in resources if item["type"].startswith("langfuse:") and item["type"] != ROOT), key=_name
+    )
     contents: Mapping[str, Counter[str]] = {urn: Counter() for urn in components}
     edges: set[tuple[str, str]] = set()
     for item in resources:

@@ -1,4 +1,4 @@
-"""`stacks/Pulumi.example.yaml`: every key of a stack file, with a comment and a value that is right."""
+"""`docs/examples/every-key.yaml`: every key of a stack file, with a comment and a value that is right."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from components.schema.environment import PROJECT, Settings
-from docs.fields import (
+from tools.docs.fields import (
     Key,
     alternatives,
     bare,
@@ -21,7 +21,7 @@ from docs.fields import (
     stack_file_default,
     type_text,
 )
-from docs.schema import HEADER
+from tools.docs.schema import FILE
 
 Path = tuple[str, ...]
 Seen = set[tuple[str, str]]
@@ -31,7 +31,7 @@ PROFILE: Final = "prod"
 
 WIDTH: Final = 120
 
-INTRODUCTION: Final = f"""{HEADER}
+INTRODUCTION: Final = f"""# yaml-language-server: $schema=../../stacks/{FILE}
 # Every key that there is, with a value. It is no stack to deploy: a real one states only what differs from its profile
 # and scale. Written by `make docs`; the defaults are in docs/configuration.md. A block that is commented out with `#`
 # alone is an alternative to the one above it: a store that runs elsewhere, for example.

@@ -1,4 +1,4 @@
-"""`python -m docs.official_chart RENDERED`: counts what our rules find in the official Helm chart.
+"""`python -m tools.docs.official_chart RENDERED`: counts what our rules find in the official Helm chart.
 
     helm template langfuse langfuse/langfuse --version 2.0.0 --namespace langfuse --kube-version 1.36.0 \
         --api-versions clickhouse.com/v1alpha1/ClickHouseCluster \
@@ -24,7 +24,7 @@ OF_PULUMI: Final = frozenset({"D01"})
 
 
 def main(rendered: Path) -> None:
-    """Write docs/data/official-chart.json."""
+    """Write official-chart.json beside this module."""
     manifests: list[dict[str, Any]] = [one for one in yaml.safe_load_all(rendered.read_text()) if one]
     for manifest in manifests:
         manifest["metadata"].setdefault("namespace", NAMESPACE)
@@ -32,7 +32,7 @@ def main(rendered: Path) -> None:
     rules = [rule for rule in RULES.values() if rule.reference not in OF_PULUMI]
     findings = {rule.id: len(judged(rule, resources)) for rule in rules}
     result = {"chart": CHART, "application": APPLICATION, "objects": len(manifests), "findings": findings}
-    (Path(__file__).parent / "data" / "official-chart.json").write_text(json.dumps(result, indent=2) + "\n")
+    (Path(__file__).parent / "official-chart.json").write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m docs`: writes what is generated from the configuration's models, and the README's picture.
+"""`python -m tools.docs`: writes what is generated from the configuration's models, and the README's picture.
 
 The picture is drawn from the stack `dev` of the sandbox.
 """
@@ -7,9 +7,9 @@ import json
 import subprocess
 import sys
 
-from docs import generated, picture
 from sandbox.controlplane import Sandbox
 from sandbox.errors import SandboxError
+from tools.docs import generated, picture
 
 README = generated.ROOT / "README.md"
 

@@ -10,11 +10,9 @@ from typing import cast
 from pydantic import JsonValue
 
 from components.schema.environment import PROJECT, Settings
-from docs.fields import keys, required_keys
+from tools.docs.fields import keys, required_keys
 
 FILE = "schema.json"
-HEADER = f"# yaml-language-server: $schema={FILE}"
-"""First line of a stack file, by which editors find the schema beside it."""
 
 SECURE: JsonValue = {
     "type": "object",

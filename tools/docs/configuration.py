@@ -10,7 +10,7 @@ from components.schema.base import Model
 from components.schema.environment import PROJECT, Settings
 from components.settings.profiles import PROFILES
 from components.settings.scales import LOADS, SCALES
-from docs.fields import COMPUTED, Key, chooser, is_set, keys, required_keys, stack_file_default, type_text
+from tools.docs.fields import COMPUTED, Key, chooser, is_set, keys, required_keys, stack_file_default, type_text
 
 Path = tuple[str, ...]
 
@@ -27,7 +27,7 @@ config:
     replicas: 3
 ```
 
-or `pulumi config set --path '{PROJECT}:web.replicas' 3`. [`stacks/Pulumi.example.yaml`](../stacks/Pulumi.example.yaml)
+or `pulumi config set --path '{PROJECT}:web.replicas' 3`. [`docs/examples/every-key.yaml`](examples/every-key.yaml)
 shows every key in place. Editors that know the YAML language server complete and check stack files by
 `stacks/schema.json`, which the first line of each names.
 """

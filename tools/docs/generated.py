@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from docs import configuration, example, images, policies, schema
+from tools.docs import configuration, example, images, policies, schema
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 
 FILES: Final[Mapping[Path, Callable[[], str]]] = {
     ROOT / "docs" / "configuration.md": configuration.render,
     ROOT / "docs" / "images.md": images.render,
     ROOT / "docs" / "policies.md": policies.render,
-    ROOT / "stacks" / "Pulumi.example.yaml": example.render,
+    ROOT / "docs" / "examples" / "every-key.yaml": example.render,
     ROOT / "stacks" / schema.FILE: schema.render,
 }
 

@@ -1,1 +1,0 @@
-"""Documentation, and the programs that generate the parts of it that must not drift."""
