@@ -5,7 +5,6 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Annotated
 
 import typer
@@ -14,8 +13,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from components.network.demand import Pods, demand
+from components.network.demand import demand
 from components.schema.environment import PROJECT
+from components.schema.requests import Pods, Requests
 from components.settings.profiles import PROFILES
 from components.settings.scales import Load
 from operations import delivery
@@ -94,14 +94,8 @@ def _document(answer: Sizing) -> dict[str, object]:
     return {
         "config": _config(answer),
         "requests": {
-            "total": {what: float(sum(item.total(what) for item in pods)) for what in ("cpu", "memory", "storage")},
-            "workloads": {
-                item.name: {
-                    "replicas": item.replicas,
-                    **{what: float(getattr(item, what)) for what in ("cpu", "memory", "storage")},
-                }
-                for item in pods
-            },
+            "total": _amounts(sum((item.total for item in pods), start=Requests())),
+            "workloads": {item.name: {"replicas": item.replicas, **_amounts(item.each)} for item in pods},
         },
         "needs": [
             {"key": f"{PROJECT}:{need.key}", "least": need.least, "has": need.has, "fits": need.fits}
@@ -136,20 +130,24 @@ def _print(answer: Sizing) -> None:
     )
 
 
+def _amounts(requests: Requests) -> dict[str, float]:
+    return {name: float(getattr(requests, name)) for name in ("cpu", "memory", "storage")}
+
+
 def _requests(pods: Sequence[Pods]) -> Table:
     table = Table("pods of", "replicas", "cores", "memory", "storage", title="What it requests", box=box.SIMPLE)
     for item in pods:
-        table.add_row(
-            item.name, str(item.replicas), *(_amount(what, item.total(what)) for what in ("cpu", "memory", "storage"))
-        )
+        table.add_row(item.name, str(item.replicas), *_cells(item.total))
     table.add_section()
-    totals = {what: sum((item.total(what) for item in pods), start=Decimal()) for what in ("cpu", "memory", "storage")}
-    table.add_row("all", str(sum(item.replicas for item in pods)), *(_amount(*total) for total in totals.items()))
+    table.add_row(
+        "all", str(sum(item.replicas for item in pods)), *_cells(sum((item.total for item in pods), start=Requests()))
+    )
     return table
 
 
-def _amount(what: str, value: Decimal) -> str:
-    return plain(value) if what == "cpu" else f"{value / 1024**3:,.1f} GiB"
+def _cells(requests: Requests) -> Sequence[str]:
+    """CPU in cores; memory and storage in gibibytes."""
+    return plain(requests.cpu), *(f"{value / 1024**3:,.1f} GiB" for value in (requests.memory, requests.storage))
 
 
 if __name__ == "__main__":

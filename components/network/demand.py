@@ -5,36 +5,11 @@ and the sizing command both read this list; a test compares it with the pods tha
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 
 from components.schema.application import Workload
 from components.schema.base import Resources
 from components.schema.environment import Settings
-from components.schema.values import quantity_value
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pods:
-    """The pods of one workload, or containers beside those of another."""
-
-    name: str
-    replicas: int
-    beside: str | None = None
-    """The workload whose pods the containers are in."""
-    cpu: Decimal
-    """Cores that each requests."""
-    cpu_limit: Decimal
-    """Cores that each may use."""
-    memory: Decimal
-    """Bytes that each requests; also its limit."""
-    storage: Decimal
-    """Bytes of each one's volume."""
-
-    def total(self, what: str) -> Decimal:
-        """`cpu`, `cpu_limit`, `memory` or `storage` over every replica."""
-        each: Decimal = getattr(self, what)
-        return each * self.replicas
+from components.schema.requests import Pods, Requests
 
 
 def demand(settings: Settings) -> Sequence[Pods]:
@@ -76,7 +51,7 @@ def _redis(settings: Settings) -> Iterator[Pods]:
         from components.stores.redis import sentinel  # noqa: PLC0415  # with pulumi_kubernetes, which every command would wait for
 
         yield _pods("redis", sentinel.REPLICAS, store.resources, store.storage)
-        yield _pods("sentinel", sentinel.REPLICAS, sentinel.SENTINEL_RESOURCES, beside="redis")
+        yield _pods("sentinel", sentinel.REPLICAS, sentinel.SENTINEL_RESOURCES, sidecar_of="redis")
 
 
 def _object_store(settings: Settings) -> Iterator[Pods]:
@@ -85,13 +60,5 @@ def _object_store(settings: Settings) -> Iterator[Pods]:
         yield _pods("object-store", store.nodes, store.resources, store.storage)
 
 
-def _pods(name: str, replicas: int, resources: Resources, storage: str = "0", *, beside: str | None = None) -> Pods:
-    return Pods(
-        name=name,
-        replicas=replicas,
-        beside=beside,
-        cpu=quantity_value(resources.cpu),
-        cpu_limit=quantity_value(resources.cpu_limit),
-        memory=quantity_value(resources.memory),
-        storage=quantity_value(storage),
-    )
+def _pods(name: str, replicas: int, resources: Resources, storage: str = "0", *, sidecar_of: str | None = None) -> Pods:
+    return Pods(name=name, replicas=replicas, sidecar_of=sidecar_of, each=Requests.of(resources, storage))

@@ -10,7 +10,7 @@ from components.kubernetes.pods import JOB_RESOURCES, requirements
 from components.network.demand import demand
 from components.schema.base import Resources
 from components.schema.environment import Settings
-from components.schema.values import quantity_value
+from components.schema.requests import Requests
 
 ROOM = 2
 """Times what the lasting pods request: pods that replace others, Jobs, and what an operator or a patch adds."""
@@ -58,18 +58,14 @@ class Quota(pulumi.ComponentResource):
 def hard(settings: Settings) -> dict[str, str]:
     """The limits. No Service is reached from outside the cluster: that is the gateway's."""
     found = demand(settings)
-    pods = sum(item.replicas for item in found if item.beside is None)
+    pods = sum(item.replicas for item in found if item.sidecar_of is None)
     proxies = pods if settings.mesh_mode == "sidecar" else 0
-
-    def total(what: str) -> float:
-        proxy = quantity_value(getattr(MESH_PROXY, what))
-        return float(ROOM * (sum(item.total(what) for item in found) + proxies * proxy))
-
-    memory = f"{max(LEAST_MEMORY_GIBIBYTES, math.ceil(total('memory') / 1024**3))}Gi"
+    total = sum((item.total for item in found), start=Requests.of(MESH_PROXY) * proxies) * ROOM
+    memory = f"{max(LEAST_MEMORY_GIBIBYTES, math.ceil(total.memory / 1024**3))}Gi"
     return {
         "pods": str(max(LEAST_PODS, ROOM * pods)),
-        "requests.cpu": str(max(LEAST_CPU, math.ceil(total("cpu")))),
-        "limits.cpu": str(max(LEAST_CPU_LIMIT, math.ceil(total("cpu_limit")))),
+        "requests.cpu": str(max(LEAST_CPU, math.ceil(total.cpu))),
+        "limits.cpu": str(max(LEAST_CPU_LIMIT, math.ceil(total.cpu_limit))),
         "requests.memory": memory,
         "limits.memory": memory,
         "services.loadbalancers": "0",

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from components.schema.requests import Requests
 from components.schema.values import quantity_value
 from operations.changes.events import Json
-from operations.changes.model import Requests, type_of
+from operations.changes.model import type_of
 
 Value = Any  # of any shape: an object of Kubernetes, or a part of one
 
@@ -21,10 +22,10 @@ def requests(objects: Mapping[str, Json]) -> Requests:
     total = Requests(storage=_sum(map(_volume, claims.values())))
     for urn, item in objects.items():
         if _is(urn, "apps", "Deployment"):
-            total += _pod(item).times(most.get(_name(item), _number(_at(item, "spec", "replicas"))))
+            total += _pod(item) * most.get(_name(item), _number(_at(item, "spec", "replicas")))
         elif _is(urn, "apps", "StatefulSet"):
             replicas = _number(_at(item, "spec", "replicas"))
-            total += _pod(item).times(replicas) + Requests(storage=_sum(_own_volumes(item, replicas, claims)))
+            total += _pod(item) * replicas + Requests(storage=_sum(_own_volumes(item, replicas, claims)))
         elif _is(urn, "postgresql.cnpg.io", "Cluster"):
             total += _cluster(item)
     return total
@@ -45,20 +46,25 @@ def _autoscaled(objects: Mapping[str, Json]) -> Iterator[tuple[str, int]]:
 
 
 def _pod(item: Value) -> Requests:
-    containers = _at(item, "spec", "template", "spec", "containers")
-    return sum(map(_resources, containers if isinstance(containers, list) else ()), start=Requests())
+    template = _at(item, "spec", "template", "spec")
+    containers, initial = (_list(_at(template, key)) for key in ("containers", "initContainers"))
+    sidecars = [one for one in initial if _at(one, "restartPolicy") == "Always"]
+    return sum(map(_resources, [*containers, *sidecars]), start=Requests())
 
 
 def _resources(holder: Value) -> Requests:
-    asked = _at(holder, "resources", "requests")
-    return Requests(cpu=_quantity(_at(asked, "cpu")), memory=_quantity(_at(asked, "memory")))
+    requested, limits = (_at(holder, "resources", key) for key in ("requests", "limits"))
+    return Requests(
+        cpu=_quantity(_at(requested, "cpu")),
+        cpu_limit=_quantity(_at(limits, "cpu")),
+        memory=_quantity(_at(requested, "memory")),
+    )
 
 
 def _own_volumes(item: Value, replicas: int, claims: Mapping[str, Json]) -> Iterator[Decimal]:
     """What a StatefulSet makes itself: not those whose claims are objects of the stack, under the name it expects."""
     first = _number(_at(item, "spec", "ordinals", "start"), default=0)
-    templates = _at(item, "spec", "volumeClaimTemplates")
-    for template in templates if isinstance(templates, list) else ():
+    for template in _list(_at(item, "spec", "volumeClaimTemplates")):
         for ordinal in range(first, first + replicas):
             if f"{_name(template)}-{_name(item)}-{ordinal}" not in claims:
                 yield _volume(template)
@@ -68,7 +74,7 @@ def _cluster(item: Value) -> Requests:
     """A Cluster of CloudNativePG (cloudnative-pg.io/documentation/current/cloudnative-pg.v1)."""
     sizes = (_quantity(_at(item, "spec", key, "size")) for key in ("storage", "walStorage"))
     each = _resources(_at(item, "spec")) + Requests(storage=_sum(sizes))
-    return each.times(_number(_at(item, "spec", "instances")))
+    return each * _number(_at(item, "spec", "instances"))
 
 
 def _volume(claim: Value) -> Decimal:
@@ -83,6 +89,10 @@ def _at(value: Value, *path: str) -> Value:
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
+
+
+def _list(value: Value) -> list[Value]:
+    return value if isinstance(value, list) else []
 
 
 def _number(value: Value, default: int = 1) -> int:

@@ -1,9 +1,10 @@
 """A report on one stack: what would change, what that costs, and whether it may. It holds names, never values."""
 
-from decimal import Decimal
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from components.schema.requests import Requests
 
 Action = Literal["create", "update", "replace", "delete"]
 Outcome = Literal["fine", "refused", "failed"]
@@ -55,27 +56,6 @@ class Finding(Frozen):
     def stops(self) -> bool:
         """Whether the update is refused."""
         return self.level == "mandatory"
-
-
-class Requests(Frozen):
-    """What lasting pods and volumes request of a cluster."""
-
-    cpu: Decimal = Decimal()
-    """Cores."""
-    memory: Decimal = Decimal()
-    """Bytes."""
-    storage: Decimal = Decimal()
-    """Bytes."""
-
-    def __add__(self, other: "Requests") -> "Requests":
-        """The sum."""
-        return Requests(
-            cpu=self.cpu + other.cpu, memory=self.memory + other.memory, storage=self.storage + other.storage
-        )
-
-    def times(self, number: int) -> "Requests":
-        """What this many of it request."""
-        return Requests(cpu=self.cpu * number, memory=self.memory * number, storage=self.storage * number)
 
 
 class Capacity(Frozen):

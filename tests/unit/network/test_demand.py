@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from components.network.demand import demand
+from components.schema.requests import Requests
 from components.schema.values import quantity_value
 from components.settings.load import parse
 from components.settings.profiles import PROFILES
@@ -49,7 +50,8 @@ def replicas(item: Registration, recording: Recording) -> int:
 )
 def test_the_demand_is_what_the_program_registers(profile: str, scale: str) -> None:
     pods = demand(environment(profile, scale))
-    computed = {what: sum(item.total(what) for item in pods) for what in ("cpu", "memory", "storage")}
+    total = sum((item.total for item in pods), start=Requests())
+    computed = {what: getattr(total, what) for what in ("cpu", "memory", "storage")}
     assert computed == requested(recorded("example", {"profile": profile, "scale": scale}))
 
 
@@ -65,7 +67,8 @@ def test_the_demand_is_what_the_program_registers(profile: str, scale: str) -> N
 )
 def test_the_demand_follows_modes_and_explicit_numbers(config: dict[str, Any]) -> None:
     pods = demand(parse("dev", {"host": "langfuse.example.com", **config}))
-    computed = {what: sum(item.total(what) for item in pods) for what in ("cpu", "memory", "storage")}
+    total = sum((item.total for item in pods), start=Requests())
+    computed = {what: getattr(total, what) for what in ("cpu", "memory", "storage")}
     assert computed == requested(recorded("dev", config))
 
 

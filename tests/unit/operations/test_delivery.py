@@ -8,11 +8,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from components.schema.requests import Requests
 from components.settings.load import parse
 from operations import delivery, review
 from operations.__main__ import app
 from operations.changes import preview as previews
-from operations.changes.model import Capacity, Outcome, Report, Requests
+from operations.changes.model import Capacity, Outcome, Report
 from operations.errors import OperationError
 from operations.pulumi import Pulumi
 from tests.unit.http_server import Answer, serving

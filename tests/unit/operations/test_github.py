@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from components.schema.requests import Requests
 from operations.__main__ import app
-from operations.changes.model import Capacity, Report, Requests
+from operations.changes.model import Capacity, Report
 from operations.errors import OperationError
 from operations.github import GitHub
 from tests.unit.http_server import Answer, Request, serving

@@ -159,7 +159,7 @@ def test_the_commands_json_is_for_programs() -> None:
     config = {key.removeprefix("langfuse:"): value for key, value in answer["config"].items()}
     settings = parse("example", {"host": "langfuse.example.com", **config})
     pods = demand(settings)
-    assert answer["requests"]["total"]["cpu"] == sum(item.total("cpu") for item in pods)
+    assert answer["requests"]["total"]["cpu"] == sum(item.total.cpu for item in pods)
     assert any(not need["fits"] for need in answer["needs"])
 
 

@@ -5,9 +5,9 @@ from decimal import Decimal
 import pytest
 
 from components.network.demand import demand
+from components.schema.requests import Requests
 from components.settings.load import parse
 from operations.changes.capacity import requests
-from operations.changes.model import Requests
 from tests.unit.operations.changes.engine_events import CLAIM, DEPLOYMENT, JOB, Json, urn
 from tests.unit.program import recorded
 
@@ -41,8 +41,7 @@ def test_the_objects_of_a_stack_request_what_its_configuration_says(profile: str
 
     found = requests(objects)
 
-    for what in ("cpu", "memory", "storage"):
-        assert getattr(found, what) == sum(item.total(what) for item in pods), what
+    assert found == sum((item.total for item in pods), start=Requests())
 
 
 def test_volumes_that_a_stateful_set_makes_itself_count_for_each_replica() -> None:
@@ -64,6 +63,14 @@ def test_an_autoscaled_deployment_counts_with_the_most_pods_there_may_be() -> No
         urn("kubernetes:autoscaling/v2:HorizontalPodAutoscaler", "web"): scaler,
     }
     assert requests(objects).cpu == 4
+
+
+def test_a_sidecar_counts_and_an_init_container_that_ends_does_not() -> None:
+    requested = {"resources": {"requests": {"cpu": "1"}}}
+    spec: Json = pod()
+    spec["template"]["spec"]["initContainers"] = [{**requested, "restartPolicy": "Always"}, requested]
+    found = requests({urn(DEPLOYMENT, "web"): {"metadata": {"name": "web"}, "spec": spec}})
+    assert found.cpu == Decimal("1.5")
 
 
 def test_jobs_do_not_count() -> None:

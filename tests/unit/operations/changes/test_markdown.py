@@ -5,9 +5,10 @@ from decimal import Decimal
 import pytest
 import yaml
 
+from components.schema.requests import Requests
 from operations.changes.guard import Acknowledgement, judge
 from operations.changes.markdown import COMMENT_CHARACTERS, markdown
-from operations.changes.model import Action, Capacity, Change, Finding, Report, Requests, Verdict
+from operations.changes.model import Action, Capacity, Change, Finding, Report, Verdict
 from tests.unit.operations.changes.engine_events import CLAIM, DEPLOYMENT, JOB, urn
 
 NOTHING = Capacity(before=Requests(), after=Requests())
