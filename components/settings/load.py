@@ -18,10 +18,10 @@ from pydantic_core import ErrorDetails
 
 from components.schema.environment import PROJECT, STACK, Settings
 from components.schema.redaction import HIDDEN, of_configuration, shown
-from components.settings.checks import RULES
-from components.settings.preview_warnings import warnings
+from components.settings.checks import CHECKS
 from components.settings.profiles import PROFILES
 from components.settings.scales import SCALES
+from components.settings.warnings import warnings
 
 
 class SettingsError(pulumi.RunError):
@@ -76,7 +76,7 @@ def _validated(stack: str, given: Mapping[str, object], secret: set[str] | froze
         settings = Settings.model_validate({**merged, STACK: stack})
     except ValidationError as error:
         raise _refusal(stack, [_explain(detail, secret) for detail in error.errors(include_url=False)]) from None
-    problems = [f"{PROJECT}:{problem}" for rule in RULES for problem in rule(settings)]
+    problems = [f"{PROJECT}:{problem}" for check in CHECKS for problem in check(settings)]
     if problems:
         raise _refusal(stack, problems)
     return settings

@@ -8,10 +8,9 @@ import pulumi
 from components.credentials.component import KeyPair
 from components.kubernetes.installation import Installation, child_options
 from components.kubernetes.variables import SecretRef
-from components.schema.purposes import PURPOSES, Purpose
+from components.schema.purposes import PURPOSES, Purpose, shared_buckets
 from components.schema.stores import ExternalObjectStore, ManagedObjectStore
 from components.schema.stores import ObjectStore as ObjectStoreSettings
-from components.settings.bucket_checks import shared_buckets
 from components.stores.connections import Bucket, Endpoint, ObjectStoreConnection
 from components.stores.object_store.bucket_rules import managed_buckets
 from components.stores.object_store.minio import REGION, MinioArgs, provisioning, servers

@@ -9,8 +9,8 @@ from components.outputs import outputs
 from components.schema.environment import Settings
 from components.schema.purposes import PURPOSES
 from components.settings.load import SettingsError, parse
-from components.settings.preview_warnings import warnings
 from components.settings.profiles import PROFILES
+from components.settings.warnings import warnings
 from components.stores.connections import (
     Bucket,
     ClickHouseConnection,

@@ -127,18 +127,18 @@ def test_new_users_join_the_first_organization_where_a_role_is_given() -> None:
         ({"signIn": {"password": False}}, "langfuse:signIn.password: false leaves no way to sign in"),
         (
             {"signIn": {"password": False, "providers": {"okta": provider("okta")}}},
-            "langfuse:signIn.password: false keeps the first user (owner@example.com) out",
+            "langfuse:signIn.password: false locks out the first user (owner@example.com)",
         ),
-        ({"signIn": {"ssoDomains": ["example.com"]}}, 'langfuse:signIn.ssoDomains: ["example.com"] could not sign in'),
-        ({"signIn": {"emailVerification": True}}, "langfuse:signIn.emailVerification: true sends mail; add mail"),
+        ({"signIn": {"ssoDomains": ["example.com"]}}, 'langfuse:signIn.ssoDomains: ["example.com"] cannot sign in'),
+        ({"signIn": {"emailVerification": True}}, "langfuse:signIn.emailVerification: true requires mail; add mail"),
         ({"signIn": {"sessionMinutes": 5}}, "langfuse:signIn.sessionMinutes: 5"),
         ({"signIn": {"defaultProjectRole": "VIEWER"}}, "langfuse:signIn.defaultProjectRole: is ignored by Langfuse"),
-        ({"signIn": {"organizationCreators": ["a@example.com"]}}, "without an Enterprise licence"),
+        ({"signIn": {"organizationCreators": ["a@example.com"]}}, "without an Enterprise license"),
         ({"firstStart": {"projectRetentionDays": 30}}, "langfuse:firstStart.projectRetentionDays: is ignored"),
         ({"firstStart": {"projectRetentionDays": 2}}, "langfuse:firstStart.projectRetentionDays: 2 must be at least 3"),
         (
             {"signIn": {"providers": {"workos": {**provider("workos"), "connectionId": "c"}}}},
-            "langfuse:signIn.providers.workos.connectionId: is ignored beside organizationId",
+            "langfuse:signIn.providers.workos.connectionId: is ignored if organizationId is set",
         ),
         (
             {"signIn": {"providers": {"google": {"clientId": "x"}}}},
@@ -179,7 +179,7 @@ def test_a_fault_has_one_message(config: dict[str, object], message: str) -> Non
 
 
 def test_prod_lets_nobody_register_who_is_not_known_elsewhere() -> None:
-    assert "langfuse:signIn.signUp: true lets whoever reaches prod register" in refusal(
+    assert "langfuse:signIn.signUp: true lets anybody who can reach prod register" in refusal(
         {"signIn": {"signUp": True}}, "prod"
     )
     google = {"google": {**provider("google"), "allowAccountLinking": True}}

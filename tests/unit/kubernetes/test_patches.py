@@ -183,9 +183,15 @@ def test_a_patch_without_an_object_is_refused() -> None:
 @pytest.mark.parametrize(
     ("patch", "message"),
     [
-        ({"kind": "Secret", "name": "x", "patch": {"stringData": {"a": "hunter2"}}}, "would write a Secret's data"),
-        ({"kind": "Service", "name": "x", "patch": {"kind": "Pod"}}, "langfuse:patches.0.patch.kind: can't be changed"),
-        ({"kind": "Service", "name": "x", "patch": {"metadata": {"name": "y"}}}, "would make another object"),
+        (
+            {"kind": "Secret", "name": "x", "patch": {"stringData": {"a": "hunter2"}}},
+            "would write the data of a Secret",
+        ),
+        (
+            {"kind": "Service", "name": "x", "patch": {"kind": "Pod"}},
+            "langfuse:patches.0.patch.kind: cannot be changed",
+        ),
+        ({"kind": "Service", "name": "x", "patch": {"metadata": {"name": "y"}}}, "would create another object"),
         ({"kind": "Service", "name": "x", "patch": {}}, "langfuse:patches.0.patch: {} must not be empty"),
         ({"kind": "Service", "patch": {"spec": {}}}, "langfuse:patches.0.name: is required"),
     ],

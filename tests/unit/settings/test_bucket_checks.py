@@ -31,18 +31,21 @@ def managed(**off_site: str) -> dict[str, object]:
     [
         (
             external(dict.fromkeys(BUCKETS, "one")),
-            'objectStore.buckets.backups: "one" is the bucket of events and media and exports too',
+            'objectStore.buckets.backups: "one" is also the bucket of events and media and exports.',
         ),
-        (external({"media": "a-events"}), 'objectStore.buckets.media: "a-events" is the bucket of events too'),
-        (external({"backups": "a-exports"}), 'objectStore.buckets.backups: "a-exports" is the bucket of exports too'),
-        (external(off_site={"bucket": "a-backups"}), 'backups.offSite.bucket: "a-backups" is the installation\'s own'),
+        (external({"media": "a-events"}), 'objectStore.buckets.media: "a-events" is also the bucket of events.'),
+        (external({"backups": "a-exports"}), 'objectStore.buckets.backups: "a-exports" is also the bucket of exports.'),
+        (
+            external(off_site={"bucket": "a-backups"}),
+            'backups.offSite.bucket: "a-backups" is a bucket of this installation',
+        ),
         (
             managed(bucket="langfuse-dev-media"),
-            'backups.offSite.bucket: "langfuse-dev-media" is the installation\'s own',
+            'backups.offSite.bucket: "langfuse-dev-media" is a bucket of this installation',
         ),
         (managed(endpoint="http://langfuse-object-store:9000"), "backups.offSite.endpoint: "),
-        (managed(endpoint="http://langfuse-object-store.langfuse-dev.svc:9000"), "which the copies would be lost with"),
-        (managed(endpoint="https://langfuse.example.com"), "which the copies would be lost with"),
+        (managed(endpoint="http://langfuse-object-store.langfuse-dev.svc:9000"), "the copies would be lost with it"),
+        (managed(endpoint="https://langfuse.example.com"), "the copies would be lost with it"),
     ],
 )
 def test_what_would_lose_data_is_refused(config: dict[str, object], message: str) -> None:

@@ -236,9 +236,9 @@ FAULTS = [
     Fault(
         {"allowedTargets": {"llm": {"pods": [{"namespace": "gateway", "labels": {"app": "litellm"}, "port": 4000}]}}},
         "allowedTargets.llm.pods",
-        "can't be called while Langfuse refuses their address; add the name",
+        "have no effect, because Langfuse refuses their addresses; add the name",
     ),
-    Fault({"namespace": "edge", "ingress": {"gateway": "edge/public"}}, "namespace", "is where the gateway is"),
+    Fault({"namespace": "edge", "ingress": {"gateway": "edge/public"}}, "namespace", "contains the gateway"),
     Fault(
         {"web": {"resources": {"cpu": "2500m"}}},
         "web.resources.cpu",
@@ -250,7 +250,7 @@ FAULTS = [
         "web.autoscaling.minReplicas",
         "5 is more than maxReplicas (2); raise maxReplicas",
     ),
-    Fault({"clickhouse": {"replicas": 3}}, "clickhouse.keepers", "1 can't keep 3 replicas going; set it to 3"),
+    Fault({"clickhouse": {"replicas": 3}}, "clickhouse.keepers", "1 is too few for 3 replicas; set it to 3"),
     Fault({"ingress": {"tls": False}}, "ingress.tls", "would serve prod without TLS", stack="prod"),
     Fault({"objectStore": {"eventsDays": 1}}, "objectStore.eventsDays", "set it to 2 or more"),
     Fault(
@@ -294,12 +294,12 @@ FAULTS = [
     Fault(
         {**EXISTING, "objectStore": EXTERNAL_STORE, "backups": {"offSite": {**OFF_SITE, "bucket": "example-backups"}}},
         "backups.offSite.bucket",
-        '"example-backups" is the installation\'s own',
+        '"example-backups" is a bucket of this installation',
     ),
     Fault({"firstStart": {"projectRetentionDays": 30}}, "firstStart.projectRetentionDays", "without an Enterprise"),
     Fault({"signIn": {"password": False}}, "signIn.password", "leaves no way to sign in"),
-    Fault({"signIn": {"signUp": True}}, "signIn.signUp", "lets whoever reaches prod register", stack="prod"),
-    Fault({"signIn": {"emailVerification": True}}, "signIn.emailVerification", "true sends mail; add mail"),
+    Fault({"signIn": {"signUp": True}}, "signIn.signUp", "lets anybody who can reach prod register", stack="prod"),
+    Fault({"signIn": {"emailVerification": True}}, "signIn.emailVerification", "true requires mail; add mail"),
     Fault(
         {"signIn": {"providers": {"google": {"clientId": "x"}}}}, "signIn.providers.google.clientSecret", "is required"
     ),
@@ -311,12 +311,12 @@ FAULTS = [
     Fault(
         {"credentials": {"values": {"salt": {"source": "generated", "epoch": 2}}}},
         "credentials.values.salt.epoch",
-        "2 can't be",
+        "2 is not possible",
     ),
     Fault(
         {"patches": [{"kind": "Secret", "name": "x", "patch": {"data": {"A": "Yg=="}}}]},
         "patches.0.patch",
-        "would write a Secret's data",
+        "would write the data of a Secret",
     ),
 ]
 

@@ -32,19 +32,28 @@ def values(**sources: object) -> dict[str, object]:
             'langfuse:credentials.secretStore.refreshInterval: "hourly" is not a duration',
         ),
         ({"credentials": {"source": "vault"}}, 'langfuse:credentials.source: "vault" must be one of'),
-        (values(salt=epoch(2)), "langfuse:credentials.values.salt.epoch: 2 can't be: every API key is hashed with it"),
+        (
+            values(salt=epoch(2)),
+            "langfuse:credentials.values.salt.epoch: 2 is not possible: every API key is hashed with it",
+        ),
         (
             values(encryptionKey=epoch(2)),
-            "langfuse:credentials.values.encryptionKey.epoch: 2 can't be: stored LLM keys",
+            "langfuse:credentials.values.encryptionKey.epoch: 2 is not possible: stored LLM keys",
         ),
         (
             values(objectStoreEncryptionKey=epoch(2)),
-            "langfuse:credentials.values.objectStoreEncryptionKey.epoch: 2 can't be: MinIO knows one key",
+            "langfuse:credentials.values.objectStoreEncryptionKey.epoch: 2 is not possible: MinIO knows one key",
         ),
-        (values(postgresPassword=epoch(2)), "langfuse:credentials.values.postgresPassword.epoch: 2 can't be: Postgres"),
+        (
+            values(postgresPassword=epoch(2)),
+            "langfuse:credentials.values.postgresPassword.epoch: 2 is not possible: Postgres",
+        ),
         (values(userPassword=epoch(2)), "change the password in the UI"),
         (values(redisPassword=epoch(0)), "langfuse:credentials.values.redisPassword.epoch: 0 must be at least 1"),
-        (values(publicKey=epoch(2)), "langfuse:credentials.values.secretKey.epoch: 1 is not that of publicKey (2)"),
+        (
+            values(publicKey=epoch(2)),
+            "langfuse:credentials.values.secretKey.epoch: 1 differs from the epoch of publicKey (2)",
+        ),
         (
             values(redisPassword={**MINE, "epoch": 2}),
             "langfuse:credentials.values.redisPassword.epoch: is not a known key",
@@ -57,15 +66,15 @@ def values(**sources: object) -> dict[str, object]:
         (values(redisPassword={"source": "existing", "secret": "mine", "key": "a/b"}), "is not a key of a Secret"),
         (
             {"postgres": SERVER},
-            "langfuse:credentials.values.postgresPassword: generated is no password that the server knows",
+            "langfuse:credentials.values.postgresPassword: is generated, and the external server (",
         ),
         (
             {"redis": {**SERVER}, **values(redisPassword=epoch(1))},
-            "langfuse:credentials.values.redisPassword: generated is no password that the server knows",
+            "langfuse:credentials.values.redisPassword: is generated, and the external server (",
         ),
         (
             {"clickhouse": SERVER, **values(clickhousePassword=MINE, clickhouseBackupPassword=MINE)},
-            "langfuse:credentials.values.clickhouseBackupPassword: nothing reads it",
+            "langfuse:credentials.values.clickhouseBackupPassword: is not read by anything",
         ),
         (values(adminApiKey=epoch(1)), "langfuse:credentials.values.adminApiKey: is ignored by Langfuse without"),
     ],

@@ -1,0 +1,43 @@
+"""Checks that compare several keys of the configuration.
+
+A check is a function that yields `key: value rule; fix` for each error that it finds. All of them run after every
+single key was validated by the models in `components/schema/`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from components.application import extra_env
+from components.schema.environment import Settings
+from components.settings.checks import application, backups, credentials, memory, network, patches, sign_in, stores
+from components.stores.versions import versions_fit
+
+Check = Callable[[Settings], Iterator[str]]
+
+CHECKS: Sequence[Check] = (
+    application.autoscaling_bounds_are_ordered,
+    application.requests_fit_limits,
+    memory.memory_is_enough,
+    network.gateway_is_in_another_namespace,
+    network.allowed_pods_have_an_address,
+    network.production_uses_tls,
+    stores.keepers_match_replicas,
+    backups.raw_events_outlive_backups,
+    stores.append_only_file_fits,
+    stores.external_redis_has_an_address,
+    stores.migrations_bypass_the_pooler,
+    stores.cloudnative_pg_finds_the_password,
+    versions_fit,
+    application.write_mode_is_possible,
+    credentials.sources_are_complete,
+    credentials.configured_credentials_are_used,
+    credentials.epochs_are_possible,
+    credentials.external_credentials_have_a_source,
+    sign_in.somebody_can_sign_in,
+    application.licensed_features_have_a_license,
+    extra_env.problems,
+    patches.patches_are_allowed,
+    stores.managed_buckets_have_one_purpose,
+    backups.off_site_store_is_separate,
+    network.bucket_host_is_usable,
+    network.external_files_have_their_own_host,
+)

@@ -1,0 +1,42 @@
+"""Checks of backups and off-site copies."""
+
+import json
+import math
+from collections.abc import Iterator
+
+from components.schema.environment import Settings
+from components.schema.schedules import schedule
+
+MINUTES_A_DAY = 24 * 60
+
+
+def raw_events_outlive_backups(settings: Settings) -> Iterator[str]:
+    """Raw events replay what a restored backup lacks, so they must be kept until the next backup but one."""
+    days, gap = settings.object_store.events_days, schedule(settings.backups.clickhouse_schedule).longest_gap
+    if math.isinf(gap):
+        yield "backups.clickhouseSchedule: does not run every year; back up more often"
+    elif days < (shortest := 2 * math.ceil(gap / MINUTES_A_DAY)):
+        yield (
+            f"objectStore.eventsDays: {days} is less than twice the days between two "
+            f"ClickHouse backups; set it to {shortest} or more, or back up more often"
+        )
+
+
+def off_site_store_is_separate(settings: Settings) -> Iterator[str]:
+    """A copy in the same store is lost with the original. A copy in its own source bucket would be copied again."""
+    off_site = settings.backups.off_site
+    if off_site is None:
+        return
+    if off_site.bucket in settings.bucket_names.values():
+        yield (
+            f"backups.offSite.bucket: {json.dumps(off_site.bucket)} is a bucket of this installation; "
+            "use a bucket of another store"
+        )
+    service = f"langfuse-object-store.{settings.namespace}.svc"
+    own_hosts = {settings.host, "langfuse-object-store", service, f"{service}.cluster.local"}
+    host = off_site.endpoint.split("://")[1].partition(":")[0]
+    if settings.object_store.mode == "managed" and host in own_hosts:
+        yield (
+            f"backups.offSite.endpoint: {json.dumps(off_site.endpoint)} is the object store of this installation, so "
+            "the copies would be lost with it; use another store"
+        )

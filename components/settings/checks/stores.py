@@ -1,0 +1,77 @@
+"""Checks of Postgres, ClickHouse, Redis and the object store."""
+
+import json
+import re
+from collections.abc import Iterator
+
+from components.credentials.sources import sourced
+from components.schema.credentials import Existing
+from components.schema.environment import Settings
+from components.schema.purposes import shared_buckets
+from components.schema.stores import ExternalObjectStore
+from components.schema.values import quantity_value
+
+
+def keepers_match_replicas(settings: Settings) -> Iterator[str]:
+    """A single Keeper is a single point of failure, which three ClickHouse replicas are meant to avoid."""
+    store = settings.clickhouse
+    if store.mode == "managed" and store.keepers < store.replicas:
+        yield f"clickhouse.keepers: {store.keepers} is too few for {store.replicas} replicas; set it to 3"
+
+
+def append_only_file_fits(settings: Settings) -> Iterator[str]:
+    """While Redis rewrites its append-only file, the old file still exists."""
+    store = settings.redis
+    if store.mode != "external" and quantity_value(store.storage) < 2 * quantity_value(store.resources.memory):
+        yield (
+            f"redis.storage: {json.dumps(store.storage)} is less than twice the memory "
+            f"({store.resources.memory}), which a rewrite of the append-only file needs; enlarge it"
+        )
+
+
+def external_redis_has_an_address(settings: Settings) -> Iterator[str]:
+    """Each topology of an external Redis requires different keys."""
+    store = settings.redis
+    if store.mode != "external":
+        return
+    if store.topology == "single" and not store.host:
+        yield "redis.host: is required with topology single; set it to the host of the server"
+    if store.topology != "single" and not store.nodes:
+        yield f'redis.nodes: is required with topology {store.topology}; list "host:port" of each node'
+    if store.topology == "sentinel" and not store.master_name:
+        yield "redis.masterName: is required with topology sentinel; set it to the name that the Sentinels monitor"
+    for node in store.nodes:
+        if not re.fullmatch(r"[a-z0-9.-]+:\d{1,5}", node):
+            yield f'redis.nodes: {json.dumps(node)} is not "host:port"'
+
+
+def migrations_bypass_the_pooler(settings: Settings) -> Iterator[str]:
+    """A migration holds a lock for its session. A pooler in transaction mode gives that session to other clients."""
+    store = settings.postgres
+    if store.mode == "external" and store.pooler and store.direct_host is None and store.direct_port is None:
+        yield "postgres.directHost: is required with pooler true; set it to the server itself, or set directPort"
+
+
+def cloudnative_pg_finds_the_password(settings: Settings) -> Iterator[str]:
+    """The operator reads the keys `username` and `password` of one Secret."""
+    if settings.postgres.mode != "cloudnativepg":
+        return
+    source = next(one.source for one in sourced(settings) if one.credential.id == "postgres_password")
+    if isinstance(source, Existing) and source.key != "password":
+        yield (
+            "credentials.values.postgresPassword.key: is not the key that CloudNativePG reads; "
+            'use a Secret that has the password under "password" and "langfuse" under "username"'
+        )
+
+
+def managed_buckets_have_one_purpose(settings: Settings) -> Iterator[str]:
+    """A bucket has one set of lifecycle rules: in a shared bucket, media would expire with the events."""
+    store = settings.object_store
+    if not isinstance(store, ExternalObjectStore) or not store.manage_buckets:
+        return
+    for name, purposes in shared_buckets(settings.bucket_names).items():
+        yield (
+            f"objectStore.buckets.{purposes[-1]}: {json.dumps(name)} is also the bucket of "
+            f"{' and '.join(purposes[:-1])}. With manageBuckets, the lifecycle rules of one purpose would delete the "
+            "objects of the other; use a bucket for each purpose"
+        )

@@ -1,0 +1,36 @@
+"""Warnings that a preview shows: configuration that works but should be changed or reviewed.
+
+A warning check yields `key: what is wrong; what to do`.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+
+from components.application import extra_env
+from components.schema.environment import Settings
+from components.schema.values import release
+
+FIRST_SAFE: dict[int, tuple[str, str]] = {
+    3: ("3.225.9", "vulnerabilities in bundled libraries (CLEANSTART-2026-JF56527, CLEANSTART-2026-ZM21306)"),
+    4: (
+        "4.82.0",
+        "a server-side request forgery through the base URL of a GitHub Enterprise sign-in (CVE-2026-134835)",
+    ),
+}
+"""By major version of Langfuse: the oldest release without a published vulnerability, and the vulnerability it fixes.
+"""
+
+
+def release_is_not_vulnerable(settings: Settings) -> Iterator[str]:
+    """Older releases of Langfuse have published vulnerabilities."""
+    first_safe, fixed = FIRST_SAFE[settings.major]
+    if release(settings.version) < release(first_safe):
+        yield f"version: {json.dumps(settings.version)} has {fixed}; upgrade to {first_safe} or newer"
+
+
+WARNINGS: Sequence[Callable[[Settings], Iterator[str]]] = (release_is_not_vulnerable, extra_env.warnings)
+
+
+def warnings(settings: Settings) -> list[str]:
+    """All warnings about a stack's configuration."""
+    return [warning for check in WARNINGS for warning in check(settings)]
