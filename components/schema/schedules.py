@@ -7,7 +7,7 @@ _LIBRARY = str(Path(__file__).resolve().parents[2] / "policies")
 if _LIBRARY not in sys.path:  # the program runs where only the checkout itself can be imported from
     sys.path.append(_LIBRARY)
 
-from langfuse_policies.cron import Schedule, fault, parse  # noqa: E402
+from langfuse_policies.facts.cron import Schedule, fault, parse  # noqa: E402
 
 __all__ = ["checked", "schedule"]
 

@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.fields import UNKNOWN, plain
-from langfuse_policies.resources import Resource, Stack
-from langfuse_policies.rules import Finding, Rule
-from langfuse_policies.settings import Settings
+from langfuse_policies.engine.policy import Finding, Rule
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.fields import UNKNOWN, plain
+from langfuse_policies.facts.resources import Resource, Stack
 
 __all__ = ["UNKNOWN", "judged", "judged_all", "paths", "resource", "resources_of", "token_of", "unknown_paths"]
 

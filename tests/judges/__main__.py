@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(CHECKOUT / "policies"))
 
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.resources import Resource
+from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import judged_all, resource
 
 from sandbox.controlplane import Sandbox

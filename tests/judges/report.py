@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import yaml
-from langfuse_policies.rules import Rule
+from langfuse_policies.engine.policy import Rule
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from rich.console import Console
 from rich.table import Table

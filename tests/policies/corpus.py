@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from langfuse_policies.resources import Resource
+from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import resources_of
 
 FOLDER = Path(__file__).parent / "corpus"

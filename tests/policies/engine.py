@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import struct_pb2
-from langfuse_policies.packs import policies
-from langfuse_policies.protocol import analyzer_pb2 as messages
-from langfuse_policies.resources import Resource
-from langfuse_policies.rules import PackName
-from langfuse_policies.server import Analyzer
-from langfuse_policies.wire import resource_of
+from langfuse_policies.engine.packs import policies
+from langfuse_policies.engine.policy import PackName
+from langfuse_policies.engine.protocol import analyzer_pb2 as messages
+from langfuse_policies.engine.server import Analyzer
+from langfuse_policies.engine.wire import resource_of
+from langfuse_policies.facts.resources import Resource
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
 
 TODAY = datetime.date(2026, 11, 21)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from langfuse_policies.fields import plain
-from langfuse_policies.resources import Resource
+from langfuse_policies.facts.fields import plain
+from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import judged_all, resource
 
 from components.kubernetes.labels import base_name

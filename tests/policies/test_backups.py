@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 import yaml
-from langfuse_policies.backup_copies import copied_from
-from langfuse_policies.backup_jobs import backups, drills
-from langfuse_policies.backup_targets import Escrow
-from langfuse_policies.backups import RecoveryPoint
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.confidentiality import Environments
-from langfuse_policies.cron import parse
-from langfuse_policies.fields import UNKNOWN
-from langfuse_policies.resources import Resource, Stack
-from langfuse_policies.restores import Chain, Drills, Retention
-from langfuse_policies.settings import Settings
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.backup_copies import copied_from
+from langfuse_policies.facts.backup_jobs import backups, drills
+from langfuse_policies.facts.cron import parse
+from langfuse_policies.facts.fields import UNKNOWN
+from langfuse_policies.facts.resources import Resource, Stack
+from langfuse_policies.rules.kubernetes.backup_targets import Escrow
+from langfuse_policies.rules.kubernetes.backups import RecoveryPoint
+from langfuse_policies.rules.kubernetes.confidentiality import Environments
+from langfuse_policies.rules.kubernetes.restores import Chain, Drills, Retention
 from langfuse_policies.testing import judged, resource, resources_of
 
 from tests.policies.corpus import FOLDER

@@ -2,7 +2,7 @@
 
 import pytest
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.resources import Resource
+from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import judged
 
 from tests.policies.corpus import Case, cases

@@ -4,12 +4,12 @@ import datetime
 
 import pytest
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.image_references import IMAGE_KINDS, ImageReference
-from langfuse_policies.images import Abandoned, Registries
-from langfuse_policies.resources import Resource
+from langfuse_policies.facts.image_references import IMAGE_KINDS, ImageReference
+from langfuse_policies.facts.resources import Resource
+from langfuse_policies.facts.workloads import POD_TEMPLATES
+from langfuse_policies.rules.kubernetes.images import Abandoned, Registries
+from langfuse_policies.rules.langfuse.versions import Floor, Matrix, Support
 from langfuse_policies.testing import judged, paths, resource, token_of
-from langfuse_policies.versions import Floor, Matrix, Support
-from langfuse_policies.workloads import POD_TEMPLATES
 
 
 def _deployment(image: str, *, name: str = "web", port: int = 3000) -> Resource:

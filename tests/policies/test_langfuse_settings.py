@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.resources import Resource
+from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import judged, resource, resources_of
 
 from tests.policies.corpus import FOLDER

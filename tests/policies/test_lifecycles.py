@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from langfuse_policies.langfuse_targets import Target
-from langfuse_policies.lifecycles import Expiry, expiries
-from langfuse_policies.resources import Resource, Stack
+from langfuse_policies.facts.bucket_lifecycles import Expiry, expiries
+from langfuse_policies.facts.langfuse_object_storage import Target
+from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.testing import UNKNOWN, resource
 
 

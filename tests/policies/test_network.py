@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 import pytest
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.gateways import Wildcards
-from langfuse_policies.mesh import Exceptions, Root
-from langfuse_policies.mesh_membership import Cni, Membership, NativeSidecars
-from langfuse_policies.network import Dns, InternetPorts, Metadata
-from langfuse_policies.resources import Resource
-from langfuse_policies.routes import takes
-from langfuse_policies.selectors import Selected
-from langfuse_policies.stores_network import Clients, Operators
+from langfuse_policies.facts.resources import Resource
+from langfuse_policies.facts.routes import takes
+from langfuse_policies.facts.selectors import Selected
+from langfuse_policies.rules.kubernetes.gateways import Wildcards
+from langfuse_policies.rules.kubernetes.mesh import Exceptions, Root
+from langfuse_policies.rules.kubernetes.mesh_membership import Cni, Membership, NativeSidecars
+from langfuse_policies.rules.kubernetes.network import Dns, InternetPorts, Metadata
+from langfuse_policies.rules.kubernetes.store_network import Clients, Operators
 from langfuse_policies.testing import UNKNOWN, judged, paths, resource
 
 

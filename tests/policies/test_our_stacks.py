@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.resources import Resource
-from langfuse_policies.rules import PackName
+from langfuse_policies.engine.policy import PackName
+from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import resource
 from pulumi.runtime.proto import analyzer_pb2 as messages
 

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from google.protobuf.empty_pb2 import Empty
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.resources import Resource
+from langfuse_policies.engine.waivers import place_of
+from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import UNKNOWN, resource, token_of
-from langfuse_policies.waivers import place_of
 
 from tests.policies.engine import TODAY, Engine, said_by
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.resources import Resource
+from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import UNKNOWN, judged, judged_all, paths, resource, token_of, unknown_paths
 
 from tests.policies.corpus import cases

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.resources import Resource
-from langfuse_policies.rules import Rule
+from langfuse_policies.engine.policy import Rule
+from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import UNKNOWN, judged, resource, token_of
 
 from tests.policies.engine import Engine, request

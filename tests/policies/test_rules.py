@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.fields import UNKNOWN, plain
-from langfuse_policies.resources import Resource, Stack
+from langfuse_policies.facts.fields import UNKNOWN, plain
+from langfuse_policies.facts.resources import Resource, Stack
+from langfuse_policies.facts.workloads import POD_TEMPLATES
 from langfuse_policies.testing import judged, resource, token_of, unknown_paths
-from langfuse_policies.workloads import POD_TEMPLATES
 
 from tests.policies.corpus import Case, cases, texts
 

@@ -3,7 +3,13 @@
 from pathlib import Path
 
 import pytest
-from langfuse_policies.secret_text import assigns_secret, has_secret_form, names_secret, random_token, secret_under
+from langfuse_policies.facts.secret_text import (
+    assigns_secret,
+    has_secret_form,
+    names_secret,
+    random_token,
+    secret_under,
+)
 
 from tests.scripts import SCRIPTS
 from tests.unit.program import recorded

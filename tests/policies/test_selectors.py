@@ -1,8 +1,8 @@
 """Label selectors match as Kubernetes does, and say so when it isn't known."""
 
 import pytest
-from langfuse_policies.fields import UNKNOWN, Field, Value
-from langfuse_policies.selectors import labels_of, matches
+from langfuse_policies.facts.fields import UNKNOWN, Field, Value
+from langfuse_policies.facts.selectors import labels_of, matches
 
 LABELS = {"app": "web", "tier": "front"}
 

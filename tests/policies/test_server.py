@@ -15,8 +15,8 @@ import pytest
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.json_format import MessageToDict
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.protocol import analyzer_pb2 as messages
-from langfuse_policies.server import Calls
+from langfuse_policies.engine.protocol import analyzer_pb2 as messages
+from langfuse_policies.engine.server import Calls
 from langfuse_policies.testing import resource
 from pulumi.runtime.proto.analyzer_pb2_grpc import AnalyzerStub
 from pulumi_policy import (
@@ -128,6 +128,6 @@ def test_a_policy_answers_as_one_of_the_sdk_would(id: str) -> None:  # noqa: A00
 
 def test_a_pack_starts_without_pulumis_sdk() -> None:
     """Every preview waits for the packs."""
-    script = f"import sys; sys.path.insert(0, {str(POLICIES)!r}); import langfuse_policies.server; print(*sys.modules)"
+    script = f"import sys; sys.path.insert(0, {str(POLICIES)!r}); import langfuse_policies.engine.server\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert not {"pulumi", "pulumi_policy", "pydantic"} & set(done.stdout.split())

@@ -6,9 +6,9 @@ import pytest
 from google.protobuf import json_format, struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
-from langfuse_policies.fields import UNKNOWN, Value
-from langfuse_policies.protocol import analyzer_pb2
-from langfuse_policies.wire import resource_of
+from langfuse_policies.engine.protocol import analyzer_pb2
+from langfuse_policies.engine.wire import resource_of
+from langfuse_policies.facts.fields import UNKNOWN, Value
 from pulumi_policy import proxy
 from pulumi_policy.deserialize import SPECIAL_ASSET_SIG, SPECIAL_SECRET_SIG, SPECIAL_SIG_KEY, deserialize_properties
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.fields import UNKNOWN
-from langfuse_policies.resources import Resource
+from langfuse_policies.facts.fields import UNKNOWN
+from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import judged, paths, resource, resources_of
 
 BASES = Path(__file__).parent / "corpus" / "base"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from langfuse_policies.catalogue import RULES
-from langfuse_policies.rules import Rule
+from langfuse_policies.engine.policy import Rule
 
 from tests.judges.report import Judgement, Waiver, checks_of, unused, waivers
 from tests.judges.verdicts import (

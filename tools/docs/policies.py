@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from langfuse_policies.catalogue import TOPICS
-from langfuse_policies.rules import Rule, Topic
+from langfuse_policies.engine.policy import Rule, Topic
 
 CHECKOUT: Final = Path(__file__).parents[2]
 CONFIG: Final = CHECKOUT / "policies" / "config"

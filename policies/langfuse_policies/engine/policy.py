@@ -1,0 +1,193 @@
+"""Rules: a function per rule, with what people need to know of it, grouped by topic.
+
+    rules = Topic("pods", title="Pods", pack="security")
+
+    @rules.pods("no-privileged-container", reference="P01", ...)
+    def no_privileged_container(pod: Pod) -> Findings:
+        for container in pod.containers:
+            if (privileged := container["securityContext"]["privileged"]).equals(True):
+                yield finding(privileged, "the container is root on its node")
+
+A rule is total: it never raises, whatever it is fed; a `Field` makes that easy. It yields what is wrong for certain.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal, NotRequired, TypedDict, TypeVar, Unpack
+
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Resource, Stack
+from langfuse_policies.facts.workloads import POD_TEMPLATES, SERVERS, Pod, pod_of
+
+PackName = Literal["security", "reliability"]
+
+
+class Severity(Enum):
+    """How bad a violation is, in the words of Pulumi and CVSS."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault. It names the place and what is wrong there, never the value that stands there."""
+
+    path: str
+    problem: str
+    #: Of the resource at fault; rules on the whole stack set it, for the others it is known.
+    urn: str = ""
+
+    @property
+    def message(self) -> str:
+        """As it is reported: `spec.template.spec.containers[web].image: names no tag`."""
+        return f"{self.path}: {self.problem}" if self.path else self.problem
+
+
+Findings = Iterator[Finding]
+
+
+def finding(place: Field | Resource | Pod | str, problem: str, of: Resource | None = None) -> Finding:
+    """A fault at a field or of a whole resource; rules on the stack say of which resource."""
+    if isinstance(place, Field):
+        return Finding(place.path, problem, of.urn if of else "")
+    if isinstance(place, Pod):
+        return Finding(place.spec.path, problem, place.resource.urn)
+    if isinstance(place, Resource):
+        return Finding("", problem, place.urn)
+    return Finding(place, problem, of.urn if of else "")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule. Its texts are shown in reports and in docs/policies.md."""
+
+    #: Kebab-case; unique over all packs.
+    id: str
+    #: The row of the catalogue that it implements, for example P01.
+    reference: str
+    title: str
+    #: What goes wrong without it.
+    why: str
+    #: What to do about a finding.
+    fix: str
+    severity: Severity
+    pack: PackName
+    topic: str
+    scope: Literal["resource", "stack"]
+    #: Group and kind of the resources it reads, for example `apps/Deployment`; empty for all, and for the stack.
+    kinds: frozenset[str]
+    check: Callable[..., Findings] = field(repr=False)
+    #: The same rule in standards and tools, the most authoritative first, for example `PSS baseline: privileged`.
+    also_in: tuple[str, ...] = ()
+    #: About Langfuse itself: silent where it is not.
+    langfuse: bool = False
+    #: The typed configuration, every key with a default; None when there is nothing to configure.
+    settings: type[Settings] | None = None
+    #: Adds what is missing to labels or annotations; rules on anything else have none.
+    remedy: Callable[[Resource], dict[str, dict[str, str]]] | None = field(default=None, repr=False)
+
+    def reads(self, resource: Resource) -> bool:
+        """Whether it is about resources of this kind."""
+        return not self.kinds or resource.kind in self.kinds
+
+    def on(self, subject: Resource | Stack, settings: Settings | None = None) -> list[Finding]:
+        """What is wrong with a resource, or with a stack; settings are the defaults unless given."""
+        if isinstance(subject, Resource) and not self.reads(subject):
+            return []
+        if self.settings is None:
+            return list(self.check(subject))
+        return list(self.check(subject, self.settings() if settings is None else settings))
+
+
+class About(TypedDict):
+    """What a rule tells of itself: see the fields of `Rule`."""
+
+    reference: str
+    title: str
+    why: str
+    fix: str
+    severity: Severity
+    also_in: NotRequired[tuple[str, ...]]
+    langfuse: NotRequired[bool]
+    settings: NotRequired[type[Settings]]
+    remedy: NotRequired[Callable[[Resource], dict[str, dict[str, str]]]]
+
+
+Check = TypeVar("Check", bound=Callable[..., Findings])
+
+
+class Topic:
+    """The rules of one file."""
+
+    def __init__(self, name: str, *, title: str, pack: PackName) -> None:
+        self.name = name
+        self.title = title
+        self.pack: PackName = pack
+        self.rules: list[Rule] = []
+
+    def pods(self, id: str, **about: Unpack[About]) -> Callable[[Check], Check]:  # noqa: A002  # the field's own name
+        """A rule on the pods of every workload: `check(pod)` or `check(pod, settings)`."""
+        return self._on_pods(id, frozenset(POD_TEMPLATES), about)
+
+    def servers(self, id: str, **about: Unpack[About]) -> Callable[[Check], Check]:  # noqa: A002
+        """A rule on pods that run until they are told to stop: not on Jobs."""
+        return self._on_pods(id, SERVERS, about)
+
+    def _on_pods(self, id: str, kinds: frozenset[str], about: About) -> Callable[[Check], Check]:  # noqa: A002
+        def register(check: Check) -> Check:
+            def on_resource(resource: Resource, *settings: object) -> Findings:
+                pod = pod_of(resource)
+                return iter(()) if pod is None else check(pod, *settings)
+
+            self._add(id, "resource", kinds, on_resource, about)
+            return check
+
+        return register
+
+    def resources(self, id: str, *kinds: str, **about: Unpack[About]) -> Callable[[Check], Check]:  # noqa: A002
+        """A rule on resources of these kinds, or of all: `check(resource)` or `check(resource, settings)`."""
+
+        def register(check: Check) -> Check:
+            self._add(id, "resource", frozenset(kinds), check, about)
+            return check
+
+        return register
+
+    def stack(self, id: str, **about: Unpack[About]) -> Callable[[Check], Check]:  # noqa: A002
+        """A rule on the whole stack: `check(stack)` or `check(stack, settings)`."""
+
+        def register(check: Check) -> Check:
+            self._add(id, "stack", frozenset(), check, about)
+            return check
+
+        return register
+
+    def _add(
+        self,
+        id: str,  # noqa: A002
+        scope: Literal["resource", "stack"],
+        kinds: frozenset[str],
+        check: Callable[..., Findings],
+        about: About,
+    ) -> None:
+        self.rules.append(Rule(id=id, scope=scope, kinds=kinds, check=check, pack=self.pack, topic=self.name, **about))
+
+
+def by_id(topics: Sequence[Topic]) -> dict[str, Rule]:
+    """All rules of these topics.
+
+    Raises:
+        ValueError: Two rules have one id.
+    """
+    found: dict[str, Rule] = {}
+    for topic in topics:
+        for rule in topic.rules:
+            if rule.id in found:
+                raise ValueError(f"two rules are called {rule.id}: in {found[rule.id].topic} and {topic.name}")
+            found[rule.id] = rule
+    return found

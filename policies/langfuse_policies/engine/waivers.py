@@ -1,0 +1,124 @@
+"""Waivers: who accepts which finding where, why, and until when.
+
+    - rule: image-by-digest
+      resource: "*/*/*"
+      reason: No registry can be asked here; the lock file of digests comes with the first deployment.
+      owner: platform@example.com
+      expires: 2027-01-31
+
+`resource` is a pattern over `STACK/KIND/NAME`, for example `prod/apps/Deployment/langfuse-web`: kinds as in
+`Resource.kind`, names as in the Pulumi program, `*` for any text.
+"""
+
+import datetime
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import yaml
+
+from langfuse_policies.facts.resources import Resource
+
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class Waiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One accepted finding."""
+
+    rule: _Text
+    resource: _Text
+    reason: _Text
+    owner: _Text
+    #: The last day on which it holds, in UTC.
+    expires: datetime.date
+
+    def covers(self, rule: str, place: str) -> bool:
+        """Whether it is about this rule at this place, `STACK/KIND/NAME`."""
+        return self.rule == rule and fnmatchcase(place, self.resource)
+
+    def __str__(self) -> str:
+        """As it stands in a report."""
+        return f"{self.rule} on {self.resource}: {self.reason} ({self.owner}, until {self.expires})"
+
+
+class WaiversError(Exception):
+    """The file of waivers can't be used."""
+
+
+def place_of(resource: Resource) -> str:
+    """What a waiver's pattern is compared with; of the stack as a whole it is `STACK/`."""
+    return f"{resource.stack}/{resource.kind}/{resource.name}"
+
+
+def read(path: Path, rules: Collection[str]) -> list[Waiver]:
+    """The waivers of a file; none when there is no file.
+
+    Raises:
+        WaiversError: It is malformed; every fault is named.
+    """
+    if not path.exists():
+        return []
+    waivers, faults = [], []
+    for line, one in _entries(path):
+        try:
+            waivers.append(msgspec.convert(one, Waiver))
+        except msgspec.ValidationError as error:
+            faults.append(f"{path.name}, line {line}: {error}")
+    if faults:
+        raise WaiversError("; ".join(faults))
+    unknown = sorted({waiver.rule for waiver in waivers} - set(rules))
+    if unknown:
+        raise WaiversError(f"{path.name}: no rule is called {', '.join(unknown)}; docs/policies.md lists them")
+    return waivers
+
+
+def _entries(path: Path) -> Iterator[tuple[int, object]]:
+    """The entries of the list in a file, each with its line."""
+    try:
+        loader = yaml.SafeLoader(path.read_text())
+        node = loader.get_single_node()
+        given = loader.construct_document(node) if node else []
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise WaiversError(f"{path.name}, line {line}: it is not YAML: {error.problem}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise WaiversError(f"{path.name}: it can't be read as YAML: {error}") from error
+    if isinstance(node, yaml.SequenceNode):
+        yield from ((entry.start_mark.line + 1, one) for entry, one in zip(node.value, given, strict=True))
+    elif given:
+        raise WaiversError(f"{path.name}: it is not a list of waivers")
+
+
+@dataclass
+class Ledger:
+    """Which waivers are in force, and which of them were needed."""
+
+    waivers: list[Waiver]
+    today: datetime.date
+    used: set[Waiver] = field(default_factory=set)
+
+    def holds(self, rule: str, place: str) -> bool:
+        """Whether a waiver in force covers a place, used or not."""
+        return any(waiver.covers(rule, place) and waiver.expires >= self.today for waiver in self.waivers)
+
+    def waives(self, rule: str, place: str) -> bool:
+        """Whether a finding is waived; the waiver counts as used."""
+        for waiver in self.waivers:
+            if waiver.covers(rule, place):
+                self.used.add(waiver)
+                return waiver.expires >= self.today
+        return False
+
+    def expired(self) -> Iterator[Waiver]:
+        """Those whose time is over."""
+        return (waiver for waiver in self.waivers if waiver.expires < self.today)
+
+    def unused(self, stack: str, rules: Collection[str]) -> Iterator[Waiver]:
+        """Those that could have been used in this stack by one of the rules that ran, and were not."""
+        for waiver in self.waivers:
+            here = fnmatchcase(stack, waiver.resource.split("/", 1)[0])
+            if here and waiver.rule in rules and waiver not in self.used:
+                yield waiver

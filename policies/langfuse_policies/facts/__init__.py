@@ -1,0 +1,1 @@
+"""Facts: what resources state, read in one place for every policy."""

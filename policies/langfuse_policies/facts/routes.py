@@ -1,0 +1,165 @@
+"""Routes from outside to Services: Istio's VirtualServices, Ingresses, and the Gateway API."""
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Literal
+
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Resource, Stack
+
+VIRTUAL_SERVICE = "networking.istio.io/VirtualService"
+INGRESS = "networking.k8s.io/Ingress"
+GATEWAY_API_ROUTE = "gateway.networking.k8s.io/HTTPRoute"
+
+#: Whether a route takes a path: every request for it, some of them, or none.
+Verdict = Literal["all", "some", "none"]
+
+#: Whose headers.
+Direction = Literal["request", "response"]
+
+#: Conditions that have nothing to do with what is asked for, or are looked at by themselves.
+_NOT_CONDITIONS = frozenset({"name", "uri", "ignoreUriCase", "gateways", "statPrefix"})
+
+
+def is_public(service: Resource) -> bool:
+    """Whether a VirtualService certainly takes traffic of a gateway, not only of the mesh."""
+    return any(name != "mesh" for name in service.at("spec.gateways").texts)
+
+
+#: A route, the field of it that names a Service, and the namespace and name that it means.
+Destination = tuple[Resource, Field, tuple[str, str]]
+
+
+def destinations(stack: Stack) -> Iterator[Destination]:
+    """What is reached from outside."""
+    for service in stack.of(VIRTUAL_SERVICE):
+        if is_public(service):
+            yield from _of_virtual_service(service)
+    for ingress in stack.of(INGRESS):
+        yield from _of_ingress(ingress)
+    for route in stack.of(GATEWAY_API_ROUTE):
+        yield from _of_gateway_api(route)
+
+
+def _of_virtual_service(service: Resource) -> Iterator[Destination]:
+    for protocol in ("http", "tcp", "tls"):
+        for route in service["spec"][protocol]:
+            for host in hosts_of(route):
+                yield service, host, service_of(host, service)
+
+
+def _of_ingress(ingress: Resource) -> Iterator[Destination]:
+    paths = [path for rule in ingress.at("spec.rules") for path in rule["http"]["paths"]]
+    for backend in [ingress.at("spec.defaultBackend"), *(path["backend"] for path in paths)]:
+        yield ingress, backend["service"]["name"], _backend_of(backend["service"], ingress)
+
+
+def _of_gateway_api(route: Resource) -> Iterator[Destination]:
+    for rule in route.at("spec.rules"):
+        for backend in rule["backendRefs"]:
+            yield route, backend["name"], _backend_of(backend, route)
+
+
+def _backend_of(backend: Field, route: Resource) -> tuple[str, str]:
+    return backend["namespace"].text or route.namespace, backend["name"].text or ""
+
+
+def rules_to(route: Resource, services: Collection[tuple[str, str]]) -> Iterator[Field]:
+    """The HTTP rules of a route from outside that lead to one of these Services, by namespace and name."""
+    if route.kind == VIRTUAL_SERVICE and not is_public(route):
+        return
+    for rule in route.at("spec.http" if route.kind == VIRTUAL_SERVICE else "spec.rules"):
+        targets = [service_of(host, route) for host in hosts_of(rule)]
+        targets += [_backend_of(backend, route) for backend in rule["backendRefs"]]
+        targets += [_backend_of(path["backend"]["service"], route) for path in rule["http"]["paths"]]
+        if any(target in services for target in targets):
+            yield rule
+
+
+def header_values(rule: Field, direction: Direction, name: str) -> list[str] | None:
+    """What a rule of a VirtualService or of an HTTPRoute gives a header, in small letters; None if that is unknown."""
+    found: list[str] = []
+    for operations in _header_operations(rule, direction):
+        for how in ("set", "add"):
+            named = operations[how]
+            values = [value for key, value in named.entries() if key.lower() == name]
+            values += [item["value"] for item in named if (item["name"].text or "").lower() == name]
+            if not named.known or not all(value.known for value in values):
+                return None
+            found += [value.text or "" for value in values]
+    return None if _has_extension(rule) else found
+
+
+def removes_header(rule: Field, direction: Direction, name: str) -> bool | None:
+    """Whether a rule of a VirtualService or of an HTTPRoute removes a header; None if that is unknown."""
+    removed = [operations["remove"] for operations in _header_operations(rule, direction)]
+    if _has_extension(rule) or not all(names.known for names in removed):
+        return None
+    return any(text.lower() == name for names in removed for text in names.texts)
+
+
+def _header_operations(rule: Field, direction: Direction) -> Iterator[Field]:
+    yield rule["headers"][direction]
+    for target in rule["route"]:
+        yield target["headers"][direction]
+    for item in rule["filters"]:
+        yield item[f"{direction}HeaderModifier"]
+
+
+def _has_extension(rule: Field) -> bool:
+    """Whether the gateway's own kind of filter has a say, which may set any header."""
+    return any(item["type"].equals("ExtensionRef") for item in rule["filters"])
+
+
+def hosts_of(route: Field) -> Iterator[Field]:
+    """Where a route of a VirtualService sends requests, copies included."""
+    for target in route["route"]:
+        yield target["destination"]["host"]
+    yield route["mirror"]["host"]
+    for mirror in route["mirrors"]:
+        yield mirror["destination"]["host"]
+
+
+def service_of(host: Field, route: Resource) -> tuple[str, str]:
+    """Namespace and name of the Service that a host means: `web`, `web.langfuse`, `web.langfuse.svc.cluster.local`."""
+    name, _, rest = (host.text or "").partition(".")
+    namespace, _, domain = rest.partition(".")
+    if domain and domain.split(".")[0] != "svc":
+        return "", ""
+    return namespace or route.namespace, name
+
+
+def takes(route: Field, path: str) -> Verdict:
+    """Which requests for a path a route of a VirtualService takes."""
+    matches = route["match"]
+    if not matches.known:
+        return "some"
+    verdicts = {_takes(match, path) for match in matches}
+    if matches.empty or "all" in verdicts:
+        return "all"
+    return "some" if "some" in verdicts else "none"
+
+
+def _takes(match: Field, path: str) -> Verdict:
+    if not match.known or not match["uri"].known:
+        return "some"
+    gateways = match["gateways"].texts
+    if gateways and all(name == "mesh" for name in gateways):
+        return "none"
+    for how, wanted in match["uri"].entries():
+        if wanted.text is None:
+            return "some"
+        if not _fits(how, wanted.text, path, ignore_case=match["ignoreUriCase"].equals(True)):
+            return "none"
+    return "some" if any(key not in _NOT_CONDITIONS for key, _ in match.entries()) else "all"
+
+
+def _fits(how: str, wanted: str, path: str, *, ignore_case: bool) -> bool:
+    if how == "regex":
+        try:
+            return re.fullmatch(wanted, path) is not None
+        except re.error:
+            return False
+    if ignore_case:
+        wanted, path = wanted.lower(), path.lower()
+    return path == wanted if how == "exact" else path.startswith(wanted)

@@ -1,0 +1,1 @@
+"""Policies for every stack on Kubernetes."""

@@ -1,0 +1,139 @@
+"""Backups: of every store, running, and often enough."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from msgspec import Meta
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.applications import langfuse_servers
+from langfuse_policies.facts.backup_copies import copied_from
+from langfuse_policies.facts.backup_jobs import BackupJob, Subject, backups, data_stores, drills
+from langfuse_policies.facts.cron import Schedule, parse
+from langfuse_policies.facts.resources import Stack
+
+rules = Topic("backups", title="Backups", pack="reliability")
+
+_MINUTES = 60
+
+
+@rules.stack(
+    "backup-of-each-store",
+    reference="B01",
+    title="Every store that holds data is backed up on a schedule",
+    why="What is in no backup is gone with its volume, its cluster or one wrong command.",
+    fix="Add a CronJob that backs it up, labelled app.kubernetes.io/component: backup, or its operator's own schedule.",
+    severity=Severity.CRITICAL,
+)
+def backup_of_each_store(stack: Stack) -> Findings:
+    servers = [container for _, container, _ in langfuse_servers(stack)]
+    media = {container.variable("LANGFUSE_S3_MEDIA_UPLOAD_BUCKET")["value"].text for container in servers}
+    covered = {subject for job in backups(stack) for subject in job.covers if not _copies_but(media, job)}
+    for resource, subject in data_stores(stack):
+        if subject not in covered:
+            yield finding("", "no backup covers this store", of=resource)
+
+
+def _copies_but(media: set[str | None], job: BackupJob) -> bool:
+    """Whether it copies buckets, and certainly not the one that is to be backed up: that of Langfuse's media."""
+    copied = copied_from(job) if job.covers == {"object-store"} else None
+    return bool(copied) and bool(media) and None not in media and media.isdisjoint(copied or ())
+
+
+@rules.stack(
+    "backup-not-suspended",
+    reference="B01",
+    title="No backup and no restore drill is suspended",
+    why="A suspended CronJob looks like a backup in every list, and nothing is backed up.",
+    fix="Set suspend to false; take the object away if it is not wanted.",
+    severity=Severity.CRITICAL,
+)
+def backup_not_suspended(stack: Stack) -> Findings:
+    for job in [*backups(stack), *drills(stack)]:
+        for switch in job.switches:
+            if switch.equals(True):
+                yield finding(switch, "it never runs", of=job.resource)
+        parallelism = job.resource.at("spec.jobTemplate.spec.parallelism")
+        if parallelism.equals(0):
+            yield finding(parallelism, "its runs start no pod", of=job.resource)
+
+
+def schedule_of(job: BackupJob) -> Schedule | None:
+    """When it runs; None when that is unknown, unreadable, never, or its own affair."""
+    text = job.schedule.text if job.schedule else None
+    found = None if text is None else parse(text, seconds=job.seconds)
+    return None if found is None or found.never else found
+
+
+@rules.stack(
+    "backup-schedule-valid",
+    reference="B02",
+    title="The schedule of a backup is valid cron",
+    why="An operator accepts a schedule that it can't read, and Kubernetes a day that never comes, as 30 February: the "
+    "backup never starts.",
+    fix="Write five fields, minute first, as in `15 */6 * * *`; CloudNativePG wants six, seconds first.",
+    severity=Severity.HIGH,
+)
+def backup_schedule_valid(stack: Stack) -> Findings:
+    for job in [*backups(stack), *drills(stack)]:
+        if job.schedule is not None and job.schedule.known and schedule_of(job) is None:
+            yield finding(job.schedule, "this is no cron schedule, or a day that never comes", of=job.resource)
+
+
+class RecoveryPoint(Settings):
+    """How much may be lost."""
+
+    postgres_hours: Annotated[float, Meta(gt=0, description="Most hours between backups of Postgres.")] = 24
+    clickhouse_hours: Annotated[float, Meta(gt=0, description="Most hours between backups of ClickHouse.")] = 24
+    object_store_hours: Annotated[float, Meta(gt=0, description="Most hours between backups of an object store.")] = 24
+
+    def hours(self, covers: Iterable[Subject]) -> float:
+        """The strictest of what a backup covers; infinite where nothing is asked."""
+        limits: dict[Subject, float] = {
+            "postgres": self.postgres_hours,
+            "clickhouse": self.clickhouse_hours,
+            "object-store": self.object_store_hours,
+        }
+        return min((limits[subject] for subject in covers if subject in limits), default=float("inf"))
+
+
+@rules.stack(
+    "backup-often-enough",
+    reference="B02",
+    title="A backup runs as often as the recovery point objective asks",
+    why="What was written since the last backup is lost with the store.",
+    fix="Shorten the interval of the schedule, or agree on a longer one in the configuration of this rule.",
+    severity=Severity.HIGH,
+    settings=RecoveryPoint,
+)
+def backup_often_enough(stack: Stack, settings: RecoveryPoint) -> Findings:
+    jobs = backups(stack)
+    gaps = [(job, schedule.longest_gap / _MINUTES) for job in jobs if (schedule := schedule_of(job)) is not None]
+    for job, gap in gaps:
+        limit = settings.hours(job.covers)
+        # Another backup of the same store may be the one that keeps the objective, this one a weekly full one.
+        kept = any(other.covers >= job.covers and other_gap <= limit for other, other_gap in gaps)
+        if gap > limit and not kept and job.schedule is not None:
+            yield finding(job.schedule, f"runs can be more than {limit:g} hours apart", of=job.resource)
+
+
+@rules.stack(
+    "backups-not-at-once",
+    reference="B02",
+    title="No two backups start in the same minute",
+    why="Backups that start together take the disks and the network from the application, and from each other.",
+    fix="Shift the minute of one of the schedules.",
+    severity=Severity.LOW,
+)
+def backups_not_at_once(stack: Stack) -> Findings:
+    earlier: list[tuple[str, Schedule]] = []
+    for job in backups(stack):
+        zone = job.resource.at("spec.timeZone")
+        schedule = schedule_of(job)
+        if schedule is None or job.schedule is None or not zone.known:
+            continue
+        place = zone.text or ""
+        if any(place == other_place and schedule.meets(other) for other_place, other in earlier):
+            yield finding(job.schedule, "another backup starts in the same minute", of=job.resource)
+        earlier.append((place, schedule))

@@ -1,0 +1,161 @@
+"""Capacity: what pods ask of their nodes, and what a namespace may take."""
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.facts.applications import store_of
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Stack
+from langfuse_policies.facts.workloads import Container, Pod
+
+rules = Topic("capacity", title="Resources and quotas", pack="reliability")
+
+
+def _sized(pod: Pod) -> list[Container]:
+    """Containers that may state resources: ephemeral ones may not."""
+    return [container for container in pod.containers if container.list_name != "ephemeralContainers"]
+
+
+def _request(pod: Pod, container: Container, resource: str) -> Field:
+    """The container's own request, or its limit, which stands in for it, or the pod's as a whole."""
+    for resources in (container["resources"], pod.spec["resources"]):
+        for kind in ("requests", "limits"):
+            if not resources[kind][resource].absent:
+                return resources[kind][resource]
+    return container["resources"]["requests"][resource]
+
+
+@rules.pods(
+    "resource-requests",
+    reference="W01",
+    title="Containers request CPU and memory",
+    why="Without requests the scheduler fills nodes beyond what they can carry, and evicts these pods first.",
+    fix="Set resources.requests.cpu and resources.requests.memory to what the container usually needs.",
+    severity=Severity.MEDIUM,
+    also_in=("NSA: resource policies", "CKV_K8S_10", "CKV_K8S_12", "C-0268", "C-0269", "KSV015", "KSV016"),
+)
+def resource_requests(pod: Pod) -> Findings:
+    for container in _sized(pod):
+        for resource in ("cpu", "memory"):
+            if (request := _request(pod, container, resource)).absent:
+                yield finding(request, "nothing is requested")
+
+
+@rules.pods(
+    "memory-limit",
+    reference="W01",
+    title="Containers have a memory limit",
+    why="A leak in one container takes the memory of the whole node, and the kernel kills its neighbours.",
+    fix="Set resources.limits.memory.",
+    severity=Severity.MEDIUM,
+    also_in=("NSA: resource policies", "CKV_K8S_13", "C-0271", "KSV018"),
+)
+def memory_limit(pod: Pod) -> Findings:
+    for container in _sized(pod):
+        limit = container["resources"]["limits"]["memory"]
+        if limit.absent and pod.spec["resources"]["limits"]["memory"].absent:
+            yield finding(limit, "memory is not limited")
+
+
+@rules.pods(
+    "store-memory-guaranteed",
+    reference="W01",
+    title="A store's memory is its own",
+    why="A store plans its caches by its limit: with a lower request it is killed when the node has promised too much.",
+    fix="Set resources.requests.memory of the store to its limit.",
+    severity=Severity.MEDIUM,
+    also_in=("Kyverno: memory-requests-equal-limits",),
+)
+def store_memory_guaranteed(pod: Pod) -> Findings:
+    for container in _sized(pod):
+        request, limit = (container["resources"][kind]["memory"] for kind in ("requests", "limits"))
+        if request.quantity is None or limit.quantity is None:
+            continue
+        if request.quantity != limit.quantity and store_of(container):
+            yield finding(request, "the store may be given less than its limit")
+
+
+@rules.pods(
+    "ephemeral-storage-bounded",
+    reference="W02",
+    title="Containers request and limit ephemeral storage",
+    why="Logs and scratch files of one container fill the node's disk, and the kubelet evicts every pod there.",
+    fix="Set resources.requests and resources.limits for ephemeral-storage.",
+    severity=Severity.LOW,
+    also_in=(
+        "kube-score: container-ephemeral-storage-request-and-limit",
+        "kube-linter: unset-ephemeral-storage-requirements",
+    ),
+)
+def ephemeral_storage_bounded(pod: Pod) -> Findings:
+    for container in _sized(pod):
+        limit = container["resources"]["limits"]["ephemeral-storage"]
+        if limit.absent:
+            yield finding(limit, "the container may fill the node's disk")
+
+
+@rules.pods(
+    "empty-dir-size-limit",
+    reference="W02",
+    title="An emptyDir has a size limit",
+    why="It lies on the node's disk or in its memory, which it fills for every pod there.",
+    fix="Set emptyDir.sizeLimit.",
+    severity=Severity.LOW,
+    also_in=("Kyverno: require-emptydir-requests-and-limits",),
+)
+def empty_dir_size_limit(pod: Pod) -> Findings:
+    for volume in pod.volumes:
+        directory = volume["emptyDir"]
+        if directory.present and directory["sizeLimit"].absent:
+            yield finding(directory, "its size has no limit")
+
+
+@rules.pods(
+    "store-priority-class",
+    reference="W10",
+    title="Stores have a priority class",
+    why="When nodes are short, pods without priority go first, and with a store everything else stops as well.",
+    fix="Set priorityClassName to a class above that of stateless pods.",
+    severity=Severity.LOW,
+    also_in=("kube-linter: priority-class-name", "Polaris: priorityClassNotSet"),
+)
+def store_priority_class(pod: Pod) -> Findings:
+    name = pod.spec["priorityClassName"]
+    if name.empty and any(container.restarts and store_of(container) for container in pod.containers):
+        yield finding(name, "the store is evicted like any other pod")
+
+
+@rules.stack(
+    "namespace-quota",
+    reference="W06",
+    title="A ResourceQuota bounds each namespace",
+    why="One runaway workload, or whoever may create pods, takes the nodes of every other environment.",
+    fix="Add a ResourceQuota to the namespace.",
+    severity=Severity.LOW,
+    also_in=("NSA: resource policies", "KSV040", "Kyverno: add-ns-quota"),
+)
+def namespace_quota(stack: Stack) -> Findings:
+    yield from _without(stack, "core/ResourceQuota", "no ResourceQuota bounds the namespace")
+
+
+@rules.stack(
+    "namespace-limit-range",
+    reference="W06",
+    title="A LimitRange gives each namespace's containers defaults",
+    why="Containers of operators and people come without requests and limits unless the namespace gives them some.",
+    fix="Add a LimitRange with default and defaultRequest to the namespace.",
+    severity=Severity.LOW,
+    also_in=("NSA: resource policies", "KSV039"),
+)
+def namespace_limit_range(stack: Stack) -> Findings:
+    yield from _without(stack, "core/LimitRange", "no LimitRange gives containers defaults here")
+
+
+def _without(stack: Stack, kind: str, problem: str) -> Findings:
+    """Namespaces of the stack that no object of a kind is in, unless one may be that isn't known yet."""
+    holders = [resource.metadata["namespace"] for resource in stack.of(kind)]
+    if any(not holder.known for holder in holders):
+        return
+    bounded = {holder.text for holder in holders}
+    for namespace in stack.of("core/Namespace"):
+        name = namespace.metadata["name"]
+        if name.known and name.text not in bounded and not namespace.partial:
+            yield finding(namespace, problem)

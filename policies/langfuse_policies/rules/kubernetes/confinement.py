@@ -1,0 +1,171 @@
+"""Confinement: the kernel's walls around a container stay up, and its file system stays as shipped."""
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.facts.workloads import Pod
+
+rules = Topic("confinement", title="Confinement of containers", pack="security")
+
+#: pod-security-admission v0.36, policy/check_restrictedVolumes.go
+_VOLUMES = frozenset(
+    {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected",
+     "secret"}
+)  # fmt: skip
+
+#: policy/check_sysctls.go, as of 1.32
+_SYSCTLS = (
+    "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range", "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_rmem", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_wmem",
+)  # fmt: skip
+
+#: policy/check_seLinuxOptions.go, as of 1.31
+_SELINUX_TYPES = ("", "container_t", "container_init_t", "container_kvm_t", "container_engine_t")
+
+_APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
+
+
+@rules.pods(
+    "seccomp-profile",
+    reference="P09",
+    title="A seccomp profile filters system calls",
+    why="Without it a container may make every system call, and most ways out of a container need a rare one.",
+    fix="Set seccompProfile.type to RuntimeDefault in the pod's securityContext.",
+    severity=Severity.MEDIUM,
+    also_in=("PSS restricted: seccompProfile_restricted", "CIS 5.7.2", "CKV_K8S_31", "C-0055", "KSV030"),
+)
+def seccomp_profile(pod: Pod) -> Findings:
+    if pod.windows:
+        return
+    of_pod = pod.spec["securityContext"]["seccompProfile"]["type"]
+    if of_pod.present and of_pod.differs("RuntimeDefault", "Localhost"):
+        yield finding(of_pod, "the profile filters nothing")
+    for container in pod.containers:
+        own = container["securityContext"]["seccompProfile"]["type"]
+        if own.absent and of_pod.absent:
+            yield finding(container.fields, "it has no seccomp profile, and the pod has none")
+        elif own.present and own.differs("RuntimeDefault", "Localhost"):
+            yield finding(own, "the profile filters nothing")
+
+
+@rules.pods(
+    "read-only-root-filesystem",
+    reference="P10",
+    title="The root file system is read-only",
+    why="Whoever breaks in can't replace programs or leave tools behind, and nothing fills the node's disk unseen.",
+    fix="Set readOnlyRootFilesystem to true and mount an emptyDir with a sizeLimit where the program writes.",
+    severity=Severity.MEDIUM,
+    also_in=("NSA: immutable file systems", "CKV_K8S_22", "C-0017", "KSV014"),
+)
+def read_only_root_filesystem(pod: Pod) -> Findings:
+    if pod.windows:  # not supported there
+        return
+    for container in pod.containers:
+        if (read_only := container["securityContext"]["readOnlyRootFilesystem"]).differs(True):
+            yield finding(read_only, "the container can change its own programs")
+
+
+@rules.pods(
+    "restricted-volumes",
+    reference="P11",
+    title="Volumes are of the restricted types",
+    why="The other types reach the node or a foreign server past storage classes, quotas and their access rules.",
+    fix="Use a PersistentVolumeClaim for data and configMap, secret, projected or emptyDir for the rest.",
+    severity=Severity.MEDIUM,
+    also_in=("PSS restricted: restrictedVolumes", "KSV028"),
+)
+def restricted_volumes(pod: Pod) -> Findings:
+    for volume in pod.volumes:
+        for key, source in volume.entries():
+            if key not in _VOLUMES and key != "name" and source.present:
+                yield finding(source, "pods may not use this type of volume")
+
+
+@rules.pods(
+    "default-proc-mount",
+    reference="P12",
+    title="/proc is masked as usual",
+    why="An unmasked /proc shows and changes what belongs to the node's kernel.",
+    fix="Remove procMount.",
+    severity=Severity.MEDIUM,
+    also_in=("PSS restricted: procMount_restricted", "KSV027"),
+)
+def default_proc_mount(pod: Pod) -> Findings:
+    for container in pod.containers:
+        mount = container["securityContext"]["procMount"]
+        if mount.present and mount.differs("Default"):
+            yield finding(mount, "/proc is not masked")
+
+
+@rules.pods(
+    "safe-sysctls",
+    reference="P12",
+    title="Pods set only sysctls that are theirs alone",
+    why="The others change the kernel for every pod of the node, or give up a protection of it.",
+    fix="Remove the sysctl; tune nodes by their own configuration.",
+    severity=Severity.MEDIUM,
+    also_in=("PSS baseline: sysctls", "KSV026"),
+)
+def safe_sysctls(pod: Pod) -> Findings:
+    for sysctl in pod.spec["securityContext"]["sysctls"]:
+        if (name := sysctl["name"]).differs(*_SYSCTLS):
+            yield finding(name, "the sysctl is not one of those that are safe in a pod")
+
+
+@rules.pods(
+    "default-selinux",
+    reference="P12",
+    title="SELinux confines containers as usual",
+    why="A type, user or role of one's choice can be one that SELinux doesn't confine.",
+    fix="Remove seLinuxOptions, or keep to container_t and its kin.",
+    severity=Severity.MEDIUM,
+    also_in=("PSS baseline: seLinuxOptions", "KSV025"),
+)
+def default_selinux(pod: Pod) -> Findings:
+    for holder in (pod.spec, *(container.fields for container in pod.containers)):
+        options = holder["securityContext"]["seLinuxOptions"]
+        if options["type"].present and options["type"].differs(*_SELINUX_TYPES):
+            yield finding(options["type"], "containers are not confined to this type")
+        for key in ("user", "role"):
+            if options[key].present and not options[key].empty:
+                yield finding(options[key], "containers don't choose this themselves")
+
+
+@rules.pods(
+    "apparmor-confined",
+    reference="P12",
+    title="AppArmor is not switched off",
+    why="Unconfined, a container may mount and trace what the default profile denies.",
+    fix="Set the type RuntimeDefault or Localhost, or remove the profile: RuntimeDefault is the default.",
+    severity=Severity.MEDIUM,
+    also_in=("PSS baseline: appArmorProfile", "KSV002"),
+)
+def apparmor_confined(pod: Pod) -> Findings:
+    for holder in (pod.spec, *(container.fields for container in pod.containers)):
+        profile = holder["securityContext"]["appArmorProfile"]["type"]
+        if profile.present and profile.differs("RuntimeDefault", "Localhost"):
+            yield finding(profile, "the profile confines nothing")
+    for key, value in pod.metadata["annotations"].entries():
+        if key.startswith(_APPARMOR_ANNOTATION) and value.present and not _confines(value.text or ""):
+            yield finding(value, "the profile confines nothing")
+
+
+def _confines(profile: str) -> bool:
+    """policy/check_appArmorProfile.go: the annotation before 1.30."""
+    return profile in ("", "runtime/default") or profile.startswith("localhost/")
+
+
+@rules.pods(
+    "no-windows-host-process",
+    reference="P12",
+    title="No Windows container runs as a process of its host",
+    why="Such a container is the administrator of its node.",
+    fix="Remove windowsOptions.hostProcess.",
+    severity=Severity.CRITICAL,
+    also_in=("PSS baseline: windowsHostProcess", "CIS 5.2.11", "KSV103"),
+)
+def no_windows_host_process(pod: Pod) -> Findings:
+    for holder in (pod.spec, *(container.fields for container in pod.containers)):
+        process = holder["securityContext"]["windowsOptions"]["hostProcess"]
+        if process.equals(True):
+            yield finding(process, "the container runs as a process of its node")

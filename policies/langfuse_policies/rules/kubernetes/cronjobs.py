@@ -1,0 +1,183 @@
+"""CronJobs: each run starts, ends, and leaves the next one alone."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from msgspec import Meta
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Resource, Stack
+
+rules = Topic("cronjobs", title="CronJobs", pack="reliability")
+
+_KIND = "batch/CronJob"
+
+
+@rules.resources(
+    "cron-runs-apart",
+    _KIND,
+    reference="A06",
+    title="A run doesn't start while another one is going",
+    why="Two backups at once slow each other down until none ends; a replaced one never ends at all.",
+    fix="Set concurrencyPolicy to Forbid.",
+    severity=Severity.MEDIUM,
+    also_in=("Kubernetes: CronJob concurrency policy",),
+)
+def cron_runs_apart(job: Resource) -> Findings:
+    if (policy := job.at("spec.concurrencyPolicy")).differs("Forbid"):
+        yield finding(policy, "a late run is joined or cut off by the next: the default is Allow")
+
+
+class StartingDeadline(Settings):
+    """How late a run may start."""
+
+    least_seconds: Annotated[
+        int,
+        Meta(gt=0, description="The controller looks every 10 s, but is away for minutes in upgrades of the cluster."),
+    ] = 200
+
+
+@rules.resources(
+    "cron-catches-up",
+    _KIND,
+    reference="A06",
+    title="A run that missed its time starts late",
+    why="With a short deadline a restart of the control plane skips the night's run; with none, no run starts "
+    "ever again after 100 missed ones.",
+    fix="Set startingDeadlineSeconds to at least 200.",
+    severity=Severity.MEDIUM,
+    also_in=("kube-score: cronjob-has-deadline",),
+    settings=StartingDeadline,
+)
+def cron_catches_up(job: Resource, settings: StartingDeadline) -> Findings:
+    deadline = job.at("spec.startingDeadlineSeconds")
+    if deadline.absent:
+        yield finding(deadline, "after 100 missed runs none starts again")
+    elif deadline.number is not None and deadline.number < settings.least_seconds:
+        yield finding(deadline, "a run that is late by so little is skipped")
+
+
+@rules.resources(
+    "cron-run-ends",
+    _KIND,
+    reference="A06",
+    title="A run has an end",
+    why="A run that hangs keeps all later ones from starting, and none of them fails, so nothing alerts.",
+    fix="Set activeDeadlineSeconds in jobTemplate.spec.",
+    severity=Severity.MEDIUM,
+    also_in=("Kubernetes: Job termination and cleanup",),
+)
+def cron_run_ends(job: Resource) -> Findings:
+    of_job, of_pod = job.at("spec.jobTemplate.spec"), job.at("spec.jobTemplate.spec.template.spec")
+    if (deadline := of_job["activeDeadlineSeconds"]).absent and of_pod["activeDeadlineSeconds"].absent:
+        yield finding(deadline, "a run may hang for ever")
+
+
+@rules.resources(
+    "cron-retries-bounded",
+    _KIND,
+    reference="A06",
+    title="The retries of a run are a decision",
+    why="By default a run is tried 7 times, over half an hour, which is seldom right for what writes or costs.",
+    fix="Set backoffLimit in jobTemplate.spec.",
+    severity=Severity.LOW,
+    also_in=("Kubernetes: Job backoff limit",),
+)
+def cron_retries_bounded(job: Resource) -> Findings:
+    if (limit := job.at("spec.jobTemplate.spec.backoffLimit")).absent:
+        yield finding(limit, "a run is tried 7 times: the default is 6 retries")
+
+
+@rules.resources(
+    "cron-history",
+    _KIND,
+    reference="A06",
+    title="How many finished runs are kept is a decision",
+    why="By default one failed run is kept: the first failure, with its cause, is gone after the second.",
+    fix="Set successfulJobsHistoryLimit and failedJobsHistoryLimit, the latter to at least 1.",
+    severity=Severity.LOW,
+    also_in=("Kubernetes: CronJob history limits",),
+)
+def cron_history(job: Resource) -> Findings:
+    for key in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        if (limit := job["spec"][key]).absent:
+            yield finding(limit, "nothing says how many are kept")
+    if (failed := job.at("spec.failedJobsHistoryLimit")).equals(0):
+        yield finding(failed, "failures leave no trace")
+
+
+@rules.resources(
+    "cron-finished-runs-removed",
+    _KIND,
+    reference="A06",
+    title="Finished runs are removed after a while",
+    why="The history counts runs, not days: the last ones stay for ever once the schedule is rare or stopped, and so "
+    "does what their pods still hold, logs and volumes.",
+    fix="Set ttlSecondsAfterFinished in jobTemplate.spec, long enough for somebody to read why a run failed.",
+    severity=Severity.LOW,
+    also_in=("kube-linter: job-ttl-seconds-after-finished",),
+)
+def cron_finished_runs_removed(job: Resource) -> Findings:
+    if (kept := job.at("spec.jobTemplate.spec.ttlSecondsAfterFinished")).absent:
+        yield finding(kept, "nothing removes the last runs")
+
+
+@rules.stack(
+    "job-volume-own-class",
+    reference="A06",
+    title="The volume of a Job is not of the class that keeps data",
+    why="A StorageClass for data retains its volumes: each run leaves one behind, with a dump of the database on it, "
+    "unencrypted and forgotten.",
+    fix="Stream the data to where it belongs, use an emptyDir, or name a StorageClass of its own, which deletes.",
+    severity=Severity.HIGH,
+)
+def job_volume_own_class(stack: Stack) -> Findings:
+    of_data = {claim["storageClassName"].text for claim in _claims(stack)}
+    for job in stack.of(_KIND, "batch/Job"):
+        template = job.at("spec.jobTemplate.spec.template" if job.kind == _KIND else "spec.template")
+        for volume in template["spec"]["volumes"]:
+            claim = volume["ephemeral"]["volumeClaimTemplate"]["spec"]
+            name = claim["storageClassName"]
+            if claim.present and (name.absent or name.known) and name.text in of_data:
+                yield finding(claim, "is left over when the class retains its volumes", of=job)
+
+
+def _claims(stack: Stack) -> Iterator[Field]:
+    """What the volumes of stores are asked to be."""
+    for one in stack.of("core/PersistentVolumeClaim"):
+        yield one.at("spec")
+    for one in stack.of("apps/StatefulSet"):
+        yield from (template["spec"] for template in one.at("spec.volumeClaimTemplates"))
+
+
+@rules.resources(
+    "job-restart-policy",
+    _KIND, "batch/Job",
+    reference="A06",
+    title="The pods of a Job end",
+    why="The default restart policy, Always, is refused for Jobs by the API server.",
+    fix="Set restartPolicy of the pod to Never, or to OnFailure.",
+    severity=Severity.MEDIUM,
+    also_in=("kube-score: cronjob-restartpolicy", "kube-linter: restart-policy"),
+)  # fmt: skip
+def job_restart_policy(job: Resource) -> Findings:
+    template = job.at("spec.jobTemplate.spec.template" if job.kind == _KIND else "spec.template")
+    if (policy := template["spec"]["restartPolicy"]).differs("Never", "OnFailure"):
+        yield finding(policy, "the API server refuses it")
+
+
+@rules.resources(
+    "cron-time-zone",
+    _KIND,
+    reference="A06",
+    title="A schedule names its time zone",
+    why="Otherwise it follows the clock of the control plane, which is the provider's affair and may know summer time.",
+    fix="Set timeZone, for example to Etc/UTC.",
+    severity=Severity.LOW,
+    also_in=("Kubernetes: CronJob time zones",),
+)
+def cron_time_zone(job: Resource) -> Findings:
+    if (zone := job.at("spec.timeZone")).empty:
+        yield finding(zone, "the schedule follows the clock of the control plane")

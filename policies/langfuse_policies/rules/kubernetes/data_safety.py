@@ -1,0 +1,171 @@
+"""Data: what holds it is not deleted or replaced by accident."""
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.facts.resources import Resource
+
+rules = Topic("data", title="Data", pack="reliability")
+
+#: Custom resources whose operators run a store.
+_STORES = (
+    "postgresql.cnpg.io/Cluster",
+    "acid.zalan.do/postgresql",
+    "clickhouse.altinity.com/ClickHouseInstallation",
+    "clickhouse.altinity.com/ClickHouseKeeperInstallation",
+    "clickhouse.com/ClickHouseCluster",
+    "clickhouse.com/KeeperCluster",
+    "minio.min.io/Tenant",
+    "redis.redis.opstreelabs.in/Redis",
+)
+_VOLUMES = ("core/PersistentVolumeClaim", "core/PersistentVolume")
+_BUCKETS = ("aws/Bucket", "aws/BucketV2", "aws-native/Bucket", "gcp/Bucket", "azure-native/BlobContainer",
+            "minio/S3Bucket",
+            "pulumi-python/Bucket")  # fmt: skip
+_VALUES = ("random/RandomPassword", "random/RandomBytes", "random/RandomString", "random/RandomUuid", "random/RandomId")
+
+_UNPROTECTED = "the engine deletes or replaces it without asking"
+
+
+def _unprotected(resource: Resource) -> Findings:
+    # A patch owns some fields of an object and no data: deleting it deletes nothing.
+    if not resource.protect and not resource.partial:
+        yield finding(resource, _UNPROTECTED)
+
+
+@rules.resources(
+    "protect-namespaces",
+    "core/Namespace",
+    reference="D01",
+    title="Namespaces are protected from deletion",
+    why="A namespace takes every volume claim and every Secret in it along.",
+    fix="Give it the resource option protect=True; `pulumi state unprotect` lets one deletion through.",
+    severity=Severity.CRITICAL,
+)
+def protect_namespaces(resource: Resource) -> Findings:
+    yield from _unprotected(resource)
+
+
+@rules.resources(
+    "protect-stores",
+    *_VOLUMES,
+    "apps/StatefulSet",
+    *_STORES,
+    reference="D01",
+    title="Volumes and what runs on them are protected from deletion",
+    why="A changed field that can't be changed in place makes the engine delete the store and start an empty one.",
+    fix="Give it the resource option protect=True; `pulumi state unprotect` lets one deletion through.",
+    severity=Severity.CRITICAL,
+)
+def protect_stores(resource: Resource) -> Findings:
+    if resource.kind == "apps/StatefulSet" and not _holds_data(resource):
+        return
+    yield from _unprotected(resource)
+
+
+def _holds_data(stateful_set: Resource) -> bool:
+    claims = (volume["persistentVolumeClaim"] for volume in stateful_set.at("spec.template.spec.volumes"))
+    return stateful_set.at("spec.volumeClaimTemplates").size > 0 or any(claim.present for claim in claims)
+
+
+@rules.resources(
+    "protect-buckets",
+    *_BUCKETS,
+    reference="D01",
+    title="Buckets are protected from deletion",
+    why="With the bucket go the events, the media or the backups in it.",
+    fix="Give it the resource option protect=True; `pulumi state unprotect` lets one deletion through.",
+    severity=Severity.CRITICAL,
+)
+def protect_buckets(resource: Resource) -> Findings:
+    yield from _unprotected(resource)
+
+
+@rules.resources(
+    "protect-credentials",
+    *_VALUES,
+    "core/Secret",
+    "external-secrets.io/ExternalSecret",
+    reference="D01",
+    title="Credentials are protected from deletion",
+    why="A new password locks the application out of its stores; a new SALT or ENCRYPTION_KEY makes data unreadable.",
+    fix="Give it the resource option protect=True; `pulumi state unprotect` lets one deletion through.",
+    severity=Severity.CRITICAL,
+)
+def protect_credentials(resource: Resource) -> Findings:
+    # Certificates are renewed, tokens of accounts are the cluster's.
+    if not resource["type"].equals("kubernetes.io/tls", "kubernetes.io/service-account-token"):
+        yield from _unprotected(resource)
+
+
+@rules.resources(
+    "retain-volume-claims",
+    "apps/StatefulSet",
+    reference="D03",
+    title="A StatefulSet leaves its volume claims when it is scaled or deleted",
+    why="With Delete, one wrong replica count is enough to lose a volume.",
+    fix="Remove spec.persistentVolumeClaimRetentionPolicy, or set whenDeleted and whenScaled to Retain.",
+    severity=Severity.CRITICAL,
+)
+def retain_volume_claims(resource: Resource) -> Findings:
+    policy = resource.at("spec.persistentVolumeClaimRetentionPolicy")
+    for when in ("whenDeleted", "whenScaled"):
+        if policy[when].equals("Delete"):
+            yield finding(policy[when], "the claims are deleted, and the data with them")
+
+
+@rules.resources(
+    "retain-volumes",
+    "storage.k8s.io/StorageClass",
+    "core/PersistentVolume",
+    reference="D03",
+    title="A volume outlives its claim",
+    why="The default of a StorageClass is Delete: whoever deletes the claim deletes the disk.",
+    fix="Set reclaimPolicy (persistentVolumeReclaimPolicy of a PersistentVolume) to Retain.",
+    severity=Severity.CRITICAL,
+)
+def retain_volumes(resource: Resource) -> Findings:
+    if resource.kind == "core/PersistentVolume":
+        policy = resource.at("spec.persistentVolumeReclaimPolicy")
+        wrong = policy.equals("Delete", "Recycle")  # absent is Retain: core/v1 PersistentVolumeSpec
+    else:
+        policy = resource["reclaimPolicy"]
+        wrong = policy.differs("Retain")  # absent is Delete: storage/v1 StorageClass
+    if wrong:
+        yield finding(policy, "the volume is deleted with its claim")
+
+
+@rules.resources(
+    "expandable-volumes",
+    "storage.k8s.io/StorageClass",
+    reference="D03",
+    title="Volumes can grow",
+    why="A full disk stops the store, and a volume that can't grow has to be copied to another one first.",
+    fix="Set allowVolumeExpansion to true.",
+    severity=Severity.HIGH,
+)
+def expandable_volumes(resource: Resource) -> Findings:
+    if (expansion := resource["allowVolumeExpansion"]).differs(True):
+        yield finding(expansion, "no volume of this class can grow")
+
+
+#: The API server refuses a change of it, and the provider replaces the StatefulSet: pulumi-kubernetes#4328.
+_CLAIMS = "spec.volumeClaimTemplates"
+_PROPAGATION = "pulumi.com/deletionPropagationPolicy"
+
+
+@rules.resources(
+    "no-silent-replacement",
+    "apps/StatefulSet",
+    reference="D04",
+    title="A changed volume claim template doesn't replace a running store",
+    why="Kubernetes allows no change of it, so the provider deletes the StatefulSet with its pods, and makes it anew.",
+    fix="Set protect=True, or ignore_changes=['spec.volumeClaimTemplates'], or the annotation "
+    "pulumi.com/deletionPropagationPolicy: orphan, which keeps the pods.",
+    severity=Severity.HIGH,
+)
+def no_silent_replacement(resource: Resource) -> Findings:
+    templates = resource.at(_CLAIMS)
+    if templates.size == 0 or resource.protect:
+        return
+    ignored = any(_CLAIMS.startswith(path) or path == "*" for path in resource.ignore_changes)
+    if not ignored and resource.metadata["annotations"][_PROPAGATION].differs("orphan"):
+        yield finding(templates, "a change here deletes the StatefulSet and its pods")

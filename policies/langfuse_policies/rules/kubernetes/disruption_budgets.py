@@ -1,0 +1,151 @@
+"""Disruption budgets and autoscalers: each leaves the other room."""
+
+import math
+from collections.abc import Iterator
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Resource, Stack
+from langfuse_policies.facts.scaling import Workload, workloads
+from langfuse_policies.facts.selectors import labels_of, matches
+
+rules = Topic("budgets", title="Disruption budgets and autoscalers", pack="reliability")
+
+_BUDGET = "policy/PodDisruptionBudget"
+
+
+@rules.stack(
+    "disruption-budget",
+    reference="A02",
+    title="A disruption budget covers every workload with several replicas",
+    why="Without one, draining nodes for an upgrade may take all replicas at once.",
+    fix="Add a PodDisruptionBudget with maxUnavailable 1 that selects the pods.",
+    severity=Severity.MEDIUM,
+    also_in=("kube-score: deployment-has-poddisruptionbudget", "Polaris: missingPodDisruptionBudget"),
+)
+def disruption_budget(stack: Stack) -> Findings:
+    budgets: dict[str, list[Field]] = {}
+    for budget in stack.of(_BUDGET):
+        budgets.setdefault(budget.namespace, []).append(budget.at("spec.selector"))
+    for workload in workloads(stack):
+        if (workload.replicas or 0) < 2:  # noqa: PLR2004  # several
+            continue
+        labels = labels_of(workload.pod.labels)
+        candidates = [*budgets.get(workload.resource.namespace, ()), *budgets.get("", ())]
+        if all(matches(selector, labels) is False for selector in candidates) and labels is not None:
+            yield finding(workload.resource, "no PodDisruptionBudget selects its pods")
+
+
+@rules.stack(
+    "disruption-budget-leaves-room",
+    reference="A02",
+    title="A disruption budget lets one pod go",
+    why="A budget that allows no eviction blocks the drain of a node, and with it the upgrade of the cluster.",
+    fix="Set maxUnavailable to 1, or minAvailable below the number of replicas.",
+    severity=Severity.MEDIUM,
+    also_in=("kube-linter: pdb-max-unavailable", "kube-linter: pdb-min-available", "Kyverno: pdb-minavailable"),
+)
+def disruption_budget_leaves_room(stack: Stack) -> Findings:
+    for budget, selected in _covered(stack):
+        if any(workload.autoscaler for workload in selected):
+            continue
+        if (blocking := _blocks(budget, selected)) is not None:
+            yield finding(blocking, "it allows no eviction", budget)
+
+
+@rules.stack(
+    "autoscaler-minimum-above-budget",
+    reference="A04",
+    title="An autoscaler's minimum leaves the disruption budget room",
+    why="At night, scaled down to its minimum, the workload would block every drain of a node.",
+    fix="Raise the autoscaler's minimum above minAvailable, or set maxUnavailable to 1.",
+    severity=Severity.MEDIUM,
+    also_in=("Kyverno: pdb-minavailable", "Polaris: pdbMinAvailableGreaterThanHPAMinReplicas"),
+)
+def autoscaler_minimum_above_budget(stack: Stack) -> Findings:
+    for budget, selected in _covered(stack):
+        if not any(workload.autoscaler for workload in selected):
+            continue
+        if (blocking := _blocks(budget, selected)) is not None:
+            yield finding(blocking, "at the autoscaler's minimum it allows no eviction", budget)
+
+
+def _covered(stack: Stack) -> Iterator[tuple[Resource, list[Workload]]]:
+    """Each budget with the workloads that it covers for certain."""
+    by_namespace: dict[str, list[tuple[Workload, dict[str, str] | None]]] = {}
+    for workload in workloads(stack):
+        entry = workload, labels_of(workload.pod.labels)
+        by_namespace.setdefault(workload.resource.namespace, []).append(entry)
+    for budget in stack.of(_BUDGET):
+        verdicts = [
+            (workload, matches(budget.at("spec.selector"), labels))
+            for workload, labels in by_namespace.get(budget.namespace, ())
+        ]
+        if not any(verdict is None for _, verdict in verdicts):
+            yield budget, [workload for workload, verdict in verdicts if verdict]
+
+
+def _blocks(budget: Resource, selected: list[Workload]) -> Field | None:
+    """The bound that allows no eviction, if any."""
+    most, least = budget.at("spec.maxUnavailable"), budget.at("spec.minAvailable")
+    if most.equals(0, "0", "0%"):
+        return most
+    if least.equals("100%"):
+        return least
+    counts = [workload.replicas for workload in selected]
+    if not counts or None in counts:
+        return None
+    replicas = sum(count for count in counts if count is not None)
+    needed = _count(least, replicas)
+    return least if needed is not None and 0 < replicas <= needed else None
+
+
+def _count(bound: Field, replicas: float) -> float | None:
+    """A number of pods, or a share of them, rounded up as the controller does."""
+    text = bound.text or ""
+    if text.endswith("%") and text[:-1].isdecimal() and len(text) < 5:  # noqa: PLR2004  # up to 100%
+        return math.ceil(replicas * int(text[:-1]) / 100)
+    return bound.number
+
+
+@rules.resources(
+    "evict-unhealthy-pods",
+    _BUDGET,
+    reference="A02",
+    title="A disruption budget doesn't protect pods that are broken",
+    why="By default a pod that never gets ready counts as protected, and blocks the drain of its node for ever.",
+    fix="Set unhealthyPodEvictionPolicy to AlwaysAllow.",
+    severity=Severity.LOW,
+    also_in=("kube-linter: pdb-unhealthy-pod-eviction-policy",),
+)
+def evict_unhealthy_pods(budget: Resource) -> Findings:
+    if (policy := budget.at("spec.unhealthyPodEvictionPolicy")).differs("AlwaysAllow"):
+        yield finding(policy, "broken pods block the drain of their nodes")
+
+
+@rules.stack(
+    "autoscaler-owns-replicas",
+    reference="A04",
+    title="A workload with an autoscaler states no replicas",
+    why="Each deployment would reset the scale to the stated number, in the middle of the load.",
+    fix="Remove replicas from the workload, or list spec.replicas in ignore_changes.",
+    severity=Severity.MEDIUM,
+    also_in=("kube-score: deployment-targeted-by-hpa-does-not-have-replicas-configured",),
+)
+def autoscaler_owns_replicas(stack: Stack) -> Findings:
+    for workload in workloads(stack):
+        replicas = workload.resource.at("spec.replicas")
+        if workload.autoscaler and replicas.present and _states_replicas(workload.resource):
+            yield finding(replicas, "the autoscaler's scale is reset to this", workload.resource)
+
+
+def _states_replicas(resource: Resource) -> bool:
+    """Whether the program says it; in what the server returns the field always stands, with who owns it."""
+    if not {"spec", "spec.replicas"}.isdisjoint(resource.ignore_changes):
+        return False
+    if resource.metadata["uid"].absent:
+        return True
+    return any(
+        (entry["manager"].text or "").startswith("pulumi") and entry["fieldsV1"]["f:spec"]["f:replicas"].present
+        for entry in resource.metadata["managedFields"]
+    )

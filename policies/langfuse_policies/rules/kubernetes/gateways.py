@@ -1,0 +1,121 @@
+"""Gateways: how traffic comes in from outside."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from msgspec import Meta
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Resource
+from langfuse_policies.facts.routes import GATEWAY_API_ROUTE, INGRESS, VIRTUAL_SERVICE, is_public
+
+rules = Topic("gateways", title="Gateways", pack="security")
+
+_GATEWAY = "networking.istio.io/Gateway"
+
+
+@rules.resources(
+    "https-only",
+    _GATEWAY,
+    INGRESS,
+    reference="N09",
+    title="The public side speaks HTTPS only",
+    why="Plain HTTP shows passwords, API keys and prompts to everybody on the way.",
+    fix="Serve HTTPS; port 80 may redirect to it (tls.httpsRedirect: true).",
+    severity=Severity.HIGH,
+    also_in=("NSA: network separation", "C-0263", "Gatekeeper: k8shttpsonly", "polaris: tlsSettingsMissing"),
+)
+def https_only(gateway: Resource) -> Findings:
+    if gateway.kind == INGRESS and (tls := gateway.at("spec.tls")).empty:
+        yield finding(tls, "no host has a certificate")
+    for server in gateway.at("spec.servers"):
+        plain = server["port"]["protocol"].equals("HTTP", "HTTP2", "GRPC")
+        if plain and server["tls"]["httpsRedirect"].differs(True):
+            yield finding(server, "takes plain HTTP")
+
+
+@rules.resources(
+    "modern-tls",
+    _GATEWAY,
+    reference="N09",
+    title="TLS is 1.2 or newer",
+    why="TLS 1.0 and 1.1 are broken (RFC 8996).",
+    fix="Set tls.minProtocolVersion to TLSV1_2, or leave Istio's default.",
+    severity=Severity.HIGH,
+    also_in=("RFC 8996",),
+)
+def modern_tls(gateway: Resource) -> Findings:
+    for server in gateway.at("spec.servers"):
+        for key in ("minProtocolVersion", "maxProtocolVersion"):
+            if (version := server["tls"][key]).equals("TLSV1_0", "TLSV1_1"):
+                yield finding(version, "allows TLS below 1.2")
+
+
+class Wildcards(Settings):
+    """Wildcards that are meant."""
+
+    wildcards: Annotated[tuple[str, ...], Meta(description="Hosts with a wildcard that may be served.")] = ()
+
+
+@rules.resources(
+    "hosts-by-name",
+    _GATEWAY,
+    VIRTUAL_SERVICE,
+    INGRESS,
+    GATEWAY_API_ROUTE,
+    reference="N09",
+    title="Public hosts are named",
+    why="A route for any host answers for the hosts of others, and for requests with a forged Host header.",
+    fix="Name the host, or list the wildcard in the setting `wildcards` of this rule.",
+    severity=Severity.HIGH,
+    also_in=("Kyverno: restrict-virtual-service-wildcard", "Gatekeeper: k8sdisallowwildcardhost"),
+    settings=Wildcards,
+)
+def hosts_by_name(route: Resource, settings: Wildcards) -> Findings:
+    for host in _hosts(route):
+        name = (host.text or "").rpartition("/")[2]  # Gateways may say NAMESPACE/HOST
+        if "*" in name and name not in settings.wildcards:
+            yield finding(host, "has a wildcard")
+    for rule in route.at("spec.rules") if route.kind == INGRESS else ():
+        if rule["host"].empty:
+            yield finding(rule, "answers for every host")
+
+
+def _hosts(route: Resource) -> Iterator[Field]:
+    for server in route.at("spec.servers"):
+        yield from server["hosts"]
+    if route.kind != VIRTUAL_SERVICE or is_public(route):
+        yield from route.at("spec.hosts")
+    yield from route.at("spec.hostnames")
+    if route.kind == INGRESS:
+        yield from (rule["host"] for rule in route.at("spec.rules"))
+
+
+@rules.resources(
+    "browsers-stay-with-https",
+    VIRTUAL_SERVICE,
+    reference="N09",
+    title="Browsers are told to stay with HTTPS",
+    why="Without Strict-Transport-Security the first request of each visit can be taken over before it is redirected.",
+    fix="Set the response header Strict-Transport-Security in the route to the user interface.",
+    severity=Severity.MEDIUM,
+    also_in=("RFC 6797", "OWASP: HTTP Strict Transport Security"),
+)
+def browsers_stay_with_https(service: Resource) -> Findings:
+    http = service.at("spec.http")
+    routes = [route for route in http if not route["route"].empty]
+    if is_public(service) and routes and not any(_sets_hsts(route) for route in routes):
+        yield finding(http, "no route sets Strict-Transport-Security")
+
+
+def _sets_hsts(route: Field) -> bool:
+    """Whether it does, or may."""
+    places = [route["headers"], *(destination["headers"] for destination in route["route"])]
+    for place in places:
+        for how in ("set", "add"):
+            headers = place["response"][how]
+            if not headers.known or any(key.lower() == "strict-transport-security" for key, _ in headers.entries()):
+                return True
+    return False

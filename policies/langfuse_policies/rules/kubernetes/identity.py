@@ -1,0 +1,145 @@
+"""Identity: whom pods act as towards the Kubernetes API and a mesh."""
+
+from collections.abc import Iterator
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Resource, Stack
+from langfuse_policies.facts.workloads import Pod, pods_of
+
+rules = Topic("identity", title="Identity", pack="security")
+
+_CLUSTER_BINDING = "rbac.authorization.k8s.io/ClusterRoleBinding"
+_BINDINGS = ("rbac.authorization.k8s.io/RoleBinding", _CLUSTER_BINDING)
+
+#: Namespace and name of a service account.
+Account = tuple[str, str]
+
+
+@rules.stack(
+    "no-needless-token",
+    reference="I01",
+    title="Only pods that use the API hold a token for it",
+    why="Whoever breaks into a container finds the token, and with it all that the service account may do.",
+    fix="Set automountServiceAccountToken: false on the pod, and project no token into a volume.",
+    severity=Severity.MEDIUM,
+    also_in=("CIS 5.1.6", "NSA: authentication and authorization", "CKV_K8S_38", "C-0034", "KSV036"),
+)
+def no_needless_token(stack: Stack) -> Findings:
+    accounts = {
+        (one.namespace, one.object_name): one["automountServiceAccountToken"] for one in stack.of("core/ServiceAccount")
+    }
+    bound = {account for binding in stack.of(*_BINDINGS) for account in _accounts(binding)}
+    for pod in pods_of(stack):
+        account = _account(pod)
+        own = pod.spec["automountServiceAccountToken"]
+        mounted = accounts.get(account, own) if account and own.absent else own
+        if not account or account in bound:
+            continue
+        for place in ([own] if mounted.differs(False) else []) + _projected_tokens(pod):
+            yield finding(
+                place, "a token is mounted, though nothing is granted to its service account", of=pod.resource
+            )
+
+
+def _projected_tokens(pod: Pod) -> list[Field]:
+    """Tokens for the API among the volumes; those for another audience are for a cloud or a vault."""
+    sources = (source["serviceAccountToken"] for volume in pod.volumes for source in volume["projected"]["sources"])
+    return [token for token in sources if token.present and token["audience"].absent]
+
+
+@rules.resources(
+    "service-account-without-token",
+    "core/ServiceAccount",
+    reference="I01",
+    title="Service accounts don't hand out tokens by default",
+    why="Every pod that forgets to say otherwise gets the token.",
+    fix="Set automountServiceAccountToken: false; the pod that needs a token says so itself.",
+    severity=Severity.MEDIUM,
+    also_in=("CIS 5.1.6", "C-0034", "C-0190"),
+)
+def service_account_without_token(account: Resource) -> Findings:
+    if (mounted := account["automountServiceAccountToken"]).differs(False):
+        yield finding(mounted, "pods get a token unless they refuse it")
+
+
+@rules.pods(
+    "own-service-account",
+    reference="I02",
+    title="Pods have a service account of their own",
+    why="What anybody grants to the account default, every pod of the namespace may do.",
+    fix="Make a ServiceAccount for the component, and name it in serviceAccountName.",
+    severity=Severity.MEDIUM,
+    also_in=("CIS 5.1.5", "CKV_K8S_41", "C-0189", "kube-linter: default-service-account"),
+)
+def own_service_account(pod: Pod) -> Findings:
+    name = _account_name(pod)
+    if name.empty or name.equals("default"):
+        yield finding(name, "the pod acts as the account default")
+
+
+@rules.stack(
+    "service-account-of-one-component",
+    reference="I02",
+    title="Components don't share service accounts",
+    why="What one component needs, the other may do as well, and a mesh can't tell them apart.",
+    fix="Make a ServiceAccount for each.",
+    severity=Severity.MEDIUM,
+    also_in=("C-0189",),
+)
+def service_account_of_one_component(stack: Stack) -> Findings:
+    owners: dict[Account, str] = {}
+    for pod in pods_of(stack):
+        account, component = _account(pod), _component(pod)
+        if account is None or component is None or account[1] == "default":
+            continue
+        if owners.setdefault(account, component) != component:
+            yield finding(_account_name(pod), "is the account of another component, too", of=pod.resource)
+
+
+def _component(pod: Pod) -> str | None:
+    """The application that it is part of: its name as Kubernetes recommends to label it, or the workload's own."""
+    name = pod.labels["app.kubernetes.io/name"]
+    if name.absent:
+        name = pod.resource.metadata["name"]
+    return name.text
+
+
+def _account_name(pod: Pod) -> Field:
+    older = pod.spec["serviceAccount"]  # deprecated, still read
+    name = pod.spec["serviceAccountName"]
+    return older if name.empty and older.present else name
+
+
+def _account(pod: Pod) -> Account | None:
+    """The service account that it acts as; None when it isn't known."""
+    name = _account_name(pod)
+    if not name.known or not pod.resource.metadata["namespace"].known:
+        return None
+    return pod.resource.namespace, name.text or "default"
+
+
+@rules.stack(
+    "jobs-within-their-namespace",
+    reference="I05",
+    title="Jobs have no rights outside their namespace",
+    why="A migration or restore runs scripts and images that change often; a slip in one must not reach the cluster.",
+    fix="Bind a Role of the namespace with a RoleBinding.",
+    severity=Severity.MEDIUM,
+    also_in=("C-0272",),
+)
+def jobs_within_their_namespace(stack: Stack) -> Findings:
+    jobs = {_account(pod) for pod in pods_of(stack) if pod.resource.kind.startswith("batch/")} - {None}
+    for binding in stack.of(*_BINDINGS):
+        reached = [account for account in _accounts(binding) if account in jobs]
+        if reached and binding.kind == _CLUSTER_BINDING:
+            yield finding(binding["subjects"], "grants a Job's service account rights in the cluster", of=binding)
+        elif binding.namespace and any(namespace != binding.namespace for namespace, _ in reached):
+            yield finding(binding["subjects"], "grants a Job of another namespace rights in this one", of=binding)
+
+
+def _accounts(binding: Resource) -> Iterator[Account]:
+    """The service accounts that a binding names, one by one."""
+    for subject in binding["subjects"]:
+        if subject["kind"].equals("ServiceAccount") and (name := subject["name"].text):
+            yield subject["namespace"].text or "", name

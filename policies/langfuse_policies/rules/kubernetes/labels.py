@@ -1,0 +1,65 @@
+"""Labels, and whose pods they are."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.resources import Resource
+
+rules = Topic("labels", title="Labels and owners", pack="reliability")
+
+_PREFIX = "app.kubernetes.io/"
+
+
+class RequiredLabels(Settings):
+    """Labels that every workload has."""
+
+    keys: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Keys of labels; by default `part-of` stands for the owner and `instance` for the environment."
+        ),
+    ] = tuple(_PREFIX + key for key in ("name", "instance", "component", "part-of", "managed-by"))
+
+
+def _recommended(subject: Resource) -> dict[str, dict[str, str]]:
+    """What can be known of any resource: its name in the program, and what manages it."""
+    known = {f"{_PREFIX}name": subject.name, f"{_PREFIX}managed-by": "pulumi"}
+    labels = subject.metadata["labels"]
+    missing = {key: value for key, value in known.items() if labels[key].absent}
+    return {"labels": missing} if missing else {}
+
+
+@rules.resources(
+    "recommended-labels",
+    "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "batch/Job", "batch/CronJob",
+    reference="W07",
+    title="Workloads carry the recommended labels",
+    why="They tell whose a workload is, of which environment, and what manages it; dashboards and costs group by them.",
+    fix="Add the labels of Kubernetes' recommendation, app.kubernetes.io/name and its kin.",
+    severity=Severity.LOW,
+    also_in=("Kubernetes: recommended labels", "C-0076", "C-0077", "kube-linter: required-label-owner"),
+    settings=RequiredLabels,
+    remedy=_recommended,
+)  # fmt: skip
+def recommended_labels(subject: Resource, settings: RequiredLabels) -> Findings:
+    for key in settings.keys:
+        if (label := subject.metadata["labels"][key]).empty:
+            yield finding(label, "the label is missing")
+
+
+@rules.resources(
+    "no-naked-pod",
+    "core/Pod", "apps/ReplicaSet", "core/ReplicationController",
+    reference="W07",
+    title="A controller that rolls out new versions makes the pods",
+    why="Nobody replaces a bare pod when its node dies, and a bare ReplicaSet never takes up a new version.",
+    fix="Use a Deployment, a StatefulSet or a Job.",
+    severity=Severity.MEDIUM,
+    also_in=("C-0073", "Kyverno: prevent-bare-pods"),
+)  # fmt: skip
+def no_naked_pod(subject: Resource) -> Findings:
+    if subject.metadata["ownerReferences"].empty:
+        yield finding(subject, "no Deployment, StatefulSet or Job owns it")

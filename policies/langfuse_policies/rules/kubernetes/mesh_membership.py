@@ -1,0 +1,128 @@
+"""Mesh membership: which pods Istio takes into the mesh, and how."""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Resource, Stack
+from langfuse_policies.facts.workloads import Pod, pods_of
+
+rules = Topic("mesh-membership", title="Mesh membership", pack="security")
+
+
+def mode_of(namespace: Resource) -> Literal["sidecar", "ambient"] | None:
+    """How the pods of a namespace get into the mesh; None when they certainly don't, or it isn't known."""
+    labels = namespace.metadata["labels"]
+    if labels["istio.io/dataplane-mode"].equals("ambient"):
+        return "ambient"
+    enabled = labels["istio-injection"].equals("enabled") or labels["istio.io/rev"].present
+    return "sidecar" if enabled and not labels["istio-injection"].equals("disabled") else None
+
+
+def meshed(stack: Stack) -> Iterator[Resource]:
+    """The namespaces that are in the mesh."""
+    return (namespace for namespace in stack.of("core/Namespace") if mode_of(namespace))
+
+
+class Membership(Settings):
+    """Who must be in the mesh."""
+
+    required: Annotated[bool, Meta(description="Whether every namespace with pods must be in the mesh.")] = False
+    exempt: Annotated[
+        tuple[str, ...], Meta(description="Workloads that may stay outside, as patterns `NAMESPACE/NAME`.")
+    ] = ()
+
+
+@rules.stack(
+    "pods-in-the-mesh",
+    reference="N11",
+    title="Pods of a meshed namespace are in the mesh",
+    why="A pod outside has no identity: for its sake mutual TLS and authorization get exceptions.",
+    fix="Remove the label or annotation, or list the workload in the setting `exempt` of this rule.",
+    severity=Severity.MEDIUM,
+    also_in=("Istio: sidecar injection", "Kyverno: prevent-disabling-injection-for-pods"),
+    settings=Membership,
+)
+def pods_in_the_mesh(stack: Stack, settings: Membership) -> Findings:
+    inside = {namespace.object_name for namespace in meshed(stack)}
+    outside = {one.object_name: one for one in stack.of("core/Namespace") if _is_outside(one)}
+    populated = set()
+    for pod in pods_of(stack):
+        populated.add(pod.resource.namespace)
+        name = f"{pod.resource.namespace}/{pod.resource.object_name}"
+        if pod.resource.namespace in inside and not any(fnmatchcase(name, pattern) for pattern in settings.exempt):
+            yield from (finding(field, "keeps the pod out of the mesh", of=pod.resource) for field in _opt_outs(pod))
+    if settings.required:
+        for name in sorted(populated & outside.keys()):
+            yield finding(outside[name], "is not in the mesh")
+
+
+def _is_outside(namespace: Resource) -> bool:
+    labels = namespace.metadata["labels"]
+    keys = ("istio.io/dataplane-mode", "istio-injection", "istio.io/rev")
+    return all(labels[key].known for key in keys) and mode_of(namespace) is None
+
+
+def _opt_outs(pod: Pod) -> Iterator[Field]:
+    for place in (pod.labels, pod.metadata["annotations"]):
+        if (inject := place["sidecar.istio.io/inject"]).equals("false"):
+            yield inject
+    if (mode := pod.labels["istio.io/dataplane-mode"]).equals("none"):
+        yield mode
+
+
+class NativeSidecars(Settings):
+    """How Istio was installed."""
+
+    native_sidecars: Annotated[
+        bool, Meta(description="Whether ENABLE_NATIVE_SIDECARS is on, as it is by default since Istio 1.27.")
+    ] = True
+
+
+@rules.stack(
+    "jobs-end-in-the-mesh",
+    reference="N11",
+    title="Sidecars of Jobs end with them",
+    why="An ordinary sidecar runs on when the Job's container is done, and the Job never completes (istio issue "
+    "11659).",
+    fix='Annotate the pod with sidecar.istio.io/nativeSidecar: "true".',
+    severity=Severity.MEDIUM,
+    also_in=("Istio: sidecar injection",),
+    settings=NativeSidecars,
+)
+def jobs_end_in_the_mesh(stack: Stack, settings: NativeSidecars) -> Findings:
+    inside = {namespace.object_name for namespace in meshed(stack) if mode_of(namespace) == "sidecar"}
+    for pod in pods_of(stack):
+        if not pod.resource.kind.startswith("batch/") or pod.resource.namespace not in inside or any(_opt_outs(pod)):
+            continue
+        native = pod.metadata["annotations"]["sidecar.istio.io/nativeSidecar"]
+        if native.equals("false") or (native.absent and not settings.native_sidecars):
+            yield finding(native, "the sidecar keeps the Job from completing", of=pod.resource)
+
+
+class Cni(Settings):
+    """How traffic gets into sidecars."""
+
+    cni: Annotated[bool, Meta(description="Whether istio-cni is installed on the nodes.")] = False
+
+
+@rules.resources(
+    "mesh-without-privileges",
+    "core/Namespace",
+    reference="N12",
+    title="The mesh asks for no privileges",
+    why="The container istio-init needs NET_ADMIN and NET_RAW: where pods must be restricted, none starts.",
+    fix="Use ambient mode, or install istio-cni and set `cni` of this rule to true.",
+    severity=Severity.MEDIUM,
+    also_in=("Istio: pod security admission",),
+    settings=Cni,
+)
+def mesh_without_privileges(namespace: Resource, settings: Cni) -> Findings:
+    enforced = namespace.metadata["labels"]["pod-security.kubernetes.io/enforce"]
+    if not settings.cni and enforced.equals("restricted", "baseline") and mode_of(namespace) == "sidecar":
+        yield finding(enforced, "refuses the init container of injected sidecars")

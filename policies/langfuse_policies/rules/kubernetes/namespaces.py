@@ -1,0 +1,106 @@
+"""Namespaces: the cluster itself enforces the pod security standard in them, and each workload is in its own."""
+
+import re
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.facts.resources import Resource
+
+rules = Topic("namespaces", title="Namespaces", pack="security")
+
+_PREFIX = "pod-security.kubernetes.io/"
+_LEVEL = "restricted"
+#: What a remedy pins; a cluster that is older uses its own newest.
+_VERSION = "v1.36"
+
+
+def _enforcing(namespace: Resource) -> dict[str, dict[str, str]]:
+    return _missing(namespace, {"enforce": _LEVEL})
+
+
+def _warning(namespace: Resource) -> dict[str, dict[str, str]]:
+    return _missing(namespace, {"audit": _LEVEL, "warn": _LEVEL})
+
+
+def _pinning(namespace: Resource) -> dict[str, dict[str, str]]:
+    return _missing(namespace, {"enforce-version": _VERSION})
+
+
+def _missing(namespace: Resource, wanted: dict[str, str]) -> dict[str, dict[str, str]]:
+    """What is there stays: another level is somebody's decision, for a reviewer."""
+    labels = namespace.metadata["labels"]
+    missing = {_PREFIX + key: value for key, value in wanted.items() if labels[_PREFIX + key].absent}
+    return {"labels": missing} if missing else {}
+
+
+@rules.resources(
+    "namespace-enforces-restricted",
+    "core/Namespace",
+    reference="P15",
+    title="The cluster refuses pods that are not restricted",
+    why="Rules in a program see only what that program makes: pods of operators, charts and people come past them.",
+    fix="Label the namespace pod-security.kubernetes.io/enforce: restricted.",
+    severity=Severity.HIGH,
+    also_in=("CIS 5.2.1", "NSA: Pod Security Admission", "C-0192"),
+    remedy=_enforcing,
+)
+def namespace_enforces_restricted(namespace: Resource) -> Findings:
+    if (level := namespace.metadata["labels"][f"{_PREFIX}enforce"]).differs(_LEVEL):
+        yield finding(level, "the cluster does not enforce the restricted standard here")
+
+
+@rules.resources(
+    "namespace-warns",
+    "core/Namespace",
+    reference="P15",
+    title="The cluster warns of pods that are not restricted, and logs them",
+    why="Enforcement acts on pods alone: only a warning tells who applies a Deployment that its pods will be refused.",
+    fix="Label the namespace pod-security.kubernetes.io/warn and pod-security.kubernetes.io/audit: restricted.",
+    severity=Severity.LOW,
+    also_in=("CIS 5.2.1", "C-0192", "Kyverno: add-psa-labels"),
+    remedy=_warning,
+)
+def namespace_warns(namespace: Resource) -> Findings:
+    for mode in ("audit", "warn"):
+        if (level := namespace.metadata["labels"][_PREFIX + mode]).differs(_LEVEL):
+            yield finding(level, "pods that are not restricted go unnoticed here")
+
+
+@rules.resources(
+    "namespace-pins-standard",
+    "core/Namespace",
+    reference="P15",
+    title="The version of the enforced standard is pinned",
+    why="With the latest version an upgrade of the cluster can refuse pods that ran until then.",
+    fix="Label the namespace pod-security.kubernetes.io/enforce-version with a version such as v1.36.",
+    severity=Severity.MEDIUM,
+    also_in=("CIS 5.2.1",),
+    remedy=_pinning,
+)
+def namespace_pins_standard(namespace: Resource) -> Findings:
+    version = namespace.metadata["labels"][f"{_PREFIX}enforce-version"]
+    if version.known and not re.fullmatch(r"v1\.\d{1,3}", version.text or ""):
+        yield finding(version, "the standard changes with the cluster's version")
+
+
+_SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
+
+
+@rules.resources(
+    "own-namespace",
+    "core/Pod", "core/Service", "core/Secret", "core/ConfigMap", "core/ServiceAccount", "core/PersistentVolumeClaim",
+    "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "apps/ReplicaSet", "batch/Job", "batch/CronJob",
+    reference="W05",
+    title="Nothing is in a namespace of the cluster, or in the default one",
+    why="The default namespace has no policies, quotas or pod security, and the cluster's own give power over it.",
+    fix="Set metadata.namespace to a namespace of the application.",
+    severity=Severity.MEDIUM,
+    also_in=("CIS 5.7.4", "CKV_K8S_21", "C-0061", "KSV110", "KSV037"),
+)  # fmt: skip
+def own_namespace(subject: Resource) -> Findings:
+    namespace = subject.metadata["namespace"]
+    if namespace.empty:
+        yield finding(namespace, "without a namespace it lands in the one of the credentials at hand: default")
+    elif namespace.equals("default"):
+        yield finding(namespace, "the default namespace is nobody's")
+    elif namespace.equals(*_SYSTEM_NAMESPACES):
+        yield finding(namespace, "the namespace belongs to the cluster")

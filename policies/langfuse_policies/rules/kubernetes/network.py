@@ -1,0 +1,262 @@
+"""Network: who may talk to whom."""
+
+from ipaddress import ip_address
+from typing import Annotated
+
+from msgspec import Meta
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.network_policies import (
+    KIND,
+    OTHER_KINDS,
+    Direction,
+    NetworkPolicy,
+    certainly_uses,
+    is_the_node,
+    may_use,
+    network_of,
+    ports_of,
+    zones,
+)
+from langfuse_policies.facts.resources import Resource, Stack
+
+rules = Topic("network", title="Network", pack="security")
+
+_DIRECTIONS: tuple[Direction, ...] = ("Ingress", "Egress")
+
+
+@rules.stack(
+    "default-deny",
+    reference="N01",
+    title="Namespaces deny what nobody allowed",
+    why="Without a policy every pod talks to every other and to the internet: one that is broken into has them all.",
+    fix="Add a NetworkPolicy with podSelector {} and policyTypes [Ingress, Egress] that allows nothing.",
+    severity=Severity.HIGH,
+    also_in=("CIS 5.3.2", "NSA: network separation", "CKV2_K8S_6", "C-0030", "C-0260", "Kyverno: add-networkpolicy"),
+)
+def default_deny(stack: Stack) -> Findings:
+    if any(True for _ in stack.of(*OTHER_KINDS)):
+        return
+    for zone in zones(stack).values():
+        for direction in _DIRECTIONS:
+            if any(_denies(policy, direction) is not False for policy in zone.policies.all):
+                continue
+            yield finding(zone.pods[0][0].resource, f"no policy of its namespace denies {direction} by default")
+        for policy in zone.policies.all:
+            for direction in _DIRECTIONS:
+                if policy.selects_all and policy.isolates(direction):
+                    for rule in policy.rules(direction):
+                        if _peers(rule, direction).empty and rule["ports"].empty:
+                            yield finding(rule, f"allows every pod all {direction}", of=policy.resource)
+
+
+def _denies(policy: NetworkPolicy, direction: Direction) -> bool | None:
+    verdicts = (policy.selects_all, policy.isolates(direction))
+    return False if False in verdicts else None if None in verdicts else True
+
+
+def _peers(rule: Field, direction: Direction) -> Field:
+    return rule["from" if direction == "Ingress" else "to"]
+
+
+@rules.stack(
+    "pods-covered-by-policy",
+    reference="N02",
+    title="Every pod has a policy that allows what it needs",
+    why="A pod that no policy selects is cut off where traffic is denied by default, and open where it is not; most "
+    "often a label was changed on one side only.",
+    fix="Select the pod's labels in a NetworkPolicy that lists its clients and its destinations.",
+    severity=Severity.HIGH,
+    also_in=("CKV2_K8S_6", "C-0260", "KSV038", "kube-score: pod-networkpolicy", "kube-linter: non-isolated-pod"),
+)
+def pods_covered_by_policy(stack: Stack) -> Findings:
+    if any(True for _ in stack.of(*OTHER_KINDS)):
+        return
+    for zone in zones(stack).values():
+        if not zone.policies.all:  # default-deny says so
+            continue
+        for pod, labels in zone.pods:
+            allowed_in = any(not _lets_in_probes_alone(rule) for _, rule in zone.rules_for(labels, "Ingress"))
+            if not allowed_in and zone.served(labels):
+                yield finding(pod, "a Service leads to it, and no policy lets anybody in")
+            elif not allowed_in and not any(True for _ in zone.rules_for(labels, "Egress")):
+                yield finding(pod, "no policy allows it anything")
+
+
+def _lets_in_probes_alone(rule: Field) -> bool:
+    """Whether it is for the kubelet: every pod has that, whoever its clients are."""
+    return rule["from"].size > 0 and all(map(is_the_node, rule["from"]))
+
+
+class Dns(Settings):
+    """Where names are asked for."""
+
+    ports: Annotated[tuple[int, ...], Meta(description="Ports of the servers; 5353 are those of OpenShift's pods.")] = (
+        53,
+        5353,
+    )
+
+
+@rules.stack(
+    "names-can-be-resolved",
+    reference="N02",
+    title="Pods that connect may resolve names",
+    why="Where egress is denied and port 53 is forgotten, every connection fails with an error that names the wrong "
+    "cause.",
+    fix="Allow egress to the cluster's DNS, UDP and TCP port 53 (5353 on OpenShift), and to NodeLocal DNSCache.",
+    severity=Severity.HIGH,
+    also_in=("Kyverno: add-networkpolicy-dns",),
+    settings=Dns,
+)
+def names_can_be_resolved(stack: Stack, settings: Dns) -> Findings:
+    if any(True for _ in stack.of(*OTHER_KINDS)):
+        return
+    for zone in zones(stack).values():
+        for pod, labels in zone.pods:
+            found = [rule for _, rule in zone.rules_for(labels, "Egress")]
+            if found and not any(_reaches_dns(rule, settings) for rule in found):
+                yield finding(pod, "may connect, but not ask for names: no policy allows it the port of DNS")
+
+
+def _reaches_dns(rule: Field, settings: Dns) -> bool:
+    """Whether it may; the pods of one's own namespace don't serve names."""
+    to = rule["to"]
+    if to.present and not to.empty and all(_is_own_namespace(peer) for peer in to):
+        return False
+    return any(may_use(rule, port) for port in settings.ports)
+
+
+def _is_own_namespace(peer: Field) -> bool:
+    return peer["namespaceSelector"].absent and peer["ipBlock"].absent
+
+
+class Metadata(Settings):
+    """Where clouds hand out credentials to their machines."""
+
+    addresses: Annotated[tuple[str, ...], Meta(description="Addresses of metadata services.")] = (
+        "169.254.169.254",
+        "fd00:ec2::254",
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses what is no address: msgspec tells it as a fault of the settings."""
+        for address in self.addresses:
+            ip_address(address)
+
+
+@rules.resources(
+    "no-egress-to-metadata",
+    KIND,
+    reference="N04",
+    title="Pods don't reach the cloud's metadata service",
+    why="It hands the node's credentials to whoever asks, so a request forged in an application becomes access to the "
+    "cloud account.",
+    fix="Add 169.254.0.0/16 to the block's except.",
+    severity=Severity.HIGH,
+    also_in=("C-0052", "NSA: network separation"),
+    settings=Metadata,
+)
+def no_egress_to_metadata(policy: Resource, settings: Metadata) -> Findings:
+    for rule in _egress(policy):
+        for peer in rule["to"]:
+            block = peer["ipBlock"]
+            network, holes = network_of(block["cidr"]), [network_of(hole) for hole in block["except"]]
+            if network is None or not certainly_uses(rule, 80):  # metadata services speak plain HTTP
+                continue
+            certain = block["except"].known and all(hole.known for hole in block["except"])
+            if certain and any(
+                address in network and not any(hole and address in hole for hole in holes)
+                for address in map(ip_address, settings.addresses)
+            ):
+                yield finding(block, "holds the metadata service")
+
+
+@rules.resources(
+    "egress-to-named-destinations",
+    KIND,
+    reference="N04",
+    title="Egress is to named destinations",
+    why="A rule without destinations lets pods connect to everything, inside and outside.",
+    fix="List pods, namespaces or address blocks in `to`.",
+    severity=Severity.HIGH,
+    also_in=("NSA: network separation",),
+    settings=Dns,
+)
+def egress_to_named_destinations(policy: Resource, settings: Dns) -> Findings:
+    for rule in _egress(policy):
+        ports = list(ports_of(rule))
+        only_names = bool(ports) and all(first == last and first in settings.ports for first, last in ports)
+        if rule["to"].empty and not only_names and all(port["port"].known for port in rule["ports"]):
+            yield finding(rule, "allows every destination")
+
+
+class InternetPorts(Settings):
+    """How much of the internet is too much."""
+
+    most: Annotated[int, Meta(ge=1, description="Ports that one rule may open to the internet.")] = 16
+
+
+@rules.resources(
+    "internet-by-port",
+    KIND,
+    reference="N04",
+    title="The internet is reached at listed ports only",
+    why="With all ports open, data leaves by any protocol: mail, shells, tunnels.",
+    fix="List the ports, most often 443.",
+    severity=Severity.HIGH,
+    also_in=("NSA: network separation",),
+    settings=InternetPorts,
+)
+def internet_by_port(policy: Resource, settings: InternetPorts) -> Findings:
+    for rule in _egress(policy):
+        for peer in rule["to"]:
+            if not _is_internet(peer.at("ipBlock.cidr")):
+                continue
+            if rule["ports"].empty:
+                yield finding(rule, "opens every port to the internet")
+            elif sum(last - first + 1 for first, last in ports_of(rule)) > settings.most:
+                yield finding(rule["ports"], f"opens more than {settings.most} ports to the internet")
+
+
+def _is_internet(block: Field) -> bool:
+    """Whether it is a public block of more addresses than any one owner has."""
+    network = network_of(block)
+    return network is not None and network.prefixlen < 8 and not network.is_private  # noqa: PLR2004
+
+
+def _egress(policy: Resource) -> list[Field]:
+    return list(policy.at("spec.egress")) if NetworkPolicy(policy).isolates("Egress") else []
+
+
+@rules.resources(
+    "services-inside-the-cluster",
+    "core/Service",
+    reference="N05",
+    title="Services are of type ClusterIP",
+    why="NodePort and LoadBalancer open a port to the network of the nodes or to the internet, past gateway, TLS and "
+    "sign-in.",
+    fix="Use ClusterIP, and route through the gateway.",
+    severity=Severity.HIGH,
+    also_in=("NSA: network separation", "KSV108", "kube-linter: exposed-services", "Gatekeeper: k8sblocknodeport"),
+)
+def services_inside_the_cluster(service: Resource) -> Findings:
+    if (kind := service.at("spec.type")).equals("NodePort", "LoadBalancer"):
+        yield finding(kind, "opens a port outside the cluster")
+
+
+@rules.resources(
+    "no-external-ips",
+    "core/Service",
+    reference="N05",
+    title="No Service claims addresses",
+    why="A Service with externalIPs takes over the traffic to any address that it names, also another's "
+    "(CVE-2020-8554).",
+    fix="Remove spec.externalIPs.",
+    severity=Severity.HIGH,
+    also_in=("Gatekeeper: k8sexternalips", "Kyverno: restrict-service-external-ips", "KSV108"),
+)
+def no_external_ips(service: Resource) -> Findings:
+    if (addresses := service.at("spec.externalIPs")).size:
+        yield finding(addresses, "takes over traffic to these addresses")

@@ -1,0 +1,160 @@
+"""Pods: what they may see and do of their node."""
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Resource
+from langfuse_policies.facts.workloads import Container, Pod
+
+rules = Topic("pods", title="Pods", pack="security")
+
+
+@rules.pods(
+    "no-privileged-container",
+    reference="P01",
+    title="No container is privileged",
+    why="A privileged container is root on its node: whoever breaks into it has the cluster.",
+    fix="Remove securityContext.privileged; grant the one capability that is needed, if any.",
+    severity=Severity.CRITICAL,
+    also_in=("PSS baseline: privileged", "CIS 5.2.2", "NSA: non-root containers", "CKV_K8S_16", "C-0057", "KSV017"),
+)
+def no_privileged_container(pod: Pod) -> Findings:
+    for container in pod.containers:
+        if (privileged := container["securityContext"]["privileged"]).equals(True):
+            yield finding(privileged, "the container is root on its node")
+
+
+@rules.pods(
+    "no-host-namespace",
+    reference="P02",
+    title="No pod shares a namespace of its node",
+    why="With the node's network, processes or shared memory a pod gets round network policies and sees other pods' "
+    "traffic and secrets.",
+    fix="Remove hostNetwork, hostPID and hostIPC.",
+    severity=Severity.CRITICAL,
+    also_in=("PSS baseline: hostNamespaces", "CIS 5.2.3", "CKV_K8S_17", "CKV_K8S_19", "C-0038", "C-0041", "KSV009"),
+)
+def no_host_namespace(pod: Pod) -> Findings:
+    for key in ("hostNetwork", "hostPID", "hostIPC"):
+        if (shared := pod.spec[key]).equals(True):
+            yield finding(shared, "the pod shares this with its node")
+
+
+@rules.pods(
+    "no-host-path",
+    reference="P03",
+    title="No volume is a path of the node",
+    why="A path of the node leads to the container runtime's socket, the kubelet's credentials and other pods' data.",
+    fix="Use a PersistentVolumeClaim, an emptyDir or a projected volume.",
+    severity=Severity.CRITICAL,
+    also_in=("PSS baseline: hostPathVolumes", "CIS 5.2.12", "NSA: hostPath", "CKV_K8S_27", "C-0048", "KSV023"),
+)
+def no_host_path(pod: Pod) -> Findings:
+    for volume in pod.volumes:
+        for source in (volume, *volume["projected"]["sources"]):
+            if source["hostPath"].present:
+                yield finding(source["hostPath"], "the volume is a path of the node")
+
+
+@rules.resources(
+    "no-host-path-persistent-volume",
+    "core/PersistentVolume",
+    reference="P03",
+    title="No PersistentVolume is a path of the node",
+    why="A pod that claims it reaches the node's files, and no admission control of pods sees that.",
+    fix="Use a CSI driver, or a local volume on a disk of its own.",
+    severity=Severity.HIGH,
+    also_in=("C-0045", "C-0048"),
+)
+def no_host_path_persistent_volume(volume: Resource) -> Findings:
+    if (path := volume.at("spec.hostPath")).present:
+        yield finding(path, "the volume is a path of the node")
+
+
+@rules.pods(
+    "no-host-port",
+    reference="P04",
+    title="No container takes a port of its node",
+    why="A port of the node is open to everyone who reaches the node, past Services and network policies.",
+    fix="Remove hostPort; publish the port with a Service.",
+    severity=Severity.HIGH,
+    also_in=("PSS baseline: hostPorts", "CIS 5.2.13", "CKV_K8S_26", "C-0044", "KSV024"),
+)
+def no_host_port(pod: Pod) -> Findings:
+    for container in pod.containers:
+        for port in container["ports"]:
+            if port["hostPort"].present and port["hostPort"].differs(0):
+                yield finding(port["hostPort"], "the port is open on the node")
+
+
+@rules.pods(
+    "no-host-probe",
+    reference="P13",
+    title="Probes and hooks ask the pod itself",
+    why="The kubelet sends probes and hooks: with a host of one's choice it asks inside the node's network for others.",
+    fix="Remove host; send the name in a Host header if the server needs it.",
+    severity=Severity.LOW,
+    also_in=("PSS baseline: hostProbesAndHostLifecycle",),
+)
+def no_host_probe(pod: Pod) -> Findings:
+    for container in pod.containers:
+        for handler in _handlers(container):
+            for way in ("httpGet", "tcpSocket"):
+                host = handler[way]["host"]
+                if host.present and not host.empty:
+                    yield finding(host, "the kubelet asks another host than the pod")
+
+
+def _handlers(container: Container) -> list[Field]:
+    hooks = container["lifecycle"]
+    probes = [container[name] for name in ("livenessProbe", "readinessProbe", "startupProbe")]
+    return [*probes, hooks["postStart"], hooks["preStop"]]
+
+
+#: What nobody serves with, by the last part of the image's repository or by the container's name.
+_DEBUGGERS = frozenset(
+    {"debug", "debugger", "netshoot", "dnsutils", "jessie-dnsutils", "toolbox", "kubectl-debug", "delve", "dlv"}
+)
+_IDLE = ("sleep infinity", "tail -f /dev/null")
+
+
+@rules.pods(
+    "no-debug-container",
+    reference="P16",
+    title="No container is there for debugging",
+    why="A shell with tools that waits beside the service is what an intruder looks for.",
+    fix="Remove it; debug with `kubectl debug`, whose container ends with the session.",
+    severity=Severity.LOW,
+    also_in=("MITRE T1609",),
+)
+def no_debug_container(pod: Pod) -> Findings:
+    for container in pod.containers:
+        repository, _, tag = (container["image"].text or "").partition("@")[0].rpartition("/")[2].partition(":")
+        name = container["name"].text or ""
+        command = " ".join((*container["command"].texts, *container["args"].texts))
+        if container.list_name == "ephemeralContainers":
+            yield finding(container.fields, "ephemeral containers don't belong in a program")
+        elif not {repository, tag, name}.isdisjoint(_DEBUGGERS):
+            yield finding(container.fields, "its name or image says that it is for debugging")
+        elif container["stdin"].equals(True) or container["tty"].equals(True):
+            yield finding(container.fields, "it waits for somebody at a terminal")
+        elif command.endswith(_IDLE):
+            yield finding(container.fields, "it does nothing but wait for somebody to enter")
+
+
+_SSH_PORT = 22
+
+
+@rules.pods(
+    "no-ssh-port",
+    reference="P16",
+    title="No container listens for SSH",
+    why="A login past the API server has no audit log, no roles and keys of its own.",
+    fix="Remove the port; enter with `kubectl exec`.",
+    severity=Severity.LOW,
+    also_in=("C-0042", "kube-linter: ssh-port"),
+)
+def no_ssh_port(pod: Pod) -> Findings:
+    for container in pod.containers:
+        for port in container["ports"]:
+            if port["containerPort"].equals(_SSH_PORT) or port["name"].equals("ssh", "sshd"):
+                yield finding(port, "the port is that of SSH")

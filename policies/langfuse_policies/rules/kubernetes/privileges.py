@@ -1,0 +1,172 @@
+"""Privileges: the user, the groups and the capabilities that a container runs with."""
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.workloads import Pod
+
+rules = Topic("privileges", title="Users and capabilities", pack="security")
+
+
+@rules.pods(
+    "drop-all-capabilities",
+    reference="P05",
+    title="Containers drop all capabilities",
+    why="A runtime grants a dozen of root's powers by default, among them raw packets for spoofing in the cluster.",
+    fix="Set securityContext.capabilities.drop to [ALL] in every container.",
+    severity=Severity.HIGH,
+    also_in=("PSS restricted: capabilities_restricted", "CIS 5.2.10", "CKV_K8S_37", "C-0046", "KSV106"),
+)
+def drop_all_capabilities(pod: Pod) -> Findings:
+    if pod.windows:
+        return
+    for container in pod.containers:
+        drop = container["securityContext"]["capabilities"]["drop"]
+        if drop.known and not any(not one.known or one.equals("ALL") for one in drop):
+            yield finding(drop, "ALL is not dropped")
+
+
+@rules.pods(
+    "no-added-capability",
+    reference="P05",
+    title="Containers add no capability but NET_BIND_SERVICE",
+    why="Each capability is a part of root's power, and several lead to all of it.",
+    fix="Remove capabilities.add, or move what needs it to a pod of its own.",
+    severity=Severity.HIGH,
+    also_in=("PSS restricted: capabilities_restricted", "CIS 5.2.9", "CKV_K8S_25", "C-0046", "KSV022"),
+)
+def no_added_capability(pod: Pod) -> Findings:
+    for container in pod.containers:
+        for added in container["securityContext"]["capabilities"]["add"]:
+            if added.differs("NET_BIND_SERVICE"):
+                yield finding(added, "the capability is a part of root's power")
+
+
+@rules.pods(
+    "no-privilege-escalation",
+    reference="P06",
+    title="No process gains privileges",
+    why="Unless it is denied, a set-user-id program in the image makes a user root again.",
+    fix="Set securityContext.allowPrivilegeEscalation to false in every container.",
+    severity=Severity.HIGH,
+    also_in=("PSS restricted: allowPrivilegeEscalation", "CIS 5.2.6", "CKV_K8S_20", "C-0016", "KSV001"),
+)
+def no_privilege_escalation(pod: Pod) -> Findings:
+    if pod.windows:
+        return
+    for container in pod.containers:
+        if (escalation := container["securityContext"]["allowPrivilegeEscalation"]).differs(False):
+            yield finding(escalation, "processes can gain privileges: the default is true")
+
+
+@rules.pods(
+    "run-as-non-root",
+    reference="P07",
+    title="The kubelet refuses to start containers as root",
+    why="An image that runs as root, today or after its next release, would start as root.",
+    fix="Set runAsNonRoot to true in the pod's securityContext.",
+    severity=Severity.HIGH,
+    also_in=("PSS restricted: runAsNonRoot", "CIS 5.2.7", "CKV_K8S_23", "C-0013", "KSV012"),
+)
+def run_as_non_root(pod: Pod) -> Findings:
+    if pod.has_user_namespace:
+        return
+    of_pod = pod.spec["securityContext"]["runAsNonRoot"]
+    if of_pod.present and of_pod.differs(True):
+        yield finding(of_pod, "root is allowed")
+    for container in pod.containers:
+        own = container["securityContext"]["runAsNonRoot"]
+        if own.absent and of_pod.absent:
+            yield finding(container.fields, "neither the container nor the pod refuses root")
+        elif own.present and own.differs(True):
+            yield finding(own, "root is allowed")
+
+
+@rules.pods(
+    "no-root-user",
+    reference="P07",
+    title="No container runs as user 0",
+    why="Root in a container is root on the node as soon as one wall between them fails.",
+    fix="Set runAsUser to a user other than 0.",
+    severity=Severity.HIGH,
+    also_in=("PSS restricted: runAsUser", "CIS 5.2.7", "C-0013", "KSV105"),
+)
+def no_root_user(pod: Pod) -> Findings:
+    if pod.has_user_namespace:
+        return
+    for holder in (pod.spec, *(container.fields for container in pod.containers)):
+        if (user := holder["securityContext"]["runAsUser"]).equals(0):
+            yield finding(user, "the user is root")
+
+
+@rules.pods(
+    "numeric-user",
+    reference="P08",
+    title="The user is set by its number",
+    why="Images name their user (Langfuse's are nextjs and expressjs): the kubelet can't tell that a name isn't root, "
+    "and refuses to start the container.",
+    fix="Set runAsUser to the number of the image's user, in the pod's or the container's securityContext.",
+    severity=Severity.HIGH,
+    also_in=("CKV_K8S_40", "KSV020", "kube-score: container-security-context-user-group-id"),
+)
+def numeric_user(pod: Pod) -> Findings:
+    if pod.windows:
+        return
+    for container in pod.containers:
+        if (user := container.effective("runAsUser")).absent:
+            yield finding(user, "no user is set")
+
+
+@rules.pods(
+    "numeric-group",
+    reference="P08",
+    title="The group is set by its number",
+    why="A user that is set without a group is in root's group, 0, unless the image knows that user.",
+    fix="Set runAsGroup to a group other than 0, in the pod's or the container's securityContext.",
+    severity=Severity.MEDIUM,
+    also_in=("KSV021", "kube-score: container-security-context-user-group-id"),
+)
+def numeric_group(pod: Pod) -> Findings:
+    if pod.windows:
+        return
+    for container in pod.containers:
+        if (group := container.effective("runAsGroup")).absent:
+            yield finding(group, "no group is set")
+
+
+@rules.pods(
+    "no-root-group",
+    reference="P14",
+    title="No container is in group 0",
+    why="Images and volumes give much to root's group that was meant for root alone.",
+    fix="Set runAsGroup, fsGroup and supplementalGroups to groups other than 0.",
+    severity=Severity.MEDIUM,
+    also_in=("KSV116", "Kyverno: require-non-root-groups"),
+)
+def no_root_group(pod: Pod) -> Findings:
+    context = pod.spec["securityContext"]
+    own = [container["securityContext"]["runAsGroup"] for container in pod.containers]
+    for group in (context["runAsGroup"], context["fsGroup"], *context["supplementalGroups"], *own):
+        if group.equals(0):
+            yield finding(group, "the group is root's")
+
+
+@rules.pods(
+    "volume-group",
+    reference="P14",
+    title="A group owns the claimed volumes",
+    why="A fresh volume belongs to root: without fsGroup a user other than root can't write to it.",
+    fix="Set fsGroup in the pod's securityContext to the group of the containers.",
+    severity=Severity.MEDIUM,
+    also_in=("KSV116", "Kyverno: require-non-root-groups"),
+)
+def volume_group(pod: Pod) -> Findings:
+    group = pod.spec["securityContext"]["fsGroup"]
+    if group.absent and not pod.windows and _claims(pod):
+        yield finding(group, "volumes are claimed, and no group owns them")
+
+
+def _claims(pod: Pod) -> bool:
+    templates: Field = pod.resource.at("spec.volumeClaimTemplates")
+    return templates.size > 0 or any(
+        volume["persistentVolumeClaim"].present or volume["ephemeral"].present for volume in pod.volumes
+    )

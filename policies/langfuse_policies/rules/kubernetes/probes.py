@@ -1,0 +1,138 @@
+"""Probes: when traffic comes, and when a container is started anew."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.applications import langfuse_role
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.workloads import Container, Pod
+
+rules = Topic("probes", title="Probes", pack="reliability")
+
+#: Kubernetes' defaults of a probe: API reference, Probe v1 core.
+_PERIOD_SECONDS, _FAILURES = 10.0, 3.0
+_HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
+
+
+def _servers(pod: Pod) -> list[Container]:
+    """Main containers of pods that are started again when they end."""
+    if pod.spec["restartPolicy"].equals("Never", "OnFailure"):
+        return []
+    return [container for container in pod.containers if container.list_name == "containers"]
+
+
+@rules.servers(
+    "readiness-probe",
+    reference="W03",
+    title="Servers have a readiness probe",
+    why="Without it traffic comes before the server listens, and a rollout goes on past pods that never work.",
+    fix="Add a readinessProbe that asks whether the container can serve.",
+    severity=Severity.MEDIUM,
+    also_in=("CKV_K8S_9", "C-0018", "kube-linter: no-readiness-probe"),
+)
+def readiness_probe(pod: Pod) -> Findings:
+    for container in _servers(pod):
+        if (probe := container["readinessProbe"]).empty:
+            yield finding(probe, "nothing tells when it can serve")
+
+
+@rules.servers(
+    "liveness-probe",
+    reference="W03",
+    title="Servers have a liveness probe",
+    why="A process that hangs but does not end is never started again.",
+    fix="Add a livenessProbe that fails only when a restart helps.",
+    severity=Severity.MEDIUM,
+    also_in=("CKV_K8S_8", "C-0056", "kube-linter: no-liveness-probe"),
+)
+def liveness_probe(pod: Pod) -> Findings:
+    for container in _servers(pod):
+        if (probe := container["livenessProbe"]).empty:
+            yield finding(probe, "nothing tells when it hangs")
+
+
+@rules.servers(
+    "patient-liveness-probe",
+    reference="W03",
+    title="Liveness is more patient than readiness",
+    why="When both ask the same with the same patience, a busy server is killed instead of being given a pause, and so "
+    "is the next one.",
+    fix="Give the livenessProbe another question, or a higher failureThreshold or periodSeconds.",
+    severity=Severity.MEDIUM,
+    also_in=("kube-score: pod-probes-identical", "Kyverno: validate-probes"),
+)
+def patient_liveness_probe(pod: Pod) -> Findings:
+    for container in _servers(pod):
+        liveness, readiness = container["livenessProbe"], container["readinessProbe"]
+        if any(not leaf.known for leaf in (*_all(liveness), *_all(readiness))) or liveness.empty or readiness.empty:
+            continue
+        same = all(liveness[way].value == readiness[way].value for way in _HANDLERS)
+        if same and _budget(liveness) <= _budget(readiness):
+            yield finding(liveness, "it asks the same as the readinessProbe, with no more patience")
+
+
+def _all(field: Field) -> list[Field]:
+    """Every field below, unknown ones included."""
+    if not field.present:
+        return [field]
+    children = [child for _, child in field.entries()] or list(field)
+    return [field, *(below for child in children for below in _all(child))]
+
+
+def _budget(probe: Field) -> float:
+    """Seconds of failure until the kubelet acts."""
+    return _number(probe["periodSeconds"], _PERIOD_SECONDS) * _number(probe["failureThreshold"], _FAILURES)
+
+
+def _number(field: Field, default: float) -> float:
+    return default if field.number is None else field.number
+
+
+class Migrations(Settings):
+    """How long migrations may take."""
+
+    budget_seconds: Annotated[
+        float,
+        Meta(gt=0, description="Seconds that web is given to migrate its databases before the kubelet may kill it."),
+    ] = 900
+
+
+_SWITCHES = ("LANGFUSE_AUTO_POSTGRES_MIGRATION_DISABLED", "LANGFUSE_AUTO_CLICKHOUSE_MIGRATION_DISABLED")
+
+
+@rules.pods(
+    "migrations-survive-probes",
+    reference="W04",
+    title="Probes leave web the time to migrate",
+    why="Web migrates ClickHouse before it listens: a kubelet that kills it midway leaves a dirty database version, "
+    "people must repair.",
+    fix="Migrate in a Job and set both LANGFUSE_AUTO_*_MIGRATION_DISABLED to true, or give web a startupProbe whose "
+    "periodSeconds times failureThreshold is at least 900.",
+    severity=Severity.HIGH,
+    also_in=("Kyverno: require-pod-probes", "langfuse/langfuse#4975"),
+    langfuse=True,
+    settings=Migrations,
+)
+def migrations_survive_probes(pod: Pod, settings: Migrations) -> Findings:
+    for container in pod.containers:
+        if langfuse_role(container) != "web" or not _migrates(container):
+            continue
+        startup, liveness = container["startupProbe"], container["livenessProbe"]
+        killer = startup if startup.present else liveness
+        if not killer.present or any(not part.known for part in _all(killer)):
+            continue
+        if _number(killer["initialDelaySeconds"], 0) + _budget(killer) < settings.budget_seconds:
+            yield finding(killer, "the kubelet kills web while it migrates")
+
+
+def _migrates(container: Container) -> bool:
+    """Whether it is certain that this container migrates at its start."""
+    switches = [container.variable(name) for name in _SWITCHES]
+    if container["env"].known and any(not one["name"].known for one in container["env"]):
+        return False
+    if not container["envFrom"].empty:  # the switches may be there
+        return False
+    return any(switch.absent or (switch["value"].differs("true") and switch["valueFrom"].absent) for switch in switches)

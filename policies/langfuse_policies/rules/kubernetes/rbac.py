@@ -1,0 +1,190 @@
+"""Access: what roles of the Kubernetes API grant, and to whom."""
+
+from collections.abc import Iterator
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Resource
+
+rules = Topic("access", title="Access", pack="security")
+
+_ROLES = ("rbac.authorization.k8s.io/Role", "rbac.authorization.k8s.io/ClusterRole")
+_BINDINGS = ("rbac.authorization.k8s.io/RoleBinding", "rbac.authorization.k8s.io/ClusterRoleBinding")
+
+
+@rules.resources(
+    "no-cluster-admin",
+    *_BINDINGS,
+    reference="I03",
+    title="Nobody is made cluster-admin",
+    why="One pod of a cluster-admin taken over is the cluster taken over.",
+    fix="Grant a Role with what is needed.",
+    severity=Severity.CRITICAL,
+    also_in=("CIS 5.1.1", "C-0035", "KSV111", "kube-linter: cluster-admin-role-binding"),
+)
+def no_cluster_admin(binding: Resource) -> Findings:
+    if (role := binding.at("roleRef.name")).equals("cluster-admin"):
+        yield finding(role, "grants everything")
+
+
+@rules.resources(
+    "no-rbac-wildcards",
+    *_ROLES,
+    reference="I03",
+    title="Roles name what they grant",
+    why="A wildcard grants what exists today and all that is installed later.",
+    fix="List the API groups, resources and verbs.",
+    severity=Severity.CRITICAL,
+    also_in=("CIS 5.1.3", "CKV_K8S_49", "C-0187", "KSV044", "KSV045", "KSV046"),
+)
+def no_rbac_wildcards(role: Resource) -> Findings:
+    for rule in role["rules"]:
+        for key in ("apiGroups", "resources", "verbs", "nonResourceURLs"):
+            for entry in rule[key]:
+                if "*" in (entry.text or ""):
+                    yield finding(entry, "is a wildcard")
+
+
+def _grants(role: Resource, group: str, resources: tuple[str, ...], verbs: tuple[str, ...]) -> Iterator[Field]:
+    """The rules of a role that grant any of the verbs on any of the resources by name."""
+    for rule in role["rules"]:
+        if _has(rule["apiGroups"], (group,)) and _has(rule["resources"], resources) and _has(rule["verbs"], verbs):
+            yield rule
+
+
+def _has(entries: Field, wanted: tuple[str, ...]) -> bool:
+    if not entries.known:
+        return False
+    return any(entry.equals(*wanted) for entry in entries)
+
+
+@rules.resources(
+    "no-listing-of-secrets",
+    *_ROLES,
+    reference="I03",
+    title="No role lists Secrets",
+    why="To list or watch Secrets is to read all of them, at once.",
+    fix="Grant get on the Secrets that are needed, by resourceNames; or mount them.",
+    severity=Severity.CRITICAL,
+    also_in=("CIS 5.1.2", "C-0186", "KSV041", "kube-linter: access-to-secrets"),
+)
+def no_listing_of_secrets(role: Resource) -> Findings:
+    for rule in _grants(role, "", ("secrets",), ("list", "watch")):
+        if rule["resourceNames"].empty:
+            yield finding(rule, "reads every Secret")
+
+
+@rules.resources(
+    "no-exec-into-pods",
+    *_ROLES,
+    reference="I03",
+    title="No role opens shells in pods",
+    why="A shell in a pod has the pod's secrets, network and mounts, and leaves no trace in the manifests.",
+    fix="Remove pods/exec, pods/attach, pods/portforward and pods/ephemeralcontainers.",
+    severity=Severity.CRITICAL,
+    also_in=("C-0002", "KSV053", "KSV115"),
+)
+def no_exec_into_pods(role: Resource) -> Findings:
+    shells = ("pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers")
+    # get: a web socket is opened with a GET.
+    for rule in _grants(role, "", shells, ("get", "create", "update", "patch")):
+        yield finding(rule, "opens shells in running pods")
+
+
+@rules.resources(
+    "no-escalation",
+    *_ROLES,
+    reference="I03",
+    title="No role grants more than its owner has",
+    why="The verbs escalate, bind and impersonate lift the limit that nobody can grant what he doesn't have.",
+    fix="Remove the verb.",
+    severity=Severity.CRITICAL,
+    also_in=("CIS 5.1.8", "CKV_K8S_158", "C-0191", "KSV043"),
+)
+def no_escalation(role: Resource) -> Findings:
+    for rule in role["rules"]:
+        for verb in rule["verbs"]:
+            if verb.equals("escalate", "bind", "impersonate"):
+                yield finding(verb, "leads around the limits of RBAC")
+
+
+@rules.resources(
+    "no-control-of-webhooks",
+    *_ROLES,
+    reference="I03",
+    title="No role changes admission webhooks",
+    why="Who writes a webhook sees and changes every object of the cluster, Secrets included.",
+    fix="Remove it; cluster add-ons that need it are installed apart from applications.",
+    severity=Severity.CRITICAL,
+    also_in=("CIS 5.1.12", "CKV_K8S_155", "C-0281", "KSV114"),
+)
+def no_control_of_webhooks(role: Resource) -> Findings:
+    webhooks = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations")
+    for rule in _grants(role, "admissionregistration.k8s.io", webhooks, ("create", "update", "patch")):
+        yield finding(rule, "changes admission webhooks")
+
+
+@rules.resources(
+    "no-approval-of-certificates",
+    *_ROLES,
+    reference="I03",
+    title="No role approves certificates",
+    why="An approved request is a client certificate for any user or group.",
+    fix="Remove it.",
+    severity=Severity.CRITICAL,
+    also_in=("CIS 5.1.11", "CKV_K8S_156", "C-0280"),
+)
+def no_approval_of_certificates(role: Resource) -> Findings:
+    group = "certificates.k8s.io"
+    for rule in _grants(role, group, ("certificatesigningrequests/approval",), ("update", "patch")):
+        yield finding(rule, "approves certificates")
+    for rule in _grants(role, group, ("signers",), ("approve", "sign")):
+        yield finding(rule, "signs certificates")
+
+
+@rules.resources(
+    "no-proxy-to-nodes",
+    *_ROLES,
+    reference="I03",
+    title="No role reaches the kubelet",
+    why="nodes/proxy runs commands in every pod of a node, past admission and audit.",
+    fix="Remove it; metrics are at nodes/metrics.",
+    severity=Severity.CRITICAL,
+    also_in=("CIS 5.1.10", "C-0279"),
+)
+def no_proxy_to_nodes(role: Resource) -> Findings:
+    for rule in _grants(role, "", ("nodes/proxy",), ("get", "create", "update", "patch", "delete")):
+        yield finding(rule, "talks to the kubelet")
+
+
+@rules.resources(
+    "no-making-of-tokens",
+    *_ROLES,
+    reference="I03",
+    title="No role makes tokens",
+    why="Who makes tokens acts as any service account of the namespace.",
+    fix="Remove it, or name the one account in resourceNames.",
+    severity=Severity.CRITICAL,
+    also_in=("CIS 5.1.13", "C-0282"),
+)
+def no_making_of_tokens(role: Resource) -> Findings:
+    for rule in _grants(role, "", ("serviceaccounts/token",), ("create",)):
+        if rule["resourceNames"].empty:
+            yield finding(rule, "makes tokens of every service account")
+
+
+@rules.resources(
+    "no-rights-for-everyone",
+    *_BINDINGS,
+    reference="I04",
+    title="Nothing is granted to everybody",
+    why="These groups hold everybody on the network, or every pod of the cluster; system:masters can't be taken back.",
+    fix="Name the service account or the group of people that needs it.",
+    severity=Severity.CRITICAL,
+    also_in=("CIS 5.1.7", "C-0262", "C-0265", "KSV122", "KSV123", "Gatekeeper: k8sdisallowanonymous"),
+)
+def no_rights_for_everyone(binding: Resource) -> Findings:
+    everyone = ("system:anonymous", "system:unauthenticated", "system:authenticated", "system:masters")
+    for subject in binding["subjects"]:
+        if not subject["kind"].equals("ServiceAccount") and (name := subject["name"]).equals(*everyone):
+            yield finding(name, "grants this to more than those who need it")

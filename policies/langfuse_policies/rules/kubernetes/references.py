@@ -1,0 +1,149 @@
+"""References: what one object says of another is true."""
+
+from collections.abc import Iterator
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Resource, Stack
+from langfuse_policies.facts.scaling import SCALED, autoscalers, target_of
+from langfuse_policies.facts.selectors import equal, labels_of, matches, pods_by_namespace
+from langfuse_policies.facts.workloads import Pod, pod_of, pods_of
+
+rules = Topic("references", title="References between objects", pack="reliability")
+
+#: Groups of custom resources that no pods come of.
+_WITHOUT_PODS = ("k8s.io", "istio.io", "external-secrets.io", "cert-manager.io", "monitoring.coreos.com", "keda.sh")
+
+
+@rules.pods(
+    "no-duplicate-variable",
+    reference="W08",
+    title="No environment variable is set twice",
+    why="The last one counts, unseen, and a server-side apply may merge the two in another order.",
+    fix="Remove all but one of them.",
+    severity=Severity.MEDIUM,
+    also_in=("kube-linter: duplicate-env-var", "kube-score: environment-variable-key-duplication"),
+)
+def no_duplicate_variable(pod: Pod) -> Findings:
+    for container in pod.containers:
+        names: set[str] = set()
+        for variable in container.variables:
+            name = variable["name"].text
+            if name in names:
+                yield finding(variable, "the name stands in this list already")
+            names.add(name or "")
+
+
+@rules.resources(
+    "selector-matches-template",
+    "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "apps/ReplicaSet",
+    reference="W08",
+    title="A workload selects the pods that it makes",
+    why="The API server refuses it, at the end of a deployment that had begun.",
+    fix="Give the pod template all labels of the selector.",
+    severity=Severity.MEDIUM,
+    also_in=("kube-linter: mismatching-selector",),
+)  # fmt: skip
+def selector_matches_template(workload: Resource) -> Findings:
+    pod, selector = pod_of(workload), workload.at("spec.selector")
+    if pod is None:
+        return
+    if selector.empty or matches(selector, labels_of(pod.labels)) is False:
+        yield finding(selector, "it doesn't match the labels of the pod template")
+
+
+@rules.stack(
+    "service-selects-pods",
+    reference="W08",
+    title="A Service selects pods that exist",
+    why="A Service without pods answers nobody, and nothing says so.",
+    fix="Make the selector match the labels of a pod template in the namespace.",
+    severity=Severity.MEDIUM,
+    also_in=("kube-linter: dangling-service", "kube-score: service-targets-pod"),
+)
+def service_selects_pods(stack: Stack) -> Findings:
+    pods = pods_by_namespace(stack)
+    complete = _complete(stack)
+    for service in stack.of("core/Service"):
+        selector = service.at("spec.selector")
+        if service.namespace not in complete or selector.size == 0:
+            continue
+        if all(equal(selector, labels) is False for _, labels in pods.get(service.namespace, ())):
+            yield finding(selector, "it matches no pod of this namespace", service)
+
+
+@rules.stack(
+    "policy-selects-pods",
+    reference="W08",
+    title="Network policies and disruption budgets select pods that exist",
+    why="They look like protection and protect nothing: mostly a label was renamed in one of two places.",
+    fix="Make the selector match the labels of a pod template in the namespace.",
+    severity=Severity.MEDIUM,
+    also_in=("kube-linter: dangling-networkpolicy", "kube-score: networkpolicy-targets-pod"),
+)
+def policy_selects_pods(stack: Stack) -> Findings:
+    pods = pods_by_namespace(stack)
+    complete = _complete(stack)
+    for policy in stack.of("networking.k8s.io/NetworkPolicy", "policy/PodDisruptionBudget"):
+        path = "spec.podSelector" if policy.kind.endswith("NetworkPolicy") else "spec.selector"
+        selector = policy.at(path)
+        if policy.namespace not in complete or selector.empty:
+            continue
+        if all(matches(selector, labels) is False for _, labels in pods.get(policy.namespace, ())):
+            yield finding(selector, "it matches no pod of this namespace", policy)
+
+
+@rules.stack(
+    "autoscaler-has-target",
+    reference="W08",
+    title="An autoscaler's target exists",
+    why="An autoscaler without target scales nothing, which shows only under load.",
+    fix="Name the Deployment or StatefulSet in scaleTargetRef as it is called.",
+    severity=Severity.MEDIUM,
+    also_in=("kube-linter: dangling-horizontalpodautoscaler", "kube-score: hpa-has-target"),
+)
+def autoscaler_has_target(stack: Stack) -> Findings:
+    complete = _complete(stack)
+    targets = {(one.namespace, one.kind.partition("/")[2], one.object_name) for one in stack.of(*SCALED)}
+    if any(not name for _, _, name in targets):
+        return
+    for autoscaler in autoscalers(stack):
+        target = target_of(autoscaler)
+        if target is None or target[0] not in complete or target[1] not in ("Deployment", "StatefulSet", "Rollout"):
+            continue
+        if target not in targets:
+            yield finding(autoscaler.at("spec.scaleTargetRef"), "nothing of this name is here", autoscaler)
+
+
+@rules.stack(
+    "service-account-exists",
+    reference="W08",
+    title="A pod's service account exists",
+    why="No pod is made until it does, and the Deployment waits without an error.",
+    fix="Make the ServiceAccount in the same namespace, or correct serviceAccountName.",
+    severity=Severity.MEDIUM,
+    also_in=("kube-linter: non-existent-service-account",),
+)
+def service_account_exists(stack: Stack) -> Findings:
+    complete = _complete(stack)
+    accounts = {(account.namespace, account.object_name) for account in stack.of("core/ServiceAccount")}
+    if any(not name for _, name in accounts):
+        return
+    for pod in pods_of(stack):
+        name: Field = pod.spec["serviceAccountName"]
+        namespace = pod.resource.namespace
+        if namespace in complete and name.text not in (None, "", "default") and (namespace, name.text) not in accounts:
+            yield finding(name, "no ServiceAccount of this name is here", pod.resource)
+
+
+def _complete(stack: Stack) -> set[str]:
+    """Namespaces that the stack makes, where no operator makes pods or accounts beside it."""
+    made = {namespace.object_name for namespace in stack.of("core/Namespace") if not namespace.partial} - {""}
+    return made - set(_operated(stack))
+
+
+def _operated(stack: Stack) -> Iterator[str]:
+    for resource in stack.resources:
+        group = resource.kind.partition("/")[0]
+        if resource.type.startswith("kubernetes:") and "." in group and not group.endswith(_WITHOUT_PODS):
+            yield resource.namespace

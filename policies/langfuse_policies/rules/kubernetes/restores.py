@@ -1,0 +1,216 @@
+"""Restores: backups that are kept long enough, in chains that are short enough, and are restored to prove it."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+from msgspec import Meta
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.applications import store_of
+from langfuse_policies.facts.backup_jobs import BackupJob, backups, data_stores, drills
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Resource, Stack
+from langfuse_policies.facts.workloads import SERVERS, Container, Pod, pods_of
+from langfuse_policies.rules.kubernetes.backups import schedule_of
+
+rules = Topic("restores", title="Retention and restore drills", pack="reliability")
+
+_HOURS_A_DAY = 24
+_MINUTES_A_DAY = 24 * 60
+_KEEPS_DAYS = re.compile(r"(RETENTION|RETAIN|KEEP).*DAYS")
+_KEEPS_COUNT = re.compile(r"(RETENTION|RETAIN|KEEP).*(COUNT|LAST|BACKUPS)|BACKUPS_TO_KEEP")
+_KEEPS = re.compile(r"--keep-|--older-than|-mtime|retention|retain|\bkeep_|\bexpire", re.IGNORECASE)
+_DURATION = re.compile(r"(\d{1,6})(h|d|w|m)", re.IGNORECASE)
+_DAYS = {"h": 1 / _HOURS_A_DAY, "d": 1, "w": 7, "m": 30}
+_PASSWORD = re.compile(r"PASSWORD$|DATABASE_URL$|DIRECT_URL$")
+
+#: Resources that say how long backups are kept, and where: a number of days or a text such as `30d` or `720h`.
+_RETENTIONS = {
+    "langfuse/Backups": "retentionDays",
+    "postgresql.cnpg.io/Cluster": "spec.backup.retentionPolicy",
+    "barmancloud.cnpg.io/ObjectStore": "spec.retentionPolicy",
+    "velero.io/Schedule": "spec.template.ttl",
+}
+
+
+class Retention(Settings):
+    """How long backups are kept at least."""
+
+    days: Annotated[
+        int, Meta(gt=0, description="Least days: damage must be noticed before the last good backup is gone.")
+    ] = 7
+    count: Annotated[int, Meta(gt=0, description="Least number of backups, where a number is given.")] = 3
+
+
+@rules.stack(
+    "backup-retention",
+    reference="B04",
+    title="Backups are kept as long as it takes to notice damage",
+    why="Damage that is found after a week can't be undone with backups of three days.",
+    fix="Raise the retention of the backup.",
+    severity=Severity.HIGH,
+    settings=Retention,
+)
+def backup_retention(stack: Stack, settings: Retention) -> Findings:
+    for resource in stack.of(*_RETENTIONS):
+        place = resource.at(_RETENTIONS[resource.kind])
+        days = _days(place)
+        if days is not None and days < settings.days:
+            yield finding(place, f"backups are kept for less than {settings.days} days", of=resource)
+    for job in backups(stack):
+        for variable in _variables(job.containers):
+            name, number = variable["name"].text or "", variable["value"].number
+            if number is None:
+                continue
+            if _KEEPS_DAYS.search(name) and number < settings.days:
+                yield finding(variable["value"], f"kept for less than {settings.days} days", of=job.resource)
+            if _KEEPS_COUNT.search(name) and number < settings.count:
+                yield finding(variable["value"], f"fewer than {settings.count} of them are kept", of=job.resource)
+
+
+def _days(place: Field) -> float | None:
+    if place.number is not None:
+        return place.number
+    parts = _DURATION.findall(place.text or "")
+    return sum(int(number) * _DAYS[unit.lower()] for number, unit in parts) if parts else None
+
+
+def _variables(containers: Iterable[Container]) -> Iterator[Field]:
+    for container in containers:
+        yield from container.variables
+
+
+@rules.stack(
+    "backup-retention-stated",
+    reference="B04",
+    title="How long backups are kept is stated",
+    why="Without it they pile up until the disk is full, or somebody deletes by hand what was still needed.",
+    fix="State the days, in the job (RETENTION_DAYS), in the operator's resource, or as a rule of the bucket.",
+    severity=Severity.HIGH,
+)
+def backup_retention_stated(stack: Stack) -> Findings:
+    if any(_is_lifecycle(resource) for resource in stack.resources):
+        return
+    for cluster in stack.of("postgresql.cnpg.io/Cluster"):
+        backup = cluster.at("spec.backup.barmanObjectStore")
+        if backup.present and cluster.at("spec.backup.retentionPolicy").absent:
+            yield finding(backup, "nothing says how long these are kept", of=cluster)
+    for store in stack.of("barmancloud.cnpg.io/ObjectStore"):
+        if store.at("spec.retentionPolicy").absent:
+            yield finding("spec.retentionPolicy", "nothing says how long backups are kept", of=store)
+    for job in backups(stack):
+        if job.pod is not None and job.pod.spec["containers"].present and not _states_retention(job):
+            yield finding(job.pod.spec, "nothing says how long these backups are kept", of=job.resource)
+
+
+def _is_lifecycle(resource: Resource) -> bool:
+    """Whether it is, or holds, rules by which a bucket forgets objects."""
+    if resource.kind == "langfuse/Backups":
+        return not resource["retentionDays"].absent
+    rules_of_bucket = ("lifecycleRules", "lifecycleRule", "expireDays")
+    return "Lifecycle" in resource.kind or any(resource[key].present for key in rules_of_bucket)
+
+
+def _states_retention(job: BackupJob) -> bool:
+    names = (variable["name"] for variable in _variables(job.containers))
+    return any(
+        not name.known or _KEEPS.search(name.text or "") or "KEEP" in (name.text or "") for name in names
+    ) or any(map(_KEEPS.search, job.texts))
+
+
+class Chain(Settings):
+    """How many backups a restore may need."""
+
+    length: Annotated[int, Meta(gt=0, description="Most incremental backups on one full one.")] = 7
+
+
+@rules.pods(
+    "backup-chain-short",
+    reference="B04",
+    title="A chain of incremental backups is short",
+    why="One damaged link makes every later one worthless, and each one is reported as a success all the same.",
+    fix="Make a full backup more often.",
+    severity=Severity.HIGH,
+    settings=Chain,
+)
+def backup_chain_short(pod: Pod, settings: Chain) -> Findings:
+    for container in pod.containers:
+        # WAL-G's, and the usual names in scripts.
+        for name in ("WALG_DELTA_MAX_STEPS", "CHAIN_LENGTH", "MAX_CHAIN_LENGTH"):
+            steps = container.variable(name)["value"]
+            if (number := steps.number) is not None and number > settings.length:
+                yield finding(steps, f"a restore may need more than {settings.length} increments", of=pod.resource)
+        # Of `clickhouse-backup watch` (Altinity/clickhouse-backup, ReadMe: WATCH_INTERVAL 1h, FULL_INTERVAL 24h).
+        full, increment = container.variable("FULL_INTERVAL")["value"], container.variable("WATCH_INTERVAL")["value"]
+        long, short = _days(full), _days(increment)
+        if long and short and long / short > settings.length + 1:
+            yield finding(full, f"a restore may need more than {settings.length} increments", of=pod.resource)
+
+
+@rules.stack(
+    "restore-drill-of-each-store",
+    reference="B05",
+    title="A restore of every store is rehearsed on a schedule",
+    why="A backup that was never restored may be empty, damaged, or lack the key that it is read with.",
+    fix="Add a CronJob that restores the newest backup into a scratch place and checks what is there, labelled "
+    "app.kubernetes.io/component: restore-drill.",
+    severity=Severity.CRITICAL,
+)
+def restore_drill_of_each_store(stack: Stack) -> Findings:
+    rehearsed = {subject for job in drills(stack) for subject in job.covers}
+    for resource, subject in data_stores(stack):
+        if subject not in rehearsed:
+            yield finding("", "no drill restores this store", of=resource)
+
+
+class Drills(Settings):
+    """How old the last proof may be."""
+
+    days: Annotated[float, Meta(gt=0, description="Longest time between two drills.")] = 7
+
+
+@rules.stack(
+    "restore-drill-often-enough",
+    reference="B05",
+    title="Restores are rehearsed often enough",
+    why="Between two drills backups can be broken, and nobody knows.",
+    fix="Shorten the interval of the drill's schedule.",
+    severity=Severity.HIGH,
+    settings=Drills,
+)
+def restore_drill_often_enough(stack: Stack, settings: Drills) -> Findings:
+    for job in drills(stack):
+        schedule = schedule_of(job)
+        if schedule is not None and job.schedule is not None and schedule.longest_gap > settings.days * _MINUTES_A_DAY:
+            yield finding(job.schedule, f"drills can be more than {settings.days:g} days apart", of=job.resource)
+
+
+@rules.stack(
+    "restore-drill-apart",
+    reference="B05",
+    title="A restore drill can't write to the stores in use",
+    why="A drill that reaches the real database restores over it.",
+    fix="Let it restore into a server of its own, with a password of its own.",
+    severity=Severity.CRITICAL,
+)
+def restore_drill_apart(stack: Stack) -> Findings:
+    used = {
+        (pod.resource.namespace, reference.text)
+        for pod in pods_of(stack)
+        if pod.resource.kind in SERVERS
+        for reference in _passwords(pod.containers)
+    }
+    for job in drills(stack):
+        own = {store for container in job.containers if (store := store_of(container)) is not None}
+        for reference in _passwords(job.containers):
+            if not own and (job.resource.namespace, reference.text) in used:
+                yield finding(reference, "with this it can write to a store in use", of=job.resource)
+
+
+def _passwords(containers: Iterable[Container]) -> Iterator[Field]:
+    for variable in _variables(containers):
+        reference = variable["valueFrom"]["secretKeyRef"]["name"]
+        if _PASSWORD.search(variable["name"].text or "") and reference.text is not None:
+            yield reference

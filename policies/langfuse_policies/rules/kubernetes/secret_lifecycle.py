@@ -1,0 +1,196 @@
+"""Secrets: how they are made, fetched, renewed and handed over."""
+
+import datetime
+import re
+from typing import Annotated
+
+from msgspec import Meta
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.applications import is_langfuse
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Resource
+from langfuse_policies.facts.secret_text import names_secret
+from langfuse_policies.facts.workloads import pod_of
+
+rules = Topic("secret-lifecycle", title="Secrets: made, fetched, renewed", pack="security")
+
+
+@rules.resources(
+    "external-secret-refreshed",
+    "external-secrets.io/ExternalSecret",
+    reference="K03",
+    title="External secrets are fetched again, unless they are made once",
+    why="With an interval of zero a rotated secret never arrives, and the old one stays in use.",
+    fix="Set spec.refreshInterval above zero, or spec.refreshPolicy to CreatedOnce where the value must never change.",
+    severity=Severity.HIGH,
+)
+def external_secret_refreshed(resource: Resource) -> Findings:
+    interval, policy = resource.at("spec.refreshInterval"), resource.at("spec.refreshPolicy")
+    if (
+        _is_zero(interval)
+        and policy.known
+        and not policy.equals("CreatedOnce", "OnChange")
+        and not _generates(resource)
+    ):
+        yield finding(interval, "it is fetched once and never again")
+
+
+@rules.resources(
+    "generated-secret-made-once",
+    "external-secrets.io/ExternalSecret",
+    reference="K03",
+    title="A generated external secret is made once",
+    why="Generators keep no state: each refresh makes another password, which the server does not know.",
+    fix="Set spec.refreshPolicy to CreatedOnce.",
+    severity=Severity.HIGH,
+)
+def generated_secret_made_once(resource: Resource) -> Findings:
+    interval, policy = resource.at("spec.refreshInterval"), resource.at("spec.refreshPolicy")
+    if not _generates(resource) or not policy.known or policy.equals("CreatedOnce", "OnChange"):
+        return
+    if interval.known and not _is_zero(interval):
+        yield finding(interval, "each refresh makes another value")
+
+
+def _generates(resource: Resource) -> bool:
+    return any(source.at("sourceRef.generatorRef").present for source in resource.at("spec.dataFrom"))
+
+
+def _is_zero(interval: Field) -> bool:
+    """Whether a duration of Go is zero: `0`, `0s`, `0h0m`."""
+    text = interval.text
+    return interval.equals(0.0) or (text is not None and text != "" and not text.strip("0hmsun."))
+
+
+@rules.resources(
+    "external-secret-retained",
+    "external-secrets.io/ExternalSecret",
+    reference="K03",
+    title="A Secret survives the loss of its source",
+    why="Otherwise an entry deleted by mistake at the provider deletes the Secret, and pods don't start any more.",
+    fix="Set spec.target.deletionPolicy to Retain.",
+    severity=Severity.HIGH,
+)
+def external_secret_retained(resource: Resource) -> Findings:
+    if (policy := resource.at("spec.target.deletionPolicy")).present and policy.differs("Retain"):
+        yield finding(policy, "the Secret goes when its source does")
+
+
+@rules.resources(
+    "cluster-secret-store-bounded",
+    "external-secrets.io/ClusterSecretStore",
+    reference="K03",
+    title="A ClusterSecretStore names the namespaces that may use it",
+    why="Without conditions whoever may make an ExternalSecret in any namespace reads every secret behind the store.",
+    fix="Use a SecretStore in the namespace, or set spec.conditions.",
+    severity=Severity.HIGH,
+    also_in=("C-0208",),
+)
+def cluster_secret_store_bounded(resource: Resource) -> Findings:
+    if (conditions := resource.at("spec.conditions")).empty:
+        yield finding(conditions, "every namespace may use it")
+
+
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+$")  # RFC 3986, section 2.3
+
+
+class PasswordLength(Settings):
+    """How long passwords are."""
+
+    minimum: Annotated[int, Meta(ge=8, description="The least number of characters.")] = 24
+
+
+@rules.resources(
+    "password-in-url-alphabet",
+    "random/RandomPassword",
+    "generators.external-secrets.io/Password",
+    reference="K04",
+    title="Generated passwords hold letters and digits only",
+    why="Passwords end in URLs of databases, where other characters cut the URL short: migrations fail.",
+    fix="Set special to false (of the generator of External Secrets: symbols to 0); length makes up for the alphabet.",
+    severity=Severity.MEDIUM,
+)
+def password_in_url_alphabet(resource: Resource) -> Findings:
+    if resource.kind == "random/RandomPassword":
+        special, alphabet = resource["special"], resource["overrideSpecial"].text
+        if special.known and not special.equals(False) and not (alphabet and _UNRESERVED.match(alphabet)):
+            yield finding(special, "characters that have a meaning in URLs may occur")
+    elif (symbols := resource.at("spec.symbols")).differs(0):
+        yield finding(symbols, "symbols may occur" if symbols.present else "a quarter of it are symbols")
+
+
+@rules.resources(
+    "password-length",
+    "random/RandomPassword",
+    "generators.external-secrets.io/Password",
+    reference="K04",
+    title="Generated passwords are long",
+    why="A password of letters and digits needs length to withstand guessing.",
+    fix="Give it at least as many characters as the policy's configuration asks for.",
+    severity=Severity.MEDIUM,
+    settings=PasswordLength,
+)
+def password_length(resource: Resource, settings: PasswordLength) -> Findings:
+    length = resource["length"] if resource.kind == "random/RandomPassword" else resource.at("spec.length")
+    if (number := length.number) is not None and number < settings.minimum:
+        yield finding(length, f"it has fewer than {settings.minimum} characters")
+
+
+class RotationAge(Settings):
+    """How old secrets may be."""
+
+    days: Annotated[int, Meta(ge=1, description="The greatest age in days.")] = 90
+
+
+@rules.resources(
+    "secret-rotated",
+    "core/Secret",
+    "external-secrets.io/ExternalSecret",
+    reference="K05",
+    title="A Secret that says when it was rotated was rotated lately",
+    why="The longer a secret is in use, the more copies of it there are, and the less anybody dares to change it.",
+    fix="Rotate it, and set its annotation rotated-at to the day; what must never change is immutable.",
+    severity=Severity.LOW,
+    also_in=("SOC 2: CC6.1",),
+    settings=RotationAge,
+)
+def secret_rotated(resource: Resource, settings: RotationAge) -> Findings:
+    if resource["immutable"].equals(True) or resource.at("spec.target.immutable").equals(True):
+        return
+    for key, value in resource.metadata["annotations"].entries():
+        text = value.text
+        if text is None or key.rpartition("/")[2] != "rotated-at":
+            continue
+        try:
+            rotated = datetime.date.fromisoformat(text[:10])
+        except ValueError:
+            yield finding(value, "it is no date like 2026-01-31")
+            continue
+        if (datetime.datetime.now(datetime.UTC).date() - rotated).days > settings.days:
+            yield finding(value, f"it was rotated more than {settings.days} days ago")
+
+
+@rules.resources(
+    "backup-credentials-in-files",
+    "batch/CronJob",
+    reference="K06",
+    title="Scheduled jobs read credentials from files",
+    why="Variables are inherited by every child process and are part of its dump; Langfuse itself reads nothing else.",
+    fix="Mount the Secret, and name the file: PGPASSFILE, AWS_SHARED_CREDENTIALS_FILE, a client's configuration.",
+    severity=Severity.LOW,
+    also_in=("CIS 5.4.1", "CKV_K8S_35", "C-0207", "kube-linter: read-secret-from-env-var"),
+)
+def backup_credentials_in_files(resource: Resource) -> Findings:
+    pod = pod_of(resource)
+    for container in pod.containers if pod else ():
+        if is_langfuse(container):
+            continue
+        for variable in container.variables:
+            name = variable["name"].text
+            if name and names_secret(name) and (reference := variable.at("valueFrom.secretKeyRef")).present:
+                yield finding(reference, "the credential is in the environment")
+        for source in container["envFrom"]:
+            if source["secretRef"].present:
+                yield finding(source["secretRef"], "all keys of the Secret are in the environment")

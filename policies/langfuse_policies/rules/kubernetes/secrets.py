@@ -1,0 +1,142 @@
+"""Secrets: where they may stand."""
+
+from collections.abc import Iterator
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Resource
+from langfuse_policies.facts.secret_text import assigns_secret, has_secret_form, random_token, secret_under
+from langfuse_policies.facts.workloads import POD_TEMPLATES, Container, Pod, pod_of
+
+rules = Topic("secrets", title="Secrets", pack="security")
+
+_IN_PLAIN_TEXT = "a secret stands here in plain text"
+
+
+@rules.pods(
+    "no-literal-secret-in-env",
+    reference="K01",
+    title="No environment variable holds a secret in plain text",
+    why="Whoever may read the workload or its history reads the secret, and it can't be rotated by itself.",
+    fix="Put the value in a Secret and refer to it with valueFrom.secretKeyRef.",
+    severity=Severity.CRITICAL,
+    also_in=("CIS 5.4.1", "NSA: secrets", "CKV_K8S_35", "C-0012", "KSV0109", "polaris: sensitiveContainerEnvVar"),
+)
+def no_literal_secret_in_env(pod: Pod) -> Findings:
+    for container in pod.containers:
+        for variable in container.variables:
+            name, value = variable["name"].text, variable["value"].text
+            if name is not None and value is not None and secret_under(name, value):
+                yield finding(variable["value"], _IN_PLAIN_TEXT)
+
+
+@rules.pods(
+    "no-secret-in-command",
+    reference="K02",
+    title="No command or argument holds a secret",
+    why="Commands are seen by everybody who may list processes or read the workload, and are written to logs.",
+    fix="Hand the secret over in a variable or file that comes from a Secret, and refer to it in the command.",
+    severity=Severity.CRITICAL,
+    also_in=("C-0012", "KSV0109"),
+)
+def no_secret_in_command(pod: Pod) -> Findings:
+    for container in pod.containers:
+        for words in _commands(container):
+            yield from (finding(place, _IN_PLAIN_TEXT) for place in _secret_words(words))
+
+
+def _commands(container: Container) -> Iterator[list[Field]]:
+    """What is run: the command with its arguments, probes, hooks."""
+    yield [*container["command"], *container["args"]]
+    for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+        yield list(container[probe].at("exec.command"))
+    for hook in ("postStart", "preStop"):
+        yield list(container["lifecycle"].at(f"{hook}.exec.command"))
+
+
+def _secret_words(words: list[Field]) -> Iterator[Field]:
+    flag = ""
+    for word in words:
+        text = word.text or ""
+        named = flag != "" and not text.startswith("-") and secret_under(flag, text)
+        if named or assigns_secret(text) or has_secret_form(text) or random_token(text):
+            yield word
+        flag = text.lstrip("-") if text.startswith("-") and "=" not in text else ""
+
+
+@rules.resources(
+    "no-secret-in-config-map",
+    "core/ConfigMap",
+    reference="K02",
+    title="No ConfigMap holds a secret",
+    why="ConfigMaps are readable by far more people and programs than Secrets, and are not encrypted at rest.",
+    fix="Move the value to a Secret; have the configuration read it from a variable or from a file.",
+    severity=Severity.CRITICAL,
+    also_in=("C-0012", "KSV0109", "polaris: sensitiveConfigmapContent"),
+)
+def no_secret_in_config_map(resource: Resource) -> Findings:
+    for key, value in resource["data"].entries():
+        text = value.text
+        if text is None:
+            continue
+        if (
+            assigns_secret(text, file_name=key)
+            or has_secret_form(text)
+            or ("\n" not in text.strip() and secret_under(key, text))
+        ):
+            yield finding(value, _IN_PLAIN_TEXT)
+
+
+@rules.resources(
+    "no-secret-in-annotations",
+    reference="K02",
+    title="No annotation or label holds a secret",
+    why="Annotations and labels are shown by every tool that lists objects, and are copied to logs and metrics.",
+    fix="Remove it and change the secret, which counts as known; name the key of a checksum after what it is.",
+    severity=Severity.CRITICAL,
+    also_in=("C-0012",),
+)
+def no_secret_in_annotations(resource: Resource) -> Findings:
+    if not resource.type.startswith("kubernetes:"):
+        return
+    pod = pod_of(resource)
+    for metadata in (resource.metadata, *((pod.metadata,) if pod and POD_TEMPLATES[resource.kind] else ())):
+        for group in ("annotations", "labels"):
+            for key, value in metadata[group].entries():
+                text = value.text
+                if text is not None and (secret_under(key, text) or assigns_secret(text)):
+                    yield finding(value, _IN_PLAIN_TEXT)
+
+
+@rules.resources(
+    "no-secret-in-manifest",
+    reference="K02",
+    title="No other field holds a token, a private key or a URL with a password",
+    why="Routes, headers, schedules and custom resources are not kept like Secrets, though they can hold what is one.",
+    fix="Refer to a Secret in its place; most kinds of resources have a field for it.",
+    severity=Severity.CRITICAL,
+    also_in=("C-0012",),
+)
+def no_secret_in_manifest(resource: Resource) -> Findings:
+    if not resource.type.startswith(("kubernetes:", "langfuse:")) or resource.kind in _KEPT_OR_JUDGED_ELSEWHERE:
+        return
+    yield from (finding(place, _IN_PLAIN_TEXT) for place in _secret_fields(resource.fields, ""))
+
+
+_KEPT_OR_JUDGED_ELSEWHERE = frozenset({"core/Secret", "core/ConfigMap"})
+_JUDGED_ELSEWHERE = frozenset({"metadata", "env", "command", "args"})
+
+
+def _secret_fields(field: Field, name: str) -> Iterator[Field]:
+    for key, child in field.entries():
+        if key not in _JUDGED_ELSEWHERE:
+            yield from _secret_fields(child, key)
+    for child in field:
+        yield from _secret_fields(child, name)
+    text = field.text
+    if text is not None and (has_secret_form(text) or (_is_header(name) and secret_under(name, text))):
+        yield field
+
+
+def _is_header(name: str) -> bool:
+    return name.lower() in {"authorization", "proxy-authorization", "x-api-key", "x-auth-token", "cookie"}

@@ -1,0 +1,1 @@
+"""Policies for Langfuse: they report nothing where it is not deployed."""

@@ -1,0 +1,232 @@
+"""Langfuse's buckets: which there are, and what expires in them."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated
+
+from msgspec import Meta
+
+from langfuse_policies.engine.policy import Finding, Findings, Severity, Topic, finding
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.applications import has_langfuse, langfuse_role, stores
+from langfuse_policies.facts.bucket_lifecycles import AWS_BUCKETS, AWS_LIFECYCLES, OWN_BUCKET, expiries
+from langfuse_policies.facts.langfuse_environment import host_of, missing, url_of
+from langfuse_policies.facts.langfuse_object_storage import USES, Target, targets_of
+from langfuse_policies.facts.resources import Resource, Stack
+from langfuse_policies.facts.workloads import Container, Pod
+
+rules = Topic("langfuse-buckets", title="Langfuse: buckets", pack="reliability")
+
+
+def _servers(pod: Pod) -> Iterator[Container]:
+    return (one for one in pod.containers if one.restarts and langfuse_role(one) is not None)
+
+
+@rules.servers(
+    "event-bucket-set",
+    reference="L14",
+    title="Langfuse has a bucket for events",
+    why="Every event is written there before it is queued: without the bucket nothing is ingested.",
+    fix="Set LANGFUSE_S3_EVENT_UPLOAD_BUCKET on web and worker.",
+    severity=Severity.HIGH,
+    langfuse=True,
+)
+def event_bucket_set(pod: Pod) -> Findings:
+    for container in _servers(pod):
+        if missing(container, "LANGFUSE_S3_EVENT_UPLOAD_BUCKET"):
+            yield finding(container["env"], "LANGFUSE_S3_EVENT_UPLOAD_BUCKET is not set")
+
+
+@rules.servers(
+    "bucket-prefix-ends-in-slash",
+    reference="L14",
+    title="Prefixes in buckets end in a slash",
+    why="Langfuse puts the prefix before the key as it stands, so that no rule on a folder matches.",
+    fix="End the prefix in a slash.",
+    severity=Severity.HIGH,
+    langfuse=True,
+)
+def bucket_prefix_ends_in_slash(pod: Pod) -> Findings:
+    for container in _servers(pod):
+        for use in USES.values():
+            value = container.variable(f"LANGFUSE_S3_{use}_PREFIX")["value"]
+            if value.text and not value.text.endswith("/"):
+                yield finding(value, "the prefix does not end in a slash")
+
+
+@rules.servers(
+    "buckets-apart",
+    reference="L14",
+    title="Events, media and exports are kept apart",
+    why="Events and exports expire, media must not: in one place no rule can tell them.",
+    fix="Give each a bucket of its own, or a prefix of its own in one bucket.",
+    severity=Severity.HIGH,
+    langfuse=True,
+)
+def buckets_apart(pod: Pod) -> Findings:
+    for container in _servers(pod):
+        seen: set[tuple[str, str]] = set()
+        for use in USES.values():
+            bucket = container.variable(f"LANGFUSE_S3_{use}_BUCKET")["value"]
+            prefix = container.variable(f"LANGFUSE_S3_{use}_PREFIX")
+            if not bucket.text or not prefix.known or not prefix["valueFrom"].absent:
+                continue
+            place = (bucket.text, prefix["value"].text or "")
+            if place in seen:
+                yield finding(bucket, "another purpose has the same bucket and prefix")
+            seen.add(place)
+
+
+@rules.stack(
+    "media-never-expires",
+    reference="L15",
+    title="Nothing expires in media",
+    why="Langfuse finds a file that it has seen by its hash and never uploads it again: what expires is lost for good.",
+    fix="Restrict the rule to the prefix or the bucket of events or exports.",
+    severity=Severity.CRITICAL,
+    langfuse=True,
+)
+def media_never_expires(stack: Stack) -> Findings:
+    targets = targets_of(stack, "media")
+    for expiry in expiries(stack) if targets else ():
+        if any(target.reached_by(expiry) for target in targets):
+            yield finding(expiry.place, "media expire by this rule", expiry.owner)
+
+
+class EventDays(Settings):
+    """How long raw events are kept."""
+
+    minimum: Annotated[int, Meta(ge=1, description="Days: twice the interval of backups and the time to notice.")] = 7
+    maximum: Annotated[int, Meta(ge=1, description="Days after which events only cost money.")] = 180
+
+
+class ExportDays(Settings):
+    """How long exports are kept."""
+
+    minimum: Annotated[int, Meta(ge=1, description="Days in which people fetch what they asked for.")] = 1
+    maximum: Annotated[int, Meta(ge=1, description="Days after which a copy of data should be gone.")] = 30
+
+
+@rules.stack(
+    "events-expire",
+    reference="L15",
+    title="Raw events expire, but not before a backup can be replayed with them",
+    why="Events fill the store; too early gone, what came after the last backup can't be ingested again.",
+    fix="Let the bucket or prefix of events expire within the days of the policy's configuration, for example 30.",
+    severity=Severity.CRITICAL,
+    langfuse=True,
+    settings=EventDays,
+)
+def events_expire(stack: Stack, settings: EventDays) -> Findings:
+    yield from _expire(stack, "events", settings.minimum, settings.maximum)
+
+
+@rules.stack(
+    "exports-expire",
+    reference="L15",
+    title="Exports expire",
+    why="Exports are copies of traces that nobody deletes with the traces.",
+    fix="Let the bucket or prefix of exports expire within the days of the policy's configuration, for example 7.",
+    severity=Severity.CRITICAL,
+    langfuse=True,
+    settings=ExportDays,
+)
+def exports_expire(stack: Stack, settings: ExportDays) -> Findings:
+    yield from _expire(stack, "exports", settings.minimum, settings.maximum)
+
+
+def _expire(stack: Stack, purpose: str, least: int, most: int) -> Iterator[Finding]:
+    found = expiries(stack) if has_langfuse(stack) else []
+    for target in targets_of(stack, purpose):
+        reaching = [one for one in found if target.reached_by(one)]
+        for expiry in reaching:
+            if expiry.days is not None and not least <= expiry.days <= most:
+                yield finding(
+                    expiry.place, f"{purpose} go after less than {least} or more than {most} days", expiry.owner
+                )
+        keeper = None if reaching else _keeper(stack, target)
+        if keeper is not None and not any("$" in one.hint for one in found):
+            yield finding(keeper, f"no rule lets {purpose} expire")
+
+
+def _keeper(stack: Stack, target: Target) -> Resource | None:
+    """What of the stack keeps this bucket: a bucket's resource, or a store that the endpoint can only mean."""
+    for bucket in stack.of(OWN_BUCKET, *AWS_BUCKETS):
+        name = bucket["name"].text if bucket.kind == OWN_BUCKET else bucket["bucket"].text
+        if name and name == target.bucket:
+            return bucket
+    host = host_of(url_of(target.endpoint))
+    if not host or ("." in host and not re.search(r"\.svc(?:\.|$)", host)):
+        return None
+    return next((pod.resource for pod, _, store in stores(stack) if store == "object-store"), None)
+
+
+@rules.resources(
+    "stale-uploads-aborted",
+    *AWS_LIFECYCLES,
+    reference="L15",
+    title="Unfinished uploads are removed from S3",
+    why="The parts of a broken upload are invisible in listings, and are paid for until somebody aborts it.",
+    fix="Add a rule with abortIncompleteMultipartUpload, for example after 7 days.",
+    severity=Severity.CRITICAL,
+    also_in=("CKV_AWS_300",),
+)
+def stale_uploads_aborted(resource: Resource) -> Findings:
+    all_rules = resource["rules"]
+    aborts = [rule.at("abortIncompleteMultipartUpload.daysAfterInitiation") for rule in all_rules]
+    if all_rules.known and all(abort.absent for abort in aborts):
+        yield finding(all_rules, "no rule aborts unfinished uploads")
+
+
+@rules.stack(
+    "clickhouse-disk-never-expires",
+    reference="L15",
+    title="Nothing expires in the bucket of a ClickHouse disk",
+    why="ClickHouse keeps the list of its files elsewhere: parts whose objects are gone can't be read any more.",
+    fix="Remove the rule; ClickHouse deletes by itself what it needs no longer.",
+    severity=Severity.CRITICAL,
+    langfuse=True,
+)
+def clickhouse_disk_never_expires(stack: Stack) -> Findings:
+    disks = _disk_buckets(stack) if has_langfuse(stack) else set()
+    for expiry in expiries(stack) if disks else ():
+        if expiry.bucket in disks:
+            yield finding(expiry.place, "data of ClickHouse expire by this rule", expiry.owner)
+
+
+def _disk_buckets(stack: Stack) -> set[str]:
+    found = set()
+    for config_map in stack.of("core/ConfigMap"):
+        for _, value in config_map["data"].entries():
+            for disk in re.finditer(
+                r"<type>\s*s3(?:_plain\w*)?\s*</type>.{0,2000}?<endpoint>([^<]+)<", value.text or "", re.S
+            ):
+                url = url_of(disk[1].strip())
+                host, path = host_of(url), (url.path if url else "").strip("/").partition("/")[0]
+                found.add(host.partition(".")[0] if ".s3." in host or ".s3-" in host else path)
+    return found - {""}
+
+
+@rules.stack(
+    "noncurrent-versions-expire",
+    reference="L16",
+    title="Replaced versions expire in buckets that keep versions",
+    why="Langfuse deletes current versions only: what users had deleted stays for ever, and is paid for.",
+    fix="Add a rule with noncurrentVersionExpiration, and one with expiredObjectDeleteMarker.",
+    severity=Severity.MEDIUM,
+    also_in=("CKV_AWS_300",),
+    langfuse=True,
+)
+def noncurrent_versions_expire(stack: Stack) -> Findings:
+    ours = {target.bucket for purpose in USES for target in targets_of(stack, purpose)} - {""}
+    lifecycles = {one["bucket"].text: one for one in stack.of(*AWS_LIFECYCLES)}
+    for versioning in stack.of("aws/BucketVersioning", "aws/BucketVersioningV2"):
+        name = versioning["bucket"].text
+        if name not in ours or not versioning.at("versioningConfiguration.status").equals("Enabled"):
+            continue
+        lifecycle = lifecycles.get(name)
+        if lifecycle is None:
+            if not any(one["bucket"].text is None for one in lifecycles.values()):
+                yield finding(versioning, "no rule lets replaced versions expire")
+        elif all(rule["noncurrentVersionExpiration"].absent for rule in lifecycle["rules"]):
+            yield finding(lifecycle["rules"], "no rule lets replaced versions expire", lifecycle)

@@ -1,0 +1,126 @@
+"""Exposure: which parts of Langfuse are reached from outside, and how ports tell their protocol."""
+
+from collections.abc import Callable, Iterator
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.facts.applications import langfuse_role
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.network_policies import zones
+from langfuse_policies.facts.resources import Resource, Stack
+from langfuse_policies.facts.routes import VIRTUAL_SERVICE, destinations, hosts_of, is_public, service_of, takes
+from langfuse_policies.facts.selectors import equal
+from langfuse_policies.facts.workloads import Container
+
+rules = Topic("exposure", title="Exposure", pack="security")
+
+#: Langfuse, web/src/pages/api/admin: what the API holds, most telling first; and what its AI gateway asks web for.
+_INTERNAL_PATHS = (
+    *(f"/api/admin/{name}" for name in ("organizations", "api-keys", "bullmq", "ingestion-replay", "evals")),
+    "/api/internal/ai-gateway/v1/resolve",
+)
+
+
+#: Namespace and name.
+ServiceName = tuple[str, str]
+
+
+def services(stack: Stack, wanted: Callable[[Container], bool]) -> set[ServiceName]:
+    """The Services that lead to pods with such a container."""
+    return {
+        (name, service.object_name)
+        for name, zone in zones(stack).items()
+        for pod, labels in zone.pods
+        if any(one.restarts and wanted(one) for one in pod.containers)
+        for service in zone.services.candidates(labels)
+        if not service.at("spec.selector").empty and equal(service.at("spec.selector"), labels)
+    }
+
+
+@rules.stack(
+    "no-public-admin-api",
+    reference="N10",
+    title="The admin API and internal paths are not public",
+    why="One key opens the admin API: who has it makes organizations and API keys, and replays or drops queues. "
+    "Another one opens /api/internal, where Langfuse's AI gateway gets the keys of model providers.",
+    fix="Answer /api/admin and /api/internal with directResponse 404 in a route before all others, without further "
+    "conditions.",
+    severity=Severity.HIGH,
+    also_in=("Langfuse: hardening",),
+    langfuse=True,
+)
+def no_public_admin_api(stack: Stack) -> Findings:
+    web = services(stack, lambda container: langfuse_role(container) == "web")
+    for service in stack.of(VIRTUAL_SERVICE):
+        if not is_public(service):
+            continue
+        routes = list(service.at("spec.http"))
+        for index, route in enumerate(routes):
+            if not any(service_of(host, service) in web for host in hosts_of(route)):
+                continue
+            for request in _requests(route):
+                earlier = (takes(one, request) for one in routes[:index])
+                if takes(route, request) != "none" and "all" not in earlier:
+                    yield finding(route, f"leads to {request}", of=service)
+                    break
+
+
+def _requests(route: Field) -> Iterator[str]:
+    """The paths with which an internal one would be asked for through a route."""
+    rewrite = route["rewrite"]["uri"].text
+    if not rewrite:
+        yield from _INTERNAL_PATHS
+        return
+    uris = [match["uri"] for match in route["match"]]
+    prefixes = [uri["prefix"].text or "/" for uri in uris if uri["exact"].absent] or ["/"]
+    for path in _INTERNAL_PATHS:
+        if path.startswith(rewrite):
+            yield from (prefix + path.removeprefix(rewrite) for prefix in prefixes)
+        if path == rewrite:
+            yield from (uri["exact"].text or "" for uri in uris if uri["exact"].present)
+    if rewrite.startswith(("/api/admin/", "/api/internal/")):
+        yield from prefixes
+
+
+@rules.stack(
+    "worker-not-exposed",
+    reference="N10",
+    title="The worker is not public",
+    why="Its port has no sign-in: it is made for probes.",
+    fix="Remove the route, or the worker's labels from the Service's selector.",
+    severity=Severity.HIGH,
+    also_in=("Langfuse: hardening",),
+    langfuse=True,
+)
+def worker_not_exposed(stack: Stack) -> Findings:
+    workers = services(stack, lambda container: langfuse_role(container) == "worker")
+    for route, field, service in destinations(stack):
+        if service in workers:
+            yield finding(field, "leads to the worker", of=route)
+
+
+#: Protocols by port that a mesh must not take for HTTP, with the names that Istio knows for them
+#: (istio.io, operations/configuration/traffic-management/protocol-selection).
+_TCP = ("tcp", "tls")
+_PROTOCOLS: dict[float, tuple[str, ...]] = {
+    3306: (*_TCP, "mysql"), 5432: _TCP, 6379: (*_TCP, "redis"), 26379: (*_TCP, "redis"), 9181: _TCP, 2181: _TCP,
+    9440: _TCP, 27017: (*_TCP, "mongo"),
+}  # fmt: skip
+
+
+@rules.resources(
+    "ports-tell-their-protocol",
+    "core/Service",
+    reference="N13",
+    title="Ports of stores tell their protocol",
+    why="A mesh that has to guess waits for the client's first bytes, or takes the store for HTTP: connections hang or "
+    "break.",
+    fix="Name the port tcp-..., or set appProtocol: tcp.",
+    severity=Severity.MEDIUM,
+    also_in=("Istio: protocol selection",),
+)
+def ports_tell_their_protocol(service: Resource) -> Findings:
+    for port in service.at("spec.ports"):
+        allowed = _PROTOCOLS.get(port["port"].number or 0)
+        told = port["appProtocol"] if port["appProtocol"].present else port["name"]
+        if allowed and told.known and (told.text or "").partition("-")[0].lower() not in allowed:
+            yield finding(told, "tells the mesh another protocol than the store's, or none")

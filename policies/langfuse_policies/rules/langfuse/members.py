@@ -1,0 +1,148 @@
+"""Langfuse's servers and ClickHouse: the time to finish their work, and the members that a quorum needs."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.applications import has_langfuse, langfuse_role, store_of
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.resources import Resource, Stack
+from langfuse_policies.facts.workloads import Pod, pod_of
+from langfuse_policies.rules.kubernetes.lifecycle_hooks import GRACE_SECONDS, pre_stop_seconds
+
+rules = Topic("members", title="Shutdown and quorum of Langfuse's members", pack="reliability")
+
+
+class WebGrace(Settings):
+    """How long web is given to shut down."""
+
+    least_seconds: Annotated[
+        int, Meta(gt=0, description="web/src/utils/shutdown.ts waits 110 s after SIGTERM before it closes.")
+    ] = 120
+
+
+class WorkerGrace(Settings):
+    """How long the worker is given to shut down."""
+
+    least_seconds: Annotated[int, Meta(gt=0, description="What running jobs take to finish.")] = 60
+    most_seconds: Annotated[
+        int,
+        Meta(
+            gt=0, description="Jobs of five minutes and their flush; an endless one holds up rollouts (langfuse#8156)."
+        ),
+    ] = 360
+
+
+@rules.servers(
+    "web-drains",
+    reference="A05",
+    title="Web is given the time to drain",
+    why="Web waits 110 seconds after SIGTERM before it closes: killed earlier, it drops requests that it has accepted.",
+    fix="Set terminationGracePeriodSeconds of web to at least 120, and what a preStop hook takes on top.",
+    severity=Severity.HIGH,
+    langfuse=True,
+    settings=WebGrace,
+)
+def web_drains(pod: Pod, settings: WebGrace) -> Findings:
+    grace = pod.spec["terminationGracePeriodSeconds"]
+    seconds = _seconds(grace)
+    if seconds is None or not _runs(pod, "web"):
+        return
+    hooks = max(pre_stop_seconds(container["lifecycle"]["preStop"]) for container in pod.containers)
+    if seconds < settings.least_seconds + hooks:
+        yield finding(grace, "web is killed before it has drained")
+
+
+@rules.servers(
+    "worker-drains",
+    reference="A05",
+    title="The worker is given the time to finish its jobs, and no more",
+    why="Killed too early it loses events that it has taken from the queue; and it may never end by itself, so that "
+    "every rollout waits as long as it is allowed to.",
+    fix="Set terminationGracePeriodSeconds of the worker to between 60 and 360.",
+    severity=Severity.HIGH,
+    langfuse=True,
+    settings=WorkerGrace,
+)
+def worker_drains(pod: Pod, settings: WorkerGrace) -> Findings:
+    grace = pod.spec["terminationGracePeriodSeconds"]
+    seconds = _seconds(grace)
+    if seconds is None or not _runs(pod, "worker"):
+        return
+    if seconds < settings.least_seconds:
+        yield finding(grace, "the worker is killed in the middle of its jobs")
+    elif seconds > settings.most_seconds:
+        yield finding(grace, "a worker that hangs holds up every rollout")
+
+
+def _runs(pod: Pod, role: str) -> bool:
+    return any(container.restarts and langfuse_role(container) == role for container in pod.containers)
+
+
+def _seconds(grace: Field) -> float | None:
+    return GRACE_SECONDS if grace.absent else grace.number
+
+
+class Quorum(Settings):
+    """How many Keepers."""
+
+    least: Annotated[int, Meta(gt=0, description="Members; their number is odd in any case.")] = 3
+
+
+_ALTINITY_LAYOUTS = "spec.configuration.clusters"
+
+
+@rules.resources(
+    "keeper-quorum",
+    "apps/StatefulSet", "clickhouse.com/KeeperCluster", "clickhouse-keeper.altinity.com/ClickHouseKeeperInstallation",
+    reference="A07",
+    title="Keeper has an odd number of members, and enough of them",
+    why="Without a majority of Keepers replicated tables are read-only, and an even number tolerates no more faults.",
+    fix="Set the replicas of Keeper to 3 or 5; the least number is a setting of this rule.",
+    severity=Severity.HIGH,
+    also_in=("ClickHouse: Keeper sizing",),
+    settings=Quorum,
+)  # fmt: skip
+def keeper_quorum(keeper: Resource, settings: Quorum) -> Findings:
+    for replicas in _keepers(keeper):
+        members = 1.0 if replicas.absent else replicas.number
+        if members is not None and members < settings.least:
+            yield finding(replicas, f"there are fewer than {settings.least} members")
+        elif members is not None and members % 2 == 0:
+            yield finding(replicas, "an even number of members survives no more losses than one fewer")
+
+
+def _keepers(resource: Resource) -> list[Field]:
+    """The numbers of members of the quorums that a resource describes."""
+    if resource.kind == "clickhouse.com/KeeperCluster":
+        return [resource.at("spec.replicas")]
+    if resource.kind.endswith("/ClickHouseKeeperInstallation"):
+        return [cluster["layout"]["replicasCount"] for cluster in resource.at(_ALTINITY_LAYOUTS)]
+    pod = pod_of(resource)
+    is_keeper = pod is not None and any(store_of(container) == "keeper" for container in pod.containers)
+    return [resource.at("spec.replicas")] if is_keeper else []
+
+
+@rules.stack(
+    "single-shard",
+    reference="A07",
+    title="Langfuse's ClickHouse has one shard",
+    why="Langfuse's tables are replicated, not distributed: with two shards a trace is there or not, as the connection "
+    "falls (langfuse/langfuse-k8s#91).",
+    fix="Set the number of shards to 1; grow with larger nodes and with replicas.",
+    severity=Severity.HIGH,
+    langfuse=True,
+)
+def single_shard(stack: Stack) -> Findings:
+    if not has_langfuse(stack):
+        return
+    for cluster in stack.of("clickhouse.com/ClickHouseCluster"):
+        if (shards := cluster.at("spec.shards").number) is not None and shards > 1:
+            yield finding(cluster.at("spec.shards"), "each shard holds other traces", cluster)
+    for installation in stack.of("clickhouse.altinity.com/ClickHouseInstallation"):
+        for layout in (one["layout"] for one in installation.at(_ALTINITY_LAYOUTS)):
+            several = (layout["shardsCount"].number or 1) > 1 or layout["shards"].size > 1
+            if several:
+                yield finding(layout, "each shard holds other traces", installation)

@@ -1,0 +1,219 @@
+"""Langfuse's door: its address, who may sign in and for how long, and what a production instance leaves off."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+from msgspec import Meta
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.applications import LangfuseRole, langfuse_role, langfuse_servers
+from langfuse_policies.facts.langfuse_environment import Variables, certainly_not_true, host_of, missing, url_of
+from langfuse_policies.facts.resources import Stack
+from langfuse_policies.facts.workloads import Container, Pod
+
+rules = Topic("langfuse-sign-in", title="Langfuse: sign-in and hardening", pack="security")
+
+_HARDENING = "Langfuse: hardening guide"
+_DEFAULT_SESSION_MINUTES = 43200  # web/src/env.mjs
+#: Where routes name their hosts.
+_ROUTES = {
+    "networking.istio.io/VirtualService": "spec.hosts",
+    "gateway.networking.k8s.io/HTTPRoute": "spec.hostnames",
+    "networking.k8s.io/Ingress": "spec.rules",
+}
+
+
+def _servers(pod: Pod, *roles: LangfuseRole) -> Iterator[Container]:
+    """The containers of a pod that run one of these."""
+    for container in pod.containers:
+        if container.restarts and langfuse_role(container) in roles:
+            yield container
+
+
+@rules.servers(
+    "nextauth-url-https",
+    reference="L05",
+    title="Langfuse is told its public address, with https",
+    why="Sign-in sends people and their tokens to this address, and links in e-mails are made from it.",
+    fix="Set NEXTAUTH_URL to https:// and the public host, without a path.",
+    severity=Severity.HIGH,
+    langfuse=True,
+)
+def nextauth_url_https(pod: Pod) -> Findings:
+    for container in _servers(pod, "web"):
+        value = container.variable("NEXTAUTH_URL")["value"]
+        url = url_of(value.text)
+        if missing(container, "NEXTAUTH_URL"):
+            yield finding(container["env"], "NEXTAUTH_URL is not set")
+        elif url is None or not value.present:
+            continue
+        elif url.scheme != "https":
+            yield finding(value, "the public address is not https")
+        elif url.query or url.fragment or not (url.path in {"", "/"} or url.path.endswith("/api/auth")):
+            yield finding(value, "a path is asked for that the web server does not answer")
+
+
+@rules.stack(
+    "nextauth-url-routed",
+    reference="L05",
+    title="Langfuse's public address is one that is routed to it",
+    why="Sign-in returns to an address that nobody answers, or that another application answers.",
+    fix="Set NEXTAUTH_URL to a host of the VirtualService, HTTPRoute or Ingress in front of web.",
+    severity=Severity.HIGH,
+    langfuse=True,
+)
+def nextauth_url_routed(stack: Stack) -> Findings:
+    hosts = _routed_hosts(stack)
+    variables = Variables(stack)
+    for pod, container, role in langfuse_servers(stack):
+        routed = hosts.get(pod.resource.namespace)
+        setting = variables.setting(pod, container, "NEXTAUTH_URL") if role == "web" else None
+        if not routed or setting is None or setting.value is None:
+            continue
+        host = host_of(url_of(setting.value))
+        if host and not any(fnmatchcase(host, pattern) for pattern in routed):
+            yield finding(setting.place, "no route of this namespace has this host", pod.resource)
+
+
+def _routed_hosts(stack: Stack) -> dict[str, set[str]]:
+    """By namespace the hosts of routes; nothing for a namespace with a route that takes every host, or unknown ones."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for route in stack.of(*_ROUTES):
+        hosts = route.at(_ROUTES[route.kind])
+        named = [host["host"] if route.kind.endswith("Ingress") else host for host in hosts]
+        texts = [(host.text or "*").lower() for host in named]
+        found[route.namespace].update(texts or ["*"])
+    return found
+
+
+class SessionLength(Settings):
+    """How long people stay signed in."""
+
+    minutes: Annotated[int, Meta(ge=6, description="The longest session in minutes; a week unless set.")] = 10080
+
+
+@rules.servers(
+    "sign-up-closed",
+    reference="L06",
+    title="Nobody can register without being invited",
+    why="Langfuse lets whoever reaches it make an account and an organization, unless it is told not to.",
+    fix="Set AUTH_DISABLE_SIGNUP=true, or AUTH_DISABLE_USERNAME_PASSWORD=true where all sign in by single sign-on.",
+    severity=Severity.HIGH,
+    also_in=(_HARDENING,),
+    langfuse=True,
+)
+def sign_up_closed(pod: Pod) -> Findings:
+    for container in _servers(pod, "web"):
+        if _sign_up_open(container):
+            place = container.variable("AUTH_DISABLE_SIGNUP")["value"]
+            yield finding(place if place.present else container["env"], "AUTH_DISABLE_SIGNUP is not true")
+
+
+def _sign_up_open(container: Container) -> bool:
+    by_password = certainly_not_true(container, "AUTH_DISABLE_USERNAME_PASSWORD")
+    return by_password and certainly_not_true(container, "AUTH_DISABLE_SIGNUP")
+
+
+@rules.servers(
+    "open-sign-up-verified",
+    reference="L06",
+    title="Where people may register, their e-mail addresses are verified",
+    why="Otherwise somebody registers with another person's address and receives the invitations meant for them.",
+    fix="Set AUTH_EMAIL_VERIFICATION_REQUIRED=true with SMTP_CONNECTION_URL, or close sign-up.",
+    severity=Severity.HIGH,
+    also_in=(_HARDENING,),
+    langfuse=True,
+)
+def open_sign_up_verified(pod: Pod) -> Findings:
+    for container in _servers(pod, "web"):
+        if _sign_up_open(container) and certainly_not_true(container, "AUTH_EMAIL_VERIFICATION_REQUIRED"):
+            yield finding(container["env"], "AUTH_EMAIL_VERIFICATION_REQUIRED is not true, and sign-up is open")
+
+
+@rules.servers(
+    "session-length",
+    reference="L06",
+    title="Sessions end",
+    why="A session lasts 30 days unless it is told otherwise: so long is a stolen cookie of use.",
+    fix="Set AUTH_SESSION_MAX_AGE, in minutes, to no more than the policy's configuration allows.",
+    severity=Severity.HIGH,
+    also_in=(_HARDENING,),
+    langfuse=True,
+    settings=SessionLength,
+)
+def session_length(pod: Pod, settings: SessionLength) -> Findings:
+    for container in _servers(pod, "web"):
+        value = container.variable("AUTH_SESSION_MAX_AGE")["value"]
+        if missing(container, "AUTH_SESSION_MAX_AGE") and settings.minutes < _DEFAULT_SESSION_MINUTES:
+            yield finding(container["env"], "AUTH_SESSION_MAX_AGE is not set: sessions last 30 days")
+        elif (number := value.number) is not None and number > settings.minutes:
+            yield finding(value, f"sessions last longer than {settings.minutes} minutes")
+
+
+@rules.servers(
+    "telemetry-off",
+    reference="L07",
+    title="Langfuse reports nothing about its use",
+    why="Telemetry is on by default, and sends figures of the instance to its makers.",
+    fix="Set TELEMETRY_ENABLED=false on web.",
+    severity=Severity.LOW,
+    also_in=(_HARDENING,),
+    langfuse=True,
+)
+def telemetry_off(pod: Pod) -> Findings:
+    for container in _servers(pod, "web"):
+        value = container.variable("TELEMETRY_ENABLED")["value"]
+        if missing(container, "TELEMETRY_ENABLED"):
+            yield finding(container["env"], "TELEMETRY_ENABLED is not set, and on by default")
+        elif value.present and not value.equals("false"):
+            yield finding(value, "telemetry is on")
+
+
+@rules.servers(
+    "no-demo-sign-in",
+    reference="L09",
+    title="No setting of demonstrations and test data is on",
+    why="The demo signs every visitor in, and the seed's key is the same in every copy of the source.",
+    fix="Remove the variable.",
+    severity=Severity.CRITICAL,
+    langfuse=True,
+)
+def no_demo_sign_in(pod: Pod) -> Findings:
+    for container in _servers(pod, "web", "worker"):
+        for name in ("NEXT_PUBLIC_PREVIEW_DEMO_AUTO_SIGN_IN", "SEED_SECRET_KEY"):
+            variable = container.variable(name)
+            if variable.present and not variable["value"].equals("", "false"):
+                yield finding(variable, f"{name} is set")
+
+
+@rules.servers(
+    "node-env-production",
+    reference="L09",
+    title="Langfuse runs in production mode",
+    why="Other modes show stack traces and relax the checks of cookies and sign-in.",
+    fix="Leave NODE_ENV out: the image sets it to production.",
+    severity=Severity.CRITICAL,
+    langfuse=True,
+)
+def node_env_production(pod: Pod) -> Findings:
+    for container in _servers(pod, "web", "worker"):
+        if (value := container.variable("NODE_ENV")["value"]).present and value.differs("production", ""):
+            yield finding(value, "it is not production")
+
+
+@rules.servers(
+    "no-local-code-evaluation",
+    reference="L09",
+    title="People's code does not run inside Langfuse's own process",
+    why="The dispatcher insecure-local runs evaluation code of every project member with the worker's credentials.",
+    fix="Unset LANGFUSE_CODE_EVAL_DISPATCHER, or name a dispatcher that isolates code.",
+    severity=Severity.CRITICAL,
+    langfuse=True,
+)
+def no_local_code_evaluation(pod: Pod) -> Findings:
+    for container in _servers(pod, "web", "worker"):
+        if (value := container.variable("LANGFUSE_CODE_EVAL_DISPATCHER")["value"]).equals("insecure-local"):
+            yield finding(value, "evaluation code runs unconfined")

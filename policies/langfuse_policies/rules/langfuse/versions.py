@@ -1,0 +1,228 @@
+"""Versions: which releases may run, and which fit together."""
+
+import datetime
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.applications import is_langfuse, langfuse_servers, store_of
+from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.image_references import ImageReference, images_of
+from langfuse_policies.facts.resources import Resource, Stack
+from langfuse_policies.facts.workloads import Pod, pods_of
+
+rules = Topic("versions", title="Versions", pack="security")
+
+_POSTGRES = ("postgres", "postgresql", "pgvector", "timescaledb")
+_ENGINES = {"clickhouse-server": "ClickHouse", "clickhouse": "ClickHouse", "valkey": "Redis", "redis": "Redis",
+            "redis-stack-server": "Redis", **dict.fromkeys(_POSTGRES, "Postgres")}  # fmt: skip
+
+
+Version = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,9})*$")]
+
+
+class Floor(Settings):
+    """The oldest Langfuse that may run."""
+
+    minimum: Annotated[Version, Meta(description="The oldest release, for example `4.16.0`.")] = "3.137.0"
+
+
+@rules.pods(
+    "langfuse-version-floor",
+    reference="S04",
+    title="Langfuse has no known remote code execution",
+    why="Before 3.137.0 the web server runs what a single request tells it to (CVE-2025-55182 in React, langfuse "
+    "issue 10933).",
+    fix="Upgrade: the newest release of version 3 first, then version 4.",
+    severity=Severity.CRITICAL,
+    langfuse=True,
+    settings=Floor,
+)
+def langfuse_version_floor(pod: Pod, settings: Floor) -> Findings:
+    minimum = _numbers(settings.minimum)
+    for field, image in _langfuse_images(pod):
+        if _older(image.version, minimum):
+            yield finding(field, f"is older than {settings.minimum}")
+
+
+class Support(Settings):
+    """Until when versions of Langfuse get security fixes."""
+
+    # langfuse.com/self-hosting/v2, and its guide for upgrades from version 3 to 4
+    last_days: Annotated[dict[int, datetime.date], Meta(description="Last day of support by major version.")] = (
+        msgspec.field(default_factory=lambda: {2: datetime.date(2025, 3, 31), 3: datetime.date(2027, 1, 31)})
+    )
+    on: Annotated[datetime.date | None, Meta(description="The day to judge at; today unless given.")] = None
+
+
+@rules.pods(
+    "langfuse-supported",
+    reference="S04",
+    title="Langfuse gets security fixes",
+    why="A version past its last day of support keeps every hole that is found from then on.",
+    fix="Upgrade to a version that is supported.",
+    severity=Severity.CRITICAL,
+    langfuse=True,
+    settings=Support,
+)
+def langfuse_supported(pod: Pod, settings: Support) -> Findings:
+    today = settings.on or datetime.datetime.now(datetime.UTC).date()
+    oldest = min(settings.last_days, default=0)
+    for field, image in _langfuse_images(pod):
+        major = image.version[0] if image.version else None
+        if major is not None and (last := settings.last_days.get(max(major, oldest))) and today > last:
+            yield finding(field, f"gets no fixes since {last}")
+
+
+def _langfuse_images(pod: Pod) -> Iterator[tuple[Field, ImageReference]]:
+    for container in pod.containers:
+        if is_langfuse(container) and (text := container["image"].text):
+            yield container["image"], ImageReference.of(text)
+
+
+def _older(version: tuple[int, ...], minimum: tuple[int, ...]) -> bool:
+    """Whether it is certainly older: `4` may be any 4.x, and is not older than 4.1."""
+    for found, wanted in zip_longest(version[: len(minimum)], minimum):
+        if found is None or wanted is None or found != wanted:
+            return found is not None and wanted is not None and found < wanted
+    return False
+
+
+class Matrix(Settings):
+    """The oldest stores by major version of Langfuse (its documentation of the infrastructure)."""
+
+    postgres: Annotated[dict[int, Version], Meta(description="Oldest Postgres.")] = msgspec.field(
+        default_factory=lambda: {3: "12", 4: "15"}
+    )
+    clickhouse: Annotated[dict[int, Version], Meta(description="Oldest ClickHouse.")] = msgspec.field(
+        default_factory=lambda: {3: "24.3", 4: "25.12"}
+    )
+    redis: Annotated[dict[int, Version], Meta(description="Oldest Redis or Valkey.")] = msgspec.field(
+        default_factory=lambda: {3: "7.0", 4: "7.0"}
+    )
+
+
+@rules.stack(
+    "store-versions-in-matrix",
+    reference="S05",
+    title="Stores are as new as Langfuse needs them",
+    why="On an older store migrations fail half way, and Langfuse doesn't start.",
+    fix="Upgrade the store first, then Langfuse.",
+    severity=Severity.HIGH,
+    langfuse=True,
+    settings=Matrix,
+)
+def store_versions_in_matrix(stack: Stack, settings: Matrix) -> Findings:
+    floors = {"Postgres": settings.postgres, "ClickHouse": settings.clickhouse, "Redis": settings.redis}
+    majors = _langfuse_majors(stack)
+    for resource, field, image in _stores(stack):
+        engine, major = _ENGINES[image.name], majors.get(resource.namespace, 0)
+        floor = floors[engine].get(major)
+        if floor and _older(image.version, _numbers(floor)):
+            yield finding(field, f"Langfuse {major} needs {engine} {floor} or newer", of=resource)
+
+
+#: First broken release and the one that mends it (langfuse, packages/shared/src/server/clickhouse/compatibility.ts).
+_BROKEN_CLICKHOUSE = (
+    ((26, 5, 1, 651), (26, 5, 6, 70)),
+    ((26, 6), (26, 6, 2, 108)),
+    ((26, 7), (26, 7, 1, 1334)),
+    ((26, 7, 2), (26, 7, 2, 11)),
+)
+_ASKS_SUCH_QUERIES = 4  # major version of Langfuse
+
+#: From this release on ClickHouse reads numbers in JSON as seconds; before these, Langfuse writes milliseconds as
+#: numbers (langfuse issue 16858, pull requests 16957 and 16892).
+_READS_SECONDS = (26, 8)
+_WRITES_NO_NUMBERS = {3: (3, 225, 7), 4: (4, 28, 0)}
+
+
+@rules.stack(
+    "no-broken-clickhouse",
+    reference="S05",
+    title="No ClickHouse that answers wrongly or drops traces",
+    why="Some releases of ClickHouse answer queries of Langfuse 4 wrongly: traces go missing in lists and sums. Since "
+    "26.8 ClickHouse drops every trace that Langfuse before 4.28.0 (of version 3: before 3.225.7) writes, while SDKs "
+    "get 200.",
+    fix="Use the release that is named. With ClickHouse 26.8 or newer, use Langfuse 4.28.0 or newer (of version 3: "
+    "3.225.7 or newer).",
+    severity=Severity.HIGH,
+    langfuse=True,
+)
+def no_broken_clickhouse(stack: Stack) -> Findings:
+    releases = _langfuse_releases(stack)
+    for resource, field, image in _stores(stack):
+        found = releases.get(resource.namespace)
+        if _ENGINES[image.name] != "ClickHouse" or not found:
+            continue
+        writes_numbers = any(_older(one, _WRITES_NO_NUMBERS.get(one[0], ())) for one in found)
+        if writes_numbers and image.version >= _READS_SECONDS:
+            yield finding(field, "drops every trace that this release of Langfuse writes", of=resource)
+        if max(found)[0] < _ASKS_SUCH_QUERIES:
+            continue
+        for first, mended in _BROKEN_CLICKHOUSE:
+            if first <= image.version and _older(image.version, mended):
+                until = ", and this release of Langfuse needs one before 26.8" if writes_numbers else ""
+                yield finding(field, f"is broken until {'.'.join(map(str, mended))}{until}", of=resource)
+
+
+def _langfuse_majors(stack: Stack) -> dict[str, int]:
+    """By namespace, of the newest web or worker."""
+    return {namespace: max(found)[0] for namespace, found in _langfuse_releases(stack).items()}
+
+
+def _langfuse_releases(stack: Stack) -> dict[str, list[tuple[int, ...]]]:
+    """By namespace, of every web and worker whose tag tells it."""
+    releases: dict[str, list[tuple[int, ...]]] = {}
+    for pod, container, _ in langfuse_servers(stack):
+        version = ImageReference.of(container["image"].text or "").version
+        if version:
+            releases.setdefault(pod.resource.namespace, []).append(version)
+    return releases
+
+
+def _stores(stack: Stack) -> Iterator[tuple[Resource, Field, ImageReference]]:
+    """The images that serve Postgres, ClickHouse or Redis."""
+    for pod in pods_of(stack):
+        for container in pod.containers:
+            if container.restarts and store_of(container) is not None:
+                image = ImageReference.of(container["image"].text or "")
+                if image.name in _ENGINES:
+                    yield pod.resource, container["image"], image
+    for cluster in stack.of("postgresql.cnpg.io/Cluster"):
+        for field, image in images_of(cluster):
+            if image.name in _ENGINES:
+                yield cluster, field, image
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return ImageReference("", version, "").version
+
+
+@rules.stack(
+    "postgres-client-of-server-major",
+    reference="S05",
+    title="Jobs use the Postgres client of the server's major version",
+    why="pg_dump refuses a newer server, and a dump of a newer client may not restore on the older server: the backup "
+    "is none.",
+    fix="Give the Job the image of the server's major version.",
+    severity=Severity.HIGH,
+)
+def postgres_client_of_server_major(stack: Stack) -> Findings:
+    servers: dict[str, set[int]] = {}
+    for resource, _, image in _stores(stack):
+        if image.name in _POSTGRES and image.version:
+            servers.setdefault(resource.namespace, set()).add(image.version[0])
+    for pod in pods_of(stack):
+        if not pod.resource.kind.startswith("batch/"):
+            continue
+        majors = servers.get(pod.resource.namespace)
+        for container in pod.containers:
+            image = ImageReference.of(container["image"].text or "")
+            if majors and image.name in _POSTGRES and image.version and image.version[0] not in majors:
+                yield finding(container["image"], "is of another major version than the server", of=pod.resource)
