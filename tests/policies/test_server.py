@@ -128,6 +128,7 @@ def test_a_policy_answers_as_one_of_the_sdk_would(id: str) -> None:  # noqa: A00
 
 def test_a_pack_starts_without_pulumis_sdk() -> None:
     """Every preview waits for the packs."""
-    script = f"import sys; sys.path.insert(0, {str(POLICIES)!r}); import langfuse_policies.engine.server\nprint(*sys.modules)"
+    path = f"import sys; sys.path.insert(0, {str(POLICIES)!r})"
+    script = f"{path}; import langfuse_policies.engine.server; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert not {"pulumi", "pulumi_policy", "pydantic"} & set(done.stdout.split())
