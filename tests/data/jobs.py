@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.data.rendered import Container
-from tests.data.servers import NO_AUTHORITIES
 from tests.scripts import SCRIPTS
+from tests.servers import NO_AUTHORITIES
 
 LIMIT_SECONDS = 90
 COMMAND_LINES = "command-lines"

@@ -14,8 +14,8 @@ import pytest
 from components.stores.postgres.server import initdb_arguments
 from tests.data.jobs import client
 from tests.data.rendered import config_map, container, environment, secrets
-from tests.data.servers import free_port, program, running, unprivileged
 from tests.scripts import SCRIPTS
+from tests.servers import free_port, program, running, unprivileged
 
 CLIENTS = ("psql", "pg_dump", "pg_dumpall", "pg_restore")
 

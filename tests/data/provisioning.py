@@ -16,7 +16,7 @@ from botocore.config import Config
 from components.schema.purposes import Purpose
 from tests.data.jobs import Run, client, run
 from tests.data.rendered import config_map, container, environment, secrets
-from tests.data.servers import NO_AUTHORITIES, free_port, running, tool
+from tests.servers import NO_AUTHORITIES, free_port, running, tool
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -14,7 +14,7 @@ from tests.data.jobs import COMMAND_LINES, Run, client, run
 from tests.data.postgres_server import CLIENTS, PostgresServer
 from tests.data.provisioning import Store
 from tests.data.rendered import container, environment, secrets
-from tests.data.servers import free_port
+from tests.servers import free_port
 
 BUCKET = "langfuse-dev-backups"
 PASSWORDS = [value for (_, key), value in secrets().items() if key not in {"access-key-id", "username"}]

@@ -8,7 +8,7 @@ import pytest
 from tests.data.clickhouse_server import PORT, ClickHouseServer, prepared
 from tests.data.jobs import Run, run
 from tests.data.rendered import container, environment, secrets
-from tests.data.servers import free_port
+from tests.servers import free_port
 
 SYSTEM_TABLES = ("parts", "mutations", "replicas", "tables", "columns", "processes")
 """What Langfuse reads of the system database, besides query_log (v4.16.0, packages/shared and worker)."""

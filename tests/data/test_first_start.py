@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.data.rendered import container, environment
-from tests.data.servers import free_port, program
 from tests.scripts import SCRIPTS
+from tests.servers import free_port, program
 
 LIMIT_SECONDS = 60
 

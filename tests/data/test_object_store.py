@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from components.schema.purposes import PURPOSES, Purpose
 from tests.data.provisioning import Store, provision
 from tests.data.rendered import secrets
-from tests.data.servers import free_port
+from tests.servers import free_port
 
 Action = Literal["put", "get", "list", "delete"]
 

@@ -21,7 +21,7 @@ from components.stores.object_store.minio import READINESS_PATH
 from tests.data import rendered
 from tests.data.jobs import COMMAND_LINES, Run, client, run
 from tests.data.provisioning import Store, answers, healthy, provision
-from tests.data.servers import free_port, program, running, tool
+from tests.servers import free_port, program, running, tool
 from tests.unit.recorder import record
 
 NODES = 4

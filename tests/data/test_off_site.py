@@ -8,7 +8,7 @@ import pytest
 from tests.data.jobs import Run, run
 from tests.data.provisioning import Store, provision
 from tests.data.rendered import environment, secrets
-from tests.data.servers import free_port
+from tests.servers import free_port
 from tests.unit.program import recorded
 
 MEDIA, BACKUPS = "langfuse-dev-media", "langfuse-dev-backups"

@@ -8,7 +8,7 @@ import pytest
 from tests.data.jobs import Run, run
 from tests.data.postgres_server import PostgresServer
 from tests.data.rendered import container, environment, secrets
-from tests.data.servers import free_port
+from tests.servers import free_port
 
 SHIPPED = ("20230518075512_first", "20260101000000_second", "20260807120000_third")
 

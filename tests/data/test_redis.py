@@ -10,8 +10,8 @@ import redis
 
 from tests.data.jobs import Run, client, run
 from tests.data.rendered import config_map, container, environment, secrets
-from tests.data.servers import answers, free_port, program, running
 from tests.scripts import SCRIPTS
+from tests.servers import answers, free_port, program, running
 
 PASSWORD = secrets()["langfuse-redis", "password"]
 

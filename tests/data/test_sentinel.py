@@ -6,8 +6,9 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,10 @@ from redis.sentinel import Sentinel
 from components.langfuse import Langfuse
 from components.settings.load import parse
 from components.stores.redis.sentinel import SCRIPTS as FOLDER
+from tests import waiting
 from tests.data import rendered
 from tests.data.jobs import client, run
-from tests.data.servers import answers, free_port, program
+from tests.servers import answers, free_port, program
 from tests.unit.recorder import Recording, record
 
 ONCE = Retry(NoBackoff(), 0)
@@ -154,15 +156,10 @@ class Trio:
         return run(container, self.environment(member, name), self.clients).code
 
 
-def eventually(holds: Callable[[], bool], seconds: float = PROMOTION_SECONDS) -> None:
-    """Wait until something holds, while servers may be away."""
-    deadline = time.monotonic() + seconds
-    while True:
-        with contextlib.suppress(redis.exceptions.RedisError, StopIteration, OSError):
-            if holds():
-                return
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.2)
+eventually = partial(
+    waiting.eventually, within=PROMOTION_SECONDS, ignoring=(redis.exceptions.RedisError, StopIteration, OSError)
+)
+"""Waits for a condition; servers may be away meanwhile."""
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.data.servers import answers, free_port, missing, program, running
+from tests.servers import answers, free_port, missing, program, running
 
 LIBRARIES = Path("/usr/share/java")
 PACKAGES = "default-jre-headless libzookeeper-java"

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 
 import requests
 
-from tests.data.servers import answers, free_port, program, running
+from tests.servers import answers, free_port, program, running
+from tests.waiting import eventually
 
 WAIT_SECONDS = 10
 
@@ -44,14 +44,14 @@ class Browser:
         """Open a link as Langfuse's UI does, and look at the new tab from then on, once it is loaded."""
         before = set(self.call("GET", "/window/handles"))
         self.run("window.open(arguments[0], '_blank', 'noopener,noreferrer')", url)
-        deadline = time.monotonic() + WAIT_SECONDS
-        while not (new := set(self.call("GET", "/window/handles")) - before):
-            assert time.monotonic() < deadline, "no tab was opened"
-            time.sleep(0.05)
-        self.call("POST", "/window", handle=new.pop())
-        while self.run("return location.protocol + document.readyState") != "https:complete":
-            assert time.monotonic() < deadline, f"{url} was not loaded"
-            time.sleep(0.05)
+
+        def opened() -> set[str]:
+            return set(self.call("GET", "/window/handles")) - before
+
+        eventually(lambda: bool(opened()), "no tab was opened", within=WAIT_SECONDS)
+        self.call("POST", "/window", handle=opened().pop())
+        state = "return location.protocol + document.readyState"
+        eventually(lambda: self.run(state) == "https:complete", f"{url} was not loaded", within=WAIT_SECONDS)
 
     def close_tab(self) -> None:
         """Close the current tab and look at the first."""

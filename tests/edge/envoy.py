@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.data.servers import answers, free_port, running
+from tests.servers import answers, free_port, running
 
 Json = dict[str, Any]
 

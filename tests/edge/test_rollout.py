@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from tests.data.rendered import config_map, container, environment
-from tests.data.servers import answers, free_port, program, running
 from tests.edge.envoy import (
     Json,
     cluster,
@@ -27,6 +26,7 @@ from tests.edge.envoy import (
     write_endpoints,
 )
 from tests.edge.site import HOST, SERVICES, Stack
+from tests.servers import answers, free_port, program, running
 
 WORK_MILLISECONDS = 20
 DRAIN_SECONDS = 4

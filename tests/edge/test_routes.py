@@ -1,20 +1,19 @@
 """What Envoy makes of the rendered routes, whatever the servers behind it answer."""
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import requests
 
 from components.network.ingress import FILE_POLICY
-from tests.data.servers import free_port
 from tests.edge.conftest import BUCKET_HOST
 from tests.edge.envoy import Certificate, gateway
 from tests.edge.site import HOST, SERVICES, Stack
+from tests.http_server import QuietHandler, http_server
+from tests.servers import free_port
 
 HOSTILE = {
     "Content-Security-Policy": "default-src *; script-src * 'unsafe-inline'",
@@ -37,9 +36,11 @@ class Servers:
 
 @contextlib.contextmanager
 def hostile_servers() -> Iterator[Servers]:
-    class Handler(BaseHTTPRequestHandler):
+    received: list[dict[str, str]] = []
+
+    class Handler(QuietHandler):
         def _answer(self) -> None:
-            made.requests.append({name.lower(): value for name, value in self.headers.items()})
+            received.append({name.lower(): value for name, value in self.headers.items()})
             self.send_response(int(self.headers.get("X-Wanted-Status", "200")))
             for name, value in HOSTILE.items():
                 self.send_header(name, value)
@@ -48,17 +49,8 @@ def hostile_servers() -> Iterator[Servers]:
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_OPTIONS = _answer  # noqa: N815  # named by the base class
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made = Servers(port=server.server_address[1])
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield made
-    finally:
-        server.shutdown()
-        server.server_close()
+    with http_server(Handler) as port:
+        yield Servers(port=port, requests=received)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from tests.edge.browser import WAIT_SECONDS, Browser
 from tests.edge.files import ACTIVE, PDF, PNG, TEXTS, WAV
 from tests.edge.site import Site
 from tests.edge.web import Request
+from tests.waiting import eventually
 
 LOAD = """
     const [tag, event, address] = arguments;
@@ -157,27 +158,20 @@ def test_an_image_is_shown_in_a_tab_of_its_own(visit: Visit) -> None:
 def test_audio_and_video_play_in_a_tab_of_their_own(visit: Visit, kind: str) -> None:
     body = WAV if kind == "audio/wav" else base64.b64decode(visit.browser.run(RECORD_A_VIDEO))
     visit.browser.open_tab(visit.site.upload(kind.replace("/", "."), kind, body))
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not visit.browser.run("return document.querySelector('video').readyState"):
-        assert time.monotonic() < deadline, "it does not play"
-        time.sleep(0.05)
+    state = "return document.querySelector('video').readyState"
+    eventually(lambda: bool(visit.browser.run(state)), "it did not play", within=WAIT_SECONDS)
 
 
 def test_a_pdf_is_shown(visit: Visit) -> None:
     visit.browser.open_tab(visit.site.upload("pdf", "application/pdf", PDF))
-    deadline = time.monotonic() + WAIT_SECONDS
-    while visit.green_points() < 10_000:
-        assert time.monotonic() < deadline, "the green page is not shown"
-        time.sleep(0.2)
+    eventually(lambda: visit.green_points() >= 10_000, "the green page was not shown", within=WAIT_SECONDS)
 
 
 def test_an_export_is_downloaded(visit: Visit, store: Store) -> None:
     name = f"export-{visit.site.port}.csv"
     visit.browser.run("location.href = arguments[0]", visit.site.export(store, name, b"a,b\n1,2\n"))
-    file, deadline = visit.browser.downloads / name, time.monotonic() + WAIT_SECONDS
-    while not file.exists():
-        assert time.monotonic() < deadline, "nothing was downloaded"
-        time.sleep(0.05)
+    file = visit.browser.downloads / name
+    eventually(file.exists, "nothing was downloaded", within=WAIT_SECONDS)
     assert file.read_bytes() == b"a,b\n1,2\n"
 
 

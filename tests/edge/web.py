@@ -1,10 +1,10 @@
 """A server in the place of Langfuse's web: it signs its visitor in, and keeps what it is asked."""
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.http_server import QuietHandler, http_server
 
 SESSION = "__Secure-next-auth.session-token"
 
@@ -40,20 +40,15 @@ class Web:
 @contextlib.contextmanager
 def web() -> Iterator[Web]:
     """The server, on a free port."""
+    received: list[Request] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self._answer()
-
-        def do_POST(self) -> None:
-            self._answer()
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             signed_in = SESSION in (self.headers.get("Cookie") or "")
-            made.requests.append(Request(path=self.path, signed_in=signed_in, body=body))
+            received.append(Request(path=self.path, signed_in=signed_in, body=body))
             api = self.path.startswith("/api/")
             content = ("owner@example.com" if signed_in else "nobody") if api else "<!doctype html><title>UI</title>"
             self.send_response(200)
@@ -65,14 +60,7 @@ def web() -> Iterator[Web]:
             self.end_headers()
             self.wfile.write(content.encode())
 
-        def log_message(self, *_: object) -> None:
-            pass
+        do_GET = do_POST = _answer  # noqa: N815  # named by the base class
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made = Web(port=server.server_address[1])
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield made
-    finally:
-        server.shutdown()
-        server.server_close()
+    with http_server(Handler) as port:
+        yield Web(port=port, requests=received)

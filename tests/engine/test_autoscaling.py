@@ -7,7 +7,7 @@ from kubernetes.client import AppsV1Api
 
 from tests.engine.harness import CHECKOUT, Json
 from tests.engine.kube import ClusterProgram, ClusterProgramFactory, Kube, at
-from tests.engine.view import eventually
+from tests.waiting import eventually
 
 NAME = "langfuse-web"
 

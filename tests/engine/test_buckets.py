@@ -10,9 +10,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.data.servers import answers, free_port, running, tool
 from tests.engine.harness import CHECKOUT, Engine, Program, Result
 from tests.engine.stack_fixtures import drifted
+from tests.servers import answers, free_port, running, tool
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

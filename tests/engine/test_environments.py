@@ -14,7 +14,8 @@ from sandbox.controlplane import Sandbox
 from sandbox.storage import ZONE
 from tests.engine.harness import CHECKOUT
 from tests.engine.stack_fixtures import Stack, deploy, run, touched
-from tests.engine.view import NAME_LABEL, Json, View, conditions, eventually
+from tests.engine.view import NAME_LABEL, Json, View, conditions
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 

@@ -14,7 +14,8 @@ from components.credentials.registry import CREDENTIALS
 from sandbox.controlplane import Sandbox
 from tests.engine.secret_operator import MANAGED, SecretOperator
 from tests.engine.stack_fixtures import Stack
-from tests.engine.view import Json, View, conditions, eventually
+from tests.engine.view import Json, View, conditions
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 

@@ -16,7 +16,8 @@ import pytest
 
 from sandbox.controlplane import Sandbox
 from tests.engine.stack_fixtures import Stack
-from tests.engine.view import NAME_LABEL, Json, View, conditions, eventually
+from tests.engine.view import NAME_LABEL, Json, View, conditions
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
@@ -80,7 +81,7 @@ def update_until_it_migrates(stack: Stack, view: View) -> subprocess.Popen[str]:
     before = {pod["metadata"]["uid"] for pod in migrators(view)}
     process = stack.start_up()
     try:
-        eventually(lambda: bool({pod["metadata"]["uid"] for pod in migrators(view)} - before), START_SECONDS)
+        eventually(lambda: bool({pod["metadata"]["uid"] for pod in migrators(view)} - before), within=START_SECONDS)
     except BaseException:
         end(process, signal.SIGKILL)
         raise

@@ -27,7 +27,8 @@ from operations.recovery import recover
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import CHECKOUT
 from tests.engine.stack_fixtures import Stack, drifted, touched
-from tests.engine.view import View, conditions, eventually
+from tests.engine.view import View, conditions
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(1500)]
 

@@ -7,6 +7,7 @@ import time
 
 from tests.engine.harness import Json
 from tests.engine.kube import ClusterProgramFactory, Kube, at
+from tests.waiting import eventually
 
 NOWHERE = '{"kubernetes.io/hostname": "nowhere"}'  # no node has this label
 PROMPT_SECONDS = 20.0
@@ -121,9 +122,7 @@ def test_an_interrupt_ends_the_waiting_and_keeps_the_state(
     """)
     process = program.start("up", "--yes", "--skip-preview")
     try:
-        deadline = time.monotonic() + 60
-        while kube.get("apps/v1", "Deployment", "web", namespace) is None and time.monotonic() < deadline:
-            time.sleep(0.2)
+        eventually(lambda: kube.get("apps/v1", "Deployment", "web", namespace) is not None)
         time.sleep(1)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=PROMPT_SECONDS)

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import time
 import zipfile
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import pytest
 from sandbox.plugins.install import cli
 from tests.engine.conftest import ProgramFactory
 from tests.engine.harness import STACK, Engine, Program
+from tests.waiting import eventually
 
 
 def test_stdout_and_stderr_of_the_program_are_shown(program: ProgramFactory) -> None:
@@ -484,8 +484,9 @@ def test_stand_ins_run_beside_a_cli_that_brings_its_own_host(
 
 def wait_for(command: subprocess.Popen[str], file: Path, seconds: float = 30.0) -> None:
     """Wait until the program has written a file."""
-    deadline = time.monotonic() + seconds
-    while not file.exists():
+
+    def exists() -> bool:
         assert command.poll() is None, command.communicate()[0]
-        assert time.monotonic() < deadline, f"the program has not written {file.name} in {seconds:.0f} s"
-        time.sleep(0.1)
+        return file.exists()
+
+    eventually(exists, f"the program did not write {file.name}", within=seconds)

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from sandbox.folder import CHECKOUT
 from sandbox.plugins.install import MARKER
 from sandbox.processes import State
 from sandbox.storage import ZONE
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]
 
@@ -70,13 +71,6 @@ def get(sandbox: Sandbox, *words: str) -> Json:
 def apply(sandbox: Sandbox, *objects: Json) -> None:
     result = kubectl(sandbox, "apply", "--server-side", "-f", "-", bodies=objects)
     assert result.returncode == 0, result.stderr
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.1)
 
 
 def named(kind: str, version: str, name: str, spec: Json | None = None, **metadata: object) -> Json:

@@ -6,8 +6,7 @@ import base64
 import hashlib
 import json
 import subprocess
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -17,9 +16,9 @@ from kubernetes.client import ApiClient
 
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import Result
+from tests.waiting import eventually
 
 TIMEOUT_SECONDS: Final = 60.0
-SETTLE_SECONDS: Final = 60.0
 OK: Final = 200
 NAME_LABEL: Final = "app.kubernetes.io/name"
 USER_NAMES: Final = ("/access-key-id", "/username")
@@ -176,11 +175,3 @@ def conditions(item: Json) -> dict[str, str]:
 def changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
     """The keys whose values differ; every key counts that only one of them has."""
     return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-
-
-def eventually(holds: Callable[[], bool], seconds: float = SETTLE_SECONDS) -> None:
-    """Wait until something holds; fail if it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.5)  # a look by `kubectl` takes a tenth of a second of CPU time

@@ -8,7 +8,7 @@ from components.kubernetes.variables import Environment, SecretRef
 from components.outputs import outputs
 from components.schema.environment import Settings
 from components.schema.purposes import PURPOSES
-from components.settings.load import SettingsError, parse
+from components.settings.load import SettingsError
 from components.settings.profiles import PROFILES
 from components.settings.warnings import warnings
 from components.stores.connections import (
@@ -19,6 +19,7 @@ from components.stores.connections import (
     PostgresConnection,
     RedisConnection,
 )
+from tests.unit.configuration import settings
 from tests.unit.variables import LISTS, names_read
 
 NOT_THE_APPLICATIONS_OWN = {"HOSTNAME", "KEEP_ALIVE_TIMEOUT", "NODE_OPTIONS", "PORT"}
@@ -57,26 +58,22 @@ STORES = Stores(
 )
 
 
-def settings(**config: object) -> Settings:
-    return parse("dev", {"host": "langfuse.example.com", **config})
-
-
 def refs(found: Settings) -> dict[str, SecretRef]:
     return {one.credential.id: ref(one.credential.id) for one in sourced(found)}
 
 
 def web(**config: object) -> Environment:
-    found = settings(**config)
+    found = settings(config)
     return environment.web_environment(found, STORES, refs(found))
 
 
 def first_start(**config: object) -> Environment:
-    found = settings(**config)
+    found = settings(config)
     return environment.first_start_environment(found, STORES, refs(found))
 
 
 def worker(**config: object) -> Environment:
-    found = settings(**config)
+    found = settings(config)
     return environment.worker_environment(found, STORES, refs(found))
 
 
@@ -267,7 +264,7 @@ def test_the_write_mode_reaches_the_programs_that_read_it_and_only_where_it_is_c
 def test_environments_share_no_key_of_redis() -> None:
     prefixes: dict[str, set[object]] = {}
     for stack in ("dev", "staging", "prod"):
-        found = parse(stack, {"host": "langfuse.example.com"})
+        found = settings(stack=stack)
         for variables in (
             environment.web_environment(found, STORES, refs(found)),
             environment.worker_environment(found, STORES, refs(found)),

@@ -7,7 +7,7 @@ from components.credentials.sources import sourced
 from components.kubernetes.variables import SecretRef
 from components.schema.environment import Settings
 from components.schema.sign_in import Providers
-from components.settings.load import SettingsError, parse
+from tests.unit.configuration import refusal, settings
 from tests.unit.variables import LISTS, names_read
 
 SECRET = {"source": "existing", "secret": "sso", "key": "secret"}
@@ -39,19 +39,9 @@ def provider(name: str) -> dict[str, object]:
     return {"clientId": f"id-of-{name}", "clientSecret": SECRET, **PROVIDERS[name]}
 
 
-def settings(stack: str = "dev", **config: object) -> Settings:
-    return parse(stack, {"host": "langfuse.example.com", **config})
-
-
 def variables(found: Settings) -> dict[str, object]:
     refs = {one.credential.id: SecretRef(name="s", key=one.credential.id) for one in sourced(found)}
     return dict(sign_in_environment(found, refs))
-
-
-def refusal(config: dict[str, object], stack: str = "dev") -> str:
-    with pytest.raises(SettingsError) as raised:
-        parse(stack, {"host": "langfuse.example.com", **config})
-    return str(raised.value)
 
 
 def test_every_provider_of_the_application_can_be_set_up() -> None:
@@ -97,16 +87,19 @@ def test_callback_urls_have_the_ids_of_next_auth() -> None:
 
 def test_sign_up_is_closed_unless_it_is_opened() -> None:
     closed = {
-        stack: variables(settings(stack))["AUTH_DISABLE_SIGNUP"] for stack in ("dev", "preview", "staging", "prod")
+        stack: variables(settings(stack=stack))["AUTH_DISABLE_SIGNUP"]
+        for stack in ("dev", "preview", "staging", "prod")
     }
     assert set(closed.values()) == {"true"}
-    assert variables(settings("dev", signIn={"signUp": True}))["AUTH_DISABLE_SIGNUP"] == "false"
+    assert variables(settings(signIn={"signUp": True}))["AUTH_DISABLE_SIGNUP"] == "false"
 
 
 def test_environments_share_no_cookie() -> None:
-    suffixes = {str(variables(settings(stack))["NEXTAUTH_COOKIE_NAME_SUFFIX"]) for stack in ("dev", "staging", "prod")}
+    suffixes = {
+        str(variables(settings(stack=stack))["NEXTAUTH_COOKIE_NAME_SUFFIX"]) for stack in ("dev", "staging", "prod")
+    }
     assert suffixes == {"dev", "staging", "prod"}
-    dotted = variables(settings("pr.7", profile="preview", namespace="pr-7"))
+    dotted = variables(settings(stack="pr.7", profile="preview", namespace="pr-7"))
     assert dotted["NEXTAUTH_COOKIE_NAME_SUFFIX"] == "pr-7"
 
 
@@ -183,4 +176,4 @@ def test_prod_lets_nobody_register_who_is_not_known_elsewhere() -> None:
         {"signIn": {"signUp": True}}, "prod"
     )
     google = {"google": {**provider("google"), "allowAccountLinking": True}}
-    settings("prod", signIn={"signUp": True, "password": False, "providers": google})
+    settings(stack="prod", signIn={"signUp": True, "password": False, "providers": google})

@@ -11,6 +11,7 @@ from components.kubernetes.image_contracts import CONTRACTS, Contract
 from components.schema.images import POSTGRES, VALKEY
 from components.stores.postgres.server import initdb_arguments
 from tests.scripts import SCRIPTS
+from tests.unit.pods import containers, workloads
 from tests.unit.program import recorded
 from tests.unit.shell_commands import programs
 from tools.docs.images import render
@@ -29,15 +30,11 @@ STACKS: list[tuple[str, dict[str, object]]] = [
 ]
 
 
-def containers() -> Iterator[Mapping[str, Any]]:
-    """Every container of every mode."""
+def all_containers() -> Iterator[Mapping[str, Any]]:
+    """Every container of every stack."""
     for stack, config in STACKS:
-        recording = recorded(stack, config)
-        for kind in ("Job", "CronJob", "StatefulSet", "Deployment"):
-            for item in recording.of(kind):
-                spec = item.inputs["spec"]
-                pod = (spec["jobTemplate"]["spec"] if kind == "CronJob" else spec)["template"]["spec"]
-                yield from (*pod.get("initContainers", []), *pod["containers"])
+        for item in workloads(recorded(stack, config)):
+            yield from containers(item)
 
 
 def commands(container: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -73,7 +70,7 @@ def repository(container: Mapping[str, Any]) -> str:
 def needed() -> dict[str, set[str]]:
     """By image, every program that is started in it."""
     found: dict[str, set[str]] = {name: set() for name in CONTRACTS}
-    for container in containers():
+    for container in all_containers():
         for command in commands(container):
             found.setdefault(repository(container), set()).update(started(command))
     # The backup of Postgres brings this one along.
@@ -98,7 +95,7 @@ def test_every_image_is_described() -> None:
 
 
 def test_containers_run_as_the_user_that_is_said() -> None:
-    for container in containers():
+    for container in all_containers():
         assert container["securityContext"]["runAsUser"] == CONTRACTS[repository(container)].image.uid
 
 

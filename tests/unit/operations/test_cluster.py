@@ -14,7 +14,7 @@ import yaml
 from operations.cluster import check
 from operations.errors import OperationError
 from operations.pulumi import Pulumi
-from tests.unit.http_server import Answer, Request, serving
+from tests.http_server import Answer, Request, serving
 
 UID = "6a6f7f3e-0f62-4a94-8f6d-0d6f3c0b3a01"
 

@@ -16,7 +16,7 @@ from operations.changes import preview as previews
 from operations.changes.model import Capacity, Outcome, Report
 from operations.errors import OperationError
 from operations.pulumi import Pulumi
-from tests.unit.http_server import Answer, serving
+from tests.http_server import Answer, serving
 
 UNTIL = datetime(2026, 11, 21, 13, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ from operations.__main__ import app
 from operations.changes.model import Capacity, Report
 from operations.errors import OperationError
 from operations.github import GitHub
-from tests.unit.http_server import Answer, Request, serving
+from tests.http_server import Answer, Request, serving
 
 TOKEN = "ghs_recognizable5ecret"  # noqa: S105  # made up
 MARK = "<!-- mark -->"

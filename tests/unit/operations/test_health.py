@@ -6,7 +6,7 @@ import pytest
 
 from operations.errors import OperationError
 from operations.health import wait
-from tests.unit.http_server import Answer, Request, serving
+from tests.http_server import Answer, Request, serving
 
 WELL = {
     "/api/public/ready": Answer({"status": "OK"}),

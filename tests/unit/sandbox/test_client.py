@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.client import BUSY_RETRIES, ApiError, Client
-from tests.unit.http_server import Answer, Request, serving
+from tests.http_server import Answer, Request, serving
 
 BUSY = Answer({"message": "storage is (re)initializing"}, 429, {"Retry-After": "0"})
 PATH = "/apis/external-secrets.io/v1/externalsecrets"

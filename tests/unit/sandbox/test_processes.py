@@ -6,7 +6,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,6 +14,7 @@ import pytest
 
 from sandbox import processes
 from sandbox.processes import Service, State, Supervisor
+from tests.waiting import eventually
 
 SLEEP = (sys.executable, "-c", "import time; print('started', flush=True); time.sleep(60)")
 STUBBORN = (
@@ -28,13 +29,6 @@ def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     supervisor = Supervisor(tmp_path)
     yield supervisor
     supervisor.stop(["one", "two"])
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def pid_of(supervisor: Supervisor, name: str = "one") -> int:

@@ -4,11 +4,9 @@ import hashlib
 import io
 import socket
 import tarfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,32 +14,29 @@ import pytest
 
 from sandbox import releases
 from sandbox.releases import Hosts, Release, UnavailableError, UnreachableError
+from tests.http_server import QuietHandler, http_server
+from tests.servers import free_port
 
 BINARY = b"#!/bin/sh\necho hello\n"
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     files: ClassVar[dict[str, bytes]] = {}
     asked: ClassVar[list[str]] = []
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802  # named by the base class
         self.asked.append(self.path)
         body = self.files.get(self.path)
         self.send_response(200 if body is not None else 404)
         self.end_headers()
         self.wfile.write(body or b"")
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture
 def server() -> Iterator[str]:
     Handler.files, Handler.asked = {}, []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{http.server_port}"
-        http.shutdown()
+    with http_server(Handler) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager
@@ -51,13 +46,6 @@ def silent_server() -> Iterator[str]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture
@@ -121,7 +109,7 @@ def test_a_missing_file_does_not_condemn_the_host(tmp_path: Path, server: str, h
 def test_a_refused_connection_is_remembered_for_the_host(
     tmp_path: Path, hosts: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"http://127.0.0.1:{closed_port()}/tool"
+    url = f"http://127.0.0.1:{free_port()}/tool"
     with pytest.raises(UnreachableError, match="cannot be reached"):
         releases.fetch(url, tmp_path / "file", hosts)
     monkeypatch.setattr(releases, "_Transfer", None)  # a second attempt would fail on this

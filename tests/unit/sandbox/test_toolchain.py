@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from sandbox import cache, golang, pins, releases, toolchain
 from sandbox.errors import SandboxError
 from sandbox.folder import CHECKOUT
 from sandbox.toolchain import TOOLS
+from tests.waiting import eventually
 
 SYSTEM_PATH = "/usr/bin:/bin"
 WORKING_GO = """
@@ -219,10 +219,7 @@ def test_an_interrupted_build_leaves_nothing_and_ends_its_compiler(path: Path, s
     command = subprocess.Popen(
         [sys.executable, "-m", "sandbox", "tools", "etcd"], cwd=CHECKOUT, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 20
-    while not (path / "pid").exists() or not (path / "pid").read_text().strip():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: (path / "pid").exists() and bool((path / "pid").read_text().strip()), within=20)
     command.send_signal(stop)
     _, errors = command.communicate(timeout=20)
     assert command.returncode == 130

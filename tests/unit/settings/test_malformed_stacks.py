@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from components.settings.load import SettingsError, parse
+from tests.unit.configuration import refusal, settings
 
 Config = dict[str, Any]
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -325,19 +326,13 @@ def name(fault: Fault) -> str:
     return f"{fault.stack} {json.dumps(fault.config)}"
 
 
-def refusal(fault: Fault) -> str:
-    with pytest.raises(SettingsError) as raised:
-        parse(fault.stack, {"host": "langfuse.example.com", **fault.config})
-    return str(raised.value)
-
-
 def test_there_are_enough_faults_and_each_is_there_once() -> None:
     assert len({name(fault) for fault in FAULTS}) == len(FAULTS) >= 80
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=name)
 def test_one_fault_gives_one_message_with_its_key_and_rule(fault: Fault) -> None:
-    heading, *problems = refusal(fault).splitlines()
+    heading, *problems = refusal(fault.config, fault.stack).splitlines()
     if problems:
         assert heading == f"1 problem in the configuration of stack {fault.stack}:"
     else:
@@ -402,8 +397,8 @@ RIGHT: list[Config] = [
 
 @pytest.mark.parametrize("config", RIGHT, ids=json.dumps)
 def test_an_unusual_but_right_stack_passes(config: Config) -> None:
-    settings = parse("dev", {"host": "langfuse.example.com", **config})
-    assert settings.host == config.get("host", "langfuse.example.com")
+    chosen = settings(config)
+    assert chosen.host == config.get("host", "langfuse.example.com")
 
 
 def test_there_are_enough_right_ones() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.pods import containers, pod_spec, workloads
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
@@ -24,26 +25,23 @@ STACKS: Mapping[str, tuple[str, Mapping[str, object]]] = {
 }
 
 
-def containers(recording: Recording) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
-    """Every container of every workload: its name, itself and the spec of its pod."""
-    for item in recording:
-        spec = item.inputs.get("spec", {}) if item.type.startswith("kubernetes:") else {}
-        template = spec.get("jobTemplate", {}).get("spec", spec).get("template", {})
-        pod = template.get("spec", {})
-        for container in (*pod.get("initContainers", []), *pod.get("containers", [])):
-            yield f"{item.name}/{container['name']}", container, pod
+def all_containers(recording: Recording) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """Every container of every workload: its name, the container and the spec of its pod."""
+    for item in workloads(recording):
+        for container in containers(item):
+            yield f"{item.name}/{container['name']}", container, pod_spec(item)
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_no_container_has_a_hook_after_its_start(stack: str) -> None:
-    found = list(containers(recorded(*STACKS[stack])))
+    found = list(all_containers(recorded(*STACKS[stack])))
     assert len(found) > 10, "the walk finds the workloads"
     assert [name for name, container, _ in found if "postStart" in container.get("lifecycle", {})] == []
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_a_hook_before_the_stop_is_given_at_most_half_of_the_grace_period(stack: str) -> None:
-    for name, container, pod in containers(recorded(*STACKS[stack])):
+    for name, container, pod in all_containers(recorded(*STACKS[stack])):
         hook = container.get("lifecycle", {}).get("preStop")
         if hook is None:
             continue

@@ -9,6 +9,7 @@ from components.schema import images
 from components.settings.load import SettingsError, parse
 from components.stores.postgres.release import refuse_another_major
 from tests.scripts import SCRIPTS
+from tests.unit.pods import container, containers, variables
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
@@ -41,22 +42,10 @@ def spec(recording: Recording, kind: str) -> dict[str, Any]:
     return found
 
 
-def pod(recording: Recording, kind: str, name: str) -> dict[str, Any]:
-    outer = recording.one(kind, name).inputs["spec"]
-    outer = outer["jobTemplate"]["spec"] if kind == "CronJob" else outer
-    found: dict[str, Any] = outer["template"]["spec"]
-    return found
-
-
-def variables(container: dict[str, Any]) -> dict[str, Any]:
-    return {item["name"]: item.get("value", item.get("valueFrom")) for item in container["env"]}
-
-
 def test_the_application_goes_through_the_pooler_and_migrations_past_it() -> None:
     recording = external()
     tls = "sslmode=require&sslaccept=strict"
-    (migrate,) = pod(recording, "Job", "langfuse-migrations")["containers"]
-    found = variables(migrate)
+    found = variables(container(recording.one("Job", "langfuse-migrations")))
     user = "app.tenant:$(DATABASE_PASSWORD)"
     assert found["DATABASE_URL"] == f"postgresql://{user}@pooler.example.com:6432/traces?{tls}&pgbouncer=true"
     assert found["DIRECT_URL"] == f"postgresql://{user}@pg.example.com:5433/traces?{tls}"
@@ -87,9 +76,9 @@ def test_each_way_of_tls_is_said_in_the_words_of_prisma_and_of_libpq(
     tls: str, ca: str | None, prisma: str, libpq: dict[str, str]
 ) -> None:
     recording = external(tls=tls, ca=ca)
-    (web,) = pod(recording, "Deployment", "langfuse-web")["containers"]
+    web = container(recording.one("Deployment", "langfuse-web"))
     assert variables(web)["DIRECT_URL"].partition("?")[2] == prisma
-    (dump,) = pod(recording, "CronJob", "langfuse-backup-postgres")["containers"]
+    dump = container(recording.one("CronJob", "langfuse-backup-postgres"))
     given = {name: value for name, value in variables(dump).items() if name.startswith("PGSSL")}
     assert given == libpq
     assert (variables(dump)["PGHOST"], variables(dump)["PGPORT"]) == ("pg.example.com", "5433")
@@ -114,8 +103,7 @@ def test_each_way_of_tls_is_said_in_the_words_of_prisma_and_of_libpq(
     ids=["managed", "cloudnativepg", "external"],
 )
 def test_a_repair_that_is_printed_fits_the_mode(recording: Recording, command: str) -> None:
-    checks = pod(recording, "Job", "langfuse-migrations")["initContainers"]
-    (check,) = [item for item in checks if item["name"] == "postgres"]
+    check = container(recording.one("Job", "langfuse-migrations"), "postgres")
     assert variables(check)["PSQL_COMMAND"] == command
     script = SCRIPTS["check-postgres-schema.sh"].read_text()
     assert not [word for word in ("kubectl", "langfuse-postgres-0") if word in script]
@@ -133,10 +121,8 @@ def test_a_repair_that_is_printed_fits_the_mode(recording: Recording, command: s
 def test_every_client_is_of_the_servers_release(recording: Recording, release: str) -> None:
     found = []
     for kind, name in (("Job", "langfuse-migrations"), ("CronJob", "langfuse-backup-postgres")):
-        spec = pod(recording, kind, name)
-        found += [
-            item["image"] for item in (*spec["initContainers"], *spec["containers"]) if "/postgres:" in item["image"]
-        ]
+        images = [item["image"] for item in containers(recording.one(kind, name))]
+        found += [image for image in images if "/postgres:" in image]
     assert [image.rpartition(":")[2] for image in found] == [release, release]
 
 
@@ -150,16 +136,15 @@ def test_a_private_authority_is_mounted_wherever_postgres_is_reached() -> None:
         ("Job", "langfuse-migrations"),
         ("CronJob", "langfuse-backup-postgres"),
     ):
-        found = pod(recording, kind, name)
         clients = [
-            container
-            for container in (*found.get("initContainers", []), *found["containers"])
-            if {"DATABASE_URL", "PGHOST"} & variables(container).keys()
+            item
+            for item in containers(recording.one(kind, name))
+            if {"DATABASE_URL", "PGHOST"} & variables(item).keys()
         ]
         assert clients
-        for container in clients:
-            paths = [mount["mountPath"] for mount in container["volumeMounts"]]
-            assert "/etc/langfuse/certificates" in paths, (name, container["name"])
+        for client in clients:
+            paths = [mount["mountPath"] for mount in client["volumeMounts"]]
+            assert "/etc/langfuse/certificates" in paths, (name, client["name"])
 
 
 def test_without_an_authority_there_is_no_bundle() -> None:
@@ -169,7 +154,7 @@ def test_without_an_authority_there_is_no_bundle() -> None:
 def test_an_external_server_leaves_nothing_of_ours_and_is_dumped_by_its_own_release() -> None:
     recording = external()
     assert not [item for item in recording if item.name == "langfuse-postgres" and item.kind != "Secret"]
-    (dump,) = pod(recording, "CronJob", "langfuse-backup-postgres")["containers"]
+    dump = container(recording.one("CronJob", "langfuse-backup-postgres"))
     assert dump["image"].endswith("/postgres:16.9")
 
 
@@ -253,7 +238,7 @@ def test_the_log_and_base_backups_go_to_the_backups_bucket() -> None:
 
 
 def test_the_application_writes_to_the_primary_over_tls() -> None:
-    (web,) = pod(cluster(), "Deployment", "langfuse-web")["containers"]
+    web = container(cluster().one("Deployment", "langfuse-web"))
     url = variables(web)["DATABASE_URL"]
     assert "@langfuse-postgres-rw:5432/langfuse?sslmode=require" in url
 
@@ -273,8 +258,7 @@ def test_the_operators_schedule_has_seconds() -> None:
 @pytest.mark.parametrize("version", ["15.18", "16.9", "17.10", "18.4"])
 def test_the_configured_release_runs_and_starts_with_a_locale_that_every_image_has(version: str) -> None:
     recording = recorded("dev", {"postgres": {"mode": "managed", "version": version}})
-    spec = pod(recording, "StatefulSet", "langfuse-postgres")
-    (initialize,), (server,) = spec["initContainers"], spec["containers"]
+    initialize, server = containers(recording.one("StatefulSet", "langfuse-postgres"))
     assert initialize["image"] == server["image"]
     assert server["image"].endswith(f"/postgres:{version}")
     options = variables(initialize)["POSTGRES_INITDB_ARGS"].split()
@@ -284,7 +268,7 @@ def test_the_configured_release_runs_and_starts_with_a_locale_that_every_image_h
 
 
 def test_only_the_first_start_knows_a_password() -> None:
-    (server,) = pod(recorded("dev"), "StatefulSet", "langfuse-postgres")["containers"]
+    server = container(recorded("dev").one("StatefulSet", "langfuse-postgres"))
     assert not [name for name in variables(server) if "PASSWORD" in name]
 
 
@@ -336,5 +320,5 @@ def test_a_release_is_read_from_any_reference(image: str | None, *, refused: boo
 
 
 def test_a_server_of_an_unknown_release_is_read_by_the_newest_clients() -> None:
-    (dump,) = pod(external(version=None), "CronJob", "langfuse-backup-postgres")["containers"]
+    dump = container(external(version=None).one("CronJob", "langfuse-backup-postgres"))
     assert dump["image"].endswith(f"/postgres:{images.NEWEST_POSTGRES}")

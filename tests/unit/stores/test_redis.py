@@ -5,6 +5,7 @@ import pytest
 
 from components.network.mesh_policies import TUNNEL_PORT
 from components.schema.images import DEFAULT_VERSION
+from tests.unit.pods import container, containers, pod_spec, variables
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 from tests.unit.variables import LISTS, names_read
@@ -28,9 +29,8 @@ def redis(mode: str, **config: object) -> Recording:
     return recorded("dev", {"redis": MODES[mode], "credentials": credentials, **config})
 
 
-def variables(recording: Recording, program: str) -> dict[str, Any]:
-    (container,) = recording.one("Deployment", f"langfuse-{program}").inputs["spec"]["template"]["spec"]["containers"]
-    return {item["name"]: item.get("value", item.get("valueFrom")) for item in container["env"]}
+def program_variables(recording: Recording, program: str) -> dict[str, Any]:
+    return variables(container(recording.one("Deployment", f"langfuse-{program}")))
 
 
 def secret(name: str, key: str) -> dict[str, object]:
@@ -92,7 +92,9 @@ OURS = secret("langfuse-redis", "password")
 def test_both_programs_are_told_how_to_connect(mode: str, expected: dict[str, object]) -> None:
     recording = redis(mode)
     for program in ("web", "worker"):
-        given = {name: value for name, value in variables(recording, program).items() if name.startswith("REDIS_")}
+        given = {
+            name: value for name, value in program_variables(recording, program).items() if name.startswith("REDIS_")
+        }
         assert given.pop("REDIS_KEY_PREFIX") == "langfuse-dev:"
         assert given == expected
 
@@ -102,7 +104,9 @@ def test_both_programs_are_told_how_to_connect(mode: str, expected: dict[str, ob
 def test_every_name_is_one_that_the_release_reads(mode: str, version: str) -> None:
     recording = redis(mode) if version == DEFAULT_VERSION else redis(mode, version=version)
     for program in ("web", "worker"):
-        given = {name for name in variables(recording, program) if name.startswith(("REDIS_", "DATABASE_", "DIRECT"))}
+        given = {
+            name for name in program_variables(recording, program) if name.startswith(("REDIS_", "DATABASE_", "DIRECT"))
+        }
         assert given - names_read(version, program) == set()
 
 
@@ -115,10 +119,8 @@ def test_an_external_server_leaves_nothing_of_ours(mode: str) -> None:
 def test_a_private_authority_is_mounted_into_both_programs() -> None:
     recording = redis("external")
     for program in ("web", "worker"):
-        (container,) = recording.one("Deployment", f"langfuse-{program}").inputs["spec"]["template"]["spec"][
-            "containers"
-        ]
-        assert "/etc/langfuse/certificates" in {mount["mountPath"] for mount in container["volumeMounts"]}
+        mounts = container(recording.one("Deployment", f"langfuse-{program}"))["volumeMounts"]
+        assert "/etc/langfuse/certificates" in {mount["mountPath"] for mount in mounts}
     assert recording.one("ConfigMap", "langfuse-certificates-authorities").inputs["data"] == {"redis.pem": CA}
 
 
@@ -140,20 +142,20 @@ def test_three_pods_with_a_server_and_a_sentinel_each_keep_volumes_of_their_own(
 def test_a_drain_takes_one_of_the_three_and_zones_share_them(three: Recording) -> None:
     budget = three.one("PodDisruptionBudget", "langfuse-redis").inputs["spec"]
     assert budget["maxUnavailable"] == 1
-    template = three.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
+    template = pod_spec(three.one("StatefulSet", "langfuse-redis"))
     keys = {one["topologyKey"] for one in template["topologySpreadConstraints"]}
     assert keys == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
 
 
 def test_a_primary_hands_over_within_half_of_the_time_that_it_has_to_stop(three: Recording) -> None:
-    template = three.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
+    template = pod_spec(three.one("StatefulSet", "langfuse-redis"))
     *command, seconds = template["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
     assert command == ["/bin/sh", "/scripts/hand-over-primary.sh", "6379"]
     assert 2 * int(seconds) <= template["terminationGracePeriodSeconds"] / 2
 
 
 def test_a_server_can_write_the_file_that_it_runs_with(three: Recording) -> None:
-    template = three.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
+    template = pod_spec(three.one("StatefulSet", "langfuse-redis"))
     valkey = template["containers"][0]
     _, _, shipped, running, _ = valkey["command"]
     volumes = {volume["name"]: volume for volume in template["volumes"]}
@@ -163,7 +165,7 @@ def test_a_server_can_write_the_file_that_it_runs_with(three: Recording) -> None
 
 
 def test_a_server_is_held_back_if_it_could_lose_jobs_and_is_ready_with_its_data(three: Recording) -> None:
-    template = three.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
+    template = pod_spec(three.one("StatefulSet", "langfuse-redis"))
     valkey, sentinel = template["containers"]
     assert valkey["startupProbe"]["exec"]["command"] == ["/bin/sh", "/scripts/check-valkey.sh"]
     assert valkey["readinessProbe"]["exec"]["command"] == ["/bin/sh", "/scripts/check-valkey-member.sh", "6379"]
@@ -171,11 +173,11 @@ def test_a_server_is_held_back_if_it_could_lose_jobs_and_is_ready_with_its_data(
     files = three.one("ConfigMap", "langfuse-redis-scripts").inputs["data"]
     used = {
         word.removeprefix("/scripts/")
-        for container in template["containers"]
+        for item in template["containers"]
         for command in (
-            container["command"],
-            *(probe.get("exec", {}).get("command", []) for probe in probes(container)),
-            *(hook["exec"]["command"] for hook in container.get("lifecycle", {}).values()),
+            item["command"],
+            *(probe.get("exec", {}).get("command", []) for probe in probes(item)),
+            *(hook["exec"]["command"] for hook in item.get("lifecycle", {}).values()),
         )
         for word in command
         if word.startswith("/scripts/")
@@ -195,8 +197,7 @@ def test_members_and_clients_reach_servers_and_sentinels(three: Recording) -> No
 
 
 def test_each_pod_announces_a_name_that_stays_when_its_address_changes(three: Recording) -> None:
-    template = three.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
-    given = {item["name"]: item.get("value") for item in template["containers"][0]["env"]}
+    given = variables(container(three.one("StatefulSet", "langfuse-redis"), "valkey"))
     assert given["MEMBER"] == f"$(POD_NAME).{HEADLESS}:6379"
     assert list(given).index("POD_NAME") < list(given).index("MEMBER")
     assert given["FIRST_PRIMARY"] == f"langfuse-redis-0.{HEADLESS}:6379"
@@ -204,5 +205,5 @@ def test_each_pod_announces_a_name_that_stays_when_its_address_changes(three: Re
 
 def test_the_configured_release_runs() -> None:
     recording = recorded("dev", {"redis": {"mode": "sentinel", "version": "8.0.4"}})
-    template = recording.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
-    assert {container["image"].rpartition(":")[2] for container in template["containers"]} == {"8.0.4"}
+    images = {item["image"] for item in containers(recording.one("StatefulSet", "langfuse-redis"))}
+    assert {image.rpartition(":")[2] for image in images} == {"8.0.4"}

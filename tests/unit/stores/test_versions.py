@@ -7,8 +7,9 @@ import pytest
 
 from components.outputs import versions
 from components.schema import images
-from components.settings.load import parse
 from components.stores.versions import query_environment, release_check_environment
+from tests.unit.configuration import settings
+from tests.unit.pods import container, variables
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
@@ -17,22 +18,14 @@ CLOUD = {"mode": "external", "host": "a.clickhouse.cloud"}
 LAZY = "CLICKHOUSE_DISABLE_LAZY_MATERIALIZATION"
 
 
-def pod(recording: Recording, kind: str, name: str) -> Mapping[str, Any]:
-    spec = recording.one(kind, name).inputs["spec"]
-    template = spec["jobTemplate"]["spec"]["template"] if kind == "CronJob" else spec["template"]
-    found: Mapping[str, Any] = template["spec"]
-    return found
-
-
 def migration_client(recording: Recording) -> Mapping[str, Any]:
-    checks = pod(recording, "Job", "langfuse-migrations")["initContainers"]
-    return next(container for container in checks if container["name"] == "clickhouse")
+    return container(recording.one("Job", "langfuse-migrations"), "clickhouse")
 
 
 def test_clients_in_jobs_are_of_the_release_of_the_server() -> None:
     recording = recorded("dev", {"clickhouse": {"version": "26.4.9.1"}})
-    (backup,) = pod(recording, "CronJob", "langfuse-backup-clickhouse")["containers"]
-    (server,) = pod(recording, "StatefulSet", "langfuse-clickhouse")["containers"]
+    backup = container(recording.one("CronJob", "langfuse-backup-clickhouse"))
+    server = container(recording.one("StatefulSet", "langfuse-clickhouse"))
     assert server["image"].endswith("/clickhouse-server:26.4.9.1")
     assert {migration_client(recording)["image"], backup["image"]} == {server["image"]}
 
@@ -49,14 +42,13 @@ def test_the_client_of_a_server_outside_is_of_its_line(stated: str | None, tag: 
 
 def test_outputs_name_the_releases_that_run() -> None:
     config = {
-        "host": "langfuse.example.com",
         "postgres": {"version": "17.4"},
         "clickhouse": {"version": "26.4.9.1"},
         "redis": {"version": "8.1.3"},
         "objectStore": {"mode": "managed", "version": "RELEASE.2025-09-07T16-13-09Z"},
         "version": "4.83.0",
     }
-    assert versions(parse("dev", config)) == {
+    assert versions(settings(config)) == {
         "langfuse": "4.83.0",
         "postgres": "17.4",
         "clickhouse": "26.4.9.1",
@@ -67,7 +59,7 @@ def test_outputs_name_the_releases_that_run() -> None:
 
 def test_outputs_claim_no_release_of_a_store_outside() -> None:
     redis = {"mode": "external", "host": "redis.example.com", "version": "7.2.4"}
-    found = versions(parse("dev", {"host": "langfuse.example.com", **OURS, "clickhouse": CLOUD, "redis": redis}))
+    found = versions(settings({**OURS, "clickhouse": CLOUD, "redis": redis}))
     assert (found["clickhouse"], found["redis"]) == ("unknown", "7.2.4")
 
 
@@ -82,8 +74,7 @@ def test_lazy_materialization_is_off_in_releases_that_need_it(version: str | Non
 def test_web_and_worker_leave_lazy_materialization_off() -> None:
     recording = recorded("dev", {})
     for name in ("web", "worker"):
-        (container,) = pod(recording, "Deployment", f"langfuse-{name}")["containers"]
-        assert {"name": LAZY, "value": "true"} in container["env"]
+        assert variables(container(recording.one("Deployment", f"langfuse-{name}")))[LAZY] == "true"
 
 
 @pytest.mark.parametrize(
@@ -92,5 +83,4 @@ def test_web_and_worker_leave_lazy_materialization_off() -> None:
 def test_the_check_before_a_migration_knows_what_the_release_can_deal_with(version: str, mended: str) -> None:
     known = release_check_environment(version)
     assert known["MENDED_LANGFUSE"] == mended
-    given = {item["name"]: item.get("value") for item in migration_client(recorded("dev", {"version": version}))["env"]}
-    assert known.items() <= given.items()
+    assert known.items() <= variables(migration_client(recorded("dev", {"version": version}))).items()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from unittest.mock import Mock
 
 import grpc
@@ -24,6 +22,7 @@ from sandbox.plugins.kubernetes.objects import Kind, Object
 from sandbox.plugins.kubernetes.provider import KubernetesProvider
 from sandbox.plugins.properties import decode, encode
 from sandbox.plugins.pulumirpc import provider_pb2
+from tests.http_server import QuietHandler, http_server
 
 Answer = tuple[int, dict[str, str], str]
 RESOURCES = {
@@ -59,7 +58,7 @@ class Server:
 def server() -> Iterator[Server]:
     state = Server()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
@@ -76,15 +75,8 @@ def server() -> Iterator[Server]:
 
         do_GET = do_POST = do_PATCH = answer  # noqa: N815  # the library's names
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.port = running.server_address[1]
-    threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
-    yield state
-    running.shutdown()
-    running.server_close()
+    with http_server(Handler) as state.port:
+        yield state
 
 
 def test_answers_warnings_and_credentials(server: Server) -> None:

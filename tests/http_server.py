@@ -1,4 +1,4 @@
-"""A small HTTP server on this machine, for the tests of clients."""
+"""HTTP servers on this machine, for tests of clients."""
 
 from __future__ import annotations
 
@@ -9,6 +9,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+
+class QuietHandler(BaseHTTPRequestHandler):
+    """A request handler without a log."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    """Run a server on a free port of the loopback interface until the end of the block. Yields the port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @dataclass(frozen=True)
@@ -28,13 +49,13 @@ class Answer:
 
 @contextmanager
 def serving(answer: Callable[[Request], Answer]) -> Iterator[str]:
-    """Answer requests until the end of the block; its value is the server's URL."""
+    """Answer JSON requests until the end of the block. Yields the server's URL."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def _do(self) -> None:
             text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            given = Request(self.command, self.path, json.loads(text) if text else None, dict(self.headers))
-            found = answer(given)
+            request = Request(self.command, self.path, json.loads(text) if text else None, dict(self.headers))
+            found = answer(request)
             content = json.dumps(found.body).encode()
             self.send_response(found.status)
             for key, value in {"Content-Type": "application/json; charset=utf-8", **found.headers}.items():
@@ -45,15 +66,5 @@ def serving(answer: Callable[[Request], Answer]) -> Iterator[str]:
 
         do_GET = do_POST = do_PATCH = _do  # noqa: N815  # named by the base class
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # named by the base class
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with http_server(Handler) as port:
+        yield f"http://127.0.0.1:{port}"

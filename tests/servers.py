@@ -6,7 +6,6 @@ import pwd
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -14,6 +13,7 @@ from typing import NoReturn
 import pytest
 
 from sandbox import toolchain
+from tests.waiting import eventually
 
 START_SECONDS = 30
 
@@ -82,12 +82,13 @@ def running(
             stderr=output,
             user=user,
         )
+
+    def started() -> bool:
+        assert server.poll() is None, f"{command[0]} exited with {server.returncode}:\n{log.read_text()[-2000:]}"
+        return ready()
+
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not ready():
-            if server.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"{command[0]} did not start:\n{log.read_text()[-2000:]}")
-            time.sleep(0.1)
+        eventually(started, f"{command[0]} did not start; see {log}", within=START_SECONDS)
         yield server
     finally:
         server.terminate()
