@@ -17,7 +17,7 @@ from components.application.worker import Worker, WorkerArgs
 from components.backups.component import Backups, BackupsArgs
 from components.backups.off_site import OffSite, OffSiteArgs
 from components.credentials.component import Credentials, CredentialsArgs, secrets_of
-from components.credentials.sources import sourced
+from components.credentials.sources import needed_credentials
 from components.kubernetes.installation import Installation
 from components.kubernetes.patches import Patches
 from components.kubernetes.pods import secret_names
@@ -66,7 +66,7 @@ class Langfuse(pulumi.ComponentResource):
         credentials = Credentials(
             "credentials",
             CredentialsArgs(
-                installation=installation, needed=sourced(settings), store=settings.credentials.secret_store
+                installation=installation, needed=needed_credentials(settings), store=settings.credentials.secret_store
             ),
             inside,
         )
@@ -74,7 +74,7 @@ class Langfuse(pulumi.ComponentResource):
 
         # Volumes are deleted before the credentials that their data is tied to: after a `destroy` that was killed, the
         # next `up` makes no new password for an old volume.
-        storing = pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(depends_on=credentials.frozen))
+        storing = pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(depends_on=credentials.data_secrets))
         ours = settings.object_store.mode == "managed"
         object_store = ObjectStore(
             "object-store",

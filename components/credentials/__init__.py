@@ -1,1 +1,1 @@
-"""Every credential: its format, its source and the Secret that holds it."""
+"""The credentials of an installation: their formats, their sources and the Secrets that hold them."""

@@ -13,30 +13,30 @@ from components.schema.credentials import External, SecretStore
 API_VERSION = "external-secrets.io/v1"
 
 WAIT_UNTIL_READY = {"pulumi.com/waitFor": "condition=Ready"}
-"""Pods are not made before the operator has written their Secret."""
+"""Pulumi waits until the operator has written the Secret before it creates the pods that read it."""
 
 
-def external_secret(  # a resource has this many independent parts
+def external_secret(
     installation: Installation,
     workload: Workload,
     name: str,
     sources: Mapping[str, External],
     store: SecretStore,
     *,
-    permanent: bool,
-    beside: Mapping[str, str],
+    irreplaceable: bool,
+    extra_entries: Mapping[str, str],
     opts: pulumi.ResourceOptions,
 ) -> k8s.apiextensions.CustomResource:
-    """An ExternalSecret and thereby a Secret of the same name.
+    """Create an ExternalSecret. The operator creates a Secret of the same name.
 
     Args:
-        installation: Gives the namespace, and whether data is protected.
-        workload: Gives the labels.
-        name: Name of both.
-        sources: Entry of the store by key of the Secret.
-        store: Where they are read.
-        permanent: Whether data is lost with the values: then they are read once.
-        beside: Plain entries that the Secret has as well.
+        installation: Has the namespace, and whether data is protected.
+        workload: Has the labels.
+        name: The name of the ExternalSecret and of the Secret.
+        sources: The entry of the store for each key of the Secret.
+        store: The store that the operator reads.
+        irreplaceable: Whether data is lost without the values. They are read only once then.
+        extra_entries: Entries of the Secret that are not secret.
         opts: Resource options.
     """
     return k8s.apiextensions.CustomResource(
@@ -44,8 +44,8 @@ def external_secret(  # a resource has this many independent parts
         api_version=API_VERSION,
         kind="ExternalSecret",
         metadata=installation.metadata(workload, name=name, annotations=WAIT_UNTIL_READY),
-        spec=spec(name, sources, store, permanent=permanent, beside=beside),
-        opts=installation.stateful(opts) if permanent else opts,
+        spec=spec(name, sources, store, irreplaceable=irreplaceable, extra_entries=extra_entries),
+        opts=installation.stateful(opts) if irreplaceable else opts,
     )
 
 
@@ -54,21 +54,21 @@ def spec(
     sources: Mapping[str, External],
     store: SecretStore,
     *,
-    permanent: bool,
-    beside: Mapping[str, str],
+    irreplaceable: bool,
+    extra_entries: Mapping[str, str],
 ) -> dict[str, JsonValue]:
     """The specification of an ExternalSecret.
 
-    The Secret is nobody's child (`Orphan`) and stays when its entry goes (`Retain`): pods that read it must be able
-    to start while the store is away, and a mistake there must not take a running installation down.
+    The Secret has no owner (`Orphan`), and stays when its entry in the store is deleted (`Retain`). Pods that read it
+    can start while the store is unavailable, and a mistake in the store does not stop a running installation.
     """
     target: dict[str, JsonValue] = {"name": name, "creationPolicy": "Orphan", "deletionPolicy": "Retain"}
-    if permanent:
+    if irreplaceable:
         target["immutable"] = True
-    if beside:
-        target["template"] = {"mergePolicy": "Merge", "data": {**beside}}
+    if extra_entries:
+        target["template"] = {"mergePolicy": "Merge", "data": {**extra_entries}}
     return {
-        "refreshPolicy": "CreatedOnce" if permanent else "Periodic",
+        "refreshPolicy": "CreatedOnce" if irreplaceable else "Periodic",
         "refreshInterval": store.refresh_interval,
         "secretStoreRef": {"name": store.name, "kind": store.kind},
         "target": target,

@@ -1,7 +1,8 @@
-"""What a credential must look like. Pure: `problem` says what is wrong with a value and never shows it.
+"""The formats of credentials. The message about an invalid value never contains the value.
 
-Formats are what Langfuse and the stores take without harm: it pastes passwords unencoded into connection URLs, and
-checks of ENCRYPTION_KEY only the length at start (web/src/env.mjs), so that other characters fail at the first use.
+The formats are those that Langfuse and the stores accept and use correctly. Langfuse inserts passwords into connection
+URLs without encoding them. Of ENCRYPTION_KEY it checks only the length at start (web/src/env.mjs); other characters
+fail at the first use.
 """
 
 import re
@@ -11,47 +12,47 @@ SHIPPED = {
     *("changeme", "change-me", "clickhouse", "langfuse", "miniosecret", "minio", "minioadmin", "mysalt", "mysecret"),
     *("myredissecret", "password", "postgres", "postgrespassword", "redis", "secret", "test", "admin", "default"),
 }
-"""Values that stand in examples and images, Langfuse's docker-compose.yml and chart among them."""
+"""Default values of examples and images, for example of Langfuse's docker-compose.yml and Helm chart."""
 
-LEAST_DIFFERENT = 8
-"""Different characters in a key. Random ones of 32 characters have more; repeated ones have not."""
+MINIMUM_DISTINCT = 8
+"""Distinct characters that a key must have. Random keys of 32 characters have more; repeated characters do not."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """A rule for a value and its description."""
+    """The format of a value, with its description."""
 
     pattern: str
-    """Regular expression that the whole value matches. If it has a group, that is what must be random."""
+    """Regular expression that matches the whole value. If it has a group, only the group must be random."""
     rule: str
-    """The rule in words: completes "is not"."""
-    varied: bool = True
-    """Whether few different characters show that nobody chose them at random."""
+    """The format in words. Completes the sentence "is not ..."."""
+    random: bool = True
+    """Whether the value must look random: it must have enough distinct characters."""
 
-    def problem(self, value: str) -> str | None:
-        """What is wrong with a value, without the value; None if nothing is."""
+    def check(self, value: str) -> str | None:
+        """Why a value is invalid, without the value itself; None if it is valid."""
         if value.strip().lower() in SHIPPED:
-            return "is a default that everybody knows"
+            return "is a well-known default"
         if value != value.strip():
-            return "begins or ends with white space"
+            return "begins or ends with whitespace"
         match = re.fullmatch(self.pattern, value)
         if match is None:
             return f"is not {self.rule}"
-        if self.varied and len(set(match[match.lastindex or 0])) < LEAST_DIFFERENT:
-            return f"is not random: it has fewer than {LEAST_DIFFERENT} different characters"
+        if self.random and len(set(match[match.lastindex or 0])) < MINIMUM_DISTINCT:
+            return f"is not random: it has fewer than {MINIMUM_DISTINCT} distinct characters"
         return None
 
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 PASSWORD = Format(pattern="[A-Za-z0-9]{16,}", rule="16 or more letters and digits, which need no encoding in a URL")
-USER_PASSWORD = Format(pattern=".{8,}", rule="8 or more characters", varied=False)
+USER_PASSWORD = Format(pattern=".{8,}", rule="8 or more characters", random=False)
 LONG_SECRET = Format(pattern=r"\S{32,}", rule="32 or more characters")
-ENCRYPTION_KEY = Format(pattern="[0-9a-fA-F]{64}", rule="64 hexadecimal digits, as `openssl rand -hex 32` makes them")
+ENCRYPTION_KEY = Format(pattern="[0-9a-fA-F]{64}", rule="64 hexadecimal digits, as `openssl rand -hex 32` prints them")
 PUBLIC_KEY = Format(pattern=f"pk-lf-{_UUID}", rule="`pk-lf-` and a UUID")
 SECRET_KEY = Format(pattern=f"sk-lf-{_UUID}", rule="`sk-lf-` and a UUID")
 ACCESS_KEY_ID = Format(
-    pattern=r"[A-Za-z0-9._-]{3,128}", rule="3 or more letters, digits, '-', '_' and '.'", varied=False
+    pattern=r"[A-Za-z0-9._-]{3,128}", rule="3 or more letters, digits, '-', '_' and '.'", random=False
 )
 OBJECT_ENCRYPTION_KEY = Format(
     pattern="[A-Za-z0-9._-]+:([A-Za-z0-9+/]{43}=)",
@@ -59,9 +60,10 @@ OBJECT_ENCRYPTION_KEY = Format(
 )
 SECRET_ACCESS_KEY = Format(pattern=r"[A-Za-z0-9/+=_-]{16,}", rule="16 or more characters of base64")
 LICENSE_KEY = Format(
-    pattern="langfuse_(?:ee|pro)_.+", rule="a licence key: it begins with `langfuse_ee_` or `langfuse_pro_`"
+    pattern="langfuse_(?:ee|pro)_.+", rule="a license key, which begins with `langfuse_ee_` or `langfuse_pro_`"
 )
 SMTP_URL = Format(
-    pattern=r"smtps?://\S+|ses://[a-z0-9-]+", rule="a mail URL: `smtps://USER:PASSWORD@HOST:465` or `ses://REGION`"
+    pattern=r"smtps?://\S+|ses://[a-z0-9-]+",
+    rule="a mail URL such as `smtps://USER:PASSWORD@HOST:465` or `ses://REGION`",
 )
-CLIENT_SECRET = Format(pattern=r"\S+", rule="a client secret", varied=False)
+CLIENT_SECRET = Format(pattern=r"\S+", rule="a client secret", random=False)

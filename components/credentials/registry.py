@@ -1,6 +1,6 @@
-"""Every credential of an installation: where pods read it, what it must look like, and whether it may change.
+"""The table of credentials: where pods read each one, which format it has, and whether it can be rotated.
 
-Pure: where each comes from is in `sources.py`, the resources are in `component.py`.
+`sources.py` says where each value comes from. `component.py` creates the Secrets.
 """
 
 from collections.abc import Mapping
@@ -13,58 +13,55 @@ from components.credentials import formats
 from components.credentials.formats import Format
 from components.schema.purposes import Purpose
 
-Kind = Literal["password", "hexadecimal", "api-key", "kms-key", "fixed", "issued"]
-"""How a value comes to be: random ones by their alphabet; `fixed` is no secret, `issued` somebody else gives out."""
+Kind = Literal["password", "hexadecimal", "api-key", "kms-key", "fixed", "third-party"]
+"""How a value is generated. Random values differ by their alphabet; a `fixed` value is a name and not secret; a
+`third-party` value is issued by another system and cannot be generated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Credential:
-    """One value that pods read from a Secret."""
+    """A value that pods read from a Secret."""
 
     id: str
     """The key in `credentials.values`, in snake case."""
     secret: str
-    """The Secret that the stack makes for it, unless it exists already."""
+    """The name of the Secret, unless the value is in an existing Secret."""
     key: str
+    """The key in the Secret."""
     kind: Kind
     format: Format
-    restarts: tuple[str, ...] = ()
-    """What starts again with a new value, and thereby applies it."""
-    frozen: str | None = None
-    """Why there can be no new value; None if there can."""
-    permanent: bool = False
-    """Whether data is lost with it: then it is read from a secret store once, and never again."""
-    beside: Mapping[str, str] = field(default_factory=dict)
-    """Plain entries of the same Secret, for a reader that wants them there."""
     length: int = 32
-    """Random characters; 43 letters and digits are 256 bits, as 64 hexadecimal ones are."""
+    """Number of random characters. 43 letters and digits have 256 bits, as many as 64 hexadecimal digits."""
+    restarts: tuple[str, ...] = ()
+    """What restarts after a rotation, and thereby uses the new value."""
+    not_rotatable: str | None = None
+    """Why the value cannot be rotated; None if it can be."""
+    irreplaceable: bool = False
+    """Whether data is lost without the value. Such a value is read from a secret store once and never again."""
+    extra_entries: Mapping[str, str] = field(default_factory=dict)
+    """Further entries of the same Secret that are not secret."""
 
     @property
     def path(self) -> str:
-        """Its configuration key."""
+        """The configuration key of its source."""
         return f"credentials.values.{to_camel(self.id)}"
 
     @property
     def conventional_name(self) -> str:
-        """Its name in a secret store, or in a Secret that holds all."""
+        """Its name in a secret store, or its key in a Secret that holds all credentials."""
         return self.id.upper()
 
     @property
     def resource_name(self) -> str:
-        """Name of the random resource that makes it. It never changes: the value would."""
-        suffixes = ("_secret_access_key", "_password")
-        short = self.id if self.id == "user_password" else _without(self.id, suffixes)
+        """Name of the random resource that generates the value. It must never change: the value would change too."""
+        short = self.id.removesuffix("_secret_access_key")
+        if short != "user_password":
+            short = short.removesuffix("_password")
         return f"langfuse-{short.replace('_', '-')}"
 
 
-def _without(text: str, suffixes: tuple[str, ...]) -> str:
-    for suffix in suffixes:
-        text = text.removesuffix(suffix)
-    return text
-
-
 _APPLICATION = ("web", "worker")
-_KEY_READERS: Mapping[Purpose | Literal["root"], tuple[str, ...]] = {
+_ACCESS_KEY_READERS: Mapping[Purpose | Literal["root"], tuple[str, ...]] = {
     "root": ("object-store", "object-store-provisioning"),
     "events": ("object-store-provisioning", *_APPLICATION),
     "media": ("object-store-provisioning", *_APPLICATION),
@@ -90,8 +87,8 @@ CREDENTIALS: Mapping[str, Credential] = {
             key="salt",
             kind="password",
             format=formats.LONG_SECRET,
-            frozen="every API key is hashed with it, and none would be accepted any more",
-            permanent=True,
+            not_rotatable="every API key is hashed with it, and Langfuse would reject all of them",
+            irreplaceable=True,
             length=43,
         ),
         Credential(
@@ -100,8 +97,8 @@ CREDENTIALS: Mapping[str, Credential] = {
             key="encryption-key",
             kind="hexadecimal",
             format=formats.ENCRYPTION_KEY,
-            frozen="stored LLM keys and integrations are encrypted with it, and Langfuse can't encrypt them anew",
-            permanent=True,
+            not_rotatable="stored LLM keys and integrations are encrypted with it, and Langfuse cannot re-encrypt them",
+            irreplaceable=True,
             length=64,
         ),
         Credential(
@@ -110,7 +107,7 @@ CREDENTIALS: Mapping[str, Credential] = {
             key="user-password",
             kind="password",
             format=formats.USER_PASSWORD,
-            frozen="Langfuse reads it only when it makes the user; change the password in the UI",
+            not_rotatable="Langfuse reads it only when it creates the user; change the password in the UI",
         ),
         Credential(
             id="public_key",
@@ -134,8 +131,8 @@ CREDENTIALS: Mapping[str, Credential] = {
             key="password",
             kind="password",
             format=formats.PASSWORD,
-            frozen="Postgres reads it only when it makes its data, and would go on asking for the old one",
-            beside={"username": "langfuse"},  # CloudNativePG takes both from one Secret
+            not_rotatable="Postgres reads it only when it initializes its data directory, and would keep the old one",
+            extra_entries={"username": "langfuse"},  # CloudNativePG reads both from one Secret
         ),
         Credential(
             id="clickhouse_password",
@@ -159,7 +156,7 @@ CREDENTIALS: Mapping[str, Credential] = {
             key="password",
             kind="password",
             format=formats.PASSWORD,
-            restarts=("clickhouse, whose replicas don't exchange data before all have restarted",),
+            restarts=("clickhouse, whose replicas exchange no data until all of them have restarted",),
         ),
         Credential(
             id="redis_password",
@@ -184,13 +181,13 @@ CREDENTIALS: Mapping[str, Credential] = {
             key="encryption-key",
             kind="kms-key",
             format=formats.OBJECT_ENCRYPTION_KEY,
-            frozen="MinIO knows one key, and could read no object that another one encrypted",
-            permanent=True,
+            not_rotatable="MinIO has one key, and could not read objects that are encrypted with another one",
+            irreplaceable=True,
             length=43,
         ),
         *(
             credential
-            for purpose in _KEY_READERS
+            for purpose in _ACCESS_KEY_READERS
             for credential in (
                 Credential(
                     id=f"object_store_{purpose}_access_key_id",
@@ -198,7 +195,7 @@ CREDENTIALS: Mapping[str, Credential] = {
                     key="access-key-id",
                     kind="fixed",
                     format=formats.ACCESS_KEY_ID,
-                    frozen="it is a name, no secret",
+                    not_rotatable="it is a name and not secret",
                 ),
                 Credential(
                     id=f"object_store_{purpose}_secret_access_key",
@@ -206,11 +203,11 @@ CREDENTIALS: Mapping[str, Credential] = {
                     key="secret-access-key",
                     kind="password",
                     format=formats.SECRET_ACCESS_KEY,
-                    restarts=_KEY_READERS[purpose],
+                    restarts=_ACCESS_KEY_READERS[purpose],
                     length=40,
                 ),
             )
         ),
     )
 }
-"""By id, those that `credentials.values` can name."""
+"""By id: the credentials that `credentials.values` can configure."""

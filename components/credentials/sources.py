@@ -1,4 +1,4 @@
-"""Which credentials an environment needs, and where each comes from. Pure."""
+"""Which credentials an environment needs, and where the value of each comes from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from components.schema.environment import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sourced:
-    """A credential that an installation needs, and where it comes from."""
+class NeededCredential:
+    """A credential that an installation needs, and its source."""
 
     credential: Credential
     source: Generated | Existing | External
 
 
-def sourced(settings: Settings) -> list[Sourced]:
-    """The credentials that an environment needs, with their sources. None is made that nothing reads."""
+def needed_credentials(settings: Settings) -> list[NeededCredential]:
+    """The credentials that an environment needs. A credential that nothing reads is not created."""
     needed = [credential for credential in CREDENTIALS.values() if is_needed(credential.id, settings)]
-    chosen = [Sourced(credential=one, source=_source(one, settings)) for one in needed]
-    return [*chosen, *_issued(settings)]
+    configured = [NeededCredential(credential=one, source=_source(one, settings)) for one in needed]
+    return [*configured, *_third_party(settings)]
 
 
 def is_needed(id_: str, settings: Settings) -> bool:
@@ -39,16 +39,16 @@ def is_needed(id_: str, settings: Settings) -> bool:
 
 
 def _source(credential: Credential, settings: Settings) -> Generated | Existing | External:
-    given: Generated | Existing | External | None = getattr(settings.credentials.values, credential.id)
-    if given is not None:
-        return given
+    configured: Generated | Existing | External | None = getattr(settings.credentials.values, credential.id)
+    if configured is not None:
+        return configured
     if credential.kind == "fixed" and settings.object_store.mode == "managed":
-        return Generated(source="generated")  # a name that the stack gives: nobody has to write it down
-    return conventional(credential.conventional_name, settings)
+        return Generated(source="generated")  # the stack chooses the name
+    return _conventional(credential.conventional_name, settings)
 
 
-def conventional(name: str, settings: Settings) -> Generated | Existing | External:
-    """The source of a credential for which none is given."""
+def _conventional(name: str, settings: Settings) -> Generated | Existing | External:
+    """The source of a credential that is not configured individually."""
     credentials = settings.credentials
     if credentials.source == "existing" and credentials.secret:
         return Existing(source="existing", secret=credentials.secret, key=name)
@@ -58,12 +58,14 @@ def conventional(name: str, settings: Settings) -> Generated | Existing | Extern
     return Generated(source="generated")
 
 
-def _issued(settings: Settings) -> Iterator[Sourced]:
-    """Credentials that others give out: they stand beside what they are for, not in `credentials.values`."""
+def _third_party(settings: Settings) -> Iterator[NeededCredential]:
+    """Credentials that third parties issue. Their sources are configured in the section that uses them."""
 
-    def one(id_: str, secret: str, format_: Format, given: Existing | External | None) -> Sourced:
-        credential = Credential(id=id_, secret=secret, key=id_.replace("_", "-"), kind="issued", format=format_)
-        return Sourced(credential=credential, source=given or conventional(credential.conventional_name, settings))
+    def one(id_: str, secret: str, format_: Format, configured: Existing | External | None) -> NeededCredential:
+        credential = Credential(id=id_, secret=secret, key=id_.replace("_", "-"), kind="third-party", format=format_)
+        return NeededCredential(
+            credential=credential, source=configured or _conventional(credential.conventional_name, settings)
+        )
 
     if settings.license:
         yield one("license_key", "langfuse-license", formats.LICENSE_KEY, settings.license.key)

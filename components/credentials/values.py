@@ -1,7 +1,7 @@
-"""Values of credentials that the stack makes itself.
+"""Generates the values of credentials.
 
-They are frozen: a later edit of a length or alphabet changes no running installation, since the stores and the data
-keep using the first value. Only a new epoch makes another one, for those that can have one.
+A value is generated once. A later change of a length or alphabet does not change it, because the stores and the data
+keep using the first value. Only a new epoch generates another value, for credentials that can be rotated.
 """
 
 import uuid
@@ -13,14 +13,14 @@ import pulumi_random as random
 from components.credentials.registry import Credential
 from components.kubernetes.installation import Installation
 
-_SHAPE = (
+_LENGTH_AND_ALPHABET = (
     *("length", "lower", "minLower", "minNumeric", "minSpecial", "minUpper"),
     *("number", "numeric", "overrideSpecial", "special", "upper"),
 )
-"""Inputs of a RandomPassword that would make a new one."""
+"""Inputs of a RandomPassword whose change would replace it."""
 
-_LETTERS_AND_DIGITS: Mapping[str, bool | str] = {"special": False}
-"""Upstream pastes passwords unencoded into connection URLs."""
+_ALPHANUMERIC: Mapping[str, bool | str] = {"special": False}
+"""Langfuse inserts passwords into connection URLs without encoding them."""
 
 _HEXADECIMAL: Mapping[str, bool | str] = {"lower": False, "upper": False, "override_special": "abcdef"}
 
@@ -30,63 +30,67 @@ _API_KEY_PREFIX = {"public_key": "pk-lf-", "secret_key": "sk-lf-"}
 def random_value(
     credential: Credential, epoch: int, installation: Installation, opts: pulumi.ResourceOptions
 ) -> pulumi.Output[str]:
-    """A value that is made once per epoch."""
-    # Nothing else that is random: a RandomBytes or RandomUuid has its value as its id, which state shows.
+    """A value that is generated once per epoch."""
+    # Use no other random resource: the id of a RandomBytes or RandomUuid is its value, and ids are plain text in state.
+    alphabet = _ALPHANUMERIC if credential.kind in {"password", "kms-key"} else _HEXADECIMAL
     value = random.RandomPassword(
         credential.resource_name,
         random.RandomPasswordArgs(
             length=credential.length,
             keepers={"epoch": str(epoch)} if epoch > 1 else None,
-            **(_LETTERS_AND_DIGITS if credential.kind in {"password", "kms-key"} else _HEXADECIMAL),  # type: ignore[arg-type]  # bool and str by name
+            **alphabet,  # type: ignore[arg-type]  # bool and str
         ),
-        opts=pulumi.ResourceOptions.merge(opts, _frozen(credential, epoch, installation)),
+        opts=pulumi.ResourceOptions.merge(opts, _keep_value(credential, epoch, installation)),
     ).result
     match credential.kind:
         case "api-key":
             return value.apply(lambda digits: f"{_API_KEY_PREFIX[credential.id]}{uuid.UUID(hex=digits, version=4)}")
         case "kms-key":
-            # 43 letters and digits, padded, are 32 bytes in base64; two bits are left over, which Go drops.
+            # 43 letters and digits with padding are the base64 form of 32 bytes. Two bits are left over; Go ignores them.
             return value.apply(lambda characters: f"langfuse:{characters}=")
         case _:
             return value
 
 
-def _frozen(credential: Credential, epoch: int, installation: Installation) -> pulumi.ResourceOptions:
-    """Options of a value that no edit of its shape replaces.
+def _keep_value(credential: Credential, epoch: int, installation: Installation) -> pulumi.ResourceOptions:
+    """Options that keep a value when its length or alphabet changes in the code.
 
-    The engine replaces nothing that is protected, so that asking for another epoch gives protection up.
+    The engine never replaces a protected resource, so a value with a later epoch is not protected.
     """
-    opts = pulumi.ResourceOptions(ignore_changes=list(_SHAPE))
+    opts = pulumi.ResourceOptions(ignore_changes=list(_LENGTH_AND_ALPHABET))
     if epoch == 1:
         return installation.stateful(opts)
-    opts.hooks = pulumi.ResourceHookBinding(before_create=[_announcement(credential, epoch)])
+    opts.hooks = pulumi.ResourceHookBinding(before_create=[_rotation_warning(credential, epoch)])
     return opts
 
 
-def _announcement(credential: Credential, epoch: int) -> pulumi.ResourceHook:
-    """Says what a new epoch takes, in the preview and the update that makes it and in no other."""
+def _rotation_warning(credential: Credential, epoch: int) -> pulumi.ResourceHook:
+    """Logs what a rotation restarts, only in the preview and the update that create the new value."""
 
-    def announce(_: pulumi.ResourceHookArgs) -> None:
+    def warn(_: pulumi.ResourceHookArgs) -> None:
         pulumi.log.warn(
-            f"langfuse:{credential.path}: epoch {epoch} makes a new value. To use it, these start again: "
-            f"{', '.join(credential.restarts)}. Until all of them have, requests between them can fail."
+            f"langfuse:{credential.path}: epoch {epoch} generates a new value. These restart to use it: "
+            f"{', '.join(credential.restarts)}. Until all of them have restarted, requests between them can fail."
         )
 
     name = f"{credential.resource_name}-epoch-{epoch}"
-    return pulumi.ResourceHook(name, announce, pulumi.ResourceHookOptions(on_dry_run=True))
+    return pulumi.ResourceHook(name, warn, pulumi.ResourceHookOptions(on_dry_run=True))
 
 
 def check_values(values: Sequence[tuple[Credential, str]]) -> int:
-    """Refuse imported values that would do harm; how many values there are.
+    """Refuse imported values that have the wrong format.
+
+    Returns:
+        The number of values.
 
     Raises:
-        pulumi.RunError: naming the credentials and the rules, not the values.
+        pulumi.RunError: With the credentials and their formats, without the values.
     """
-    problems = [
-        f"langfuse:{credential.path}: the value in the state ({credential.resource_name}) {problem}; import another"
+    errors = [
+        f"langfuse:{credential.path}: the value in the state ({credential.resource_name}) {error}; import another value"
         for credential, value in values
-        if (problem := credential.format.problem(value))
+        if (error := credential.format.check(value))
     ]
-    if problems:
-        raise pulumi.RunError("\n  ".join(["credentials that can't be used:", *problems]))
+    if errors:
+        raise pulumi.RunError("\n  ".join(["invalid credentials:", *errors]))
     return len(values)

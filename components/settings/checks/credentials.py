@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pydantic.alias_generators import to_camel
 
 from components.credentials.registry import CREDENTIALS
-from components.credentials.sources import is_needed, sourced
+from components.credentials.sources import is_needed, needed_credentials
 from components.schema.credentials import External, Generated
 from components.schema.environment import Settings
 
@@ -18,7 +18,7 @@ def sources_are_complete(settings: Settings) -> Iterator[str]:
     credentials = settings.credentials
     if credentials.source == "existing" and credentials.secret is None:
         yield "credentials.secret: is required with source existing; set it to the Secret that has the credentials"
-    used = any(isinstance(one.source, External) for one in sourced(settings))
+    used = any(isinstance(one.source, External) for one in needed_credentials(settings))
     if credentials.secret_store is None and (credentials.source == "external-secrets" or used):
         yield "credentials.secretStore: is required with source external-secrets; set its name"
 
@@ -33,12 +33,12 @@ def configured_credentials_are_used(settings: Settings) -> Iterator[str]:
 def epochs_are_possible(settings: Settings) -> Iterator[str]:
     """A new value that nothing applies would lock the installation out, or make encrypted data unreadable."""
     epochs: dict[str, int] = {}
-    for one in sourced(settings):
+    for one in needed_credentials(settings):
         if isinstance(one.source, Generated):
             epochs[one.credential.id] = one.source.epoch
-            if one.source.epoch > 1 and one.credential.frozen:
+            if one.source.epoch > 1 and one.credential.not_rotatable:
                 yield (
-                    f"{one.credential.path}.epoch: {one.source.epoch} is not possible: {one.credential.frozen}; "
+                    f"{one.credential.path}.epoch: {one.source.epoch} is not possible: {one.credential.not_rotatable}; "
                     "remove it"
                 )
     public, secret = epochs.get("public_key", 1), epochs.get("secret_key", 1)
@@ -51,7 +51,7 @@ def epochs_are_possible(settings: Settings) -> Iterator[str]:
 
 def external_credentials_have_a_source(settings: Settings) -> Iterator[str]:
     """The stack cannot generate a credential that an external server or a provider issues."""
-    for one in sourced(settings):
+    for one in needed_credentials(settings):
         id_ = one.credential.id
         explicit = getattr(settings.credentials.values, id_, None) is not None
         if not isinstance(one.source, Generated) or not (explicit or settings.credentials.source == "generated"):
@@ -61,7 +61,7 @@ def external_credentials_have_a_source(settings: Settings) -> Iterator[str]:
                 f"{one.credential.path}: is generated, and the external server ({mode}) does not know a "
                 "generated password; set source to existing or external-secrets"
             )
-        if one.credential.kind == "issued":
+        if one.credential.kind == "third-party":
             provider = id_.removesuffix("_client_secret")
             key = KEYS.get(id_) or f"signIn.providers.{to_camel(provider)}.clientSecret"
             yield f"{key}: is required with credentials.source generated; set a Secret and its key"

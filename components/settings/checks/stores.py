@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from components.credentials.sources import sourced
+from components.credentials.sources import needed_credentials
 from components.schema.credentials import Existing
 from components.schema.environment import Settings
 from components.schema.purposes import shared_buckets
@@ -56,7 +56,7 @@ def cloudnative_pg_finds_the_password(settings: Settings) -> Iterator[str]:
     """The operator reads the keys `username` and `password` of one Secret."""
     if settings.postgres.mode != "cloudnativepg":
         return
-    source = next(one.source for one in sourced(settings) if one.credential.id == "postgres_password")
+    source = next(one.source for one in needed_credentials(settings) if one.credential.id == "postgres_password")
     if isinstance(source, Existing) and source.key != "password":
         yield (
             "credentials.values.postgresPassword.key: is not the key that CloudNativePG reads; "

@@ -9,7 +9,6 @@ noted.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Final
 
 from langfuse_policies.facts.quantities import parse_quantity
@@ -179,7 +178,7 @@ class Field:
         return None
 
     @property
-    def quantity(self) -> Decimal | None:
+    def quantity(self) -> float | None:
         """The Kubernetes quantity in cores or bytes, or None."""
         if self.known and isinstance(self.value, str | float) and not isinstance(self.value, bool):
             return parse_quantity(self.value)

@@ -3,7 +3,7 @@ import pytest
 from components.application import environment, extra_env
 from components.application.environment import Stores
 from components.application.extra_env import owner
-from components.credentials.sources import sourced
+from components.credentials.sources import needed_credentials
 from components.kubernetes.variables import Environment, SecretRef
 from components.outputs import outputs
 from components.schema.environment import Settings
@@ -59,7 +59,7 @@ STORES = Stores(
 
 
 def refs(found: Settings) -> dict[str, SecretRef]:
-    return {one.credential.id: ref(one.credential.id) for one in sourced(found)}
+    return {one.credential.id: ref(one.credential.id) for one in needed_credentials(found)}
 
 
 def web(**config: object) -> Environment:

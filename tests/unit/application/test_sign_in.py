@@ -3,7 +3,7 @@ import re
 import pytest
 
 from components.application.sign_in import callback_urls, sign_in_environment
-from components.credentials.sources import sourced
+from components.credentials.sources import needed_credentials
 from components.kubernetes.variables import SecretRef
 from components.schema.environment import Settings
 from components.schema.sign_in import Providers
@@ -40,7 +40,7 @@ def provider(name: str) -> dict[str, object]:
 
 
 def variables(found: Settings) -> dict[str, object]:
-    refs = {one.credential.id: SecretRef(name="s", key=one.credential.id) for one in sourced(found)}
+    refs = {one.credential.id: SecretRef(name="s", key=one.credential.id) for one in needed_credentials(found)}
     return dict(sign_in_environment(found, refs))
 
 

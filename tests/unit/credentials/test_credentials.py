@@ -8,7 +8,7 @@ import pytest
 
 from components.credentials.component import Credentials, CredentialsArgs
 from components.credentials.registry import CREDENTIALS
-from components.credentials.sources import sourced
+from components.credentials.sources import needed_credentials
 from components.kubernetes.installation import Installation
 from components.settings.load import parse
 from tests.unit.program import recorded
@@ -30,7 +30,7 @@ def credentials(
     def program() -> None:
         installation = Installation(instance="langfuse-dev", namespace="langfuse-dev", protect=protect)
         store = settings.credentials.secret_store
-        args = CredentialsArgs(installation=installation, needed=sourced(settings), store=store)
+        args = CredentialsArgs(installation=installation, needed=needed_credentials(settings), store=store)
         look(Credentials("credentials", args))
 
     return record(program)
@@ -66,7 +66,7 @@ def test_what_pods_read_has_the_format_of_its_credential() -> None:
     assert refs.keys() == CREDENTIALS.keys() - {"admin_api_key"}
     for id_, (name, key) in refs.items():
         value = recording.one("Secret", name).inputs["stringData"][key]
-        assert CREDENTIALS[id_].format.problem(value) is None, id_
+        assert CREDENTIALS[id_].format.check(value) is None, id_
 
 
 def test_the_encryption_key_is_64_hexadecimal_characters() -> None:

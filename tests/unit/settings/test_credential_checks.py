@@ -42,7 +42,7 @@ def values(**sources: object) -> dict[str, object]:
         ),
         (
             values(objectStoreEncryptionKey=epoch(2)),
-            "langfuse:credentials.values.objectStoreEncryptionKey.epoch: 2 is not possible: MinIO knows one key",
+            "langfuse:credentials.values.objectStoreEncryptionKey.epoch: 2 is not possible: MinIO has one key",
         ),
         (
             values(postgresPassword=epoch(2)),

@@ -1,0 +1,65 @@
+"""The defaults of a stack: those of its profile over those of its scale."""
+
+import json
+from collections.abc import Mapping
+from typing import get_args
+
+from pydantic.alias_generators import to_camel
+
+from components.schema.environment import PROJECT, Settings
+from components.settings.annotations import field, models
+from components.settings.profiles import PROFILES
+from components.settings.scales import SCALES
+
+
+class UnknownChoiceError(ValueError):
+    """The configured profile or scale does not exist."""
+
+
+def with_defaults(stack: str, config: Mapping[str, object]) -> dict[str, object]:
+    """A stack's configuration over its defaults.
+
+    Args:
+        stack: The stack's name. It is the name of the profile unless `config` sets one.
+        config: The keys that the stack file sets.
+
+    Raises:
+        UnknownChoiceError: The profile or the scale does not exist.
+    """
+    profile = _choice("profile", config.get("profile", stack), PROFILES)
+    scale = _choice("scale", config.get("scale", PROFILES[profile]["scale"]), SCALES)
+    defaults = _merge(_merge(SCALES[scale], PROFILES[profile]), {"namespace": f"{PROJECT}-{stack}", "profile": profile})
+    return _merge({key: _of_mode(key, value, config.get(key)) for key, value in defaults.items()}, config)
+
+
+def _choice(key: str, value: object, known: Mapping[str, object]) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise UnknownChoiceError(
+            f"{PROJECT}:{key}: {json.dumps(value)} is not a {key}; choose one of {', '.join(known)}: "
+            f"pulumi config set {PROJECT}:{key} {next(iter(known))}"
+        )
+    return value
+
+
+def _of_mode(key: str, default: object, configured: object) -> object:
+    """Drops the defaults of a store that the configured mode has no keys for."""
+    if not isinstance(default, Mapping) or "mode" not in default:
+        return default
+    mode = configured.get("mode", default["mode"]) if isinstance(configured, Mapping) else default["mode"]
+    store = field(Settings, key)
+    keys = {
+        to_camel(name)
+        for model in models(store.annotation if store else None)
+        if mode in get_args(model.model_fields["mode"].annotation)
+        for name in model.model_fields
+    }
+    return {name: value for name, value in default.items() if name in keys} | {"mode": mode}
+
+
+def _merge(base: Mapping[str, object], override: Mapping[str, object]) -> dict[str, object]:
+    """Merge maps recursively. Other values, lists among them, are replaced."""
+    merged = dict(base)
+    for key, value in override.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
