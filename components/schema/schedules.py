@@ -1,31 +1,39 @@
-"""Cron schedules of the configuration, read as the policies read them: there is one reader, in the rule library."""
+"""Cron schedules of the configuration, parsed as the policies parse them."""
 
-import sys
-from pathlib import Path
+import re
 
-_LIBRARY = str(Path(__file__).resolve().parents[2] / "policies")
-if _LIBRARY not in sys.path:  # the program runs where only the checkout itself can be imported from
-    sys.path.append(_LIBRARY)
+from components.schema.policy_library import cron
 
-from langfuse_policies.facts.cron import Schedule, fault, parse  # noqa: E402
-
-__all__ = ["checked", "schedule"]
+_STEPS_OF_ALL = re.compile(r"(?<![^,])[*?]/(?!0*1(?![0-9]))")
+_DAY_OF_MONTH, _DAY_OF_WEEK = 2, 4
 
 
 def checked(text: str) -> str:
-    """The text, if it is a schedule of five fields that comes at least once.
+    """The text, if it is a schedule of five fields that starts something at least once.
 
     Raises:
-        ValueError: With what is wrong and what would be right.
+        ValueError: The text is not such a schedule. The message names the field, the rule and the fix.
     """
-    if problem := fault(text):
+    if problem := cron.fault(text):
         raise ValueError(problem)
     return text
 
 
-def schedule(text: str) -> Schedule:
-    """When a schedule that was checked comes."""
-    found = parse(text)
+def schedule(text: str) -> cron.Schedule:
+    """The days and minutes of a schedule that was checked."""
+    found = cron.parse(text)
     if found is None:
         raise AssertionError("a schedule of the configuration was checked")
     return found
+
+
+def with_seconds(text: str) -> str:
+    """The same schedule for CloudNativePG, which reads seconds first.
+
+    To its parser (robfig/cron v1) a day field such as `*/2` leaves every day open; to that of CronJobs (v3) it does
+    not. Both agree on a field that names the range of days.
+    """
+    fields = text.split()
+    for index, days in ((_DAY_OF_MONTH, "1-31"), (_DAY_OF_WEEK, "0-6")):
+        fields[index] = _STEPS_OF_ALL.sub(f"{days}/", fields[index])
+    return " ".join(["0", *fields])

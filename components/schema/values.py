@@ -8,13 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, EmailStr, Field
 
 from components.schema import schedules
+from components.schema.policy_library import parse_quantity
 
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
-_SUFFIX = {
-    "m": Decimal("0.001"),
-    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", start=1)},
-    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
-}
 LINK_LOCAL = ipaddress.IPv4Network("169.254.0.0/16")
 """Holds the clouds' metadata services, which hand out credentials."""
 
@@ -33,22 +28,25 @@ _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 def quantity_value(text: str) -> Decimal:
-    """A Kubernetes quantity as a number: bytes for memory and storage, cores for CPU.
+    """The value of a Kubernetes quantity: bytes for memory and storage, cores for CPU.
 
-    Grammar: k8s.io/apimachinery/pkg/api/resource/quantity.go.
+    Raises:
+        ValueError: The API server would refuse the text.
     """
-    match = _QUANTITY.fullmatch(text)
-    if match is None:
+    value = parse_quantity(text)
+    if value is None:
         guess = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmMgGtTpP])(?:i?[bB])?\s*", text)
         hint = f'; did you mean "{guess[1]}{guess[2].upper()}i"?' if guess else '; write it like "50Gi" or "500m"'
         raise ValueError(f"is not a Kubernetes quantity{hint}")
-    return Decimal(match[1]) * _SUFFIX.get(match[2], Decimal(1))
+    return value
 
 
 def _bytes(text: str) -> str:
     value = quantity_value(text)
     if text.endswith("m"):
         raise ValueError('counts thousandths of a byte; did you mean "' + text[:-1] + 'Mi"?')
+    if value < 0:
+        raise ValueError('is negative; write it like "50Gi"')
     if value < 1024**2:
         raise ValueError('is less than "1Mi"; add the unit, as in "50Gi"')
     return text

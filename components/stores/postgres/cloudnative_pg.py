@@ -14,6 +14,7 @@ from components.kubernetes.installation import Installation
 from components.kubernetes.pods import JOB_RESOURCES, requirements
 from components.kubernetes.variables import SecretRef
 from components.schema import images
+from components.schema.schedules import with_seconds
 from components.schema.stores import CloudNativePgPostgres
 from components.stores.connections import ObjectStoreConnection
 from components.stores.postgres.release import major, same_major_release
@@ -97,7 +98,7 @@ def postgres_cluster(  # a cluster has this many independent parts
             "immediate": True,
             "method": "plugin",
             "pluginConfiguration": {"name": PLUGIN},
-            "schedule": f"0 {schedule}",  # the operator reads seconds first
+            "schedule": with_seconds(schedule),
         },
         opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[cluster])),
     )

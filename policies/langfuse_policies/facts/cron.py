@@ -1,13 +1,15 @@
-"""Cron schedules as CronJobs understand them (robfig/cron v3, ParseStandard): when they start, and how far apart.
+"""Cron schedules as their controllers read them: when they start, and how far apart.
 
-The configuration reads its schedules here, too (`components/schema/schedules.py`): it has no other reader.
+The controller of CronJobs and Velero parse with robfig/cron v3 (ParseStandard), CloudNativePG with v1.2.0, which puts
+seconds first and combines days differently. Libraries for Python follow Debian's cron, which reads `*/2` in a day field
+as v1 does, accepts 7 as Sunday, and has no `@every`. The configuration uses this parser, too
+(`components/schema/schedules.py`): there is no other.
 """
 
 import datetime
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -31,8 +33,10 @@ _DESCRIPTORS = {
     "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0",
     "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
 }  # fmt: skip
-_EVERY = re.compile(r"@every (?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:\d{1,6}s)?$")
-_RANGE = re.compile(r"(?:(\*|\?)|(\w{1,3})(?:-(\w{1,3}))?)(?:/(\d{1,2}))?$")
+_DURATION = re.compile(r"([0-9]{1,9}\.?[0-9]{0,9}|\.[0-9]{1,9})(ms|h|m|s)")
+_MINUTES = {"h": 60.0, "m": 1.0, "s": 1 / 60, "ms": 1 / 60_000}
+_SHORTEST_EVERY = 1 / 60
+_RANGE = re.compile(r"(?:([*?])|(\w{1,3})(?:-(\w{1,3}))?)(?:/([0-9]{1,9}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,8 @@ class Schedule:
     days: frozenset[int]
     #: Minutes after midnight.
     minutes: frozenset[int]
-    #: Of `@every`, in minutes; its first start is the controller's, so that it has no fixed minutes.
-    every: int = 0
+    #: Minutes of `@every`. It has no fixed minutes: it counts from when the controller first sees it.
+    every: float = 0
 
     @property
     def longest_gap(self) -> float:
@@ -83,11 +87,11 @@ def parse(text: str, *, seconds: bool = False) -> Schedule | None:
 
     Args:
         text: Five fields, `@daily` or `@every 1h`.
-        seconds: Six fields, seconds first, as in CloudNativePG.
+        seconds: Six fields, seconds first, as CloudNativePG reads them.
     """
-    if every := _EVERY.match(text):
-        minutes = 60 * int(every[1] or 0) + int(every[2] or 0)
-        return Schedule(frozenset(), frozenset(), max(minutes, 1))
+    if text.startswith("@every "):
+        every = _minutes(text.removeprefix("@every "))
+        return None if every is None else Schedule(frozenset(), frozenset(), every)
     fields = _DESCRIPTORS.get(text, text).lower().split()
     if seconds and not text.startswith("@"):
         if not fields or _values(fields[0], 0, 59, {}) is None:
@@ -101,7 +105,7 @@ def parse(text: str, *, seconds: bool = False) -> Schedule | None:
         return None
     minutes_, hours, monthdays, months, weekdays = known
     # Day of month and day of week: both must fit if one of them is free, else either.
-    free = _is_free(fields[2]) or _is_free(fields[4])
+    free = any(_is_free(field, steps=seconds) for field in (fields[2], fields[4]))
 
     def runs_on(day: datetime.date) -> bool:
         in_month, in_week = day.day in monthdays, day.isoweekday() % 7 in weekdays
@@ -125,32 +129,37 @@ def fault(text: str) -> str | None:
     return None
 
 
-def _is_free(field: str) -> bool:
-    """Whether a day field leaves every day open. `*/2` doesn't: robfig/cron clears the mark of `*` at such a step."""
-    return any(part in {"*", "?", "*/1", "?/1"} for part in field.split(","))
+def _minutes(duration: str) -> float | None:
+    """The minutes of a duration of Go, such as `1h30m`."""
+    parts = list(_DURATION.finditer(duration))
+    if not duration or "".join(part[0] for part in parts) != duration:
+        return None
+    return max(sum(float(part[1]) * _MINUTES[part[2]] for part in parts), _SHORTEST_EVERY)
+
+
+def _is_free(field: str, *, steps: bool) -> bool:
+    """Whether a day field leaves every day open. To robfig/cron v1 one with steps does, to v3 `*/2` does not."""
+    matches = [match for part in field.split(",") if (match := _RANGE.fullmatch(part))]
+    return any(match[1] and (steps or int(match[4] or 1) == 1) for match in matches)
 
 
 def _values(field: str, low: int, high: int, names: dict[str, int]) -> frozenset[int] | None:
-    found: set[int] = set()
-    for part in field.split(","):
-        values = _range(part, low, high, names)
-        if values is None:
-            return None
-        found.update(values)
-    return frozenset(found)
+    parts = [_range(part, low, high, names) for part in field.split(",") if part]
+    known = [part for part in parts if part is not None]
+    return frozenset(number for part in known for number in part) if parts and len(known) == len(parts) else None
 
 
-def _range(part: str, low: int, high: int, names: dict[str, int]) -> Iterator[int] | None:
-    match = _RANGE.match(part)
+def _range(part: str, low: int, high: int, names: dict[str, int]) -> range | None:
+    match = _RANGE.fullmatch(part)
     if match is None:
         return None
     free, first, last, step = match.groups()
     start = low if free else _number(first, names)
     # `5/15` means from 5 on, `5` just 5.
     end = high if free or (step and not last) else _number(last or first, names)
-    if start is None or end is None or not low <= start <= end <= high or step == "0":
+    if start is None or end is None or not low <= start <= end <= high or int(step or 1) == 0:
         return None
-    return iter(range(start, end + 1, int(step or 1)))
+    return range(start, end + 1, int(step or 1))
 
 
 def _number(text: str, names: dict[str, int]) -> int | None:

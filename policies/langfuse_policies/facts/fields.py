@@ -9,6 +9,7 @@ noted.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Final
 
 from langfuse_policies.facts.quantities import parse_quantity
@@ -178,7 +179,7 @@ class Field:
         return None
 
     @property
-    def quantity(self) -> float | None:
+    def quantity(self) -> Decimal | None:
         """The Kubernetes quantity in cores or bytes, or None."""
         if self.known and isinstance(self.value, str | float) and not isinstance(self.value, bool):
             return parse_quantity(self.value)

@@ -1,22 +1,37 @@
-"""Kubernetes quantities: `500m`, `1Gi`, `2e3` (apimachinery, pkg/api/resource/quantity.go)."""
+"""Kubernetes quantities: `500m`, `1Gi`, `2e3`.
+
+The project has no other parser: the configuration and the stand-in for the Kubernetes provider use this one. It follows
+ParseQuantity in k8s.io/apimachinery/pkg/api/resource/quantity.go; `parse_quantity` of the `kubernetes` package accepts
+text that the API server refuses, such as `NaN`, `1_000` and `5K`.
+"""
 
 import re
+from decimal import ROUND_UP, Context, Decimal
 
-_QUANTITY = re.compile(r"([+-]?(?:\d{1,18}(?:\.\d{0,18})?|\.\d{1,18}))(?:([eE][+-]?\d{1,2})|([numkMGTPE]|[KMGTPE]i)?)$")
+_QUANTITY = re.compile(r"([+-]?)(?=\.?[0-9])([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
 _SUFFIXES = {
-    "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
-    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60,
-}  # fmt: skip
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("num", start=-3)},
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", start=1)},
+    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
+}
+_NANO = Decimal("1e-9")
+_DECIMALS = 9
+_LARGEST_BINARY = Decimal(2**63 - 1)
+_MOST_DIGITS = 1000
+_EXACT = Context(prec=4 * _MOST_DIGITS)
 
 
-def parse_quantity(value: str | float) -> float | None:
-    """Cores or bytes, or None for what is no quantity."""
-    if isinstance(value, int | float):
-        return float(value)
-    match = _QUANTITY.match(value)
-    if match is None:
+def parse_quantity(value: str | float) -> Decimal | None:
+    """The exact value in cores or bytes. None for what the API server refuses, and for a suffix without a number."""
+    text = value if isinstance(value, str) else str(value)
+    match = _QUANTITY.fullmatch(text)
+    if match is None or len(text) > _MOST_DIGITS:
         return None
-    number, exponent, suffix = match.groups()
-    if exponent:
-        return float(number + exponent)
-    return float(number) * _SUFFIXES.get(suffix, 1.0)
+    sign, whole, fraction, exponent, suffix = match.groups()
+    scale = Decimal(1).scaleb(int(exponent)) if exponent else _SUFFIXES.get(suffix, Decimal(1))
+    number = _EXACT.multiply(Decimal(f"{whole or 0}.{fraction}" if fraction else whole or 0), scale)
+    if -int(number.as_tuple().exponent) > _DECIMALS:  # the API server counts in billionths
+        number = number.quantize(_NANO, rounding=ROUND_UP, context=_EXACT)
+    if suffix and suffix.endswith("i"):
+        number = min(number, _LARGEST_BINARY)
+    return -number if sign == "-" else number

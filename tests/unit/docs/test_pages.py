@@ -54,7 +54,7 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("folder", ["decisions"])
+@pytest.mark.parametrize("folder", ["decisions", "runbooks"])
 def test_an_index_lists_every_page_of_its_folder(folder: str) -> None:
     index = ROOT / "docs" / folder / "README.md"
     pages = {page.name for page in index.parent.glob("*.md")} - {index.name}

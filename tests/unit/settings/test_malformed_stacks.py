@@ -172,7 +172,7 @@ FAULTS = [
     Fault({"ingress": {"gateway": "public"}}, "ingress.gateway", "is not `namespace/name` of a Gateway"),
     Fault({"postgres": {"storage": "50GB"}}, "postgres.storage", 'did you mean "50Gi"?'),
     Fault({"postgres": {"storage": "50 Gi"}}, "postgres.storage", "is not a Kubernetes quantity"),
-    Fault({"postgres": {"storage": "-5Gi"}}, "postgres.storage", "is not a Kubernetes quantity"),
+    Fault({"postgres": {"storage": "-5Gi"}}, "postgres.storage", "is negative"),
     Fault({"postgres": {"storage": "50"}}, "postgres.storage", "add the unit"),
     Fault({"redis": {"storage": "500m"}}, "redis.storage", 'did you mean "500Mi"?'),
     Fault({"web": {"resources": {"cpu": "4Gi"}}}, "web.resources.cpu", "is not a number of cores"),

@@ -90,3 +90,12 @@ def test_jobs_do_not_count() -> None:
 @pytest.mark.parametrize("kind", [DEPLOYMENT, STATEFUL_SET, CLAIM, "kubernetes:postgresql.cnpg.io/v1:Cluster"])
 def test_what_is_not_known_yet_counts_nothing(kind: str, item: Json) -> None:
     assert requests({urn(kind, "some"): item}) == Requests()
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory"), [("0.5", "1Gi"), (0.5, 1073741824), ("5e-1", "1073741824e0"), ("500e-3", "1024Mi")]
+)
+def test_every_spelling_of_an_amount_counts(cpu: str | float, memory: str | float) -> None:
+    container = {"resources": {"requests": {"cpu": cpu, "memory": memory}}}
+    item = {"metadata": {"name": "web"}, "spec": {"template": {"spec": {"containers": [container]}}}}
+    assert requests({urn(DEPLOYMENT, "web"): item}) == Requests(cpu=Decimal("0.5"), memory=GIB)

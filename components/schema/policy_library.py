@@ -1,0 +1,16 @@
+"""What the configuration shares with the policies: parsers and tables of facts, kept in the library of the policies.
+
+The policies are published without the rest of the project, so the shared code lies there.
+"""
+
+import sys
+from pathlib import Path
+
+_LIBRARY = str(Path(__file__).resolve().parents[2] / "policies")
+if _LIBRARY not in sys.path:  # `pulumi up` runs the program with only the checkout on the path
+    sys.path.append(_LIBRARY)
+
+from langfuse_policies.facts import cron  # noqa: E402
+from langfuse_policies.facts.quantities import parse_quantity  # noqa: E402
+
+__all__ = ["cron", "parse_quantity"]
