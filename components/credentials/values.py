@@ -46,7 +46,7 @@ def random_value(
         case "api-key":
             return value.apply(lambda digits: f"{_API_KEY_PREFIX[credential.id]}{uuid.UUID(hex=digits, version=4)}")
         case "kms-key":
-            # 43 letters and digits with padding are the base64 form of 32 bytes. Two bits are left over; Go ignores them.
+            # 43 letters and digits with padding are 32 bytes in base64. Two bits are left over; Go ignores them.
             return value.apply(lambda characters: f"langfuse:{characters}=")
         case _:
             return value
