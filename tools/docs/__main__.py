@@ -1,6 +1,6 @@
-"""`python -m tools.docs`: writes what is generated from the configuration's models, and the README's picture.
+"""`python -m tools.docs` writes the generated pages, the schema of stack files, and the README's picture.
 
-The picture is drawn from the stack `dev` of the sandbox.
+The picture is drawn from the stack `dev` in the sandbox.
 """
 
 import json
@@ -15,16 +15,18 @@ README = generated.ROOT / "README.md"
 
 
 def main() -> None:
-    """Write what can be written; tell what is missing for the rest."""
+    """Write all generated files. Without a deployed stack `dev`, write all but the picture and report it."""
     written = generated.write()
     try:
         environment = Sandbox().environment()
     except SandboxError:
-        sys.exit(f"wrote {written}; the README's picture is drawn from a deployed stack: run `make up` first")
+        sys.exit(f"wrote {written}; the README's picture needs a deployed stack: run `make up`, then `make docs` again")
     export = [str(Sandbox().folder.bin / "pulumi"), "stack", "export", "--stack", "dev"]
     state = subprocess.run(export, cwd=README.parent, env=environment, capture_output=True, text=True, check=False)
     if state.returncode:
-        sys.exit(f"wrote {written}; the stack dev can't be read, run `make up` first:\n{state.stderr.strip()}")
+        sys.exit(
+            f"wrote {written}; cannot read the stack dev: run `make up`, then `make docs` again\n{state.stderr.strip()}"
+        )
     drawn = picture.draw(json.loads(state.stdout)["deployment"]["resources"])
     README.write_text(picture.replace(README.read_text(), drawn))
 

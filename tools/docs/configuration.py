@@ -1,4 +1,4 @@
-"""The configuration reference, drawn from the models that validate stack files."""
+"""Renders `docs/configuration.md`, the reference of all keys, from the models that validate stack files."""
 
 import json
 from collections import Counter
@@ -10,15 +10,17 @@ from components.schema.base import Model
 from components.schema.environment import PROJECT, Settings
 from components.settings.profiles import PROFILES
 from components.settings.scales import LOADS, SCALES
-from tools.docs.fields import COMPUTED, Key, chooser, is_set, keys, required_keys, stack_file_default, type_text
+from tools.docs.fields import COMPUTED, Key, discriminator, is_set, keys, required_keys, stack_file_default, type_text
 
 Path = tuple[str, ...]
 
 INTRODUCTION = f"""# Configuration
 
-Every key of a stack file, generated from the models in `components/schema/` by `make docs`. A stack file states only
-what differs from its profile (`{PROJECT}:profile`, or the stack's name) and from its scale (`{PROJECT}:scale`, or the
-profile's). Unknown keys and wrong values are refused before anything is touched.
+This page lists every key of a stack file. `make docs` generates it from the models in `components/schema/`.
+
+A stack file states only what differs from its profile (`{PROJECT}:profile`, or the name of the stack) and from its
+scale (`{PROJECT}:scale`, or the scale of the profile). Unknown keys and wrong values are refused before anything is
+changed.
 
 ```yaml
 config:
@@ -27,9 +29,10 @@ config:
     replicas: 3
 ```
 
-or `pulumi config set --path '{PROJECT}:web.replicas' 3`. [`docs/examples/every-key.yaml`](examples/every-key.yaml)
-shows every key in place. Editors that know the YAML language server complete and check stack files by
-`stacks/schema.json`, which the first line of each names.
+The command `pulumi config set --path '{PROJECT}:web.replicas' 3` has the same effect.
+
+[`docs/examples/every-key.yaml`](examples/every-key.yaml) shows every key in place. Editors with the YAML language
+server complete and check stack files by `stacks/schema.json`, which the first line of each stack file names.
 """
 
 
@@ -42,7 +45,7 @@ def render() -> str:
     for key in top:
         if key.models:
             sections += _section(key, shared)
-    sections.append("## Parts\n\nWhat stands in several places.\n")
+    sections.append("## Parts\n\nParts that are used by several keys.\n")
     required = required_keys()
     for model in shared:
         sections.append(_part(model, shared, required.get(model.__name__)))
@@ -57,7 +60,7 @@ def _section(key: Key, shared: Sequence[type[BaseModel]]) -> Iterator[str]:
         return
     yield heading
     for model in key.models:
-        name, value = chooser(model) or ("", model.__name__)
+        name, value = discriminator(model) or ("", model.__name__)
         fitting = [profile for profile in PROFILES if stack_file_default(profile, (*path, name)) == value]
         default = f" (default in {', '.join(fitting)})" if fitting else ""
         title = f"### `{name}: {value}`{default}\n\n{_doc(model)}\n\n"
@@ -66,11 +69,11 @@ def _section(key: Key, shared: Sequence[type[BaseModel]]) -> Iterator[str]:
 
 
 def _part(model: type[BaseModel], shared: Sequence[type[BaseModel]], required: set[str] | None) -> str:
-    """A model that stands in several places, without what it has from another one."""
-    choice = chooser(model)
+    """The section of a model that several keys use, without the keys of its base class."""
+    choice = discriminator(model)
     above = [base for base in model.__bases__ if base in shared]
     text = f"### {model.__name__}\n\n" + (f"`{choice[0]}: {choice[1]}`. " if choice else "") + _doc(model)
-    text += "".join(f" Besides these keys there are those of {_link(base)}." for base in above) + "\n\n"
+    text += "".join(f" It also has the keys of {_link(base)}." for base in above) + "\n\n"
     inherited = {key.name for base in above for key in keys(base)}
     lines = [
         _row(
@@ -87,7 +90,7 @@ def _part(model: type[BaseModel], shared: Sequence[type[BaseModel]], required: s
 
 
 def _leaves(model: type[BaseModel], path: Path, shared: Sequence[type[BaseModel]]) -> Iterator[tuple[Path, Key]]:
-    """The keys that have values: those of models that stand in one place only are shown there."""
+    """The keys of a model with their paths. Keys of a model that only one key uses are shown with this key."""
     for key in keys(model):
         at = (*path, key.name)
         if not key.models or all(part in shared for part in key.models):
@@ -98,7 +101,7 @@ def _leaves(model: type[BaseModel], path: Path, shared: Sequence[type[BaseModel]
 
 
 def _inside(key: Key) -> Path:
-    """The part of a path that stands for any item."""
+    """The part of a path that stands for any item of a list or map."""
     return {"list": ("[]",), "map": ("<name>",)}.get(key.container, ())
 
 
@@ -147,7 +150,7 @@ def _default(at: Path, key: Key) -> str:
 
 
 def _scales() -> str:
-    """Every number that a scale sets."""
+    """The table of all values that a scale sets."""
     names = list(SCALES)
     rows = [
         ["Events per second", *(f"{LOADS[name].events_per_second:g}" for name in names)],
@@ -158,9 +161,9 @@ def _scales() -> str:
         for path in _paths(SCALES[names[0]])
     ]
     return (
-        f"## Scales\n\nWhat `{PROJECT}:scale` sets, and the load that each scale is meant for; any number can be set\n"
-        "by itself. `python -m operations sizing` chooses for a load and shows the arithmetic.\n\n"
-        + _markdown(["", *(f"`{name}`" for name in names)], rows)
+        f"## Scales\n\nThe values that `{PROJECT}:scale` sets, and the load that each scale is meant for. Each value\n"
+        "can also be set by itself. `python -m operations sizing` chooses a scale for a load and shows the\n"
+        "calculation.\n\n" + _markdown(["", *(f"`{name}`" for name in names)], rows)
     )
 
 
@@ -179,7 +182,7 @@ def _lookup(tree: JsonValue, path: Path) -> JsonValue:
 
 
 def _parts() -> list[type[BaseModel]]:
-    """Models with a section of their own: those in several places, those that extend another, and what they extend."""
+    """Models with their own section: those used by several keys, those that extend another model, and their bases."""
     found: Counter[type[BaseModel]] = Counter()
 
     def walk(model: type[BaseModel]) -> None:

@@ -1,4 +1,4 @@
-"""What the models of the configuration say about each key: shared by the reference, the schema and the example."""
+"""Reads the models of the configuration: keys, types, defaults. Used by the reference, the schema and the example."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -17,34 +17,33 @@ from components.settings.profiles import PROFILES
 from components.settings.scales import SCALES
 
 DOMAINS: Mapping[str, str] = {
-    "ByteQuantity": "bytes, as `50Gi`",
-    "CpuQuantity": "cores, as `500m`",
+    "ByteQuantity": "bytes, such as `50Gi`",
+    "CpuQuantity": "cores, such as `500m`",
     "Version": "exact release",
     "StoreVersion": "exact release",
     "Host": "host name",
     "DnsLabel": "Kubernetes name",
     "NamespaceName": "Kubernetes name",
-    "LabelKey": "key of a label",
-    "LabelValue": "value of a label",
+    "LabelKey": "label key",
+    "LabelValue": "label value",
     "Schedule": "cron, UTC",
     "GatewayName": "`namespace/name`",
-    "HttpUrl": "URL of a server",
+    "HttpUrl": "server URL",
     "Pem": "PEM certificates",
     "BucketName": "bucket name",
     "Name": "name",
     "Email": "e-mail",
     "SecretName": "name of a Secret",
     "SecretKey": "key of a Secret",
-    "Duration": "duration, as `30m`",
+    "Duration": "duration, such as `30m`",
     "Url": "URL",
     "IpAddress": "IP address",
-    "NetworkRange": "range, as `203.0.113.0/24`",
-    "DnsRange": "range, as `10.96.0.10/32`",
-    "IpRange": "range, as `10.0.12.0/24`",
+    "NetworkRange": "range, such as `203.0.113.0/24`",
+    "DnsRange": "range, such as `10.96.0.10/32`",
+    "IpRange": "range, such as `10.0.12.0/24`",
     "TargetHost": "host name",
 }
-"""What people call the types of these modules; others are called by their own names."""
-
+"""Readable names of the types in `components/schema/values.py` and `targets.py`. Other types show their own names."""
 
 COMPUTED = {("profile",): "the stack's name", ("namespace",): f"`{PROJECT}-<stack>`"}
 """Defaults that `components/settings/load.py` computes, by path."""
@@ -56,23 +55,23 @@ class Key:
 
     name: str
     owner: type[BaseModel]
-    """The model that declares it: the one at hand, or one that it extends."""
+    """The model that declares the key: the model itself or one of its base classes."""
     annotation: object
-    """Its type, with what is annotated to it."""
+    """Its type, with its `Annotated` metadata."""
     description: str
     required: bool
-    """Whether the model has no default for it; a profile or a scale may."""
+    """Whether the model has no default. A profile or a scale may have one."""
     default: object
     examples: tuple[object, ...]
 
     @property
     def models(self) -> tuple[type[BaseModel], ...]:
-        """The models that its value, or each item of it, may be of."""
+        """The models that the value, or each of its items, can be an instance of."""
         return tuple(_models(self.annotation))
 
     @property
     def container(self) -> str:
-        """`list`, `map`, or nothing."""
+        """`list`, `map`, or an empty string."""
         for part in alternatives(self.annotation):
             if get_origin(part) in {list, dict}:
                 return "list" if get_origin(part) is list else "map"
@@ -80,7 +79,7 @@ class Key:
 
 
 def keys(model: type[BaseModel]) -> Iterator[Key]:
-    """The keys of a model, as stack files name them, in order."""
+    """The keys of a model in order, under their names in stack files."""
     for name, field in model.model_fields.items():
         if not field.exclude:
             yield Key(
@@ -102,7 +101,7 @@ def _annotation(field: FieldInfo) -> object:
 
 
 def alternatives(annotation: object) -> Iterator[object]:
-    """What a value may be: the parts of a union, each with what is annotated to it, without None."""
+    """The members of a union, each with its `Annotated` metadata, without None."""
     if get_origin(annotation) is Annotated:
         inner, *extras = get_args(annotation)
         for part in alternatives(inner):
@@ -117,28 +116,28 @@ def alternatives(annotation: object) -> Iterator[object]:
         yield annotation
 
 
-def bare(annotation: object) -> object:
-    """A type without what is annotated to it."""
+def unannotated(annotation: object) -> object:
+    """A type without its `Annotated` metadata."""
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
-def extras(annotation: object) -> tuple[object, ...]:
-    """What is annotated to a type."""
+def metadata_of(annotation: object) -> tuple[object, ...]:
+    """The `Annotated` metadata of a type."""
     own = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
     return tuple(part for extra in own for part in (extra.metadata if isinstance(extra, FieldInfo) else [extra]))
 
 
 def _models(annotation: object) -> Iterator[type[BaseModel]]:
     for part in alternatives(annotation):
-        kind = bare(part)
+        kind = unannotated(part)
         if get_origin(kind) in {list, dict}:
             yield from _models(get_args(kind)[-1])
         elif isinstance(kind, type) and issubclass(kind, BaseModel):
             yield kind
 
 
-def chooser(model: type[BaseModel]) -> tuple[str, str] | None:
-    """The key and the value that choose this model among others, such as `mode` and `managed`."""
+def discriminator(model: type[BaseModel]) -> tuple[str, str] | None:
+    """The key and the value that select this model in a union, such as `mode` and `managed`."""
     for key in keys(model):
         choices = get_args(key.annotation) if get_origin(key.annotation) is Literal else ()
         if key.required and len(choices) == 1:
@@ -148,23 +147,23 @@ def chooser(model: type[BaseModel]) -> tuple[str, str] | None:
 
 def domain(annotation: object) -> str | None:
     """The name of a type in `components/schema/values.py` or `components/schema/targets.py`."""
-    own = {extra for extra in extras(annotation) if isinstance(extra, AfterValidator)}
+    own = {extra for extra in metadata_of(annotation) if isinstance(extra, AfterValidator)}
     for name, known in {**vars(values), **vars(targets)}.items():
-        validators = {extra for extra in extras(known) if isinstance(extra, AfterValidator)}
+        validators = {extra for extra in metadata_of(known) if isinstance(extra, AfterValidator)}
         if validators and validators <= own:
             return name
-    return "Email" if bare(annotation) is values.Email else None
+    return "Email" if unannotated(annotation) is values.Email else None
 
 
 def type_text(annotation: object) -> str:
-    """What people call a type."""
+    """A readable name of a type."""
     return " or ".join(dict.fromkeys(_text(part) for part in alternatives(annotation)))
 
 
 def _text(annotation: object) -> str:
-    kind = bare(annotation)
+    kind = unannotated(annotation)
     name = domain(annotation)
-    plain: Mapping[object, str] = {bool: "true or false", str: "text", int: _range(extras(annotation))}
+    plain: Mapping[object, str] = {bool: "true or false", str: "text", int: _range(metadata_of(annotation))}
     if name:
         text = DOMAINS.get(name, name)
     elif get_origin(kind) is Literal:
@@ -181,15 +180,15 @@ def _text(annotation: object) -> str:
 
 
 def _range(constraints: tuple[object, ...]) -> str:
-    low = least(constraints)
+    low = minimum(constraints)
     high = next((item.le for item in constraints if isinstance(item, Le)), None)
     if high is not None and low is not None:
         return f"{low} to {high}"
     return "whole number" if low is None else f"whole number, {low} or more"
 
 
-def least(constraints: tuple[object, ...]) -> int | None:
-    """The least whole number that what is annotated to a type lets through."""
+def minimum(constraints: tuple[object, ...]) -> int | None:
+    """The smallest integer that the metadata of a type allows."""
     for item in constraints:
         if isinstance(item, Ge):
             return int(str(item.ge))
@@ -199,7 +198,7 @@ def least(constraints: tuple[object, ...]) -> int | None:
 
 
 def stack_file_default(profile: str, path: tuple[str, ...]) -> JsonValue:
-    """What a profile and its scale say about a key; None if they say nothing."""
+    """The default of a key in a profile or in its scale. None if neither has one."""
     for source in (PROFILES[profile], SCALES[str(PROFILES[profile]["scale"])]):
         value: JsonValue = source
         for part in path:
@@ -210,16 +209,16 @@ def stack_file_default(profile: str, path: tuple[str, ...]) -> JsonValue:
 
 
 def is_set(value: object) -> bool:
-    """Whether a model has a default that says something."""
+    """Whether a default is worth showing: not None, not empty, and not a model."""
     return not (value is PydanticUndefined or value is None or isinstance(value, BaseModel) or value in ([], {}))
 
 
 def required_keys() -> Mapping[str, set[str]]:
-    """By model the keys that have no default, neither in the model nor in any profile or scale."""
+    """The keys without a default in the model, in any profile and in any scale, by model."""
     found: dict[str, set[str]] = defaultdict(set)
     for model, path in _places(Settings, ()):
         found[model.__name__] |= set()
-        choice = chooser(model)
+        choice = discriminator(model)
         for key in keys(model):
             at = (*path, key.name)
             defaults = [stack_file_default(profile, at) for profile in PROFILES]
@@ -231,7 +230,7 @@ def required_keys() -> Mapping[str, set[str]]:
 
 
 def _places(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[type[BaseModel], tuple[str, ...]]]:
-    """Every model and where it stands in a stack file."""
+    """Every model with its path in a stack file."""
     yield model, path
     for key in keys(model):
         for part in key.models:

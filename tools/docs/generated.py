@@ -1,4 +1,4 @@
-"""The files that the models of the configuration are written to."""
+"""The generated files, and the functions that render them."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ FILES: Final[Mapping[Path, Callable[[], str]]] = {
 
 
 def write() -> str:
-    """Write every file, and name them."""
+    """Write every file and return their names."""
     for path, render in FILES.items():
         path.write_text(render())
     return ", ".join(path.name for path in FILES)

@@ -1,10 +1,12 @@
-"""`python -m tools.docs.official_chart RENDERED`: counts what our rules find in the official Helm chart.
+"""`python -m tools.docs.official_chart RENDERED` counts the findings of the policies in the official Helm chart.
+
+RENDERED is the output of:
 
     helm template langfuse langfuse/langfuse --version 2.0.0 --namespace langfuse --kube-version 1.36.0 \
         --api-versions clickhouse.com/v1alpha1/ClickHouseCluster \
         --api-versions clickhouse.com/v1alpha1/KeeperCluster
 
-Rules on options of Pulumi are left out: a manifest can't have them. Helm fills in the namespace; here it is done too.
+Policies on options of Pulumi are left out, because a manifest cannot have options. As Helm does, it sets the namespace.
 """
 
 import json
@@ -20,7 +22,7 @@ CHART: Final = "2.0.0"
 APPLICATION: Final = "4.4.0"
 NAMESPACE: Final = "langfuse"
 OF_PULUMI: Final = frozenset({"D01"})
-"""Rows of the catalogue that are about options of Pulumi."""
+"""Catalogue rows about options of Pulumi."""
 
 
 def main(rendered: Path) -> None:

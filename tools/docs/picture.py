@@ -1,4 +1,4 @@
-"""The picture of the stack in the README: a Mermaid diagram drawn from a deployed stack's own resource graph."""
+"""Draws the picture in the README: a Mermaid diagram of a deployed stack's resource graph."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ MARKS = ("<!-- picture: drawn by `make docs` from a deployed stack -->", "<!-- e
 
 
 class Resource(TypedDict, total=False):
-    """What an exported state tells of a resource (sdk/go/common/apitype/core.go, ResourceV3)."""
+    """A resource in an exported state (ResourceV3 in sdk/go/common/apitype/core.go)."""
 
     urn: str
     type: str
@@ -17,13 +17,13 @@ class Resource(TypedDict, total=False):
 
 
 OMITTED = {"pulumi:providers", "kubernetes:core/v1:ServiceAccount", "kubernetes:policy/v1:PodDisruptionBudget"}
-"""Kinds that every workload has, or that are no part of what is installed."""
+"""Kinds that every workload has, and providers."""
 
 ROOT = "langfuse:index:Langfuse"
 
 
 def draw(resources: Sequence[Resource]) -> str:
-    """A diagram of the components: what each is made of, and what it waits for.
+    """Draw the components: what each contains, and what it waits for.
 
     Components are sorted by name: the state lists them in the order in which they were registered, which varies.
 
@@ -54,7 +54,7 @@ def draw(resources: Sequence[Resource]) -> str:
 
 
 def replace(text: str, picture: str) -> str:
-    """The text with what stands between the marks exchanged for the picture."""
+    """Replace what is between the marks by the picture."""
     before, rest = text.split(MARKS[0])
     after = rest.split(MARKS[1])[1]
     return f"{before}{MARKS[0]}\n{picture}\n{MARKS[1]}{after}"
@@ -73,7 +73,7 @@ def _list(kinds: Counter[str]) -> str:
 
 
 def _reduced(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """The edges without those that a longer path already tells."""
+    """The edges without those that follow from a longer path (the transitive reduction)."""
 
     def reaches(start: str, end: str, skip: tuple[str, str]) -> bool:
         following = [after for before, after in edges if before == start and (before, after) != skip]

@@ -1,6 +1,6 @@
-"""The JSON Schema of stack files, for editors: completion, descriptions, and most mistakes underlined.
+"""Renders `stacks/schema.json`, the JSON Schema by which editors complete and check stack files.
 
-The program's own check is stricter: it knows domain types such as quantities, and rules that join keys.
+The program itself checks more: domain types such as quantities, and rules that join several keys.
 """
 
 import json
@@ -30,7 +30,7 @@ def render() -> str:
 
 
 def schema() -> Mapping[str, JsonValue]:
-    """The schema: what a profile or a scale provides may be left out."""
+    """The schema. Keys with a default in a profile or a scale are not required."""
     models = Settings.model_json_schema(by_alias=True)
     required = required_keys()
     definitions: dict[str, JsonValue] = {
@@ -56,7 +56,7 @@ def schema() -> Mapping[str, JsonValue]:
 
 
 def _partial(node: JsonValue, required: set[str]) -> JsonValue:
-    """A model's schema without what a stack file may leave out, and without what only validators of pydantic know."""
+    """A model's schema with only the required keys of a stack file, and without keywords that only pydantic uses."""
     if isinstance(node, list):
         return [_partial(item, set()) for item in node]
     if not isinstance(node, dict):

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from components.schema.environment import PROJECT, Settings
 from components.settings.load import parse
 from tools.docs.configuration import render
-from tools.docs.fields import chooser, keys
+from tools.docs.fields import discriminator, keys
 from tools.docs.generated import FILES, ROOT
 from tools.docs.picture import Resource, draw, replace
 
@@ -20,7 +20,7 @@ MODELINE = "# yaml-language-server: $schema="
 
 
 def models() -> set[type[BaseModel]]:
-    """Every model of the configuration, wherever it stands."""
+    """Every model of the configuration."""
     found: set[type[BaseModel]] = set()
 
     def walk(model: type[BaseModel]) -> None:
@@ -39,11 +39,11 @@ def test_what_is_generated_from_the_models_is_current(path: Path) -> None:
 
 
 def test_the_configuration_reference_has_a_row_for_every_key() -> None:
-    """The last part of a dotted key stands in a row with a type; a chooser stands in a heading or before a table."""
+    """The last part of a dotted key is in a row with its type. A discriminator is in a heading or before a table."""
     text = render()
     rows = {re.sub(r"[\[\]]", "", row.split("`")[1]).split(".")[-1] for row in re.findall(r"^\| `.*", text, re.M)}
     for model in models():
-        choice = chooser(model)
+        choice = discriminator(model)
         for key in keys(model):
             if choice and key.name == choice[0]:
                 assert f"`{choice[0]}: {choice[1]}`" in text
@@ -65,7 +65,7 @@ def test_the_configuration_reference_tells_required_keys_and_defaults_that_diffe
     assert "| `host` | host name | **required** | Public host name. |" in text
     assert re.search(r"\| `replicas` \| `1`, `3` \| `1`; prod: `3` \|", text)
     assert re.search(r"\| `instances` \| 1 to 9 \| `3` \|", text)
-    assert re.search(r"\| `storage` \| bytes, as `50Gi` \| \[by scale\]\(#scales\) \|", text)
+    assert re.search(r"\| `storage` \| bytes, such as `50Gi` \| \[by scale\]\(#scales\) \|", text)
 
 
 def test_links_in_the_configuration_reference_lead_somewhere() -> None:
@@ -77,7 +77,7 @@ def test_links_in_the_configuration_reference_lead_somewhere() -> None:
 
 
 def uncommented(text: str) -> str:
-    """A block that was commented out, as it stands in a stack file."""
+    """A commented-out block as it would be in a stack file."""
     return re.sub("^  #", "  ", text, flags=re.M)
 
 
@@ -110,7 +110,7 @@ def test_the_example_has_a_comment_for_every_key_that_is_new() -> None:
 
 
 def test_the_example_has_every_key_of_every_model() -> None:
-    """Keys are counted by model: those of `Resources` once, wherever they stand."""
+    """Keys are counted by model: those of `Resources` once, wherever they are used."""
     seen: dict[str, set[str]] = {}
 
     def walk(model: type[BaseModel], value: object) -> None:
@@ -124,7 +124,7 @@ def test_the_example_has_every_key_of_every_model() -> None:
             inner = value[key.name]
             items = list(inner.values()) if key.container == "map" else inner if key.container else [inner]
             for item in items:
-                fitting = [one for one in key.models if (chooser(one) or ("", None))[1] in [None, *item.values()]]
+                fitting = [one for one in key.models if (discriminator(one) or ("", None))[1] in [None, *item.values()]]
                 walk(fitting[0], item)
 
     text = EXAMPLE.read_text()
@@ -143,7 +143,7 @@ def test_the_example_offers_every_mode_of_every_store() -> None:
         if len(key.models) > 1 and not key.container:
             active = shown[key.name]
             assert isinstance(active, dict)
-            modes = {value for model in key.models for name, value in [chooser(model) or ("", "")]}
+            modes = {value for model in key.models for name, value in [discriminator(model) or ("", "")]}
             offered = {name.split("=")[1] for name in ALTERNATIVES if name.startswith(f"{PROJECT}:{key.name}=")}
             assert offered | {active["mode"]} == modes
 

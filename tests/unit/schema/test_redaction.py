@@ -18,7 +18,7 @@ from components.schema.redaction import HIDDEN, Redaction, of_configuration
 from components.settings.load import SettingsError, parse
 from operations.__main__ import app
 from tests.unit.program import run
-from tools.docs.fields import chooser, keys
+from tools.docs.fields import discriminator, keys
 
 NAME, PASSWORD = "somebody", "c0rrect-h0rse"
 URLS = [
@@ -41,7 +41,7 @@ def places(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Ite
         yield here
         inside = {"list": ("0",), "map": ("entry",)}.get(key.container, ())
         for part in key.models:
-            choice = chooser(part)
+            choice = discriminator(part)
             yield from places(part, (*here, *inside, *([f"={choice[0]}={choice[1]}"] if choice else [])))
 
 
