@@ -57,7 +57,7 @@ def exported(*inputs: Json, kind: str = "kubernetes:core/v1:Secret") -> dict[str
 
 
 class TestState:
-    def test_components_and_providers_are_no_resources(self) -> None:
+    def test_components_and_providers_are_left_out(self) -> None:
         state = exported({"length": 8}, kind="random:index/randomBytes:RandomBytes")
         deployment = state["deployment"]
         assert isinstance(deployment, dict)
@@ -67,17 +67,17 @@ class TestState:
         ]
         assert [found.kind for found in resources(state)] == ["RandomBytes"]
 
-    def test_secrets_become_their_values_at_any_depth(self) -> None:
+    def test_nested_secrets_are_replaced_by_their_values(self) -> None:
         secret: Json = {SIGNATURE: SECRET, "plaintext": json.dumps({"key": "value"})}
         inner: Json = {SIGNATURE: SECRET, "plaintext": '"text"'}
         found = resources(exported({"data": secret, "list": [{"a": inner}], "__defaults": []}))
         assert found[0].inputs == {"data": {"key": "value"}, "list": [{"a": "text"}]}
 
-    def test_a_state_that_was_exported_without_its_secrets_is_refused(self) -> None:
+    def test_a_state_exported_without_secrets_is_refused(self) -> None:
         with pytest.raises(ValueError, match="--show-secrets"):
             resources(exported({"data": {SIGNATURE: SECRET, "ciphertext": "v1:abc"}}))
 
-    def test_manifests_move_to_the_namespace_that_is_asked_for(self) -> None:
+    def test_manifests_are_moved_to_the_requested_namespace(self) -> None:
         space = kubernetes("Namespace", "old")
         web = Resource(
             "web",
@@ -93,7 +93,7 @@ class TestState:
         ]
         assert web.inputs["metadata"] == {"name": "web", "namespace": "old"}
 
-    def test_identity_tells_kinds_of_the_same_name_apart(self) -> None:
+    def test_objects_of_two_kinds_with_one_name_have_different_identities(self) -> None:
         service: Json = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
         route: Json = {
             "apiVersion": "networking.istio.io/v1",
@@ -103,7 +103,7 @@ class TestState:
         assert identity(service) == ("service", "web")
         assert identity(route) == ("virtualservice.networking.istio.io", "web")
 
-    def test_a_plan_has_every_object_and_random_value_but_the_namespace(self) -> None:
+    def test_a_plan_has_every_object_and_random_value_except_the_namespace(self) -> None:
         password = Resource("password", "random:index/randomPassword:RandomPassword", {"length": 8}, ())
         found = plan(
             [kubernetes("Namespace", "a"), password, kubernetes("Job", "b")], [kubernetes("Job", "b")], "space"
@@ -116,7 +116,7 @@ class TestState:
             "annotations": {SKIP_AWAIT: "true"},
         }
 
-    def test_only_edited_objects_change(self) -> None:
+    def test_only_edited_objects_count_as_changed(self) -> None:
         def config(name: str, value: str) -> Resource:
             inputs: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": value}}
             return Resource(name, "kubernetes:core/v1:ConfigMap", inputs, ())
@@ -125,7 +125,7 @@ class TestState:
         found = plan(before, [config("same", "1"), config("edited", "2"), config("new", "1")], "space")
         assert found.changing == 1
 
-    def test_a_plan_holds_no_value_of_a_secret(self) -> None:
+    def test_a_plan_contains_no_secret_value(self) -> None:
         secret: Json = {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -144,7 +144,7 @@ class TestState:
 
 
 class TestLongestChain:
-    def test_it_is_the_slowest_not_the_one_with_most_links(self) -> None:
+    def test_the_longest_chain_is_the_slowest(self) -> None:
         found = [
             kubernetes("ConfigMap", "plain"),
             kubernetes("StatefulSet", "slow", "plain"),
@@ -157,7 +157,7 @@ class TestLongestChain:
         assert chain.links == (("slow", 8.0), ("web", 2.0))
         assert chain.seconds == 10.0
 
-    def test_what_nobody_waits_for_adds_nothing_but_passes_the_wait_on(self) -> None:
+    def test_a_resource_without_await_adds_no_time_and_stays_part_of_the_chain(self) -> None:
         found = [
             kubernetes("ConfigMap", "plain"),
             kubernetes("StatefulSet", "store"),
@@ -176,19 +176,19 @@ class TestLongestChain:
 
 
 class TestEvents:
-    def test_a_step_lasts_from_its_first_begin_to_its_last_end(self) -> None:
+    def test_a_step_lasts_from_its_first_start_to_its_last_end(self) -> None:
         events = Events()
         for kind, now in (("resourcePreEvent", 1.0), ("resourcePreEvent", 2.0), ("resOutputsEvent", 5.0)):
             events.take({kind: {"metadata": {"urn": "a"}}}, now)
         events.take({"resourcePreEvent": {"metadata": {"urn": "unfinished"}}}, 6.0)
         assert events.durations == {"a": 4.0}
 
-    def test_resources_that_stay_the_same_are_not_changed(self) -> None:
+    def test_unchanged_resources_are_not_counted(self) -> None:
         events = Events()
         events.take({"summaryEvent": {"resourceChanges": {"same": 100, "update": 2, "replace": 1}}}, 1.0)
         assert events.changed == 3
 
-    def test_events_arrive_over_a_connection(self) -> None:
+    def test_events_are_received_over_grpc(self) -> None:
         with listening() as (address, events):
             channel = grpc.insecure_channel(address.removeprefix("tcp://"))
             sent = {"summaryEvent": {"resourceChanges": {"create": 7}}}
@@ -198,7 +198,7 @@ class TestEvents:
 
 
 class TestCommands:
-    def test_the_cpu_time_is_the_commands_own(self, tmp_path: Path) -> None:
+    def test_cpu_time_is_that_of_the_command(self, tmp_path: Path) -> None:
         def cpu(code: str) -> float:
             return run((sys.executable, "-c", code), folder=tmp_path, environment={}).cost.cpu
 
@@ -206,16 +206,16 @@ class TestCommands:
         assert cpu(spin) >= 0.3
         assert cpu("") < cpu(spin)
 
-    def test_a_failure_shows_the_last_lines(self, tmp_path: Path) -> None:
+    def test_a_failure_shows_the_last_lines_of_output(self, tmp_path: Path) -> None:
         with pytest.raises(BenchmarkError, match="exited with 3:\n    said"):
             run((sys.executable, "-c", "print('said'); exit(3)"), folder=tmp_path, environment={})
 
-    def test_private_output_is_not_shown_by_a_failure(self, tmp_path: Path) -> None:
+    def test_a_failure_does_not_show_private_output(self, tmp_path: Path) -> None:
         with pytest.raises(BenchmarkError) as caught:
             run((sys.executable, "-c", "print('sa' + 'id'); exit(3)"), folder=tmp_path, environment={}, is_private=True)
         assert "said" not in str(caught.value)
 
-    def test_what_takes_too_long_is_ended_with_its_children(
+    def test_a_command_that_times_out_is_killed_with_its_children(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(commands, "TIMEOUT_SECONDS", 1.0)
@@ -226,7 +226,7 @@ class TestCommands:
         closed = threading.Event()
 
         def read() -> None:
-            pipe.read_bytes()  # returns when no process holds the other end any more
+            pipe.read_bytes()  # returns when no process holds the other end open
             closed.set()
 
         threading.Thread(target=read, daemon=True).start()
@@ -236,7 +236,7 @@ class TestCommands:
 
 
 class TestPrograms:
-    def test_a_program_tells_the_cpu_time_of_its_process(self, tmp_path: Path) -> None:
+    def test_a_program_reports_the_cpu_time_of_its_process(self, tmp_path: Path) -> None:
         file = tmp_path / "usage.json"
         code = "from benchmarks.programs import run; run('empty')"
         subprocess.run(
@@ -247,15 +247,15 @@ class TestPrograms:
 
 
 class TestFigures:
-    def test_a_summary_shows_the_range_only_if_there_is_one(self) -> None:
+    def test_a_summary_shows_the_range_of_several_samples(self) -> None:
         assert Summary.of([3.0, 1.0, 2.0]).text() == "2.0 (1.0-3.0)"
         assert Summary.of([2.0]).text(2) == "2.00"
 
-    def test_nothing_measured_is_an_error(self) -> None:
+    def test_a_summary_without_samples_is_an_error(self) -> None:
         with pytest.raises(ValueError, match="nothing was measured"):
             Summary.of([])
 
-    def test_ratios_compare_samples_of_the_same_round(self) -> None:
+    def test_ratios_compare_samples_of_one_round(self) -> None:
         assert ratios([2.0, 20.0], [1.0, 10.0]) == Summary(2.0, 2.0, 2.0)
 
     @pytest.mark.parametrize(
@@ -273,19 +273,19 @@ class TestFigures:
         found = verdicts(figures(no_op=no_op, first=first, cpu=cpu))
         assert [verdict.is_met for verdict in found] == [*met, True, True, True, True]
 
-    def test_rounds_begin_with_each_subject_in_turn(self) -> None:
+    def test_each_round_begins_with_another_subject(self) -> None:
         assert order("abc", 0) == ["a", "b", "c"]
         assert {order("abc", number)[0] for number in range(3)} == {"a", "b", "c"}
         assert all(sorted(order("abc", number)) == ["a", "b", "c"] for number in range(4))
 
-    def test_the_next_patch_counts_in_numbers(self) -> None:
+    def test_the_next_patch_version_is_numeric(self) -> None:
         assert next_patch("4.16.9") == "4.16.10"
 
 
 class TestReport:
     SETTING = Setting(cores=2, load=1.5, rounds=1, python="3.11", plugins={"random": "4 (stand-in)"}, tools={})
 
-    def test_people_see_every_operation_and_every_verdict(self) -> None:
+    def test_the_table_shows_every_operation_and_verdict(self) -> None:
         console = Console(file=io.StringIO(), width=200)
         show(figures(no_op=2.0), self.SETTING, console)
         assert isinstance(console.file, io.StringIO)
@@ -294,11 +294,11 @@ class TestReport:
         assert all(words in text for words in [*OPERATIONS.values(), *SUBJECTS.values()])
         assert text.count("missed") == 1
 
-    def test_a_loaded_machine_is_told(self) -> None:
+    def test_a_loaded_machine_is_detected(self) -> None:
         assert self.SETTING.is_loaded
         assert not Setting(cores=2, load=1.0, rounds=1, python="", plugins={}, tools={}).is_loaded
 
-    def test_programs_get_every_sample(self) -> None:
+    def test_the_json_report_has_every_sample(self) -> None:
         found = json.loads(json.dumps(as_json(figures(no_op=2.0), self.SETTING)))
         assert found["wallSeconds"]["dev"]["no-op"] == [20.0]
         assert [verdict["isMet"] for verdict in found["verdicts"]] == [False, *[True] * 6]

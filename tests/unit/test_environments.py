@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.pods import container, variables
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording, Registration
 
@@ -17,8 +18,8 @@ STACKS: Mapping[str, Mapping[str, object]] = {
     "pr-70": {"profile": "preview"},
 }
 CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "PersistentVolume", "PriorityClass"}
-APART = ("NEXTAUTH_COOKIE_NAME_SUFFIX", "LANGFUSE_INIT_ORG_ID", "LANGFUSE_INIT_PROJECT_ID")
-"""Variables of web and of its first start whose values no two environments share."""
+SEPARATE = ("NEXTAUTH_COOKIE_NAME_SUFFIX", "LANGFUSE_INIT_ORG_ID", "LANGFUSE_INIT_PROJECT_ID")
+"""Variables of web and of the first start whose values no two environments share."""
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +31,20 @@ def objects(recording: Recording) -> Iterator[Registration]:
     yield from (item for item in recording if item.type.startswith("kubernetes:") and "metadata" in item.inputs)
 
 
-def variables(recording: Recording, workload: str) -> Iterator[tuple[str, Any]]:
-    item = recording.one("Job" if workload == "first-start" else "Deployment", f"langfuse-{workload}")
-    for container in item.inputs["spec"]["template"]["spec"]["containers"]:
-        yield from ((entry["name"], entry.get("value")) for entry in container["env"])
+def values(recording: Recording, workload: str) -> Mapping[str, Any]:
+    """The variables of a workload."""
+    kind = "Job" if workload == "first-start" else "Deployment"
+    return variables(container(recording.one(kind, f"langfuse-{workload}")))
 
 
-def apart(found: Mapping[str, set[Any]]) -> None:
-    """Every environment has some, and no two have one in common."""
+def assert_disjoint(found: Mapping[str, set[Any]]) -> None:
+    """Every environment has values, and no two environments share one."""
     assert all(found.values())
     for one, other in combinations(found, 2):
         assert not found[one] & found[other], f"{one} and {other} share {found[one] & found[other]}"
 
 
-def test_no_object_has_the_namespace_and_name_of_another_environments(recordings: Mapping[str, Recording]) -> None:
+def test_no_two_environments_share_an_object(recordings: Mapping[str, Recording]) -> None:
     found: dict[str, set[Any]] = {}
     for name, recording in recordings.items():
         found[name] = set()
@@ -52,43 +53,45 @@ def test_no_object_has_the_namespace_and_name_of_another_environments(recordings
             if item.kind not in CLUSTER_WIDE:
                 assert metadata["namespace"] == f"langfuse-{name}", item.name
             found[name].add((item.kind, metadata.get("namespace"), metadata.get("name", item.name)))
-    apart(found)
+    assert_disjoint(found)
 
 
-def test_every_object_says_which_environment_it_is_of(recordings: Mapping[str, Recording]) -> None:
+def test_every_object_is_labelled_with_its_environment(recordings: Mapping[str, Recording]) -> None:
     label = "app.kubernetes.io/instance"
     for name, recording in recordings.items():
         labels = {item.inputs["metadata"].get("labels", {}).get(label) for item in objects(recording)}
         assert labels - {None} == {f"langfuse-{name}"}
 
 
-def test_no_bucket_is_shared(recordings: Mapping[str, Recording]) -> None:
-    apart(
+def test_no_two_environments_share_a_bucket(recordings: Mapping[str, Recording]) -> None:
+    assert_disjoint(
         {
-            name: {
-                value for variable, value in variables(recording, "worker") if variable.endswith("_BUCKET") and value
-            }
+            name: {value for key, value in values(recording, "worker").items() if key.endswith("_BUCKET") and value}
             for name, recording in recordings.items()
         }
     )
 
 
-@pytest.mark.parametrize("variable", APART)
-def test_no_cookie_and_no_first_organization_is_shared(recordings: Mapping[str, Recording], variable: str) -> None:
-    apart(
+@pytest.mark.parametrize("variable", SEPARATE)
+def test_no_two_environments_share_a_cookie_or_a_first_organization(
+    recordings: Mapping[str, Recording], variable: str
+) -> None:
+    assert_disjoint(
         {
-            name: {value for key, value in variables(recording, "first-start") if key == variable}
+            name: {value for key, value in values(recording, "first-start").items() if key == variable}
             for name, recording in recordings.items()
         }
     )
 
 
-def test_no_public_host_is_shared(recordings: Mapping[str, Recording]) -> None:
-    apart({name: set(item.one("VirtualService").inputs["spec"]["hosts"]) for name, item in recordings.items()})
+def test_no_two_environments_share_a_public_host(recordings: Mapping[str, Recording]) -> None:
+    assert_disjoint(
+        {name: set(item.one("VirtualService").inputs["spec"]["hosts"]) for name, item in recordings.items()}
+    )
 
 
-def test_no_redis_key_of_one_environment_begins_like_those_of_another(recordings: Mapping[str, Recording]) -> None:
-    """Should they share a Redis: pr-7 must not match keys of pr-70."""
+def test_no_prefix_of_redis_keys_begins_with_another(recordings: Mapping[str, Recording]) -> None:
+    """If they share a Redis, the pattern of pr-7 must not match the keys of pr-70."""
     for workload in ("web", "worker"):
-        prefixes = [dict(variables(recording, workload))["REDIS_KEY_PREFIX"] for recording in recordings.values()]
+        prefixes = [values(recording, workload)["REDIS_KEY_PREFIX"] for recording in recordings.values()]
         assert not [(one, other) for one, other in permutations(prefixes, 2) if other.startswith(one)]

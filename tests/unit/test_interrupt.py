@@ -1,4 +1,4 @@
-"""An interrupt ends the program and the policy packs without a word, wherever it meets them."""
+"""An interrupt ends the program and the policy packs without output, even while they import modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What judges print, in samples of their real output, as verdicts; and what is made of verdicts."""
+"""Verdicts are read from samples of each judge's real output, compared with our policies, and waived."""
 
 from pathlib import Path
 
@@ -26,13 +26,13 @@ def outcome(verdicts: list[Verdict]) -> dict[str, bool]:
     return {one.check: one.passed for one in verdicts}
 
 
-def test_checkov_tells_what_failed_and_what_passed() -> None:
+def test_checkov_output_is_read() -> None:
     verdicts = list(of_checkov((SAMPLES / "checkov.json").read_text()))
     assert outcome(verdicts) == {"CKV_K8S_16": True, "CKV_K8S_20": False, "CKV_K8S_43": False}
     assert {one.subject for one in verdicts} == {"Deployment/web"}
 
 
-def test_a_warning_of_kube_score_fails_and_what_it_skipped_is_no_verdict() -> None:
+def test_kube_score_warnings_fail_and_skipped_checks_are_left_out() -> None:
     verdicts = list(of_kube_score((SAMPLES / "kube-score.json").read_text()))
     assert outcome(verdicts) == {
         "stable-version": True,
@@ -51,7 +51,7 @@ def test_a_mistyped_field_fails_the_schema() -> None:
     assert "replicaz" in verdicts[1].reason
 
 
-def test_the_controls_that_a_pod_breaks_are_told_apart() -> None:
+def test_a_pod_security_refusal_lists_the_violated_controls() -> None:
     message = (SAMPLES / "admission.txt").read_text()
     verdicts = list(of_admission("Deployment/web", message, is_pod=True))
     assert {one.check for one in verdicts if not one.passed} == {
@@ -65,19 +65,19 @@ def test_the_controls_that_a_pod_breaks_are_told_apart() -> None:
     }
 
 
-def test_a_pod_that_is_taken_meets_every_control() -> None:
+def test_an_admitted_pod_meets_every_control() -> None:
     assert outcome(list(of_admission("Deployment/web", None, is_pod=True))) == {
         ADMITTED: True,
         **dict.fromkeys(CONTROLS.values(), True),
     }
 
 
-def test_any_other_refusal_is_a_failure_and_no_verdict_on_controls() -> None:
+def test_another_refusal_gives_no_verdict_on_controls() -> None:
     assert outcome(list(of_admission("Service/web", "spec.ports: Required value", is_pod=False))) == {ADMITTED: False}
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "CronJob"])
-def test_a_workload_is_judged_as_its_pod(kind: str) -> None:
+def test_a_workload_is_judged_by_its_pod_template(kind: str) -> None:
     template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web"}]}}
     spec = {"template": template} if kind == "Deployment" else {"jobTemplate": {"spec": {"template": template}}}
     pod = pod_of_workload({"kind": kind, "metadata": {"name": "web"}, "spec": spec})
@@ -86,7 +86,7 @@ def test_a_workload_is_judged_as_its_pod(kind: str) -> None:
     assert pod_of_workload({"kind": "Service", "metadata": {"name": "web"}, "spec": {}}) is None
 
 
-def test_a_pod_has_the_volumes_of_its_claims() -> None:
+def test_a_pod_has_the_volumes_of_its_claim_templates() -> None:
     template = {"metadata": {}, "spec": {"containers": [], "volumes": [{"name": "tmp"}]}}
     spec = {"template": template, "volumeClaimTemplates": [{"metadata": {"name": "data"}}]}
     pod = pod_of_workload({"kind": "StatefulSet", "metadata": {"name": "db"}, "spec": spec})
@@ -119,20 +119,20 @@ def waiver(check: str, stack: str) -> Waiver:
         (False, 0, "prod", "DIFFERS"),
     ],
 )
-def test_a_judge_agrees_when_it_objects_where_we_do(
+def test_a_judge_and_a_policy_agree_when_both_object_or_neither(
     passed: bool, findings: int, waived_in: str | None, cell: str
 ) -> None:
     assert judgement(passed=passed, findings=findings, waived_in=waived_in).cell(RULE, Judge.ADMISSION) == cell
 
 
-def test_an_objection_fails_unless_it_is_waived_in_its_stack() -> None:
+def test_an_objection_is_a_failure_unless_it_is_waived_for_the_stack() -> None:
     assert len(judgement(passed=False, findings=0).failures) == 1
     assert len(judgement(passed=False, findings=0, waived_in="prod").failures) == 1
     assert judgement(passed=False, findings=0, waived_in="dev").failures == []
     assert judgement(passed=False, findings=0, waived_in="dev").score(Judge.ADMISSION) == (1, 0, 1)
 
 
-def test_a_waiver_that_nothing_needs_is_told() -> None:
+def test_an_unused_waiver_is_reported() -> None:
     objected = judgement(passed=False, findings=0)
     needed, elsewhere = (waiver(objected.verdicts[0].check, stack) for stack in ("dev", "prod"))
     assert unused([objected], [needed, elsewhere]) == [elsewhere]
@@ -142,7 +142,7 @@ def test_every_waiver_has_a_reason() -> None:
     assert all(len(one.reason.split()) > 5 for one in waivers())
 
 
-def test_rules_name_controls_that_the_api_server_has() -> None:
+def test_policies_name_existing_pod_security_controls() -> None:
     def named(rule: Rule) -> set[str]:
         return {check for judge, check in checks_of(rule) if judge is Judge.ADMISSION}
 

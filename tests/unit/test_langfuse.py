@@ -1,15 +1,14 @@
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from components.kubernetes.labels import base_name, content_name
+from tests.unit.pods import containers, pod_spec, variables, workloads
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording, Registration, random_value
 
 PROFILES = ("dev", "preview", "staging", "prod")
-WORKLOADS = {"Deployment", "StatefulSet", "Job", "CronJob"}
 STATEFUL = {"StatefulSet", "PersistentVolumeClaim", "Namespace", "RandomPassword"}
 
 
@@ -17,25 +16,8 @@ def stack(profile: str = "dev", **config: object) -> Recording:
     return recorded(profile, {"host": "langfuse.example.com", **config})
 
 
-def workloads(recording: Recording) -> list[Registration]:
-    return [item for item in recording if item.kind in WORKLOADS]
-
-
-def pod_spec(item: Registration) -> dict[str, Any]:
-    spec = item.inputs["spec"]
-    if item.kind == "CronJob":
-        spec = spec["jobTemplate"]["spec"]
-    template: dict[str, Any] = spec["template"]["spec"]
-    return template
-
-
-def containers(item: Registration) -> Iterator[dict[str, Any]]:
-    yield from pod_spec(item).get("initContainers", [])
-    yield from pod_spec(item)["containers"]
-
-
 def changed(before: Recording, after: Recording) -> set[tuple[str, str]]:
-    """Kind and name of every Kubernetes resource that an update from one to the other touches."""
+    """Kind and name of every Kubernetes resource that an update from one to the other changes."""
     old, new = ({(item.kind, item.stable_name): item.inputs for item in it if item.custom} for it in (before, after))
     return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
 
@@ -45,7 +27,7 @@ def recording(request: pytest.FixtureRequest) -> Recording:
     return stack(request.param)
 
 
-def test_every_part_of_the_stack_is_there(recording: Recording) -> None:
+def test_a_stack_has_every_workload(recording: Recording) -> None:
     names = {(item.kind, item.inputs.get("metadata", {}).get("name", item.name)) for item in workloads(recording)}
     nodes = next(item.inputs["spec"]["replicas"] for item in recording.of("StatefulSet") if "object-store" in item.name)
     stores = ("clickhouse", "keeper", "object-store-cluster" if nodes > 1 else "object-store", "postgres", "redis")
@@ -58,7 +40,7 @@ def test_every_part_of_the_stack_is_there(recording: Recording) -> None:
     assert recording.one("VirtualService").inputs["spec"]["hosts"] == ["langfuse.example.com"]
 
 
-def test_every_object_is_a_child_of_its_component_and_in_the_namespace(recording: Recording) -> None:
+def test_every_object_is_in_the_namespace_and_a_child_of_a_component(recording: Recording) -> None:
     namespace = recording.one("Namespace", recording.one("Langfuse").inputs["namespace"]).inputs["metadata"]["name"]
     components = {item.name for item in recording if not item.custom}
     for item in recording:
@@ -68,15 +50,15 @@ def test_every_object_is_a_child_of_its_component_and_in_the_namespace(recording
             assert item.parent in components, item.name
 
 
-def test_no_object_is_named_by_chance(recording: Recording) -> None:
-    """An update that is tried again after an interruption has to find what the first try made."""
+def test_no_object_has_a_random_name(recording: Recording) -> None:
+    """An update that is repeated after an interruption must find the objects of the first attempt."""
     for item in recording:
         if item.type.startswith("kubernetes:") and item.custom:
             assert item.inputs["metadata"]["name"], item.name
 
 
 def test_an_immutable_config_map_is_named_after_its_content(recording: Recording) -> None:
-    """The resource, too: as a replacement, it could meet the object that an update left behind which then failed."""
+    """Its resource as well: a replacement could collide with the object that a failed update left behind."""
     found = {item.name: item.inputs for item in recording.of("ConfigMap") if item.inputs.get("immutable")}
     assert found
     for name, inputs in found.items():
@@ -85,7 +67,7 @@ def test_an_immutable_config_map_is_named_after_its_content(recording: Recording
     assert [item.name for item in others] == ["langfuse-keeper-quorum"]
 
 
-def test_pods_mount_the_config_maps_that_there_are(recording: Recording) -> None:
+def test_pods_mount_every_config_map_and_no_other(recording: Recording) -> None:
     there = {item.inputs["metadata"]["name"] for item in recording.of("ConfigMap")}
     mounted: set[str] = set()
     for item in workloads(recording):
@@ -110,14 +92,14 @@ def test_every_container_is_restricted(recording: Recording) -> None:
             assert context["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
-def test_every_container_has_a_request_and_a_limit_for_everything(recording: Recording) -> None:
+def test_every_container_has_requests_and_limits(recording: Recording) -> None:
     for item in workloads(recording):
         for container in containers(item):
             for bound in ("requests", "limits"):
                 assert container["resources"][bound].keys() == {"cpu", "memory", "ephemeral-storage"}, item.name
 
 
-def test_every_container_that_serves_has_three_probes(recording: Recording) -> None:
+def test_every_server_has_three_probes(recording: Recording) -> None:
     for item in workloads(recording):
         for container in pod_spec(item)["containers"]:
             serves = item.kind in {"Deployment", "StatefulSet"}
@@ -125,7 +107,7 @@ def test_every_container_that_serves_has_three_probes(recording: Recording) -> N
             assert len(probes) == (3 if serves else 0), item.name
 
 
-def test_every_volume_is_bounded_and_mounted(recording: Recording) -> None:
+def test_every_volume_is_mounted_and_limited_in_size(recording: Recording) -> None:
     for item in workloads(recording):
         claims = {claim["metadata"]["name"] for claim in item.inputs["spec"].get("volumeClaimTemplates", [])}
         volumes = {volume["name"]: volume for volume in pod_spec(item).get("volumes", [])}
@@ -136,7 +118,7 @@ def test_every_volume_is_bounded_and_mounted(recording: Recording) -> None:
             assert "hostPath" not in volume
 
 
-def test_images_are_exact_releases(recording: Recording) -> None:
+def test_images_are_pinned_to_a_release(recording: Recording) -> None:
     for item in workloads(recording):
         for container in containers(item):
             tag = container["image"].rsplit(":", 1)[1]
@@ -144,21 +126,21 @@ def test_images_are_exact_releases(recording: Recording) -> None:
             assert len(tag) > 3, container["image"]
 
 
-def test_only_what_holds_data_is_protected_and_only_where_people_depend_on_it() -> None:
+def test_resources_with_data_are_protected_in_staging_and_prod() -> None:
     for profile in PROFILES:
         for item in stack(profile):
             expected = item.custom and item.kind in STATEFUL | {"Secret"} and profile in {"staging", "prod"}
             assert (item.protect, item.retain_on_delete) == (expected, expected), (profile, item.name)
 
 
-def test_no_pod_is_there_without_the_rules_that_deny_by_default() -> None:
+def test_every_pod_waits_for_the_default_deny_policies() -> None:
     guards = {"langfuse-default-deny", "langfuse-mutual-tls", "langfuse-allow-nothing"}
     for profile in PROFILES:
         for item in workloads(stack(profile)):
             assert guards <= item.dependencies, (profile, item.name)
 
 
-def test_volumes_are_deleted_before_the_credentials_that_their_data_is_tied_to() -> None:
+def test_volumes_are_deleted_before_the_credentials_that_their_data_needs() -> None:
     tied = {"langfuse-postgres", "langfuse-encryption", "langfuse-object-store-encryption"}
     for profile in PROFILES:
         recording = stack(profile)
@@ -169,7 +151,7 @@ def test_volumes_are_deleted_before_the_credentials_that_their_data_is_tied_to()
             assert all(tied <= item.dependencies for item in volumes), (profile, store)
 
 
-def test_nothing_outside_secrets_holds_a_credential(recording: Recording) -> None:
+def test_credentials_are_only_in_secrets(recording: Recording) -> None:
     generated = {random_value(item.name, item.inputs["length"]) for item in recording.of("RandomPassword")}
     for item in recording:
         if item.kind != "Secret":
@@ -178,7 +160,7 @@ def test_nothing_outside_secrets_holds_a_credential(recording: Recording) -> Non
             assert not item.secrets, item.name
 
 
-def test_the_schema_is_migrated_once_between_the_stores_and_the_application(recording: Recording) -> None:
+def test_migrations_run_after_the_stores_and_before_the_application(recording: Recording) -> None:
     for name in ("langfuse-web", "langfuse-worker"):
         waits_for = recording.one("Deployment", name).dependencies
         assert {"langfuse-migrations", "langfuse-redis", "langfuse-object-store-provisioning"} <= waits_for
@@ -187,9 +169,9 @@ def test_the_schema_is_migrated_once_between_the_stores_and_the_application(reco
     ).dependencies
 
 
-def test_a_new_version_touches_the_application_and_its_migration_alone() -> None:
-    touched = changed(stack(version="4.16.0"), stack(version="4.16.1"))
-    assert touched == {
+def test_a_new_version_changes_only_the_application_and_its_migration() -> None:
+    updated = changed(stack(version="4.16.0"), stack(version="4.16.1"))
+    assert updated == {
         ("Deployment", "langfuse-web"),
         ("Deployment", "langfuse-worker"),
         ("Job", "langfuse-first-start"),
@@ -197,33 +179,33 @@ def test_a_new_version_touches_the_application_and_its_migration_alone() -> None
     }
 
 
-def test_a_change_of_the_applications_settings_does_not_migrate_again() -> None:
-    touched = changed(stack(), stack(application={"logLevel": "debug"}))
-    assert touched == {
+def test_changed_application_settings_do_not_run_the_migrations() -> None:
+    updated = changed(stack(), stack(application={"logLevel": "debug"}))
+    assert updated == {
         ("Deployment", "langfuse-web"),
         ("Deployment", "langfuse-worker"),
         ("Job", "langfuse-first-start"),
     }
 
 
-def test_one_server_makes_the_first_organization_before_web_starts_and_no_other_is_told_of_it() -> None:
-    """Several at once fail on each other's rows, and answer every request with 500."""
+def test_only_the_first_start_job_creates_the_first_organization() -> None:
+    """Several servers that create it at once violate each other's constraints and answer every request with 500."""
     for profile in PROFILES:
         recording = stack(profile)
-        told = {
+        readers = {
             item.name
             for item in workloads(recording)
             for container in containers(item)
-            if any(variable["name"].startswith("LANGFUSE_INIT_") for variable in container.get("env", []))
+            if any(name.startswith("LANGFUSE_INIT_") for name in variables(container))
         }
-        assert told == {"langfuse-first-start"}
+        assert readers == {"langfuse-first-start"}
         job = recording.one("Job", "langfuse-first-start")
         assert job.inputs["spec"]["completions"] == job.inputs["spec"]["parallelism"] == 1
         assert {"langfuse-migrations", "langfuse-redis"} <= job.dependencies
         assert job.name in recording.one("Deployment", "langfuse-web").dependencies
 
 
-def test_the_first_start_runs_again_when_what_it_makes_changes() -> None:
+def test_the_first_start_runs_again_when_its_settings_change() -> None:
     job = ("Job", "langfuse-first-start")
     for change in ({"ownerEmail": "new@example.com"}, {"project": "Other"}):
         assert changed(stack(), stack(firstStart=change)) == {job}
@@ -233,19 +215,20 @@ def test_the_first_start_runs_again_when_what_it_makes_changes() -> None:
         assert (keys in annotations) == reads
 
 
-def test_a_server_that_failed_in_its_start_is_ready_before_its_rollout_counts_as_failed(recording: Recording) -> None:
-    """It is restarted by its startup probe; the Deployment's deadline and Pulumi's own 600 s come after."""
-    spec = recording.one("Deployment", "langfuse-web").inputs["spec"]
-    startup = spec["template"]["spec"]["containers"][0]["startupProbe"]
-    assert 2 * startup["periodSeconds"] * startup["failureThreshold"] < spec["progressDeadlineSeconds"] < 600
+def test_a_rollout_allows_for_one_failed_start(recording: Recording) -> None:
+    """The startup probe restarts the server before the Deployment's deadline and Pulumi's own 600 s."""
+    web = recording.one("Deployment", "langfuse-web")
+    startup = containers(web)[0]["startupProbe"]
+    deadline = web.inputs["spec"]["progressDeadlineSeconds"]
+    assert 2 * startup["periodSeconds"] * startup["failureThreshold"] < deadline < 600
 
 
-def test_more_memory_for_redis_changes_redis_alone() -> None:
-    touched = changed(stack(), stack(redis={"resources": {"memory": "1Gi"}}))
-    assert touched == {("StatefulSet", "langfuse-redis"), ("ConfigMap", "langfuse-redis-config")}
+def test_more_memory_for_redis_changes_only_redis() -> None:
+    updated = changed(stack(), stack(redis={"resources": {"memory": "1Gi"}}))
+    assert updated == {("StatefulSet", "langfuse-redis"), ("ConfigMap", "langfuse-redis-config")}
 
 
-def test_grace_periods_outlast_what_the_programs_need(recording: Recording) -> None:
+def test_grace_periods_are_long_enough_for_a_clean_shutdown(recording: Recording) -> None:
     grace = {item.name: pod_spec(item)["terminationGracePeriodSeconds"] for item in workloads(recording)}
     assert grace["langfuse-web"] >= 120
     careful = recording.one("Langfuse").inputs["profile"] in {"staging", "prod"}
@@ -253,15 +236,15 @@ def test_grace_periods_outlast_what_the_programs_need(recording: Recording) -> N
     assert grace["langfuse-clickhouse"] >= 60
 
 
-def test_an_outage_of_a_store_restarts_no_worker_for_half_an_hour(recording: Recording) -> None:
+def test_a_store_outage_of_half_an_hour_does_not_restart_the_worker(recording: Recording) -> None:
     """Every health path of the worker pings Postgres and Redis first (worker/src/features/health/index.ts)."""
     (worker,) = containers(recording.one("Deployment", "langfuse-worker"))
     liveness = worker["livenessProbe"]
     assert liveness["periodSeconds"] * liveness["failureThreshold"] >= 1800
-    assert worker["startupProbe"]["httpGet"] == {"path": "/", "port": 3030}  # worker/src/app.ts: asks no store
+    assert worker["startupProbe"]["httpGet"] == {"path": "/", "port": 3030}  # worker/src/app.ts: queries no store
 
 
-def test_a_budget_exists_only_above_one_replica() -> None:
+def test_a_disruption_budget_exists_only_above_one_replica() -> None:
     def programs(items: list[Registration]) -> set[str]:
         return {item.inputs["metadata"]["labels"]["app.kubernetes.io/name"] for item in items}
 
@@ -273,48 +256,48 @@ def test_a_budget_exists_only_above_one_replica() -> None:
         assert ("redis" in several) == (profile == "prod")
 
 
-def test_without_ingress_nothing_is_needed_of_istio() -> None:
+def test_without_ingress_there_are_no_istio_resources() -> None:
     assert not [item.name for item in stack(ingress={"kind": "none"}) if "istio.io" in item.type]
 
 
-def test_everything_says_of_which_kind_of_environment_it_is_and_who_answers_for_it() -> None:
+def test_objects_are_labelled_with_environment_and_owner() -> None:
     for item in stack("preview", owner="data-platform"):
         if item.type.startswith("kubernetes:") and item.custom:
             labels = item.inputs["metadata"]["labels"]
             assert (labels["environment"], labels["owner"]) == ("preview", "data-platform"), item.name
-        if item.kind in WORKLOADS - {"CronJob"}:
+        if item.kind in {"Deployment", "StatefulSet", "Job"}:
             assert item.inputs["spec"]["template"]["metadata"]["labels"]["environment"] == "preview", item.name
 
 
-def test_no_stateful_set_takes_its_volumes_along(recording: Recording) -> None:
+def test_stateful_sets_retain_their_volumes(recording: Recording) -> None:
     for item in recording.of("StatefulSet"):
         kept = item.inputs["spec"]["persistentVolumeClaimRetentionPolicy"]
         assert kept == {"whenDeleted": "Retain", "whenScaled": "Retain"}, item.name
 
 
-def test_the_namespace_refuses_pods_that_are_not_restricted(recording: Recording) -> None:
+def test_the_namespace_enforces_the_restricted_standard(recording: Recording) -> None:
     labels = next(item for item in recording.of("Namespace") if item.custom).inputs["metadata"]["labels"]
     for mode in ("enforce", "audit", "warn"):
         assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
 
 
-def test_a_namespace_that_was_there_is_used_and_not_owned() -> None:
+def test_an_existing_namespace_is_used_without_managing_it() -> None:
     theirs = stack(createNamespace=False)
     assert not [item for item in theirs.of("Namespace") if item.custom]
     assert changed(stack(), theirs) == {("Namespace", "langfuse-dev")}
 
 
-def test_nothing_is_made_before_the_namespace_is_known_to_be_there() -> None:
+def test_objects_wait_for_an_existing_namespace() -> None:
     theirs = stack(createNamespace=False)
     assert "langfuse-dev" in theirs.one("NetworkPolicy", "langfuse-default-deny").dependencies
 
 
-def test_only_one_provider_is_used(recording: Recording) -> None:
+def test_there_is_one_provider_with_server_side_apply(recording: Recording) -> None:
     provider = recording.one("kubernetes", "cluster")
     assert provider.inputs["enableServerSideApply"] in {True, "true"}
 
 
-def test_the_identity_of_the_cluster_depends_on_no_setting_and_is_kept_where_it_is_an_older_one() -> None:
+def test_the_cluster_identifier_does_not_depend_on_settings_and_never_changes() -> None:
     def provider(**cluster: str) -> Registration:
         return stack(cluster=cluster).one("kubernetes", "cluster")
 
@@ -331,12 +314,12 @@ def test_stores_admit_only_their_clients(recording: Recording) -> None:
     assert (deny["podSelector"], deny["policyTypes"]) == ({}, ["Ingress", "Egress"])
 
 
-def test_the_metadata_service_is_out_of_reach(recording: Recording) -> None:
+def test_pods_cannot_reach_the_metadata_service(recording: Recording) -> None:
     spec = recording.one("NetworkPolicy", "langfuse-to-internet").inputs["spec"]
     assert spec["egress"][0]["to"][0]["ipBlock"]["except"] == ["169.254.0.0/16"]
 
 
-def test_new_volumes_are_of_the_class_that_is_asked_for_and_old_ones_keep_theirs() -> None:
+def test_the_storage_class_applies_to_new_volumes_only() -> None:
     def classes(found: Recording) -> set[object]:
         return {item.inputs["spec"].get("storageClassName") for item in found.of("PersistentVolumeClaim")}
 
@@ -348,7 +331,7 @@ def test_new_volumes_are_of_the_class_that_is_asked_for_and_old_ones_keep_theirs
     assert operated.inputs["spec"]["storage"]["storageClass"] == "encrypted"
 
 
-def test_the_way_out_is_as_wide_as_it_is_said_to_be() -> None:
+def test_egress_to_the_internet_follows_the_configured_ranges() -> None:
     def ranges(*allowed: str) -> list[dict[str, Any]]:
         spec = stack(network={"internet": allowed}).one("NetworkPolicy", "langfuse-to-internet").inputs["spec"]
         return [peer["ipBlock"] for rule in spec.get("egress", []) for peer in rule["to"]]
@@ -358,7 +341,7 @@ def test_the_way_out_is_as_wide_as_it_is_said_to_be() -> None:
     assert ranges() == []
 
 
-def test_pods_ask_the_servers_for_names_that_they_are_told_and_no_others() -> None:
+def test_dns_egress_is_allowed_only_to_the_configured_servers() -> None:
     def egress(**dns: object) -> list[dict[str, Any]]:
         found = stack(network={"dns": dns}).one("NetworkPolicy", "langfuse-to-names").inputs["spec"]
         return found.get("egress") or []
@@ -373,10 +356,10 @@ def test_pods_ask_the_servers_for_names_that_they_are_told_and_no_others() -> No
         {"cidr": "10.96.0.10/32"},
         {"cidr": "fd00:10:96::a/128"},
     ]
-    assert egress(namespaces=[], ranges=[]) == []  # a rule without destinations would allow all of them
+    assert egress(namespaces=[], ranges=[]) == []  # a rule without destinations would allow every destination
 
 
-def test_an_allowed_gateway_in_the_cluster_is_reached_at_its_port_and_nothing_beside_it() -> None:
+def test_an_allowed_gateway_in_the_cluster_can_be_reached_only_at_its_port() -> None:
     labels = {"app.kubernetes.io/name": "litellm"}
     gateway = {"namespace": "gateway", "labels": labels, "port": 4000}
     targets = {"hosts": ["litellm.gateway.svc.cluster.local"], "pods": [gateway]}
@@ -384,23 +367,26 @@ def test_an_allowed_gateway_in_the_cluster_is_reached_at_its_port_and_nothing_be
     (names,) = spec["podSelector"]["matchExpressions"]
     assert (names["key"], sorted(names["values"])) == ("app.kubernetes.io/name", ["web", "worker"])
     (rule,) = spec["egress"]
-    assert [port["port"] for port in rule["ports"]] == [4000, 15008]  # in an ambient mesh pods meet in a tunnel
+    assert [port["port"] for port in rule["ports"]] == [
+        4000,
+        15008,
+    ]  # an ambient mesh tunnels the connections between pods
     (peer,) = rule["to"]  # one peer with both selectors: pods with these labels in that namespace
     assert peer["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "gateway"}}
     assert peer["podSelector"] == {"matchLabels": labels}
 
 
-def test_without_allowed_pods_there_is_no_rule_for_them(recording: Recording) -> None:
+def test_without_allowed_pods_there_is_no_policy_for_them(recording: Recording) -> None:
     assert "langfuse-to-targets" not in {item.name for item in recording.of("NetworkPolicy")}
 
 
-def test_port_names_are_short_enough_for_a_container(recording: Recording) -> None:
+def test_port_names_have_at_most_15_characters(recording: Recording) -> None:
     for item in workloads(recording):
         for container in containers(item):
             assert all(len(port["name"]) <= 15 for port in container.get("ports", [])), item.name
 
 
-def test_an_autoscaler_takes_the_number_of_pods_over() -> None:
+def test_an_autoscaler_controls_the_number_of_replicas() -> None:
     scaled = stack(web={"autoscaling": {"minReplicas": 2, "maxReplicas": 5}})
     web, worker = (scaled.one("Deployment", name) for name in ("langfuse-web", "langfuse-worker"))
     assert (web.inputs["spec"]["replicas"], web.ignore_changes) == (2, frozenset({"spec.replicas"}))

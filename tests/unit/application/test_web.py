@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.pods import container, pod_spec, variables
 from tests.unit.program import recorded
 
 REQUIRE = "--require=/etc/langfuse/close-connections.cjs"
@@ -11,19 +12,18 @@ REQUIRE = "--require=/etc/langfuse/close-connections.cjs"
 
 def web(**extra: dict[str, object]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The pod of web, and its container."""
-    pod = recorded("dev", {"extraEnv": extra}).one("Deployment", "langfuse-web").inputs["spec"]["template"]["spec"]
-    return pod, pod["containers"][0]
+    found = recorded("dev", {"extraEnv": extra}).one("Deployment", "langfuse-web")
+    return pod_spec(found), container(found)
 
 
-def node_options(container: dict[str, Any]) -> dict[str, Any]:
-    (found,) = [item for item in container["env"] if item["name"] == "NODE_OPTIONS"]
-    return dict(found)
+def node_options(of: dict[str, Any]) -> object:
+    return variables(of)["NODE_OPTIONS"]
 
 
 def test_node_loads_a_file_that_is_mounted() -> None:
-    pod, container = web()
-    assert node_options(container)["value"].endswith(f" {REQUIRE}")
-    (mount,) = [mount for mount in container["volumeMounts"] if mount["mountPath"] == "/etc/langfuse"]
+    pod, server = web()
+    assert str(node_options(server)).endswith(f" {REQUIRE}")
+    (mount,) = [mount for mount in server["volumeMounts"] if mount["mountPath"] == "/etc/langfuse"]
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
     found = recorded("dev").one("ConfigMap", "langfuse-web-modules")
     assert volume["configMap"]["name"].startswith(found.name)
@@ -33,12 +33,11 @@ def test_node_loads_a_file_that_is_mounted() -> None:
 @pytest.mark.parametrize("name", ["langfuse-worker", "langfuse-migrations"])
 def test_nothing_else_is_told_to(name: str) -> None:
     kind = "Job" if name == "langfuse-migrations" else "Deployment"
-    for container in recorded("dev").one(kind, name).inputs["spec"]["template"]["spec"]["containers"]:
-        assert not [item for item in container["env"] if "--require" in item.get("value", "")]
+    assert "--require" not in str(variables(container(recorded("dev").one(kind, name))))
 
 
 def test_options_of_ones_own_are_kept() -> None:
     own = {"value": "--max-http-header-size=32768", "insist": True}
-    assert node_options(web(NODE_OPTIONS=own)[1])["value"] == f"--max-http-header-size=32768 {REQUIRE}"
+    assert node_options(web(NODE_OPTIONS=own)[1]) == f"--max-http-header-size=32768 {REQUIRE}"
     secret = {"secret": "options", "key": "node", "insist": True}
-    assert "valueFrom" in node_options(web(NODE_OPTIONS=secret)[1])
+    assert node_options(web(NODE_OPTIONS=secret)[1]) == {"secretKeyRef": {"name": "options", "key": "node"}}

@@ -1,5 +1,6 @@
-"""The copy in another object store: what it is given, and what it may reach."""
+"""The off-site copy: its credentials, its network policies and its schedule."""
 
+from tests.unit.pods import containers, variables
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
@@ -10,17 +11,14 @@ def stack(**config: object) -> Recording:
     return recorded("dev", {"backups": {"offSite": OFF_SITE}, **config})
 
 
-def test_nothing_is_copied_unless_a_place_is_named() -> None:
+def test_there_is_no_copy_unless_it_is_configured() -> None:
     assert not [item.name for item in recorded("prod") if "off-site" in item.name]
 
 
-def test_each_container_has_the_keys_of_one_bucket_and_of_the_other_store() -> None:
-    template = stack().one("CronJob", "langfuse-backup-off-site").inputs["spec"]["jobTemplate"]["spec"]["template"]
+def test_each_container_has_the_keys_of_one_bucket_and_of_the_off_site_store() -> None:
     secrets = {
-        container["name"]: {
-            item["valueFrom"]["secretKeyRef"]["name"] for item in container["env"] if "valueFrom" in item
-        }
-        for container in template["spec"]["containers"]
+        item["name"]: {value["secretKeyRef"]["name"] for value in variables(item).values() if isinstance(value, dict)}
+        for item in containers(stack().one("CronJob", "langfuse-backup-off-site"))
     }
     assert secrets == {
         "copy-media": {"langfuse-object-store-media", "off-site"},
@@ -28,7 +26,7 @@ def test_each_container_has_the_keys_of_one_bucket_and_of_the_other_store() -> N
     }
 
 
-def test_the_network_lets_it_reach_both_stores_and_nobody_else_the_other() -> None:
+def test_only_the_copy_may_reach_both_stores() -> None:
     found = stack()
     spec = found.one("NetworkPolicy", "langfuse-to-off-site").inputs["spec"]
     assert spec["podSelector"]["matchExpressions"][0]["values"] == ["backup-off-site"]
@@ -39,7 +37,7 @@ def test_the_network_lets_it_reach_both_stores_and_nobody_else_the_other() -> No
     assert any("/sa/langfuse-backup-off-site" in name for name in principals[0]["source"]["principals"])
 
 
-def test_a_copy_runs_after_the_backups_of_the_night_and_never_twice() -> None:
+def test_a_copy_has_its_own_schedule_and_never_overlaps() -> None:
     specs = {item.name: item.inputs["spec"] for item in stack().of("CronJob")}
     assert len({spec["schedule"] for spec in specs.values()}) == len(specs)
     assert specs["langfuse-backup-off-site"]["concurrencyPolicy"] == "Forbid"

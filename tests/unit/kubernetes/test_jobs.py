@@ -4,18 +4,17 @@ import re
 
 import pytest
 
-from components.langfuse import Langfuse
 from components.schema.values import quantity_value
-from components.settings.load import parse
 from tests.scripts import SCRIPTS
+from tests.unit.configuration import settings
+from tests.unit.pods import container, containers, pod_spec, variables
 from tests.unit.program import recorded
-from tests.unit.recorder import Recording, record
+from tests.unit.recorder import Recording
 
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    settings = parse("dev", {"host": "langfuse.example.com"})
-    return record(lambda: Langfuse("langfuse", settings))
+    return recorded("dev")
 
 
 def test_backups_never_overlap_and_never_hang(recording: Recording) -> None:
@@ -32,11 +31,11 @@ def test_backups_never_overlap_and_never_hang(recording: Recording) -> None:
 
 
 def test_backups_run_when_the_settings_say(recording: Recording) -> None:
-    settings = parse("dev", {"host": "langfuse.example.com"}).backups
+    backups = settings().backups
     schedules = {job.name: job.inputs["spec"]["schedule"] for job in recording.of("CronJob")}
     assert schedules == {
-        "langfuse-backup-postgres": settings.postgres_schedule,
-        "langfuse-backup-clickhouse": settings.clickhouse_schedule,
+        "langfuse-backup-postgres": backups.postgres_schedule,
+        "langfuse-backup-clickhouse": backups.clickhouse_schedule,
     }
     assert len(set(schedules.values())) == 2
 
@@ -56,9 +55,7 @@ def test_nothing_is_left_of_a_finished_run() -> None:
     """Its pod is removed with its empty directories; a volume of its own can outlive it, with a dump in plain text."""
     for recording in (recorded("dev"), recorded("prod"), recorded("prod", {"postgres": {"mode": "cloudnativepg"}})):
         for job in recording.of("CronJob") + recording.of("Job"):
-            spec = job.inputs["spec"]
-            template = spec["jobTemplate"]["spec"]["template"] if job.kind == "CronJob" else spec["template"]
-            kinds = {key for volume in template["spec"]["volumes"] for key in volume if key != "name"}
+            kinds = {key for volume in pod_spec(job)["volumes"] for key in volume if key != "name"}
             assert kinds <= {"emptyDir", "configMap", "secret"}, job.name
 
 
@@ -67,25 +64,21 @@ def test_the_object_stores_client_keeps_to_its_memory() -> None:
     off_site = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
     checked = []
     for job in (found := recorded("prod", {"backups": {"offSite": off_site}})).of("CronJob") + found.of("Job"):
-        spec = job.inputs["spec"]
-        template = spec["jobTemplate"]["spec"]["template"] if job.kind == "CronJob" else spec["template"]
-        for container in template["spec"]["containers"]:
-            given = {item["name"]: item.get("value") for item in container["env"]}
+        for client in containers(job):
+            given = variables(client)
             if "MC_CONFIG_DIR" in given:
-                checked.append(container["name"])
-                bound = quantity_value(given["GOMEMLIMIT"].removesuffix("B"))
+                checked.append(client["name"])
+                limit = quantity_value(given["GOMEMLIMIT"].removesuffix("B"))
                 assert int(given["GOMAXPROCS"]) <= 2
-                copies = container["name"].startswith("copy-")
-                assert quantity_value(container["resources"]["limits"]["memory"]) >= (2 if copies else 1) * bound
+                copies = client["name"].startswith("copy-")
+                assert quantity_value(client["resources"]["limits"]["memory"]) >= (2 if copies else 1) * limit
     assert sorted(checked) == ["backup", "copy-backups", "copy-media", "provision"]
 
 
 def test_the_part_of_a_dump_fits_the_memory(recording: Recording) -> None:
     """Ten thousand parts are a dump of 500 GiB or more, and the client holds one of them at a time."""
-    template = recording.one("CronJob", "langfuse-backup-postgres").inputs["spec"]["jobTemplate"]["spec"]["template"]
-    (dump,) = template["spec"]["containers"]
-    part = next(item["value"] for item in dump["env"] if item["name"] == "PART_SIZE")
-    size = quantity_value(part.removesuffix("B"))
+    dump = container(recording.one("CronJob", "langfuse-backup-postgres"))
+    size = quantity_value(variables(dump)["PART_SIZE"].removesuffix("B"))
     assert 10_000 * size >= quantity_value("500Gi")
     assert 4 * size <= quantity_value(dump["resources"]["limits"]["memory"])
 
@@ -138,29 +131,25 @@ def test_changed_keys_provision_again(recording: Recording) -> None:
 
 
 def test_the_migration_runs_the_images_own_entrypoint_after_its_checks(recording: Recording) -> None:
-    pod = recording.one("Job", "langfuse-migrations").inputs["spec"]["template"]["spec"]
-    (migrate,) = pod["containers"]
+    *checks, migrate = containers(recording.one("Job", "langfuse-migrations"))
     assert "command" not in migrate
     assert migrate["args"] == ["true"]
-    assert [check["name"] for check in pod["initContainers"]] == ["release", "postgres", "clickhouse"]
-    assert migrate["image"] == pod["initContainers"][0]["image"]
-    given = {item["name"] for item in migrate["env"]}
-    assert not {name for name in given if name.endswith("MIGRATION_DISABLED")}
+    assert [check["name"] for check in checks] == ["release", "postgres", "clickhouse"]
+    assert migrate["image"] == checks[0]["image"]
+    assert not {name for name in variables(migrate) if name.endswith("MIGRATION_DISABLED")}
 
 
 def test_no_script_needs_what_its_pod_does_not_give(recording: Recording) -> None:
     """Each `$NAME` in capitals that a script does not set itself is a variable of its container."""
     checked = 0
     for item in recording.of("Job") + recording.of("CronJob") + recording.of("StatefulSet"):
-        spec = item.inputs["spec"]
-        template = spec["jobTemplate"]["spec"]["template"] if item.kind == "CronJob" else spec["template"]
-        for container in [*template["spec"].get("initContainers", []), *template["spec"]["containers"]]:
-            words = [word for word in container.get("command", []) if word.startswith("/scripts/")]
+        for one in containers(item):
+            words = [word for word in one.get("command", []) if word.startswith("/scripts/")]
             for word in words:
                 text = SCRIPTS[word.removeprefix("/scripts/")].read_text()
                 code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
                 needed = set(re.findall(r"\$\{?([A-Z][A-Z_]+)\b(?!:-)", code)) - set(re.findall(r"\b([A-Z_]+)=", code))
-                given = {variable["name"] for variable in container.get("env", [])}
+                given = variables(one).keys()
                 assert needed <= given | {"IFS"}, f"{word}: {needed - given}"
                 checked += 1
     assert checked >= 7
@@ -168,9 +157,4 @@ def test_no_script_needs_what_its_pod_does_not_give(recording: Recording) -> Non
 
 def test_no_container_has_the_name_of_an_init_container_of_an_earlier_release() -> None:
     """A dry run of an update keeps what another field manager made, and no two containers may have one name."""
-    (backup,) = (
-        recorded("dev")
-        .one("CronJob", "langfuse-backup-postgres")
-        .inputs["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    )
-    assert backup["name"] not in {"dump"}
+    assert container(recorded("dev").one("CronJob", "langfuse-backup-postgres"))["name"] not in {"dump"}

@@ -12,21 +12,21 @@ from components.settings.load import parse
 from components.settings.profiles import PROFILES
 from components.settings.scales import SCALES
 from operations.sizing import environment
+from tests.unit.pods import container, pod_spec, variables
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording, Registration
 
-LASTING = {"Deployment", "StatefulSet"}
+LONG_RUNNING = {"Deployment", "StatefulSet"}
 
 
 def requested(recording: Recording) -> Mapping[str, Decimal]:
     """What the program's registrations request, pod by pod and volume by volume."""
     total: defaultdict[str, Decimal] = defaultdict(Decimal)
     for item in recording:
-        if item.kind in LASTING:
-            template = item.inputs["spec"]["template"]["spec"]
-            for container in template["containers"]:
+        if item.kind in LONG_RUNNING:
+            for one in pod_spec(item)["containers"]:
                 for what in ("cpu", "memory"):
-                    total[what] += replicas(item, recording) * quantity_value(container["resources"]["requests"][what])
+                    total[what] += replicas(item, recording) * quantity_value(one["resources"]["requests"][what])
         if item.kind == "PersistentVolumeClaim":
             total["storage"] += quantity_value(item.inputs["spec"]["resources"]["requests"]["storage"])
         if item.kind == "Cluster":
@@ -72,11 +72,6 @@ def test_the_demand_follows_modes_and_explicit_numbers(config: dict[str, Any]) -
     assert computed == requested(recorded("dev", config))
 
 
-def variables(recording: Recording, workload: str) -> Mapping[str, Any]:
-    spec = recording.one("Deployment", f"langfuse-{workload}").inputs["spec"]["template"]["spec"]
-    return {entry["name"]: entry.get("value") for container in spec["containers"] for entry in container["env"]}
-
-
 @pytest.mark.parametrize("scale", SCALES)
 def test_what_follows_from_a_scale_reaches_the_pods(scale: str) -> None:
     """Node's heap, the worker's concurrency, and the memory at which ClickHouse spills."""
@@ -84,8 +79,9 @@ def test_what_follows_from_a_scale_reaches_the_pods(scale: str) -> None:
     recording = recorded("example", {"profile": "staging", "scale": scale})
     for name, workload in (("web", settings.web), ("worker", settings.worker)):
         heap = int(quantity_value(workload.resources.memory) * 3 / 4 / 1024**2)
-        assert variables(recording, name)["NODE_OPTIONS"].split()[0] == f"--max-old-space-size={heap}"
-    worker = variables(recording, "worker")
+        options = variables(container(recording.one("Deployment", f"langfuse-{name}")))["NODE_OPTIONS"]
+        assert options.split()[0] == f"--max-old-space-size={heap}"
+    worker = variables(container(recording.one("Deployment", "langfuse-worker")))
     assert worker["LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY"] == str(settings.worker.concurrency)
     assert settings.clickhouse.mode == "managed"
     half = int(quantity_value(settings.clickhouse.resources.memory) / 2)

@@ -1,4 +1,4 @@
-"""Buckets, policies and rules as tables."""
+"""The lifecycle rules and access policies of the buckets."""
 
 import json
 
@@ -14,7 +14,7 @@ KEY = SecretRef(name="secret", key="key")
 BUCKETS = {purpose: Bucket(name=f"x-{purpose}", access_key_id=KEY, secret_access_key=KEY) for purpose in PURPOSES}
 
 
-def test_rules_follow_the_settings_and_media_has_none() -> None:
+def test_expiry_follows_the_settings_and_media_never_expires() -> None:
     settings = parse("dev", {"host": "a.example.com", "objectStore": {"eventsDays": 90, "exportsDays": 3}})
     files = wanted_state(BUCKETS, settings.object_store, backup_days=14)
     days = {
@@ -26,7 +26,7 @@ def test_rules_follow_the_settings_and_media_has_none() -> None:
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_a_policy_names_its_own_bucket_and_no_wildcard_action(purpose: Purpose) -> None:
+def test_a_policy_allows_listed_actions_on_its_own_bucket_only(purpose: Purpose) -> None:
     document = json.loads(json.dumps(policy(purpose, f"x-{purpose}")))
     for statement in document["Statement"]:
         assert statement["Effect"] == "Allow"

@@ -1,4 +1,4 @@
-"""ClickHouse and Keeper: what changes when replicas are added, and what must not."""
+"""ClickHouse and Keeper: added replicas keep the identity and data of the existing ones."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +17,7 @@ from components.stores.clickhouse.cluster import backups_configuration, cluster_
 from components.stores.clickhouse.component import FILES, START_SECONDS, ClickHouse, ClickHouseArgs, external_connection
 from components.stores.clickhouse.keeper import raft_configuration
 from components.stores.connections import Bucket, Endpoint, ObjectStoreConnection
+from tests.unit.pods import container, containers, variables
 from tests.unit.recorder import Recording, record
 
 HOSTS = ("one", "two", "three")
@@ -63,7 +64,7 @@ def texts(document: str, path: str) -> Sequence[str | None]:
     return [element.text for element in ElementTree.fromstring(document).iterfind(path)]  # noqa: S314  # our own
 
 
-def test_the_cluster_has_one_shard_however_many_replicas() -> None:
+def test_the_cluster_has_one_shard_with_any_number_of_replicas() -> None:
     document = cluster_configuration(HOSTS, [Endpoint(host=host, port=9181) for host in HOSTS])
     assert texts(document, "remote_servers/default/shard/replica/host") == list(HOSTS)
     assert len(texts(document, "remote_servers/default/shard")) == 1
@@ -71,18 +72,16 @@ def test_the_cluster_has_one_shard_however_many_replicas() -> None:
     assert texts(document, "zookeeper/node/host") == list(HOSTS)
 
 
-def test_every_keeper_has_the_id_of_its_ordinal() -> None:
+def test_keeper_ids_are_the_pod_ordinals() -> None:
     document = raft_configuration(HOSTS)
     assert texts(document, "keeper_server/raft_configuration/server/id") == ["1", "2", "3"]
-    keeper = clickhouse(keepers=3).one("StatefulSet", "langfuse-keeper").inputs["spec"]
-    assert keeper["ordinals"] == {"start": 1}
-    (container,) = keeper["template"]["spec"]["containers"]
-    identity = next(item for item in container["env"] if item["name"] == "KEEPER_ID")
-    path = identity["valueFrom"]["fieldRef"]["fieldPath"]
+    keeper = clickhouse(keepers=3).one("StatefulSet", "langfuse-keeper")
+    assert keeper.inputs["spec"]["ordinals"] == {"start": 1}
+    path = variables(container(keeper))["KEEPER_ID"]["fieldRef"]["fieldPath"]
     assert path == "metadata.labels['apps.kubernetes.io/pod-index']"
 
 
-def test_each_pod_finds_a_volume_that_outlives_its_set() -> None:
+def test_volumes_are_created_before_the_stateful_set_and_outlive_it() -> None:
     recording = clickhouse(replicas=3, keepers=3)
     claims = {claim.name for claim in recording.of("PersistentVolumeClaim")}
     expected = {f"data-langfuse-clickhouse-{ordinal}" for ordinal in (0, 1, 2)}
@@ -96,12 +95,12 @@ def test_each_pod_finds_a_volume_that_outlives_its_set() -> None:
         assert server.protect
 
 
-def test_the_way_from_one_to_three_keeps_every_identity() -> None:
+def test_scaling_from_one_to_three_keeps_every_identity() -> None:
     one, three = clickhouse(replicas=1, keepers=1), clickhouse(replicas=3, keepers=3)
     for name in ("langfuse-clickhouse", "langfuse-keeper"):
         before, after = (it.one("StatefulSet", name).inputs["spec"] for it in (one, three))
         assert (before["replicas"], after["replicas"]) == (1, 3)
-        # All that may change in a StatefulSet (k8s.io/kubernetes/pkg/apis/apps/validation).
+        # The only fields of a StatefulSet that may change (k8s.io/kubernetes/pkg/apis/apps/validation).
         free = {
             *("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit"),
             *("persistentVolumeClaimRetentionPolicy", "minReadySeconds"),
@@ -113,7 +112,7 @@ def test_the_way_from_one_to_three_keeps_every_identity() -> None:
         assert three.one("PersistentVolumeClaim", claim.name).inputs == claim.inputs
 
 
-def test_keepers_are_added_to_the_quorum_without_a_restart_of_the_first() -> None:
+def test_adding_keepers_does_not_restart_the_first() -> None:
     one, three = clickhouse(keepers=1), clickhouse(keepers=3)
     before, after = (it.one("StatefulSet", "langfuse-keeper").inputs["spec"] for it in (one, three))
     assert before["template"] == after["template"]
@@ -124,7 +123,7 @@ def test_keepers_are_added_to_the_quorum_without_a_restart_of_the_first() -> Non
 
 
 def keepers_become(before: int, after: int) -> None:
-    """What the engine does with the quorum in an update."""
+    """Run the hook that the engine runs before it updates the quorum."""
     old, new = (clickhouse(keepers=number).one("ConfigMap", "langfuse-keeper-quorum") for number in (before, after))
     recording = clickhouse(keepers=after)
     (name,) = recording.one("ConfigMap", "langfuse-keeper-quorum").update_hooks
@@ -134,86 +133,78 @@ def keepers_become(before: int, after: int) -> None:
     hook.callback(pulumi.ResourceHookArgs("", "", "", "", new_inputs=new.inputs, old_inputs=old.inputs))
 
 
-def test_fewer_keepers_than_there_are_are_refused() -> None:
+def test_removing_keepers_is_refused() -> None:
     with pytest.raises(pulumi.RunError, match=r"langfuse:clickhouse\.keepers: 1 is less than the 3 .* set it to 3"):
         keepers_become(3, 1)
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (1, 3), (3, 3)])
-def test_as_many_keepers_or_more_are_not_refused(before: int, after: int) -> None:
+def test_keeping_or_adding_keepers_is_accepted(before: int, after: int) -> None:
     keepers_become(before, after)
 
 
-def test_only_above_one_is_there_a_budget_and_it_gives_one_pod_away() -> None:
+def test_several_replicas_have_a_disruption_budget_of_one() -> None:
     assert not clickhouse(replicas=1, keepers=1).of("PodDisruptionBudget")
     budgets = clickhouse(replicas=3, keepers=3).of("PodDisruptionBudget")
     assert {item.name for item in budgets} == {"langfuse-clickhouse", "langfuse-keeper"}
     assert all(item.inputs["spec"]["maxUnavailable"] == 1 for item in budgets)
 
 
-def test_replicas_and_keepers_spread_over_zones() -> None:
+def test_replicas_and_keepers_are_spread_over_zones() -> None:
     recording = clickhouse(replicas=3, keepers=3)
     for server in recording.of("StatefulSet"):
         constraints = server.inputs["spec"]["template"]["spec"]["topologySpreadConstraints"]
         assert "topology.kubernetes.io/zone" in {constraint["topologyKey"] for constraint in constraints}
 
 
-def test_added_keepers_wait_for_the_leader_that_has_the_data() -> None:
+def test_added_keepers_start_as_followers() -> None:
     servers = ElementTree.fromstring(raft_configuration(HOSTS)).iterfind(".//server")  # noqa: S314  # our own
     assert [server.findtext("start_as_follower") for server in servers] == [None, "true", "true"]
 
 
 def server(replicas: int) -> Mapping[str, Any]:
-    recording = clickhouse(replicas=replicas, keepers=3)
-    (container,) = recording.one("StatefulSet", "langfuse-clickhouse").inputs["spec"]["template"]["spec"]["containers"]
-    found: Mapping[str, Any] = container
-    return found
+    return container(clickhouse(replicas=replicas, keepers=3).one("StatefulSet", "langfuse-clickhouse"))
 
 
-def test_a_replica_has_the_tables_of_the_others_before_it_is_ready() -> None:
-    container = server(replicas=3)
-    assert container["startupProbe"]["exec"]["command"][-1].endswith("/check-clickhouse-replica.sh")
-    hosts = next(item["value"] for item in container["env"] if item["name"] == "REPLICAS").split()
+def test_a_replica_copies_the_tables_of_the_others_before_it_is_ready() -> None:
+    replica = server(replicas=3)
+    assert replica["startupProbe"]["exec"]["command"][-1].endswith("/check-clickhouse-replica.sh")
+    hosts = variables(replica)["REPLICAS"].split()
     assert [host.split(".")[0] for host in hosts] == [f"langfuse-clickhouse-{ordinal}" for ordinal in range(3)]
 
 
-def test_the_kubelet_stops_no_replica_that_still_fetches_rows() -> None:
-    container = server(replicas=3)
-    variables = {item["name"]: item.get("value") for item in container["env"]}
-    longest = max(int(variables[name]) for name in ("CATCH_UP_SECONDS", "READ_ONLY_SECONDS"))
-    probe = container["startupProbe"]
+def test_the_startup_probe_allows_for_a_replica_that_is_catching_up() -> None:
+    replica = server(replicas=3)
+    longest = max(int(variables(replica)[name]) for name in ("CATCH_UP_SECONDS", "READ_ONLY_SECONDS"))
+    probe = replica["startupProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] >= START_SECONDS + longest
-    # A call asks this server and two others, and each query may take as long as its client waits.
+    # One call queries this server and two others, and each query may take until its client times out.
     assert probe["timeoutSeconds"] >= 30
 
 
-def test_a_single_server_is_asked_only_whether_it_answers() -> None:
+def test_the_startup_probe_of_a_single_server_is_a_ping() -> None:
     assert server(replicas=1)["startupProbe"]["httpGet"]["path"] == "/ping"
 
 
-def test_new_defaults_of_a_server_change_nothing_for_langfuse() -> None:
+def test_the_compatibility_setting_is_pinned() -> None:
     users = ElementTree.fromstring(config(FILES / "users.xml"))  # noqa: S314  # our own
     pinned = users.findtext("profiles/default/compatibility")
     assert pinned
     assert tuple(map(int, pinned.split("."))) <= tuple(map(int, images.CLICKHOUSE.tag.split(".")))[:2]
 
 
-def test_the_release_is_the_one_in_the_settings() -> None:
+def test_the_configured_release_runs() -> None:
     recording = clickhouse(version="26.4.9.1")
-    images = {
-        container["image"].rsplit("/", 1)[1]
-        for server in recording.of("StatefulSet")
-        for container in server.inputs["spec"]["template"]["spec"]["containers"]
-    }
+    images = {item["image"].rsplit("/", 1)[1] for server in recording.of("StatefulSet") for item in containers(server)}
     assert images == {"clickhouse-server:26.4.9.1", "clickhouse-keeper:26.4.9.1"}
 
 
-def test_a_server_outside_makes_nothing() -> None:
+def test_an_external_server_creates_no_resources() -> None:
     recording = clickhouse(mode="external", host="a.clickhouse.cloud")
     assert [item.kind for item in recording] == ["ClickHouse"]
 
 
-def test_a_server_outside_is_reached_with_tls_at_its_ports() -> None:
+def test_an_external_server_is_reached_over_tls() -> None:
     settings = ExternalClickHouse(mode="external", host="a.clickhouse.cloud")
     connection = external_connection(settings, KEY)
     assert connection.http.http_url == "https://a.clickhouse.cloud:8443"
@@ -221,7 +212,7 @@ def test_a_server_outside_is_reached_with_tls_at_its_ports() -> None:
     assert connection.clustered is False
 
 
-def test_backups_of_a_pod_with_an_identity_need_no_keys() -> None:
+def test_backups_with_a_workload_identity_need_no_keys() -> None:
     document = backups_configuration(S3)
     assert not texts(document, "named_collections/backups/access_key_id")
     assert texts(document, "s3/backups/use_environment_credentials") == ["true"]
@@ -229,12 +220,12 @@ def test_backups_of_a_pod_with_an_identity_need_no_keys() -> None:
     account = recording.one("ServiceAccount", "langfuse-clickhouse").inputs
     assert account["metadata"]["annotations"] == S3.identity
     assert account["automountServiceAccountToken"] is False
-    (container,) = recording.one("StatefulSet", "langfuse-clickhouse").inputs["spec"]["template"]["spec"]["containers"]
-    backups = {item["name"]: item["value"] for item in container["env"] if item["name"].startswith("BACKUPS_")}
+    found = variables(container(recording.one("StatefulSet", "langfuse-clickhouse")))
+    backups = {name: value for name, value in found.items() if name.startswith("BACKUPS_")}
     assert backups == {"BACKUPS_URL": "https://the-bucket.s3.eu-west-1.amazonaws.com/"}
 
 
-def test_every_value_that_the_files_take_from_the_environment_is_there() -> None:
+def test_every_variable_that_the_configuration_reads_is_set() -> None:
     recording = clickhouse()
     documents = {
         "langfuse-clickhouse": [
@@ -246,15 +237,14 @@ def test_every_value_that_the_files_take_from_the_environment_is_there() -> None
         "langfuse-keeper": [config(FILES / "keeper.xml"), raft_configuration(HOSTS)],
     }
     for name, files in documents.items():
-        (container,) = recording.one("StatefulSet", name).inputs["spec"]["template"]["spec"]["containers"]
-        given = {item["name"] for item in container["env"]}
+        given = variables(container(recording.one("StatefulSet", name))).keys()
         elements = [element for file in files for element in ElementTree.fromstring(file).iter()]  # noqa: S314  # ours
         taken = {element.attrib["from_env"] for element in elements if "from_env" in element.attrib}
         assert taken
         assert taken <= given
 
 
-def test_query_log_is_the_only_system_log_and_forgets() -> None:
+def test_query_log_is_the_only_system_log_and_expires() -> None:
     server = ElementTree.fromstring(config(FILES / "config.xml"))  # noqa: S314  # our own
     logs = [element for element in server if element.tag.endswith("_log")]
     assert [log.tag for log in logs] == ["query_log"]

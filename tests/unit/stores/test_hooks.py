@@ -1,4 +1,4 @@
-"""What the kubelet runs in containers of ours when they start and before they stop."""
+"""Lifecycle hooks: none waits after the start, and none takes more than half of the grace period."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -33,19 +33,19 @@ def all_containers(recording: Recording) -> Iterator[tuple[str, Mapping[str, Any
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_no_container_has_a_hook_after_its_start(stack: str) -> None:
+def test_no_container_has_a_post_start_hook(stack: str) -> None:
     found = list(all_containers(recorded(*STACKS[stack])))
-    assert len(found) > 10, "the walk finds the workloads"
+    assert len(found) > 10, "the workloads were not found"
     assert [name for name, container, _ in found if "postStart" in container.get("lifecycle", {})] == []
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_a_hook_before_the_stop_is_given_at_most_half_of_the_grace_period(stack: str) -> None:
+def test_a_pre_stop_hook_takes_at_most_half_of_the_grace_period(stack: str) -> None:
     for name, container, pod in all_containers(recorded(*STACKS[stack])):
         hook = container.get("lifecycle", {}).get("preStop")
         if hook is None:
             continue
         words = hook["exec"]["command"] if "exec" in hook else [str(hook["sleep"]["seconds"])]
         bounds = [int(word) for word in words if word.isdecimal()]
-        assert bounds, f"{name}: the command is told no number of seconds"
+        assert bounds, f"{name}: the command has no time limit in seconds"
         assert min(bounds) <= pod["terminationGracePeriodSeconds"] / 2, name

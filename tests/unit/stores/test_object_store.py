@@ -1,4 +1,4 @@
-"""The object store in every mode: what is made, and what its users are told."""
+"""The object store in every mode: the resources that it creates, and the connection of its clients."""
 
 import json
 from typing import Any
@@ -13,6 +13,7 @@ from components.settings.load import parse
 from components.stores.connections import Endpoint
 from components.stores.object_store.bucket_rules import lifecycle_rules
 from components.stores.object_store.component import ObjectStore, ObjectStoreArgs, aws_url, parse_endpoint
+from tests.unit.pods import container, variables
 from tests.unit.recorder import Recording, record
 
 OURS = {"source": "existing", "secret": "ours"}
@@ -47,14 +48,12 @@ def object_store(**settings: object) -> tuple[Recording, ObjectStore]:
     return recording, made[0]
 
 
-def test_four_servers_share_one_list_of_addresses_and_start_together() -> None:
+def test_four_servers_share_one_list_of_addresses_and_start_in_parallel() -> None:
     recording, store = object_store(nodes=4)
     spec = recording.one("StatefulSet").inputs["spec"]
-    (container,) = spec["template"]["spec"]["containers"]
     name = "langfuse-object-store-cluster"
-    assert (
-        container["command"][2] == f"http://{name}-{{0...3}}.langfuse-object-store-headless.langfuse-dev.svc:9000/data"
-    )
+    drives = container(recording.one("StatefulSet"))["command"][2]
+    assert drives == f"http://{name}-{{0...3}}.langfuse-object-store-headless.langfuse-dev.svc:9000/data"
     assert (spec["replicas"], spec["podManagementPolicy"]) == (4, "Parallel")
     assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
     headless = recording.one("Service", "langfuse-object-store-headless").inputs["spec"]
@@ -66,35 +65,33 @@ def test_four_servers_share_one_list_of_addresses_and_start_together() -> None:
     assert store.connection.endpoint == Endpoint(host="langfuse-object-store", port=9000)
 
 
-def test_each_of_four_servers_is_told_its_address_and_started_when_it_has_joined() -> None:
+def test_each_of_four_servers_knows_its_address_and_has_started_once_it_joined() -> None:
     recording, _ = object_store(nodes=4)
-    spec = recording.one("StatefulSet").inputs["spec"]
-    (container,) = spec["template"]["spec"]["containers"]
-    env = {item["name"]: item.get("value") or item["valueFrom"] for item in container["env"]}
+    server = container(recording.one("StatefulSet"))
+    env = variables(server)
     assert env["POD_NAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
     pods = [f"langfuse-object-store-cluster-{ordinal}" for ordinal in range(4)]
     own = [env["_MINIO_SERVER_LOCAL"].replace("$(POD_NAME)", pod) for pod in pods]
     assert env["SERVERS"].split() == own
-    _, _, drives, *_ = container["command"]
+    _, _, drives, *_ = server["command"]
     assert [drives.replace("{0...3}", str(ordinal)) for ordinal in range(4)] == [f"http://{one}/data" for one in own]
-    probe = container["startupProbe"]
+    probe = server["startupProbe"]
     *command, port, join, reconnect = probe["exec"]["command"]
     assert (command, port) == (["/bin/sh", "/scripts/wait-for-cluster.sh"], "9000")
     assert int(join) + int(reconnect) < probe["timeoutSeconds"]
     assert int(reconnect) >= 30  # the longest interval between two attempts: runHealthCheck in internal/rest/client.go
-    assert {"name": "scripts", "mountPath": "/scripts", "readOnly": True} in container["volumeMounts"]
-    (single,) = object_store(nodes=1)[0].one("StatefulSet").inputs["spec"]["template"]["spec"]["containers"]
+    assert {"name": "scripts", "mountPath": "/scripts", "readOnly": True} in server["volumeMounts"]
+    single = container(object_store(nodes=1)[0].one("StatefulSet"))
     assert single["startupProbe"]["httpGet"]["path"] == "/minio/health/live"
 
 
-def test_the_service_keeps_servers_while_others_are_away() -> None:
-    """What the readiness probe asks must not depend on the others, or all could leave the Service because of one."""
+def test_readiness_does_not_depend_on_the_other_servers() -> None:
+    """Otherwise one unavailable server could remove all of them from the Service."""
     recording, _ = object_store(nodes=4)
-    (container,) = recording.one("StatefulSet").inputs["spec"]["template"]["spec"]["containers"]
-    assert "cluster" not in container["readinessProbe"]["httpGet"]["path"]
+    assert "cluster" not in container(recording.one("StatefulSet"))["readinessProbe"]["httpGet"]["path"]
 
 
-def test_one_and_four_servers_never_share_a_volume() -> None:
+def test_one_server_and_four_servers_never_share_a_volume() -> None:
     layouts = [
         {(item.kind, item.name) for item in object_store(nodes=nodes)[0] if item.kind in STATEFUL} for nodes in (1, 4)
     ]
@@ -104,19 +101,18 @@ def test_one_and_four_servers_never_share_a_volume() -> None:
 STATEFUL = {"StatefulSet", "PersistentVolumeClaim"}
 
 
-def test_the_release_is_the_one_in_the_settings() -> None:
+def test_the_configured_release_runs() -> None:
     recording, _ = object_store(version="RELEASE.2025-10-15T17-29-55Z")
-    (container,) = recording.one("StatefulSet").inputs["spec"]["template"]["spec"]["containers"]
-    assert container["image"].endswith("/minio:RELEASE.2025-10-15T17-29-55Z")
+    assert container(recording.one("StatefulSet"))["image"].endswith("/minio:RELEASE.2025-10-15T17-29-55Z")
 
 
-def test_the_key_of_objects_reaches_the_servers_alone() -> None:
+def test_only_the_servers_read_the_encryption_key() -> None:
     recording, _ = object_store(nodes=4)
     readers = {
         item.kind
         for item in (recording.one("StatefulSet"), recording.one("Job"))
-        for variable in item.inputs["spec"]["template"]["spec"]["containers"][0]["env"]
-        if variable.get("valueFrom", {}).get("secretKeyRef", {}).get("name") == "e"
+        for value in variables(container(item)).values()
+        if isinstance(value, dict) and value.get("secretKeyRef", {}).get("name") == "e"
     }
     assert readers == {"StatefulSet"}
     server, job = (recording.one(kind).inputs["spec"]["template"]["metadata"] for kind in ("StatefulSet", "Job"))
@@ -124,7 +120,7 @@ def test_the_key_of_objects_reaches_the_servers_alone() -> None:
     assert job["annotations"].keys() == {"checksum/s"}
 
 
-def test_a_store_outside_makes_nothing_in_the_cluster() -> None:
+def test_an_external_store_creates_no_resources_in_the_cluster() -> None:
     recording, store = object_store(**EXTERNAL)
     assert [item.kind for item in recording] == ["ObjectStore"]
     assert store.ready == []
@@ -133,7 +129,7 @@ def test_a_store_outside_makes_nothing_in_the_cluster() -> None:
     assert store.connection.bucket_url("media") == "https://acme-media.s3.eu-west-1.amazonaws.com/"
 
 
-def test_an_identity_stands_for_keys() -> None:
+def test_a_workload_identity_replaces_access_keys() -> None:
     _, store = object_store(**EXTERNAL)
     assert all(bucket.keys("") == {} for bucket in store.connection.buckets.values())
     assert store.connection.account_annotations == EXTERNAL["identityAnnotations"]
@@ -142,7 +138,7 @@ def test_an_identity_stands_for_keys() -> None:
     assert keyed.connection.account_annotations == {}
 
 
-def test_buckets_are_kept_when_asked_for_and_waited_for() -> None:
+def test_managed_buckets_of_an_external_store_are_created_and_waited_for() -> None:
     recording, store = object_store(**EXTERNAL, manageBuckets=True, kmsKeyId="key", encryption="aws:kms")
     made = {item.inputs["name"]: item for item in recording.of("Bucket")}
     assert made.keys() == {f"acme-{purpose}" for purpose in PURPOSES}
@@ -164,12 +160,12 @@ def test_buckets_are_kept_when_asked_for_and_waited_for() -> None:
         ("http://minio", Endpoint(host="minio", port=80)),
     ],
 )
-def test_an_endpoint_and_its_url_are_the_same(url: str, endpoint: Endpoint) -> None:
+def test_an_endpoint_and_its_url_are_converted_both_ways(url: str, endpoint: Endpoint) -> None:
     assert parse_endpoint(url) == endpoint
     assert endpoint.http_url == url
 
 
-def test_china_has_a_domain_of_its_own() -> None:
+def test_regions_in_china_have_their_own_domain() -> None:
     assert aws_url("cn-north-1") == "https://s3.cn-north-1.amazonaws.com.cn"
 
 
@@ -181,10 +177,10 @@ def test_china_has_a_domain_of_its_own() -> None:
         ({"expireDays": None, "versioning": False, "endpoint": ""}, {"AbortIncompleteMultipartUpload"}),
     ],
 )
-def test_a_bucket_has_the_rules_that_its_store_knows(props: dict[str, object], keys: set[str]) -> None:
+def test_lifecycle_rules_use_what_the_store_supports(props: dict[str, object], keys: set[str]) -> None:
     (rule,) = lifecycle_rules(props)
     assert rule.keys() - {"ID", "Status", "Filter"} == keys
 
 
-def test_a_bucket_that_keeps_everything_has_no_rule() -> None:
+def test_a_bucket_without_expiry_has_no_lifecycle_rule() -> None:
     assert lifecycle_rules({"expireDays": None, "versioning": False, "endpoint": "http://x"}) == []

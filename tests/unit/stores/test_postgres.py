@@ -6,9 +6,9 @@ import pulumi
 import pytest
 
 from components.schema import images
-from components.settings.load import SettingsError, parse
 from components.stores.postgres.release import refuse_another_major
 from tests.scripts import SCRIPTS
+from tests.unit.configuration import only_problem
 from tests.unit.pods import container, containers, variables
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
@@ -42,7 +42,7 @@ def spec(recording: Recording, kind: str) -> dict[str, Any]:
     return found
 
 
-def test_the_application_goes_through_the_pooler_and_migrations_past_it() -> None:
+def test_the_application_uses_the_pooler_and_migrations_bypass_it() -> None:
     recording = external()
     tls = "sslmode=require&sslaccept=strict"
     found = variables(container(recording.one("Job", "langfuse-migrations")))
@@ -72,7 +72,7 @@ def test_the_application_goes_through_the_pooler_and_migrations_past_it() -> Non
         ),
     ],
 )
-def test_each_way_of_tls_is_said_in_the_words_of_prisma_and_of_libpq(
+def test_each_tls_mode_is_translated_for_prisma_and_libpq(
     tls: str, ca: str | None, prisma: str, libpq: dict[str, str]
 ) -> None:
     recording = external(tls=tls, ca=ca)
@@ -102,7 +102,7 @@ def test_each_way_of_tls_is_said_in_the_words_of_prisma_and_of_libpq(
     ],
     ids=["managed", "cloudnativepg", "external"],
 )
-def test_a_repair_that_is_printed_fits_the_mode(recording: Recording, command: str) -> None:
+def test_the_printed_repair_command_fits_the_mode(recording: Recording, command: str) -> None:
     check = container(recording.one("Job", "langfuse-migrations"), "postgres")
     assert variables(check)["PSQL_COMMAND"] == command
     script = SCRIPTS["check-postgres-schema.sh"].read_text()
@@ -118,7 +118,7 @@ def test_a_repair_that_is_printed_fits_the_mode(recording: Recording, command: s
     ],
     ids=["managed", "cloudnativepg", "external"],
 )
-def test_every_client_is_of_the_servers_release(recording: Recording, release: str) -> None:
+def test_clients_have_the_release_of_the_server(recording: Recording, release: str) -> None:
     found = []
     for kind, name in (("Job", "langfuse-migrations"), ("CronJob", "langfuse-backup-postgres")):
         images = [item["image"] for item in containers(recording.one(kind, name))]
@@ -126,7 +126,7 @@ def test_every_client_is_of_the_servers_release(recording: Recording, release: s
     assert [image.rpartition(":")[2] for image in found] == [release, release]
 
 
-def test_a_private_authority_is_mounted_wherever_postgres_is_reached() -> None:
+def test_a_private_ca_is_mounted_in_every_client() -> None:
     recording = external(ca=CA)
     bundle = recording.one("ConfigMap", "langfuse-certificates-authorities")
     assert bundle.inputs["data"] == {"postgres.pem": CA}
@@ -147,34 +147,31 @@ def test_a_private_authority_is_mounted_wherever_postgres_is_reached() -> None:
             assert "/etc/langfuse/certificates" in paths, (name, client["name"])
 
 
-def test_without_an_authority_there_is_no_bundle() -> None:
+def test_without_a_private_ca_there_is_no_ca_bundle() -> None:
     assert not [item for item in external().of("ConfigMap") if "certificates" in item.name]
 
 
-def test_an_external_server_leaves_nothing_of_ours_and_is_dumped_by_its_own_release() -> None:
+def test_an_external_server_is_backed_up_by_a_client_of_its_release() -> None:
     recording = external()
     assert not [item for item in recording if item.name == "langfuse-postgres" and item.kind != "Secret"]
     dump = container(recording.one("CronJob", "langfuse-backup-postgres"))
     assert dump["image"].endswith("/postgres:16.9")
 
 
-def test_pods_may_reach_an_external_server_and_nothing_else_on_its_ports() -> None:
+def test_clients_may_reach_an_external_server_on_its_ports() -> None:
     policy = external().one("NetworkPolicy", "langfuse-to-postgres").inputs["spec"]
     assert [port["port"] for port in policy["egress"][0]["ports"]] == [5433, 6432]
     names = policy["podSelector"]["matchExpressions"][0]["values"]
     assert set(names) == {"web", "worker", "first-start", "migrations", "backup-postgres"}
 
 
-def test_a_pooler_without_a_way_past_it_is_refused() -> None:
-    config = {key: value for key, value in EXTERNAL.items() if not key.startswith("direct")}
-    with pytest.raises(SettingsError, match=r"langfuse:postgres\.directHost: is required with pooler true"):
-        parse(
-            "dev",
-            {"host": "a.example.com", "postgres": config, "credentials": {"values": {"postgresPassword": EXISTING}}},
-        )
+def test_a_pooler_without_a_direct_host_is_refused() -> None:
+    postgres = {key: value for key, value in EXTERNAL.items() if not key.startswith("direct")}
+    error = only_problem({"postgres": postgres, "credentials": {"values": {"postgresPassword": EXISTING}}})
+    assert "langfuse:postgres.directHost: is required with pooler true" in error
 
 
-def test_the_operators_cluster_is_ours_in_name_owner_and_size() -> None:
+def test_a_cloudnative_pg_cluster_has_the_configured_size_owner_and_protection() -> None:
     recording = cluster(postgres={"mode": "cloudnativepg", "instances": 3, "storage": "70Gi"})
     item = recording.one("Cluster")
     found = spec(recording, "Cluster")
@@ -195,7 +192,7 @@ def test_the_operators_cluster_is_ours_in_name_owner_and_size() -> None:
     assert not [one for one in recording.of("StatefulSet") if "postgres" in one.name]
 
 
-def test_the_operator_finds_role_and_password_in_one_secret() -> None:
+def test_cloudnative_pg_reads_role_and_password_from_one_secret() -> None:
     recording = cluster()
     name = spec(recording, "Cluster")["bootstrap"]["initdb"]["secret"]["name"]
     secret = recording.one("Secret", name).inputs["stringData"]
@@ -203,7 +200,7 @@ def test_the_operator_finds_role_and_password_in_one_secret() -> None:
     assert secret["password"]
 
 
-def test_a_secret_from_a_store_has_the_role_as_well() -> None:
+def test_an_external_secret_for_cloudnative_pg_contains_the_role() -> None:
     store = {"secretStore": {"name": "vault"}, "source": "external-secrets"}
     recording = cluster(credentials=store)
     name = spec(recording, "Cluster")["bootstrap"]["initdb"]["secret"]["name"]
@@ -211,13 +208,13 @@ def test_a_secret_from_a_store_has_the_role_as_well() -> None:
     assert copied.inputs["spec"]["target"]["template"] == {"mergePolicy": "Merge", "data": {"username": "langfuse"}}
 
 
-def test_a_password_that_the_operator_would_not_find_is_refused() -> None:
-    given = {"values": {"postgresPassword": {**EXISTING, "key": "PG"}}}
-    with pytest.raises(SettingsError, match=r"postgresPassword\.key: is not where CloudNativePG reads it"):
-        parse("dev", {"host": "a.example.com", "postgres": {"mode": "cloudnativepg"}, "credentials": given})
+def test_a_password_under_another_key_is_refused_for_cloudnative_pg() -> None:
+    credentials = {"values": {"postgresPassword": {**EXISTING, "key": "PG"}}}
+    error = only_problem({"postgres": {"mode": "cloudnativepg"}, "credentials": credentials})
+    assert "postgresPassword.key: is not the key that CloudNativePG reads" in error
 
 
-def test_the_log_and_base_backups_go_to_the_backups_bucket() -> None:
+def test_wal_and_base_backups_are_stored_in_the_backups_bucket() -> None:
     recording = cluster()
     archive = (
         spec(recording, "ObjectStore")
@@ -243,7 +240,7 @@ def test_the_application_writes_to_the_primary_over_tls() -> None:
     assert "@langfuse-postgres-rw:5432/langfuse?sslmode=require" in url
 
 
-def test_the_operator_and_the_members_may_talk_and_clients_only_to_the_server() -> None:
+def test_the_cluster_admits_the_operator_its_members_and_its_clients() -> None:
     rules = cluster().one("NetworkPolicy", "langfuse-into-postgres").inputs["spec"]
     assert rules["podSelector"] == {"matchLabels": {"cnpg.io/cluster": "langfuse-postgres"}}
     clients, members = rules["ingress"]
@@ -251,29 +248,29 @@ def test_the_operator_and_the_members_may_talk_and_clients_only_to_the_server() 
     assert {port["port"] for port in members["ports"]} == {5432, 8000}
 
 
-def test_the_operators_schedule_has_seconds() -> None:
+def test_the_schedule_of_cloudnative_pg_has_a_field_for_seconds() -> None:
     assert cluster().one("ScheduledBackup").inputs["spec"]["schedule"] == "0 15 */6 * * *"
 
 
 @pytest.mark.parametrize("version", ["15.18", "16.9", "17.10", "18.4"])
-def test_the_configured_release_runs_and_starts_with_a_locale_that_every_image_has(version: str) -> None:
+def test_the_configured_release_runs_with_a_locale_of_every_image(version: str) -> None:
     recording = recorded("dev", {"postgres": {"mode": "managed", "version": version}})
     initialize, server = containers(recording.one("StatefulSet", "langfuse-postgres"))
     assert initialize["image"] == server["image"]
     assert server["image"].endswith(f"/postgres:{version}")
     options = variables(initialize)["POSTGRES_INITDB_ARGS"].split()
-    assert "--locale=C.UTF-8" in options, "what is not named is taken from LANG of the image"
+    assert "--locale=C.UTF-8" in options, "without a locale, initdb would use LANG of the image"
     assert ("--locale-provider=builtin" in options) is (int(version.split(".", maxsplit=1)[0]) >= 17)
     assert variables(initialize)["PGDATA"] == variables(server)["PGDATA"]
 
 
-def test_only_the_first_start_knows_a_password() -> None:
+def test_only_initialization_reads_a_password() -> None:
     server = container(recorded("dev").one("StatefulSet", "langfuse-postgres"))
     assert not [name for name in variables(server) if "PASSWORD" in name]
 
 
-def release_becomes(before: str, after: str, mode: str, kind: str) -> None:
-    """What the engine does with the server in an update."""
+def update_release(before: str, after: str, mode: str, kind: str) -> None:
+    """Run the hook that the engine runs before it updates the server."""
     old, new = (recorded("dev", {"postgres": {"mode": mode, "version": one}}) for one in (before, after))
     item = new.one(kind, "langfuse-postgres")
     (name,) = item.update_hooks
@@ -289,17 +286,17 @@ MODES = [("managed", "StatefulSet"), ("cloudnativepg", "Cluster")]
 
 @pytest.mark.parametrize(("mode", "kind"), MODES)
 @pytest.mark.parametrize(("before", "after"), [("17.10", "18.4"), ("18.4", "17.10"), ("15.12", "17.10")])
-def test_another_major_release_is_refused(before: str, after: str, mode: str, kind: str) -> None:
+def test_a_major_upgrade_or_downgrade_is_refused(before: str, after: str, mode: str, kind: str) -> None:
     with pytest.raises(pulumi.RunError) as raised:
-        release_becomes(before, after, mode, kind)
+        update_release(before, after, mode, kind)
     assert f'langfuse:postgres.version: "{after}" can\'t read the data of {before}' in str(raised.value)
     assert f"keep to {before.split('.', maxsplit=1)[0]}" in str(raised.value)
 
 
 @pytest.mark.parametrize(("mode", "kind"), MODES)
 @pytest.mark.parametrize(("before", "after"), [("17.9", "17.10"), ("17.10", "17.9"), ("18.4", "18.4")])
-def test_another_minor_release_is_not(before: str, after: str, mode: str, kind: str) -> None:
-    release_becomes(before, after, mode, kind)
+def test_a_minor_upgrade_or_downgrade_is_accepted(before: str, after: str, mode: str, kind: str) -> None:
+    update_release(before, after, mode, kind)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +308,7 @@ def test_another_minor_release_is_not(before: str, after: str, mode: str, kind: 
         (None, False),
     ],
 )
-def test_a_release_is_read_from_any_reference(image: str | None, *, refused: bool) -> None:
+def test_the_release_is_read_from_any_image_reference(image: str | None, *, refused: bool) -> None:
     new = recorded("dev", {"postgres": {"mode": "managed", "version": "18.4"}}).one("StatefulSet", "langfuse-postgres")
     old = {"spec": {"template": {"spec": {"containers": [{"name": "postgres", "image": image}]}}}}
     args = pulumi.ResourceHookArgs("", "", "", "", new_inputs=new.inputs, old_inputs=old)
@@ -319,6 +316,6 @@ def test_a_release_is_read_from_any_reference(image: str | None, *, refused: boo
         refuse_another_major(args)
 
 
-def test_a_server_of_an_unknown_release_is_read_by_the_newest_clients() -> None:
+def test_a_server_of_an_unknown_release_is_backed_up_by_the_newest_client() -> None:
     dump = container(external(version=None).one("CronJob", "langfuse-backup-postgres"))
     assert dump["image"].endswith(f"/postgres:{images.NEWEST_POSTGRES}")

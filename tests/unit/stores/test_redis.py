@@ -89,7 +89,7 @@ OURS = secret("langfuse-redis", "password")
         ),
     ],
 )
-def test_both_programs_are_told_how_to_connect(mode: str, expected: dict[str, object]) -> None:
+def test_web_and_worker_have_the_connection_of_each_mode(mode: str, expected: dict[str, object]) -> None:
     recording = redis(mode)
     for program in ("web", "worker"):
         given = {
@@ -101,7 +101,7 @@ def test_both_programs_are_told_how_to_connect(mode: str, expected: dict[str, ob
 
 @pytest.mark.parametrize("version", LISTS)
 @pytest.mark.parametrize("mode", MODES)
-def test_every_name_is_one_that_the_release_reads(mode: str, version: str) -> None:
+def test_every_variable_is_one_that_the_release_reads(mode: str, version: str) -> None:
     recording = redis(mode) if version == DEFAULT_VERSION else redis(mode, version=version)
     for program in ("web", "worker"):
         given = {
@@ -111,12 +111,12 @@ def test_every_name_is_one_that_the_release_reads(mode: str, version: str) -> No
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode.startswith("external")])
-def test_an_external_server_leaves_nothing_of_ours(mode: str) -> None:
+def test_an_external_server_creates_no_resources(mode: str) -> None:
     recording = redis(mode)
     assert not [item for item in recording if "langfuse-redis" in item.name]
 
 
-def test_a_private_authority_is_mounted_into_both_programs() -> None:
+def test_a_private_ca_is_mounted_in_web_and_worker() -> None:
     recording = redis("external")
     for program in ("web", "worker"):
         mounts = container(recording.one("Deployment", f"langfuse-{program}"))["volumeMounts"]
@@ -129,7 +129,7 @@ def three() -> Recording:
     return redis("sentinel")
 
 
-def test_three_pods_with_a_server_and_a_sentinel_each_keep_volumes_of_their_own(three: Recording) -> None:
+def test_sentinel_mode_runs_three_pods_with_a_volume_each(three: Recording) -> None:
     item = three.one("StatefulSet", "langfuse-redis")
     spec = item.inputs["spec"]
     assert (spec["replicas"], spec["podManagementPolicy"]) == (3, "Parallel")
@@ -139,7 +139,7 @@ def test_three_pods_with_a_server_and_a_sentinel_each_keep_volumes_of_their_own(
     assert claims <= item.dependencies
 
 
-def test_a_drain_takes_one_of_the_three_and_zones_share_them(three: Recording) -> None:
+def test_sentinel_pods_are_spread_over_zones_and_evicted_one_at_a_time(three: Recording) -> None:
     budget = three.one("PodDisruptionBudget", "langfuse-redis").inputs["spec"]
     assert budget["maxUnavailable"] == 1
     template = pod_spec(three.one("StatefulSet", "langfuse-redis"))
@@ -147,14 +147,14 @@ def test_a_drain_takes_one_of_the_three_and_zones_share_them(three: Recording) -
     assert keys == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
 
 
-def test_a_primary_hands_over_within_half_of_the_time_that_it_has_to_stop(three: Recording) -> None:
+def test_a_primary_hands_over_within_half_of_the_grace_period(three: Recording) -> None:
     template = pod_spec(three.one("StatefulSet", "langfuse-redis"))
     *command, seconds = template["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
     assert command == ["/bin/sh", "/scripts/hand-over-primary.sh", "6379"]
     assert 2 * int(seconds) <= template["terminationGracePeriodSeconds"] / 2
 
 
-def test_a_server_can_write_the_file_that_it_runs_with(three: Recording) -> None:
+def test_a_server_can_write_its_configuration_file(three: Recording) -> None:
     template = pod_spec(three.one("StatefulSet", "langfuse-redis"))
     valkey = template["containers"][0]
     _, _, shipped, running, _ = valkey["command"]
@@ -164,7 +164,7 @@ def test_a_server_can_write_the_file_that_it_runs_with(three: Recording) -> None
     assert "emptyDir" in mounted[str(PurePosixPath(running).parent)]
 
 
-def test_a_server_is_held_back_if_it_could_lose_jobs_and_is_ready_with_its_data(three: Recording) -> None:
+def test_probes_check_persistence_and_replication(three: Recording) -> None:
     template = pod_spec(three.one("StatefulSet", "langfuse-redis"))
     valkey, sentinel = template["containers"]
     assert valkey["startupProbe"]["exec"]["command"] == ["/bin/sh", "/scripts/check-valkey.sh"]
@@ -189,14 +189,14 @@ def probes(container: dict[str, Any]) -> list[dict[str, Any]]:
     return [container[name] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
 
 
-def test_members_and_clients_reach_servers_and_sentinels(three: Recording) -> None:
+def test_members_and_clients_may_reach_servers_and_sentinels(three: Recording) -> None:
     (rule,) = three.one("NetworkPolicy", "langfuse-into-redis").inputs["spec"]["ingress"]
     assert {port["port"] for port in rule["ports"]} - {TUNNEL_PORT} == {6379, 26379}
     names = rule["from"][0]["podSelector"]["matchExpressions"][0]["values"]
     assert set(names) == {"web", "worker", "first-start", "redis"}
 
 
-def test_each_pod_announces_a_name_that_stays_when_its_address_changes(three: Recording) -> None:
+def test_each_pod_announces_a_stable_host_name(three: Recording) -> None:
     given = variables(container(three.one("StatefulSet", "langfuse-redis"), "valkey"))
     assert given["MEMBER"] == f"$(POD_NAME).{HEADLESS}:6379"
     assert list(given).index("POD_NAME") < list(given).index("MEMBER")

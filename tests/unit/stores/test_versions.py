@@ -1,4 +1,4 @@
-"""Clients, outputs and variables follow the release of a store; what doesn't fit Langfuse is refused elsewhere."""
+"""Clients, outputs and variables follow the release of a store. Unsupported releases: settings/test_checks.py."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from tests.unit.pods import container, variables
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
-OURS = {"credentials": {"source": "existing", "secret": "ours"}}
+EXISTING = {"credentials": {"source": "existing", "secret": "langfuse-credentials"}}
 CLOUD = {"mode": "external", "host": "a.clickhouse.cloud"}
 LAZY = "CLICKHOUSE_DISABLE_LAZY_MATERIALIZATION"
 
@@ -22,7 +22,7 @@ def migration_client(recording: Recording) -> Mapping[str, Any]:
     return container(recording.one("Job", "langfuse-migrations"), "clickhouse")
 
 
-def test_clients_in_jobs_are_of_the_release_of_the_server() -> None:
+def test_clients_in_jobs_have_the_release_of_the_server() -> None:
     recording = recorded("dev", {"clickhouse": {"version": "26.4.9.1"}})
     backup = container(recording.one("CronJob", "langfuse-backup-clickhouse"))
     server = container(recording.one("StatefulSet", "langfuse-clickhouse"))
@@ -34,13 +34,13 @@ def test_clients_in_jobs_are_of_the_release_of_the_server() -> None:
     ("stated", "tag"),
     [("25.12.3.21", "25.12"), ("26.2", "26.2"), ("25.12.1.8067-cloud", "25.12"), (None, images.CLICKHOUSE.tag)],
 )
-def test_the_client_of_a_server_outside_is_of_its_line(stated: str | None, tag: str) -> None:
-    """ClickHouse Cloud runs builds that there is no image of."""
-    recording = recorded("dev", {**OURS, "clickhouse": {**CLOUD, **({"version": stated} if stated else {})}})
+def test_the_client_of_an_external_server_has_its_minor_release(stated: str | None, tag: str) -> None:
+    """ClickHouse Cloud runs builds that have no public image."""
+    recording = recorded("dev", {**EXISTING, "clickhouse": {**CLOUD, **({"version": stated} if stated else {})}})
     assert migration_client(recording)["image"].endswith(f"/clickhouse-server:{tag}")
 
 
-def test_outputs_name_the_releases_that_run() -> None:
+def test_outputs_list_the_running_releases() -> None:
     config = {
         "postgres": {"version": "17.4"},
         "clickhouse": {"version": "26.4.9.1"},
@@ -57,9 +57,9 @@ def test_outputs_name_the_releases_that_run() -> None:
     }
 
 
-def test_outputs_claim_no_release_of_a_store_outside() -> None:
+def test_outputs_show_an_undeclared_external_release_as_unknown() -> None:
     redis = {"mode": "external", "host": "redis.example.com", "version": "7.2.4"}
-    found = versions(settings({**OURS, "clickhouse": CLOUD, "redis": redis}))
+    found = versions(settings({**EXISTING, "clickhouse": CLOUD, "redis": redis}))
     assert (found["clickhouse"], found["redis"]) == ("unknown", "7.2.4")
 
 
@@ -67,11 +67,11 @@ def test_outputs_claim_no_release_of_a_store_outside() -> None:
     ("version", "off"),
     [("25.3.9.1", False), ("25.12.1.1", True), ("26.4.5.143", True), ("26.6.2.108", False), (None, False)],
 )
-def test_lazy_materialization_is_off_in_releases_that_need_it(version: str | None, off: bool) -> None:
+def test_lazy_materialization_is_disabled_for_affected_releases(version: str | None, off: bool) -> None:
     assert query_environment(version) == ({LAZY: "true"} if off else {})
 
 
-def test_web_and_worker_leave_lazy_materialization_off() -> None:
+def test_lazy_materialization_is_disabled_in_web_and_worker() -> None:
     recording = recorded("dev", {})
     for name in ("web", "worker"):
         assert variables(container(recording.one("Deployment", f"langfuse-{name}")))[LAZY] == "true"
@@ -80,7 +80,7 @@ def test_web_and_worker_leave_lazy_materialization_off() -> None:
 @pytest.mark.parametrize(
     ("version", "mended"), [("4.16.0", "4.28.0"), ("4.28.0", ""), ("3.225.6", "3.225.7"), ("3.225.9", "")]
 )
-def test_the_check_before_a_migration_knows_what_the_release_can_deal_with(version: str, mended: str) -> None:
+def test_the_check_before_a_migration_knows_which_release_fixes_a_bug(version: str, mended: str) -> None:
     known = release_check_environment(version)
     assert known["MENDED_LANGFUSE"] == mended
     assert known.items() <= variables(migration_client(recorded("dev", {"version": version}))).items()
