@@ -10,7 +10,8 @@ _LIBRARY = str(Path(__file__).resolve().parents[2] / "policies")
 if _LIBRARY not in sys.path:  # `pulumi up` runs the program with only the checkout on the path
     sys.path.append(_LIBRARY)
 
-from langfuse_policies.facts import cron  # noqa: E402
+from langfuse_policies.facts import cron, data, store_releases  # noqa: E402
 from langfuse_policies.facts.quantities import parse_quantity  # noqa: E402
+from langfuse_policies.facts.resources import Resource  # noqa: E402
 
-__all__ = ["cron", "parse_quantity"]
+__all__ = ["Resource", "cron", "data", "parse_quantity", "store_releases"]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from components.schema.policy_library import Resource, data
 from operations.changes import reasons
 from operations.changes.model import Action, Change, Finding
 from operations.changes.volumes import with_followers
@@ -97,7 +98,18 @@ def _change(step: Json, action: Action, known: Change | None) -> Change:
     because = reasons.real(step["type"], _named(step), old, new, replaces=action == "replace")
     if known and known.action == "replace":
         return known if known.because else known.model_copy(update={"because": because})
-    return Change(urn=step["urn"], action=action, because=because if action in {"update", "replace"} else ())
+    return Change(
+        urn=step["urn"],
+        action=action,
+        because=because if action in {"update", "replace"} else (),
+        holds_data=holds_data(step["type"], old),
+    )
+
+
+def holds_data(token: str, inputs: Json) -> bool:
+    """Whether a resource of this type token holds data. Without its inputs, that is what most of its kind do."""
+    resource = Resource(type=token, name="", props=dict(inputs))
+    return data.holds_data(resource) if inputs else resource.kind in data.KINDS and not resource.partial
 
 
 def _named(step: Json) -> Sequence[str]:

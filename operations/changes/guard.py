@@ -6,7 +6,6 @@
   reason: a faster storage class; dumped and restored by hand, see issue 12
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -19,24 +18,6 @@ from operations.errors import OperationError
 from operations.pulumi import STACKS
 
 FILE: Final = STACKS / "acknowledged.yaml"
-
-STATEFUL: Final = re.compile(
-    "|".join(
-        (
-            # Of Kubernetes: what stores data, what all of it lies in, and what passwords are kept in.
-            r"kubernetes:core/\w+:(Namespace|PersistentVolume|PersistentVolumeClaim|Secret)",
-            r"kubernetes:apps/\w+:StatefulSet",
-            # A definition takes every object of its kind along.
-            r"kubernetes:apiextensions\.k8s\.io/\w+:CustomResourceDefinition",
-            r"kubernetes:postgresql\.cnpg\.io/\w+:Cluster",
-            # Values that nobody can make a second time.
-            r"(random|tls):.*",
-            # Buckets: our own (pulumi-python:dynamic/langfuse:Bucket), and those of the clouds.
-            r"[\w-]+:.*:\w*Bucket(V2)?",
-        )
-    )
-)
-"""Type tokens of what holds data. A Job is none of them: a migration leaves its traces in the databases."""
 
 
 class Acknowledgement(Frozen):
@@ -96,9 +77,7 @@ def judge(stack: str, changes: Sequence[Change], known: Sequence[Acknowledgement
 
     A StatefulSet that is replaced along with its claim is no loss of its own: what is acknowledged is the claim.
     """
-    stateful = [
-        change for change in changes if change.action in {"replace", "delete"} and STATEFUL.fullmatch(change.type)
-    ]
+    stateful = [change for change in changes if change.action in {"replace", "delete"} and change.holds_data]
     losses = [change for change in stateful if not change.follows]
     meant = [acknowledgement for acknowledgement in known if acknowledgement.stack == stack]
     acknowledged = [change for change in losses if any(one.covers(change) for one in meant)]

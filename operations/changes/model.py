@@ -25,6 +25,8 @@ class Change(Frozen):
     """Paths of properties: those that force a replacement, else those that differ."""
     follows: str = ""
     """URN of the volume claim whose replacement takes this along."""
+    holds_data: bool = False
+    """Whether its replacement or deletion loses data, or a value that nobody can make a second time."""
 
     @property
     def name(self) -> str:

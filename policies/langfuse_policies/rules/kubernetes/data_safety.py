@@ -1,42 +1,36 @@
 """Data: what holds it is not deleted or replaced by accident."""
 
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.facts.data import (
+    BUCKETS,
+    CREDENTIALS,
+    DEFINITIONS,
+    NAMESPACES,
+    STATEFUL_SET,
+    STORES,
+    VOLUMES,
+    holds_data,
+)
 from langfuse_policies.facts.resources import Resource
 
 rules = Topic("data", title="Data", pack="reliability")
-
-#: Custom resources whose operators run a store.
-_STORES = (
-    "postgresql.cnpg.io/Cluster",
-    "acid.zalan.do/postgresql",
-    "clickhouse.altinity.com/ClickHouseInstallation",
-    "clickhouse.altinity.com/ClickHouseKeeperInstallation",
-    "clickhouse.com/ClickHouseCluster",
-    "clickhouse.com/KeeperCluster",
-    "minio.min.io/Tenant",
-    "redis.redis.opstreelabs.in/Redis",
-)
-_VOLUMES = ("core/PersistentVolumeClaim", "core/PersistentVolume")
-_BUCKETS = ("aws/Bucket", "aws/BucketV2", "aws-native/Bucket", "gcp/Bucket", "azure-native/BlobContainer",
-            "minio/S3Bucket",
-            "pulumi-python/Bucket")  # fmt: skip
-_VALUES = ("random/RandomPassword", "random/RandomBytes", "random/RandomString", "random/RandomUuid", "random/RandomId")
 
 _UNPROTECTED = "the engine deletes or replaces it without asking"
 
 
 def _unprotected(resource: Resource) -> Findings:
-    # A patch owns some fields of an object and no data: deleting it deletes nothing.
-    if not resource.protect and not resource.partial:
+    if holds_data(resource) and not resource.protect:
         yield finding(resource, _UNPROTECTED)
 
 
 @rules.resources(
     "protect-namespaces",
-    "core/Namespace",
+    *NAMESPACES,
+    *DEFINITIONS,
     reference="D01",
-    title="Namespaces are protected from deletion",
-    why="A namespace takes every volume claim and every Secret in it along.",
+    title="Namespaces and custom resource definitions are protected from deletion",
+    why="With a namespace every volume claim and every Secret in it is deleted, with a definition every object of its "
+    "kind.",
     fix="Give it the resource option protect=True; `pulumi state unprotect` lets one deletion through.",
     severity=Severity.CRITICAL,
 )
@@ -46,9 +40,9 @@ def protect_namespaces(resource: Resource) -> Findings:
 
 @rules.resources(
     "protect-stores",
-    *_VOLUMES,
-    "apps/StatefulSet",
-    *_STORES,
+    *VOLUMES,
+    STATEFUL_SET,
+    *STORES,
     reference="D01",
     title="Volumes and what runs on them are protected from deletion",
     why="A changed field that can't be changed in place makes the engine delete the store and start an empty one.",
@@ -56,19 +50,12 @@ def protect_namespaces(resource: Resource) -> Findings:
     severity=Severity.CRITICAL,
 )
 def protect_stores(resource: Resource) -> Findings:
-    if resource.kind == "apps/StatefulSet" and not _holds_data(resource):
-        return
     yield from _unprotected(resource)
-
-
-def _holds_data(stateful_set: Resource) -> bool:
-    claims = (volume["persistentVolumeClaim"] for volume in stateful_set.at("spec.template.spec.volumes"))
-    return stateful_set.at("spec.volumeClaimTemplates").size > 0 or any(claim.present for claim in claims)
 
 
 @rules.resources(
     "protect-buckets",
-    *_BUCKETS,
+    *BUCKETS,
     reference="D01",
     title="Buckets are protected from deletion",
     why="With the bucket go the events, the media or the backups in it.",
@@ -81,9 +68,7 @@ def protect_buckets(resource: Resource) -> Findings:
 
 @rules.resources(
     "protect-credentials",
-    *_VALUES,
-    "core/Secret",
-    "external-secrets.io/ExternalSecret",
+    *CREDENTIALS,
     reference="D01",
     title="Credentials are protected from deletion",
     why="A new password locks the application out of its stores; a new SALT or ENCRYPTION_KEY makes data unreadable.",
@@ -91,9 +76,7 @@ def protect_buckets(resource: Resource) -> Findings:
     severity=Severity.CRITICAL,
 )
 def protect_credentials(resource: Resource) -> Findings:
-    # Certificates are renewed, tokens of accounts are the cluster's.
-    if not resource["type"].equals("kubernetes.io/tls", "kubernetes.io/service-account-token"):
-        yield from _unprotected(resource)
+    yield from _unprotected(resource)
 
 
 @rules.resources(

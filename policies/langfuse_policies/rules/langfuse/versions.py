@@ -14,6 +14,14 @@ from langfuse_policies.facts.applications import is_langfuse, langfuse_servers, 
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.image_references import ImageReference, images_of
 from langfuse_policies.facts.resources import Resource, Stack
+from langfuse_policies.facts.store_releases import (
+    BROKEN_CLICKHOUSE,
+    FLOORS,
+    NUMBERS_ARE_SECONDS,
+    SENDS_BROKEN_QUERIES,
+    WRITES_TIMES_AS_TEXT,
+    dotted,
+)
 from langfuse_policies.facts.workloads import Pod, pods_of
 
 rules = Topic("versions", title="Versions", pack="security")
@@ -93,17 +101,21 @@ def _older(version: tuple[int, ...], minimum: tuple[int, ...]) -> bool:
     return False
 
 
+def _floors(store: str) -> dict[int, str]:
+    return {major: dotted(floors[store]) for major, floors in FLOORS.items()}
+
+
 class Matrix(Settings):
     """The oldest stores by major version of Langfuse (its documentation of the infrastructure)."""
 
     postgres: Annotated[dict[int, Version], Meta(description="Oldest Postgres.")] = msgspec.field(
-        default_factory=lambda: {3: "12", 4: "15"}
+        default_factory=lambda: _floors("postgres")
     )
     clickhouse: Annotated[dict[int, Version], Meta(description="Oldest ClickHouse.")] = msgspec.field(
-        default_factory=lambda: {3: "24.3", 4: "25.12"}
+        default_factory=lambda: _floors("clickhouse")
     )
     redis: Annotated[dict[int, Version], Meta(description="Oldest Redis or Valkey.")] = msgspec.field(
-        default_factory=lambda: {3: "7.0", 4: "7.0"}
+        default_factory=lambda: _floors("redis")
     )
 
 
@@ -127,21 +139,6 @@ def store_versions_in_matrix(stack: Stack, settings: Matrix) -> Findings:
             yield finding(field, f"Langfuse {major} needs {engine} {floor} or newer", of=resource)
 
 
-#: First broken release and the one that mends it (langfuse, packages/shared/src/server/clickhouse/compatibility.ts).
-_BROKEN_CLICKHOUSE = (
-    ((26, 5, 1, 651), (26, 5, 6, 70)),
-    ((26, 6), (26, 6, 2, 108)),
-    ((26, 7), (26, 7, 1, 1334)),
-    ((26, 7, 2), (26, 7, 2, 11)),
-)
-_ASKS_SUCH_QUERIES = 4  # major version of Langfuse
-
-#: From this release on ClickHouse reads numbers in JSON as seconds; before these, Langfuse writes milliseconds as
-#: numbers (langfuse issue 16858, pull requests 16957 and 16892).
-_READS_SECONDS = (26, 8)
-_WRITES_NO_NUMBERS = {3: (3, 225, 7), 4: (4, 28, 0)}
-
-
 @rules.stack(
     "no-broken-clickhouse",
     reference="S05",
@@ -160,15 +157,16 @@ def no_broken_clickhouse(stack: Stack) -> Findings:
         found = releases.get(resource.namespace)
         if _ENGINES[image.name] != "ClickHouse" or not found:
             continue
-        writes_numbers = any(_older(one, _WRITES_NO_NUMBERS.get(one[0], ())) for one in found)
-        if writes_numbers and image.version >= _READS_SECONDS:
+        writes_numbers = any(_older(one, WRITES_TIMES_AS_TEXT.get(one[0], ())) for one in found)
+        if writes_numbers and image.version >= NUMBERS_ARE_SECONDS:
             yield finding(field, "drops every trace that this release of Langfuse writes", of=resource)
-        if max(found)[0] < _ASKS_SUCH_QUERIES:
+        if max(found)[0] < SENDS_BROKEN_QUERIES:
             continue
-        for first, mended in _BROKEN_CLICKHOUSE:
+        for first, mended in BROKEN_CLICKHOUSE:
             if first <= image.version and _older(image.version, mended):
-                until = ", and this release of Langfuse needs one before 26.8" if writes_numbers else ""
-                yield finding(field, f"is broken until {'.'.join(map(str, mended))}{until}", of=resource)
+                newest = f", and this release of Langfuse needs one before {dotted(NUMBERS_ARE_SECONDS)}"
+                problem = f"is broken until {dotted(mended)}{newest if writes_numbers else ''}"
+                yield finding(field, problem, of=resource)
 
 
 def _langfuse_majors(stack: Stack) -> dict[str, int]:

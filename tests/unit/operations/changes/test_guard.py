@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from operations.changes.events import holds_data, observe
 from operations.changes.guard import Acknowledgement, acknowledgements, judge, resource_of
 from operations.changes.model import Action, Change
 from operations.errors import OperationError
-from tests.unit.operations.changes.engine_events import CLAIM, urn
+from tests.unit.operations.changes.engine_events import CLAIM, SECRET, Json, step, urn
 
 STATEFUL = [
     "kubernetes:core/v1:Namespace",
@@ -25,6 +26,11 @@ STATEFUL = [
     "aws:s3/bucket:Bucket",
     "aws:s3/bucketV2:BucketV2",
     "gcp:storage/bucket:Bucket",
+    "azure-native:storage:BlobContainer",
+    "kubernetes:acid.zalan.do/v1:postgresql",
+    "kubernetes:clickhouse.altinity.com/v1:ClickHouseInstallation",
+    "kubernetes:minio.min.io/v2:Tenant",
+    "kubernetes:external-secrets.io/v1:ExternalSecret",
 ]
 SERVER = "kubernetes:apps/v1:StatefulSet"
 STATELESS = [
@@ -35,11 +41,14 @@ STATELESS = [
     "kubernetes:core/v1:Service",
     "kubernetes:core/v1:ServiceAccount",
     "kubernetes:networking.istio.io/v1:VirtualService",
+    "kubernetes:core/v1:SecretPatch",
+    "random:index/randomPet:RandomPet",
+    "tls:index/selfSignedCert:SelfSignedCert",
 ]
 
 
 def change(action: Action, kind: str = CLAIM, name: str = "data") -> Change:
-    return Change(urn=urn(kind, name), action=action)
+    return Change(urn=urn(kind, name), action=action, holds_data=holds_data(kind, {}))
 
 
 def meant(action: str = "replace", resource: str = f"{CLAIM}::data", stack: str = "dev") -> Acknowledgement:
@@ -63,6 +72,22 @@ def test_what_holds_data_may_be_made_and_changed(kind: str, action: Action) -> N
 @pytest.mark.parametrize("kind", STATELESS)
 def test_what_holds_no_data_may_go(kind: str) -> None:
     assert judge("dev", [change("replace", kind), change("delete", kind)], []).refused == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "lost"),
+    [
+        (SERVER, {"spec": {"volumeClaimTemplates": [{"metadata": {"name": "data"}}]}}, True),
+        (SERVER, {"spec": {"template": {"spec": {"volumes": [{"persistentVolumeClaim": {"claimName": "a"}}]}}}}, True),
+        (SERVER, {"spec": {"template": {"spec": {"volumes": [{"emptyDir": {}}]}}}}, False),
+        (SECRET, {"type": "Opaque"}, True),
+        (SECRET, {"type": "kubernetes.io/tls"}, False),
+    ],
+)
+def test_a_server_without_a_volume_or_a_certificate_may_go(kind: str, inputs: Json, *, lost: bool) -> None:
+    """As the policy packs judge them."""
+    changes = observe([step("delete", kind, "some", old=inputs)]).changes
+    assert bool(judge("dev", changes, []).refused) == lost
 
 
 @pytest.mark.parametrize("resource", [f"{CLAIM}::data", urn(CLAIM, "data")])
@@ -93,7 +118,8 @@ def test_the_name_that_the_report_gives_is_the_one_to_acknowledge() -> None:
 
 
 def test_what_goes_with_an_acknowledged_claim_needs_no_entry_and_may_have_one() -> None:
-    claim, server = change("replace"), Change(urn=urn(SERVER, "db"), action="replace", follows=urn(CLAIM, "data"))
+    claim = change("replace")
+    server = change("replace", SERVER, "db").model_copy(update={"follows": claim.urn})
     assert judge("dev", [claim, server], []).refused == (claim,)
     assert judge("dev", [claim, server], [meant()]).refused == ()
     own = meant(resource=resource_of(server))

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from components.schema.requests import Requests
+from operations.changes.events import holds_data
 from operations.changes.guard import Acknowledgement, judge
 from operations.changes.markdown import COMMENT_CHARACTERS, markdown
 from operations.changes.model import Action, Capacity, Change, Finding, Report, Verdict
@@ -15,7 +16,7 @@ NOTHING = Capacity(before=Requests(), after=Requests())
 
 
 def change(action: Action, kind: str, name: str, *because: str) -> Change:
-    return Change(urn=urn(kind, name), action=action, because=because)
+    return Change(urn=urn(kind, name), action=action, because=because, holds_data=holds_data(kind, {}))
 
 
 def report(**values: object) -> Report:
