@@ -1,1 +1,1 @@
-"""Langfuse itself: web, worker, their environment, the migrations and the first start."""
+"""Langfuse itself: web, worker, their environment variables, the migrations and the first start."""

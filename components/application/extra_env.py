@@ -1,8 +1,8 @@
-"""`extraEnv`: variables of the application that have no key of their own. Pure.
+"""`extraEnv`: environment variables of Langfuse that no configuration key sets.
 
-`data/langfuse-env-<major>.json` lists the names that web and worker of a release read, and under `newer`
-those that are known of later releases. A name that stands in no list is probably misspelt; for a release later than the
-listed one it may be new, so that it is passed on with a warning.
+`data/langfuse-env-<major>.json` lists the names that web and worker of a release read. Under `newer` it lists names
+that later releases are known to read. A name in neither list is probably misspelt. If the configured release is later
+than the listed one, the name may be new: the variable is set, with a warning.
 """
 
 import difflib
@@ -23,7 +23,7 @@ Program = Literal["web", "worker"]
 _DATA = Path(__file__).parent / "data"
 
 READ_BY_NODE = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "NODE_EXTRA_CA_CERTS", "TZ", "no_proxy"}
-"""Names that Node and its libraries read, in both programs."""
+"""Names that Node and its libraries read, in web and in worker."""
 
 _OWNERS = {
     r"DATABASE_.*|DIRECT_URL": "postgres",
@@ -64,9 +64,9 @@ _OWNERS = {
     r"LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY": "worker.concurrency",
     r"LANGFUSE_OTEL_INGESTION_QUEUE_PROCESSING_CONCURRENCY": "worker.otelConcurrency",
     r"HOSTNAME|KEEP_ALIVE_TIMEOUT|PORT|LANGFUSE_AUTO_.*_MIGRATION_DISABLED": "the program itself",
-    r"NODE_ENV|NEXT_PUBLIC_.*|LANGFUSE_CSP_ENFORCE_HTTPS": "the image, when it is built",
+    r"NODE_ENV|NEXT_PUBLIC_.*|LANGFUSE_CSP_ENFORCE_HTTPS": "the build of the image",
 }
-"""What sets a name: a regular expression of names, and the configuration key in words."""
+"""What sets a variable: a regular expression of names, and the configuration key or a description."""
 
 _CREDENTIAL = re.compile(
     r"(?!AUTH_.*_ID_TOKEN$|AUTH_DISABLE_|NEXT_PUBLIC_)"
@@ -76,20 +76,20 @@ _URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/@:]*:[^\s/@]+@")
 
 
 def owner(name: str) -> str | None:
-    """The configuration key that sets a variable, if one does."""
+    """The configuration key that sets a variable; None if no key does."""
     return next((key for pattern, key in _OWNERS.items() if re.fullmatch(pattern, name)), None)
 
 
 @cache
 def names(version: str, program: Program) -> frozenset[str]:
-    """The names that a program of a release is known to read."""
+    """The names that web or worker of a release is known to read."""
     listed = _listed(version)
     later = listed.get("newer", {}).get(program, []) if is_later_than_listed(version) else []
     return frozenset(listed[program]) | frozenset(later) | READ_BY_NODE
 
 
 def is_later_than_listed(version: str) -> bool:
-    """Whether a release may read names that the list doesn't have."""
+    """Whether a release may read names that are not in the list."""
     return release(version) > release(_listed(version)["version"])
 
 
@@ -101,7 +101,7 @@ def _listed(version: str) -> dict[str, Any]:
 
 
 def extra_environment(settings: Settings, program: Program) -> Environment:
-    """The variables that are for a program: those that it reads, and those that are insisted on."""
+    """The variables for one program: those that it reads, and those with `insist`."""
     return {
         name: SecretRef(name=variable.secret, key=variable.key)
         if variable.secret and variable.key
@@ -112,7 +112,7 @@ def extra_environment(settings: Settings, program: Program) -> Environment:
 
 
 def _known(version: str) -> frozenset[str]:
-    """The names that web or worker of a release is known to read."""
+    """The names that at least one of web and worker of a release is known to read."""
     return names(version, "web") | names(version, "worker")
 
 
@@ -120,48 +120,47 @@ def _may_be_new(name: str, version: str) -> bool:
     return is_later_than_listed(version) and name not in _known(version)
 
 
-def problems(settings: Settings) -> Iterator[str]:
-    """What is wrong with `extraEnv`. Values that may be credentials are not shown."""
+def extra_variables_are_valid(settings: Settings) -> Iterator[str]:
+    """A check of `extraEnv`. It shows no values: they may be credentials."""
     for name, variable in settings.extra_env.items():
-        for problem in (_shape(name, variable), _name(name, variable, settings.version)):
-            if problem:
-                yield f"extraEnv.{name}: {problem}"
-                break
+        if error := _value_error(name, variable) or _name_error(name, variable, settings.version):
+            yield f"extraEnv.{name}: {error}"
 
 
-def warnings(settings: Settings) -> Iterator[str]:
-    """Names that a release later than the listed one may or may not read."""
+def extra_variables_are_known(settings: Settings) -> Iterator[str]:
+    """A warning about names that only a release later than the listed one can read."""
     for name, variable in settings.extra_env.items():
         if not variable.insist and _may_be_new(name, settings.version):
-            yield f"extraEnv.{name}: {_unknown(name, settings.version)}, or add `insist: true` if it is right"
+            yield f"extraEnv.{name}: {_unknown(name, settings.version)}, or add `insist: true` if it is correct"
 
 
-def _shape(name: str, variable: Variable) -> str | None:
+def _value_error(name: str, variable: Variable) -> str | None:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        return "is not a name of a variable: letters, digits and '_'"
+        return "is not the name of a variable: letters, digits and '_'"
     if variable.value is None and not (variable.secret and variable.key):
-        return "has no value; give a text, or `secret` and `key`"
+        return "has no value; set a text, or `secret` and `key`"
     if variable.value is not None and (variable.secret or variable.key):
-        return "has a value and a Secret; give one of them"
+        return "has a value and a Secret; set only one of them"
     if variable.value is not None and (_CREDENTIAL.fullmatch(name) or _URL_WITH_PASSWORD.search(variable.value)):
-        return "is a credential, and all who may read pods would see it; put it in a Secret, give `secret` and `key`"
+        return "is a credential that everybody who reads pods can see; put it into a Secret, and set `secret` and `key`"
     return None
 
 
-def _name(name: str, variable: Variable, version: str) -> str | None:
+def _name_error(name: str, variable: Variable, version: str) -> str | None:
     if variable.insist:
         return None
     key = owner(name)
     if key:
-        where = f"langfuse:{key}" if re.fullmatch(r"[A-Za-z.]+", key) else key
-        return f"is set by {where}; change that, or add `insist: true`"
+        is_key = re.fullmatch(r"[A-Za-z.]+", key)
+        where, fix = (f"langfuse:{key}", "change that key") if is_key else (key, "remove it")
+        return f"is set by {where}; {fix}, or add `insist: true`"
     if name not in _known(version) and not is_later_than_listed(version):
         return f"{_unknown(name, version)}, or add `insist: true`"
     return None
 
 
 def _unknown(name: str, version: str) -> str:
-    """What is said of a name that no list has, up to the comma after its first hint."""
+    """The message about an unknown name, with the first part of the fix."""
     close = difflib.get_close_matches(name, _known(version), n=1, cutoff=0.8)
     hint = f'use "{close[0]}"' if close else "check the name"
-    return f"is not known to be read by Langfuse {version}; {hint}"
+    return f"is not a name that Langfuse {version} is known to read; {hint}"

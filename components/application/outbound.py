@@ -1,4 +1,4 @@
-"""What Langfuse calls: the mail server, and what users may make it call in private networks. Pure."""
+"""Environment variables and egress rules for what Langfuse calls: mail servers, and targets in private networks."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,17 +12,17 @@ _USES = ("LLM_CONNECTION", "WEBHOOK", "BLOB_STORAGE_ENDPOINT", "SSO_DISCOVERY")
 
 
 def mail_environment(settings: Settings, refs: Mapping[str, SecretRef]) -> Environment:
-    """For web and worker: both send mail."""
+    """For web and worker, which both send mail."""
     if settings.mail is None:
         return {}
     return {"EMAIL_FROM_ADDRESS": settings.mail.sender, "SMTP_CONNECTION_URL": refs["smtp_url"]}
 
 
 def target_environment(allowed: AllowedTargets) -> Environment:
-    """For web and worker: exceptions from the rule that private addresses are not called.
+    """For web and worker: the private addresses that Langfuse may call. By default it refuses all of them.
 
-    packages/shared/src/server/outbound-url/validation.ts: a host is compared whole, and its addresses are not looked
-    at then; addresses and ranges hold for every host that resolves to them.
+    packages/shared/src/server/outbound-url/validation.ts compares the whole host name, and does not check the addresses
+    of a host that matches. Addresses and ranges apply to every host that resolves to them.
     """
     variables: dict[str, str] = {}
     for use, targets in zip(
@@ -36,9 +36,11 @@ def target_environment(allowed: AllowedTargets) -> Environment:
 def target_rules(
     allowed: AllowedTargets, tunnel: Sequence[int]
 ) -> list[k8s.networking.v1.NetworkPolicyEgressRuleArgsDict]:
-    """The way to pods that users may make Langfuse call, like those of an LLM gateway: to each, its port alone.
+    """Egress rules for pods that users may make Langfuse call, for example an LLM gateway: one port of each.
 
-    Between pods of an ambient mesh the connection goes through a tunnel, at a port of its own.
+    Args:
+        allowed: The targets.
+        tunnel: Ports of the tunnel that carries connections between pods of an ambient mesh.
     """
     return [
         {

@@ -1,35 +1,35 @@
-"""How people sign in, as variables of web: a pure function of settings.
+"""The environment variables of web for sign-in.
 
-Names are those of web/src/env.mjs; a provider's id in callback URLs is its name there (web/src/server/auth.ts).
+The names are those of web/src/env.mjs. The id of a provider in its callback URL is its name in web/src/server/auth.ts.
 """
 
 from collections.abc import Mapping
 
-from components.kubernetes.variables import Environment, SecretRef
+from components.kubernetes.variables import Environment, SecretRef, text
 from components.schema.environment import Settings
 from components.schema.sign_in import Provider
 
 
 def sign_in_environment(settings: Settings, refs: Mapping[str, SecretRef]) -> Environment:
-    """For web: who may sign in and how.
+    """For web: who can sign in, and how.
 
     Args:
-        settings: The environment's.
-        refs: Where pods read a credential, by id.
+        settings: The settings of the environment.
+        refs: Where pods read a credential, by its id.
     """
     chosen = settings.sign_in
     variables: dict[str, str | SecretRef] = {
-        "AUTH_DISABLE_SIGNUP": _text(not chosen.sign_up),
-        "AUTH_DISABLE_USERNAME_PASSWORD": _text(not chosen.password),
-        "AUTH_EMAIL_VERIFICATION_REQUIRED": _text(chosen.email_verification),
-        "AUTH_SESSION_MAX_AGE": _text(chosen.session_minutes),
-        # Environments under one parent domain would read each other's session, which they can't decrypt.
+        "AUTH_DISABLE_SIGNUP": text(not chosen.sign_up),
+        "AUTH_DISABLE_USERNAME_PASSWORD": text(not chosen.password),
+        "AUTH_EMAIL_VERIFICATION_REQUIRED": text(chosen.email_verification),
+        "AUTH_SESSION_MAX_AGE": text(chosen.session_minutes),
+        # Otherwise environments under one parent domain would read each other's cookies, which they cannot decrypt.
         "NEXTAUTH_COOKIE_NAME_SUFFIX": settings.stack.replace(".", "-"),
     }
     if chosen.sso_domains:
-        variables["AUTH_DOMAINS_WITH_SSO_ENFORCEMENT"] = _text(chosen.sso_domains)
+        variables["AUTH_DOMAINS_WITH_SSO_ENFORCEMENT"] = text(chosen.sso_domains)
     if chosen.organization_creators:
-        variables["LANGFUSE_ALLOWED_ORGANIZATION_CREATORS"] = _text(chosen.organization_creators)
+        variables["LANGFUSE_ALLOWED_ORGANIZATION_CREATORS"] = text(chosen.organization_creators)
     if chosen.default_organization_role:
         variables["LANGFUSE_DEFAULT_ORG_ID"] = settings.organization_id
         variables["LANGFUSE_DEFAULT_ORG_ROLE"] = chosen.default_organization_role
@@ -42,7 +42,7 @@ def sign_in_environment(settings: Settings, refs: Mapping[str, SecretRef]) -> En
 
 
 def callback_urls(settings: Settings) -> dict[str, str]:
-    """What to register with each provider, by its key in the stack file's words."""
+    """The URL to register with each provider, by the provider's id."""
     return {
         name.replace("_", "-"): f"{settings.public_url}/api/auth/callback/{name.replace('_', '-')}"
         for name in settings.sign_in.providers.configured()
@@ -55,11 +55,5 @@ def _provider(name: str, provider: Provider, secret: SecretRef) -> dict[str, str
     for field in type(provider).model_fields:
         value: str | bool | list[str] | None = getattr(provider, field)
         if field != "client_secret" and value is not None:
-            variables[f"{prefix}_{field.upper()}"] = _text(value)
+            variables[f"{prefix}_{field.upper()}"] = text(value)
     return variables
-
-
-def _text(value: str | float | list[str]) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(value) if isinstance(value, list) else str(value)

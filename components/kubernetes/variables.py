@@ -21,3 +21,10 @@ class PodField:
 
 Environment = Mapping[str, str | SecretRef | PodField]
 """Environment variables of a container by name. Order counts: `$(NAME)` refers to one that stands before."""
+
+
+def text(value: str | float | list[str]) -> str:
+    """A value as the text of an environment variable: `true` and `false`, and lists with commas."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(value) if isinstance(value, list) else str(value)

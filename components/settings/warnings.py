@@ -28,7 +28,10 @@ def release_is_not_vulnerable(settings: Settings) -> Iterator[str]:
         yield f"version: {json.dumps(settings.version)} has {fixed}; upgrade to {first_safe} or newer"
 
 
-WARNINGS: Sequence[Callable[[Settings], Iterator[str]]] = (release_is_not_vulnerable, extra_env.warnings)
+WARNINGS: Sequence[Callable[[Settings], Iterator[str]]] = (
+    release_is_not_vulnerable,
+    extra_env.extra_variables_are_known,
+)
 
 
 def warnings(settings: Settings) -> list[str]:

@@ -34,7 +34,7 @@ CHECKS: Sequence[Check] = (
     credentials.external_credentials_have_a_source,
     sign_in.somebody_can_sign_in,
     application.licensed_features_have_a_license,
-    extra_env.problems,
+    extra_env.extra_variables_are_valid,
     patches.patches_are_allowed,
     stores.managed_buckets_have_one_purpose,
     backups.off_site_store_is_separate,

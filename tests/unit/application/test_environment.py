@@ -334,17 +334,17 @@ def test_every_variable_that_the_program_sets_says_where_it_is_set(version: str)
     ("variable", "given", "message"),
     [
         ("LANGFUSE_S3_CONCURENT_WRITES", "20", 'use "LANGFUSE_S3_CONCURRENT_WRITES", or add `insist: true`'),
-        ("COMPLETELY_UNKNOWN", "20", "is not known to be read by Langfuse 4.16.0; check the name"),
-        ("LANGFUSE_MCP_BASE_URL", "http://web:3000", "is not known to be read by Langfuse 4.16.0"),
+        ("COMPLETELY_UNKNOWN", "20", "is not a name that Langfuse 4.16.0 is known to read; check the name"),
+        ("LANGFUSE_MCP_BASE_URL", "http://web:3000", "is not a name that Langfuse 4.16.0 is known to read"),
         ("AUTH_DISABLE_SIGNUP", "true", "is set by langfuse:signIn.signUp"),
         ("REDIS_HOST", "other", "is set by langfuse:redis"),
-        ("NEXT_PUBLIC_SIGN_UP_DISABLED", "true", "is set by the image, when it is built"),
-        ("LANGFUSE_CSP_ENFORCE_HTTPS", "true", "is set by the image, when it is built"),
+        ("NEXT_PUBLIC_SIGN_UP_DISABLED", "true", "is set by the build of the image"),
+        ("LANGFUSE_CSP_ENFORCE_HTTPS", "true", "is set by the build of the image"),
         ("SLACK_CLIENT_SECRET", "hunter2-hunter2", "is a credential"),
         ("REDIS_TLS_KEY_PASSPHRASE", "hunter2-hunter2", "is a credential"),
         ("HTTPS_PROXY", "http://user:hunter2@proxy.example.com", "is a credential"),
-        ("lang fuse", "x", "is not a name of a variable"),
-        ("LANGFUSE_LOG_FORMAT", {"secret": "a"}, "has no value; give a text, or `secret` and `key`"),
+        ("lang fuse", "x", "is not the name of a variable"),
+        ("LANGFUSE_LOG_FORMAT", {"secret": "a"}, "has no value; set a text, or `secret` and `key`"),
         ("LANGFUSE_LOG_FORMAT", {"value": "json", "secret": "a", "key": "b"}, "has a value and a Secret"),
         ("LANGFUSE_LOG_FORMAT", 5, "[secret] must be text"),
     ],
@@ -360,7 +360,7 @@ def test_a_wrong_extra_variable_is_refused(variable: str, given: object, message
 def test_a_release_later_than_the_list_may_read_a_name_that_is_unknown() -> None:
     found = settings(extraEnv={"LANGFUSE_S3_CONCURENT_WRITES": "20", "LANGFUSE_MCP_BASE_URL": "http://web:3000"})
     assert [one.partition(":")[0] for one in warnings(found)] == ["extraEnv.LANGFUSE_S3_CONCURENT_WRITES"]
-    assert 'use "LANGFUSE_S3_CONCURRENT_WRITES", or add `insist: true` if it is right' in warnings(found)[0]
+    assert 'use "LANGFUSE_S3_CONCURRENT_WRITES", or add `insist: true` if it is correct' in warnings(found)[0]
     for program in (environment.web_environment, environment.worker_environment):
         assert program(found, STORES, refs(found))["LANGFUSE_S3_CONCURENT_WRITES"] == "20"
 

@@ -234,7 +234,12 @@ NEIGHBOURS: list[tuple[Check, str, Config]] = [
 
 TESTED_ELSEWHERE = {
     *("sources_are_complete", "configured_credentials_are_used", "epochs_are_possible"),
-    *("external_credentials_have_a_source", "somebody_can_sign_in", "licensed_features_have_a_license", "problems"),
+    *(
+        "external_credentials_have_a_source",
+        "somebody_can_sign_in",
+        "licensed_features_have_a_license",
+        "extra_variables_are_valid",
+    ),
     *("patches_are_allowed", "managed_buckets_have_one_purpose", "off_site_store_is_separate"),
     *("bucket_host_is_usable", "external_files_have_their_own_host"),
 }
