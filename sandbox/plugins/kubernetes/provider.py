@@ -8,7 +8,7 @@ from typing import Final
 import grpc
 from google.protobuf import empty_pb2, struct_pb2
 
-from sandbox.plugins.kubernetes import check, checkpoint, reads, settings, writes
+from sandbox.plugins.kubernetes import check, checkpoint, configuration, reads, settings, writes
 from sandbox.plugins.kubernetes.call import ResourceCall
 from sandbox.plugins.kubernetes.cluster import Cluster
 from sandbox.plugins.kubernetes.enginelog import EngineLog
@@ -59,12 +59,12 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
     def CheckConfig(self, request: provider_pb2.CheckRequest, _context: Context) -> provider_pb2.CheckResponse:
         """Return the configuration, or each rule that it breaks."""
         return provider_pb2.CheckResponse(
-            inputs=request.news, failures=settings.failures(request.urn, decode(request.news))
+            inputs=request.news, failures=configuration.failures(request.urn, decode(request.news))
         )
 
     def DiffConfig(self, request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:
         """Replace the provider, and so everything it made, when it points at another cluster."""
-        changed, replaces = settings.differences(decode(request.olds), decode(request.news))
+        changed, replaces = configuration.differences(decode(request.olds), decode(request.news))
         return provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
             diffs=changed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -92,11 +92,3 @@ def _container_problems(status: Object) -> list[str]:
             message = text(status, state, "terminated", "message")
             found.append(f'container "{container}" ended with exit code {code} ({ending}) {message}'.rstrip())
     return found
-
-
-def criterion(kind: Kind) -> Criterion | None:
-    """Return how objects of a kind are judged, None for kinds that are ready when they exist."""
-    from sandbox.plugins.kubernetes import ready_core, ready_workloads  # noqa: PLC0415  # they build on this module
-
-    table: Mapping[tuple[str, str], Criterion] = {**ready_core.CRITERIA, **ready_workloads.CRITERIA}
-    return table.get((kind.group, kind.kind))

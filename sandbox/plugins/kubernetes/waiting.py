@@ -12,11 +12,12 @@ from sandbox.plugins.errors import PluginError
 from sandbox.plugins.kubernetes import conditions
 from sandbox.plugins.kubernetes.api import ApiError
 from sandbox.plugins.kubernetes.cluster import Cluster
+from sandbox.plugins.kubernetes.criteria import criterion
 from sandbox.plugins.kubernetes.discovery import NoSuchKindError
 from sandbox.plugins.kubernetes.enginelog import Reporter
 from sandbox.plugins.kubernetes.informers import Informer
 from sandbox.plugins.kubernetes.objects import Kind, Object, annotation, dig, name, namespace, number, text
-from sandbox.plugins.kubernetes.readiness import MINUTE, Check, Criterion, criterion
+from sandbox.plugins.kubernetes.readiness import MINUTE, Check, Criterion
 
 SKIP_AWAIT: Final = "pulumi.com/skipAwait"
 TIMEOUT: Final = "pulumi.com/timeoutSeconds"

@@ -1,1 +1,1 @@
-"""The language host for Python: it finds a program's interpreter, runs the program and installs what it needs."""
+"""The language host for Python: it finds a program's interpreter, installs its packages and runs it."""

@@ -1,31 +1,32 @@
-"""The processes that the language host starts: each leads a process group, so that nothing of it outlives a stop."""
+"""The processes that the language host starts. Each leads a process group, so that a stop ends its children too."""
 
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import IO, TYPE_CHECKING, Final, Literal, TypeAlias
 
 from sandbox.plugins.errors import PluginError
-from sandbox.plugins.language_python.spares import Spare, suits
 
 if TYPE_CHECKING:
     import grpc
 
-Child: TypeAlias = subprocess.Popen[bytes] | Spare
+Child: TypeAlias = subprocess.Popen[bytes]
+Stream: TypeAlias = Literal["stdout", "stderr"]
 INTERRUPT_GRACE_SECONDS: Final = 3.0  # the engine kills the language host itself after 5 s
+CHUNK_BYTES: Final = 65536
 
 
 class Children:
-    """Starts child processes and stops them: an interrupt first, a kill for the whole group after a grace period."""
+    """Starts child processes and stops them: interrupts the whole group first, kills it after a grace period."""
 
-    def __init__(self, spares: list[Spare]) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._spares = spares
         self._running: set[Child] = set()
         self._interrupted: set[Child] = set()
         self._stopped = False
@@ -39,27 +40,36 @@ class Children:
         directory: Path | None = None,
         pipe_output: bool = False,
     ) -> Child:
-        """Start a command that is stopped when the engine's call ends before it does.
+        """Start a command that is stopped if the engine's call ends before it does.
 
-        Raises PluginError if it can't be executed or the host is being cancelled.
+        Raises PluginError if the command can't be executed or the host is being cancelled.
         """
+        stream = subprocess.PIPE if pipe_output else None
         with self._lock:
             if self._stopped:
                 raise PluginError("cancelled", code="CANCELLED")
             try:
-                child = self._start(command, environment, directory, pipe_output=pipe_output)
+                child = subprocess.Popen(
+                    command,
+                    env=environment,
+                    cwd=directory,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=stream,
+                    process_group=0,
+                )
             except OSError as error:
                 raise PluginError(
                     f"can't execute {command[0]}: {error.strerror}; "
                     "if it belongs to a virtual environment, remove that and run `pulumi install`"
                 ) from error
             self._running.add(child)
-        if not call.add_callback(lambda: self.stop(child)):  # the call has ended meanwhile
+        if not call.add_callback(lambda: self.stop(child)):  # the call has already ended
             self.stop(child)
         return child
 
     def wait(self, child: Child) -> int:
-        """Wait for a child to end and return its exit code, negative for a signal."""
+        """Wait until a child ends and return its exit code, negative for a signal."""
         try:
             return child.wait()
         finally:
@@ -68,17 +78,20 @@ class Children:
                 self._interrupted.discard(child)
 
     def stop(self, child: Child) -> None:
-        """Interrupt a child's group without waiting; kill it if it is there after the grace period."""
+        """Interrupt a child's group without waiting; kill it if it still runs after the grace period."""
         if self._interrupt(child):
             timer = threading.Timer(INTERRUPT_GRACE_SECONDS, _kill_if_running, [child])
             timer.daemon = True
             timer.start()
 
+    def cancel(self) -> None:
+        """Stop every child without waiting, and refuse to start others."""
+        for child in self._close():
+            self.stop(child)
+
     def stop_all(self) -> None:
-        """Stop every child and start no other one; return when they are gone."""
-        with self._lock:
-            self._stopped = True
-            running = list(self._running)
+        """Stop every child, refuse to start others, and return when all have ended."""
+        running = self._close()
         for child in running:
             self._interrupt(child)
         for child in running:
@@ -87,26 +100,14 @@ class Children:
             except subprocess.TimeoutExpired:
                 _signal_group(child, signal.SIGKILL)
 
-    def _start(
-        self, command: Sequence[str], environment: Mapping[str, str], directory: Path | None, *, pipe_output: bool
-    ) -> Child:
-        if self._spares and suits(command, environment):
-            spare = self._spares.pop()
-            spare.run(command[1:], environment=environment, directory=directory, pipe_output=pipe_output)
-            return spare
-        stream = subprocess.PIPE if pipe_output else None
-        return subprocess.Popen(
-            command,
-            env=environment,
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            process_group=0,
-        )
+    def _close(self) -> list[Child]:
+        """Refuse to start other children; return those that run."""
+        with self._lock:
+            self._stopped = True
+            return list(self._running)
 
     def _interrupt(self, child: Child) -> bool:
-        """Interrupt a child that runs, once: a second interrupt would hit its handling of the first."""
+        """Interrupt a running child once: a second interrupt would hit its handling of the first."""
         with self._lock:
             if child in self._interrupted or child.poll() is not None:
                 return False
@@ -114,13 +115,29 @@ class Children:
         _signal_group(child, signal.SIGINT)
         return True
 
-    def cancel(self) -> None:
-        """Stop every child without waiting, and start no other one."""
-        with self._lock:
-            self._stopped = True
-            running = list(self._running)
-        for child in running:
-            self.stop(child)
+
+def output_of(child: Child) -> Iterator[tuple[Stream, bytes]]:
+    """Yield the output of a child, as it arrives, until both of its streams are closed."""
+    if child.stdout is None or child.stderr is None:
+        raise ValueError("its output is not piped")
+    chunks: queue.Queue[tuple[Stream, bytes]] = queue.Queue()
+    readers: list[tuple[Stream, IO[bytes]]] = [("stdout", child.stdout), ("stderr", child.stderr)]
+    for name, stream in readers:
+        threading.Thread(target=_read, args=[name, stream, chunks], daemon=True).start()
+    closed = 0
+    while closed < len(readers):
+        name, chunk = chunks.get()
+        if chunk:
+            yield name, chunk
+        else:
+            closed += 1
+
+
+def _read(name: Stream, stream: IO[bytes], chunks: queue.Queue[tuple[Stream, bytes]]) -> None:
+    with stream:
+        while chunk := os.read(stream.fileno(), CHUNK_BYTES):
+            chunks.put((name, chunk))
+    chunks.put((name, b""))
 
 
 def _kill_if_running(child: Child) -> None:

@@ -1,7 +1,7 @@
-"""The LanguageRuntime service: what the engine asks of the host of Python programs.
+"""The LanguageRuntime service for Python programs.
 
-The behaviour is upstream's (sdk/python/cmd/pulumi-language-python/main.go); what needs Pulumi's code generators in Go
-is refused with a clear error.
+It behaves as the official host does (sdk/python/cmd/pulumi-language-python/main.go). Calls that need Pulumi's code
+generators, which are written in Go, return a clear error.
 """
 
 from __future__ import annotations
@@ -18,48 +18,45 @@ from google.protobuf import empty_pb2, json_format
 
 from sandbox.plugins.errors import PluginError
 from sandbox.plugins.language_python import installation, toolchain
-from sandbox.plugins.language_python.children import Children
+from sandbox.plugins.language_python.children import Children, output_of
 from sandbox.plugins.language_python.packages import program_dependencies, required_packages
 from sandbox.plugins.language_python.plugin import run_plugin
-from sandbox.plugins.language_python.streams import output_of
-from sandbox.plugins.language_python.toolchain import Toolchain
-from sandbox.plugins.language_python.typecheck import check_types
+from sandbox.plugins.language_python.toolchain import PROBE_SECONDS, Toolchain
 from sandbox.plugins.protocol import CHANNEL_OPTIONS, plugin_info, unsupported
 from sandbox.plugins.pulumirpc import engine_pb2, engine_pb2_grpc, language_pb2, language_pb2_grpc, plugin_pb2
 
 RUNNER: Final = Path(__file__).with_name("runner.py")
-SHOWN_TO_USER: Final = 32  # the program's exit code after an error that the user has seen
-PROBE_TIMEOUT_SECONDS: Final = 60
+SHOWN_TO_USER: Final = 32  # the program's exit code after an error that was already shown to the user
 Context = grpc.ServicerContext
 
 
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
-    """Finds, runs and installs Python programs for one engine."""
+    """Installs and runs Python programs for one engine."""
 
-    def __init__(self, engine_address: str, children: Children) -> None:
+    def __init__(self, engine_address: str) -> None:
         self.engine_address = engine_address
-        self.children = children
+        self.children = Children()
 
-    def Handshake(  # the protocol's name, as of all methods below
+    def Handshake(  # the protocol defines the names of these methods
         self, request: language_pb2.LanguageHandshakeRequest, _context: Context
     ) -> language_pb2.LanguageHandshakeResponse:
-        """Learn the engine's address."""
+        """Remember the engine's address."""
         self.engine_address = request.engine_address
         return language_pb2.LanguageHandshakeResponse()
 
     def GetPluginInfo(self, _request: empty_pb2.Empty, _context: Context) -> plugin_pb2.PluginInfo:
-        """Return the version of the host: that of the `pulumi` package."""
+        """Return the version of the host, which is that of the `pulumi` package."""
         return plugin_info("pulumi")
 
     def Cancel(self, _request: empty_pb2.Empty, _context: Context) -> empty_pb2.Empty:
-        """Interrupt what runs."""
+        """Interrupt the running child processes."""
         self.children.cancel()
         return empty_pb2.Empty()
 
     def GetRequiredPackages(
         self, request: language_pb2.GetRequiredPackagesRequest, context: Context
     ) -> language_pb2.GetRequiredPackagesResponse:
-        """Return the plugins that the program's packages need; makes a missing virtual environment first."""
+        """Return the plugins that the program's packages need. Creates a missing virtual environment first."""
         tools = resolve(request.info)
         if tools.needs_virtualenv():
             for chunk in self._install(tools, context):
@@ -67,14 +64,14 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         return language_pb2.GetRequiredPackagesResponse(packages=required_packages(tools))
 
     def Run(self, request: language_pb2.RunRequest, context: Context) -> language_pb2.RunResponse:
-        """Run the program to its end."""
+        """Run the program until it ends."""
         if request.attach_debugger:
             raise unsupported("attaching a debugger")
         tools = resolve(request.info)
         environment = tools.environment(os.environ)
         installation.synchronize(tools, environment)
-        check_types(tools, environment)
-        # Configuration may be secret: it travels in the environment, never among the arguments.
+        installation.check_types(tools, environment)
+        # Configuration may be secret: other users can read a process's arguments, but not its environment.
         environment["PULUMI_CONFIG"] = json.dumps(dict(request.config))
         environment["PULUMI_CONFIG_SECRET_KEYS"] = json.dumps(list(request.configSecretKeys))
         command = [str(tools.python()), str(RUNNER), *run_arguments(request, self.engine_address)]
@@ -83,21 +80,21 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         if code == SHOWN_TO_USER:
             return language_pb2.RunResponse(bail=True)
         if code < 0:
-            return language_pb2.RunResponse(error=f"program was ended by signal {-code}")
+            return language_pb2.RunResponse(error=f"program was terminated by signal {-code}")
         return language_pb2.RunResponse(error=f"program exited with non-zero exit code: {code}" if code else "")
 
     def InstallDependencies(
         self, request: language_pb2.InstallDependenciesRequest, context: Context
     ) -> Iterator[language_pb2.InstallDependenciesResponse]:
-        """Install the program's packages and stream what the installers print."""
+        """Install the program's packages and stream the output of the installers."""
         tools = resolve(request.info, is_plugin=request.is_plugin)
         for chunk in self._install(tools, context, is_plugin=request.is_plugin):
             yield language_pb2.InstallDependenciesResponse(stdout=chunk)
 
     def About(self, request: language_pb2.AboutRequest, _context: Context) -> language_pb2.AboutResponse:
-        """Return which interpreter and tools are used."""
+        """Return the interpreter and tools that the program uses."""
         tools = resolve(request.info)
-        found = tools.ask("about")
+        found = tools.probe("about")
         return language_pb2.AboutResponse(
             executable=found["executable"],
             version=found["version"],
@@ -118,7 +115,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def RunPlugin(
         self, request: language_pb2.RunPluginRequest, context: Context
     ) -> Iterator[language_pb2.RunPluginResponse]:
-        """Run a policy pack or another plugin that is written in Python, and stream its output."""
+        """Run a policy pack or another plugin written in Python and stream its output."""
         if request.attach_debugger:
             raise unsupported("attaching a debugger")
         is_plugin = request.kind != "analyzer"
@@ -127,41 +124,41 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def RuntimeOptionsPrompts(
         self, _request: language_pb2.RuntimeOptionsRequest, _context: Context
     ) -> language_pb2.RuntimeOptionsResponse:
-        """Return no questions: the defaults (pip, the interpreter on PATH) are complete."""
+        """Return no prompts: the defaults (pip, the interpreter on PATH) are complete."""
         return language_pb2.RuntimeOptionsResponse()
 
     def Template(self, _request: language_pb2.TemplateRequest, _context: Context) -> language_pb2.TemplateResponse:
-        """Leave a new project as its template has it: a requirements.txt needs no conversion for pip."""
+        """Leave a new project as it is in its template: pip can use requirements.txt."""
         return language_pb2.TemplateResponse()
 
     def GenerateProgram(
         self, _request: language_pb2.GenerateProgramRequest, _context: Context
     ) -> language_pb2.GenerateProgramResponse:
-        """Refuse."""
+        """Return an error: not supported."""
         raise unsupported("generating a program")
 
     def GenerateProject(
         self, _request: language_pb2.GenerateProjectRequest, _context: Context
     ) -> language_pb2.GenerateProjectResponse:
-        """Refuse."""
+        """Return an error: not supported."""
         raise unsupported("generating a project")
 
     def GeneratePackage(
         self, _request: language_pb2.GeneratePackageRequest, _context: Context
     ) -> language_pb2.GeneratePackageResponse:
-        """Refuse."""
+        """Return an error: not supported."""
         raise unsupported("generating an SDK")
 
     def Pack(self, _request: language_pb2.PackRequest, _context: Context) -> language_pb2.PackResponse:
-        """Refuse."""
+        """Return an error: not supported."""
         raise unsupported("packing an SDK")
 
     def Link(self, _request: language_pb2.LinkRequest, _context: Context) -> language_pb2.LinkResponse:
-        """Refuse."""
+        """Return an error: not supported."""
         raise unsupported("linking a local SDK")
 
     def _install(self, tools: Toolchain, context: Context, *, is_plugin: bool = False) -> Iterator[bytes]:
-        for step in installation.steps(tools, dict(os.environ), is_plugin=is_plugin):
+        for step in installation.commands(tools, dict(os.environ), is_plugin=is_plugin):
             yield f"{step.message}\n".encode()
             child = self.children.start(
                 step.command, context, environment=step.environment, directory=step.directory, pipe_output=True
@@ -183,7 +180,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
 
 
 def resolve(info: language_pb2.ProgramInfo, *, is_plugin: bool = False) -> Toolchain:
-    """Return the toolchain that a program's runtime options ask for."""
+    """Return the toolchain that a program's runtime options select."""
     options = json_format.MessageToDict(info.options)
     return toolchain.resolve(
         info.root_directory or os.getcwd(), info.program_directory or os.getcwd(), options, is_plugin=is_plugin
@@ -191,7 +188,7 @@ def resolve(info: language_pb2.ProgramInfo, *, is_plugin: bool = False) -> Toolc
 
 
 def run_arguments(request: language_pb2.RunRequest, engine_address: str) -> list[str]:
-    """Return the runner's arguments for a request to run a program."""
+    """Return the arguments of runner.py for a request to run a program."""
     named = {
         "monitor": request.monitor_address,
         "engine": engine_address,
@@ -210,7 +207,7 @@ def run_arguments(request: language_pb2.RunRequest, engine_address: str) -> list
 def _uv_version() -> str:
     command = [str(toolchain.find_uv()), "--version"]
     try:
-        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PROBE_TIMEOUT_SECONDS).stdout
+        output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PROBE_SECONDS).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise PluginError(f"`{' '.join(command)}` failed ({type(error).__name__})") from error
-    return told.split()[1]
+    return output.split()[1]

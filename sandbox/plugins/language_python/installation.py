@@ -1,12 +1,10 @@
-"""Makes a program's virtual environment and installs its packages, as `pulumi install` asks.
-
-Each function yields the commands to run, so that their output can be streamed as they go.
-"""
+"""Prepares a program: creates its virtual environment, installs its packages, checks its types."""
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +13,8 @@ from sandbox.plugins.language_python.toolchain import Toolchain, ambient_python,
 
 
 @dataclass(frozen=True)
-class Step:
-    """One command of an installation, with what to tell the user before it."""
+class Command:
+    """One command of an installation and the message to show before it runs."""
 
     message: str
     command: list[str]
@@ -24,22 +22,22 @@ class Step:
     environment: dict[str, str]
 
 
-def steps(toolchain: Toolchain, base: dict[str, str], *, is_plugin: bool = False) -> Iterator[Step]:
-    """Yield what installs a program's dependencies, or a plugin's package and its dependencies."""
+def commands(toolchain: Toolchain, base: dict[str, str], *, is_plugin: bool = False) -> Iterator[Command]:
+    """Yield the commands that install a program's dependencies, or a plugin's package and its dependencies."""
     if toolchain.name == "uv":
-        yield from _uv_steps(toolchain, base)
+        yield from _uv_commands(toolchain, base)
     else:
-        yield from _pip_steps(toolchain, base, is_plugin=is_plugin)
+        yield from _pip_commands(toolchain, base, is_plugin=is_plugin)
 
 
-def _uv_steps(toolchain: Toolchain, base: dict[str, str]) -> Iterator[Step]:
+def _uv_commands(toolchain: Toolchain, base: dict[str, str]) -> Iterator[Command]:
     project = uv_project(toolchain.program)
     if project is None:
         raise PluginError(
             f"the uv toolchain needs a pyproject.toml with a [project] section in {toolchain.program} or above; "
-            "make one with `uv init --bare`, or use toolchain pip in Pulumi.yaml"
+            "create one with `uv init --bare`, or use toolchain pip in Pulumi.yaml"
         )
-    yield Step(
+    yield Command(
         "Installing dependencies with uv...",
         [str(find_uv()), "sync"],
         toolchain.program,
@@ -48,7 +46,7 @@ def _uv_steps(toolchain: Toolchain, base: dict[str, str]) -> Iterator[Step]:
 
 
 def synchronize(toolchain: Toolchain, base: dict[str, str]) -> None:
-    """Bring a uv project's virtual environment up to date, as `uv run` would; other programs' stay as they are."""
+    """Update the virtual environment of a uv project, as `uv run` does. Do nothing for other programs."""
     if toolchain.name != "uv" or uv_project(toolchain.program) is None:
         return
     result = subprocess.run(
@@ -68,20 +66,40 @@ def uv_environment(toolchain: Toolchain, base: dict[str, str]) -> dict[str, str]
     return {**base, "UV_PROJECT_ENVIRONMENT": str(toolchain.virtualenv)}
 
 
-def _pip_steps(toolchain: Toolchain, base: dict[str, str], *, is_plugin: bool) -> Iterator[Step]:
+def _pip_commands(toolchain: Toolchain, base: dict[str, str], *, is_plugin: bool) -> Iterator[Command]:
     directory = toolchain.program
     if toolchain.virtualenv is not None:
         command = [str(ambient_python()), "-m", "venv", str(toolchain.virtualenv)]
-        yield Step(f"Creating virtual environment {toolchain.virtualenv}...", command, directory, base)
+        yield Command(f"Creating virtual environment {toolchain.virtualenv}...", command, directory, base)
     environment = toolchain.environment(base)
     pip = [str(toolchain.python()), "-m", "pip", "install"]
-    yield Step(
+    yield Command(
         "Updating pip, setuptools, and wheel...",
         [*pip, "--upgrade", "pip", "setuptools", "wheel"],
         directory,
         environment,
     )
     if is_plugin and (directory / "pyproject.toml").is_file():
-        yield Step("Installing the plugin's package...", [*pip, str(directory)], directory, environment)
+        yield Command("Installing the plugin's package...", [*pip, str(directory)], directory, environment)
     if (directory / "requirements.txt").is_file():
-        yield Step("Installing dependencies...", [*pip, "-r", "requirements.txt"], directory, environment)
+        yield Command("Installing dependencies...", [*pip, "-r", "requirements.txt"], directory, environment)
+
+
+def check_types(toolchain: Toolchain, environment: Mapping[str, str]) -> None:
+    """Run the type checker that Pulumi.yaml names, if any. Raises PluginError with its report."""
+    if toolchain.typechecker is None:
+        return
+    command = [str(toolchain.python()), "-m", toolchain.typechecker]
+    if toolchain.typechecker == "mypy" and toolchain.virtualenv is not None:
+        command += ["--exclude", os.path.relpath(toolchain.virtualenv, toolchain.program)]
+    result = subprocess.run(
+        [*command, str(toolchain.program)],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=toolchain.program,
+        env=environment,
+    )
+    if result.returncode:
+        raise PluginError(f"{toolchain.typechecker} failed: exit code {result.returncode}\n{result.stdout}")

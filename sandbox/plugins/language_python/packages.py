@@ -22,8 +22,8 @@ _PHASES: Final = {"a": "alpha", "b": "beta", "rc": "rc"}
 
 
 def required_packages(toolchain: Toolchain) -> list[plugin_pb2.PackageDependency]:
-    """Return the plugins that the installed Pulumi packages need, each of the package's own version."""
-    installed = toolchain.ask("pulumi_packages")
+    """Return the plugins that the installed Pulumi packages need, in the version of each package."""
+    installed = toolchain.probe("pulumi_packages")
     found = [
         dependency(name.lower().replace("_", "-"), package["version"], package["plugin"])
         for name, package in sorted(installed.items())
@@ -32,7 +32,7 @@ def required_packages(toolchain: Toolchain) -> list[plugin_pb2.PackageDependency
 
 
 def dependency(name: str, version: str, plugin: Mapping[str, object] | None) -> plugin_pb2.PackageDependency | None:
-    """Return the plugin of one Python package, from its pulumi-plugin.json if it has one; None if it needs none."""
+    """Return the plugin that a Python package needs, as its pulumi-plugin.json describes it; None if it needs none."""
     if name in WITHOUT_PLUGINS or (plugin is not None and not plugin.get("resource")):
         return None
     described = plugin or {}
@@ -50,7 +50,7 @@ def dependency(name: str, version: str, plugin: Mapping[str, object] | None) -> 
 
 
 def plugin_version_of(version: str) -> str | None:
-    """Return the semantic version for a Python package version; None for what has no counterpart (epochs, locals)."""
+    """Convert a Python package version to a semantic version; None if it has none (epochs, local versions)."""
     match = _RELEASE.fullmatch(version)
     if match is None:
         return None
@@ -63,7 +63,7 @@ def plugin_version_of(version: str) -> str | None:
 
 
 def program_dependencies(toolchain: Toolchain, *, transitive: bool) -> list[language_pb2.DependencyInfo]:
-    """Return the Python packages of the program as `pulumi about` lists them."""
+    """Return the program's Python packages as `pulumi about` lists them."""
     arguments = ["-m", "pip", "list", "--format", "json", "--disable-pip-version-check"]
     if not transitive:
         arguments.append("--not-required")

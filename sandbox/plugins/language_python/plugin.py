@@ -11,8 +11,7 @@ from typing import Final
 import grpc
 
 from sandbox.plugins.errors import PluginError
-from sandbox.plugins.language_python.children import Children
-from sandbox.plugins.language_python.streams import output_of
+from sandbox.plugins.language_python.children import Children, output_of
 from sandbox.plugins.language_python.toolchain import Toolchain
 from sandbox.plugins.pulumirpc import language_pb2
 
@@ -24,13 +23,13 @@ POLICY_RUNNER: Final = Path(__file__).with_name("policy_runner.py")
 def run_plugin(
     request: language_pb2.RunPluginRequest, tools: Toolchain, children: Children, context: grpc.ServicerContext
 ) -> Iterator[Response]:
-    """Run a plugin to its end: yield its output, then its exit code."""
+    """Run a plugin until it ends: yield its output, then its exit code."""
     base = {**os.environ, **dict(item.split("=", 1) for item in request.env if "=" in item)}
     program, directory = Path(request.info.program_directory), Path(request.pwd)
     if request.kind == "analyzer":
         words, directory = [str(POLICY_RUNNER), *request.args, str(program)], program
     else:
-        words = [*_entry(tools.root, program), *request.args]
+        words = [*_entry_point(tools.root, program), *request.args]
     command = [str(tools.python()), *words]
     child = children.start(command, context, environment=tools.environment(base), directory=directory, pipe_output=True)
     for name, chunk in output_of(child):
@@ -38,8 +37,8 @@ def run_plugin(
     yield Response(exitcode=children.wait(child))
 
 
-def _entry(root: Path, program: Path) -> list[str]:
-    """Return what to give to the interpreter: a folder with a main program, or a package by its name."""
+def _entry_point(root: Path, program: Path) -> list[str]:
+    """Return the interpreter's arguments: a folder with a main program, or a package by its name."""
     if (root / "__main__.py").is_file():
         return [str(program)]
     try:

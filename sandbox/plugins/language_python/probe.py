@@ -1,6 +1,7 @@
-"""What only an interpreter itself can tell: of the host's own it is asked by a call, of another by running this file.
+"""Describes a Python interpreter and its packages.
 
-It needs nothing but the standard library.
+The language host calls these functions for its own interpreter and runs this file with any other. It needs nothing but
+the standard library.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 METADATA_FOLDERS: Final = (".dist-info", ".egg-info")
-"""Distributions are told by the names of these folders: reading the metadata of all costs 1 ms each."""
+"""Names and versions are read from the names of these folders: to read the metadata takes 1 ms for each package."""
 
 
 def about(_program: str) -> dict[str, str]:
-    """The interpreter, its version, and pip's."""
+    """Return the interpreter's path, its version and the version of pip."""
     try:
         pip = version("pip")
     except PackageNotFoundError:
@@ -29,7 +30,7 @@ def about(_program: str) -> dict[str, str]:
 
 
 def pulumi_packages(program: str) -> dict[str, dict[str, Any]]:
-    """Version and pulumi-plugin.json of each Pulumi package that a program in this folder can import, by module."""
+    """Return version and pulumi-plugin.json of each Pulumi package that a program in a folder can import, by module."""
     importlib.invalidate_caches()
     found: dict[str, dict[str, Any]] = {}
     for module, release in _distributions([program, *sys.path]):
@@ -40,8 +41,9 @@ def pulumi_packages(program: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-QUESTIONS: Final[dict[str, Callable[[str], dict[str, Any]]]] = {
-    question.__name__: question for question in (about, pulumi_packages)
+PROBES: Final[dict[str, Callable[[str], dict[str, Any]]]] = {
+    "about": about,
+    "pulumi_packages": pulumi_packages,
 }
 
 
@@ -57,7 +59,7 @@ def _distributions(path: list[str]) -> Iterator[tuple[str, str]]:
 def _plugin(module: str, program: str) -> Any:  # noqa: ANN401  # JSON
     try:
         spec = importlib.util.find_spec(module) or PathFinder.find_spec(module, [program])
-    except Exception:  # whatever a package's own finder raises
+    except Exception:  # a package's own finder may raise anything
         return None
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = os.path.join(folder, "pulumi-plugin.json")
@@ -69,4 +71,4 @@ def _plugin(module: str, program: str) -> Any:  # noqa: ANN401  # JSON
 
 if __name__ == "__main__":
     sys.path.pop(0)  # this file's folder
-    json.dump(QUESTIONS[sys.argv[1]](sys.argv[2]), sys.stdout)
+    json.dump(PROBES[sys.argv[1]](sys.argv[2]), sys.stdout)

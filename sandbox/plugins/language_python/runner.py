@@ -1,15 +1,14 @@
 """Runs a Pulumi program: the language host starts this file with the program's own interpreter.
 
-It needs nothing but the standard library and the `pulumi` package, and behaves as upstream's
-`pulumi-language-python-exec` (sdk/python/cmd): configure the runtime, run the program in a stack, report failures.
-Exit codes: 0 done, 1 failed, 32 failed with an error that the user has already seen.
+It needs nothing but the standard library and the `pulumi` package. Like the official `pulumi-language-python-exec`
+(sdk/python/cmd) it configures the runtime, runs the program in a stack and reports failures.
+Exit codes: 0 success, 1 failure, 32 failure with an error that was already shown to the user.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import logging
 import os
 import runpy
@@ -24,7 +23,6 @@ SHOWN_TO_USER = 32
 PARENT_CHECK_SECONDS = 1.0
 THREADS_PER_OPERATION = 4
 
-gc.disable()  # nothing of what is imported is garbage
 try:
     import pulumi
     import pulumi.runtime
@@ -34,11 +32,10 @@ except ImportError:
         f"\nThe `pulumi` package can't be imported by {sys.executable}; run `pulumi install` to install it.\n"
     )
     sys.exit(1)
-gc.enable()
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return what the language host passes on."""
+    """Return the arguments of the language host."""
     parser = argparse.ArgumentParser(description="Execute a Pulumi Python program")
     for name in ("project", "root_directory", "stack", "pwd", "monitor", "engine", "tracing", "organization"):
         parser.add_argument(f"--{name}")
@@ -50,14 +47,14 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def exit_with_parent(parent: int) -> None:
-    """End this process group when the language host is gone, however it went."""
+    """Kill this process group when the language host has ended, for whatever reason."""
     while os.getppid() == parent:
         time.sleep(PARENT_CHECK_SECONDS)
     os.killpg(0, signal.SIGKILL)
 
 
 def user_traceback(program: str) -> str:
-    """Return the current exception's traceback from the program's own first frame on."""
+    """Return the current exception's traceback, starting at the first frame of the program."""
     main = os.path.join(program, "__main__.py") if os.path.isdir(program) else program
     frames = traceback.extract_tb(sys.exc_info()[2])
     for index, frame in enumerate(frames):
@@ -95,7 +92,7 @@ def main() -> int:
     asyncio.set_event_loop(loop)
     executor = ThreadPoolExecutor(max_workers=max(arguments.parallel, 1) * THREADS_PER_OPERATION)
     loop.set_default_executor(executor)
-    # A failed program leaves futures that nobody awaits; asyncio's complaints about them would hide the real error.
+    # A failed program leaves futures that nobody awaits; asyncio's warnings about them would hide the real error.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
     def run() -> None:
@@ -118,6 +115,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Python puts this file's folder first on the module path; nothing in it is for the program.
+    # Python puts this file's folder first on the module path; the program must not import from it.
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != os.path.dirname(os.path.abspath(__file__))]
     sys.exit(main())

@@ -1,6 +1,6 @@
-"""Which interpreter runs a program, by the `virtualenv` and `toolchain` options of Pulumi.yaml.
+"""Selects the interpreter of a program from the `virtualenv` and `toolchain` options of Pulumi.yaml.
 
-The rules are upstream's: sdk/python/toolchain/{toolchain,pip,uv}.go.
+The rules are those of the official host: sdk/python/toolchain/{toolchain,pip,uv}.go.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from pathlib import Path
 from typing import Any, Final
 
 from sandbox.plugins.errors import PluginError
-from sandbox.plugins.language_python import probe
+from sandbox.plugins.language_python.probe import PROBES
 
+PROBE_FILE: Final = Path(__file__).with_name("probe.py")
 TYPECHECKERS: Final = ("mypy", "pyright")
-ANSWER_SECONDS: Final = 60
+PROBE_SECONDS: Final = 60
 
 
 @dataclass(frozen=True)
 class Toolchain:
-    """How a program's interpreter is found and its packages are installed.
+    """The tools that run a program and install its packages.
 
-    `virtualenv` is None when the program uses the interpreter on PATH; `option` is the user's spelling of it.
+    `virtualenv` is None if the program uses the interpreter on PATH.
     """
 
     name: str
     root: Path
     program: Path
     virtualenv: Path | None
-    option: str
     typechecker: str | None
 
     def python(self) -> Path:
-        """Return the interpreter. Raises PluginError with the fix when it is missing."""
+        """Return the interpreter. Raises PluginError if it is missing."""
         if self.virtualenv is None:
             return ambient_python()
         interpreter = self.virtualenv / "bin" / "python"
@@ -45,29 +45,29 @@ class Toolchain:
             raise self._missing(interpreter)
         return interpreter
 
-    def ask(self, question: str) -> dict[str, Any]:
-        """Return the interpreter's answer to one of probe.QUESTIONS. Raises PluginError when it gives none."""
+    def probe(self, name: str) -> dict[str, Any]:
+        """Run one of `PROBES` in the interpreter and return its result. Raises PluginError if that fails."""
         python = self.python()
         program = str(self.program)
         if python == Path(sys.executable):
-            return probe.QUESTIONS[question](program)
-        command = [str(python), probe.__file__, question, program]
+            return PROBES[name](program)
+        command = [str(python), str(PROBE_FILE), name, program]
         try:
-            answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=ANSWER_SECONDS).stdout
+            answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PROBE_SECONDS).stdout
             found: dict[str, Any] = json.loads(answer)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             raise PluginError(
                 f"the program's interpreter {python} does not work ({type(error).__name__}); "
-                f"make its virtual environment again with `pulumi install`"
+                f"recreate its virtual environment with `pulumi install`"
             ) from error
         return found
 
     def needs_virtualenv(self) -> bool:
-        """Say whether the virtual environment has still to be made: it is absent or empty."""
+        """Return whether the virtual environment must be created: it is missing or empty."""
         return self.virtualenv is not None and not (self.virtualenv.is_dir() and any(self.virtualenv.iterdir()))
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """Return `base` as it is after activating the virtual environment."""
+        """Return the environment `base` with the virtual environment activated."""
         if self.virtualenv is None:
             return dict(base)
         result = {key: value for key, value in base.items() if key != "PYTHONHOME"}
@@ -77,14 +77,14 @@ class Toolchain:
 
     def _missing(self, interpreter: Path) -> PluginError:
         if interpreter.is_symlink():
-            what = f"is broken: its interpreter {interpreter} points to {os.readlink(interpreter)}, which is gone"
+            what = f"is broken: {interpreter} points to {os.readlink(interpreter)}, which does not exist"
         elif self.virtualenv is not None and self.virtualenv.exists():
             what = "is not a virtual environment"
         else:
             what = "does not exist"
         return PluginError(
             f"the program's virtual environment {self.virtualenv} {what}; "
-            f"remove it if it is there, then make it with `pulumi install` in {self.root}"
+            f"remove it if it exists, then create it with `pulumi install` in {self.root}"
         )
 
 
@@ -120,13 +120,13 @@ def resolve(root: str, program: str, options: Mapping[str, object], *, is_plugin
             )
         case _:
             raise PluginError(f'runtime option toolchain: "{name}" is not one of pip, uv, poetry')
-    return Toolchain(name, root_path, program_path, path, virtualenv, typechecker)
+    return Toolchain(name, root_path, program_path, path, typechecker)
 
 
 def ambient_python() -> Path:
-    """Return PULUMI_PYTHON_CMD, python3 or python from PATH. Raises PluginError when there is none."""
-    wanted = os.environ.get("PULUMI_PYTHON_CMD")
-    candidates = [wanted] if wanted else ["python3", "python"]
+    """Return PULUMI_PYTHON_CMD, python3 or python from PATH. Raises PluginError if none exists."""
+    configured = os.environ.get("PULUMI_PYTHON_CMD")
+    candidates = [configured] if configured else ["python3", "python"]
     for candidate in candidates:
         if found := shutil.which(candidate):
             return Path(found)
@@ -136,14 +136,14 @@ def ambient_python() -> Path:
 
 
 def find_uv() -> Path:
-    """Return the uv executable. Raises PluginError when it is not on PATH."""
+    """Return the uv executable. Raises PluginError if it is not on PATH."""
     if found := shutil.which("uv"):
         return Path(found)
     raise PluginError("the uv toolchain needs `uv` on PATH; install it, or use toolchain pip in Pulumi.yaml")
 
 
 def uv_project(directory: Path) -> Path | None:
-    """Return the nearest folder upwards that has a pyproject.toml."""
+    """Return the nearest folder, from this one upwards, that has a pyproject.toml."""
     return _search_up(directory, "pyproject.toml")
 
 
@@ -155,7 +155,7 @@ def _text(options: Mapping[str, object], key: str) -> str:
 
 
 def _joined(folder: Path, path: str) -> Path:
-    """As filepath.Join of Go: without `..`, so that one environment has one path."""
+    """Join paths as Go's filepath.Join does: without `..`, so that each environment has one path."""
     return Path(os.path.normpath(folder / path))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.plugins.errors import PluginError
-from sandbox.plugins.kubernetes import kubeconfig, settings
+from sandbox.plugins.kubernetes import configuration, kubeconfig, settings
 from sandbox.plugins.kubernetes.cluster import Cluster
 from sandbox.plugins.kubernetes.informers import Cancellation
 from sandbox.plugins.kubernetes.objects import Kind, mapping, objects
@@ -80,7 +80,7 @@ def test_the_request_timeout_is_read() -> None:
     ],
 )
 def test_every_broken_rule_of_a_configuration_is_named(urn: str, news: Properties, keys: list[str]) -> None:
-    assert [failure.property for failure in settings.failures(urn, news)] == keys
+    assert [failure.property for failure in configuration.failures(urn, news)] == keys
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_every_broken_rule_of_a_configuration_is_named(urn: str, news: Propertie
 def test_only_another_cluster_replaces_the_provider(
     olds: Properties, news: Properties, changed: list[str], replaces: list[str]
 ) -> None:
-    assert settings.differences(olds, news) == (changed, replaces)
+    assert configuration.differences(olds, news) == (changed, replaces)
 
 
 def test_a_kubeconfig_is_found_by_content_path_or_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

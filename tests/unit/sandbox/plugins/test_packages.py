@@ -93,13 +93,13 @@ def test_an_interpreter_that_does_not_run_is_one_error(tmp_path: Path) -> None:
         required_packages(resolve(str(tmp_path), str(tmp_path), {"virtualenv": "venv"}))
 
 
-@pytest.mark.parametrize("question", probe.QUESTIONS)
-def test_an_interpreter_tells_the_same_by_a_call_as_by_a_process(tmp_path: Path, question: str) -> None:
+@pytest.mark.parametrize("name", probe.PROBES)
+def test_a_probe_returns_the_same_in_this_process_as_in_another(tmp_path: Path, name: str) -> None:
     (tmp_path / "pulumi_local-1.2.egg-info").mkdir()
     (tmp_path / "pulumi_local").mkdir()
     (tmp_path / "pulumi_local" / "pulumi-plugin.json").write_text('{"resource": true}')
-    asked = [sys.executable, probe.__file__, question, str(tmp_path)]
-    answer = json.loads(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)
-    assert probe.QUESTIONS[question](str(tmp_path)) == answer
-    if question == "pulumi_packages":
+    command = [sys.executable, probe.__file__, name, str(tmp_path)]
+    answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert probe.PROBES[name](str(tmp_path)) == answer
+    if name == "pulumi_packages":
         assert answer["pulumi_local"] == {"version": "1.2", "plugin": {"resource": True}}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.plugins.errors import PluginError
-from sandbox.plugins.language_python.installation import steps
+from sandbox.plugins.language_python.installation import commands
 from sandbox.plugins.language_python.toolchain import Toolchain, ambient_python, resolve
 
 
@@ -93,7 +93,7 @@ def test_pip_installs_the_requirements_of_the_program(tmp_path: Path) -> None:
     (tmp_path / "program").mkdir()
     (tmp_path / "program" / "requirements.txt").write_text("pulumi\n")
     tools = make(tmp_path, virtualenv="env")
-    todo = steps(tools, {"PATH": "/bin"})
+    todo = commands(tools, {"PATH": "/bin"})
     assert next(todo).command == [str(ambient_python()), "-m", "venv", str(tmp_path / "env")]
     (tmp_path / "env" / "bin").mkdir(parents=True)
     (tmp_path / "env" / "bin" / "python").touch()
@@ -105,4 +105,4 @@ def test_pip_installs_the_requirements_of_the_program(tmp_path: Path) -> None:
 
 def test_uv_without_a_project_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="uv init"):
-        list(steps(make(tmp_path, toolchain="uv"), {}))
+        list(commands(make(tmp_path, toolchain="uv"), {}))

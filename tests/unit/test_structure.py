@@ -1,0 +1,121 @@
+"""The structure of the code: imports point downwards and never in a circle, functions stay short."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+ROOTS = dict.fromkeys(("components", "operations", "sandbox", "benchmarks"), CHECKOUT) | {
+    "langfuse_policies": CHECKOUT / "policies"
+}
+"""Packages and the folder from which each is imported."""
+
+LAYERS = ("schema", "kubernetes", "credentials", "stores", "application", "backups", "network", "settings")
+"""Packages of components/, from the bottom to the top: each imports only from itself and from those before it."""
+
+LONGEST = 50
+"""Lines of a function, with its signature and docstring."""
+
+TABLES: Mapping[str, str] = {}
+"""Functions that are longer because they hold nothing but a table of data, and why they can't be a constant."""
+
+CIRCLES_LEFT = {
+    "components.stores.object_store.bucket_rules",
+    "components.stores.object_store.bucket_state",
+    "components.stores.object_store.bucket_provider",
+}
+"""Temporary: the circle of the bucket provider."""
+
+UPWARDS_LEFT = {("components.stores.object_store.component", "components.settings.bucket_checks")}
+"""Temporary: upward imports that remain."""
+
+LONG_LEFT = {
+    "components.backups.component.Backups._postgres",
+    "components.kubernetes.pods.container",
+    "components.kubernetes.pods.pod",
+    "components.langfuse.Langfuse.__init__",
+    "components.network.policies.policies",
+    "components.stores.clickhouse.component.ClickHouse._servers",
+    "components.stores.clickhouse.keeper.Keeper.__init__",
+    "components.stores.object_store.bucket_state.apply_rules",
+    "components.stores.object_store.minio.servers",
+    "components.stores.postgres.cloudnative_pg.postgres_cluster",
+    "components.stores.postgres.server.postgres_server",
+    "components.stores.redis.valkey.valkey_server",
+}
+"""Temporary: long functions that remain."""
+
+
+def modules() -> dict[str, ast.Module]:
+    found = {}
+    for package, root in ROOTS.items():
+        for file in (root / package).rglob("*.py"):
+            parts = file.relative_to(root).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = ast.parse(file.read_text())
+    return found
+
+
+def imports(tree: ast.Module, known: Mapping[str, object]) -> Iterator[str]:
+    """Modules of this project that a module imports: anywhere in it, for type checkers too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                if inner in known or node.module in known:
+                    yield inner if inner in known else node.module
+
+
+MODULES = modules()
+IMPORTS = {name: sorted(set(imports(tree, MODULES)) - {name}) for name, tree in MODULES.items()}
+
+
+def functions(tree: ast.AST, inside: str) -> Iterator[tuple[str, int]]:
+    """Qualified name and number of lines of each function."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            name = f"{inside}.{node.name}"
+            if not isinstance(node, ast.ClassDef) and node.end_lineno:
+                yield name, node.end_lineno - node.lineno + 1
+            yield from functions(node, name)
+        else:
+            yield from functions(node, inside)
+
+
+def layer(module: str) -> int | None:
+    """The position of a module of components/; modules beside the packages stand above them."""
+    package, _, rest = module.partition(".")
+    if package != "components" or not rest:
+        return None
+    name = rest.split(".")[0]
+    return LAYERS.index(name) if name in LAYERS else len(LAYERS)
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = {name: {each for each in found if not {name, each} <= CIRCLES_LEFT} for name, found in IMPORTS.items()}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"import circle: {' <- '.join(error.args[1])}")
+
+
+def test_components_import_from_lower_packages_only() -> None:
+    upwards = {
+        (name, imported)
+        for name, found in IMPORTS.items()
+        for imported in found
+        if (above := layer(imported)) is not None and (own := layer(name)) is not None and above > own
+    }
+    assert sorted(upwards - UPWARDS_LEFT) == []
+
+
+def test_functions_are_short() -> None:
+    found = [each for module, tree in MODULES.items() for each in functions(tree, module)]
+    too_long = {name for name, lines in found if lines > LONGEST}
+    assert sorted(too_long - set(TABLES) - LONG_LEFT) == []
