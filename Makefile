@@ -1,60 +1,60 @@
-# Every target is one line; what it runs can be run without make.
+# Each target runs one or two commands, which also work without make.
 PYTHON ?= python3
 STACK ?= dev
 RUN = .venv/bin/python
 CODE = __main__.py benchmarks components operations policies/langfuse_policies sandbox tests tools
 
-unexport PYTHONDONTWRITEBYTECODE # many processes import the same modules: compiled once, not in each
+unexport PYTHONDONTWRITEBYTECODE # many processes import the same modules: compile them once
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status test test-fast lint tools policy policy-state bench judges docs lock program development
 
-help: ## Lists the targets
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: program ## Starts a local control plane and deploys to it: make up STACK=dev
+up: program ## Start the local control plane and deploy a stack to it: make up STACK=dev
 	@$(RUN) -m sandbox deploy $(STACK)
 
-down: program ## Stops the local control plane; its state stays
+down: program ## Stop the local control plane and keep its state
 	@$(RUN) -m sandbox down
 
-status: program ## Tells what of the local control plane runs
+status: program ## Show the processes of the local control plane
 	@$(RUN) -m sandbox status
 
-test: lint tools ## Runs every check and test
+test: lint tools ## Run all checks and tests
 	@GOMEMLIMIT=1GiB $(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-test-fast: development ## Runs the tests that need only Python
+test-fast: development ## Run the tests that need only Python
 	@$(RUN) -m pytest tests/unit --numprocesses 3 --dist worksteal
 
-lint: development ## Checks style, types and pipelines
+lint: development ## Check style, types and pipelines
 	@$(RUN) -m ruff check --quiet . && $(RUN) -m ruff format --quiet --check . && $(RUN) -m mypy $(CODE)
 	@.venv/bin/zizmor --offline --quiet .github
 	@$$($(RUN) -m sandbox tools actionlint | awk '{ print $$3 }') -shellcheck .venv/bin/shellcheck
 
-tools: program ## Downloads or builds the tools of the local control plane
+tools: program ## Download or build the tools of the local control plane
 	@$(RUN) -m sandbox tools
 
-policy: program ## Previews a stack with both policy packs: make policy STACK=prod
+policy: program ## Preview a stack with both policy packs: make policy STACK=prod
 	@$(RUN) -m operations preview --stack $(STACK)
 
-policy-state: program ## Judges a deployed stack with both policy packs
+policy-state: program ## Check a deployed stack with both policy packs: make policy-state STACK=prod
 	@$(RUN) -m operations policies --stack $(STACK)
 
-bench: development ## Compares the time of deployments side by side
+bench: development ## Measure how long deployments take
 	@$(RUN) -m benchmarks
 
-judges: development ## Asks independent judges about the manifests of every environment
+judges: development ## Check the manifests of every environment with independent linters
 	@$(RUN) -m tests.judges
 
-docs: development ## Writes the generated parts of the documentation
+docs: development ## Write the generated parts of the documentation
 	@$(RUN) -m tools.docs
 
-lock: development ## Resolves and locks the dependencies of pyproject.toml
-	@sh lock.sh
+lock: development ## Resolve and lock the dependencies in pyproject.toml
+	@sh tools/lock.sh
 
 program:
-	@$(PYTHON) sandbox/bootstrap.py requirements.txt
+	@$(PYTHON) tools/bootstrap.py requirements.txt
 
 development:
-	@$(PYTHON) sandbox/bootstrap.py requirements-dev.txt
+	@$(PYTHON) tools/bootstrap.py requirements-dev.txt

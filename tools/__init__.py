@@ -1,1 +1,1 @@
-"""Programs for people who change this project. Nothing that is deployed, and no command of an operator, needs them."""
+"""Programs around the deployment: the virtual environment, the lock files and the generated documentation."""

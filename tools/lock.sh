@@ -1,6 +1,7 @@
 #!/bin/sh
-# Resolves the dependencies of pyproject.toml for every supported Python and system, and locks them with their hashes.
+# Resolves the dependencies in pyproject.toml for every supported Python and system and locks them with their hashes.
 set -eu
+cd "$(dirname "$0")/.."
 compile() {
     .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
         --no-emit-find-links "$@"
