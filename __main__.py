@@ -1,19 +1,8 @@
-"""One stack: the settings of an environment in, an installation of Langfuse out."""
+"""The Pulumi program: deploys Langfuse with the settings of a stack."""
 
-import atexit
-import gc
-import os
-import signal
+from components.startup import prepare_process
 
-# The language host interrupts the program when an update is cancelled or has failed; the engine tells why. 32 is the
-# host's code for "the user has seen the error" (sdk/python/cmd/pulumi-language-python/main.go). Before any import: one
-# that is interrupted would end in a traceback.
-signal.signal(signal.SIGINT, lambda *_: os._exit(32))
-
-# The process lives for seconds and keeps what it makes. To look for garbage takes a fifth of its time, and half a
-# second more when the interpreter ends.
-gc.disable()
-atexit.register(gc.freeze)
+prepare_process()  # before the slow imports
 
 import pulumi
 

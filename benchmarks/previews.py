@@ -19,7 +19,7 @@ from benchmarks.state import Plan
 from components.schema.images import DEFAULT_VERSION
 from components.settings.profiles import PROFILES
 from operations.changes.preview import policy_flags
-from sandbox.progress import Steps
+from sandbox.progress import Progress
 
 SIZES = (100, 300, 1000)
 """Numbers of resources for which the packs' share is shown."""
@@ -46,12 +46,12 @@ class Previews:
 
     def run(self) -> None:
         """Measure everything; the samples go to the figures."""
-        steps = Steps(3)
-        with steps.step("previews of all environments, one after another and at once"):
+        progress = Progress(3)
+        with progress.step("previews of all environments, one after another and at once"):
             self._environments()
-        with steps.step("previews of prod with and without the policy packs"):
+        with progress.step("previews of prod with and without the policy packs"):
             self._prod()
-        with steps.step(f"previews of {', '.join(map(str, SIZES))} resources with and without the policy packs"):
+        with progress.step(f"previews of {', '.join(map(str, SIZES))} resources with and without the policy packs"):
             for size in SIZES:
                 self._many(size)
 

@@ -13,7 +13,7 @@ from benchmarks.previews import Previews
 from benchmarks.project import Operation, Project
 from benchmarks.state import Plan, Resource, longest_chain, manifests, plan, resources
 from components.schema.images import DEFAULT_VERSION
-from sandbox.progress import Steps
+from sandbox.progress import Progress
 
 PLAIN = ("bare", "least")  # programs that are made from the stack's state
 WARM_UP = 0  # the number of the round that does not count
@@ -37,13 +37,13 @@ class Rounds:
 
     def run(self) -> Figures:
         """Run every round."""
-        steps = Steps(self.count + (self.count + 1) * len(SUBJECTS))
+        progress = Progress(self.count + (self.count + 1) * len(SUBJECTS))
         for number in range(1, self.count + 1):
-            with steps.step(f"round {number}: sandbox"):
+            with progress.step(f"round {number}: sandbox"):
                 self._start_sandbox(is_last=number == self.count)
         for number in range(WARM_UP, self.count + 1):
             for subject in order(tuple(SUBJECTS), number):
-                with steps.step(f"{f'round {number}' if number else 'warm-up'}: {SUBJECTS[subject]}"):
+                with progress.step(f"{f'round {number}' if number else 'warm-up'}: {SUBJECTS[subject]}"):
                     self._kubectl(number) if subject == "kubectl" else self._program(subject, number)
             if number == WARM_UP:
                 self.figures = Figures(sandbox=self.figures.sandbox)

@@ -15,7 +15,7 @@ from sandbox.controlplane import Sandbox, Status
 from sandbox.errors import SandboxError
 from sandbox.processes import State
 
-NOT_RUNNING = 3  # as init scripts answer it
+NOT_RUNNING = 3  # the exit code of init scripts
 DEGRADED = 1
 INTERRUPTED = 130
 
@@ -29,14 +29,14 @@ app = typer.Typer(
 
 @app.command()
 def up() -> None:
-    """Prepare the tools, start what does not run, and wait until the cluster is ready."""
+    """Start the control plane and wait until it is ready."""
     Sandbox().up()
-    typer.echo('use it from this shell: eval "$(python -m sandbox env)"', err=True)
+    typer.echo('to use it from this shell: eval "$(python -m sandbox env)"', err=True)
 
 
 @app.command()
-def deploy(stack: Annotated[str, typer.Argument(help="A stack of the folder `stacks`.")] = "dev") -> None:
-    """Do what `up` does, then deploy a stack of this checkout with `pulumi up`."""
+def deploy(stack: Annotated[str, typer.Argument(help="A stack in the folder `stacks`.")] = "dev") -> None:
+    """Start the control plane and deploy a stack with `pulumi up`."""
     from sandbox import deploy as deployment  # noqa: PLC0415  # only this command needs it
 
     deployment.deploy(stack, Sandbox())
@@ -44,26 +44,29 @@ def deploy(stack: Annotated[str, typer.Argument(help="A stack of the folder `sta
 
 @app.command()
 def down() -> None:
-    """Stop every process; the state stays for the next `up`."""
+    """Stop all processes and keep the state."""
     Sandbox().down()
 
 
 @app.command()
 def reset() -> None:
-    """Stop everything and delete the sandbox folder, with the cluster and Pulumi's state of local stacks."""
+    """Stop all processes and delete all state, Pulumi's included."""
     Sandbox().reset()
 
 
 @app.command()
 def env() -> None:
-    """Print the shell's `export` lines that make plain `pulumi` and `kubectl` use this sandbox."""
+    """Print the environment of pulumi and kubectl as `export` lines."""
     for name, value in Sandbox().environment().items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
 @app.command()
-def status(*, json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False) -> None:
-    """Tell what runs and what crashed. Exit code 0: all is well, 1: something is wrong, 3: stopped."""
+def status(*, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show the state of each process.
+
+    Exit code: 0 running, 1 degraded, 3 stopped.
+    """
     found = Sandbox().status()
     typer.echo(found.as_json() if json else _table(found))
     raise typer.Exit({"running": 0, "stopped": NOT_RUNNING}.get(found.state, DEGRADED))
@@ -71,18 +74,18 @@ def status(*, json: Annotated[bool, typer.Option("--json", help="Print JSON, for
 
 @app.command()
 def tools(
-    names: Annotated[list[str] | None, typer.Argument(help="Which tools; all of them by default.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Names of tools. Default: all.")] = None,
     *,
     print_dir: Annotated[bool, typer.Option("--print-dir", help="Print only the cache folder.")] = False,
 ) -> None:
-    """Download or build the tools that are missing, the object store of the tests included, and tell where they are."""
+    """Download or build missing tools and print their paths."""
     from sandbox import cache, manifests, toolchain  # noqa: PLC0415  # only this command needs them
 
     if print_dir:
         typer.echo(cache.root())
         return
     if unknown := sorted(set(names or ()) - set(toolchain.TOOLS)):
-        raise SandboxError(f"there is no tool {', '.join(unknown)}", f"choose from {', '.join(toolchain.TOOLS)}")
+        raise SandboxError(f"unknown tool: {', '.join(unknown)}", f"choose from {', '.join(toolchain.TOOLS)}")
     for name, path in toolchain.ensure(names or toolchain.TOOLS).items():
         typer.echo(f"{name:24} {toolchain.TOOLS[name].version:14} {path}")
     if not names:
@@ -94,23 +97,23 @@ def _table(found: Status) -> str:
     if found.server:
         lines.append(f"API server {found.server} ({'ready' if found.ready else 'not ready'})")
     for report in found.processes:
-        words = [f"  {report.name:24} {report.state.value:8}"]
+        cells = [f"  {report.name:24} {report.state.value:8}"]
         if report.state is State.RUNNING:
-            words.append(f"pid {report.pid:<8}")
-            words.append(f"port {report.port:<6}" if report.port else " " * 11)
-            words.append(f"{(report.memory_bytes or 0) // 2**20:4} MiB")
-            words.append(f"for {(time.time() - (report.started or 0)) / 60:.0f} min")
-        lines.append("  ".join(words))
+            cells.append(f"pid {report.pid:<8}")
+            cells.append(f"port {report.port:<6}" if report.port else " " * 11)
+            cells.append(f"{(report.memory_bytes or 0) // 2**20:4} MiB")
+            cells.append(f"for {(time.time() - (report.started or 0)) / 60:.0f} min")
+        lines.append("  ".join(cells))
         if report.state is State.CRASHED:
             lines += [f"      {line}" for line in report.last_lines]
             lines.append(f"      log: {report.log}")
     if any(report.state is State.CRASHED for report in found.processes):
-        lines.append("  fix: `python -m sandbox up` starts what crashed")
+        lines.append("  fix: run `python -m sandbox up` to restart crashed processes")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Run a command; what people can mend is told without a traceback."""
+    """Run a command; expected errors are shown without a traceback."""
     if sys.platform not in {"linux", "darwin"}:
         sys.exit(f"error: the sandbox needs Linux or macOS, not {sys.platform}; on Windows use WSL")
     for stop in (signal.SIGINT, signal.SIGTERM):
@@ -122,12 +125,12 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"error: {error.strerror or error}: {error.filename or 'the sandbox folder'}")
     except _Interrupted:
-        typer.echo("interrupted; the same command continues where it stopped", err=True)
+        typer.echo("interrupted; run the same command again to continue", err=True)
         sys.exit(INTERRUPTED)
 
 
 class _Interrupted(BaseException):
-    """Ctrl-C or SIGTERM; unlike KeyboardInterrupt it passes through typer, which would say nothing helpful."""
+    """Raised on Ctrl-C and SIGTERM. Typer catches KeyboardInterrupt and prints nothing helpful, but not this."""
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

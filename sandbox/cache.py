@@ -1,4 +1,4 @@
-"""The user's cache folder: built and downloaded tools, shared by every checkout and never half written."""
+"""The user's cache folder for built and downloaded tools. All checkouts share it; its entries are always complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARTIAL_PREFIX = ".partial-"
 
 
 def root() -> Path:
-    """The cache folder: `LANGFUSE_CACHE_DIR`, else the platform's place for user caches."""
+    """The cache folder: `LANGFUSE_CACHE_DIR`, else the platform's folder for user caches."""
     if override := os.environ.get(CACHE_VARIABLE):
         return Path(override).expanduser().absolute()
     from platformdirs import user_cache_path  # noqa: PLC0415  # not needed when the variable is set
@@ -27,7 +27,7 @@ def root() -> Path:
 
 @contextmanager
 def exclusive(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock file; call `waiting` once when another process has it, then wait for that process to end."""
+    """Hold a lock file. If another process holds it, call `waiting` once and wait for the lock."""
     import fcntl  # noqa: PLC0415  # absent on Windows, where the command line refuses to start
 
     with file.open("a") as handle:
@@ -41,15 +41,15 @@ def exclusive(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def published(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `folder` when the block ends well, and vanishes when it does not.
+    """Yield an empty folder that becomes `folder` if the block succeeds and is deleted if it fails.
 
-    An interrupted run leaves at most a folder with the partial prefix, which `tidy` removes.
+    A killed run leaves at most a folder with the partial prefix, which `tidy` removes.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=folder.parent))
     try:
         yield partial
-        if folder.exists():  # an incomplete one, or it would have been used
+        if folder.exists():  # incomplete, because a complete one would have been used
             shutil.rmtree(folder)
         partial.rename(folder)
         folder.chmod(0o755)
@@ -58,7 +58,7 @@ def published(folder: Path) -> Iterator[Path]:
 
 
 def tidy(parent: Path) -> None:
-    """Remove what killed runs left behind; only for the holder of the lock."""
+    """Remove the partial folders of killed runs. The caller must hold the lock."""
     for partial in parent.glob(f"{PARTIAL_PREFIX}*"):
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -67,14 +67,14 @@ def no_space(what: str, detail: str) -> SandboxError:
     """The error for a full disk; `detail` names the file that could not be written."""
     return SandboxError(
         f"{what}: no space left on device: {detail}",
-        f"free about 6 GiB and run the same command again (it continues where it stopped), or set {CACHE_VARIABLE} "
+        f"free about 6 GiB and run the same command again (it continues where it failed), or set {CACHE_VARIABLE} "
         f"(now {root()}), GOCACHE, GOMODCACHE and TMPDIR to folders on a larger disk",
     )
 
 
 @contextmanager
 def disk_errors_explained(what: str) -> Iterator[None]:
-    """Turn the operating system's refusals to write into errors that say what to do."""
+    """Turn write errors of the operating system into a SandboxError with a fix."""
     try:
         yield
     except OSError as error:
@@ -83,6 +83,6 @@ def disk_errors_explained(what: str) -> Iterator[None]:
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}:
             raise SandboxError(
                 f"{what}: cannot write {error.filename}: {error.strerror}",
-                f"make the folder writable, or set {CACHE_VARIABLE} (now {root()}) to one that is",
+                f"make the folder writable, or set {CACHE_VARIABLE} (now {root()}) to a writable folder",
             ) from error
         raise

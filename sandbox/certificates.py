@@ -1,8 +1,10 @@
-"""Certificates and keys of the control plane: made once, kept private, renewed before they expire."""
+"""Certificates, keys and kubeconfigs of the control plane: created once, private, renewed before they expire."""
 
 from __future__ import annotations
 
+import base64
 import ipaddress
+import json
 import os
 import tempfile
 from collections.abc import Iterable
@@ -21,23 +23,25 @@ LIFETIME = timedelta(days=365)
 RENEW_BEFORE = timedelta(days=30)
 CLOCK_SKEW = timedelta(hours=1)
 
+CONTEXT = "sandbox"
+
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 
 
 @dataclass(frozen=True)
 class Identity:
-    """One certificate: `name` is its file, `user` and `groups` are what Kubernetes reads from the subject."""
+    """One certificate: `name` is the name of its files, Kubernetes reads `user` and `groups` from its subject."""
 
     name: str
     user: str
     groups: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()  # names and addresses that a server answers to; none for a mere client
+    hosts: tuple[str, ...] = ()  # names and addresses of a server; empty for a client
 
 
 def write_private(file: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, all of it or nothing, never readable for a moment in between."""
-    descriptor, partial = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")  # made with mode 0600
+    """Write a file atomically, readable by its owner only from the first moment."""
+    descriptor, partial = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")  # creates it with mode 0600
     try:
         with os.fdopen(descriptor, "wb") as handle:
             handle.write(content)
@@ -48,10 +52,10 @@ def write_private(file: Path, content: bytes) -> None:
 
 
 class Authority:
-    """A certificate authority in a folder: `<name>.crt` and `<name>.key`, and beside it what it has signed."""
+    """A certificate authority, `<name>.crt` and `<name>.key` in a folder, with the certificates that it has signed."""
 
     def __init__(self, folder: Path, name: str, now: datetime | None = None) -> None:
-        """Load the authority, or make a new one where there is none that lasts."""
+        """Load the authority, or create one if there is none or it expires within a year."""
         self.folder = folder
         self.certificate_file = folder / f"{name}.crt"
         self._now = now or datetime.now(UTC)
@@ -65,14 +69,14 @@ class Authority:
         self._key = key
 
     def ensure(self, identities: Iterable[Identity]) -> list[str]:
-        """Issue what is missing, near its end, or not as asked; tell the names of what was issued."""
-        issued = [identity for identity in identities if not self._is_good(identity)]
+        """Issue certificates that are missing, about to expire or different; return the names of those issued."""
+        issued = [identity for identity in identities if not self._is_valid(identity)]
         for identity in issued:
             key = ec.generate_private_key(ec.SECP256R1())
             _store(self.folder, identity.name, self._issue(identity, key.public_key()), key)
         return [identity.name for identity in issued]
 
-    def _is_good(self, identity: Identity) -> bool:
+    def _is_valid(self, identity: Identity) -> bool:
         certificate, key = _load(self.folder, identity.name)
         if certificate is None or key is None or certificate.public_key() != key.public_key():
             return False
@@ -101,7 +105,7 @@ class Authority:
         signer: ec.EllipticCurvePrivateKey,
         identity: Identity | None,
     ) -> x509.Certificate:
-        """Sign an identity, or, without one, the authority itself."""
+        """Sign the certificate of an identity, or of the authority itself if `identity` is None."""
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -126,7 +130,7 @@ class Authority:
 
 
 def ensure_signing_key(folder: Path, name: str) -> None:
-    """The key pair that signs service-account tokens: `<name>.key` and `<name>.pub`. It is never renewed."""
+    """Create the key pair that signs service-account tokens, `<name>.key` and `<name>.pub`. It is never renewed."""
     private, public = folder / f"{name}.key", folder / f"{name}.pub"
     if private.exists() and public.exists():
         return
@@ -136,6 +140,25 @@ def ensure_signing_key(folder: Path, name: str) -> None:
         public,
         key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo),
     )
+
+
+def kubeconfig(server: str, pki: Path, user: str) -> bytes:
+    """A kubeconfig that embeds its certificates, so that it can be copied. It is JSON, which is valid YAML."""
+
+    def embedded(file: str) -> str:
+        return base64.b64encode((pki / file).read_bytes()).decode()
+
+    cluster = {"server": server, "certificate-authority-data": embedded("ca.crt")}
+    credentials = {"client-certificate-data": embedded(f"{user}.crt"), "client-key-data": embedded(f"{user}.key")}
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": CONTEXT, "cluster": cluster}],
+        "users": [{"name": user, "user": credentials}],
+        "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": user}}],
+        "current-context": CONTEXT,
+    }
+    return json.dumps(content, indent=2).encode()
 
 
 def _subject(user: str, groups: tuple[str, ...]) -> x509.Name:
@@ -173,7 +196,7 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
 
 
 def _load(folder: Path, name: str) -> tuple[x509.Certificate | None, ec.EllipticCurvePrivateKey | None]:
-    """A certificate and its key; None for what is missing or damaged, which is then made anew."""
+    """Load a certificate and its key; None for each that is missing or damaged."""
     try:
         certificate = x509.load_pem_x509_certificate((folder / f"{name}.crt").read_bytes())
         key = serialization.load_pem_private_key((folder / f"{name}.key").read_bytes(), password=None)

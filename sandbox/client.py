@@ -1,4 +1,7 @@
-"""A small client of the API server: enough to set the cluster up, and light enough for a long-running process."""
+"""A small client of the API server, for bootstrapping the cluster and for the volume provisioner.
+
+It needs little memory, so it suits a long-running process.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ CONNECT_SECONDS = 2.0
 READ_SECONDS = 30.0
 HEALTH_SECONDS = 3.0
 BUSY_RETRIES = 10
-"""How often an answer that says when to come again is obeyed: a new API server gives it while a CRD's storage fills."""
+"""Retries of a response with Retry-After, which a new API server sends while the storage of a CRD initializes."""
 OPEN_API = "/openapi/v2"
 OPEN_API_FORMAT = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-"""What clients ask for first, Pulumi's Kubernetes plugin among them (discovery_client.go in client-go). The API server
-puts it together at the first question: on a busy machine that takes half a minute."""
+"""The first request of many clients, such as Pulumi's Kubernetes plugin (discovery_client.go in client-go). The API
+server builds its response on the first request, which takes half a minute on a busy machine."""
 OK = 200
 NOT_FOUND = 404
 CONFLICT = 409
@@ -26,7 +29,7 @@ Json = dict[str, Any]  # a Kubernetes object: of any shape
 
 
 class ApiError(Exception):
-    """The API server's refusal, with its own words, or the reason why it cannot be reached (status 0)."""
+    """An error response of the API server, with its message, or the reason why it cannot be reached (status 0)."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}" if status else message)
@@ -34,7 +37,7 @@ class ApiError(Exception):
 
 
 class Client:
-    """Requests with the client certificate of one kubeconfig."""
+    """Sends requests to one server with one client certificate."""
 
     def __init__(self, server: str, authority: Path, certificate: Path, key: Path) -> None:
         """`server` is a URL; the files are PEM."""
@@ -68,13 +71,13 @@ class Client:
             )
         except urllib3.exceptions.HTTPError as error:
             raise ApiError(0, f"the API server at {self._server} cannot be reached ({type(error).__name__})") from error
-        if response.status >= 400:  # noqa: PLR2004  # HTTP: everything from here on is an error
+        if response.status >= 400:  # noqa: PLR2004  # HTTP: client and server errors
             raise ApiError(response.status, _message(response.data))
         answer: Json = json.loads(response.data) if accept.startswith("application/json") else {}
         return answer
 
     def create(self, path: str, body: Json) -> bool:
-        """Create an object; False when it exists already."""
+        """Create an object; return False if it already exists."""
         try:
             self.request("POST", path, body)
         except ApiError as error:
@@ -83,16 +86,16 @@ class Client:
             raise
         return True
 
-    def answers(self, path: str) -> bool:
-        """Whether a health endpoint, such as `/readyz`, answers soon that all is well."""
+    def is_healthy(self, path: str) -> bool:
+        """Whether a health endpoint, such as `/readyz`, responds with 200 within a few seconds."""
         try:
             response = self._pool.request("GET", self._server + path, timeout=HEALTH_SECONDS, retries=False)
         except urllib3.exceptions.HTTPError:
             return False
         return response.status == OK
 
-    def tells_schema(self) -> bool:
-        """Whether the API server tells its schema; the first answer takes it long."""
+    def serves_openapi(self) -> bool:
+        """Whether the API server returns its OpenAPI schema. The first response takes long."""
         try:
             self.request("GET", OPEN_API, accept=OPEN_API_FORMAT)
         except ApiError:
@@ -100,7 +103,7 @@ class Client:
         return True
 
     def watch(self, path: str, version: str, seconds: int) -> Iterator[Json]:
-        """Changes since a resource version, until the server ends the watch after `seconds`."""
+        """Yield the changes since a resource version until the server ends the watch after `seconds`."""
         try:
             response = self._pool.request(
                 "GET",

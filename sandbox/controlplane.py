@@ -1,4 +1,4 @@
-"""The sandbox: one control plane in one folder, brought up, looked at, and taken down."""
+"""The sandbox: one control plane in one folder, with its start, status and stop."""
 
 from __future__ import annotations
 
@@ -12,29 +12,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox import cluster, services
+from sandbox import cluster, crds, services
 from sandbox.cache import exclusive
-from sandbox.certificates import Authority, ensure_signing_key, write_private
+from sandbox.certificates import Authority, ensure_signing_key, kubeconfig, write_private
 from sandbox.client import ApiError, Client
 from sandbox.errors import SandboxError
 from sandbox.folder import Folder
-from sandbox.kubeconfig import kubeconfig
 from sandbox.processes import Report, Service, State, Supervisor
-from sandbox.progress import Steps, elapsed, say
-from sandbox.seed import seed
+from sandbox.progress import Progress, elapsed, say
 
 if TYPE_CHECKING:
     from sandbox import manifests
 
-READY_SECONDS = 240.0  # an idle machine needs a twentieth of it, one with much else to do a third
+READY_SECONDS = 240.0  # an idle machine needs a twentieth of it, a busy one a third
 POLL_SECONDS = 0.05
 
-CLI_TOOLS = ("kubectl", "pulumi")  # on PATH beside the control plane's own
+CLI_TOOLS = ("kubectl", "pulumi")  # on PATH, in addition to the control plane's own
 
 
 @dataclass(frozen=True)
 class Status:
-    """What `status` tells. `state` is running, degraded (something is wrong) or stopped."""
+    """The status of the sandbox. `state` is `running`, `degraded` or `stopped`."""
 
     state: str
     folder: Path
@@ -43,12 +41,12 @@ class Status:
     processes: list[Report]
 
     def as_json(self) -> str:
-        """The same for programs."""
+        """The status as JSON."""
         return json.dumps(asdict(self), indent=2, default=str)
 
 
 class Sandbox:
-    """One control plane. Its state lies in one folder and survives `down`."""
+    """One control plane. Its state is in one folder and survives `down`."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """`folder` defaults to `SANDBOX_DIR`, else to `.sandbox` in the checkout."""
@@ -56,7 +54,7 @@ class Sandbox:
         self._supervisor = Supervisor(self.folder.path)
 
     def up(self) -> None:
-        """Start what does not run, and return when the cluster is ready for use."""
+        """Start every process that does not run, and return when the cluster is ready."""
         from sandbox import manifests, toolchain  # noqa: PLC0415  # only `up` needs these
         from sandbox.plugins.install import cli, install  # noqa: PLC0415
 
@@ -69,38 +67,38 @@ class Sandbox:
             self.folder.link_tools(tools)
             plan = self._plan(tools, files.kwok)
             stale = {service.name: service for service in plan.services() if not self._supervisor.is_current(service)}
-            with Steps(1).step(f"starting {', '.join(stale)}") if stale else nullcontext():
+            with Progress(1).step(f"starting {', '.join(stale)}") if stale else nullcontext():
                 self._start(plan, files, stale)
             install(self.folder.pulumi_home, Path(sys.executable))
         say(f"the sandbox is ready ({elapsed(start)}): {plan.url(services.API_SERVER)}")
 
     def down(self) -> None:
-        """Stop every process, dependents first. The state stays."""
+        """Stop all processes, dependents first, and keep the state."""
         if not self.folder.exists:
             return
         with self._exclusive():
-            # Clients first: an API server waits for the requests that it serves.
+            # Clients first, because the API server waits for the requests that it serves.
             self._supervisor.stop((services.STORAGE, services.KWOK, services.SCHEDULER, services.CONTROLLERS))
             self._supervisor.stop((services.API_SERVER,))
             self._supervisor.stop((services.ETCD,))
 
     def reset(self) -> None:
-        """Stop everything and delete the folder, Pulumi's state of the local stacks included."""
+        """Stop all processes and delete the folder, with Pulumi's state of the local stacks."""
         if not self.folder.path.exists():
             return
         if self.folder.exists:
-            with self._exclusive():  # nothing of it is kept, so nothing need be brought to an end
-                self._supervisor.stop(services.SERVICES, at_once=True)
+            with self._exclusive():  # the state is deleted, so no process has to shut down cleanly
+                self._supervisor.stop(services.SERVICES, force=True)
         self.folder.wipe()
 
     def status(self) -> Status:
-        """What runs, what crashed, and whether the API server is ready."""
+        """The state of each process, and whether the API server is ready."""
         reports = [self._supervisor.report(name) for name in services.SERVICES]
         states = {report.state for report in reports}
         port = self.folder.ports().get(services.API_SERVER)
         server = services.url(port) if port else None
-        asked = server is not None and self._supervisor.state(services.API_SERVER) is State.RUNNING
-        ready = asked and self._client(str(server)).answers("/readyz")
+        is_up = server is not None and self._supervisor.state(services.API_SERVER) is State.RUNNING
+        ready = is_up and self._client(str(server)).is_healthy("/readyz")
         if states == {State.STOPPED}:
             state = "stopped"
         else:
@@ -108,34 +106,32 @@ class Sandbox:
         return Status(state, self.folder.path, server, ready, reports)
 
     def environment(self) -> dict[str, str]:
-        """The variables that make plain `pulumi` and `kubectl` use this sandbox."""
+        """The environment variables with which `pulumi` and `kubectl` use this sandbox."""
         if not self.folder.exists:
-            raise SandboxError(f"there is no sandbox in {self.folder.path}", "run `python -m sandbox up` first")
+            raise SandboxError(f"{self.folder.path} has no sandbox", "run `python -m sandbox up` first")
         first = [str(self.folder.bin), str(Path(sys.executable).parent)]
         rest = [entry for entry in os.environ.get("PATH", os.defpath).split(os.pathsep) if entry not in first]
         return {
             "KUBECONFIG": str(self.folder.kubeconfig),
-            "KUBECACHEDIR": str(
-                self.folder.path / "kubectl"
-            ),  # what was discovered here is not true of the next sandbox
+            "KUBECACHEDIR": str(self.folder.path / "kubectl"),  # the next sandbox may serve other kinds
             "PATH": os.pathsep.join([*first, *rest]),
             "PULUMI_HOME": str(self.folder.pulumi_home),
             "PULUMI_BACKEND_URL": f"file://{self.folder.backend}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.folder.passphrase),
-            "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",  # those that count are linked into PULUMI_HOME
+            "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",  # the plugins to use are linked into PULUMI_HOME
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }
 
     def _exclusive(self) -> AbstractContextManager[None]:
         file = self.folder.path / "lock"
-        return exclusive(file, lambda: say("another command is at work on this sandbox; waiting for it"))
+        return exclusive(file, lambda: say("waiting for another command that uses this sandbox"))
 
     def _plan(self, tools: dict[str, Path], kwok_stages: Path) -> services.Plan:
-        """Decide on ports and write certificates and kubeconfigs: the inputs of every process."""
+        """Choose ports and write certificates and kubeconfigs: the inputs of every process."""
         running = [name for name in services.SERVICES if self._supervisor.state(name) is State.RUNNING]
         held = [port for port in services.PORTS if (services.ETCD if port == services.ETCD_PEER else port) in running]
-        for name, port in self.folder.settle_ports(services.PORTS, held).items():
-            say(f"port {port} of {name} is taken by another program; using {self.folder.ports()[name]} from now on")
+        for name, port in self.folder.choose_ports(services.PORTS, held).items():
+            say(f"another program uses port {port} of {name}; using port {self.folder.ports()[name]} from now on")
         plan = services.Plan(self.folder, tools, self.folder.ports(), kwok_stages)
         authority = Authority(self.folder.pki, "ca")
         authority.ensure(services.IDENTITIES)
@@ -149,7 +145,7 @@ class Sandbox:
         return plan
 
     def _start(self, plan: services.Plan, files: manifests.Manifests, stale: dict[str, Service]) -> None:
-        """Start or restart what is not as planned (`stale`), and wait until all of it works."""
+        """Start the `stale` processes, those that do not run or run with other inputs, and wait until all are ready."""
         self._supervisor.stop(reversed(stale))
 
         def start(*names: str) -> None:
@@ -159,34 +155,34 @@ class Sandbox:
 
         client = self._client(plan.url(services.API_SERVER))
         start(services.ETCD)
-        crds = files.read_crds()
+        definitions = files.read_crds()
         if services.API_SERVER in stale:
             etcd = self._client(plan.url(services.ETCD), "etcd-client", authority="etcd-ca")
-            self._wait({"etcd is ready": lambda: etcd.answers("/health")})
-            with _setting_up():
-                seed(etcd, crds)
+            self._wait({"etcd is ready": lambda: etcd.is_healthy("/health")})
+            with _bootstrapping():
+                crds.preload(etcd, definitions)
         start(services.API_SERVER, services.STORAGE)
-        self._wait({"the API server is ready": lambda: client.answers("/readyz")})
+        self._wait({"the API server is ready": lambda: client.is_healthy("/readyz")})
         if services.KWOK in stale:
             cluster.release_nodes(client)
         start(services.KWOK)
-        start(services.CONTROLLERS, services.SCHEDULER)  # these would give up
+        start(services.CONTROLLERS, services.SCHEDULER)  # they exit if the API server is not ready
         controllers, scheduler = (self._client(plan.url(name)) for name in (services.CONTROLLERS, services.SCHEDULER))
-        with _setting_up():
-            cluster.furnish(client, crds)
+        with _bootstrapping():
+            cluster.bootstrap(client, definitions)
         self._wait(
             {
-                "the controller manager is ready": lambda: controllers.answers("/healthz"),
-                "the scheduler is ready": lambda: scheduler.answers("/readyz"),
-                "the default namespace has its service account": lambda: cluster.namespace_is_furnished(client),
+                "the controller manager is ready": lambda: controllers.is_healthy("/healthz"),
+                "the scheduler is ready": lambda: scheduler.is_healthy("/readyz"),
+                "pods can be created": lambda: cluster.pods_can_be_created(client),
                 "the nodes are ready": lambda: cluster.nodes_are_ready(client),
-                "the CRDs are served": lambda: cluster.crds_are_served(client, crds),
+                "the CRDs are served": lambda: crds.are_served(client, definitions),
             }
         )
-        self._wait({"the API server tells its schema": client.tells_schema})  # last: it has that of the CRDs, too
+        self._wait({"the API server serves its schema": client.serves_openapi})  # last, with the schemas of the CRDs
 
     def _wait(self, conditions: dict[str, Callable[[], bool]]) -> None:
-        """Wait until every condition has held once; fail as soon as a process has died."""
+        """Wait until every condition has been true once; fail as soon as a process has exited."""
         waiting = dict(conditions)
         deadline = time.monotonic() + READY_SECONDS
         while waiting:
@@ -194,8 +190,8 @@ class Sandbox:
             self._check_processes()
             if time.monotonic() > deadline:
                 raise SandboxError(
-                    f"after {READY_SECONDS:.0f} s it is still not so that " + ", that ".join(waiting),
-                    f"read the logs in {self.folder.path / 'logs'}; `python -m sandbox reset` starts from nothing",
+                    f"timed out after {READY_SECONDS:.0f} s waiting until {', '.join(waiting)}",
+                    f"read the logs in {self.folder.path / 'logs'}; `python -m sandbox reset` deletes all state",
                 )
             if waiting:
                 time.sleep(POLL_SECONDS)
@@ -205,9 +201,9 @@ class Sandbox:
             if self._supervisor.state(name) is State.CRASHED:
                 report = self._supervisor.report(name)
                 raise SandboxError(
-                    f"{name} ended right after its start:\n    " + "\n    ".join(report.last_lines),
-                    f"see {report.log}; run `python -m sandbox up` again, or `python -m sandbox reset` first "
-                    "to start from nothing",
+                    f"{name} exited right after its start:\n    " + "\n    ".join(report.last_lines),
+                    f"see {report.log}; run `python -m sandbox up` again, or delete all state first with "
+                    "`python -m sandbox reset`",
                 )
 
     def _client(self, server: str, user: str = services.ADMIN, *, authority: str = "ca") -> Client:
@@ -216,17 +212,17 @@ class Sandbox:
 
 
 @contextmanager
-def _setting_up() -> Iterator[None]:
+def _bootstrapping() -> Iterator[None]:
     try:
         yield
     except ApiError as error:
         raise SandboxError(
-            f"cannot set up the cluster: {error}", "run `python -m sandbox up` again; it continues where it stopped"
+            f"cannot bootstrap the cluster: {error}", "run `python -m sandbox up` again; it continues where it failed"
         ) from error
 
 
 def _holds(condition: Callable[[], bool]) -> bool:
-    """Whether a condition holds; a server that is only starting may still refuse to tell."""
+    """Whether a condition is true; a server that is starting may still return errors."""
     try:
         return condition()
     except ApiError:

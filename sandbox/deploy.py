@@ -1,4 +1,4 @@
-"""`python -m sandbox deploy`: the program of this checkout, deployed to the sandbox with `pulumi up`."""
+"""`python -m sandbox deploy`: deploys a stack of this checkout to the sandbox with `pulumi up`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ from sandbox.folder import CHECKOUT
 from sandbox.progress import say
 
 SECRETS_PROVIDER_KEYS = ("encryptedkey", "encryptionsalt", "secretsprovider")
-"""Keys of a stack file that belong to the backend it was made for (sdk/go/common/workspace/project.go)."""
+"""Keys of a stack file that belong to one backend (sdk/go/common/workspace/project.go)."""
 
 
 def deploy(stack: str, sandbox: Sandbox) -> None:
-    """Run `pulumi up` for a stack of the checkout and tell what there is to see.
+    """Run `pulumi up` for a stack of the checkout and print how to inspect the result.
 
-    The stack's file in `stacks/` is read, never written: the sandbox keeps its own copy, with the salt of its own
-    passphrase.
+    The stack's file in `stacks/` is only read. The sandbox keeps a copy, with the salt of its own passphrase.
 
     Raises:
         SandboxError: the stack has no file, or `pulumi up` failed.
     """
-    _read(stack)  # its mistakes first: a start takes longer
+    _read(stack)  # report its errors before the slow start
     sandbox.up()
     environment = {**os.environ, **sandbox.environment()}
     _recover(stack, sandbox, environment)
@@ -47,26 +46,26 @@ def deploy(stack: str, sandbox: Sandbox) -> None:
         "--config-file",
         str(copy),
     ]
-    if _run_to_the_end(up, environment):
-        raise SandboxError(f"`pulumi up` of stack {stack} failed", "mend what it names above and run the command again")
+    if _run_until_it_ends(up, environment):
+        raise SandboxError(f"`pulumi up` of stack {stack} failed", "fix the errors above and run the command again")
     _report(stack, environment)
 
 
 def _recover(stack: str, sandbox: Sandbox, environment: Mapping[str, str]) -> None:
-    """Recover from an update that was killed, which leaves its lock, or what it was at, in the backend."""
+    """Recover from a killed update, which leaves its lock or pending operations in the backend."""
     backend, project = sandbox.folder.backend / ".pulumi", _project()
     locked = any((backend / "locks" / "organization" / project / stack).glob("*"))
     file = backend / "stacks" / project / f"{stack}.json"
     state = (json.loads(file.read_text())["checkpoint"].get("latest") or {}) if file.exists() else {}
     if locked or state.get("pending_operations"):
-        words = ["recover", "--stack", stack, "--config-file", str(_own_file(stack, sandbox))]
+        words = ["recover", "--stack", stack, "--config-file", str(_copy_of(stack, sandbox))]
         done = subprocess.run([sys.executable, "-m", "operations", *words], cwd=CHECKOUT, env=environment, check=False)
         if done.returncode:
-            raise SandboxError(f"stack {stack} could not be recovered", "mend what is named above")
+            raise SandboxError(f"stack {stack} could not be recovered", "fix the errors above")
 
 
 def stack_file(stack: str, sandbox: Sandbox, environment: Mapping[str, str]) -> Path:
-    """Make a stack in the sandbox's backend unless it is there, and bring the sandbox's copy of its file up to date.
+    """Create a stack in the sandbox's backend if it is missing, and update the sandbox's copy of its file.
 
     Raises:
         SandboxError: The stack's file in `stacks/` is missing or can't be used.
@@ -82,12 +81,12 @@ def stack_file(stack: str, sandbox: Sandbox, environment: Mapping[str, str]) -> 
 
 
 def _read(stack: str) -> Mapping[str, object]:
-    """What stands in the stack's file in `stacks/`, without what belongs to a backend."""
+    """Read the stack's file in `stacks/`, without the keys that belong to a backend."""
     source = CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"
     if not source.exists():
         stacks = {path.name.split(".")[1] for path in source.parent.glob("Pulumi.*.yaml")} - {"example"}
         known = ", ".join(sorted(stacks))
-        raise SandboxError(f'there is no stack "{stack}"', f"choose one of {known}, or write {source}")
+        raise SandboxError(f'unknown stack "{stack}"', f"choose one of {known}, or write {source}")
     try:
         documents.read_stack(source)
         _, content = documents.read_mapping(source)
@@ -95,14 +94,14 @@ def _read(stack: str) -> Mapping[str, object]:
         raise SandboxError(str(error), "correct the file and run the command again") from None
     if "secure:" in source.read_text():
         raise SandboxError(
-            f"{source} holds encrypted values, which only their own secrets provider can read",
-            "leave secrets to `credentials` in a stack that runs in the sandbox",
+            f"{source} has encrypted values, which only their own secrets provider can decrypt",
+            "let `credentials` generate the secrets of a stack that runs in the sandbox",
         )
     return {key: value for key, value in content.items() if key not in SECRETS_PROVIDER_KEYS}
 
 
-def _run_to_the_end(command: list[str], environment: Mapping[str, str]) -> int:
-    """Run a command and leave Ctrl-C to it: Pulumi ends what is under way before it stops."""
+def _run_until_it_ends(command: list[str], environment: Mapping[str, str]) -> int:
+    """Run a command and let it handle Ctrl-C: Pulumi finishes running operations before it stops."""
     process = subprocess.Popen(command, cwd=CHECKOUT, env=environment)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -112,8 +111,8 @@ def _run_to_the_end(command: list[str], environment: Mapping[str, str]) -> int:
 
 
 def _init(stack: str, sandbox: Sandbox, environment: Mapping[str, str]) -> Path:
-    """Make the stack in the sandbox's backend unless it is there; its file there."""
-    file = _own_file(stack, sandbox)
+    """Create the stack in the sandbox's backend if it is missing; return the sandbox's copy of its file."""
+    file = _copy_of(stack, sandbox)
     project = file.parent
     project.mkdir(exist_ok=True)
     (project / "Pulumi.yaml").write_text(yaml.safe_dump({"name": _project(), "runtime": "python"}))
@@ -123,7 +122,7 @@ def _init(stack: str, sandbox: Sandbox, environment: Mapping[str, str]) -> Path:
     return file
 
 
-def _own_file(stack: str, sandbox: Sandbox) -> Path:
+def _copy_of(stack: str, sandbox: Sandbox) -> Path:
     return sandbox.folder.path / "stacks" / f"Pulumi.{stack}.yaml"
 
 
@@ -136,10 +135,10 @@ def _report(stack: str, environment: Mapping[str, str]) -> None:
     outputs = json.loads(_pulumi(["stack", "output", "--json", "--stack", stack], CHECKOUT, environment))
     namespace = outputs["namespace"]
     say(f"\nLangfuse {outputs['versions']['langfuse']} is deployed as stack {stack}, namespace {namespace}.")
-    say('  eval "$(.venv/bin/python -m sandbox env)"    # then plain pulumi and kubectl look at it:')
+    say('  eval "$(.venv/bin/python -m sandbox env)"    # lets pulumi and kubectl use it:')
     say(f"  kubectl -n {namespace} get pods,jobs,pvc")
     say(f"  pulumi stack output --stack {stack}")
-    say("Its pods are played, not run: the sandbox has an API server and schedulers, but no container runtime.")
+    say("Its pods are simulated: the sandbox has a control plane, but no container runtime.")
 
 
 def _pulumi(words: list[str], folder: Path, environment: Mapping[str, str]) -> str:

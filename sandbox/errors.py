@@ -1,11 +1,11 @@
-"""The one kind of error that people see."""
+"""The error that the sandbox shows to people."""
 
 
 class SandboxError(Exception):
-    """What went wrong, where, and what to do about it; shown without a traceback."""
+    """A problem and its fix; shown without a traceback."""
 
     def __init__(self, problem: str, fix: str) -> None:
-        """Keep both parts apart, so that tests and `--json` can tell them from each other."""
+        """`problem` names what failed and where, `fix` what to do."""
         super().__init__(f"{problem}\n  fix: {fix}")
         self.problem = problem
         self.fix = fix

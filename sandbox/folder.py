@@ -1,4 +1,4 @@
-"""The sandbox folder: where everything of one sandbox lies, and what is recorded there."""
+"""The sandbox folder, which holds all files of one sandbox."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOLDER_VARIABLE = "SANDBOX_DIR"
 DEFAULT_FOLDER = ".sandbox"
 
 LOOPBACK = "127.0.0.1"
-# Below every system's range for outgoing connections, so that a recorded port stays free while the sandbox is down.
+# Below every system's range of ephemeral ports, so that a recorded port stays free while the sandbox is down.
 PORTS = range(20_000, 30_000)
 PORT_ATTEMPTS = 200
 
@@ -27,7 +27,7 @@ _KIND = "langfuse-sandbox"
 
 
 class Folder:
-    """One sandbox on disk: private, marked as such, and never mixed with anything else."""
+    """One sandbox on disk: private, with a marker file, and never in a folder with other files."""
 
     def __init__(self, path: Path | None = None) -> None:
         """`path` defaults to `SANDBOX_DIR`, else to `.sandbox` in the checkout."""
@@ -52,7 +52,7 @@ class Folder:
             return False
 
     def prepare(self) -> None:
-        """Make the folder and what needs no decision; refuse a folder that holds something else."""
+        """Create the folder with its subfolders and passphrase; refuse a folder that has other files."""
         if not self.exists:
             if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
                 raise self._refusal("start a sandbox in")
@@ -65,7 +65,7 @@ class Folder:
             write_private(self.passphrase, secrets.token_urlsafe(32).encode())
 
     def wipe(self) -> None:
-        """Delete the folder; refuse one that is not a sandbox."""
+        """Delete the folder; refuse one that is not a sandbox folder."""
         if not self.exists:
             raise self._refusal("wipe")
         shutil.rmtree(self.path)
@@ -73,11 +73,11 @@ class Folder:
     def _refusal(self, action: str) -> SandboxError:
         return SandboxError(
             f"will not {action} {self.path}: it is not a sandbox folder",
-            f"set {FOLDER_VARIABLE} to a new folder or to one that `python -m sandbox up` has made",
+            f"set {FOLDER_VARIABLE} to a new folder or to one that `python -m sandbox up` has created",
         )
 
     def link_tools(self, tools: dict[str, Path]) -> None:
-        """Make `bin` hold just these tools, by name."""
+        """Link these tools into `bin`, by name."""
         for name, target in tools.items():
             link = self.bin / name
             if not link.is_symlink() or link.readlink() != target:
@@ -85,16 +85,16 @@ class Folder:
                 link.symlink_to(target)
 
     def ports(self) -> dict[str, int]:
-        """The recorded ports, by what listens there."""
+        """The recorded port of each server."""
         try:
             return {str(name): int(port) for name, port in json.loads(self._ports.read_text()).items()}
         except (OSError, ValueError, AttributeError, TypeError):
             return {}
 
-    def settle_ports(self, names: Collection[str], held: Collection[str]) -> dict[str, int]:
-        """Keep every recorded port that is ours (`held`) or free, choose others for the rest, and record them.
+    def choose_ports(self, names: Collection[str], held: Collection[str]) -> dict[str, int]:
+        """Keep each recorded port that is free or used by its own server (`held`), choose the others and record all.
 
-        Returns the ports that had to be given up: name -> former port.
+        Returns the former ports that another program uses, by name.
         """
         recorded = self.ports()
         kept = {
@@ -112,7 +112,7 @@ class Folder:
 def is_free(port: int) -> bool:
     """Whether nothing listens on a loopback port."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that just ended do not count
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections that have just ended
         try:
             probe.bind((LOOPBACK, port))
         except OSError:
@@ -125,6 +125,6 @@ def _free_port(avoid: Collection[int]) -> int:
         if port not in avoid and is_free(port):
             return port
     raise SandboxError(
-        f"found no free port between {PORTS.start} and {PORTS.stop - 1}",
-        "end what listens there, or check that programs may listen on the loopback address",
+        f"no free port between {PORTS.start} and {PORTS.stop - 1}",
+        "stop the programs that listen there, or check that programs may listen on the loopback address",
     )

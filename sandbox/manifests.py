@@ -1,8 +1,8 @@
-"""Kubernetes manifests out of pinned Go modules: other projects' CRDs, and the rules by which kwok plays a kubelet.
+"""Kubernetes manifests from pinned Go modules: CRDs of other projects, and the stages with which kwok acts as kubelet.
 
-They are copied to the cache once, so that a later start needs neither Go nor a network. The descriptions of the CRDs'
-fields are left out: they are two thirds of the text, and only `kubectl explain` shows them; without them the API server
-takes the CRDs in half the time and needs 90 MiB less.
+They are copied to the cache once; a later start needs neither Go nor a network. The descriptions of fields are removed
+from the CRDs. They are two thirds of the text, and only `kubectl explain` shows them. Without them the API server loads
+the CRDs in half the time and needs 90 MiB less.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import cache, golang, pins, toolchain
-from sandbox.progress import Steps
+from sandbox.progress import Progress
 
-FORMAT = "1"  # raise it when `_write` changes: it is part of the cache's key
+FORMAT = "1"  # part of the cache key; increase it when `_write` changes
 
-# Stages of the folder "chaos" (random failures) and of volumes (we have a provisioner) are left out.
+# Without the stages for random failures ("chaos") and for volumes, which sandbox.storage provisions.
 KWOK_STAGES = (
     "kustomize/stage/node/fast/node-initialize.yaml",
     "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
@@ -27,7 +27,7 @@ KWOK_STAGES = (
     "kustomize/stage/pod/fast/pod-delete.yaml",
 )
 
-# module -> where its CustomResourceDefinitions are; External Secrets' generators are left out
+# module -> its CustomResourceDefinitions, without the generators of External Secrets
 CRDS = {
     "istio.io/api": "kubernetes/customresourcedefinitions.gen.yaml",
     "github.com/external-secrets/external-secrets": "config/crds/bases/external-secrets.io_*.yaml",
@@ -36,7 +36,7 @@ CRDS = {
     "github.com/cert-manager/cert-manager": "deploy/crds/*.yaml",
 }
 
-Manifest = dict[str, Any]  # a Kubernetes object as JSON has it: of any shape
+Manifest = dict[str, Any]  # a Kubernetes object
 
 
 @dataclass(frozen=True)
@@ -47,30 +47,30 @@ class Manifests:
     kwok: Path
 
     def read_crds(self) -> list[Manifest]:
-        """Every CustomResourceDefinition, ready to be posted."""
+        """Read the CustomResourceDefinitions."""
         definitions: list[Manifest] = json.loads(self.crds.read_text())
         return definitions
 
 
 def ensure() -> Manifests:
-    """The manifests, from the cache or else from the Go modules."""
+    """Return the manifests; create them from the Go modules if the cache does not have them."""
     folder = cache.root() / "tools" / f"manifests-{pins.key('crds', pins.key('kwok'), FORMAT)}"
     manifests = Manifests(folder / "crds.json", folder / "kwok.yaml")
     if not folder.exists():
         with cache.disk_errors_explained("preparing the manifests"):
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with toolchain.locked(), Steps(1).step("CRDs and kwok stages"):
-                if not folder.exists():  # else another checkout made them while we waited
+            with toolchain.locked(), Progress(1).step("CRDs and kwok stages"):
+                if not folder.exists():  # another checkout may have created them meanwhile
                     with cache.published(folder) as partial:
                         _write(golang.find() or golang.fetch(), partial)
     return manifests
 
 
 def _write(go: golang.Go, folder: Path) -> None:
-    import yaml  # noqa: PLC0415  # only ever needed once
+    import yaml  # noqa: PLC0415  # only the first run needs it
 
     class Loader(yaml.CSafeLoader):
-        """Reads a bare `=` as text, as Kubernetes does; YAML 1.1 has a type of its own for it."""
+        """Reads a bare `=` as a string, as Kubernetes does; YAML 1.1 has a separate type for it."""
 
     def text(_: Loader, node: yaml.Node) -> str:
         return str(node.value)
@@ -90,7 +90,7 @@ def _write(go: golang.Go, folder: Path) -> None:
 
 
 def without_descriptions(manifest: Manifest) -> Manifest:
-    """A CRD without prose. A field that is itself called "description" has a schema, not a text, and stays."""
+    """A CRD without descriptions. A field named "description" stays: its value is a schema, not a string."""
 
     def strip(value: object) -> object:
         if isinstance(value, dict):
@@ -107,7 +107,7 @@ def _module(go: golang.Go, folder: str, module: str) -> Path:
 
 
 def served(crds: list[Manifest]) -> Iterator[tuple[str, str, str]]:
-    """(group, version, plural) of everything that these CRDs make the API server serve."""
+    """(group, version, plural) of all resources that the API server serves for these CRDs."""
     for crd in crds:
         spec = crd["spec"]
         for version in spec["versions"]:

@@ -1,4 +1,4 @@
-"""The versions of every tool, read from where they are pinned: the go.mod files under `sandbox/tools/`."""
+"""The pinned versions of all tools, from the go.mod files in `sandbox/tools/`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 TOOLS = Path(__file__).parent / "tools"
-GO_REQUIREMENTS = TOOLS / "go-requirements.txt"  # pins the Go toolchain for machines that have none
+GO_REQUIREMENTS = TOOLS / "go-requirements.txt"  # pins the Go toolchain for machines without Go
 
 _REQUIRE = re.compile(r"^\s*(?:require\s+)?([\w./~-]+\.[\w./~-]+)\s+(v\d[\w.+-]*)", re.MULTILINE)
 _GO_LINE = re.compile(r"^go\s+(\d+)\.(\d+)", re.MULTILINE)
@@ -28,26 +28,26 @@ def module_version(folder: str, module: str) -> str:
 
 
 def commit_of(version: str) -> tuple[datetime, str] | None:
-    """(time, first 12 digits) of the commit that a Go pseudo-version stands for; None for a tagged version."""
+    """(time, first 12 digits) of the commit that a Go pseudo-version names; None for a tagged version."""
     match = _PSEUDO_VERSION.search(version)
     return (datetime.strptime(f"{match[1]}Z", "%Y%m%d%H%M%S%z"), match[2]) if match else None
 
 
 @cache
 def minimum_go() -> tuple[int, int]:
-    """The oldest Go, as (major, minor), that builds every tool."""
+    """The oldest Go, as (major, minor), that can build every tool."""
     lines = (_GO_LINE.search(file.read_text()) for file in TOOLS.glob("*/go.mod"))
     return max((int(line[1]), int(line[2])) for line in lines if line)
 
 
 def platform_name() -> tuple[str, str]:
-    """(system, architecture) of this machine in Go's words, such as `("linux", "amd64")`."""
+    """(system, architecture) of this machine by their Go names, such as `("linux", "amd64")`."""
     machine = platform.machine().lower()
     return sys.platform, _ARCHITECTURES.get(machine, machine)
 
 
 def key(folder: str, *more: str) -> str:
-    """A short hash over one module folder's pins, the platform and whatever else shapes the result."""
+    """A short hash of the pins of a module folder, the platform and `more` inputs of a build."""
     digest = hashlib.sha256()
     for part in (
         (TOOLS / folder / "go.mod").read_bytes(),
@@ -59,5 +59,5 @@ def key(folder: str, *more: str) -> str:
 
 
 def file_key(file: Path) -> str:
-    """A short hash over one file of pins and the platform."""
+    """A short hash of a file of pins and the platform."""
     return hashlib.sha256(file.read_bytes() + repr(platform_name()).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""Processes that outlive the command that starts them: recorded, recognised again, and stopped within bounds."""
+"""Processes that outlive the command that starts them: recorded, recognized later, stopped in bounded time."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from sandbox.certificates import PRIVATE_FILE, PRIVATE_FOLDER, write_private
 TERMINATE_SECONDS = 10.0  # from SIGTERM to SIGKILL
 KILL_SECONDS = 5.0
 POLL_SECONDS = 0.02
-SAME_START_SECONDS = 2.0  # the system clock may be corrected while a process runs, and its start time with it
+SAME_START_SECONDS = 2.0  # a correction of the system clock changes the start time of running processes
 LAST_LINES = 5
 TAIL_BYTES = 16_384
 
 
 class State(StrEnum):
-    """What became of a process."""
+    """The state of a process."""
 
     RUNNING = "running"
     STOPPED = "stopped"  # never started, or stopped on purpose
-    CRASHED = "crashed"  # it was started, nobody stopped it, and it is gone
+    CRASHED = "crashed"  # ended without being stopped
 
 
 @dataclass(frozen=True)
 class Service:
-    """What to run. A change of the words, the environment or one of the `inputs` (files) asks for a new process."""
+    """A process to run. It is restarted if its arguments, its environment or one of its `inputs` (files) change."""
 
     name: str
     argv: tuple[str, ...]
@@ -43,8 +43,8 @@ class Service:
     inputs: tuple[Path, ...] = ()
     port: int | None = None
 
-    def stamp(self) -> str:
-        """A digest of everything that shapes the process."""
+    def fingerprint(self) -> str:
+        """A digest of the arguments, the environment and the content of the inputs."""
         digest = hashlib.sha256(json.dumps([self.argv, sorted(self.environment.items())]).encode())
         for file in self.inputs:
             digest.update(file.read_bytes())
@@ -53,7 +53,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Report:
-    """What `status` tells of one process. `last_lines` are those of its log, for one that crashed."""
+    """The status of one process. `last_lines` are the end of its log if it crashed."""
 
     name: str
     state: State
@@ -69,20 +69,20 @@ class Report:
 class _Record:
     pid: int
     created: float
-    stamp: str
+    fingerprint: str
     port: int | None
 
 
 class Supervisor:
-    """Starts, recognises and stops the processes of one sandbox folder."""
+    """Starts, recognizes and stops the processes of one sandbox folder."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` keeps a record per process in `run/`, and the logs in `logs/`."""
+        """`folder` has a record of each process in `run/` and its log in `logs/`."""
         self._run = folder / "run"
         self._logs = folder / "logs"
 
     def start(self, service: Service) -> None:
-        """Start a process in a session of its own, so that neither Ctrl-C nor a closed terminal ends it."""
+        """Start a process in its own session, so that neither Ctrl-C nor a closed terminal ends it."""
         for needed in (self._run, self._logs):
             needed.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         log = self.log(service.name)
@@ -101,28 +101,28 @@ class Supervisor:
             )
         finally:
             os.close(output)
-        try:  # with its start time, so that a later process with this pid is not mistaken for it
+        try:  # the start time tells it from a later process with the same pid
             created = psutil.Process(process.pid).create_time()
-            record = _Record(process.pid, created, service.stamp(), service.port)
+            record = _Record(process.pid, created, service.fingerprint(), service.port)
             write_private(self._record_file(service.name), json.dumps(asdict(record)).encode())
-        except BaseException:  # Ctrl-C, a full disk: a process that is not recorded could not be stopped later
+        except BaseException:  # Ctrl-C, a full disk: a process without a record could not be stopped later
             process.kill()
             raise
 
     def is_current(self, service: Service) -> bool:
-        """Whether a process runs, and was started just as `service` asks for."""
+        """Whether a process runs and was started with the inputs of `service`."""
         record = self._read(service.name)
-        return record is not None and record.stamp == service.stamp() and _process(record) is not None
+        return record is not None and record.fingerprint == service.fingerprint() and _process(record) is not None
 
     def state(self, name: str) -> State:
-        """Whether a process runs."""
+        """The state of a process."""
         record = self._read(name)
         if record is None:
             return State.STOPPED
         return State.RUNNING if _process(record) else State.CRASHED
 
     def report(self, name: str) -> Report:
-        """Everything there is to tell of one process."""
+        """The status of a process."""
         record = self._read(name)
         process = _process(record) if record else None
         if record is None:
@@ -137,11 +137,11 @@ class Supervisor:
             memory = None
         return Report(name, State.RUNNING, self.log(name), record.pid, record.port, memory, record.created)
 
-    def stop(self, names: Iterable[str], *, at_once: bool = False) -> None:
-        """End processes together: SIGTERM, and SIGKILL for what does not heed it, or for all `at_once`."""
+    def stop(self, names: Iterable[str], *, force: bool = False) -> None:
+        """Stop processes together: SIGTERM, then SIGKILL for those that do not end; with `force`, SIGKILL at once."""
         names = list(names)
         found = [process for name in names if (record := self._read(name)) and (process := _process(record))]
-        if not at_once:
+        if not force:
             found = _signalled(found, psutil.Process.terminate, TERMINATE_SECONDS)
         _signalled(found, psutil.Process.kill, KILL_SECONDS)
         for name in names:
@@ -172,20 +172,20 @@ class Supervisor:
 
 
 def _signalled(
-    processes: list[psutil.Process], signal: Callable[[psutil.Process], None], patience: float
+    processes: list[psutil.Process], signal: Callable[[psutil.Process], None], timeout: float
 ) -> list[psutil.Process]:
-    """Send a signal and return the processes that are still there after so many seconds."""
+    """Send a signal, wait up to `timeout` seconds, and return the processes that still run."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             signal(process)
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while (alive := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     return alive
 
 
 def _runs(process: psutil.Process) -> bool:
-    """Whether it has not ended. One that has is there as a zombie until process 1 asks for it, which may be never."""
+    """Whether a process has not ended. An ended one may stay a zombie forever, if process 1 does not reap it."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -193,12 +193,12 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def base_environment() -> dict[str, str]:
-    """What every process gets: no proxy, no credential and no setting of whoever happens to start it."""
+    """The environment of every process, without proxies, credentials and settings of the user who starts it."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
 
 
 def _process(record: _Record) -> psutil.Process | None:
-    """The live process of a record; None when it is gone, or when its pid belongs to another process by now."""
+    """The running process of a record; None if it has ended, even if its pid now belongs to another process."""
     try:
         process = psutil.Process(record.pid)
         same = abs(process.create_time() - record.created) < SAME_START_SECONDS

@@ -1,4 +1,4 @@
-"""Official release files: downloaded within bounds, and only used when they match upstream's published checksum."""
+"""Downloads official releases in bounded time and verifies them against the published checksums."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from urllib.parse import urlsplit
 import requests
 
 CONNECT_SECONDS = 3.0
-READ_SECONDS = 10.0  # longest silence of a server
-ANSWER_SECONDS = 8.0  # name look-up, connection and redirects together; a name look-up knows no timeout of its own
-TRANSFER_SECONDS = 300.0  # beyond that, building is quicker
-REMEMBER_SECONDS = 600.0  # how long an unreachable host is left alone
+READ_SECONDS = 10.0  # without any data from the server
+RESPONSE_SECONDS = 8.0  # for name resolution (which has no timeout of its own), connection and redirects together
+TRANSFER_SECONDS = 300.0  # a build is faster than a longer download
+REMEMBER_SECONDS = 600.0  # before an unreachable host is tried again
 OFFLINE_VARIABLE = "SANDBOX_OFFLINE"
 
 
 class UnavailableError(Exception):
-    """The release cannot be had here; the tool is built instead."""
+    """The release is not available; the tool is built instead."""
 
 
 class UnreachableError(UnavailableError):
-    """The host cannot be reached, so that its other files need not be tried."""
+    """The host cannot be reached, so its other files are not tried."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """Where upstream publishes a tool and its checksum, for one platform.
+    """The URLs of a tool and its checksum for one platform.
 
-    `member` is the executable's path inside a tar archive (every file beside it is kept too);
-    None where `url` is the executable itself.
+    `member` is the executable's path in a tar archive (all files in its folder are kept); None if `url` is the
+    executable itself.
     """
 
     url: str
@@ -45,10 +45,10 @@ class Release:
 
 
 class Hosts:
-    """Remembers for a while, across runs, which hosts could not be reached."""
+    """Remembers, across runs, hosts that could not be reached recently."""
 
     def __init__(self, file: Path) -> None:
-        """`file` holds the memory: host -> time of the failure in seconds since 1970."""
+        """`file` stores the time of the failure, in seconds since 1970, by host."""
         self._file = file
 
     def _failures(self) -> dict[str, float]:
@@ -59,7 +59,7 @@ class Hosts:
             return {}
 
     def check(self, host: str) -> None:
-        """Raise `UnreachableError` for a host that failed lately."""
+        """Raise `UnreachableError` for a host that failed recently."""
         failed = self._failures().get(host, 0.0)
         if 0 <= time.time() - failed < REMEMBER_SECONDS:
             when = time.strftime("%H:%M", time.localtime(failed))
@@ -72,18 +72,18 @@ class Hosts:
 
 
 def install(release: Release, name: str, folder: Path, hosts: Hosts) -> None:
-    """Put the release's executable into `folder` as `name`, or raise `UnavailableError`."""
+    """Download the release's executable to `folder` as `name`. Raises `UnavailableError`."""
     if os.environ.get(OFFLINE_VARIABLE):
         raise UnavailableError(f"{OFFLINE_VARIABLE} is set")
     file = folder / f"{name}.download"
     sums = folder / f"{name}.checksum"
     fetch(release.checksum_url, sums, hosts)
-    wanted = published_checksum(sums.read_text(), Path(urlsplit(release.url).path).name)
+    published = published_checksum(sums.read_text(), Path(urlsplit(release.url).path).name)
     fetch(release.url, file, hosts)
     with file.open("rb") as handle:
         found = hashlib.file_digest(handle, "sha256").hexdigest()
-    if found != wanted:
-        raise UnavailableError(f"{release.url} has the checksum {found}, but upstream publishes {wanted}")
+    if found != published:
+        raise UnavailableError(f"{release.url} has the checksum {found}, not the published {published}")
     sums.unlink()
     if release.member is None:
         file.rename(folder / name)
@@ -94,16 +94,16 @@ def install(release: Release, name: str, folder: Path, hosts: Hosts) -> None:
 
 
 def published_checksum(text: str, file_name: str) -> str:
-    """The SHA-256 of a file in upstream's list: either lines `<digest>  <file>`, or the digest alone."""
+    """The SHA-256 of a file in a published list: lines `<digest>  <file>`, or the digest alone."""
     for line in text.splitlines():
         digest, *names = line.split()[:2] or [""]
         if len(digest) == hashlib.sha256().digest_size * 2 and names in ([], [file_name], [f"*{file_name}"]):
             return digest.lower()
-    raise UnavailableError(f"upstream's checksum list does not name {file_name}")
+    raise UnavailableError(f"the published checksums do not include {file_name}")
 
 
 def _unpack(archive: Path, member: Path, folder: Path) -> None:
-    """Keep the files beside the executable: the Pulumi CLI finds its bundled language hosts there."""
+    """Unpack the executable and the files in its folder, where the Pulumi CLI looks for its language hosts."""
     with tarfile.open(archive) as tar:
         for entry in tar:
             path = Path(entry.name)
@@ -116,18 +116,18 @@ def _unpack(archive: Path, member: Path, folder: Path) -> None:
 
 
 def fetch(url: str, target: Path, hosts: Hosts) -> None:
-    """Download one file within the bounds above, or raise `UnavailableError`."""
+    """Download a file within the time limits above. Raises `UnavailableError`."""
     host = urlsplit(url).netloc
     hosts.check(host)
     transfer = _Transfer(url, target)
     transfer.start()
-    if not transfer.answered.wait(ANSWER_SECONDS):
-        transfer.error = UnreachableError(f"{host} did not answer within {ANSWER_SECONDS:.0f} s")
+    if not transfer.responded.wait(RESPONSE_SECONDS):
+        transfer.error = UnreachableError(f"{host} did not respond within {RESPONSE_SECONDS:.0f} s")
     else:
         transfer.join(TRANSFER_SECONDS)
         if transfer.is_alive():
             transfer.error = UnavailableError(f"{url} took more than {TRANSFER_SECONDS:.0f} s")
-    transfer.given_up = True
+    transfer.abandoned = True
     if isinstance(transfer.error, UnreachableError):
         hosts.failed(host)
     if transfer.error:
@@ -135,13 +135,13 @@ def fetch(url: str, target: Path, hosts: Hosts) -> None:
 
 
 class _Transfer(threading.Thread):
-    """One download in the background, so that whoever waits for it can stop waiting."""
+    """A download in a background thread, so that the caller can stop waiting for it."""
 
     def __init__(self, url: str, target: Path) -> None:
         super().__init__(daemon=True)
-        self.answered = threading.Event()
+        self.responded = threading.Event()
         self.error: Exception | None = None
-        self.given_up = False
+        self.abandoned = False
         self._url = url
         self._target = target
 
@@ -153,19 +153,19 @@ class _Transfer(threading.Thread):
             self.error = UnreachableError(f"{host} cannot be reached ({type(error).__name__})")
         except requests.RequestException as error:
             self.error = UnavailableError(f"{self._url}: {type(error).__name__}")
-        except OSError as error:  # the disk: not a reason to build, that would fail too
+        except OSError as error:  # a disk error, with which a build would fail too
             self.error = error
         finally:
-            self.answered.set()
+            self.responded.set()
 
     def _download(self) -> None:
         with requests.get(self._url, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response:
-            self.answered.set()
+            self.responded.set()
             if not response.ok:
-                self.error = UnavailableError(f"{self._url} answers {response.status_code}")
+                self.error = UnavailableError(f"{self._url} returned status {response.status_code}")
                 return
             with self._target.open("wb") as file:
                 for chunk in response.iter_content(1 << 16):
-                    if self.given_up:
+                    if self.abandoned:
                         return
                     file.write(chunk)

@@ -1,4 +1,4 @@
-"""The processes of the control plane: their command lines, as plain data."""
+"""The processes of the control plane and their command lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCHEDULER = "kube-scheduler"
 KWOK = "kwok"
 STORAGE = "storage"
 
-SERVICES = (ETCD, API_SERVER, CONTROLLERS, SCHEDULER, KWOK, STORAGE)  # in the order of their needs
+SERVICES = (ETCD, API_SERVER, CONTROLLERS, SCHEDULER, KWOK, STORAGE)  # dependencies first
 PORTS = (ETCD, ETCD_PEER, API_SERVER, CONTROLLERS, SCHEDULER)
 TOOLS = (ETCD, API_SERVER, CONTROLLERS, SCHEDULER, KWOK)
 
@@ -26,9 +26,9 @@ SERVICE_RANGE = "10.96.0.0/16"
 KUBERNETES_SERVICE = "10.96.0.1"  # the first address of the range
 POD_RANGE = "10.244.0.0/16"
 
-# The API server collects garbage seldom until it nears the limit: taking in the CRDs is most of the first start, and
-# its live heap is about 250 MiB. Who has memory to spare says so by Go's own variable, and saves a third of its CPU
-# time. The others are small and mostly idle.
+# Loading the CRDs is most of the API server's first start, and its live heap is about 250 MiB. It collects garbage
+# seldom until it nears the limit. A higher limit, set with Go's own variable, saves a third of its CPU time. The other
+# processes are small and mostly idle.
 MEMORY_LIMIT_VARIABLE = "GOMEMLIMIT"
 API_SERVER_MEMORY_LIMIT = "450MiB"
 OTHERS_MEMORY = {"GOGC": "50"}
@@ -37,7 +37,7 @@ _NAMES = ("localhost", LOOPBACK)
 _MASTERS = ("system:masters",)
 
 ADMIN = "admin"
-# etcd has an authority of its own: who may ask the API server may not thereby read every Secret.
+# etcd has its own certificate authority: clients of the API server must not be able to read every Secret in etcd.
 ETCD_IDENTITIES = (Identity("etcd-server", "etcd", hosts=_NAMES), Identity("etcd-client", API_SERVER))
 IDENTITIES = (
     Identity(
@@ -60,7 +60,7 @@ def url(port: int) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that the command lines are made of."""
+    """The inputs of the command lines."""
 
     folder: Folder
     tools: dict[str, Path]
@@ -68,15 +68,15 @@ class Plan:
     kwok_stages: Path
 
     def url(self, name: str) -> str:
-        """The URL at which a process answers."""
+        """The URL of a server."""
         return url(self.ports[name])
 
     def kubeconfig(self, user: str) -> Path:
-        """The kubeconfig of a component; the admin's is the one that people use."""
+        """The kubeconfig of a component. People use that of the admin."""
         return self.folder.kubeconfig if user == ADMIN else self.folder.pki / f"{user}.kubeconfig"
 
     def services(self) -> list[Service]:
-        """Every process, in the order of their needs."""
+        """All processes, dependencies first."""
         return [
             self._etcd(),
             self._api_server(),
@@ -112,8 +112,8 @@ class Plan:
             *(f"--{prefix}key-file={key}" for prefix in ("", "peer-")),
             *(f"--{prefix}trusted-ca-file={authority}" for prefix in ("", "peer-")),
             *(f"--{prefix}client-cert-auth=true" for prefix in ("", "peer-")),
-            # Writes reach the disk when the system likes: they survive a stop and a crash of any process, and only a
-            # power failure can lose them. In return a slow disk does not slow every request.
+            # The operating system decides when to write to disk. Data survives a stop and a crash of any process; only
+            # a power failure can lose it. In return, a slow disk does not slow down every request.
             "--unsafe-no-fsync=true",
             "--auto-compaction-mode=periodic",
             "--auto-compaction-retention=10m",
@@ -137,14 +137,14 @@ class Plan:
             f"--etcd-certfile={self._pki('etcd-client.crt')}",
             f"--etcd-keyfile={self._pki('etcd-client.key')}",
             "--authorization-mode=Node,RBAC",
-            "--enable-admission-plugins=NodeRestriction",  # on top of the defaults, PodSecurity among them
+            "--enable-admission-plugins=NodeRestriction",  # in addition to the defaults, such as PodSecurity
             "--anonymous-auth=false",
             "--allow-privileged=true",  # as in most clusters: PodSecurity labels decide, per namespace
             f"--service-cluster-ip-range={SERVICE_RANGE}",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             f"--service-account-key-file={self._pki('service-account.pub')}",
             f"--service-account-signing-key-file={self._pki('service-account.key')}",
-            "--endpoint-reconciler-type=none",  # a loopback address is not allowed in endpoints
+            "--endpoint-reconciler-type=none",  # endpoints must not have a loopback address
             "--profiling=false",
         )
 

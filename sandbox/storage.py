@@ -1,8 +1,8 @@
-"""A dynamic volume provisioner: what a CSI driver's controller does, for volumes that hold nothing.
+"""A dynamic volume provisioner: does what the controller of a CSI driver does, for volumes without data.
 
-It follows claims, volumes and storage classes, and brings the cluster to what they ask for: a volume in the zone of the
-node that the scheduler chose, a larger volume for a larger claim, no volume for a deleted claim unless its class
-retains it. Run as a process of its own: `python -m sandbox.storage SERVER CA CERTIFICATE KEY`.
+It watches PersistentVolumeClaims, PersistentVolumes and StorageClasses. It creates a volume for a claim, in the zone
+of the node that the scheduler selected, expands it with the claim, and deletes it after the claim, unless its class
+retains volumes. Run it as `python -m sandbox.storage SERVER CA CERTIFICATE KEY`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ RESYNC_SECONDS = 60.0
 log = logging.getLogger("storage")
 
 
-class Store(threading.Thread):
-    """The current objects of one kind, kept by a list and a watch; sets `changed` whenever they may have changed."""
+class Informer(threading.Thread):
+    """The current objects of one kind, from a list and a watch. Sets the event `changed` after every change."""
 
     def __init__(self, client: Client, path: str, changed: threading.Event) -> None:
         super().__init__(daemon=True)
@@ -41,30 +41,30 @@ class Store(threading.Thread):
         self._path = path
         self._changed = changed
         self._objects: dict[str, Json] = {}
-        self.filled = threading.Event()
+        self.synced = threading.Event()
 
     def objects(self) -> list[Json]:
-        """A snapshot."""
+        """Return all objects."""
         return list(self._objects.values())
 
     def named(self, name: str) -> Json | None:
-        """A cluster-scoped object by its name."""
+        """Return a cluster-scoped object by its name."""
         return next((found for found in self.objects() if found["metadata"]["name"] == name), None)
 
     def run(self) -> None:
-        """Follow the API server for as long as the process lives."""
+        """List and watch until the process ends."""
         while True:
             try:
-                self._follow()
+                self._list_and_watch()
             except (ApiError, ValueError) as error:
                 log.warning("%s: %s", self._path, error)
                 time.sleep(RETRY_SECONDS)
 
-    def _follow(self) -> None:
-        """List, then watch until the watch ends."""
+    def _list_and_watch(self) -> None:
+        """List once, then watch until the watch ends."""
         listed = self._client.request("GET", self._path)
         self._objects = {item["metadata"]["uid"]: item for item in listed["items"]}
-        self.filled.set()
+        self.synced.set()
         self._changed.set()
         for event in self._client.watch(self._path, listed["metadata"]["resourceVersion"], WATCH_SECONDS):
             found = event["object"]
@@ -78,47 +78,47 @@ class Store(threading.Thread):
 
 
 class Provisioner:
-    """Brings volumes to what claims and classes ask for."""
+    """Reconciles volumes with claims and classes."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._changed = threading.Event()
         self._claims, self._volumes, self._classes = (
-            Store(client, path, self._changed) for path in (CLAIMS_PATH, VOLUMES_PATH, CLASSES_PATH)
+            Informer(client, path, self._changed) for path in (CLAIMS_PATH, VOLUMES_PATH, CLASSES_PATH)
         )
 
     def run(self) -> None:
-        """Work for as long as the process lives."""
-        for store in (self._claims, self._volumes, self._classes):
-            store.start()
-        for store in (self._claims, self._volumes, self._classes):
-            store.filled.wait()
-        log.info("following claims, volumes and classes")
+        """Reconcile after every change until the process ends."""
+        for informer in (self._claims, self._volumes, self._classes):
+            informer.start()
+        for informer in (self._claims, self._volumes, self._classes):
+            informer.synced.wait()
+        log.info("watching claims, volumes and classes")
         while True:
             self._changed.wait(RESYNC_SECONDS)
             self._changed.clear()
-            if not self.settle():
+            if not self.reconcile():
                 time.sleep(RETRY_SECONDS)
                 self._changed.set()
 
-    def settle(self) -> bool:
-        """One pass over everything; False when a part of it has to be tried again."""
+    def reconcile(self) -> bool:
+        """Reconcile every object once; return False if some have to be tried again."""
         results = [
-            self._attempt(settle, found)
-            for store, settle in (
+            self._attempt(reconcile, found)
+            for informer, reconcile in (
                 (self._claims, self._provision),
                 (self._claims, self._expand),
                 (self._volumes, self._release),
             )
-            for found in store.objects()
+            for found in informer.objects()
         ]
         return all(results)
 
-    def _attempt(self, settle: Callable[[Json], None], found: Json) -> bool:
+    def _attempt(self, reconcile: Callable[[Json], None], found: Json) -> bool:
         try:
-            settle(found)
+            reconcile(found)
         except ApiError as error:
-            if error.status == NOT_FOUND:  # deleted meanwhile: the store will hear of it
+            if error.status == NOT_FOUND:  # it has been deleted; the informer will report that
                 return True
             if error.status != CONFLICT:
                 log.warning("%s: %s", found["metadata"]["name"], error)
@@ -126,9 +126,9 @@ class Provisioner:
         return True
 
     def _provision(self, claim: Json) -> None:
-        """Create the volume that a pending claim waits for."""
+        """Create the volume for a pending claim."""
         storage_class = self._classes.named(claim["spec"].get("storageClassName") or "")
-        if not storage_class or storage_class["provisioner"] != DRIVER or not is_waiting(claim, storage_class):
+        if not storage_class or storage_class["provisioner"] != DRIVER or not needs_volume(claim, storage_class):
             return
         name = f"pvc-{claim['metadata']['uid']}"
         if self._volumes.named(name):
@@ -139,48 +139,48 @@ class Provisioner:
             log.info("created %s for %s/%s", name, claim["metadata"]["namespace"], claim["metadata"]["name"])
 
     def _expand(self, claim: Json) -> None:
-        """Raise the volume, then the claim's status, to what the claim asks for by now."""
+        """Raise the capacity of the volume, then of the claim's status, to the requested size."""
         bound = self._volumes.named(claim["spec"].get("volumeName") or "")
-        if claim.get("status", {}).get("phase") != "Bound" or not bound or not is_ours(bound):
+        if claim.get("status", {}).get("phase") != "Bound" or not bound or not is_provisioned_here(bound):
             return
-        # The API server refuses requests below the present capacity: whatever differs is larger.
-        wanted = claim["spec"]["resources"]["requests"]["storage"]
+        # The API server rejects requests below the current capacity, so a different size is a larger one.
+        requested = claim["spec"]["resources"]["requests"]["storage"]
         name, namespace = claim["metadata"]["name"], claim["metadata"]["namespace"]
-        if bound["spec"]["capacity"]["storage"] != wanted:
+        if bound["spec"]["capacity"]["storage"] != requested:
             path = f"{VOLUMES_PATH}/{bound['metadata']['name']}"
-            self._client.request("PATCH", path, {"spec": {"capacity": {"storage": wanted}}})
-        if claim["status"].get("capacity", {}).get("storage") != wanted:
+            self._client.request("PATCH", path, {"spec": {"capacity": {"storage": requested}}})
+        if claim["status"].get("capacity", {}).get("storage") != requested:
             path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}/status"
-            self._client.request("PATCH", path, {"status": {"capacity": {"storage": wanted}, "conditions": None}})
-            log.info("expanded %s/%s to %s", namespace, name, wanted)
+            self._client.request("PATCH", path, {"status": {"capacity": {"storage": requested}, "conditions": None}})
+            log.info("expanded %s/%s to %s", namespace, name, requested)
 
     def _release(self, found: Json) -> None:
-        """Delete a volume whose claim is gone, unless its class retains it."""
+        """Delete a volume whose claim is deleted, unless its class retains it."""
         released = found.get("status", {}).get("phase") == "Released"
         deletable = found["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
-        if is_ours(found) and released and deletable and "deletionTimestamp" not in found["metadata"]:
+        if is_provisioned_here(found) and released and deletable and "deletionTimestamp" not in found["metadata"]:
             self._client.request("DELETE", f"{VOLUMES_PATH}/{found['metadata']['name']}")
             log.info("deleted %s", found["metadata"]["name"])
 
 
-def is_ours(found: Json) -> bool:
-    """Whether this provisioner made a volume."""
+def is_provisioned_here(found: Json) -> bool:
+    """Whether this provisioner has created a volume."""
     return bool(found["metadata"].get("annotations", {}).get(PROVISIONED_BY) == DRIVER)
 
 
-def is_waiting(claim: Json, storage_class: Json) -> bool:
-    """Whether a claim wants a volume now: where a class waits for the first consumer, only once a node is chosen."""
+def needs_volume(claim: Json, storage_class: Json) -> bool:
+    """Whether a claim needs a volume now. If its class waits for the first consumer, a node must be selected."""
     metadata = claim["metadata"]
     if claim["spec"].get("volumeName") or "deletionTimestamp" in metadata:
         return False
     if claim["spec"].get("dataSource") or claim["spec"].get("dataSourceRef"):
-        return False  # there is no data to copy; the claim stays pending
+        return False  # there is no data to copy, so the claim stays pending
     immediate = storage_class.get("volumeBindingMode", "Immediate") == "Immediate"
     return immediate or SELECTED_NODE in metadata.get("annotations", {})
 
 
 def volume(claim: Json, storage_class: Json, zone: str | None) -> Json:
-    """The PersistentVolume for a claim, reachable from every node of a zone (None: of all zones)."""
+    """The PersistentVolume for a claim, accessible from the nodes of one zone (None: of all zones)."""
     metadata = claim["metadata"]
     name = f"pvc-{metadata['uid']}"
     spec: Json = {
@@ -208,7 +208,7 @@ def volume(claim: Json, storage_class: Json, zone: str | None) -> Json:
 
 
 def main() -> None:
-    """Run with the arguments given in the module's description."""
+    """Run with the arguments in the module's docstring."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     server, *files = sys.argv[1:]
     authority, certificate, key = (Path(file) for file in files)

@@ -1,7 +1,7 @@
-"""Every command-line tool of the project in its pinned version: found, downloaded or built.
+"""The command-line tools of the project in their pinned versions: found, downloaded or built.
 
-For each tool, in this order: one on PATH of exactly the pinned version, the cache, the official release when it can be
-downloaded, a build from the pinned Go modules. Nothing needs root.
+A tool comes from the first of these: PATH, if it has exactly the pinned version; the cache; the official release, if it
+can be downloaded; a build from the pinned Go modules. Nothing needs root.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sandbox import cache, golang, pins, releases
 from sandbox.errors import SandboxError
-from sandbox.progress import Steps, say
+from sandbox.progress import Progress, say
 from sandbox.releases import Release
 
 _GITHUB = "https://github.com"
@@ -26,58 +26,60 @@ _GITHUB = "https://github.com"
 
 @dataclass(frozen=True)
 class Tool:
-    """One executable. Text in braces is filled in with the fields of `words`."""
+    """An executable. Fields in braces in its URLs and linker values are replaced with `placeholders()`."""
 
     name: str
     folder: str  # under sandbox/tools: the Go module that pins it
     module: str  # the pinned module whose version is the tool's
     package: str  # the Go main package
-    ask: tuple[str, ...]  # arguments that make it tell its version
-    answer: str  # regular expression whose first group is that version
-    linker_values: tuple[str, ...] = ()  # variables that upstream sets when it builds a release
+    version_arguments: tuple[str, ...]  # arguments that print its version
+    version_pattern: str  # regular expression whose first group is the version in that output
+    linker_values: tuple[str, ...] = ()  # variables that official builds set
     release: Release | None = None
-    platforms: frozenset[str] = field(default=frozenset({"linux"}))  # systems that upstream publishes it for
+    platforms: frozenset[str] = field(default=frozenset({"linux"}))  # systems with official releases
 
     @property
     def version(self) -> str:
-        """The pinned version as the tool itself prints it: without a leading `v`, or the commit of an untagged one."""
+        """The pinned version as the tool prints it: without a leading `v`, or the commit of an untagged version."""
         pinned = pins.module_version(self.folder, self.module)
         commit = pins.commit_of(pinned)
         return commit[1] if commit else pinned.removeprefix("v")
 
-    def words(self) -> dict[str, str]:
-        """What the URLs and linker values of this tool may name."""
+    def placeholders(self) -> dict[str, str]:
+        """The values of the fields in URLs and linker values."""
         system, architecture = pins.platform_name()
         pinned = pins.module_version(self.folder, self.module)
-        words = {"version": self.version, "system": system, "architecture": architecture}
-        words["pulumi_architecture"] = {"amd64": "x64"}.get(architecture, architecture)
-        words["major"], words["minor"] = pinned.removeprefix("v").split(".")[:2]
+        values = {"version": self.version, "system": system, "architecture": architecture}
+        values["pulumi_architecture"] = {"amd64": "x64"}.get(architecture, architecture)
+        values["major"], values["minor"] = pinned.removeprefix("v").split(".")[:2]
         if commit := pins.commit_of(pinned):
-            words["time"] = f"{commit[0]:%Y-%m-%dT%H:%M:%SZ}"
-            words["tag_time"] = f"{commit[0]:%Y-%m-%dT%H-%M-%SZ}"
-        return words
+            values["time"] = f"{commit[0]:%Y-%m-%dT%H:%M:%SZ}"
+            values["tag_time"] = f"{commit[0]:%Y-%m-%dT%H-%M-%SZ}"
+        return values
 
     def filled_linker_values(self) -> tuple[str, ...]:
-        """The linker's `-X` values for the pinned version."""
-        return tuple(value.format(**self.words()) for value in self.linker_values)
+        """The `-X` values of the linker for the pinned version."""
+        return tuple(value.format(**self.placeholders()) for value in self.linker_values)
 
     def filled_release(self) -> Release | None:
-        """The official release for this platform; None where upstream has none with a checksum."""
+        """The official release for this platform; None if there is none with a checksum."""
         if not self.release or pins.platform_name()[0] not in self.platforms:
             return None
-        words = self.words()
-        member = self.release.member and self.release.member.format(**words)
-        return Release(self.release.url.format(**words), self.release.checksum_url.format(**words), member)
+        values = self.placeholders()
+        member = self.release.member and self.release.member.format(**values)
+        return Release(self.release.url.format(**values), self.release.checksum_url.format(**values), member)
 
 
-def _kubernetes(name: str, ask: tuple[str, ...], platforms: frozenset[str] = frozenset({"linux"})) -> Tool:
+def _kubernetes(
+    name: str, version_arguments: tuple[str, ...], platforms: frozenset[str] = frozenset({"linux"})
+) -> Tool:
     url = f"https://dl.k8s.io/v{{version}}/bin/{{system}}/{{architecture}}/{name}"
     return Tool(
         name,
         "kubernetes",
         "k8s.io/kubernetes",
         f"k8s.io/kubernetes/cmd/{name}",
-        ask,
+        version_arguments,
         r"v([\d.]+\S*)",
         tuple(
             f"k8s.io/{library}.git{value}"
@@ -92,10 +94,10 @@ def _kubernetes(name: str, ask: tuple[str, ...], platforms: frozenset[str] = fro
 _PULUMI = _GITHUB + "/pulumi/pulumi/releases/download/v{version}/"
 _ACTIONLINT = _GITHUB + "/rhysd/actionlint/releases/download/v{version}/"
 _ETCD = _GITHUB + "/etcd-io/etcd/releases/download/v{version}/"
-_SERVER_VERSION = ("--version",)
+_VERSION_FLAG = ("--version",)
 
-# In the order in which they are built: the cheapest first, so that whatever is wrong shows early.
-# kwok publishes no checksums and MinIO no releases at all any more, so these are always built.
+# In build order: the fastest first, so that a problem shows early. kwok publishes no checksums and MinIO no longer
+# publishes releases, so these are always built.
 TOOLS = {
     tool.name: tool
     for tool in (
@@ -104,7 +106,7 @@ TOOLS = {
             "actionlint",
             "github.com/rhysd/actionlint",
             "github.com/rhysd/actionlint/cmd/actionlint",
-            _SERVER_VERSION,
+            _VERSION_FLAG,
             r"^v?(\d\S+)",
             release=Release(
                 _ACTIONLINT + "actionlint_{version}_{system}_{architecture}.tar.gz",
@@ -117,7 +119,7 @@ TOOLS = {
             "etcd",
             "go.etcd.io/etcd/server/v3",
             "go.etcd.io/etcd/server/v3",
-            _SERVER_VERSION,
+            _VERSION_FLAG,
             r"etcd Version: (\S+)",
             release=Release(
                 _ETCD + "etcd-v{version}-{system}-{architecture}.tar.gz",
@@ -125,13 +127,11 @@ TOOLS = {
                 "etcd-v{version}-{system}-{architecture}/etcd",
             ),
         ),
-        Tool(
-            "kwok", "kwok", "sigs.k8s.io/kwok", "sigs.k8s.io/kwok/cmd/kwok", _SERVER_VERSION, r"version v?(\d[\w.+-]*)"
-        ),
+        Tool("kwok", "kwok", "sigs.k8s.io/kwok", "sigs.k8s.io/kwok/cmd/kwok", _VERSION_FLAG, r"version v?(\d[\w.+-]*)"),
         _kubernetes("kubectl", ("version", "--client"), frozenset({"linux", "darwin"})),
-        _kubernetes("kube-scheduler", _SERVER_VERSION),
-        _kubernetes("kube-controller-manager", _SERVER_VERSION),
-        _kubernetes("kube-apiserver", _SERVER_VERSION),
+        _kubernetes("kube-scheduler", _VERSION_FLAG),
+        _kubernetes("kube-controller-manager", _VERSION_FLAG),
+        _kubernetes("kube-apiserver", _VERSION_FLAG),
         Tool(
             "pulumi",
             "pulumi",
@@ -153,7 +153,7 @@ TOOLS = {
                 "minio",
                 f"github.com/minio/{name}",
                 f"github.com/minio/{name}",
-                _SERVER_VERSION,
+                _VERSION_FLAG,
                 r"commit-id=([0-9a-f]{12})",
                 (
                     f"github.com/minio/{name}/cmd.Version={{time}}",
@@ -169,83 +169,83 @@ TOOLS = {
 
 
 def cache_folder(tool: Tool) -> Path:
-    """Where a tool lives in the cache: named for people, keyed by everything that shapes it."""
+    """The cache folder of a tool. Its name ends with a hash of everything that affects the build."""
     key = pins.key(tool.folder, tool.package, *tool.filled_linker_values())
     return cache.root() / "tools" / f"{tool.name}-{tool.version}-{key}"
 
 
 def installed(tool: Tool) -> Path | None:
-    """The tool where it is already: on PATH in the pinned version, or in the cache."""
+    """The existing tool in the pinned version, on PATH or in the cache."""
     in_cache = cache_folder(tool) / tool.name
     if found := shutil.which(tool.name):
         path = Path(found).resolve()
-        # A sandbox's folder of links on PATH leads into the cache, which answers for itself.
+        # The links in a sandbox's `bin` folder lead to the cache, which need not be checked.
         if not path.is_relative_to(cache.root()) and reported_version(tool, path) == tool.version:
             return path
     return in_cache if in_cache.exists() else None
 
 
 def reported_version(tool: Tool, executable: str | Path) -> str | None:
-    """The version that an executable tells of itself; None when it does not answer."""
+    """The version that an executable prints; None if it prints none."""
     try:
-        answer = subprocess.run(  # a tool of the table above
-            [executable, *tool.ask],
+        output = subprocess.run(
+            [executable, *tool.version_arguments],
             capture_output=True,
             text=True,
             timeout=20,
             check=False,
             env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
-        )
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    match = re.search(tool.answer, answer.stdout)
+    match = re.search(tool.version_pattern, output)
     return match[1] if match else None
 
 
 def ensure(names: Iterable[str] = TOOLS) -> dict[str, Path]:
-    """The executable of each named tool, downloaded or built where it is missing."""
+    """Return the executable of each named tool; download or build those that are missing."""
     tools = [tool for name, tool in TOOLS.items() if name in set(names)]
     with ThreadPoolExecutor() as pool:
         found = dict(zip((tool.name for tool in tools), pool.map(installed, tools), strict=True))
     missing = [tool for tool in tools if not found[tool.name]]
     if missing:
-        found |= _make(missing)
+        found |= _create(missing)
     return {name: path for name, path in found.items() if path}
 
 
 def ensure_tool(tool: Tool) -> Path:
-    """The executable of a tool that is not in the table, because few need it."""
-    return installed(tool) or _make([tool])[tool.name]
+    """Return the executable of a tool that is not in `TOOLS`; download or build it if it is missing."""
+    return installed(tool) or _create([tool])[tool.name]
 
 
-def _make(missing: list[Tool]) -> dict[str, Path]:
+def _create(missing: list[Tool]) -> dict[str, Path]:
     folder = cache.root() / "tools"
     with cache.disk_errors_explained("preparing the tools"):
         folder.mkdir(parents=True, exist_ok=True)
         with locked():
             cache.tidy(folder)
             hosts = releases.Hosts(cache.root() / "unreachable.json")
-            steps = Steps(len(missing))
-            return {tool.name: _make_one(tool, hosts, steps) for tool in missing}
+            progress = Progress(len(missing))
+            return {tool.name: _create_one(tool, hosts, progress) for tool in missing}
 
 
 def locked() -> AbstractContextManager[None]:
-    """Hold the cache: two checkouts never build at the same time."""
-    return cache.exclusive(cache.root() / "lock", lambda: say("another run is preparing the tools; waiting for it"))
+    """Lock the cache, so that two checkouts never build at the same time."""
+    return cache.exclusive(cache.root() / "lock", lambda: say("waiting for another run that prepares the tools"))
 
 
-def _make_one(tool: Tool, hosts: releases.Hosts, steps: Steps) -> Path:
-    with steps.step(f"{tool.name} {tool.version}"):
+def _create_one(tool: Tool, hosts: releases.Hosts, progress: Progress) -> Path:
+    with progress.step(f"{tool.name} {tool.version}"):
         target = cache_folder(tool)
-        if not (target / tool.name).exists():  # else another checkout made it while we waited
+        if not (target / tool.name).exists():  # another checkout may have created it meanwhile
             with cache.published(target) as folder:
                 if not _downloaded(tool, folder, hosts):
                     go = golang.find() or golang.fetch()
                     go.build(tool.package, pins.TOOLS / tool.folder, tool.filled_linker_values(), folder / tool.name)
                 if (reported := reported_version(tool, folder / tool.name)) != tool.version:
                     raise SandboxError(
-                        f"{tool.name} says that its version is {reported}, not the pinned {tool.version}",
-                        "this is a fault of the project: please report it with the name and version of your system",
+                        f"{tool.name} reports version {reported}, not the pinned {tool.version}",
+                        "this is a bug of this project: please report it with the name and version of your system",
                     )
         return target / tool.name
 

@@ -338,7 +338,7 @@ def test_state_survives_down_and_up_and_an_occupied_port_is_left_to_its_owner(
         sandbox.up()
     moved = sandbox.folder.ports()[services.API_SERVER]
     assert moved != old
-    assert f"port {old} of kube-apiserver is taken" in capsys.readouterr().err
+    assert f"another program uses port {old} of kube-apiserver" in capsys.readouterr().err
     assert get(sandbox, "-n", namespace, "configmap", "kept")["data"] == {"a": "b"}
 
 
@@ -355,7 +355,7 @@ def test_a_damaged_folder_gives_one_clear_error(sandbox: Sandbox, tmp_path: Path
     broken.folder.prepare()
     broken.folder.etcd.write_text("not a folder")
     try:
-        with pytest.raises(SandboxError, match=r"etcd ended right after its start"):
+        with pytest.raises(SandboxError, match=r"etcd exited right after its start"):
             broken.up()
     finally:
         broken.reset()
@@ -389,9 +389,9 @@ def test_crds_are_as_the_api_server_itself_establishes_them(sandbox: Sandbox) ->
     try:
         # `kubectl wait` fails on a CRD that has no conditions yet, as it has none right after it was created.
         eventually(lambda: _established(get(sandbox, "crd", theirs)))
-        seeded, posted = (_timeless(get(sandbox, "crd", name)) for name in (ours, theirs))
-        assert seeded["status"] == posted["status"]
-        assert seeded["spec"] | {"group": "example.test"} == posted["spec"]
+        preloaded, posted = (_timeless(get(sandbox, "crd", name)) for name in (ours, theirs))
+        assert preloaded["status"] == posted["status"]
+        assert preloaded["spec"] | {"group": "example.test"} == posted["spec"]
     finally:
         kubectl(sandbox, "delete", f"crd/{theirs}")
 

@@ -49,7 +49,7 @@ def test_a_server_that_is_not_there_is_named_at_once() -> None:
         ApiError, match=r"the API server at http://127.0.0.1:\d+ cannot be reached \(NewConnectionError\)"
     ):
         client.request("GET", PATH)
-    assert not client.answers("/readyz")
+    assert not client.is_healthy("/readyz")
 
 
 def test_the_schema_is_asked_for_in_the_format_of_clients_until_it_is_there() -> None:
@@ -62,8 +62,8 @@ def test_the_schema_is_asked_for_in_the_format_of_clients_until_it_is_there() ->
     with serving(answer) as url:
         nowhere = Path("/nonexistent")
         client = Client(url, nowhere, nowhere, nowhere)
-        assert not client.tells_schema()
-        assert client.tells_schema()
+        assert not client.serves_openapi()
+        assert client.serves_openapi()
     assert {request.path for request in seen} == {"/openapi/v2"}
     assert {request.headers["Accept"] for request in seen} == {
         "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"

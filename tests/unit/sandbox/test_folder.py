@@ -57,25 +57,25 @@ def test_wiping_removes_the_folder_only(tmp_path: Path) -> None:
 def test_ports_are_chosen_once_and_differ(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "new")
     folder.prepare()
-    assert folder.settle_ports(NAMES, held=()) == {}
+    assert folder.choose_ports(NAMES, held=()) == {}
     ports = folder.ports()
     assert set(ports) == set(NAMES)
     assert len(set(ports.values())) == len(NAMES)
-    assert folder.settle_ports(NAMES, held=()) == {}
+    assert folder.choose_ports(NAMES, held=()) == {}
     assert folder.ports() == ports
 
 
 def test_an_occupied_port_is_given_up_unless_it_is_ours(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "new")
     folder.prepare()
-    folder.settle_ports(NAMES, held=())
+    folder.choose_ports(NAMES, held=())
     before = folder.ports()
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", before["one"]))
         stranger.listen()
         assert not is_free(before["one"])
-        assert folder.settle_ports(NAMES, held=["one"]) == {}
-        assert folder.settle_ports(NAMES, held=[]) == {"one": before["one"]}
+        assert folder.choose_ports(NAMES, held=["one"]) == {}
+        assert folder.choose_ports(NAMES, held=[]) == {"one": before["one"]}
     assert folder.ports()["one"] != before["one"]
     assert folder.ports()["two"] == before["two"]
 
@@ -85,7 +85,7 @@ def test_no_free_port_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.Mon
     folder.prepare()
     monkeypatch.setattr(folders, "is_free", lambda _: False)
     with pytest.raises(SandboxError, match="no free port"):
-        folder.settle_ports(NAMES, held=())
+        folder.choose_ports(NAMES, held=())
 
 
 def test_links_follow_the_tools(tmp_path: Path) -> None:

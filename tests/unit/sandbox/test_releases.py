@@ -93,7 +93,7 @@ def test_a_release_without_a_published_checksum_is_not_even_downloaded(
     tmp_path: Path, server: str, hosts: Hosts
 ) -> None:
     Handler.files = {"/tool": BINARY, "/sums": b"not a list"}
-    with pytest.raises(UnavailableError, match="does not name tool"):
+    with pytest.raises(UnavailableError, match="do not include tool"):
         releases.install(Release(f"{server}/tool", f"{server}/sums"), "tool", tmp_path, hosts)
     assert Handler.asked == ["/sums"]
 
@@ -132,10 +132,10 @@ def test_a_failure_is_forgotten_after_a_while(tmp_path: Path, hosts: Hosts, monk
 def test_a_host_that_never_answers_costs_a_bounded_wait(
     tmp_path: Path, hosts: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(releases, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(releases, "RESPONSE_SECONDS", 0.3)
     with silent_server() as url:
         start = time.monotonic()
-        with pytest.raises(UnreachableError, match="did not answer"):
+        with pytest.raises(UnreachableError, match="did not respond"):
             releases.fetch(f"{url}/tool", tmp_path / "file", hosts)
         assert time.monotonic() - start < 2
         with pytest.raises(UnreachableError, match="could not be reached at"):

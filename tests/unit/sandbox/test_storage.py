@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sandbox.cluster import storage_class
-from sandbox.storage import DRIVER, SELECTED_NODE, ZONE, is_waiting, volume
+from sandbox.storage import DRIVER, SELECTED_NODE, ZONE, needs_volume, volume
 
 Json = dict[str, Any]
 
@@ -26,7 +26,7 @@ CHOSEN = {SELECTED_NODE: "node-a"}
 
 
 @pytest.mark.parametrize(
-    ("found", "mode", "waiting"),
+    ("found", "mode", "needed"),
     [
         (claim(), "WaitForFirstConsumer", False),
         (claim(CHOSEN), "WaitForFirstConsumer", True),
@@ -35,14 +35,14 @@ CHOSEN = {SELECTED_NODE: "node-a"}
         (claim(CHOSEN, dataSource={"kind": "VolumeSnapshot", "name": "x"}), "WaitForFirstConsumer", False),
     ],
 )
-def test_a_claim_gets_a_volume_once_it_can_be_used(found: Json, mode: str, *, waiting: bool) -> None:
-    assert is_waiting(found, storage_class() | {"volumeBindingMode": mode}) is waiting
+def test_a_claim_gets_a_volume_once_it_can_be_used(found: Json, mode: str, *, needed: bool) -> None:
+    assert needs_volume(found, storage_class() | {"volumeBindingMode": mode}) is needed
 
 
 def test_a_claim_that_is_being_deleted_gets_no_volume() -> None:
     found = claim(CHOSEN)
     found["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    assert not is_waiting(found, storage_class())
+    assert not needs_volume(found, storage_class())
 
 
 def test_a_volume_belongs_to_its_claim_and_zone() -> None:

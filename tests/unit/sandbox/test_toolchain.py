@@ -160,7 +160,7 @@ def test_a_refused_release_leaves_nothing_behind_and_is_built(
 
 def test_a_build_of_another_version_is_refused(path: Path) -> None:
     fake_go(path, WORKING_GO.format(version="0.0.1"))
-    with pytest.raises(SandboxError, match=r"etcd says that its version is 0\.0\.1"):
+    with pytest.raises(SandboxError, match=r"etcd reports version 0\.0\.1"):
         toolchain.ensure(["etcd"])
     assert leftovers(cache.root()) == []
 
@@ -173,7 +173,7 @@ def test_a_build_of_another_version_is_refused(path: Path) -> None:
         ("go: x@v1: Get https://u:hunter2@example/x: connection refused", "registry cannot", "GOPROXY"),
         ("verifying x@v1: checksum mismatch", r"checksum in .*go\.sum", "modcache"),
         ("link: signal: killed", "out of memory", "memory"),
-        ("main.go:1: syntax error", "syntax error", "second run"),
+        ("main.go:1: syntax error", "syntax error", "run the same command again"),
     ],
 )
 def test_a_failed_build_is_one_clear_error(path: Path, output: str, problem: str, fix: str) -> None:
@@ -223,7 +223,7 @@ def test_an_interrupted_build_leaves_nothing_and_ends_its_compiler(path: Path, s
     command.send_signal(stop)
     _, errors = command.communicate(timeout=20)
     assert command.returncode == 130
-    assert "the same command continues" in errors
+    assert "run the same command again" in errors
     assert "Traceback" not in errors
     assert leftovers(cache.root()) == []
     with pytest.raises(ProcessLookupError):
@@ -265,5 +265,5 @@ def test_unknown_tools_are_refused() -> None:
         [sys.executable, "-m", "sandbox", "tools", "etcdd"], cwd=CHECKOUT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 1
-    assert "there is no tool etcdd" in result.stderr
+    assert "unknown tool: etcdd" in result.stderr
     assert "Traceback" not in result.stderr
