@@ -1,1 +1,1 @@
-"""Benchmarks: how long deployments take, side by side with the least that could be done. See `docs/benchmarks.md`."""
+"""Benchmarks: how long deployments take, compared with minimal programs. See `docs/benchmarks.md`."""

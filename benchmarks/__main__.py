@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures deployments side by side, and tells which aims are met."""
+"""`python -m benchmarks`: measures how long deployments take and shows which aims are met."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks.errors import BenchmarkError
-from benchmarks.ground import temporary_ground
+from benchmarks.commands import BenchmarkError
 from benchmarks.report import Setting, as_json, show
 from benchmarks.rounds import Rounds
+from benchmarks.temporary_sandbox import temporary_sandbox
 from sandbox import manifests, services, toolchain
 from sandbox.controlplane import CLI_TOOLS
 from sandbox.errors import SandboxError
@@ -29,37 +29,38 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def bench(
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds that count, after one that warms up.")] = 3,
-    file: Annotated[Path | None, typer.Option("--json", help="Write every sample to this file.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Measured rounds, after a warm-up round.")] = 3,
+    file: Annotated[Path | None, typer.Option("--json", help="Write all samples to this file.")] = None,
 ) -> None:
-    """Compare deployments of the dev stack with an empty program, a bare program and kubectl, in one run.
+    """Measure how long deployments take and show which aims are met.
 
-    About three minutes per round on two cores. The exit code tells whether it could measure, not whether aims are met.
+    Compares the dev stack with an empty program, a bare program and kubectl. A round takes about three minutes on two
+    cores. The exit code is 0 even if aims are missed.
     """
     try:
         _bench(rounds, file)
     except (BenchmarkError, SandboxError) as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:  # here, because Typer would end without a word
-        typer.echo("interrupted; the sandbox and everything in it is gone", err=True)
+    except KeyboardInterrupt:  # Typer would exit without a message
+        typer.echo("interrupted; the sandbox is deleted", err=True)
         sys.exit(INTERRUPTED)
 
 
 def _bench(rounds: int, file: Path | None) -> None:
     if file and not file.parent.is_dir():
-        raise BenchmarkError(f"--json {file}: there is no folder {file.parent}")
+        raise BenchmarkError(f"--json {file}: the folder {file.parent} does not exist")
     load = os.getloadavg()[0]
     names = (*services.TOOLS, *CLI_TOOLS)
-    toolchain.ensure(names)  # building is not measured
+    toolchain.ensure(names)  # builds are not measured
     manifests.ensure()
-    with temporary_ground() as ground:
-        figures = Rounds(ground, rounds).run()
+    with temporary_sandbox() as sandbox:
+        figures = Rounds(sandbox, rounds).run()
         setting = Setting(
             cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
             load=load,
             rounds=rounds,
             python=platform.python_version(),
-            plugins=ground.plugins(),
+            plugins=sandbox.plugins(),
             tools={name: toolchain.TOOLS[name].version for name in names},
         )
     if file:

@@ -1,4 +1,4 @@
-"""Runs one command at a time and tells what it took: bounded, and ended with everything it started."""
+"""Runs a command with a timeout and measures its cost. Stops it together with its children."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.errors import BenchmarkError
-
-TIMEOUT_SECONDS = 900.0  # a slow machine needs a tenth of it
-INTERRUPT_SECONDS = 15.0  # Pulumi cancels what its providers wait for, then ends them
+TIMEOUT_SECONDS = 900.0  # ten times what a slow machine needs
+INTERRUPT_SECONDS = 15.0  # Pulumi first cancels the waits of its providers, then stops them
 LAST_LINES = 20
+
+
+class BenchmarkError(Exception):
+    """The reason why a benchmark has no result; shown without a traceback."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took, in seconds. `cpu` counts the user and system time of every process that it waited for."""
+    """The seconds that a command took. `cpu` includes user and system time of all processes that it waited for."""
 
     wall: float
     cpu: float
@@ -29,7 +31,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Done:
-    """A command that ended well."""
+    """The result of a successful command."""
 
     stdout: str
     cost: Cost
@@ -38,17 +40,17 @@ class Done:
 def run(
     words: Sequence[str], *, folder: Path, environment: Mapping[str, str], stdin: str = "", is_private: bool = False
 ) -> Done:
-    """Run a command to its end.
+    """Run a command until it ends.
 
     Args:
         words: The command.
-        folder: Where it runs.
-        environment: All of its environment.
-        stdin: What it reads: the way for secrets, which must be neither in its words nor in a file.
-        is_private: Whether its output must not be shown when it fails.
+        folder: Its working directory.
+        environment: Its whole environment.
+        stdin: Its input. Secrets are passed this way, never in arguments or files.
+        is_private: Do not show its output in errors.
 
     Raises:
-        BenchmarkError: it failed or took too long.
+        BenchmarkError: The command failed or timed out.
     """
     start = time.monotonic()
     process = subprocess.Popen(
@@ -59,15 +61,15 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C reaches it through `_end` alone, once
+        start_new_session=True,  # so that only `_stop` passes Ctrl-C on, once
     )
     before = _children_cpu()
     try:
         stdout, stderr = process.communicate(stdin, TIMEOUT_SECONDS)
     except BaseException as error:
-        _end(process)
+        _stop(process)
         if isinstance(error, subprocess.TimeoutExpired):
-            raise BenchmarkError(f"`{_shown(words)}` did not end within {TIMEOUT_SECONDS:.0f} s") from None
+            raise BenchmarkError(f"`{_shown(words)}` timed out after {TIMEOUT_SECONDS:.0f} s") from None
         raise
     cost = Cost(time.monotonic() - start, _children_cpu() - before)
     if process.returncode:
@@ -82,13 +84,13 @@ def _shown(words: Sequence[str]) -> str:
 
 
 def _children_cpu() -> float:
-    """CPU seconds of all child processes that have ended, and of those that these have waited for."""
+    """CPU seconds of all ended child processes and of the processes that these have waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """Interrupt a command; kill what is left of it and of its children after a while."""
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Interrupt a command; after a grace period, kill it and its remaining children."""
     try:
         family = psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -101,6 +103,6 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.wait()
     for child in family:
         try:
-            child.kill()  # psutil refuses when the pid belongs to another process by now
+            child.kill()  # psutil raises NoSuchProcess if the pid now belongs to another process
         except psutil.NoSuchProcess:
             continue

@@ -1,4 +1,4 @@
-"""The engine's events, taken over a local connection: with the time of their arrival, and never in a file."""
+"""Receives the engine's events over a local connection, with their time of arrival and without a file."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ UNCHANGED = frozenset({"same", "read", "refresh"})
 
 @dataclass
 class Events(events_pb2_grpc.EventsServicer):
-    """What the engine did with each resource in one operation, and when. Times are `time.monotonic()` seconds."""
+    """The steps of one operation and their times, in `time.monotonic()` seconds."""
 
-    began: dict[str, float] = field(default_factory=dict)
+    started: dict[str, float] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
     changes: dict[str, int] = field(default_factory=dict)
-    """Number of resources by what happened to them."""
+    """Number of resources by the kind of step."""
 
-    def take(self, event: dict[str, object], now: float) -> None:
-        """Note an event."""
+    def record(self, event: dict[str, object], now: float) -> None:
+        """Record an event."""
         match event:
             case {"resourcePreEvent": {"metadata": {"urn": str(urn)}}}:
-                self.began.setdefault(urn, now)
+                self.started.setdefault(urn, now)
             case {"resOutputsEvent": {"metadata": {"urn": str(urn)}}}:
                 self.ended[urn] = now
             case {"summaryEvent": {"resourceChanges": dict(changes)}}:
@@ -37,28 +37,27 @@ class Events(events_pb2_grpc.EventsServicer):
 
     @property
     def changed(self) -> int:
-        """How many resources did not stay as they were."""
+        """The number of resources that have changed."""
         return sum(number for what, number in self.changes.items() if what not in UNCHANGED)
 
     @property
     def durations(self) -> dict[str, float]:
-        """Seconds from the begin to the end of each resource's step, by URN."""
-        return {urn: self.ended[urn] - began for urn, began in self.began.items() if urn in self.ended}
+        """Seconds from the start to the end of each resource's step, by URN."""
+        return {urn: self.ended[urn] - start for urn, start in self.started.items() if urn in self.ended}
 
-    # The name of the method is the protocol's.
-    def StreamEvents(  # noqa: N802
+    def StreamEvents(  # noqa: N802  # the protocol defines the name
         self, request_iterator: Iterator[events_pb2.EventRequest], context: grpc.ServicerContext
     ) -> empty_pb2.Empty:
-        """Take the events of one command."""
+        """Receive the events of one command."""
         del context
         for request in request_iterator:
-            self.take(json.loads(request.event), time.monotonic())
+            self.record(json.loads(request.event), time.monotonic())
         return empty_pb2.Empty()
 
 
 @contextmanager
 def listening() -> Iterator[tuple[str, Events]]:
-    """Yield an address for `--event-log` and what arrives there."""
+    """Yield an address for `--event-log` and the events that it receives."""
     events = Events()
     with ThreadPoolExecutor(2) as pool:
         server = grpc.server(pool)

@@ -1,4 +1,4 @@
-"""Figures: samples by what was measured, their medians, and ratios round by round. All pure."""
+"""The measured samples, their medians and ratios, and the aims. All functions are pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MEMORY_LIMIT = 1024.0  # MiB
 
 @dataclass(frozen=True)
 class Summary:
-    """The median of some samples, and their range."""
+    """The median and the range of some samples."""
 
     median: float
     least: float
@@ -42,20 +42,20 @@ class Summary:
 
     @classmethod
     def of(cls, samples: Sequence[float]) -> Summary:
-        """Summarize samples. Raises ValueError when there are none."""
+        """Summarize samples. Raises ValueError if there are none."""
         if not samples:
             raise ValueError("nothing was measured")
         return cls(statistics.median(samples), min(samples), max(samples))
 
     def text(self, digits: int = 1) -> str:
-        """As `4.2 (4.0-4.9)`; the median alone when there is no range."""
+        """Format as `4.2 (4.0-4.9)`, or as the median alone if all samples are equal."""
         median, least, most = (f"{value:.{digits}f}" for value in (self.median, self.least, self.most))
         return median if least == most else f"{median} ({least}-{most})"
 
 
 @dataclass
 class Figures:
-    """Everything that was measured: one sample per round, in the order of the rounds.
+    """All measurements: one sample per round, in the order of the rounds.
 
     Keys of `wall` and `cpu` are (subject, operation), those of `program` are (subject, phase).
     """
@@ -66,14 +66,14 @@ class Figures:
     sandbox: dict[str, list[float]] = field(default_factory=dict)
     chains: list[Chain] = field(default_factory=list)
     changed: dict[tuple[str, str], int] = field(default_factory=dict)
-    """How many resources each operation changed."""
+    """Number of resources that each operation changed."""
     previews: dict[str, list[float]] = field(default_factory=dict)
-    """Wall-clock seconds of previews, by what was previewed and with which packs."""
+    """Wall-clock seconds of previews, by program and packs."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One aim, and how far from it the figures are. The limit is met by what is not above it."""
+    """An aim and the measured value. The aim is met if the median is not above the limit."""
 
     aim: str
     found: Summary
@@ -82,12 +82,12 @@ class Verdict:
 
     @property
     def is_met(self) -> bool:
-        """Whether the median meets the aim."""
+        """Whether the aim is met."""
         return self.found.median <= self.limit
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> Summary:
-    """Ratios of samples of the same rounds: what slows a whole round down cancels out."""
+    """Ratios of samples of the same rounds, in which slow rounds cancel out."""
     return Summary.of([a / b for a, b in zip(above, below, strict=True)])
 
 
@@ -97,19 +97,19 @@ def differences(above: Sequence[float], below: Sequence[float]) -> Summary:
 
 
 def verdicts(figures: Figures) -> list[Verdict]:
-    """Every aim with its verdict."""
+    """The verdict on each aim."""
     wall, program = figures.wall, figures.program
     waits = [chain.seconds for chain in figures.chains]
     without_wait = [first - wait for first, wait in zip(wall["dev", "first"], waits, strict=True)]
     ends = zip(program["empty", "ended"], program["empty", "started"], strict=True)
     empty = Summary.of([ended - started for ended, started in ends]).median
-    share = [ours - least for ours, least in zip(program["dev", "ended"], program["empty", "ended"], strict=True)]
+    own = differences(program["dev", "ended"], program["empty", "ended"])
     return [
         Verdict(
             "no-op up / bare program's",
             ratios(wall["dev", "no-op"], wall["bare", "no-op"]),
             NO_OP_LIMIT,
-            "what components, configuration and order cost",
+            "the cost of components, configuration and dependencies",
         ),
         Verdict(
             "(first up - longest chain's wait) / bare program's first up",
@@ -118,16 +118,16 @@ def verdicts(figures: Figures) -> list[Verdict]:
             f"the chain waits {Summary.of(waits).text()} s",
         ),
         Verdict(
-            "CPU seconds of the program's own evaluation",
-            Summary.of(share),
+            "CPU seconds of the program's evaluation",
+            own,
             PROGRAM_CPU_LIMIT,
-            "its process in a no-op up, less the empty program's",
+            "its process in a no-op up, minus the empty program's",
         ),
         Verdict(
             "CPU seconds of prod's evaluation",
             Summary.of([own - empty for own in program["prod", "evaluation"]]),
             PROD_CPU_LIMIT,
-            "from reading the configuration to the last answer, less what an empty program takes",
+            "from reading the configuration to the last response, minus the empty program's",
         ),
         Verdict(
             "seconds that both packs add to a no-op preview of prod",

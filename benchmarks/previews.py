@@ -13,9 +13,9 @@ from typing import TypeVar
 import yaml
 
 from benchmarks.figures import Figures
-from benchmarks.ground import Ground
 from benchmarks.project import RUNTIME, Project
 from benchmarks.state import Plan
+from benchmarks.temporary_sandbox import TemporarySandbox
 from components.schema.images import DEFAULT_VERSION
 from components.settings.profiles import PROFILES
 from operations.changes.preview import policy_flags
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 class Previews:
     """Measures previews, `count` times. Where nothing is deployed, no cluster is asked either."""
 
-    ground: Ground
+    sandbox: TemporarySandbox
     count: int
     figures: Figures
     plan: Plan
@@ -96,9 +96,9 @@ class Previews:
     def _project(
         self, name: str, program: str, *, stack: str = "dev", has_cluster: bool = False, count: int | None = None
     ) -> Project:
-        environment = self.ground.environment()
+        environment = self.sandbox.environment()
         if not has_cluster:
-            environment["KUBECONFIG"] = str(self.ground.folder / "no-cluster")
+            environment["KUBECONFIG"] = str(self.sandbox.folder / "no-cluster")
         return Project(
             self._folder(name),
             program,
@@ -112,4 +112,4 @@ class Previews:
 
     def _folder(self, name: str) -> Path:
         """Apart from those of the rounds, which have names of the same kind."""
-        return self.ground.folder / "previews" / name
+        return self.sandbox.folder / "previews" / name

@@ -1,4 +1,4 @@
-"""The programs that are compared. Each tells how much CPU time its process has used, so that they can be compared."""
+"""The programs that are compared. Each writes the CPU time of its process to a file."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ CHECKOUT = Path(__file__).parent.parent
 
 
 def run(name: str) -> None:
-    """Run a program, and write its process's CPU seconds to the file that BENCHMARK_USAGE names.
+    """Run a program and write the CPU seconds of its process to the file that BENCHMARK_USAGE names.
 
-    `started`: the interpreter and Pulumi's SDK are loaded. `imported`: so is the program, and the configuration is
-    read next (noted of the program of this checkout alone). `declared`: every resource has been asked for. `ended`:
-    the engine has answered for all of them.
+    The phases are: `started`, the interpreter and Pulumi's SDK are loaded; `imported`, the program is imported and
+    reads its configuration next (only for the program of this checkout); `declared`, all resources are declared;
+    `ended`, the engine has responded for all resources.
     """
     file = Path(os.environ[USAGE_VARIABLE])
     atexit.register(lambda: file.write_text(json.dumps({**_usage, "ended": _cpu()})))
@@ -45,11 +45,11 @@ def dev() -> None:
 
     load = settings.load
 
-    def noted() -> Settings:
+    def load_and_record() -> Settings:
         _usage["imported"] = _cpu()
         return load()
 
-    settings.load = noted
+    settings.load = load_and_record
     runpy.run_path(str(CHECKOUT / "__main__.py"), run_name="__main__")
 
 
@@ -58,7 +58,7 @@ def empty() -> None:
 
 
 def least() -> None:
-    """As many resources as the stack has, of the least size: ConfigMaps of a line, and the same random values."""
+    """As many resources as the dev stack, of minimal size: small ConfigMaps and the same random values."""
     import pulumi_kubernetes as k8s  # noqa: PLC0415
 
     plan, version, namespace, inside = _plain_start()
@@ -68,7 +68,7 @@ def least() -> None:
 
 
 def bare() -> None:
-    """The stack's own objects as plain resources: no components, no order, no waits, no typed arguments."""
+    """The objects of the dev stack as plain resources: no components, dependencies, waits or typed arguments."""
     import pulumi  # noqa: PLC0415
 
     plan, version, _, inside = _plain_start()
@@ -83,7 +83,7 @@ def bare() -> None:
 
 
 def many() -> None:
-    """The objects of the stack again and again, as many as the configuration says, none of them named by another."""
+    """Copies of the dev stack's objects, as many as configured, without references between them."""
     import pulumi  # noqa: PLC0415
     import pulumi_kubernetes as k8s  # noqa: PLC0415
 
@@ -96,7 +96,7 @@ def many() -> None:
 
 
 def _plain_start() -> tuple[dict[str, Any], str, str, pulumi.ResourceOptions]:
-    """What both plain programs begin with. Returns the plan, the version, the namespace, and options for the rest."""
+    """Create what `least` and `bare` share. Returns the plan, the version, the namespace and resource options."""
     import pulumi  # noqa: PLC0415
     import pulumi_kubernetes as k8s  # noqa: PLC0415
     import pulumi_random  # noqa: PLC0415
@@ -127,7 +127,7 @@ PROGRAMS: dict[str, Callable[[], None]] = {
 
 
 def _cpu() -> float:
-    """CPU seconds, user and system, of this process with all its threads."""
+    """User and system CPU seconds of this process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 

@@ -1,4 +1,4 @@
-"""One program in a project, with a backend and a namespace of its own, and the operations that are measured."""
+"""A Pulumi project with its own backend and namespace, and the measured operations."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from pathlib import Path
 import yaml
 
 from benchmarks import events
-from benchmarks.commands import Cost, run
-from benchmarks.errors import BenchmarkError
+from benchmarks.commands import BenchmarkError, Cost, run
 from benchmarks.events import Events
 from benchmarks.programs import CHECKOUT, PLAN_FILE, USAGE_VARIABLE
 from benchmarks.state import Plan
 
 PROJECT = "langfuse"
 RUNTIME = {"name": "python", "options": {"toolchain": "pip", "virtualenv": sys.prefix}}
-"""Of every program and policy pack: the interpreter that runs the benchmark."""
+"""For every program and policy pack: the interpreter that runs the benchmark."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What one operation took, and what it did."""
+    """The cost and the events of an operation."""
 
     cost: Cost
     events: Events
@@ -32,14 +31,14 @@ class Operation:
     """CPU seconds of the program's process: see `programs.run`."""
 
     def unchanged(self, what: str) -> Operation:
-        """Return this; raise BenchmarkError when it changed something."""
+        """Return this operation. Raises BenchmarkError if it has changed resources."""
         if self.events.changed:
-            raise BenchmarkError(f"{what} was to change nothing, but did: {self.events.changes}")
+            raise BenchmarkError(f"{what} must not change resources, but did: {self.events.changes}")
         return self
 
 
 class Project:
-    """A program, ready to be deployed."""
+    """A program in a new Pulumi project."""
 
     def __init__(
         self,
@@ -53,7 +52,7 @@ class Project:
         stack: str = "dev",
         config: Mapping[str, object] | None = None,
     ) -> None:
-        """`folder` must not exist yet; it will hold the project and its state. A stack's profile has its name."""
+        """Create `folder`, which must not exist, with the project and its state. The stack selects the profile."""
         self.name = program
         self._folder = folder / "project"
         self._usage = folder / "usage.json"
@@ -73,8 +72,8 @@ class Project:
             (self._folder / PLAN_FILE).write_text(json.dumps({**asdict(plan), "version": version}))
         self._pulumi("stack", "init", stack)
         self._config = self._folder / f"Pulumi.{stack}.yaml"
-        given = CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"
-        of_stack = yaml.safe_load(given.read_text())["config"] if given.exists() else {f"{PROJECT}:host": "example.com"}
+        file = CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"
+        of_stack = yaml.safe_load(file.read_text())["config"] if file.exists() else {f"{PROJECT}:host": "example.com"}
         own = {"namespace": namespace, "version": version, **(config or {})}
         self._configure(of_stack | {f"{PROJECT}:{key}": value for key, value in own.items()})
 
@@ -91,18 +90,18 @@ class Project:
         return self._operation("destroy", "--yes", "--skip-preview")
 
     def set_version(self, version: str) -> None:
-        """Ask for another release."""
+        """Set the release of Langfuse."""
         self._configure({f"{PROJECT}:version": version})
 
     def export(self) -> dict[str, object]:
-        """The stack's state, with its secrets: they pass through a pipe and stay in memory."""
+        """Export the stack's state with its secrets, which stay in memory."""
         words = ("pulumi", "stack", "export", "--show-secrets", "--non-interactive")
         done = run(words, folder=self._folder, environment=self._environment, is_private=True)
         state: dict[str, object] = json.loads(done.stdout)
         return state
 
     def _configure(self, config: Mapping[str, object]) -> None:
-        """Set plain configuration values without another command of the CLI."""
+        """Set configuration values in the stack's file, without the CLI."""
         content = yaml.safe_load(self._config.read_text()) if self._config.exists() else {}
         content["config"] = {**content.get("config", {}), **config}
         self._config.write_text(yaml.safe_dump(content))

@@ -1,4 +1,4 @@
-"""Shows figures to people, and writes them for programs."""
+"""Formats the results as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ PHASES = {
     "started": "interpreter and Pulumi's SDK",
     "imported": "program imported",
     "declared": "configuration read, resources declared",
-    "ended": "engine has answered",
+    "ended": "engine has responded",
 }
 SANDBOX = {
-    "start": "from an empty folder, s",
-    "restart": "again with its state, s",
+    "start": "start in an empty folder, s",
+    "restart": "start with existing state, s",
     "idle memory": "memory when ready, MiB",
     "memory": "memory with the dev stack, MiB",
 }
-LOADED = 0.5  # processes per core that want to run before a benchmark starts
+LOADED = 0.5  # load average per core before the start
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the figures were taken on."""
+    """The machine and the versions of a benchmark."""
 
     cores: int
     load: float
-    """Processes that wanted to run in the minute before the start."""
+    """Load average of the minute before the start."""
     rounds: int
     python: str
     plugins: dict[str, str]
@@ -39,15 +39,15 @@ class Setting:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether other work takes CPU time from the benchmark."""
+        """Whether other processes slow the benchmark down."""
         return self.load > LOADED * self.cores
 
 
 def show(figures: Figures, setting: Setting, console: Console) -> None:
-    """Print everything."""
+    """Print all results."""
     console.print(_setting(setting), highlight=False)
-    console.print(_operations("Wall-clock seconds: median (least-most)", figures.wall))
-    console.print(_operations("CPU seconds of the CLI and of what it waited for", figures.cpu))
+    console.print(_operations("Wall-clock seconds: median (range)", figures.wall))
+    console.print(_operations("CPU seconds of the CLI and its child processes", figures.cpu))
     console.print(_programs(figures))
     console.print(_sandbox(figures))
     console.print(_previews(figures))
@@ -58,7 +58,7 @@ def show(figures: Figures, setting: Setting, console: Console) -> None:
 
 
 def as_json(figures: Figures, setting: Setting) -> dict[str, object]:
-    """Every sample, and the verdicts."""
+    """Return all samples and the verdicts."""
 
     def nested(samples: dict[tuple[str, str], list[float]]) -> dict[str, dict[str, list[float]]]:
         result: dict[str, dict[str, list[float]]] = {}
@@ -86,9 +86,7 @@ def _setting(setting: Setting) -> str:
         "plugins: " + ", ".join(f"{name} {version}" for name, version in setting.plugins.items()),
     ]
     if setting.is_loaded:
-        lines.append(
-            f"Other work was running (load {setting.load:.1f} before the start): trust ratios and CPU, not seconds."
-        )
+        lines.append(f"The machine was busy (load {setting.load:.1f}): rely on ratios and CPU time, not on seconds.")
     return "\n".join(lines) + "\n"
 
 
@@ -105,7 +103,11 @@ def _operations(title: str, samples: dict[tuple[str, str], list[float]]) -> Tabl
 
 def _programs(figures: Figures) -> Table:
     names = [subject for subject in SUBJECTS if (subject, "declared") in figures.program]
-    table = _table("CPU seconds of the program's process in a no-op up, until", "", *(SUBJECTS[name] for name in names))
+    table = _table(
+        "CPU seconds of the program's process in a no-op up, at the end of each phase",
+        "",
+        *(SUBJECTS[name] for name in names),
+    )
     for phase, words in PHASES.items():
         samples = (figures.program.get((name, phase)) for name in names)
         table.add_row(words, *(Summary.of(values).text(2) if values else "" for values in samples))
@@ -113,7 +115,7 @@ def _programs(figures: Figures) -> Table:
 
 
 def _sandbox(figures: Figures) -> Table:
-    table = _table("Sandbox, tools built", "", "median (least-most)")
+    table = _table("Sandbox, with built tools", "", "median (range)")
     for name, words in SANDBOX.items():
         table.add_row(words, Summary.of(figures.sandbox[name]).text(0 if "memory" in name else 1))
     return table
@@ -135,7 +137,7 @@ def _previews(figures: Figures) -> Table:
 
 
 def _verdicts(found: list[Verdict]) -> Table:
-    table = _table("Aims", "", "found", "aim", "", "how")
+    table = _table("Aims", "", "measured", "limit", "", "explanation")
     for verdict in found:
         large = verdict.limit >= 100  # noqa: PLR2004  # hundreds need no decimals
         met = "[green]met[/]" if verdict.is_met else "[red]missed[/]"
@@ -148,5 +150,5 @@ def _table(title: str, first: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE)
     table.add_column(first)
     for column in columns:
-        table.add_column(column, justify="left" if column in {"", "how"} else "right")
+        table.add_column(column, justify="left" if column in {"", "explanation"} else "right")
     return table

@@ -1,4 +1,4 @@
-"""What an exported state says about a stack: its manifests, its plain equivalent, and its longest wait. All pure."""
+"""Reads an exported state: its manifests, an equivalent plain program, its longest chain of waits. All pure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 Json = dict[str, "JsonValue"]
 JsonValue = None | bool | int | float | str | list["JsonValue"] | Json
 
-SIGNATURE = "4dabf18193072939515e22adb298388d"  # marks what is not plain JSON (sdk/go/common/resource/sig)
-SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  # the mark's value for a secret, not a secret
+SIGNATURE = "4dabf18193072939515e22adb298388d"  # marks special values (sdk/go/common/resource/sig)
+SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  # marks a secret, is none
 SKIP_AWAIT = "pulumi.com/skipAwait"
 AWAITED = frozenset(
     {"DaemonSet", "Deployment", "Ingress", "Job", "PersistentVolumeClaim", "Pod", "Service", "StatefulSet"}
@@ -21,7 +21,7 @@ AWAITED = frozenset(
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource of a state. Secrets are plain when the state was exported with them shown."""
+    """A resource in a state. Secrets are plain if the state was exported with --show-secrets."""
 
     urn: str
     type: str
@@ -30,22 +30,22 @@ class Resource:
 
     @property
     def name(self) -> str:
-        """Its name in the program."""
+        """The name in the program."""
         return self.urn.split("::")[-1]
 
     @property
     def kind(self) -> str:
-        """The last part of its type, for example `Deployment`."""
+        """The last part of the type, for example `Deployment`."""
         return self.type.rsplit(":", 1)[-1]
 
     @property
     def package(self) -> str:
-        """Whose resource it is, for example `kubernetes`."""
+        """The provider package, for example `kubernetes`."""
         return self.type.split(":")[0]
 
     @property
     def is_awaited(self) -> bool:
-        """Whether its creation ends only when it is ready."""
+        """Whether its creation waits until it is ready."""
         metadata = self.inputs.get("metadata")
         annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
         skips = isinstance(annotations, dict) and annotations.get(SKIP_AWAIT) == "true"
@@ -53,7 +53,7 @@ class Resource:
 
 
 def resources(export: Mapping[str, object]) -> list[Resource]:
-    """What providers made, in the order of its creation; components and providers are left out."""
+    """The resources in order of creation, without components and providers."""
     deployment = export.get("deployment")
     listed = deployment.get("resources", []) if isinstance(deployment, dict) else []
     return [
@@ -69,15 +69,12 @@ def resources(export: Mapping[str, object]) -> list[Resource]:
 
 
 def manifests(found: Iterable[Resource], namespace: str) -> list[Json]:
-    """The Kubernetes objects as they were asked for, moved to another namespace.
-
-    What only Pulumi reads in them is harmless to others and stays.
-    """
+    """The inputs of the Kubernetes objects, moved to another namespace. Pulumi's annotations stay."""
     return [_moved(resource.inputs, namespace) for resource in found if resource.package == "kubernetes"]
 
 
 def identity(manifest: Json) -> tuple[str, str]:
-    """What `kubectl` calls an object inside its namespace: kind with group, and name."""
+    """The kind with its group and the name of an object, as kubectl accepts them."""
     group, _, _ = str(manifest["apiVersion"]).rpartition("/")
     metadata = manifest["metadata"]
     assert isinstance(metadata, dict)  # noqa: S101  # every object has one
@@ -86,7 +83,7 @@ def identity(manifest: Json) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class PlainObject:
-    """A Kubernetes object without its place in a program: as it was asked for, and as it is asked for next."""
+    """A Kubernetes object in two versions, without its place in a program."""
 
     type: str
     before: Json
@@ -94,29 +91,29 @@ class PlainObject:
 
     @property
     def changes(self) -> bool:
-        """Whether the next version differs."""
+        """Whether the versions differ."""
         return self.before != self.after
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The plain equivalents of a stack: as many resources of each provider, without components and order."""
+    """An equivalent plain program: the same resources, without components and dependencies."""
 
     objects: tuple[PlainObject, ...]
-    """Kubernetes objects but the namespace."""
+    """The Kubernetes objects except the namespace."""
     random: tuple[tuple[str, Json], ...]
     """Kind and inputs of each random value."""
 
     @property
     def changing(self) -> int:
-        """How many objects differ from one version to the next."""
+        """The number of objects that differ between the versions."""
         return sum(item.changes for item in self.objects)
 
 
 def plan(before: Sequence[Resource], after: Sequence[Resource], namespace: str) -> Plan:
-    """The plain equivalents of a stack, in another namespace. Values of Secrets are left out: a plan is written down.
+    """The equivalent plain program of a stack, in another namespace, without the values of Secrets.
 
-    Raises ValueError for resources that have no plain equivalent.
+    Raises ValueError for resources of other providers.
     """
     packages = {resource.package for resource in before} - {"kubernetes", "random"}
     if packages:
@@ -137,7 +134,7 @@ def plan(before: Sequence[Resource], after: Sequence[Resource], namespace: str) 
 
 
 def _for_plan(inputs: Json, namespace: str) -> Json:
-    """An object that nobody waits for, with values of the same length in place of secret ones."""
+    """An object without waits, with placeholders of the same length instead of secret values."""
     moved = _moved(inputs, namespace)
     metadata = moved["metadata"]
     assert isinstance(metadata, dict)  # noqa: S101  # `_moved` put it there
@@ -147,27 +144,27 @@ def _for_plan(inputs: Json, namespace: str) -> Json:
         for field in ("data", "stringData"):
             values = moved.get(field)
             if isinstance(values, dict):
-                # The letter A is base64 of zero bits, so that `data` stays valid.
+                # The letter A is valid base64.
                 moved[field] = {key: "A" * (len(str(value)) // 4 * 4) for key, value in values.items()}
     return moved
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Resources that wait for one another, and the seconds that each waits to be ready."""
+    """A chain of dependent resources, and the seconds until each is ready."""
 
     links: tuple[tuple[str, float], ...] = ()
 
     @property
     def seconds(self) -> float:
-        """Seconds of the whole chain."""
+        """The sum of all waits."""
         return sum(seconds for _, seconds in self.links)
 
 
 def longest_chain(found: Sequence[Resource], durations: Mapping[str, float]) -> Chain:
-    """The chain of dependencies whose resources take longest, together, to become ready after they were created.
+    """The chain of dependent resources with the longest sum of waits.
 
-    A resource's wait is what its step took beyond the median step of an object that nobody waits for.
+    The wait of a resource is the duration of its step minus the median step of objects without waits.
 
     Args:
         found: The resources of a state.
@@ -212,7 +209,7 @@ def _plain_object(value: Json) -> Json:
 
 
 def _plain(value: JsonValue) -> JsonValue:
-    """A value without marks: of a secret, the value itself."""
+    """A value with secrets replaced by their plain values."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if not isinstance(value, dict):
@@ -220,7 +217,7 @@ def _plain(value: JsonValue) -> JsonValue:
     if SIGNATURE not in value:
         return {key: _plain(item) for key, item in value.items() if not key.startswith("__")}
     if value[SIGNATURE] != SECRET or "plaintext" not in value:
-        raise ValueError("the state holds an encrypted or foreign value: export it with --show-secrets")
+        raise ValueError("the state has an encrypted or special value: export it with --show-secrets")
     text = value["plaintext"]
     assert isinstance(text, str)  # noqa: S101  # apitype.SecretV1
     return _plain(json.loads(text))

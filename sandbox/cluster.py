@@ -74,8 +74,10 @@ def bootstrap(client: Client, definitions: list[Json]) -> None:
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         created = [pool.submit(client.create, path, body) for path, body in objects]
         updated = [pool.submit(crds.update, client, crd, present.get(crd["metadata"]["name"])) for crd in definitions]
-    for result in (*created, *updated):
-        result.result()
+    for creation in created:
+        creation.result()
+    for update in updated:
+        update.result()
 
 
 def nodes_are_ready(client: Client) -> bool:

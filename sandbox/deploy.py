@@ -86,7 +86,7 @@ def _read(stack: str) -> Mapping[str, object]:
     if not source.exists():
         stacks = {path.name.split(".")[1] for path in source.parent.glob("Pulumi.*.yaml")} - {"example"}
         known = ", ".join(sorted(stacks))
-        raise SandboxError(f'unknown stack "{stack}"', f"choose one of {known}, or write {source}")
+        raise SandboxError(f'there is no stack "{stack}"', f"choose one of {known}, or write {source}")
     try:
         documents.read_stack(source)
         _, content = documents.read_mapping(source)

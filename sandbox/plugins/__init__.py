@@ -1,1 +1,1 @@
-"""Pulumi plugins in Python that speak the engine's gRPC protocol, for where the official ones can't be downloaded."""
+"""Stand-ins for Pulumi plugins, in Python, for machines that can't download the official ones."""

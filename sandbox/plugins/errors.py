@@ -1,4 +1,4 @@
-"""The one error that a plugin shows to people."""
+"""The error that a plugin shows to people."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 class PluginError(Exception):
-    """A failure that the user sees as its message alone.
+    """An error that is shown as its message alone.
 
-    `detail` is a protobuf message for the engine, such as `ErrorResourceInitFailed` for a partly made resource.
-    `code` is the name of a gRPC status code.
+    `detail` is a protobuf message for the engine, such as `ErrorResourceInitFailed` for a resource that was created but
+    is not ready. `code` is the name of a gRPC status code.
     """
 
     def __init__(self, message: str, *, code: str = "UNKNOWN", detail: Message | None = None) -> None:

@@ -1,7 +1,7 @@
-"""Puts every plugin that the project's programs need where the Pulumi CLI looks first: PULUMI_HOME/plugins.
+"""Installs every plugin that the project's programs need into PULUMI_HOME/plugins, where the Pulumi CLI looks first.
 
-For each plugin, in this order: the official one where it is already (PULUMI_HOME, PATH, the user's ~/.pulumi), the
-official one by download, the stand-in of this package. `PLUGINS=official` or `PLUGINS=standin` takes the choice away.
+A plugin is the first of these that is available: an installed official one (in PULUMI_HOME, on PATH, in ~/.pulumi), a
+downloaded official one, the stand-in of this package. `PLUGINS=official` and `PLUGINS=standin` allow only one kind.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from sandbox.errors import SandboxError
 from sandbox.plugins.version import reported_version
 
 CHOICE_VARIABLE: Final = "PLUGINS"
-MARKER: Final = "made-by-sandbox"  # a file in each folder made here, with where its plugin comes from
+MARKER: Final = "made-by-sandbox"  # a file in each folder that this module creates, with the plugin's origin
 STANDIN: Final = "stand-in"
-RETRY_SECONDS: Final = 24 * 3600.0  # how long a stand-in stays before an official plugin is looked for again
-NO_LOGS: Final = """The CLI logs each command into a folder of this name, which takes a third of its CPU time.
-This file keeps it from that. To have logs, remove the file; `pulumi logs list` tells of them.
+RETRY_SECONDS: Final = 24 * 3600.0  # before a stand-in is checked for an official replacement again
+NO_LOGS: Final = """The Pulumi CLI logs each command in a folder of this name, which takes a third of its CPU time.
+This file prevents that. To get logs, delete this file; `pulumi logs list` lists them.
 """
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin by Pulumi's kind and name, the Python package whose version it has, and the module of its stand-in."""
+    """A plugin: its kind and name, the Python package with the same version, and the module of its stand-in."""
 
     kind: str
     name: str
@@ -41,7 +41,7 @@ class Plugin:
 
     @property
     def version(self) -> str:
-        """The version that the installed Python package asks for."""
+        """The version that the installed Python package needs."""
         return metadata.version(self.distribution)
 
     @property
@@ -51,12 +51,12 @@ class Plugin:
 
     @property
     def folder(self) -> str:
-        """The folder's name among installed plugins."""
+        """The name of its folder in PULUMI_HOME/plugins."""
         return f"{self.kind}-{self.name}-v{self.version}"
 
     @property
     def archive(self) -> str | None:
-        """Where upstream publishes it; None for what the CLI's own archive holds."""
+        """The URL of its official release; None if it is part of the CLI's release."""
         if self.distribution == "pulumi":
             return None
         system, architecture = pins.platform_name()
@@ -65,7 +65,7 @@ class Plugin:
 
     @property
     def official_install(self) -> str:
-        """What a person does to get the official one."""
+        """How to install the official plugin."""
         if self.archive is None:
             return f"install the official Pulumi CLI {self.version} and put it on PATH"
         return f"install it with `pulumi plugin install {self.kind} {self.name} {self.version}`"
@@ -80,10 +80,10 @@ PLUGINS: Final = (
 
 
 def install(pulumi_home: Path, python: Path) -> None:
-    """Make every plugin available to the CLI with this PULUMI_HOME, without logs of its own; fast when all is so.
+    """Install every missing plugin into a PULUMI_HOME, and turn off the CLI's logs there.
 
     `python` is the interpreter for stand-ins; its environment must have this project's packages.
-    Raises SandboxError when PLUGINS asks for what can't be had.
+    Raises SandboxError if PLUGINS selects a kind that is not available.
     """
     folder = pulumi_home / "plugins"
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def install(pulumi_home: Path, python: Path) -> None:
 
 
 def choice() -> Literal["official", "standin"] | None:
-    """Return what PLUGINS asks for. Raises SandboxError for another word."""
+    """Return the value of PLUGINS. Raises SandboxError for an invalid one."""
     match os.environ.get(CHOICE_VARIABLE, ""):
         case "":
             return None
@@ -105,16 +105,14 @@ def choice() -> Literal["official", "standin"] | None:
         case "standin":
             return "standin"
         case other:
-            raise SandboxError(
-                f'{CHOICE_VARIABLE}="{other}" is not a choice', "set it to official or standin, or unset it"
-            )
+            raise SandboxError(f'{CHOICE_VARIABLE}="{other}" is invalid', "set it to official or standin, or unset it")
 
 
 def cli(found: Path, folder: Path) -> Path:
-    """Return the CLI to run: with PLUGINS=standin one that has no official plugins beside it.
+    """Return the CLI to run. With PLUGINS=standin, its folder has no official plugins.
 
-    Plugins in the CLI's own folder win over those in PULUMI_HOME, whatever the environment says
-    (sdk/go/common/workspace/plugins.go, getPluginInfoAndPath). The CLI looks through links, so `folder` gets a copy.
+    Plugins in the CLI's own folder always win over those in PULUMI_HOME (getPluginInfoAndPath in
+    sdk/go/common/workspace/plugins.go). The CLI follows links, so `folder` gets a copy of it.
     """
     bundled = [plugin for plugin in PLUGINS if plugin.archive is None]
     if choice() != "standin" or not any((found.resolve().parent / plugin.file).exists() for plugin in bundled):
@@ -129,33 +127,33 @@ def cli(found: Path, folder: Path) -> Path:
 
 
 def shim(plugin: Plugin, python: Path) -> str:
-    """Return the executable of a stand-in; `-P` keeps the working directory's modules out of its way."""
+    """Return the executable of a stand-in. `-P` prevents imports from the working directory."""
     words = [str(python), "-P", str(Path(__file__).with_name("start.py").resolve()), plugin.module]
     return f'#!/bin/sh\n# The stand-in for {plugin.file} {plugin.version}.\nexec {shlex.join(words)} "$@"\n'
 
 
-def _install_one(plugin: Plugin, folder: Path, python: Path, wanted: str | None) -> None:
+def _install_one(plugin: Plugin, folder: Path, python: Path, kind: str | None) -> None:
     made_here = (folder / MARKER).is_file()
-    works = (folder / plugin.file).is_file()  # not so for a link whose target is gone
+    works = (folder / plugin.file).is_file()  # false for a link whose target was deleted
     if works and not made_here:
-        if wanted == "standin":
+        if kind == "standin":
             raise SandboxError(
                 f"{CHOICE_VARIABLE}=standin, but {folder} holds the official plugin",
                 f"run `pulumi plugin rm {plugin.kind} {plugin.name} {plugin.version}`, or use another PULUMI_HOME",
             )
         return
     is_standin = made_here and (folder / MARKER).read_text() == STANDIN
-    if works and made_here and not is_standin and wanted != "standin":
+    if works and made_here and not is_standin and kind != "standin":
         return
     script = shim(plugin, python)
     current = works and is_standin and (folder / plugin.file).read_text() == script
-    if wanted != "standin" and not (wanted is None and current and _age(folder / MARKER) < RETRY_SECONDS):
-        why = _official(plugin, folder)
-        if why is None:
+    if kind != "standin" and not (kind is None and current and _age(folder / MARKER) < RETRY_SECONDS):
+        reason = _official(plugin, folder)
+        if reason is None:
             return
-        if wanted == "official":
+        if kind == "official":
             raise SandboxError(
-                f"{CHOICE_VARIABLE}=official, but {plugin.file} {plugin.version} can't be had: {why}",
+                f"{CHOICE_VARIABLE}=official, but {plugin.file} {plugin.version} is not available: {reason}",
                 f"{plugin.official_install}, or unset {CHOICE_VARIABLE} to use the stand-in",
             )
     if current:
@@ -168,14 +166,14 @@ def _install_one(plugin: Plugin, folder: Path, python: Path, wanted: str | None)
 
 
 def _official(plugin: Plugin, folder: Path) -> str | None:
-    """Install the official plugin and return None, or return why there is none."""
+    """Install the official plugin and return None, or return why it is not available."""
     if source := _found(plugin):
-        # The language host looks for its script beside itself, so what belongs together is linked together.
-        # Links to files: Pulumi takes no link for a plugin's folder.
+        # The language host looks for its script in its own folder, so the script is linked too. The files are linked
+        # and not their folder, because Pulumi ignores a plugin's folder that is a link.
         _publish(folder, f"link to {source}", lambda partial: _link(source, plugin.file, partial))
         return None
     if plugin.archive is None:
-        return "it comes with the official Pulumi CLI, which is not here"
+        return "it is part of the official Pulumi CLI, which was not found"
     if os.environ.get(releases.OFFLINE_VARIABLE):
         return f"{releases.OFFLINE_VARIABLE} is set"
     url = plugin.archive
@@ -187,11 +185,11 @@ def _official(plugin: Plugin, folder: Path) -> str | None:
 
 
 def _found(plugin: Plugin) -> Path | None:
-    """Return the folder of an official plugin of the right version: the user's own, on PATH, or beside the CLI."""
+    """Return the folder of an official plugin of the right version: in ~/.pulumi, on PATH, or in the CLI's folder."""
     home = Path.home() / ".pulumi" / "plugins" / plugin.folder
     if (home / plugin.file).is_file() and not (home / MARKER).exists():
         return home
-    if plugin.archive is None:  # it comes with the CLI, and some parts of it are scripts that tell no version
+    if plugin.archive is None:  # it has the CLI's version; some of its files are scripts without a version
         cli = toolchain.installed(toolchain.TOOLS["pulumi"])
         return cli.resolve().parent if cli and (cli.resolve().parent / plugin.file).is_file() else None
     executable = shutil.which(plugin.file)
@@ -213,7 +211,7 @@ def _link(source: Path, file: str, folder: Path) -> None:
 
 
 def _download(url: str, file: str, folder: Path) -> None:
-    """Unpack the published archive. Upstream's checksums are on the same host and say no more than TLS and gzip do."""
+    """Download and unpack the release. Its checksums are on the same host, so they add nothing to TLS and gzip."""
     archive = folder / "archive"
     releases.fetch(url, archive, releases.Hosts(cache.root() / "unreachable.json"))
     with tarfile.open(archive) as tar:

@@ -1,8 +1,8 @@
-"""Resource properties between the wire (protobuf Struct) and Python, keeping secrets and unknowns.
+"""Converts resource properties between protobuf Structs and Python values.
 
-A secret arrives as `Secret(value)`, a value that a preview can't know yet as `UNKNOWN`; both may stand at any depth.
-Assets, archives and resource references stay the plain objects that the wire has, signature included.
-Numbers are doubles on the wire: a whole one becomes an `int`, as Kubernetes and people expect.
+A secret becomes `Secret(value)`, a value that a preview does not know becomes `UNKNOWN`; both may be at any depth.
+Assets, archives and resource references stay plain objects with their signature. Protobuf numbers are doubles; whole
+ones become `int`, as Kubernetes expects.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, TypeAlias, final
 
 from google.protobuf import struct_pb2
 
-# sdk/go/common/resource/{properties.go,sig/sig.go} and plugin/rpc.go name these.
+# From sdk/go/common/resource/{properties.go,sig/sig.go} and plugin/rpc.go.
 SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
 SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  # a type tag, not a credential
 OUTPUT_SIGNATURE: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
@@ -29,15 +29,15 @@ UNKNOWN_TOKENS: Final = frozenset(
         "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",
     }
 )
-EXACT_INTEGERS: Final = 2.0**53  # beyond it, doubles skip integers
+EXACT_INTEGERS: Final = 2.0**53  # doubles can't represent every larger integer
 
 
 @final
 class Unknown:
-    """The type of `UNKNOWN`, a value that only a real update will know."""
+    """The type of `UNKNOWN`, a value that only an update will know."""
 
     def __repr__(self) -> str:
-        """Name the constant."""
+        """Return the name of the constant."""
         return "UNKNOWN"
 
 
@@ -47,7 +47,7 @@ UNKNOWN: Final = Unknown()
 @final
 @dataclass(frozen=True)
 class Secret:
-    """A value that the engine encrypts in state; its text form never shows the value."""
+    """A value that the engine encrypts in state. Its `repr` does not show the value."""
 
     value: Property = field(repr=False)
 
@@ -57,17 +57,17 @@ Properties: TypeAlias = dict[str, Property]
 
 
 def decode(properties: struct_pb2.Struct) -> Properties:
-    """Return the properties of a request."""
+    """Convert the properties of a request."""
     return {key: decode_value(value) for key, value in properties.fields.items()}
 
 
 def encode(properties: Mapping[str, Property]) -> struct_pb2.Struct:
-    """Return the properties as the engine expects them in a response."""
+    """Convert properties for a response."""
     return struct_pb2.Struct(fields={key: encode_value(value) for key, value in properties.items()})
 
 
 def decode_value(value: struct_pb2.Value) -> Property:
-    """Return one value of a request."""
+    """Convert one value of a request."""
     match value.WhichOneof("kind"):
         case "string_value":
             return UNKNOWN if value.string_value in UNKNOWN_TOKENS else value.string_value
@@ -96,7 +96,7 @@ def _decode_object(wire: struct_pb2.Struct) -> Property:
 
 
 def encode_value(value: Property) -> struct_pb2.Value:  # noqa: PLR0911  # one return per kind of value
-    """Return one value as the wire has it. Raises TypeError for what the wire can't carry."""
+    """Convert one value for a response. Raises TypeError for other types than those of `Property`."""
     match value:
         case None:
             return struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
@@ -121,7 +121,7 @@ def encode_value(value: Property) -> struct_pb2.Value:  # noqa: PLR0911  # one r
 
 
 def reveal(value: Property) -> Property:
-    """Return the value with every `Secret` wrapper taken off; unknowns stay."""
+    """Return the value without its `Secret` wrappers; unknown values stay."""
     match value:
         case Secret(inner):
             return reveal(inner)
@@ -134,7 +134,7 @@ def reveal(value: Property) -> Property:
 
 
 def whole_number(value: Property) -> int:
-    """Return a value that is known to be an integer. Raises TypeError otherwise."""
+    """Return a value that must be an integer. Raises TypeError if it is not."""
     if not isinstance(value, int):
         raise TypeError(type(value).__name__)
     return value
@@ -147,19 +147,19 @@ def conceal(value: Property, like: Property) -> Property:
     if isinstance(value, Mapping) and isinstance(like, Mapping):
         return {key: conceal(item, like.get(key)) for key, item in value.items()}
     if isinstance(value, list) and isinstance(like, list):
-        if len(value) != len(like):  # items may have moved: a secret one could be any of them
+        if len(value) != len(like):  # items may have moved, so any of them may be the secret one
             return Secret(value) if any(contains_secret(item) for item in like) else value
         return [conceal(item, twin) for item, twin in zip(value, like, strict=True)]
     return value
 
 
 def contains_unknown(value: Property) -> bool:
-    """Say whether any part of the value is not known yet."""
+    """Return whether any part of the value is unknown."""
     return _any(value, lambda part: isinstance(part, Unknown))
 
 
 def contains_secret(value: Property) -> bool:
-    """Say whether any part of the value is secret."""
+    """Return whether any part of the value is secret."""
     return _any(value, lambda part: isinstance(part, Secret))
 
 

@@ -1,7 +1,7 @@
-"""What every stand-in plugin shares: the gRPC server that the engine talks to, its life and its errors.
+"""The gRPC server of every stand-in plugin, its lifecycle and its errors.
 
-A plugin prints the port that it listens on, serves until the engine interrupts it or is gone, and answers what it can't
-do with one clear error. `properties.py` has the marshalling of resource properties.
+A plugin prints the port that it listens on and serves until the engine interrupts it or exits. Calls that it does not
+support return one clear error. `properties.py` converts resource properties.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHANNEL_OPTIONS: Final = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 ]
-WORKERS: Final = 256  # calls wait for the cluster, one thread each; the engine bounds how many it makes
+WORKERS: Final = 256  # each call has a thread, which waits for the cluster; the engine limits the number of calls
 PARENT_CHECK_SECONDS: Final = 1.0
 STOP_GRACE_SECONDS: Final = 2.0  # the engine kills after 5 s: sdk/go/common/resource/plugin/plugin.go
 
@@ -45,7 +45,7 @@ StreamBehaviour: TypeAlias = Callable[[Message, grpc.ServicerContext], Iterator[
 
 
 def unsupported(what: str) -> PluginError:
-    """Return the error for what a stand-in does not do."""
+    """Return the error for a feature that a stand-in does not have."""
     return PluginError(
         f"{what} is not supported by the stand-in plugin; install the official plugin and set PLUGINS=official",
         code="UNIMPLEMENTED",
@@ -54,21 +54,21 @@ def unsupported(what: str) -> PluginError:
 
 @cache
 def package_version(distribution: str) -> str:
-    """Return the installed version of a Python package: the plugin that the SDK of that version asks for."""
+    """Return the installed version of a Python package, which is also the version of its plugin."""
     return metadata.version(distribution)
 
 
 def plugin_info(distribution: str) -> plugin_pb2.PluginInfo:
-    """Return the answer to `GetPluginInfo` for the plugin that belongs to a Python package."""
+    """Return the response of `GetPluginInfo` for the plugin of a Python package."""
     return plugin_pb2.PluginInfo(version=package_version(distribution))
 
 
 def serve(
     plugin: str, register: Callable[[grpc.Server], object], on_stop: Callable[[], None] = lambda: None
 ) -> NoReturn:
-    """Serve until the engine interrupts this process or is gone, then run `on_stop` and exit.
+    """Serve until the engine interrupts this process or exits, then run `on_stop` and exit.
 
-    `plugin` names it in errors; `register` adds the servicer, for example
+    `plugin` is its name in errors; `register` adds the servicer, for example
     `lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(Random(), server)`.
     """
     parent = os.getppid()
@@ -97,7 +97,7 @@ def serve(
 
 
 class _Errors(Interceptor):
-    """Turns what a servicer raises into one error message; an unforeseen one is named a defect, without a value."""
+    """Turns an exception of a servicer into one error. An unexpected one is reported as a bug, without its message."""
 
     def __init__(self, plugin: str) -> None:
         self.plugin = plugin
@@ -125,7 +125,7 @@ class _Errors(Interceptor):
         def call(request: Message, context: grpc.ServicerContext) -> Message:
             try:
                 return behaviour(request, context)
-            except Exception as error:  # every error must become a status
+            except Exception as error:  # every exception must become a status
                 self._abort(method, error, context)
 
         return call
@@ -134,7 +134,7 @@ class _Errors(Interceptor):
         def call(request: Message, context: grpc.ServicerContext) -> Iterator[Message]:
             try:
                 yield from behaviour(request, context)
-            except Exception as error:  # every error must become a status
+            except Exception as error:  # every exception must become a status
                 self._abort(method, error, context)
 
         return call
@@ -148,12 +148,12 @@ class _Errors(Interceptor):
                 status = status_pb2.Status(code=code.value[0], message=error.message, details=[detail])
                 context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
             context.abort(code, error.message)
-        # The text of an unforeseen error may quote a value, and that value may be secret: tell where, not what.
+        # The message of an unexpected exception may contain a secret value: report only its type and place.
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         where = f" at {os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else ""
         context.abort(
             grpc.StatusCode.INTERNAL,
-            f"{self.plugin}: {method} met a defect ({type(error).__name__}{where}); please report it",
+            f"{self.plugin}: {method} failed with a bug ({type(error).__name__}{where}); please report it",
         )

@@ -1,7 +1,7 @@
 """Pulumi's protobuf modules, without the SDK around them: `from sandbox.plugins.pulumirpc import provider_pb2`.
 
-Importing `pulumi.runtime.proto` imports the whole SDK first, about 0.2 s that every command would pay for every
-plugin. At run time this module is a package whose modules are the SDK's own files; type checkers see the SDK's.
+To import `pulumi.runtime.proto` also imports the whole SDK, which takes about 0.2 s in every plugin of every command.
+At run time this module is a package whose path is the SDK's folder; type checkers see the SDK's modules.
 """
 
 from typing import TYPE_CHECKING

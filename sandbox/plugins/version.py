@@ -1,4 +1,4 @@
-"""Which version of a plugin an executable is."""
+"""Finds out the version of a plugin's executable."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ NO_ENGINE: Final = "127.0.0.1:1"
 
 
 def reported_version(executable: Path) -> str | None:
-    """Return the version that a resource plugin tells, None when it tells none.
+    """Return the version that a resource plugin reports, None if it reports none.
 
-    Not all know `--version`: the one for Kubernetes does not. Those are started and asked as the engine does it.
+    Some plugins, such as the one for Kubernetes, have no `--version` flag. They are started and called over gRPC.
     """
     return _by_flag(executable) or _by_protocol(executable)
 
@@ -34,7 +34,7 @@ def _by_flag(executable: Path) -> str | None:
 
 
 def _by_protocol(executable: Path) -> str | None:
-    import grpc  # noqa: PLC0415  # it takes long to load, and is seldom needed here
+    import grpc  # noqa: PLC0415  # slow to import and seldom needed
     from google.protobuf import empty_pb2  # noqa: PLC0415
 
     from sandbox.plugins.pulumirpc import provider_pb2_grpc  # noqa: PLC0415
@@ -62,7 +62,7 @@ def _by_protocol(executable: Path) -> str | None:
 
 
 def _first_line(process: subprocess.Popen[bytes], deadline: float) -> str:
-    """Return what a process prints until the first line break, its end, or the deadline."""
+    """Return the output of a process until the first line break, its end, or the deadline."""
     line = b""
     while process.stdout is not None and not line.endswith(b"\n"):
         output = process.stdout.fileno()

@@ -11,8 +11,7 @@ from pulumi.runtime.proto import events_pb2, events_pb2_grpc
 from rich.console import Console
 
 from benchmarks import commands
-from benchmarks.commands import run
-from benchmarks.errors import BenchmarkError
+from benchmarks.commands import BenchmarkError, run
 from benchmarks.events import Events, listening
 from benchmarks.figures import OPERATIONS, SUBJECTS, Figures, Summary, ratios, verdicts
 from benchmarks.programs import USAGE_VARIABLE
@@ -179,13 +178,13 @@ class TestEvents:
     def test_a_step_lasts_from_its_first_start_to_its_last_end(self) -> None:
         events = Events()
         for kind, now in (("resourcePreEvent", 1.0), ("resourcePreEvent", 2.0), ("resOutputsEvent", 5.0)):
-            events.take({kind: {"metadata": {"urn": "a"}}}, now)
-        events.take({"resourcePreEvent": {"metadata": {"urn": "unfinished"}}}, 6.0)
+            events.record({kind: {"metadata": {"urn": "a"}}}, now)
+        events.record({"resourcePreEvent": {"metadata": {"urn": "unfinished"}}}, 6.0)
         assert events.durations == {"a": 4.0}
 
     def test_unchanged_resources_are_not_counted(self) -> None:
         events = Events()
-        events.take({"summaryEvent": {"resourceChanges": {"same": 100, "update": 2, "replace": 1}}}, 1.0)
+        events.record({"summaryEvent": {"resourceChanges": {"same": 100, "update": 2, "replace": 1}}}, 1.0)
         assert events.changed == 3
 
     def test_events_are_received_over_grpc(self) -> None:
@@ -230,7 +229,7 @@ class TestCommands:
             closed.set()
 
         threading.Thread(target=read, daemon=True).start()
-        with pytest.raises(BenchmarkError, match="did not end within 1 s"):
+        with pytest.raises(BenchmarkError, match="timed out after 1 s"):
             run((sys.executable, "-c", parent), folder=tmp_path, environment={})
         assert closed.wait(10)
 

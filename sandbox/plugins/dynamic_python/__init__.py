@@ -1,1 +1,1 @@
-"""The provider of dynamic resources: it hands over to `pulumi.dynamic` in the program's own environment."""
+"""The provider of dynamic resources: runs `pulumi.dynamic` in the program's environment."""

@@ -1,4 +1,4 @@
-"""Start `pulumi.dynamic` with the program's interpreter.
+"""Starts `pulumi.dynamic` with the program's interpreter.
 
 The engine passes the runtime options of Pulumi.yaml as PULUMI_RUNTIME_* variables.
 """
@@ -12,7 +12,7 @@ from sandbox.plugins.language_python import toolchain
 
 
 def main() -> NoReturn:
-    """Replace this process by the provider; exit with one message when there is no interpreter for it."""
+    """Replace this process with the provider; exit with one error if the interpreter is missing."""
     here = os.getcwd()
     options = {
         name: os.environ[f"PULUMI_RUNTIME_{name.upper()}"]
@@ -26,7 +26,7 @@ def main() -> NoReturn:
         sys.exit(error.message)
     environment = tools.environment(os.environ)
     words = [python, "-u", "-m", "pulumi.dynamic", *sys.argv[1:]]
-    os.execve(python, words, environment)  # noqa: S606  # no shell is meant to be in between
+    os.execve(python, words, environment)  # noqa: S606  # no shell is needed
 
 
 if __name__ == "__main__":

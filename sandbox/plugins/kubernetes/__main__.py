@@ -1,4 +1,4 @@
-"""The plugin's entry: `python -m sandbox.plugins.kubernetes ENGINE_ADDRESS` prints its port and serves the engine."""
+"""Starts the Kubernetes provider: `python -m sandbox.plugins.kubernetes ENGINE_ADDRESS`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ENGINE_ADDRESS = 1
 
 
 def remove_key_files() -> None:
-    """Delete the files to which the client library writes keys: by itself it does so only at a plain exit."""
+    """Delete the key files of the client library, which itself deletes them only at a normal exit."""
     client = sys.modules.get("kubernetes.config.kube_config")
     if client is not None:
         client._cleanup_temp_files()
@@ -22,7 +22,7 @@ if __name__ == "__main__":
     provider = KubernetesProvider(sys.argv[ENGINE_ADDRESS] if len(sys.argv) > ENGINE_ADDRESS else "")
 
     def stop() -> None:
-        """End every wait and leave nothing behind."""
+        """Cancel all waits and delete temporary files."""
         provider.stop()
         remove_key_files()
 

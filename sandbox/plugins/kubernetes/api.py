@@ -1,4 +1,4 @@
-"""Requests to the API server over the pooled connections of the official client, without its model classes."""
+"""Sends requests to the API server through the connection pool of the official client, without its model classes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WARNING_HEADER: Final = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 
 
 class Cause(NamedTuple):
-    """One of the reasons in a refusal: which field, which rule, in whose words."""
+    """One cause of an error response: the field, the reason and the message."""
 
     field: str
     reason: str
@@ -38,11 +38,11 @@ class Cause(NamedTuple):
 
 
 class ApiError(Exception):
-    """A refusal of the API server."""
+    """An error response of the API server."""
 
     def __init__(self, status: int, answer: Object) -> None:
-        """`answer` is the Status object that the server sent."""
-        message = text(answer, "message") or f"the API server answered {status}"
+        """`answer` is the Status object in the response."""
+        message = text(answer, "message") or f"the API server returned status {status}"
         super().__init__(message)
         self.status, self.message = status, message
         self.reason = text(answer, "reason")
@@ -54,11 +54,11 @@ class ApiError(Exception):
 
 
 class UnreachableError(PluginError):
-    """There is no cluster to talk to, or none that answers or lets us in."""
+    """No cluster is configured, or it does not respond or rejects the credentials."""
 
 
 class Api:
-    """One API server. Safe for many threads; connects at the first request."""
+    """One API server. Thread-safe; connects with the first request."""
 
     def __init__(self, target: Target, timeout: float | None = None) -> None:
         """`timeout` in seconds limits every request except watches."""
@@ -76,7 +76,7 @@ class Api:
         content_type: str = JSON,
         warn: Callable[[str], None] | None = None,
     ) -> Object:
-        """Return the answer as an object. Raises ApiError for a refusal, UnreachableError where there is no answer."""
+        """Return the response as an object. Raises ApiError for an error response, UnreachableError for none."""
         response = self._send(method, path, query or {}, body, content_type, stream=False)
         if warn is not None:
             for header in response.headers.getlist("Warning"):
@@ -112,7 +112,7 @@ class Api:
         *,
         stream: bool,
     ) -> BaseHTTPResponse:
-        from urllib3 import Retry, Timeout  # noqa: PLC0415  # the client library has imported it by then
+        from urllib3 import Retry, Timeout  # noqa: PLC0415  # the client library has already imported it
 
         client = self._connect()
         url = client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
@@ -128,8 +128,8 @@ class Api:
                 headers=headers,
                 preload_content=not stream,
                 retries=Retry(
-                    status=BUSY_RETRIES,  # of an answer that says when to come again
-                    read=1 if method == "GET" else 0,  # a kept connection may have been closed meanwhile
+                    status=BUSY_RETRIES,  # of responses with Retry-After
+                    read=1 if method == "GET" else 0,  # the server may have closed a pooled connection
                     connect=0,
                     other=0,
                     redirect=0,
@@ -147,7 +147,7 @@ class Api:
                 import urllib3  # noqa: PLC0415  # see _send
 
                 client = self.target.connect()
-                # A kubeconfig that turns verification off means it; each request would say so on the user's screen.
+                # The kubeconfig turns verification off on purpose; without this, every request shows a warning.
                 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
                 client.rest_client.pool_manager.connection_pool_kw["maxsize"] = CONNECTIONS
                 self._client = client
@@ -158,8 +158,8 @@ class Api:
         cause = str(reason).rpartition(": ")[2] or type(reason).__name__
         server = self.target.server or "of this pod"
         return UnreachableError(
-            f"the API server {server} does not answer: {cause}. Start it, or name one that runs by KUBECONFIG "
-            "or by the kubeconfig and context of the provider"
+            f"the API server {server} does not respond: {cause}. Start it, or select another one with KUBECONFIG "
+            "or with the kubeconfig and context of the provider"
         )
 
 

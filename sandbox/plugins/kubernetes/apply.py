@@ -1,4 +1,4 @@
-"""Creating, changing and deleting objects through the API server, or asking it what would happen."""
+"""Creates, updates and deletes objects through the API server, or previews that with a dry run."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from sandbox.plugins.properties import Property
 PATCH_FORCE: Final = "pulumi.com/patchForce"
 PROPAGATION: Final = "pulumi.com/deletionPropagationPolicy"
 CRD: Final = ("apiextensions.k8s.io", "CustomResourceDefinition")
-HAND_OVER_ATTEMPTS: Final = 5
+TAKE_OVER_ATTEMPTS: Final = 5
 PAUSES: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Seconds between attempts to create what needs something that is just being created: a namespace, a CRD."""
+"""Seconds between attempts to create an object whose namespace or CRD is being created."""
 EXISTS: Final = """{error}
 
 The resource already exists in the cluster. This can happen when:
@@ -50,7 +50,7 @@ ignoreChanges), or take them over for good: set the annotation pulumi.com/patchF
 
 
 def create(cluster: Cluster, inputs: Object, manager: str, reporter: Reporter, *, dry_run: bool) -> Object:
-    """Create an object and return it. Raises ApiError, NoSuchKindError, PluginError where it exists already."""
+    """Create an object and return it. Raises ApiError, NoSuchKindError, and PluginError if it already exists."""
     for pause in (*PAUSES, None):
         try:
             return _create_once(cluster, inputs, manager, reporter, dry_run=dry_run)
@@ -74,46 +74,46 @@ def update(
     *,
     dry_run: bool,
 ) -> Object:
-    """Change an object in place and return it. Raises ApiError, NoSuchKindError, PluginError for conflicts."""
-    wanted = copied(inputs)
-    put_metadata(wanted, "name", old_name)
-    live = cluster.get(wanted)
-    kind = Kind.of(wanted)
+    """Update an object in place and return it. Raises ApiError, NoSuchKindError, and PluginError for conflicts."""
+    desired = copied(inputs)
+    put_metadata(desired, "name", old_name)
+    live = cluster.get(desired)
+    kind = Kind.of(desired)
     if (kind.group, kind.kind) == CRD:
-        put_metadata(wanted, "resourceVersion", text(live, "metadata", "resourceVersion"))
+        put_metadata(desired, "resourceVersion", text(live, "metadata", "resourceVersion"))
         return cluster.request(
-            "PUT", wanted, query=_query(manager, dry_run), body=wanted, warn=_warn(cluster, reporter)
+            "PUT", desired, query=_query(manager, dry_run), body=desired, warn=_warn(cluster, reporter)
         )
     if not cluster.settings.server_side_apply:
-        patch = merge_patch(old_inputs, wanted, live)
+        patch = merge_patch(old_inputs, desired, live)
         query = _query(CREATE_MANAGER, dry_run)
         return cluster.request(
-            "PATCH", wanted, query=query, body=patch, content_type=MERGE_PATCH, warn=_warn(cluster, reporter)
+            "PATCH", desired, query=query, body=patch, content_type=MERGE_PATCH, warn=_warn(cluster, reporter)
         )
     if not dry_run:
-        live = _hand_over(cluster, live, manager)
-    managed_fields.respect(wanted, live, ignored, manager)
+        live = _take_over_fields(cluster, live, manager)
+    managed_fields.ignore_changes(desired, live, ignored, manager)
     forced = dry_run and managed_fields.is_forced_in_preview(live)
     force = forced or not objects(live, "metadata", "managedFields")
-    return server_side_apply(cluster, wanted, manager, reporter, dry_run=dry_run, force=force)
+    return server_side_apply(cluster, desired, manager, reporter, dry_run=dry_run, force=force)
 
 
 def relinquish(cluster: Cluster, live: Object, manager: str) -> None:
-    """Give up the fields that are owned under a former name."""
+    """Give up the fields that are owned by a former field manager."""
     metadata = {key: value for key, value in mapping(live, "metadata").items() if key in ("name", "namespace")}
     empty: Object = {"apiVersion": live.get("apiVersion"), "kind": live.get("kind"), "metadata": metadata}
     server_side_apply(cluster, empty, manager, None, dry_run=False, force=False)
 
 
 def server_side_apply(
-    cluster: Cluster, wanted: Object, manager: str, reporter: Reporter | None, *, dry_run: bool, force: bool
+    cluster: Cluster, desired: Object, manager: str, reporter: Reporter | None, *, dry_run: bool, force: bool
 ) -> Object:
-    """Apply an object. Raises PluginError that explains conflicts with other owners of fields."""
-    force = force or cluster.settings.patch_force or annotation(wanted, PATCH_FORCE) == "true"
+    """Apply an object. Raises PluginError that explains conflicts with other field managers."""
+    force = force or cluster.settings.patch_force or annotation(desired, PATCH_FORCE) == "true"
     query = {**_query(manager, dry_run), "force": str(force).lower()}
     try:
         return cluster.request(
-            "PATCH", wanted, query=query, body=wanted, content_type=APPLY_PATCH, warn=_warn(cluster, reporter)
+            "PATCH", desired, query=query, body=desired, content_type=APPLY_PATCH, warn=_warn(cluster, reporter)
         )
     except ApiError as error:
         if error.status == HTTPStatus.CONFLICT and error.causes:
@@ -122,7 +122,7 @@ def server_side_apply(
 
 
 def delete(cluster: Cluster, obj: Object, inputs: Object) -> None:
-    """Ask the API server to delete an object; what is gone already is deleted."""
+    """Request the deletion of an object; succeed if it does not exist."""
     policy = {"orphan": "Orphan", "background": "Background"}.get(annotation(inputs, PROPAGATION).lower(), "Foreground")
     body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy}
     try:
@@ -137,7 +137,7 @@ def delete(cluster: Cluster, obj: Object, inputs: Object) -> None:
 def merge_patch(old: Object, new: Object, live: Object) -> Object:
     """Return the three-way JSON merge patch (RFC 7386), for objects without server-side apply.
 
-    It sets what differs from the live object, and removes what the old inputs had and the new ones have not.
+    It sets fields that differ from the live object and removes fields of the old inputs that the new inputs lack.
     """
     patch: Object = {key: None for key in old if key not in new and key in live}
     for key, value in new.items():
@@ -152,12 +152,12 @@ def merge_patch(old: Object, new: Object, live: Object) -> Object:
 
 
 def _create_once(cluster: Cluster, inputs: Object, manager: str, reporter: Reporter, *, dry_run: bool) -> Object:
-    wanted: Object = copied(inputs)
+    desired: Object = copied(inputs)
     if cluster.settings.upsert and cluster.settings.server_side_apply:
-        return server_side_apply(cluster, wanted, manager, reporter, dry_run=dry_run, force=dry_run)
+        return server_side_apply(cluster, desired, manager, reporter, dry_run=dry_run, force=dry_run)
     try:
         return cluster.request(
-            "POST", wanted, query=_query(CREATE_MANAGER, dry_run), body=wanted, warn=_warn(cluster, reporter)
+            "POST", desired, query=_query(CREATE_MANAGER, dry_run), body=desired, warn=_warn(cluster, reporter)
         )
     except ApiError as error:
         if error.status == HTTPStatus.CONFLICT and error.reason == "AlreadyExists" and not dry_run:
@@ -165,14 +165,14 @@ def _create_once(cluster: Cluster, inputs: Object, manager: str, reporter: Repor
         raise
 
 
-def _hand_over(cluster: Cluster, live: Object, manager: str) -> Object:
-    """Take fields over, as `managed_fields.handed_over` says; controllers write to the object meanwhile."""
-    for _ in range(HAND_OVER_ATTEMPTS):
-        owned = managed_fields.handed_over(live, manager)
-        if owned is None:
+def _take_over_fields(cluster: Cluster, live: Object, manager: str) -> Object:
+    """Take over the fields that `managed_fields.taken_over` selects; retry while controllers write to the object."""
+    for _ in range(TAKE_OVER_ATTEMPTS):
+        entries = managed_fields.taken_over(live, manager)
+        if entries is None:
             break
         patch: list[Object] = [
-            {"op": "replace", "path": "/metadata/managedFields", "value": list[Property](owned)},
+            {"op": "replace", "path": "/metadata/managedFields", "value": list[Property](entries)},
             {"op": "replace", "path": "/metadata/resourceVersion", "value": text(live, "metadata", "resourceVersion")},
         ]
         try:
@@ -184,7 +184,7 @@ def _hand_over(cluster: Cluster, live: Object, manager: str) -> Object:
     return live
 
 
-def _query(manager: str, dry_run: bool) -> dict[str, str]:  # the one thing that it decides
+def _query(manager: str, dry_run: bool) -> dict[str, str]:
     return {"fieldManager": manager, **({"dryRun": "All"} if dry_run else {})}
 
 

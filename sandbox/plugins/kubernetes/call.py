@@ -1,4 +1,4 @@
-"""What every operation on a resource shares: whom it is about, where it happens, how its errors read."""
+"""The context of an operation on a resource: its URN, its cluster, its messages and errors."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class ResourceCall:
 
     @classmethod
     def about(cls, urn: str, cluster: Cluster, log: EngineLog, *properties: struct_pb2.Struct) -> ResourceCall:
-        """Prepare a call; values that are secret in the properties are hidden in its messages."""
-        scrubber = cache(lambda: Scrubber(*map(decode, properties)))  # most calls have nothing to say
+        """Create the context of a call. Its messages hide values that are secret in the properties."""
+        scrubber = cache(lambda: Scrubber(*map(decode, properties)))  # most calls show no message
 
         def scrub(message: str) -> str:
             return scrubber()(message)
@@ -44,8 +44,8 @@ class ResourceCall:
         return self.urn.split("::")[2].rpartition("$")[2]
 
     @contextmanager
-    def telling(self, what: str) -> Iterator[None]:
-        """Turn refusals into one error that starts with what failed, with secret values hidden."""
+    def explaining_errors(self, what: str) -> Iterator[None]:
+        """Turn errors of the API server into one error that starts with what failed and hides secret values."""
         try:
             yield
         except NoSuchKindError as error:
@@ -67,7 +67,7 @@ class ResourceCall:
         outputs: Properties,
         inputs: struct_pb2.Struct | None = None,
     ) -> PluginError:
-        """Return the error for an object that exists but is not ready: the engine keeps its state."""
+        """Return the error for an object that exists but is not ready. The engine stores its state."""
         first = self.reporter.scrub(f"{what}: {error.message}")
         reasons = [first, *(self.reporter.scrub(problem) for problem in dict.fromkeys(error.problems))]
         detail = provider_pb2.ErrorResourceInitFailed(

@@ -1,4 +1,4 @@
-"""Completing a resource's inputs before they are stored: names, namespaces, one form for what means the same."""
+"""Completes the inputs of a resource before they are stored: name, namespace, normal form."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATCH: Final = "Patch"
 
 
 def refuse_unsupported(token: str, inputs: Mapping[str, Property]) -> None:
-    """Raise the error for what the official provider has and this one has not."""
+    """Raise an error for features of the official provider that the stand-in lacks."""
     module, _, kind = token.partition(":")[2].partition(":")
     if module.partition("/")[0] in COMPONENTS:
         raise unsupported(f"{token} (a Helm, Kustomize or YAML component)")
@@ -37,13 +37,13 @@ def refuse_unsupported(token: str, inputs: Mapping[str, Property]) -> None:
 def complete(
     cluster: Cluster, request: provider_pb2.CheckRequest, token: str, olds: Mapping[str, Property], news: Object
 ) -> Object:
-    """Return the inputs as they are to be stored and compared."""
+    """Return the inputs in the form that is stored and compared."""
     kind = Kind.from_token(token)
     news.setdefault("apiVersion", kind.api_version)
     news.setdefault("kind", kind.kind)
     inputs, old_inputs = normalize(news), to_object(olds)
     if not isinstance(inputs.setdefault("metadata", {}), dict):
-        return inputs  # all of the metadata is not known yet
+        return inputs  # the metadata is unknown
     if old_inputs:
         naming.keep_old_name(inputs, old_inputs)
     engine = request.autonaming if request.HasField("autonaming") else None

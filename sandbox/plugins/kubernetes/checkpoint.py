@@ -1,4 +1,4 @@
-"""What the engine stores of an object: the live one, the inputs beside it, and which values are secret."""
+"""The stored outputs of a resource: the live object, its inputs, and which values are secret."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sandbox.plugins.properties import Properties, Property, Secret, contains_se
 INPUTS: Final = "__inputs"
 INITIAL_API_VERSION: Final = "__initialApiVersion"
 FIELD_MANAGER: Final = "__fieldManager"
-# Python and other SDKs can't have dashes in the names of these schema extensions.
+# Property names in Python and other SDKs can't have the dashes of these schema extensions.
 EXTENSIONS: Final = {
     f"x_kubernetes_{name}": f"x-kubernetes-{name.replace('_', '-')}"
     for name in (
@@ -28,7 +28,7 @@ UNDERSCORED: Final = {dashed: underscored for underscored, dashed in EXTENSIONS.
 
 
 class State(NamedTuple):
-    """A stored object: what the program asked for, what the server answered, and how it was made."""
+    """A stored object: its inputs, the live object, and how it was created."""
 
     inputs: Object
     live: Object
@@ -37,13 +37,13 @@ class State(NamedTuple):
 
 
 def to_object(properties: Mapping[str, Property]) -> Object:
-    """Return the Kubernetes object that properties describe: secrets plain, unknowns kept."""
+    """Convert properties to a Kubernetes object, with secrets as plain values; unknown values stay."""
     renamed = _renamed(reveal(properties), EXTENSIONS)
     return renamed if isinstance(renamed, dict) else {}
 
 
 def to_properties(obj: Object, like: Mapping[str, Property]) -> Properties:
-    """Return an object as properties, secret where the properties `like` it are, and always in Secret objects."""
+    """Convert an object to properties. Values are secret where they are in `like`, and in every Secret object."""
     renamed = _renamed(obj, UNDERSCORED)
     properties = renamed if isinstance(renamed, dict) else {}
     _mark_secrets(properties, like)
@@ -51,7 +51,7 @@ def to_properties(obj: Object, like: Mapping[str, Property]) -> Properties:
 
 
 def store(inputs: Object, live: Object, like: Mapping[str, Property], api_version: str, manager: str) -> Properties:
-    """Return the outputs of a resource, from which `load` gets the parts back."""
+    """Return the outputs of a resource, from which `load` restores the parts."""
     outputs = to_properties(live, like)
     data, plain = outputs.get("data"), like.get("stringData")
     if text(live, "kind") == "Secret" and data is not None and plain is not None:
@@ -73,9 +73,9 @@ def load(properties: Mapping[str, Property]) -> State:
 
 
 def _mark_secrets(outputs: Object, like: Mapping[str, Property]) -> None:
-    """Wrap in `outputs` what is secret in `like`.
+    """Mark values in `outputs` as secret where they are in `like`.
 
-    Lists are wrapped whole when any item is secret: a server may reorder them (`annotateSecrets` in provider.go).
+    A list becomes secret if any item is, because a server may reorder it (`annotateSecrets` in provider.go).
     """
     if outputs.get("kind") == "Secret":
         for key in ("data", "stringData"):

@@ -1,4 +1,4 @@
-"""The configured cluster: whether it can be reached, what it serves, and its objects."""
+"""The configured cluster: whether it is reachable, the kinds that it serves, and its objects."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ DEFAULT_NAMESPACE: Final = "default"
 
 
 class Cluster:
-    """One cluster, connected to when first needed."""
+    """One cluster. Connects with the first request."""
 
     def __init__(self, settings: Settings, cancellation: Cancellation) -> None:
-        """Find the cluster that the settings name; that there is none is told by `unreachable`."""
+        """Find the cluster that the settings select. If there is none, `unreachable` has the reason."""
         self.settings, self.cancellation = settings, cancellation
         self.scopes = Scopes()
         self._lock = threading.Lock()
         self._reason: str | None = None
-        self._told = False
+        self._is_reported = False
         self.api: Api | None = None
         self.default_namespace = settings.namespace or DEFAULT_NAMESPACE
         try:
@@ -42,22 +42,22 @@ class Cluster:
 
     @property
     def unreachable(self) -> str:
-        """Why the cluster can't be used, empty where it can; asked once."""
+        """Why the cluster can't be used, empty if it can; determined once."""
         with self._lock:
             if self._reason is None:
-                self._reason = self._ask()
+                self._reason = self._connection_error()
             return self._reason
 
     def require(self) -> None:
-        """Raise the error for an operation that needs the cluster, where it can't be reached: in full once."""
+        """Raise an error if the cluster can't be reached. Only the first error has the full reason."""
         if not self.unreachable:
             return
         with self._lock:
-            first, self._told = not self._told, True
-        reason = self.unreachable if first else "see the first error that says so"
+            first, self._is_reported = not self._is_reported, True
+        reason = self.unreachable if first else "see the first such error"
         raise UnreachableError(f"configured Kubernetes cluster is unreachable: {reason}")
 
-    def _ask(self) -> str:
+    def _connection_error(self) -> str:
         if self.api is None:
             return "no cluster"
         try:
@@ -66,11 +66,11 @@ class Cluster:
             return error.message
         except ApiError as error:
             if error.status == HTTPStatus.UNAUTHORIZED:
-                return f"{self.api.target.server} refuses the credentials of the kubeconfig: {error.message}"
+                return f"{self.api.target.server} rejects the credentials of the kubeconfig: {error.message}"
         return ""
 
     def namespaced(self, kind: Kind) -> bool:
-        """Say whether a kind is namespaced; one that nobody knows yet is taken to be."""
+        """Return whether a kind is namespaced. An unknown kind counts as namespaced."""
         known = self.scopes.namespaced(kind)
         if known is None and not self.unreachable:
             try:
@@ -80,7 +80,7 @@ class Cluster:
         return known is not False
 
     def serves(self, kind: Kind) -> bool:
-        """Say whether the cluster can be reached and serves a kind."""
+        """Return whether the cluster is reachable and serves a kind."""
         if self.unreachable:
             return False
         try:
@@ -90,7 +90,7 @@ class Cluster:
         return True
 
     def find(self, kind: Kind) -> Resource:
-        """Return where a kind is served. Raises NoSuchKindError."""
+        """Return the API resource of a kind. Raises NoSuchKindError."""
         self.require()
         return self._discovery.find(kind)
 
@@ -108,7 +108,7 @@ class Cluster:
         content_type: str = JSON,
         warn: Callable[[str], None] | None = None,
     ) -> Object:
-        """Send a request about an object: to its own path, or for POST to its collection."""
+        """Send a request for an object: to its path, or with POST to its collection."""
         resource = self.find(Kind.of(obj))
         if not resource.namespaced and namespace(obj):
             put_metadata(obj, "namespace", None)
@@ -116,7 +116,7 @@ class Cluster:
         return self._connected().request(method, where, query=query, body=body, content_type=content_type, warn=warn)
 
     def list(self, kind: Kind, in_namespace: str) -> list[Object]:
-        """Return the objects of a kind in a namespace, none where they can't be seen."""
+        """Return the objects of a kind in a namespace, none if they can't be listed."""
         try:
             answer = self._connected().request("GET", self.find(kind).collection(in_namespace))
         except (ApiError, NoSuchKindError):
@@ -124,12 +124,12 @@ class Cluster:
         return objects(answer, "items")
 
     def watch(self, kind: Kind, in_namespace: str) -> Informer:
-        """Return the live view of a kind in a namespace."""
+        """Return the informer of a kind in a namespace."""
         return self._informers.of(self.find(kind), in_namespace)
 
     @property
     def informers(self) -> Informers:
-        """The live views of this cluster."""
+        """The informers of this cluster."""
         return self._informers
 
     def _connected(self) -> Api:

@@ -1,4 +1,4 @@
-"""The `pulumi.com/waitFor` annotation: `condition=Type[=Status]` and `jsonpath={.path}[=value]`, one or a list."""
+"""Parses the `pulumi.com/waitFor` annotation: `condition=Type[=Status]`, `jsonpath={.path}[=value]`, or a list."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STEP: Final = re.compile(
 
 
 def parse(written: str) -> Check:
-    """Return the check that an annotation asks for. Raises PluginError, naming the rule that it breaks."""
+    """Return the check of an annotation. Raises PluginError for an invalid annotation."""
     try:
         listed = json.loads(written)
     except ValueError:
@@ -53,11 +53,11 @@ def _parse_one(expression: str) -> Check:
 
 
 def _has_condition(expression: str) -> Check:
-    kind, _, wanted = expression.partition("=")
+    kind, _, expected = expression.partition("=")
 
     def check(live: Object, _view: View) -> Verdict:
         found = text(condition(live, kind), "status")
-        if found.lower() == (wanted or "True").lower() and not _is_stale(live):
+        if found.lower() == (expected or "True").lower() and not _is_outdated(live):
             return READY
         message = text(condition(live, kind), "message")
         return waiting(
@@ -68,19 +68,19 @@ def _has_condition(expression: str) -> Check:
 
 
 def _matches(expression: str) -> Check:
-    path, _, wanted = expression.rpartition("}")
+    path, _, expected = expression.rpartition("}")
     if not path.startswith("{"):
         raise PluginError(
             f"{WAIT_FOR}: {expression} should be wrapped in brackets {{ ... }}, such as {{.status.phase}}=Bound"
         )
-    if wanted and (not wanted.startswith("=") or wanted == "="):
+    if expected and (not expected.startswith("=") or expected == "="):
         raise PluginError(f"{WAIT_FOR}: the format is {{.path}}=value or {{.path}}, got {expression}")
     steps = _steps(path[1:].strip().removeprefix("$"))
 
     def check(live: Object, _view: View) -> Verdict:
         found = list(_select([live], steps))
-        matched = bool(found) and (not wanted or _written(found[0]) == wanted[1:])
-        if matched and not _is_stale(live):
+        matched = bool(found) and (not expected or _written(found[0]) == expected[1:])
+        if matched and not _is_outdated(live):
             return READY
         return waiting(f"Waiting for {expression} (found: {_written(found[0]) if found else 'nothing'})")
 
@@ -94,7 +94,7 @@ def _steps(path: str) -> list[re.Match[str]]:
         step = STEP.match(path, position)
         if step is None:
             raise PluginError(
-                f'{WAIT_FOR}: the stand-in plugin does not understand "{path[position:]}" in {{{path}}}; it knows '
+                f'{WAIT_FOR}: the stand-in plugin does not support "{path[position:]}" in {{{path}}}; it supports '
                 '.field, ["field"], [0], [*] and [?(@.field=="value")]'
             )
         steps.append(step)
@@ -140,6 +140,6 @@ def _written(value: Property) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _is_stale(live: Object) -> bool:
+def _is_outdated(live: Object) -> bool:
     observed = number(live, "status", "observedGeneration", default=-1)
     return 0 <= observed < number(live, "metadata", "generation")

@@ -1,4 +1,4 @@
-"""What a change of inputs does to an object: each changed path, and whether it means a replacement."""
+"""The differences between old and new inputs, and which of them need a replacement."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPLACING: Final = {
 
 
 class Change(NamedTuple):
-    """One difference between the live object, cut to the old inputs, and the new inputs."""
+    """One difference between the live object, pruned to the old inputs, and the new inputs."""
 
     path: Path
     kind: provider_pb2.PropertyDiff.Kind.ValueType
@@ -32,7 +32,7 @@ class Change(NamedTuple):
 
 
 def changes(old: Property, new: Property, path: Path = ()) -> Iterator[Change]:
-    """Yield the differences, down to the smallest part that changed."""
+    """Yield the differences between the smallest parts that changed."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in (*new, *(key for key in old if key not in new)):
             yield from _change((*path, key), old.get(key), new.get(key))
@@ -52,10 +52,10 @@ def _change(path: Path, old: Property, new: Property) -> Iterator[Change]:
         yield from changes(old, new, path)
 
 
-def opened(change: Change, old: Property, replacing: list[Path]) -> Iterator[Change]:
-    """Yield a change; one of a whole map to what is not known yet as changes of all in it that can't change in place.
+def expanded(change: Change, old: Property, replacing: list[Path]) -> Iterator[Change]:
+    """Yield a change. Expand one from a map to an unknown value into changes of the map's immutable fields.
 
-    The engine asks so about what depends on an object that is replaced. The official plugin then replaces it, too.
+    The engine diffs this way the dependents of an object that is replaced. The official plugin then replaces them too.
     """
     inside = [path for path in replacing if len(path) > len(change.path) and paths.covers(change.path, path)]
     held = (
@@ -65,7 +65,7 @@ def opened(change: Change, old: Property, replacing: list[Path]) -> Iterator[Cha
 
 
 def detailed(found: list[Change], replacing: list[Path]) -> dict[str, provider_pb2.PropertyDiff]:
-    """Return the changes as the engine shows them."""
+    """Return the changes in the form that the engine shows."""
     result: dict[str, provider_pb2.PropertyDiff] = {}
     for change in found:
         replaces = any(touches(change.path, change.value, pattern) for pattern in replacing)
@@ -76,7 +76,7 @@ def detailed(found: list[Change], replacing: list[Path]) -> dict[str, provider_p
 
 
 def is_replacing(change: provider_pb2.PropertyDiff) -> bool:
-    """Say whether a detailed difference means a replacement."""
+    """Return whether a detailed difference needs a replacement."""
     return change.kind in REPLACING.values()
 
 

@@ -1,4 +1,4 @@
-"""Which kinds the API server serves, under which path, and whether they live in namespaces."""
+"""The kinds that the API server serves, their paths, and whether they are namespaced."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ CLUSTER_SCOPED: Final = frozenset(
 
 
 class Resource(NamedTuple):
-    """Where the objects of a kind are served."""
+    """The API resource of a kind: its path and scope."""
 
     root: str
     plural: str
@@ -98,33 +98,33 @@ class Resource(NamedTuple):
 
 
 class NoSuchKindError(Exception):
-    """The API server does not serve the kind: probably its CustomResourceDefinition is not there (yet)."""
+    """The API server does not serve the kind; its CustomResourceDefinition may not be installed yet."""
 
     def __init__(self, kind: Kind) -> None:
-        """Name the kind."""
+        """Describe the kind as the API server does."""
         super().__init__(f'no matches for kind "{kind.kind}" in version "{kind.api_version}"')
 
 
 class Discovery:
-    """The served kinds, asked for one group and version at a time and remembered."""
+    """The served kinds, requested one group and version at a time and cached."""
 
     def __init__(self, api: Api) -> None:
-        """Ask this API server."""
+        """Discover the kinds of one API server."""
         self._api = api
         self._served: dict[str, dict[str, Resource]] = {}
         self._lock = threading.Lock()
 
     def find(self, kind: Kind) -> Resource:
-        """Return where a kind is served. Raises NoSuchKindError."""
+        """Return the API resource of a kind. Raises NoSuchKindError."""
         with self._lock:
             if kind.kind not in self._served.get(kind.api_version, {}):
-                self._served[kind.api_version] = self._ask(kind)
+                self._served[kind.api_version] = self._request(kind)
             found = self._served[kind.api_version].get(kind.kind)
         if found is None:
             raise NoSuchKindError(kind)
         return found
 
-    def _ask(self, kind: Kind) -> dict[str, Resource]:
+    def _request(self, kind: Kind) -> dict[str, Resource]:
         root = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
         try:
             answer = self._api.request("GET", root)
@@ -140,19 +140,19 @@ class Discovery:
 
 
 class Scopes:
-    """Whether kinds are namespaced: known without the server for built-in ones and for the program's own CRDs."""
+    """The scopes of built-in kinds and of the program's own CRDs, which are known without the API server."""
 
     def __init__(self) -> None:
-        """Know the built-in kinds only."""
+        """Start with the built-in kinds."""
         self._declared: dict[tuple[str, str], bool] = {}
 
     def declare(self, definition: Object) -> None:
-        """Learn the scope of the kind that a CustomResourceDefinition of the program defines."""
+        """Add the kind that a CustomResourceDefinition of the program defines."""
         key = (text(definition, "spec", "group"), text(definition, "spec", "names", "kind"))
         self._declared[key] = text(definition, "spec", "scope") != "Cluster"
 
     def namespaced(self, kind: Kind) -> bool | None:
-        """Say whether the kind is namespaced, None where only the server can tell."""
+        """Return whether the kind is namespaced, None if only the API server knows."""
         if kind.group in BUILT_IN_GROUPS:
             return kind.kind not in CLUSTER_SCOPED
         return self._declared.get((kind.group, kind.kind))

@@ -1,4 +1,4 @@
-"""Messages to the person who runs Pulumi, through the engine's log."""
+"""Messages to the user, through the engine's log."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ TIMEOUT_SECONDS: Final = 10.0
 
 
 class EngineLog:
-    """The engine that started this plugin. A message that can't be delivered is dropped: the engine is gone."""
+    """The log of the engine that started this plugin. Messages that can't be delivered are dropped."""
 
     def __init__(self, address: str) -> None:
-        """`address` is host:port of the engine; without one, messages are dropped."""
+        """`address` is host:port of the engine; if it is empty, messages are dropped."""
         self._stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address)) if address else None
 
     def send(
         self, urn: str, severity: engine_pb2.LogSeverity.ValueType, message: str, *, ephemeral: bool = False
     ) -> None:
-        """Show a message next to a resource; an ephemeral one only while the resource is worked on."""
+        """Show a message for a resource; an ephemeral one only during the operation."""
         if self._stub is None:
             return
         request = engine_pb2.LogRequest(severity=severity, message=message, urn=urn, ephemeral=ephemeral)
@@ -34,10 +34,10 @@ class EngineLog:
 
 
 class Reporter:
-    """Tells about one operation on one resource, with secret values hidden and repetitions left out."""
+    """Shows messages about an operation on a resource. Hides secret values and skips repeated messages."""
 
     def __init__(self, log: EngineLog, urn: str, scrub: Callable[[str], str]) -> None:
-        """Report on the resource with this URN."""
+        """`scrub` hides secret values in a message."""
         self._log, self._urn, self.scrub = log, urn, scrub
         self._status = ""
         self._warned: set[str] = set()
@@ -52,11 +52,11 @@ class Reporter:
         self._log.send(self._urn, engine_pb2.WARNING, self.scrub(message))
 
     def info(self, message: str) -> None:
-        """Show a message that stays."""
+        """Show a permanent message."""
         self._log.send(self._urn, engine_pb2.INFO, self.scrub(message))
 
     def status(self, message: str) -> None:
-        """Show what is being waited for; the empty message clears it."""
+        """Show the current status; an empty message clears it."""
         if message != self._status:
             self._status = message
             self._log.send(self._urn, engine_pb2.INFO, self.scrub(message), ephemeral=True)

@@ -1,4 +1,4 @@
-"""Live views of the objects in a namespace: one list and one watch per kind, shared by everything that waits."""
+"""Informers: the current objects of a kind in a namespace, from one list and one watch that all waits share."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ MAX_RETRY_SECONDS: Final = 15.0
 
 
 class Informer:
-    """The objects of one kind in one namespace, kept current by a watch for as long as the plugin runs."""
+    """The objects of one kind in one namespace, updated by a watch until the plugin exits."""
 
     def __init__(self, api: Api, path: str) -> None:
-        """`path` is that of a collection."""
+        """`path` is the path of the collection."""
         self._api, self._path = api, path
         self._objects: dict[str, Object] = {}
         self._listeners: set[threading.Event] = set()
@@ -33,19 +33,19 @@ class Informer:
 
     @property
     def synced(self) -> bool:
-        """Say whether the first list has arrived; before it, no object is known."""
+        """Whether the first list has arrived; before that, the informer has no objects."""
         return self._synced.is_set()
 
     def get(self, object_name: str) -> Object | None:
-        """Return an object as last seen, None where there is none."""
+        """Return the last known state of an object, None if it does not exist."""
         return self._objects.get(object_name)
 
     def all(self) -> list[Object]:
-        """Return every object as last seen."""
+        """Return the last known state of all objects."""
         return list(self._objects.values())
 
     def listen(self, listener: threading.Event) -> None:
-        """Set the event at every change from now on."""
+        """Set the event now and after every change."""
         with self._lock:
             self._listeners.add(listener)
         listener.set()
@@ -63,7 +63,7 @@ class Informer:
                 pause = RETRY_SECONDS
                 self._watch(version)
             except (ApiError, PluginError) as error:
-                # Without the right to list, what depends on it waits in vain and tells so at its timeout.
+                # Without permission to list, the operations that need the objects time out.
                 if isinstance(error, ApiError) and error.status == HTTPStatus.FORBIDDEN:
                     pause = MAX_RETRY_SECONDS
                 time.sleep(pause)
@@ -93,7 +93,7 @@ class Informer:
                 case "DELETED":
                     self._objects = {key: item for key, item in self._objects.items() if key != name(obj)}
                 case "ERROR":
-                    return  # the version is too old: list again
+                    return  # the resource version is too old: list again
                 case _:
                     continue
             self._notify()
@@ -105,20 +105,20 @@ class Informer:
 
 
 class Cancellation:
-    """Whether the engine asked for everything to stop."""
+    """Whether the engine has cancelled the operation."""
 
     def __init__(self) -> None:
-        """Nothing is cancelled yet."""
+        """Start without a cancellation."""
         self._cancelled = False
         self._listeners: set[threading.Event] = set()
         self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
-        """Say whether to stop."""
+        """Return whether the operation is cancelled."""
         return self._cancelled
 
     def cancel(self) -> None:
-        """Wake everything that waits, so that it stops."""
+        """Cancel all waits."""
         with self._lock:
             self._cancelled = True
             for listener in self._listeners:
@@ -126,7 +126,7 @@ class Cancellation:
 
     @contextmanager
     def waking(self, listener: threading.Event) -> Iterator[None]:
-        """Set the event when everything is to stop."""
+        """Set the event on cancellation while the block runs."""
         with self._lock:
             self._listeners.add(listener)
         try:
@@ -137,10 +137,10 @@ class Cancellation:
 
 
 class Informers:
-    """The informers of one cluster, started when first asked for."""
+    """The informers of one cluster, started on first use."""
 
     def __init__(self, api: Api, cancellation: Cancellation) -> None:
-        """Watch this API server."""
+        """Watch objects of one API server."""
         self._api, self.cancellation = api, cancellation
         self._running: dict[str, Informer] = {}
         self._lock = threading.Lock()
@@ -155,7 +155,7 @@ class Informers:
 
     @contextmanager
     def listening(self, informers: list[Informer]) -> Iterator[threading.Event]:
-        """Return an event that is set whenever one of the informers changes or everything is to stop."""
+        """Yield an event that is set after every change of one of the informers and on cancellation."""
         wake = threading.Event()
         for informer in informers:
             informer.listen(wake)

@@ -1,4 +1,4 @@
-"""Which cluster to talk to: a kubeconfig given by path or content, the ambient one, or the pod's own account."""
+"""Selects the cluster: a configured kubeconfig (path or content), the ambient one, or the pod's service account."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 IN_CLUSTER_FOLDER: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 DEFAULT_PATH: Final = Path("~/.kube/config")
 FILES: Final = frozenset({"certificate-authority", "client-certificate", "client-key", "tokenFile"})
-SUGGESTION: Final = "set KUBECONFIG or the kubeconfig of the provider, and its context where there are several"
+SUGGESTION: Final = "set KUBECONFIG or the kubeconfig of the provider, and its context if there are several"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A resolved kubeconfig: empty `content` means the account of the pod that this runs in."""
+    """A resolved kubeconfig. Empty `content` means the service account of the pod."""
 
     content: Object
     base_path: str
@@ -39,15 +39,15 @@ class Target:
 
     @property
     def namespace(self) -> str:
-        """The namespace of the active context, `default` where it names none."""
+        """The namespace of the active context, or `default`."""
         if not self.content:
             file = IN_CLUSTER_FOLDER / "namespace"
             return file.read_text().strip() if file.exists() else "default"
         return text(_context(self.content, {}) or {}, "namespace") or "default"
 
     def connect(self) -> ApiClient:
-        """Return a client of the official library, with whatever authentication the kubeconfig names."""
-        from kubernetes import client, config  # noqa: PLC0415  # about 0.3 s of CPU that a no-op update never needs
+        """Return a client of the official library, which supports every authentication of kubeconfigs."""
+        from kubernetes import client, config  # noqa: PLC0415  # takes 0.3 s of CPU time, which a no-op update does not need
 
         configuration = client.Configuration()
         try:
@@ -62,7 +62,7 @@ class Target:
 
 
 def resolve(settings: Settings) -> Target:
-    """Find the cluster that the settings name. Raises PluginError where there is none."""
+    """Find the cluster that the settings select. Raises PluginError if there is none."""
     overrides: dict[str, Property] = {"context": settings.context, "cluster": settings.cluster}
     content, base_path = _load(settings.kubeconfig) if settings.kubeconfig else _ambient()
     if not content:
@@ -79,7 +79,7 @@ def resolve(settings: Settings) -> Target:
 
 
 def active_cluster(inputs: Mapping[str, Property]) -> Object | None:
-    """Return the cluster entry that a provider's inputs lead to, None where they lead to none."""
+    """Return the cluster entry that a provider's inputs select, None if they select none."""
     given = inputs.get("kubeconfig")
     try:
         content = given if isinstance(given, dict) else _load(str(given))[0] if given else {}
@@ -112,7 +112,7 @@ def _cluster(content: Object, overrides: Mapping[str, Property]) -> Object | Non
 
 
 def _load(path_or_content: str) -> tuple[Object, str]:
-    """Read a kubeconfig; nothing of its content may reach a message."""
+    """Read a kubeconfig. Errors must not quote its content."""
     one_line = "\n" not in path_or_content and not path_or_content.lstrip().startswith("{")
     path = Path(path_or_content).expanduser() if one_line else None
     try:
@@ -121,7 +121,7 @@ def _load(path_or_content: str) -> tuple[Object, str]:
     except OSError as error:
         raise PluginError(f"the kubeconfig {path} can't be read: {error.strerror}") from error
     if path is not None and ":" not in path_or_content:
-        raise PluginError(f"kubernetes:kubeconfig names {path}, which is no file; {SUGGESTION}")
+        raise PluginError(f"kubernetes:kubeconfig: {path} is not a file; {SUGGESTION}")
     return _parse(path_or_content, "kubernetes:kubeconfig"), os.getcwd()
 
 
@@ -129,7 +129,7 @@ def _parse(content: str, what: str) -> Object:
     try:
         loaded = json.loads(content) if content.lstrip().startswith("{") else yaml.load(content, _LOADER)  # noqa: S506  # the C form of the safe loader
     except (ValueError, yaml.YAMLError):
-        raise PluginError(f"{what} is neither YAML nor JSON; correct it") from None  # the cause quotes the content
+        raise PluginError(f"{what} is neither YAML nor JSON; correct it") from None  # the cause quotes it
     if not isinstance(loaded, dict):
         raise PluginError(f"{what} is not a kubeconfig: it must be a mapping with clusters, contexts and users")
     return loaded
@@ -139,14 +139,14 @@ def _ambient() -> tuple[Object, str]:
     paths = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     present = [path for path in paths or [DEFAULT_PATH.expanduser()] if path.is_file()]
     if paths and not present:
-        raise PluginError(f"KUBECONFIG names {paths[0]}, which is no file; {SUGGESTION}")
+        raise PluginError(f"KUBECONFIG: {paths[0]} is not a file; {SUGGESTION}")
     if len(present) > 1:
         return _merged(present), ""
     return _load(str(present[0])) if present else ({}, "")
 
 
 def _merged(paths: Sequence[Path]) -> Object:
-    """Several kubeconfigs as one: of each name, and of each other key, the first that has it."""
+    """Merge kubeconfigs: for each name and each other key, the first file wins."""
     merged: Object = {}
     for path in paths:
         content, folder = _load(str(path))
@@ -163,7 +163,7 @@ def _merged(paths: Sequence[Path]) -> Object:
 
 
 def _absolute(entry: Object, folder: str) -> Object:
-    """An entry whose files are named by paths that hold in any folder."""
+    """Return an entry with absolute paths to its files."""
     return {
         part: {key: os.path.join(folder, text(fields, key)) if key in FILES else value for key, value in fields.items()}
         if isinstance(fields, dict)

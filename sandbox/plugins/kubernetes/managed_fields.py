@@ -1,4 +1,4 @@
-"""Who owns which field of a live object, for server-side apply."""
+"""The field managers of a live object, for server-side apply."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from sandbox.plugins.kubernetes.paths import Path
 from sandbox.plugins.properties import Property
 
 CREATE_MANAGER: Final = "pulumi-kubernetes"
-# Managers whose fields an apply takes over, by the start of their names: `fixCSAFieldManagers` in await.go. What people
-# change with kubectl is put back; what a controller owns is a conflict.
+# Managers whose fields an apply takes over, by name prefix: `fixCSAFieldManagers` in await.go. Changes with kubectl are
+# reverted; fields of controllers are conflicts.
 TAKEN_OVER: Final = (
     ("kubectl", "Apply"),
     ("kubectl", "Update"),
@@ -19,13 +19,11 @@ TAKEN_OVER: Final = (
     ("pulumi-kubernetes", "Update"),
     ("pulumi-resource-kubernetes", "Update"),
 )
-
-
 FORCED_IN_PREVIEW: Final = frozenset({"pulumi-kubernetes", "pulumi-kubernetes.exe", "pulumi-resource-kubernetes"})
 
 
 def is_forced_in_preview(live: Object) -> bool:
-    """Say whether a preview overrides conflicts: fields of the object are owned as at its creation (`patchForce`)."""
+    """Return whether a preview overrides conflicts: fields still belong to the manager of creations (`patchForce`)."""
     return any(
         text(entry, "manager") in FORCED_IN_PREVIEW and entry.get("operation") == "Update"
         for entry in objects(live, "metadata", "managedFields")
@@ -33,30 +31,30 @@ def is_forced_in_preview(live: Object) -> bool:
 
 
 def takes_over(entry: Object) -> bool:
-    """Say whether an apply takes the fields of a `managedFields` entry over."""
+    """Return whether an apply takes over the fields of a `managedFields` entry."""
     return not text(entry, "subresource") and any(
         text(entry, "manager").startswith(manager) and entry.get("operation") == operation
         for manager, operation in TAKEN_OVER
     )
 
 
-def handed_over(live: Object, manager: str) -> list[Object] | None:
-    """Return the `managedFields` in which `manager` owns what the others did, None where there is nothing to take."""
+def taken_over(live: Object, manager: str) -> list[Object] | None:
+    """Return the `managedFields` after `manager` has taken over fields, None if there are none to take over."""
     entries = objects(live, "metadata", "managedFields")
     taken = [entry for entry in entries if takes_over(entry)]
     if not taken:
         return None
     kept = [entry for entry in entries if not takes_over(entry)]
-    ours = [entry for entry in kept if entry.get("manager") == manager and entry.get("operation") == "Apply"]
+    own = [entry for entry in kept if entry.get("manager") == manager and entry.get("operation") == "Apply"]
     fields: Object = {}
-    for entry in (*taken, *ours):
+    for entry in (*taken, *own):
         fields = _merged(fields, mapping(entry, "fieldsV1"))
-    owned: Object = {**(ours or taken)[0], "manager": manager, "operation": "Apply", "fieldsV1": fields}
-    return [*(entry for entry in kept if entry not in ours), owned]
+    owned: Object = {**(own or taken)[0], "manager": manager, "operation": "Apply", "fieldsV1": fields}
+    return [*(entry for entry in kept if entry not in own), owned]
 
 
-def respect(inputs: Object, live: Object, ignored: list[str], manager: str) -> None:
-    """Change inputs for `ignoreChanges`: leave out what others own, keep the live value of what we own."""
+def ignore_changes(inputs: Object, live: Object, ignored: list[str], manager: str) -> None:
+    """Apply `ignoreChanges` to inputs: remove fields of other managers, keep the live value of own fields."""
     for written in ignored:
         path = paths.parse(written)
         holders = {
@@ -80,7 +78,7 @@ def _merged(left: Object, right: Object) -> Object:
 
 
 def _owns(fields: Object, path: Path) -> bool:
-    """Say whether a field set holds a path; lists are owned as wholes here, as in the official provider."""
+    """Return whether a field set contains a path. As in the official provider, a list is owned as a whole."""
     node: Property = fields
     for step in path:
         if isinstance(step, int) or step == paths.WILDCARD:

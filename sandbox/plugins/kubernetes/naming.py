@@ -1,4 +1,4 @@
-"""Names of objects that the program leaves unnamed: `metadata/naming.go` of the official provider."""
+"""Generates the names of objects without one, as `metadata/naming.go` of the official provider does."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ SUFFIX_DIGITS: Final = 8
 
 
 def is_named(obj: Object) -> bool:
-    """Say whether the object has a name of its own, known or not yet known."""
+    """Return whether the object has a name, which may be unknown."""
     return bool(objects.name(obj)) or isinstance(objects.dig(obj, "metadata", "name"), Unknown)
 
 
 def is_autonamed(obj: Object) -> bool:
-    """Say whether this provider made the name up."""
+    """Return whether this provider has generated the name."""
     return objects.annotation(obj, AUTONAMED) == "true"
 
 
 def has_generate_name(obj: Object) -> bool:
-    """Say whether the API server is asked to make the name up."""
+    """Return whether the API server is to generate the name."""
     return not is_named(obj) and objects.dig(obj, "metadata", "generateName") not in (None, "")
 
 
 def keep_old_name(obj: Object, old: Object) -> None:
-    """Give an unnamed object the name that its predecessor was given."""
+    """Give an unnamed object the generated name of its previous version."""
     if not is_named(obj) and is_autonamed(old):
         _name(obj, objects.name(old))
 
@@ -40,7 +40,7 @@ def keep_old_name(obj: Object, old: Object) -> None:
 def autoname(
     obj: Object, resource_name: str, seed: bytes, engine: provider_pb2.CheckRequest.AutonamingOptions | None
 ) -> None:
-    """Name an unnamed object after its resource, or as the stack's autonaming configuration says."""
+    """Name an unnamed object after its resource, or by the stack's autonaming configuration."""
     if is_named(obj) or has_generate_name(obj):
         return
     options = provider_pb2.CheckRequest.AutonamingOptions
@@ -51,7 +51,7 @@ def autoname(
 
 
 def unique_name(prefix: str, seed: bytes = b"") -> str:
-    """Return the prefix and a random suffix, the same one for the same seed."""
+    """Return the prefix and a random suffix. The same seed gives the same suffix."""
     suffix = hashlib.sha256(seed).hexdigest() if seed else secrets.token_hex(SUFFIX_DIGITS)
     return prefix + suffix[:SUFFIX_DIGITS]
 

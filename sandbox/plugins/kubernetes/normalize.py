@@ -1,4 +1,4 @@
-"""One form for inputs that mean the same, so that a spelling is no difference: `clients/unstructured.go`."""
+"""Converts equivalent inputs to one form, so that spelling is no difference: `clients/unstructured.go`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox.plugins.properties import Property, contains_unknown
 
 
 def normalize(obj: Object) -> Object:
-    """Return a copy in the form that the API server would answer with."""
+    """Return a copy in the form that the API server returns."""
     normal = without_read_only(obj)
     kind = Kind.of(normal)
     if kind.group not in BUILT_IN_GROUPS or contains_unknown(normal):
@@ -28,7 +28,7 @@ def normalize(obj: Object) -> Object:
 
 
 def _normalize_secret(secret: Object) -> None:
-    """Turn `stringData` into `data`, as the server does; `stringData` wins where both have a key."""
+    """Move `stringData` to `data`, as the server does; `stringData` wins if both have a key."""
     given, plain = mapping(secret, "data"), mapping(secret, "stringData")
     data: Object = {key: _reencoded(value) for key, value in given.items()}
     for key, value in plain.items():
@@ -40,7 +40,7 @@ def _normalize_secret(secret: Object) -> None:
 
 
 def _reencoded(value: Property) -> Property:
-    """Drop what decoders ignore, such as line breaks; the server refuses what is no base64."""
+    """Remove what decoders ignore, such as line breaks. The server rejects invalid base64."""
     try:
         return base64.b64encode(base64.b64decode(str(value), validate=False)).decode()
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""Kubernetes objects as plain dicts: reading fields, names and identities, without a class per kind."""
+"""Kubernetes objects as plain dicts: access to fields, names and ids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class Kind(NamedTuple):
-    """What Kubernetes calls a GroupVersionKind; the core group is the empty string."""
+    """A GroupVersionKind. The core group is the empty string."""
 
     group: str
     version: str
@@ -36,18 +36,18 @@ class Kind(NamedTuple):
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def __str__(self) -> str:
-        """Name the kind as messages do."""
+        """Return the form for messages."""
         return f"{self.api_version}/{self.kind}"
 
     @classmethod
     def of(cls, obj: Mapping[str, Property]) -> Kind:
-        """Return the kind of an object; fields are empty where it has none."""
+        """Return the kind of an object; missing fields are empty."""
         group, _, version = text(obj, "apiVersion").rpartition("/")
         return cls("" if group == "core" else group, version, text(obj, "kind"))
 
     @classmethod
     def from_token(cls, token: str) -> Kind:
-        """Return the kind that a Pulumi type token such as `kubernetes:apps/v1:Deployment` names."""
+        """Return the kind of a Pulumi type token such as `kubernetes:apps/v1:Deployment`."""
         package, _, rest = token.partition(":")
         module, _, kind = rest.partition(":")
         group, _, version = module.partition("/")
@@ -57,7 +57,7 @@ class Kind(NamedTuple):
 
 
 def dig(value: Property, *path: str | int) -> Property:
-    """Return what stands at a path, None where there is nothing."""
+    """Return the value at a path, None if there is none."""
     for step in path:
         if isinstance(step, str) and isinstance(value, Mapping):
             value = value.get(step)
@@ -69,7 +69,7 @@ def dig(value: Property, *path: str | int) -> Property:
 
 
 def text(value: Property, *path: str | int) -> str:
-    """Return the string at a path, the empty one where there is none."""
+    """Return the string at a path, empty if there is none."""
     found = dig(value, *path)
     return found if isinstance(found, str) else ""
 
@@ -81,7 +81,7 @@ def number(value: Property, *path: str | int, default: int = 0) -> int:
 
 
 def mapping(value: Property, *path: str | int) -> Object:
-    """Return the object at a path, an empty one where there is none."""
+    """Return the object at a path, empty if there is none."""
     found = dig(value, *path)
     return found if isinstance(found, dict) else {}
 
@@ -103,7 +103,7 @@ def namespace(obj: Object) -> str:
 
 
 def put_metadata(obj: Object, key: str, value: Property) -> None:
-    """Set or, with None, remove a field of the metadata; nothing happens while the metadata is unknown."""
+    """Set a field of the metadata, or remove it with None. Does nothing if the metadata is unknown."""
     metadata = obj.setdefault("metadata", {})
     if isinstance(metadata, dict):
         metadata[key] = value
@@ -112,12 +112,12 @@ def put_metadata(obj: Object, key: str, value: Property) -> None:
 
 
 def annotation(obj: Object, key: str) -> str:
-    """Return an annotation's value, empty where there is none."""
+    """Return the value of an annotation, empty if there is none."""
     return text(obj, "metadata", "annotations", key)
 
 
 def annotate(obj: Object, key: str, value: str) -> None:
-    """Set an annotation; nothing happens while the annotations are unknown."""
+    """Set an annotation. Does nothing if the annotations are unknown."""
     metadata = obj.get("metadata")
     if isinstance(metadata, dict):
         annotations = metadata.setdefault("annotations", {})
@@ -126,12 +126,12 @@ def annotate(obj: Object, key: str, value: str) -> None:
 
 
 def condition(obj: Object, kind: str) -> Object:
-    """Return the status condition of a type, empty where there is none."""
+    """Return the status condition of a type, empty if there is none."""
     return next((item for item in objects(obj, "status", "conditions") if item.get("type") == kind), {})
 
 
 def owned_by(obj: Object, owner: Object) -> bool:
-    """Say whether an owner reference of `obj` names `owner`."""
+    """Return whether an owner reference of `obj` refers to `owner`."""
     uid = text(owner, "metadata", "uid")
     return bool(uid) and any(ref.get("uid") == uid for ref in objects(obj, "metadata", "ownerReferences"))
 
@@ -160,7 +160,7 @@ def copied(obj: Object) -> Object:
 
 
 def without_read_only(obj: Object) -> Object:
-    """Return a copy without the metadata that only the server writes."""
+    """Return a copy without the metadata that only the server sets."""
     copy = copied(obj)
     metadata = copy.get("metadata")
     if isinstance(metadata, dict):
@@ -170,7 +170,7 @@ def without_read_only(obj: Object) -> Object:
 
 
 def prune(live: Property, like: Property) -> Property:
-    """Cut `live` to the fields that `like` has, so that what the server added is no difference."""
+    """Reduce `live` to the fields that `like` has, so that fields which the server added are no difference."""
     if isinstance(live, dict) and isinstance(like, Mapping):
         return {key: prune(value, like[key]) for key, value in live.items() if key in like}
     if isinstance(live, list) and isinstance(like, list):
@@ -179,6 +179,6 @@ def prune(live: Property, like: Property) -> Property:
 
 
 def prune_object(live: Object, like: Object) -> Object:
-    """Cut a whole object; see `prune`."""
+    """Prune an object; see `prune`."""
     pruned = prune(live, like)
     return pruned if isinstance(pruned, dict) else {}

@@ -1,4 +1,4 @@
-"""Paths to properties as the engine writes them: `spec.ports[0].name`, `metadata.labels["app.kubernetes.io/name"]`."""
+"""Property paths of the engine: `spec.ports[0].name`, `metadata.labels["app.kubernetes.io/name"]`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ QUOTED: Final = frozenset('."[]')
 
 
 def parse(written: str) -> Path:
-    """Return the steps of a path. Raises PluginError for what is none."""
+    """Parse a path. Raises PluginError if it is invalid."""
     steps: list[str | int] = []
     position = 0
     while position < len(written):
@@ -30,7 +30,7 @@ def parse(written: str) -> Path:
 
 
 def render(path: Path) -> str:
-    """Return a path as the engine and people read it."""
+    """Format a path."""
     written = ""
     for step in path:
         if isinstance(step, int):
@@ -44,7 +44,7 @@ def render(path: Path) -> str:
 
 
 def covers(pattern: Path, path: Path) -> bool:
-    """Say whether a path is at or below a pattern, whose `*` stands for any one step."""
+    """Return whether a path is at or below a pattern, in which `*` matches any step."""
     return len(pattern) <= len(path) and all(
         want in (WILDCARD, step) for want, step in zip(pattern, path, strict=False)
     )

@@ -1,4 +1,4 @@
-"""Pulumi's ResourceProvider service, answered for Kubernetes."""
+"""The ResourceProvider service for Kubernetes."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ Context = grpc.ServicerContext
 DISTRIBUTION: Final = "pulumi-kubernetes"
 
 
-# The names of the methods are the protocol's.
+# The protocol defines the names of these methods.
 class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
-    """One provider: configured once, then asked about resources by many calls at a time."""
+    """One provider. It is configured once and then serves many calls in parallel."""
 
     def __init__(self, engine_address: str) -> None:
-        """`engine_address` is where the engine takes log messages; without one, they are dropped."""
+        """`engine_address` receives log messages; if it is empty, they are dropped."""
         self._log = EngineLog(engine_address)
         self._cancellation = Cancellation()
         self._cluster = Cluster(Settings(), self._cancellation)
 
     def stop(self) -> None:
-        """End every wait."""
+        """Cancel all waits."""
         self._cancellation.cancel()
 
     def Handshake(
         self, _request: provider_pb2.ProviderHandshakeRequest, _context: Context
     ) -> provider_pb2.ProviderHandshakeResponse:
-        """Accept secrets as such, and names that the stack's configuration proposes."""
+        """Accept secrets and the stack's autonaming configuration."""
         return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, supports_autonaming_configuration=True)
 
     def GetPluginInfo(self, _request: empty_pb2.Empty, _context: Context) -> plugin_pb2.PluginInfo:
-        """Return the version: that of the SDK."""
+        """Return the version, which is that of the SDK."""
         return plugin_info(DISTRIBUTION)
 
     def Attach(self, request: plugin_pb2.PluginAttach, _context: Context) -> empty_pb2.Empty:
@@ -52,18 +52,18 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def Cancel(self, _request: empty_pb2.Empty, _context: Context) -> empty_pb2.Empty:
-        """End every wait: the objects stay, and state says that they are not ready."""
+        """Cancel all waits. The objects stay, and state records that they are not ready."""
         self.stop()
         return empty_pb2.Empty()
 
     def CheckConfig(self, request: provider_pb2.CheckRequest, _context: Context) -> provider_pb2.CheckResponse:
-        """Return the configuration, or each rule that it breaks."""
+        """Return the configuration and the errors in it."""
         return provider_pb2.CheckResponse(
             inputs=request.news, failures=configuration.failures(request.urn, decode(request.news))
         )
 
     def DiffConfig(self, request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:
-        """Replace the provider, and so everything it made, when it points at another cluster."""
+        """Return the changes. If the cluster changes, the provider and all of its resources are replaced."""
         changed, replaces = configuration.differences(decode(request.olds), decode(request.news))
         return provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
@@ -72,7 +72,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def Configure(self, request: provider_pb2.ConfigureRequest, _context: Context) -> provider_pb2.ConfigureResponse:
-        """Take the configuration. That a cluster can't be reached is told when it is needed."""
+        """Configure the provider. An unreachable cluster is an error only when an operation needs it."""
         self._cluster = Cluster(settings.read(request.variables), self._cancellation)
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True
@@ -93,7 +93,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CheckResponse(inputs=encode(inputs))
 
     def Diff(self, request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:
-        """Say what an update would change."""
+        """Return the changes of an update."""
         return reads.diff(self._call(request.urn, request.news), request)
 
     def Create(self, request: provider_pb2.CreateRequest, _context: Context) -> provider_pb2.CreateResponse:
@@ -107,7 +107,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         return reads.read(call, request)
 
     def Update(self, request: provider_pb2.UpdateRequest, _context: Context) -> provider_pb2.UpdateResponse:
-        """Change an object."""
+        """Update an object."""
         return writes.update(self._call(request.urn, request.news, request.olds), request)
 
     def Delete(self, request: provider_pb2.DeleteRequest, _context: Context) -> empty_pb2.Empty:
@@ -116,41 +116,41 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def Invoke(self, request: provider_pb2.InvokeRequest, _context: Context) -> provider_pb2.InvokeResponse:
-        """Refuse: the functions are Helm's, Kustomize's and YAML's."""
+        """Return an error: all functions belong to Helm, Kustomize and YAML."""
         raise unsupported(request.tok)
 
     def Call(self, request: provider_pb2.CallRequest, _context: Context) -> provider_pb2.CallResponse:
-        """Refuse: no resource has methods."""
+        """Return an error: no resource has methods."""
         raise unsupported(request.tok)
 
     def Construct(self, request: provider_pb2.ConstructRequest, _context: Context) -> provider_pb2.ConstructResponse:
-        """Refuse: the components are Helm's, Kustomize's and YAML's."""
+        """Return an error: all components belong to Helm, Kustomize and YAML."""
         raise unsupported(f"{request.type} (a Helm, Kustomize or YAML component)")
 
     def Parameterize(
         self, _request: provider_pb2.ParameterizeRequest, _context: Context
     ) -> provider_pb2.ParameterizeResponse:
-        """Refuse: SDKs are not made from CRDs here."""
+        """Return an error: SDKs are not generated from CRDs."""
         raise unsupported("parameterization of the kubernetes provider by CRDs")
 
     def GetSchema(self, _request: provider_pb2.GetSchemaRequest, _context: Context) -> provider_pb2.GetSchemaResponse:
-        """Refuse: the schema is in the official plugin alone."""
+        """Return an error: only the official plugin has the schema."""
         raise unsupported("the schema of the kubernetes provider")
 
     def List(self, request: provider_pb2.ListRequest, _context: Context) -> Iterator[provider_pb2.ListResponse]:
-        """Refuse: nothing but the search for objects to import needs it."""
+        """Return an error: only the search for objects to import needs it."""
         raise unsupported("listing the objects of a kind")
 
     def GetMapping(
         self, _request: provider_pb2.GetMappingRequest, _context: Context
     ) -> provider_pb2.GetMappingResponse:
-        """Offer no mapping from other tools."""
+        """Return no mappings from other tools."""
         return provider_pb2.GetMappingResponse()
 
     def GetMappings(
         self, _request: provider_pb2.GetMappingsRequest, _context: Context
     ) -> provider_pb2.GetMappingsResponse:
-        """Offer no mapping from other tools."""
+        """Return no mappings from other tools."""
         return provider_pb2.GetMappingsResponse()
 
     def _call(self, urn: str, *properties: struct_pb2.Struct) -> ResourceCall:

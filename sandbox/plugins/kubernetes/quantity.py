@@ -1,4 +1,4 @@
-"""The spelling that the API server gives a quantity: `0.5` becomes `500m`, `1024Mi` becomes `1Gi`."""
+"""The canonical form of quantities in the API server: `0.5` becomes `500m`, `1024Mi` becomes `1Gi`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ EXACT: Final = Context(prec=4000)
 
 
 def amount(value: Property) -> Decimal | None:
-    """Return the value of a quantity, None for what the API server refuses."""
+    """Return the value of a quantity, None for an invalid one."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return parse_quantity(str(value).strip())
 
 
 def canonical(value: Property) -> str | None:
-    """Return the spelling of a quantity (Quantity.String in apimachinery), None for what the API server refuses."""
+    """Return the canonical form of a quantity (Quantity.String in apimachinery), None for an invalid one."""
     number = amount(value)
     if number is None:
         return None
@@ -34,7 +34,7 @@ def canonical(value: Property) -> str | None:
     steps: Sequence[str]
     if written.endswith("i") and number == int(number) and abs(number) >= KIBI:
         count, steps, base = int(number), BINARY, KIBI
-    else:  # counted in billionths, then in larger units as long as nothing is lost
+    else:  # in billionths, then in the largest unit that needs no fraction
         count, steps, base = int(EXACT.scaleb(number, 9)), EXPONENTS if _has_exponent(written) else DECIMAL, KILO
     place = 0
     while count and count % base == 0 and place + 1 < len(steps):

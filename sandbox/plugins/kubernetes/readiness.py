@@ -1,4 +1,4 @@
-"""What it takes for an object of a kind to be ready, after the official provider's `await` package."""
+"""The types of readiness checks and what they share, after the `await` package of the official provider."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MINUTE: Final = 60.0
 
 
 class Verdict(NamedTuple):
-    """Whether an object is ready; if not, what is awaited, what is wrong, and whether waiting is in vain."""
+    """Whether an object is ready; if not, a status message, its problems, and whether it has failed for good."""
 
     ready: bool
     message: str = ""
@@ -22,10 +22,10 @@ class Verdict(NamedTuple):
 
 
 class View(Protocol):
-    """The other objects in the namespace of the one that is judged."""
+    """The other objects in the namespace of the checked object."""
 
     def all(self, kind: Kind) -> list[Object]:
-        """Return the objects of a kind, none where they can't be seen."""
+        """Return the objects of a kind, none if they can't be listed."""
         ...
 
 
@@ -35,37 +35,37 @@ READY: Final = Verdict(ready=True)
 
 @dataclass(frozen=True)
 class Criterion:
-    """How a kind is judged: by which check, seeing which other kinds, and for how long at most, in seconds."""
+    """The readiness check of a kind, the other kinds that it needs, and its timeout in seconds."""
 
     check: Check
-    sees: tuple[Kind, ...] = ()
+    needs: tuple[Kind, ...] = ()
     timeout: float = 10 * MINUTE
     on_read: bool = True
-    """Whether a refresh reports an object that is not ready, too."""
+    """Whether a refresh also checks readiness."""
 
 
 def waiting(message: str, *problems: str) -> Verdict:
-    """Return the verdict that more time is needed."""
+    """Return the verdict that the object is not ready yet."""
     return Verdict(ready=False, message=message, problems=problems)
 
 
 def failed(*problems: str) -> Verdict:
-    """Return the verdict that time won't help."""
+    """Return the verdict that the object will never be ready."""
     return Verdict(ready=False, message=problems[0], problems=problems, failed=True)
 
 
 def is_observed(live: Object) -> bool:
-    """Say whether the controller has seen the latest change of the spec."""
+    """Return whether the controller has observed the latest change of the spec."""
     return number(live, "status", "observedGeneration", default=-1) >= number(live, "metadata", "generation")
 
 
 def pod_problems(owner: Object, view: View) -> tuple[str, ...]:
-    """Return what is wrong with the pods that an object owns."""
+    """Return the problems of the pods that an object owns."""
     return tuple(problem for pod in view.all(POD) if owned_by(pod, owner) for problem in problems_of_pod(pod))
 
 
 def problems_of_pod(pod: Object) -> list[str]:
-    """Return why a pod is not scheduled or a container does not run."""
+    """Return why a pod is not scheduled or a container is not running."""
     where = f"[Pod {text(pod, 'metadata', 'namespace')}/{name(pod)}]:"
     found: list[str] = []
     scheduled = condition(pod, "PodScheduled")
@@ -90,5 +90,5 @@ def _container_problems(status: Object) -> list[str]:
         if code:
             ending = text(status, state, "terminated", "reason")
             message = text(status, state, "terminated", "message")
-            found.append(f'container "{container}" ended with exit code {code} ({ending}) {message}'.rstrip())
+            found.append(f'container "{container}" exited with code {code} ({ending}) {message}'.rstrip())
     return found

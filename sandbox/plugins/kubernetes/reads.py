@@ -1,4 +1,4 @@
-"""The engine's Diff and Read."""
+"""Diff and Read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sandbox.plugins.kubernetes import checkpoint, naming, paths, waiting
 from sandbox.plugins.kubernetes.api import ApiError
 from sandbox.plugins.kubernetes.call import ResourceCall
 from sandbox.plugins.kubernetes.checkpoint import State
-from sandbox.plugins.kubernetes.diff import changes, detailed, is_replacing, opened
+from sandbox.plugins.kubernetes.diff import changes, detailed, expanded, is_replacing
 from sandbox.plugins.kubernetes.discovery import NoSuchKindError
 from sandbox.plugins.kubernetes.normalize import normalize
 from sandbox.plugins.kubernetes.objects import (
@@ -39,7 +39,7 @@ REVISION: Final = "deployment.kubernetes.io/revision"
 
 
 def diff(call: ResourceCall, request: provider_pb2.DiffRequest) -> provider_pb2.DiffResponse:
-    """Say what an update would change, and whether it means a replacement. The API server is not asked."""
+    """Return the changes of an update and whether it needs a replacement, without a request to the API server."""
     cluster, state = call.cluster, checkpoint.load(decode(request.olds))
     new, old_inputs = normalize(checkpoint.to_object(decode(request.news))), normalize(state.inputs)
     old = prune_object(state.live, old_inputs)
@@ -47,7 +47,7 @@ def diff(call: ResourceCall, request: provider_pb2.DiffRequest) -> provider_pb2.
     ignored = [paths.parse(path) for path in request.ignoreChanges]
     found = [change for change in changes(old, new) if not any(paths.covers(path, change.path) for path in ignored)]
     replacing = replacing_paths(new, cluster.settings)
-    details = detailed([part for change in found for part in opened(change, old, replacing)], replacing)
+    details = detailed([part for change in found for part in expanded(change, old, replacing)], replacing)
     replaces = [path for path, detail in details.items() if is_replacing(detail) or path == "metadata"]
     if annotation(new, REPLACE_UNREADY) == "true" and _is_unready(call, new, state):
         replaces.append(f'metadata.annotations["{REPLACE_UNREADY}"]')
@@ -62,7 +62,7 @@ def diff(call: ResourceCall, request: provider_pb2.DiffRequest) -> provider_pb2.
 
 
 def read(call: ResourceCall, request: provider_pb2.ReadRequest) -> provider_pb2.ReadResponse:
-    """Return an object as it is now: for a refresh, an import or a look-up. A missing one has an empty id."""
+    """Return the live object for a refresh, an import or a `get`. The id is empty if it does not exist."""
     cluster, old_properties = call.cluster, decode(request.inputs)
     state, old_inputs = checkpoint.load(decode(request.properties)), normalize(checkpoint.to_object(old_properties))
     if cluster.settings.render_directory:
@@ -72,7 +72,7 @@ def read(call: ResourceCall, request: provider_pb2.ReadRequest) -> provider_pb2.
     imported = not old_inputs.get("kind") and not state.live.get("kind")
     known = old_inputs if old_inputs.get("kind") else state.live
     try:
-        with call.telling(f"resource {call.urn} could not be read"):
+        with call.explaining_errors(f"resource {call.urn} could not be read"):
             live = _get(call, identified(call, {} if imported else known, request.id))
             if live is None:
                 return provider_pb2.ReadResponse()
@@ -92,7 +92,7 @@ def read(call: ResourceCall, request: provider_pb2.ReadRequest) -> provider_pb2.
 
 
 def _align(call: ResourceCall, old: Object, new: Object, state: State) -> None:
-    """Take out what is no difference: the namespace's default, a name that the server made, stored versions."""
+    """Remove differences that are none: the default namespace, a generated name, stored versions."""
     if call.cluster.namespaced(Kind.of(new)):
         for obj in (old, new):
             if dig(obj, "metadata", "namespace") in (None, ""):
@@ -122,7 +122,7 @@ def _is_unready(call: ResourceCall, new: Object, state: State) -> bool:
 
 
 def _keeps_identity(new: Object, live: Object) -> bool:
-    """Say whether the replacement has the same fixed name in the same namespace, so that the old one goes first."""
+    """Return whether the replacement has the same fixed name and namespace, so the old object is deleted first."""
     return (
         not naming.is_autonamed(new)
         and naming.is_named(new)
@@ -143,7 +143,7 @@ def _get(call: ResourceCall, obj: Object) -> Object | None:
 
 
 def _imported_inputs(live: Object) -> Object:
-    """Return what a program would have to say to get this object."""
+    """Return the inputs with which a program would create this object."""
     inputs = without_read_only(live)
     inputs.pop("status", None)
     annotations = mapping(inputs, "metadata", "annotations")
@@ -159,6 +159,6 @@ def _unreachable(call: ResourceCall, request: provider_pb2.ReadRequest) -> provi
         call.reporter.info("the `deleteUnreachable` option is enabled. Deleting the unreachable resource from state")
         return provider_pb2.ReadResponse()
     if settings.skip_update_unreachable:
-        call.reporter.info("the `skipUpdateUnreachable` option is enabled. The state may not be that of the cluster")
+        call.reporter.info("the `skipUpdateUnreachable` option is enabled. The state may differ from the cluster")
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
     raise PluginError(f"failed to read resource state due to unreachable cluster. {GONE_HINT}")

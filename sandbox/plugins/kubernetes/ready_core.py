@@ -1,4 +1,4 @@
-"""When Services, Ingresses, volumes and other supporting objects are ready."""
+"""Readiness of Services, Ingresses, volumes and other objects without pods."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ NO_PODS: Final = (
 
 
 def service(live: Object, view: View) -> Verdict:
-    """Judge a Service: it has its address, and every pod that it selects so far is ready.
+    """Check a Service: it has its address, and every pod that it selects so far is ready.
 
-    The official provider also waits ten seconds after each change of the endpoints, so that it sees pods which appear
-    later. A Service without pods is ready for both.
+    The official provider also waits ten seconds after each change of the endpoints, to include pods that appear later.
     """
     kind = text(live, "spec", "type")
     if kind == "LoadBalancer" and not objects(live, "status", "loadBalancer", "ingress"):
@@ -46,14 +45,14 @@ def service(live: Object, view: View) -> Verdict:
 
 
 def ingress(live: Object, view: View) -> Verdict:
-    """Judge an Ingress: it has an address, and the Services that it names exist."""
+    """Check an Ingress: it has an address, and the Services that it names exist."""
     known = {name(item) for item in view.all(SERVICE)}
-    wanted = {
+    referenced = {
         text(path, "backend", "service", "name")
         for rule in objects(live, "spec", "rules")
         for path in objects(rule, "http", "paths")
     } - {""}
-    missing = sorted(wanted - known)
+    missing = sorted(referenced - known)
     if missing:
         return waiting(
             "Finding a matching service for each Ingress path",
@@ -68,9 +67,9 @@ def ingress(live: Object, view: View) -> Verdict:
 
 
 def claim(live: Object, view: View) -> Verdict:
-    """Judge a PersistentVolumeClaim: bound, or waiting for its first consumer by the rule of its storage class."""
-    phase, wanted = text(live, "status", "phase"), text(live, "spec", "storageClassName")
-    classes = [item for item in view.all(STORAGE_CLASS) if name(item) == wanted]
+    """Check a PersistentVolumeClaim: it is bound, or its storage class waits for the first consumer."""
+    phase, class_name = text(live, "status", "phase"), text(live, "spec", "storageClassName")
+    classes = [item for item in view.all(STORAGE_CLASS) if name(item) == class_name]
     lazy = bool(classes) and text(classes[0], "volumeBindingMode") == "WaitForFirstConsumer"
     if phase == "Bound" or (lazy and phase == "Pending"):
         return READY
@@ -78,19 +77,19 @@ def claim(live: Object, view: View) -> Verdict:
 
 
 def volume(live: Object, _view: View) -> Verdict:
-    """Judge a PersistentVolume: available or bound."""
+    """Check a PersistentVolume: it is available or bound."""
     phase = text(live, "status", "phase")
     return READY if phase in ("Available", "Bound") else waiting(f"Waiting for PersistentVolume (phase: {phase})")
 
 
 def quota(live: Object, _view: View) -> Verdict:
-    """Judge a ResourceQuota: the controller has taken its limits over."""
+    """Check a ResourceQuota: the controller enforces its limits."""
     enforced = dig(live, "spec", "hard") == dig(live, "status", "hard")
     return READY if enforced else waiting("Waiting for ResourceQuota to be enforced")
 
 
 def secret(live: Object, _view: View) -> Verdict:
-    """Judge a Secret: only a service account's token is filled in by a controller."""
+    """Check a Secret: a controller adds the data of a service account token; others are ready."""
     if text(live, "type") != "kubernetes.io/service-account-token" or mapping(live, "data"):
         return READY
     return waiting("Waiting for the service account token")

@@ -1,4 +1,4 @@
-"""Writing objects as YAML files instead of sending them to a cluster: `renderYamlToDirectory`."""
+"""Writes objects to YAML files instead of a cluster: `renderYamlToDirectory`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRIVATE_FILE: Final = 0o600
 
 
 def path_of(obj: Object, directory: str) -> Path:
-    """Return the file that an object is written to; definitions of kinds come first."""
+    """Return the file of an object. CRDs are in a folder that sorts first."""
     kind = Kind.of(obj)
     is_definition = kind.group in BUILT_IN_GROUPS and kind.kind == "CustomResourceDefinition"
     api_version = text(obj, "apiVersion").replace("/", "_").replace(":", "_")
@@ -28,7 +28,7 @@ def path_of(obj: Object, directory: str) -> Path:
 
 
 def write(obj: Object, directory: str) -> Path:
-    """Write an object, readable by its owner only: Secrets are in plain text. Raises PluginError."""
+    """Write an object to a file that only its owner can read, because Secrets are plain text. Raises PluginError."""
     path = path_of(obj, directory)
     try:
         for folder in (DEFINITIONS, MANIFESTS):
@@ -42,7 +42,7 @@ def write(obj: Object, directory: str) -> Path:
 
 
 def remove(obj: Object, directory: str) -> Path:
-    """Delete the file of an object, if it is still there."""
+    """Delete the file of an object if it exists."""
     path = path_of(obj, directory)
     path.unlink(missing_ok=True)
     return path

@@ -1,4 +1,4 @@
-"""Fields that Kubernetes can't change in place, so that a change replaces the object: the table of `diff.go`."""
+"""Immutable fields, whose changes replace the object: the table in `diff.go` of the official provider."""
 
 from __future__ import annotations
 
@@ -58,28 +58,28 @@ TABLE: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
 
 
 def replacing_paths(obj: Object, settings: Settings) -> list[Path]:
-    """Return the paths of an object where any change means a replacement."""
+    """Return the paths of an object whose changes need a replacement."""
     kind = Kind.of(obj)
     fields = [*ALWAYS, *TABLE.get((kind.group, kind.kind), ())]
-    frozen = obj.get("immutable") is True
-    if (kind.group, kind.kind) == ("", "Secret") and (frozen or not settings.secret_mutable):
+    is_immutable = obj.get("immutable") is True
+    if (kind.group, kind.kind) == ("", "Secret") and (is_immutable or not settings.secret_mutable):
         fields += ["stringData", "data"]
-    if (kind.group, kind.kind) == ("", "ConfigMap") and (frozen or not settings.config_map_mutable):
+    if (kind.group, kind.kind) == ("", "ConfigMap") and (is_immutable or not settings.config_map_mutable):
         fields += ["binaryData", "data"]
     return [paths.parse(field) for field in fields]
 
 
 def touches(path: Path, value: Property, pattern: Path) -> bool:
-    """Say whether a change at `path` to `value` reaches a replacing field: at it, below it, or holding it."""
+    """Return whether a change at `path` to `value` affects the field of a pattern: at, below or above its path."""
     if paths.covers(pattern, path):
         return True
-    return len(path) < len(pattern) and paths.covers(pattern[: len(path)], path) and _holds(value, pattern[len(path) :])
+    return len(path) < len(pattern) and paths.covers(pattern[: len(path)], path) and _has(value, pattern[len(path) :])
 
 
-def _holds(value: Property, rest: Path) -> bool:
+def _has(value: Property, rest: Path) -> bool:
     if not rest:
         return True
     step, tail = rest[0], rest[1:]
     if isinstance(value, Mapping) and isinstance(step, str):
-        return step in value and _holds(value[step], tail)
-    return step == WILDCARD and isinstance(value, list) and any(_holds(item, tail) for item in value)
+        return step in value and _has(value[step], tail)
+    return step == WILDCARD and isinstance(value, list) and any(_has(item, tail) for item in value)

@@ -1,4 +1,4 @@
-"""Keeping secret values out of messages: the API server quotes what it refuses."""
+"""Hides secret values in messages, because the API server quotes values that it rejects."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final
 
 from sandbox.plugins.properties import Property, Secret
 
-SHORTEST: Final = 3  # replacing shorter values would garble every message and hide nothing
+SHORTEST: Final = 3  # shorter values would garble messages
 HIDDEN: Final = "[secret]"
 
 
 class Scrubber:
-    """Replaces the secret values of some properties wherever they stand in a text."""
+    """Replaces the secret values of properties in a text."""
 
     def __init__(self, *properties: Mapping[str, Property]) -> None:
-        """Collect what is wrapped as secret, and the data of Secret objects, as given, decoded and encoded."""
+        """Collect secret values and the data of Secret objects, in their base64-encoded and decoded forms too."""
         found: set[str] = set()
         for bag in properties:
             for value in _secrets(bag, hidden=False):

@@ -1,11 +1,11 @@
-"""Objects of Kubernetes' own kinds as Go's types write them.
+"""Converts objects of built-in kinds to the form in which their Go types are serialized.
 
-The official provider reads what a program says into the types of k8s.io/api and writes it out again before it compares
-or sends it (`Normalize` in clients/unstructured.go). Then fields that a type does not have are gone, and empty values
-of optional fields; quantities have one spelling.
+The official provider decodes inputs into the types of k8s.io/api and encodes them again before it compares or sends
+them (`Normalize` in clients/unstructured.go). This removes unknown fields and empty optional values, and gives
+quantities one form.
 
-types.json, which types.go writes, has for each field its shape, with `?` where `omitempty` leaves an empty value out.
-Pointers have no `?`: their empty values are written.
+types.json has the shape of each field, with `?` if `omitempty` omits an empty value. Empty values of pointers are not
+omitted. types.go generates the file.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class _Tables(NamedTuple):
 
 
 class _MismatchError(Exception):
-    """A value has another type than its field."""
+    """A value does not have the type of its field."""
 
 
 def typed(obj: Object) -> Object:
-    """Return an object as its type writes it: itself where it has no type here, or a value of another shape."""
+    """Return the serialized form of an object, or the object if its kind is unknown or a value has a wrong type."""
     kind = _tables().kinds.get(f"{text(obj, 'apiVersion')}/{text(obj, 'kind')}")
     if kind is None:
         return obj
@@ -80,7 +80,7 @@ def _value(given: Property, shape: str) -> Property:
         raise _MismatchError
     if isinstance(given, float) and not given.is_integer():
         raise _MismatchError
-    return int(given) if shape == "int" else given  # type: ignore[arg-type]  # a number, as was just asked
+    return int(given) if shape == "int" else given  # type: ignore[arg-type]  # a number, as checked above
 
 
 def _quantity(given: Property) -> str:
@@ -91,7 +91,7 @@ def _quantity(given: Property) -> str:
 
 
 def version() -> str:
-    """Return the version of k8s.io/api that the types are of."""
+    """Return the version of k8s.io/api that has these types."""
     return _tables().version
 
 

@@ -1,4 +1,4 @@
-"""Waiting until an object is ready, or gone."""
+"""Waits until an object is ready or deleted."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ SKIP_AWAIT: Final = "pulumi.com/skipAwait"
 TIMEOUT: Final = "pulumi.com/timeoutSeconds"
 DEFAULT_SECONDS: Final = 10 * MINUTE
 RECHECK_SECONDS: Final = 2.0
-"""A watch tells of a deletion at once, but not when the kind has gone too, with its definition."""
-# Of these kinds, skipAwait also skips waiting for the deletion: `allowsSkipAwaitWithDelete` in overrides.go.
+"""A watch reports a deletion at once, but not if the CRD of the object was deleted too."""
+# For these kinds, skipAwait also skips the wait for the deletion: `allowsSkipAwaitWithDelete` in overrides.go.
 SKIPPED_DELETIONS: Final = frozenset(
     {"DaemonSet", "Deployment", "Job", "Namespace", "Pod", "ReplicationController", "StatefulSet"}
 )
 
 
 class NotReadyError(Exception):
-    """An object exists but is not ready, or not gone: `live` is how it was last seen."""
+    """An object exists but is not ready, or is not deleted. `live` is its last known state."""
 
     def __init__(self, message: str, problems: tuple[str, ...], live: Object) -> None:
-        """`problems` are the reasons that are known."""
+        """`problems` are the known reasons."""
         super().__init__(message)
         self.message, self.problems, self.live = message, problems, live
 
 
 class LiveView:
-    """Objects of the namespace from live views."""
+    """Objects in the namespace, from informers."""
 
     def __init__(self, informers: dict[Kind, Informer]) -> None:
-        """See these kinds."""
+        """Show the kinds of these informers."""
         self._informers = informers
 
     def all(self, kind: Kind) -> list[Object]:
-        """Return the objects of a kind as last seen."""
+        """Return the last known objects of a kind."""
         return self._informers[kind].all() if kind in self._informers else []
 
 
 class ListView:
-    """Objects of the namespace, listed when asked for."""
+    """Objects in the namespace, listed on each call."""
 
     def __init__(self, cluster: Cluster, in_namespace: str) -> None:
-        """See this namespace."""
+        """Show the objects in one namespace."""
         self._cluster, self._namespace = cluster, in_namespace
 
     def all(self, kind: Kind) -> list[Object]:
@@ -64,7 +64,7 @@ class ListView:
 
 
 def seconds(inputs: Object, timeout: float) -> float | None:
-    """Return how long an operation may take: as its resource option says, else its annotation."""
+    """Return the timeout of an operation: of its resource option, else of its annotation."""
     if timeout:
         return timeout
     written = annotation(inputs, TIMEOUT)
@@ -72,7 +72,7 @@ def seconds(inputs: Object, timeout: float) -> float | None:
 
 
 def until_ready(cluster: Cluster, live: Object, inputs: Object, timeout: float, reporter: Reporter) -> Object:
-    """Return the object when it is ready. Raises only NotReadyError: the object exists, so state must have it."""
+    """Return the object when it is ready. Raises only NotReadyError, because state must record an existing object."""
     try:
         return _until_ready(cluster, live, inputs, timeout, reporter)
     except (ApiError, NoSuchKindError, PluginError) as error:
@@ -86,11 +86,11 @@ def _until_ready(cluster: Cluster, live: Object, inputs: Object, timeout: float,
     deadline = time.monotonic() + (seconds(inputs, timeout) or chosen.timeout)
     kind, informers = Kind.of(live), {}
     first = chosen.check(live, LiveView({}))
-    if first.ready and not chosen.sees:
+    if first.ready and not chosen.needs:
         return live
-    for seen in (kind, *chosen.sees):
+    for needed in (kind, *chosen.needs):
         try:
-            informers[seen] = cluster.watch(seen, namespace(live))
+            informers[needed] = cluster.watch(needed, namespace(live))
         except NoSuchKindError:
             continue
     with cluster.informers.listening(list(informers.values())) as wake:
@@ -115,7 +115,7 @@ def _until_ready(cluster: Cluster, live: Object, inputs: Object, timeout: float,
 
 
 def check_now(cluster: Cluster, live: Object, inputs: Object) -> None:
-    """Raise NotReadyError if an object that was ready is not, for a refresh."""
+    """Raise NotReadyError if an object is not ready, for a refresh."""
     chosen = criterion(Kind.of(live))
     if chosen is None or not chosen.on_read or annotation(inputs, SKIP_AWAIT) == "true":
         return
@@ -129,25 +129,25 @@ def check_now(cluster: Cluster, live: Object, inputs: Object) -> None:
 
 
 def until_gone(cluster: Cluster, live: Object, inputs: Object, timeout: float, reporter: Reporter) -> None:
-    """Return when the object is gone. Raises NotReadyError."""
+    """Return when the object is deleted. Raises NotReadyError."""
     kind = Kind.of(live)
     if annotation(inputs, SKIP_AWAIT) == "true" and kind.kind in SKIPPED_DELETIONS:
         return
     deadline = time.monotonic() + (seconds(inputs, timeout) or DEFAULT_SECONDS)
-    last = _still_there(cluster, live)
+    last = _existing(cluster, live)
     if last is None:
         return
     try:
         informer = cluster.watch(kind, namespace(live))
     except NoSuchKindError:
         return
-    told = True
+    has_changed = True
     with cluster.informers.listening([informer]) as wake:
         while True:
             wake.clear()
             latest = informer.get(name(live))
             gone = latest is None or text(latest, "metadata", "uid") != text(last, "metadata", "uid")
-            if (gone or not told) and _still_there(cluster, last) is None:
+            if (gone or not has_changed) and _existing(cluster, last) is None:
                 reporter.status("")
                 return
             last = latest if latest is not None and not gone else last
@@ -155,10 +155,10 @@ def until_gone(cluster: Cluster, live: Object, inputs: Object, timeout: float, r
             finalizers = dig(last, "metadata", "finalizers")
             blocking = ", ".join(map(str, finalizers)) if isinstance(finalizers, list) else ""
             problems = (f"finalizers might be preventing deletion ({blocking})",) if blocking else ()
-            told = _pause(cluster, wake, deadline, last, problems, "deleted", RECHECK_SECONDS)
+            has_changed = _pause(cluster, wake, deadline, last, problems, "deleted", RECHECK_SECONDS)
 
 
-def _still_there(cluster: Cluster, obj: Object) -> Object | None:
+def _existing(cluster: Cluster, obj: Object) -> Object | None:
     try:
         found = cluster.get(obj)
     except NoSuchKindError:
@@ -185,7 +185,7 @@ def _criterion(live: Object, inputs: Object) -> Criterion | None:
 
 
 def _is_newer(latest: Object, live: Object) -> bool:
-    """Say whether a live view has caught up with an answer: versions of one object are ordered numbers (KEP-5504)."""
+    """Return whether an informer has caught up with a response: resource versions are ordered numbers (KEP-5504)."""
     versions = [text(obj, "metadata", "resourceVersion") for obj in (latest, live)]
     if all(version.isdigit() for version in versions):
         return int(versions[0]) >= int(versions[1])
@@ -201,9 +201,9 @@ def _pause(
     goal: str,
     most: float = math.inf,
 ) -> bool:
-    """Sleep until something changes, for an object to be `goal`; say whether it did, in so many seconds at most.
+    """Sleep until something changes, at most `most` seconds; return whether something has changed.
 
-    Raises NotReadyError when cancelled or out of time.
+    Raises NotReadyError on cancellation and at the deadline. `goal` is the awaited state of the object.
     """
     if cluster.cancellation:
         raise NotReadyError(f'Resource operation was cancelled for "{name(live)}"', problems, live)

@@ -1,4 +1,4 @@
-"""The engine's Create, Update and Delete."""
+"""Create, Update and Delete."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def create(call: ResourceCall, request: provider_pb2.CreateRequest) -> provider_
         outputs = _rendered(call, inputs, news, manager)
         return provider_pb2.CreateResponse(id=object_id(inputs), properties=encode(outputs))
     cluster.require()
-    with call.telling(f"resource {call.urn} was not successfully created by the Kubernetes API server"):
+    with call.explaining_errors(f"resource {call.urn} was not successfully created by the Kubernetes API server"):
         try:
             live = apply.create(cluster, inputs, manager, call.reporter, dry_run=request.preview)
         except ApiError as error:
@@ -73,7 +73,7 @@ def create(call: ResourceCall, request: provider_pb2.CreateRequest) -> provider_
 
 
 def update(call: ResourceCall, request: provider_pb2.UpdateRequest) -> provider_pb2.UpdateResponse:
-    """Change an object in place and wait until it is ready."""
+    """Update an object in place and wait until it is ready."""
     cluster, news, state = call.cluster, decode(request.news), checkpoint.load(decode(request.olds))
     inputs = normalize(checkpoint.to_object(news))
     manager = field_manager(call, state.field_manager, inputs)
@@ -83,7 +83,7 @@ def update(call: ResourceCall, request: provider_pb2.UpdateRequest) -> provider_
     if cluster.settings.render_directory:
         return provider_pb2.UpdateResponse(properties=encode(_rendered(call, inputs, news, manager)))
     cluster.require()
-    with call.telling(f"update of resource {call.urn} failed"):
+    with call.explaining_errors(f"update of resource {call.urn} failed"):
         try:
             live = apply.update(
                 cluster,
@@ -100,7 +100,7 @@ def update(call: ResourceCall, request: provider_pb2.UpdateRequest) -> provider_
                 return as_given
             if isinstance(error, ApiError) and error.status == HTTPStatus.NOT_FOUND:
                 raise PluginError(f"{error.message}; run `pulumi refresh` to see what else is gone") from error
-            # The official provider keeps the new inputs with the object as it is, so that the next run tries again.
+            # As in the official provider, state has the new inputs and the live object, so the next run tries again.
             live = cluster.get(state.live)
             outputs = checkpoint.store(inputs, live, news, state.initial_api_version, manager)
             refused = NotReadyError(error.message, (), live)
@@ -118,7 +118,7 @@ def update(call: ResourceCall, request: provider_pb2.UpdateRequest) -> provider_
 
 
 def delete(call: ResourceCall, request: provider_pb2.DeleteRequest) -> None:
-    """Delete an object and wait until it is gone."""
+    """Delete an object and wait until it no longer exists."""
     cluster, olds = call.cluster, decode(request.properties)
     state = checkpoint.load(olds)
     obj = identified(call, state.live, request.id)
@@ -131,20 +131,20 @@ def delete(call: ResourceCall, request: provider_pb2.DeleteRequest) -> None:
             raise PluginError(f"configured Kubernetes cluster is unreachable. {GONE_HINT}")
         call.reporter.info("the `deleteUnreachable` option is enabled. Deleting the unreachable resource from state")
         return
-    with call.telling(f"deletion of resource {call.urn} failed"):
+    with call.explaining_errors(f"deletion of resource {call.urn} failed"):
         apply.delete(cluster, obj, state.inputs)
         try:
             waiting.until_gone(cluster, obj, state.inputs, request.timeout, call.reporter)
         except NotReadyError as error:
             for problem in error.problems:
-                call.reporter.warn(problem)  # the engine shows no reasons of a failed deletion
+                call.reporter.warn(problem)  # the engine does not show the reasons of a failed deletion
             outputs = checkpoint.store(state.inputs, error.live, olds, state.initial_api_version, state.field_manager)
-            what = f'the deletion of "{request.id}" was issued, but it is still there'
+            what = f'the deletion of "{request.id}" was requested, but it still exists'
             raise call.incomplete(what, error, request.id, outputs) from error
 
 
 def identified(call: ResourceCall, live: Object, object_identity: str) -> Object:
-    """Return an object with what names it to the API server: its kind, and the namespace and name of its id."""
+    """Return an object with its kind and with the namespace and name of its id."""
     kind, found = Kind.from_token(call.token), {**live, "metadata": {**mapping(live, "metadata")}}
     found["apiVersion"] = text(live, "apiVersion") or kind.api_version
     found["kind"] = text(live, "kind") or kind.kind
@@ -155,7 +155,7 @@ def identified(call: ResourceCall, live: Object, object_identity: str) -> Object
 
 
 def can_preview(call: ResourceCall, inputs: Object, *, by_patch: bool = False) -> bool:
-    """Say whether the API server can be asked what it would make of inputs; without server-side apply, of patches."""
+    """Return whether the API server can preview inputs; without server-side apply, it can preview patches only."""
     settings = call.cluster.settings
     if contains_unknown(inputs) or settings.render_directory or not (settings.server_side_apply or by_patch):
         return False
@@ -163,7 +163,7 @@ def can_preview(call: ResourceCall, inputs: Object, *, by_patch: bool = False) -
 
 
 def field_manager(call: ResourceCall, stored: str, inputs: Object) -> str:
-    """Return the name under which fields are owned: the annotation's, the stored one, or a new one."""
+    """Return the field manager: from the annotation, from state, or a new one."""
     if not call.cluster.settings.server_side_apply:
         return CREATE_MANAGER
     return annotation(inputs, FIELD_MANAGER) or stored or naming.unique_name("pulumi-kubernetes-")
@@ -174,7 +174,7 @@ def _unfinished(live: Object) -> str:
 
 
 def _only_in_preview(error: ApiError) -> bool:
-    """Say whether an error of a dry run may be gone by the time of the real thing."""
+    """Return whether the cause of a dry run's error may not exist in the update."""
     no_namespace = error.status == HTTPStatus.NOT_FOUND and error.details_kind == "namespaces"
     exists = error.status == HTTPStatus.CONFLICT and error.reason == "AlreadyExists"  # deleted before it is replaced
     no_dry_run = error.status == HTTPStatus.BAD_REQUEST and bool(DRY_RUN.search(error.message))

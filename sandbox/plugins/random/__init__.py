@@ -1,1 +1,1 @@
-"""The random provider: values from the system's cryptographic source, kept in state until an input changes."""
+"""The random provider: values from the system's random source, kept in state until an input changes."""

@@ -1,4 +1,4 @@
-"""Start the random provider."""
+"""Starts the random provider."""
 
 from sandbox.plugins.protocol import serve
 from sandbox.plugins.pulumirpc import provider_pb2_grpc

@@ -1,4 +1,4 @@
-"""The bcrypt hash of a generated password, by the C library's `crypt`."""
+"""The bcrypt hash of a password, from `crypt` of the C library."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PREFIX: Final = "$2a$10$"  # the official provider's: golang.org/x/crypto/bcrypt
 SALT_ALPHABET: Final = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 SALT_LENGTH: Final = 22
 LAST_SALT_CHARACTERS: Final = ".Oeu"  # 16 bytes fill 21 characters and two bits of the last one
-MAX_BYTES: Final = 72  # bcrypt reads no more
-_lock = threading.Lock()  # crypt(3) has one static buffer
+MAX_BYTES: Final = 72  # bcrypt ignores the rest
+_lock = threading.Lock()  # crypt(3) uses a static buffer
 
 
 def new_salt() -> str:
@@ -24,7 +24,7 @@ def new_salt() -> str:
 
 
 def bcrypt_hash(password: str, salt: str | None = None) -> str | None:
-    """Return the hash; None where the C library has no bcrypt, as on macOS."""
+    """Return the hash; None if the C library has no bcrypt, as on macOS."""
     setting = (PREFIX + (salt or new_salt())).encode()
     with _lock:
         library = _library()

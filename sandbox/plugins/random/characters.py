@@ -1,4 +1,4 @@
-"""Strings drawn from kinds of character: RandomPassword and RandomString."""
+"""Random strings of several kinds of character, for RandomPassword and RandomString."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SPECIAL: Final = "!@#$%&*()-_=+[]{}<>:?"
 
 
 def draw(inputs: Mapping[str, Property]) -> str:
-    """Return a new string for checked inputs: the minimum of each kind, then any of the allowed kinds, shuffled.
+    """Return a new string for valid inputs: the minimum of each kind, then any of the allowed kinds, shuffled.
 
-    A minimum counts even for a kind that is not allowed, as with the official provider.
+    As with the official provider, a minimum applies even to a kind that is not allowed.
     """
     characters = {
         "lower": string.ascii_lowercase,

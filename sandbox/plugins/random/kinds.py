@@ -1,4 +1,4 @@
-"""The kinds of random value: what each takes, checks, makes and reads back from an import id.
+"""The kinds of random value: their inputs, checks, generation and import.
 
 Names and semantics are those of the official provider's schema, version 4.21.
 """
@@ -21,7 +21,7 @@ from sandbox.plugins.random.characters import KINDS, MINIMUMS, draw
 
 @dataclass(frozen=True)
 class Value:
-    """A value, new or imported: the provider's id, the inputs that describe it, the outputs beyond the inputs."""
+    """A new or imported value: its id, its inputs, and the outputs in addition to the inputs."""
 
     id: str
     inputs: Properties
@@ -29,7 +29,7 @@ class Value:
 
 
 class Kind:
-    """One resource type. Every input but `keepers` has a type in `fields`; one without a default is required."""
+    """One resource type. Every input except `keepers` has a type in `fields`; those without a default are required."""
 
     fields: ClassVar[Mapping[str, type]] = {}
     defaults: ClassVar[Mapping[str, Property]] = {}
@@ -37,20 +37,20 @@ class Kind:
     secret: ClassVar[frozenset[str]] = frozenset()
 
     def problems(self, inputs: Properties) -> list[tuple[str, str]]:
-        """Return (input, reason) for each rule that complete, well-typed inputs break."""
+        """Return (input, reason) for each invalid value among complete inputs of the right types."""
         return []
 
     def make(self, inputs: Properties) -> Value:
-        """Return a new value for checked inputs."""
+        """Return a new value for valid inputs."""
         raise NotImplementedError
 
     def parse(self, import_id: str) -> Value:
-        """Return the value that an import id stands for. Raises PluginError for an id of the wrong form."""
+        """Return the value of an import id. Raises PluginError for an invalid id."""
         raise NotImplementedError
 
 
 class String(Kind):
-    """RandomString: a string with its own id."""
+    """RandomString: a string, which is also its id."""
 
     fields: ClassVar[Mapping[str, type]] = {
         "length": int,
@@ -67,7 +67,7 @@ class String(Kind):
     }
 
     def problems(self, inputs: Properties) -> list[tuple[str, str]]:
-        """Return the broken rules."""
+        """Return the invalid inputs."""
         length = whole_number(inputs["length"])
         minimums = {kind: whole_number(inputs[MINIMUMS[kind]]) for kind in KINDS}
         found = [(MINIMUMS[kind], f"{least} is below 0") for kind, least in minimums.items() if least < 0]
@@ -81,7 +81,7 @@ class String(Kind):
         if not any(inputs[kind] for kind in KINDS):
             found.append(("special", "at least one of lower, upper, numeric, special must be true"))
         if inputs["number"] is not None and inputs["number"] != inputs["numeric"]:
-            found.append(("number", "differs from `numeric`, which replaces it; set numeric alone"))
+            found.append(("number", "differs from `numeric`, which replaces it; set only numeric"))
         return found
 
     def make(self, inputs: Properties) -> Value:
@@ -97,7 +97,7 @@ class String(Kind):
 
 
 class Password(String):
-    """RandomPassword: a string that is secret, with its bcrypt hash; its id tells nothing."""
+    """RandomPassword: a secret string and its bcrypt hash; its id is `none`."""
 
     computed: ClassVar[tuple[str, ...]] = ("result", "bcryptHash")
     secret: ClassVar[frozenset[str]] = frozenset(computed)
@@ -118,8 +118,8 @@ class Password(String):
 class Bytes(Kind):
     """RandomBytes: secret bytes as base64 and hexadecimal digits.
 
-    The id is the base64 form, in plain text, as the official provider has it (pulumi-random, provider/resources.go):
-    what must not be read in an exported state is better drawn by RandomPassword.
+    The id is the base64 form in plain text, as with the official provider (pulumi-random, provider/resources.go). Use
+    RandomPassword for values that must not be readable in an exported state.
     """
 
     fields: ClassVar[Mapping[str, type]] = {"length": int}
@@ -127,7 +127,7 @@ class Bytes(Kind):
     secret: ClassVar[frozenset[str]] = frozenset(computed)
 
     def problems(self, inputs: Properties) -> list[tuple[str, str]]:
-        """Return the broken rules."""
+        """Return the invalid inputs."""
         return _at_least_one("length", inputs)
 
     def make(self, inputs: Properties) -> Value:
@@ -145,14 +145,14 @@ class Bytes(Kind):
 
 
 class Id(Kind):
-    """RandomId: bytes in four notations, each behind an optional prefix; the id is the URL-safe one without it."""
+    """RandomId: bytes in four encodings with an optional prefix; the id is the URL-safe one without prefix."""
 
     fields: ClassVar[Mapping[str, type]] = {"byteLength": int, "prefix": str}
     defaults: ClassVar[Mapping[str, Property]] = {"prefix": None}
     computed: ClassVar[tuple[str, ...]] = ("b64Std", "b64Url", "dec", "hex")
 
     def problems(self, inputs: Properties) -> list[tuple[str, str]]:
-        """Return the broken rules."""
+        """Return the invalid inputs."""
         return _at_least_one("byteLength", inputs)
 
     def make(self, inputs: Properties) -> Value:
@@ -178,19 +178,17 @@ class Id(Kind):
 
 
 class Integer(Kind):
-    """RandomInteger: a number of a range, both ends included."""
+    """RandomInteger: a number in a range that includes both ends."""
 
     fields: ClassVar[Mapping[str, type]] = {"min": int, "max": int, "seed": str}
     defaults: ClassVar[Mapping[str, Property]] = {"seed": None}
 
     def problems(self, inputs: Properties) -> list[tuple[str, str]]:
-        """Return the broken rules."""
+        """Return the invalid inputs."""
         low, high = whole_number(inputs["min"]), whole_number(inputs["max"])
         found = [("min", f"{low} is above max, {high}")] if low > high else []
         if inputs["seed"] is not None:
-            found.append(
-                ("seed", "the stand-in provider has no seeded values; leave it out or use the official plugin")
-            )
+            found.append(("seed", "the stand-in provider does not support seeds; remove it or use the official plugin"))
         return found
 
     def make(self, inputs: Properties) -> Value:

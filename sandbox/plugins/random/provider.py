@@ -20,28 +20,28 @@ REPLACE: Final = provider_pb2.PropertyDiff.UPDATE_REPLACE
 
 
 class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
-    """Makes random values. Any change of an input makes a new one: nothing is ever updated in place."""
+    """Generates random values. A change of any input generates a new value; none is updated in place."""
 
-    def Handshake(  # the protocol's name, as of all methods below
+    def Handshake(  # the protocol defines the names of these methods
         self, _request: provider_pb2.ProviderHandshakeRequest, _context: Context
     ) -> provider_pb2.ProviderHandshakeResponse:
-        """Accept secrets as such."""
+        """Accept secrets."""
         return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, accept_resources=False, accept_outputs=False)
 
     def GetPluginInfo(self, _request: empty_pb2.Empty, _context: Context) -> plugin_pb2.PluginInfo:
-        """Return the version: that of the SDK."""
+        """Return the version, which is that of the SDK."""
         return plugin_info("pulumi-random")
 
     def CheckConfig(self, request: provider_pb2.CheckRequest, _context: Context) -> provider_pb2.CheckResponse:
-        """Accept any: the provider has no configuration but its version."""
+        """Accept everything: the provider has no configuration but its version."""
         return provider_pb2.CheckResponse(inputs=request.news)
 
     def DiffConfig(self, _request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:
-        """Report no difference: nothing of the configuration touches a resource."""
+        """Return no difference: no configuration affects resources."""
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
 
     def Configure(self, _request: provider_pb2.ConfigureRequest, _context: Context) -> provider_pb2.ConfigureResponse:
-        """Tell what the protocol may carry."""
+        """Return the supported features of the protocol."""
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
     def Cancel(self, _request: empty_pb2.Empty, _context: Context) -> empty_pb2.Empty:
@@ -49,11 +49,11 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def GetSchema(self, _request: provider_pb2.GetSchemaRequest, _context: Context) -> provider_pb2.GetSchemaResponse:
-        """Refuse."""
+        """Return an error: not supported."""
         raise unsupported("the schema of the random provider")
 
     def Check(self, request: provider_pb2.CheckRequest, _context: Context) -> provider_pb2.CheckResponse:
-        """Return the inputs, or each rule that they break."""
+        """Return the inputs and the errors in them."""
         kind = _kind(request.urn)
         failures = [
             provider_pb2.CheckFailure(property=key, reason=reason) for key, reason in check(kind, decode(request.news))
@@ -61,7 +61,7 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
 
     def Diff(self, request: provider_pb2.DiffRequest, _context: Context) -> provider_pb2.DiffResponse:
-        """Report every input that differs, each as a reason to replace."""
+        """Return every input that differs; each needs a replacement."""
         kind = _kind(request.urn)
         old = decode(request.old_inputs if request.old_inputs.fields else request.olds)
         changes = differences(kind, old, decode(request.news))
@@ -74,17 +74,17 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def Create(self, request: provider_pb2.CreateRequest, _context: Context) -> provider_pb2.CreateResponse:
-        """Make a value; in a preview its outputs are unknown."""
+        """Generate a value; in a preview, its outputs are unknown."""
         kind = _kind(request.urn)
-        given = decode(request.properties)
+        inputs = decode(request.properties)
         if request.preview:
             unknown: Properties = dict.fromkeys(kind.computed, UNKNOWN)
-            return provider_pb2.CreateResponse(properties=encode(_state(kind, given, unknown)))
-        made: Value = kind.make(complete(kind, given))
-        return provider_pb2.CreateResponse(id=made.id, properties=encode(_state(kind, given, made.outputs, made.id)))
+            return provider_pb2.CreateResponse(properties=encode(_state(kind, inputs, unknown)))
+        made: Value = kind.make(complete(kind, inputs))
+        return provider_pb2.CreateResponse(id=made.id, properties=encode(_state(kind, inputs, made.outputs, made.id)))
 
     def Read(self, request: provider_pb2.ReadRequest, _context: Context) -> provider_pb2.ReadResponse:
-        """Return the state as it is, or for an import what the id stands for."""
+        """Return the unchanged state, or for an import the value of the id."""
         kind = _kind(request.urn)
         state = decode(request.properties)
         if state.get(kind.computed[0]) is not None:
@@ -96,19 +96,19 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def Update(self, request: provider_pb2.UpdateRequest, _context: Context) -> provider_pb2.UpdateResponse:
-        """Keep the value: only a change that means nothing, such as a keeper without a value, gets here."""
+        """Keep the value. Only changes without effect, such as a keeper without a value, are updates."""
         kind = _kind(request.urn)
         old = decode(request.olds)
         outputs: Properties = {name: old[name] for name in (*kind.computed, "id") if name in old}
         return provider_pb2.UpdateResponse(properties=encode({**_state(kind, decode(request.news), {}), **outputs}))
 
     def Delete(self, _request: provider_pb2.DeleteRequest, _context: Context) -> empty_pb2.Empty:
-        """Do nothing: the value is in state alone."""
+        """Do nothing: the value is only in state."""
         return empty_pb2.Empty()
 
 
 def check(kind: Kind, given: Properties) -> list[tuple[str, str]]:
-    """Return (input, reason) for each input that is not of the kind, missing, of the wrong type, or out of range."""
+    """Return (input, reason) for each input that is unknown, missing, of the wrong type, or out of range."""
     found: list[tuple[str, str]] = []
     for key, secret_value in given.items():
         value = reveal(secret_value)
@@ -118,7 +118,7 @@ def check(kind: Kind, given: Properties) -> list[tuple[str, str]]:
             if not isinstance(value, dict):
                 found.append((key, f"must be a map of values, not {type(value).__name__}"))
         elif key not in kind.fields:
-            found.append((key, f"is not an input; there are {', '.join(sorted([*kind.fields, KEEPERS]))}"))
+            found.append((key, f"is not an input; the inputs are {', '.join(sorted([*kind.fields, KEEPERS]))}"))
         elif type(value) is not kind.fields[key]:
             found.append((key, f"must be of type {kind.fields[key].__name__}, not {type(value).__name__}"))
     found += [(key, "is required") for key in kind.fields if key not in kind.defaults and given.get(key) is None]
@@ -129,7 +129,7 @@ def check(kind: Kind, given: Properties) -> list[tuple[str, str]]:
 
 
 def complete(kind: Kind, given: Properties) -> Properties:
-    """Return the inputs without wrappers, with the defaults of those left out."""
+    """Return the inputs without wrappers and with defaults."""
     inputs: Properties = {key: reveal(value) for key, value in given.items() if value is not None}
     if inputs.get("number") is not None and "numeric" not in inputs:
         inputs["numeric"] = inputs["number"]
@@ -137,7 +137,7 @@ def complete(kind: Kind, given: Properties) -> Properties:
 
 
 def differences(kind: Kind, old: Properties, new: Properties) -> dict[str, provider_pb2.PropertyDiff.Kind.ValueType]:
-    """Return the paths of the inputs that differ; a default that is spelled out is no difference."""
+    """Return the paths of the inputs that differ. An explicit default value is no difference."""
     before, after = _comparable(kind, old), _comparable(kind, new)
     return {
         path: provider_pb2.PropertyDiff.ADD_REPLACE

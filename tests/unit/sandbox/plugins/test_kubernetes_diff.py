@@ -12,8 +12,8 @@ from sandbox.plugins.kubernetes.diff import (
     UPDATE,
     changes,
     detailed,
+    expanded,
     is_replacing,
-    opened,
 )
 from sandbox.plugins.kubernetes.objects import Object, prune_object
 from sandbox.plugins.kubernetes.replacing import replacing_paths
@@ -27,7 +27,7 @@ def differences(old: Object, new: Object) -> dict[str, int]:
 
 def replaced(obj: Object, old: Object, settings: Settings | None = None) -> set[str]:
     replacing = replacing_paths(obj, settings or Settings())
-    details = detailed([part for change in changes(old, obj) for part in opened(change, old, replacing)], replacing)
+    details = detailed([part for change in changes(old, obj) for part in expanded(change, old, replacing)], replacing)
     return {path for path, detail in details.items() if is_replacing(detail)}
 
 

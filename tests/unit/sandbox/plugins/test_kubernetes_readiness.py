@@ -102,7 +102,7 @@ def test_what_is_wrong_with_pods_is_told() -> None:
     }
     verdict = ready_workloads.deployment(deployment(), Fixed(replica_set("2", 0), pod))
     told = "\n".join(verdict.problems)
-    for part in ("no node fits", "[ImagePullBackOff] no such image", 'container "side" ended with exit code 7'):
+    for part in ("no node fits", "[ImagePullBackOff] no such image", 'container "side" exited with code 7'):
         assert part in told
 
 
@@ -256,7 +256,7 @@ def test_a_stale_status_satisfies_nothing() -> None:
         ("[]", "at least one condition"),
         ("jsonpath=.status.phase", "wrapped in brackets"),
         ("jsonpath={.status.phase}=", "format is"),
-        ("jsonpath={.status..phase}", "does not understand"),
+        ("jsonpath={.status..phase}", "does not support"),
         ("condition=", "prefix"),
     ],
 )

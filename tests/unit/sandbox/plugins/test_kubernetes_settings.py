@@ -146,7 +146,7 @@ def test_several_kubeconfigs_are_one_and_their_files_are_found(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
-        (Settings(kubeconfig="/nowhere/at/all"), "which is no file"),
+        (Settings(kubeconfig="/nowhere/at/all"), "is not a file"),
         (Settings(kubeconfig=config(), context="z"), 'no context "z" (it has: x, y)'),
         (Settings(kubeconfig=config(), cluster="z"), "no cluster"),
         (Settings(kubeconfig="a: [TOKEN\nb"), "neither YAML nor JSON"),

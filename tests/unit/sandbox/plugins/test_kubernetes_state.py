@@ -99,7 +99,7 @@ def test_fields_of_people_and_of_the_creation_are_taken_over_and_those_of_contro
         entry("kube-controller-manager", "Update", {"f:spec": {"f:c": {}}}),
         entry("ours", "Apply", {"f:spec": {"f:d": {}}}),
     )
-    owned = managed_fields.handed_over(live, "ours")
+    owned = managed_fields.taken_over(live, "ours")
     assert owned is not None
     assert [(one["manager"], one["operation"]) for one in owned] == [
         ("kubectl", "Update"),
@@ -109,8 +109,8 @@ def test_fields_of_people_and_of_the_creation_are_taken_over_and_those_of_contro
     assert owned[-1]["fieldsV1"] == {"f:spec": {"f:a": {}, "f:b": {}, "f:d": {}}}
 
 
-def test_nothing_is_handed_over_where_nothing_is_to_take() -> None:
-    assert managed_fields.handed_over(managed(entry("ours", "Apply", {})), "ours") is None
+def test_without_fields_of_others_nothing_is_taken_over() -> None:
+    assert managed_fields.taken_over(managed(entry("ours", "Apply", {})), "ours") is None
 
 
 def test_ignored_fields_of_others_are_left_out_and_own_ones_keep_their_live_value() -> None:
@@ -119,7 +119,7 @@ def test_ignored_fields_of_others_are_left_out_and_own_ones_keep_their_live_valu
         entry("ours", "Apply", {"f:spec": {"f:image": {}}}),
     )
     inputs: Object = {"spec": {"replicas": 1, "image": "new", "other": "new"}}
-    managed_fields.respect(inputs, live, ["spec.replicas", "spec.image", "spec.missing"], "ours")
+    managed_fields.ignore_changes(inputs, live, ["spec.replicas", "spec.image", "spec.missing"], "ours")
     assert inputs == {"spec": {"image": "live", "other": "new"}}
 
 

@@ -1,4 +1,4 @@
-"""The sandbox that everything runs in: its start is measured, and it is gone when the benchmark ends."""
+"""The sandbox in which all benchmarks run. Its start is measured; it is deleted at the end."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from sandbox.plugins.install import MARKER, PLUGINS, STANDIN
 OWN_VARIABLES = ("PULUMI_", "KUBE", FOLDER_VARIABLE)
 
 
-class Ground:
-    """A sandbox in a temporary folder. Projects lie beside it."""
+class TemporarySandbox:
+    """A sandbox in a temporary folder, which also has the folders of the projects."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._sandbox = Sandbox(folder / "sandbox")
 
     def start(self) -> Cost:
-        """Start the control plane, as a person does, and return when it is ready."""
+        """Start the control plane with its command and return when it is ready."""
         return self._command("up")
 
     def stop(self) -> None:
@@ -39,15 +39,15 @@ class Ground:
         self._sandbox.reset()
 
     def memory(self) -> int:
-        """Bytes of main memory that the processes of the control plane hold."""
+        """Resident memory of the control plane in bytes."""
         return sum(report.memory_bytes or 0 for report in self._sandbox.status().processes)
 
     def environment(self) -> dict[str, str]:
-        """The environment of commands that use it: nothing of the developer's own Pulumi or cluster is in it."""
+        """The environment of commands that use it, without the developer's own Pulumi and cluster settings."""
         return {**_clean_environment(), **self._sandbox.environment()}
 
     def plugins(self) -> dict[str, str]:
-        """Version and origin of each plugin, by its name."""
+        """Version and origin of each plugin, by name."""
         folder = self._sandbox.folder.pulumi_home / "plugins"
         found = {}
         for plugin in PLUGINS:
@@ -62,14 +62,14 @@ class Ground:
 
 
 @contextmanager
-def temporary_ground() -> Iterator[Ground]:
-    """Yield a sandbox that does not run yet; whatever happens, nothing of it is left in the end."""
+def temporary_sandbox() -> Iterator[TemporarySandbox]:
+    """Yield a sandbox that is not started yet; stop and delete it in any case."""
     folder = Path(tempfile.mkdtemp(prefix="langfuse-benchmarks-"))
-    ground = Ground(folder)
+    sandbox = TemporarySandbox(folder)
     try:
-        yield ground
+        yield sandbox
     finally:
-        ground.wipe()
+        sandbox.wipe()
         shutil.rmtree(folder)
 
 
