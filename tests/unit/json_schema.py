@@ -1,4 +1,4 @@
-"""Checks a value against a JSON Schema, as far as the schema of stack files goes; other keywords are an error."""
+"""Validates a value against the JSON Schema of stack files. Keywords that this schema does not use are an error."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -30,15 +30,15 @@ SIMPLE: Mapping[str, tuple[type, Callable[[Any, Any], bool]]] = {
     "minProperties": (dict, lambda value, bound: len(value) >= bound),
     "pattern": (str, lambda value, pattern: re.search(pattern, value) is not None),
 }
-"""Keywords that say something about values of one type, without a schema inside."""
+"""Keywords that constrain values of one type and contain no schema."""
 
 MEMBERS = {"properties", "patternProperties", "additionalProperties"}
 
 
 def problems(value: object, schema: Schema, root: Schema, path: str = "") -> Iterator[str]:
-    """What is wrong with a value: draft 7, with the keywords beside `$ref` heeded, as editors do."""
+    """The violations of a value: draft 7, but keywords next to `$ref` apply as well, as in editors."""
     unknown = schema.keys() - ANNOTATIONS - SIMPLE.keys() - MEMBERS - {"$ref", "anyOf", "items"}
-    assert not unknown, f"the schema of stack files uses {unknown}, which is not known here"
+    assert not unknown, f"the schema of stack files uses {unknown}, which this validator does not implement"
     for word in SIMPLE.keys() & schema.keys():
         kind, fits = SIMPLE[word]
         if isinstance(value, kind) and not fits(value, schema[word]):

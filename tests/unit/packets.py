@@ -1,4 +1,4 @@
-"""What the rules of a recorded stack let through: NetworkPolicies, and those of Istio, as their documentation says.
+"""Evaluates the NetworkPolicies and Istio policies of a recorded stack, as their documentation defines them.
 
 kubernetes.io/docs/concepts/services-networking/network-policies; istio.io/latest/docs/reference/config/security.
 """
@@ -19,7 +19,7 @@ CNPG_LABEL = "cnpg.io/cluster"
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod in a namespace; without one, in that of the stack."""
+    """A pod. Without a namespace, it is in the namespace of the stack."""
 
     name: str
     labels: Mapping[str, str]
@@ -31,7 +31,7 @@ class Pod:
 
 @dataclass(frozen=True)
 class Address:
-    """Something that is no pod."""
+    """A peer that is not a pod."""
 
     ip: str
 
@@ -40,7 +40,7 @@ Peer = Pod | Address
 
 
 class Network:
-    """The pods of a stack, and what may reach what."""
+    """The pods of a stack and the connections that its policies allow."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
@@ -49,11 +49,11 @@ class Network:
         self.pods = {pod.name: pod for pod in self._pods()}
 
     def servers(self, host: str) -> list[Pod] | None:
-        """The pods behind the name of a Service, or of a pod of a StatefulSet; None if it is no name of the stack."""
+        """The pods behind the host name of a Service or of a pod; None if the stack has no such name."""
         labels = host.removesuffix(".cluster.local").removesuffix(".svc").split(".")
         if len(labels) > 1 and labels[-1] == self.namespace:
             del labels[-1]
-        for cluster in self.recording.of("Cluster"):  # the operator's Services
+        for cluster in self.recording.of("Cluster"):  # Services that the operator creates
             if labels[-1] in {f"{cluster.name}-{role}" for role in ("rw", "ro", "r")}:
                 return [pod for pod in self.pods.values() if CNPG_LABEL in pod.labels]
         services = {item.inputs["metadata"]["name"]: item.inputs["spec"] for item in self.recording.of("Service")}
@@ -63,34 +63,36 @@ class Network:
         return [pod for pod in self.pods.values() if selector.items() <= pod.labels.items()]
 
     def refusal(self, client: Peer, server: Peer, port: int, protocol: str = "TCP") -> str | None:
-        """Which rules refuse a connection; None if it is let through."""
+        """The policies that refuse a connection; None if it is allowed."""
         if (
             isinstance(client, Pod)
             and not client.namespace
-            and not self._passes("Egress", client, server, port, protocol)
+            and not self._allows("Egress", client, server, port, protocol)
         ):
             return "the client's egress"
         if isinstance(server, Pod) and not server.namespace:
-            if not self._passes("Ingress", server, client, port, protocol):
+            if not self._allows("Ingress", server, client, port, protocol):
                 return "the server's ingress"
-            if server.meshed and not self._mesh_lets_in(client, server, port):
+            if server.meshed and not self._mesh_allows(client, server, port):
                 return "the mesh"
         return None
 
-    def _passes(self, direction: str, pod: Pod, other: Peer, port: int, protocol: str) -> bool:
+    def _allows(self, direction: str, pod: Pod, other: Peer, port: int, protocol: str) -> bool:
         key, peers = ("egress", "to") if direction == "Egress" else ("ingress", "from")
         selecting = [spec for spec in self.policies if direction in spec["policyTypes"]]
         selecting = [spec for spec in selecting if _selects(spec["podSelector"], pod.labels)]
         rules = [rule for spec in selecting for rule in spec.get(key, []) if _has_port(rule, port, protocol)]
         return not selecting or any(
-            not rule.get(peers) or any(self._is(peer, other) for peer in rule[peers]) for rule in rules
+            not rule.get(peers) or any(self._matches(peer, other) for peer in rule[peers]) for rule in rules
         )
 
-    def _is(self, peer: Spec, other: Peer) -> bool:
+    def _matches(self, peer: Spec, other: Peer) -> bool:
         if isinstance(other, Address):
             block: Spec = peer.get("ipBlock") or {"cidr": "255.255.255.255/32"}
-            return _in(other.ip, block["cidr"]) and not any(_in(other.ip, hole) for hole in block.get("except", []))
-        if "ipBlock" in peer:  # of pods that addresses mean, no network is sure
+            return _contains(other.ip, block["cidr"]) and not any(
+                _contains(other.ip, hole) for hole in block.get("except", [])
+            )
+        if "ipBlock" in peer:  # ipBlock is for addresses outside the cluster; for pods it is not reliable
             return False
         if "namespaceSelector" in peer:
             labels = {"kubernetes.io/metadata.name": other.namespace or self.namespace}
@@ -100,7 +102,7 @@ class Network:
             return False
         return _selects(peer.get("podSelector", {}), other.labels)
 
-    def _mesh_lets_in(self, client: Peer, server: Pod, port: int) -> bool:
+    def _mesh_allows(self, client: Peer, server: Pod, port: int) -> bool:
         if not self.recording.of("PeerAuthentication"):
             return True
         meshed = isinstance(client, Pod) and client.meshed
@@ -147,12 +149,12 @@ class Network:
             own = {CNPG_LABEL: item.inputs["metadata"]["name"], "app.kubernetes.io/name": "postgresql"}
             inherited = item.inputs["spec"]["inheritedMetadata"]["labels"]
             outside = inherited.get("istio.io/dataplane-mode") == "none"
-            for role in ("instance", "join"):  # of servers, and of the Jobs in which a follower is made
+            for role in ("instance", "join"):  # servers, and the Jobs that create a replica
                 labels = {**inherited, **own, "cnpg.io/podRole": role}
                 yield Pod(f"{item.name}-{role}", labels, account=item.name, meshed=not outside)
 
 
-def _in(ip: str, block: str) -> bool:
+def _contains(ip: str, block: str) -> bool:
     address, network = ipaddress.ip_address(ip), ipaddress.ip_network(block)
     return network.version == address.version and address in network
 

@@ -1,4 +1,4 @@
-"""The whole program under the recorder."""
+"""Runs the whole program under the recorder."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from tests.unit.recorder import Recording, record
 
 
 def recorded(stack: str = "dev", config: Mapping[str, object] | None = None) -> Recording:
-    """The same as `run`, run only once for each configuration: for those who only look."""
+    """A recording that is shared by all tests of a configuration. Tests must not change it."""
     return _recorded(stack, json.dumps(config or {}))
 
 
@@ -20,11 +20,11 @@ def _recorded(stack: str, config: str) -> Recording:
 
 
 def run(stack: str, config: Mapping[str, object]) -> Recording:
-    """What a stack registers.
+    """Records what a stack registers.
 
     Args:
-        stack: Its name.
-        config: Its configuration without the prefix; a host is filled in.
+        stack: Name of the stack.
+        config: Configuration without the prefix `langfuse:`; a host is filled in.
     """
     given = {"host": f"{stack}.example.com", **config}
     text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}

@@ -16,19 +16,19 @@ from components.kubernetes.labels import base_name
 
 _SECRET = rpc._special_secret_sig
 
-# The SDK walks the stack at each registration, which takes a sixth of the time, and nobody looks at it here.
+# The SDK walks the call stack at each registration, which takes a sixth of the time and is not used here.
 resource._get_stack_trace = source_pb2.StackTrace
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """One resource as the program asked for it."""
+    """One resource as the program registered it."""
 
     type: str
     name: str
     parent: str
     inputs: dict[str, Any]
-    """Plain values; a secret shows as its value."""
+    """Plain values; secrets are replaced by their values."""
     secrets: frozenset[str]
     """Dotted paths of the inputs that are marked secret."""
     dependencies: frozenset[str]
@@ -37,13 +37,13 @@ class Registration:
     retain_on_delete: bool
     ignore_changes: frozenset[str]
     secret_outputs: frozenset[str]
-    """Names of the outputs that are secret whatever they are."""
+    """Names of the outputs that are always secret."""
     aliases: frozenset[str]
-    """Names that it had."""
+    """Former names."""
     custom: bool
     delete_before_replace: bool
     timeouts: Mapping[str, str]
-    """How long an update waits for its creation, update and deletion, where it says so."""
+    """Timeouts of its creation, update and deletion, where they are set."""
     hooks: frozenset[str]
     """Names of the hooks that run before it is created."""
     update_hooks: frozenset[str]
@@ -58,7 +58,7 @@ class Registration:
 
     @property
     def stable_name(self) -> str:
-        """The name without the hash of the content, where it ends in one: an immutable ConfigMap."""
+        """The name without the hash of the content that the name of an immutable ConfigMap ends with."""
         return base_name(self.name) if self.kind == "ConfigMap" and self.inputs.get("immutable") else self.name
 
 
@@ -69,15 +69,15 @@ class Recording:
     resources: list[Registration] = field(default_factory=list)
     transforms: list[pulumi.ResourceTransform] = field(default_factory=list)
     hooks: dict[str, pulumi.ResourceHook] = field(default_factory=dict)
-    """By name, as resources refer to them."""
+    """Hooks by the name by which resources refer to them."""
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Of components, by their names."""
+    """Outputs of components by component name."""
 
     def __iter__(self) -> Iterator[Registration]:
         return iter(self.resources)
 
     def one(self, kind: str, name: str | None = None) -> Registration:
-        """The only resource of a kind (and name, without the hash where it ends in one)."""
+        """The only resource of a kind and, if one is set, of a name with or without the hash of its content."""
         found = [item for item in self.resources if item.kind == kind and name in {None, item.name, item.stable_name}]
         assert len(found) == 1, f"{len(found)} of {kind} {name or ''}: {[item.name for item in self.of(kind)]}"
         return found[0]
@@ -88,7 +88,7 @@ class Recording:
 
 
 class _Echo(mocks.Mocks):
-    """A provider that gives back what it is given, with names and random values made up."""
+    """A provider that returns its inputs, with generated names and random values."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, object]]:
         state = dict(args.inputs)
@@ -103,12 +103,12 @@ class _Echo(mocks.Mocks):
 
 
 def random_value(name: str, length: int) -> str:
-    """What a RandomPassword of a name has made: another for each name, hexadecimal, which every alphabet includes."""
+    """The value of a RandomPassword: derived from its name, and hexadecimal, so that it fits every alphabet."""
     return (hashlib.sha256(name.encode()).hexdigest() * 2)[:length]
 
 
 class _Callbacks:
-    """Keeps what the engine would call back, for tests to call."""
+    """Keeps the callbacks that the engine would call, so that tests can call them."""
 
     def __init__(self, recording: "Recording") -> None:
         self._recording = recording
@@ -163,7 +163,7 @@ class _Monitor(mocks.MockMonitor):
 
 
 def record(program: Callable[[], object], *, stack: str = "dev", config: Mapping[str, str] | None = None) -> Recording:
-    """Run a program as the engine would in an update, and return what it registered."""
+    """Run a program as in an update, and return what it registered."""
     recording = Recording()
     mocks.set_mocks(_Echo(), project="langfuse", stack=stack, preview=False, monitor=_Monitor(recording))
     settings.SETTINGS.callbacks = _Callbacks(recording)
@@ -175,7 +175,7 @@ def record(program: Callable[[], object], *, stack: str = "dev", config: Mapping
     try:
         _sync_await(run_pulumi_func(run))
     finally:
-        settings.SETTINGS.outputs.clear()  # what a failed program leaves is not the next one's
+        settings.SETTINGS.outputs.clear()  # a failed program must leave nothing to the next one
         settings.reset_options()
     return recording
 

@@ -1,4 +1,4 @@
-"""Which programs a POSIX script starts: enough of a shell's grammar for the scripts of this project."""
+"""Lists the programs that a POSIX script starts. Parses as much of the shell's grammar as our scripts use."""
 
 import re
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ _NOT_PROGRAMS = {
     *("local", "read", "readonly", "return", "set", "shift", "test", "trap", "true", "ulimit", "umask", "unset"),
     *("wait",),
 }
-"""Reserved words, and what every shell has built in."""
+"""Reserved words and builtins of every shell."""
 
 _GO_ON = {"if", "then", "elif", "else", "while", "until", "do", "{", "!", "exec", "command", "timeout"}
-"""Words after which comes a command."""
+"""Words that are followed by a command."""
 
 _TOKEN = re.compile(
     r"""(?P<comment>(?<![^\s;(])\#[^\n]*) | (?P<quoted>\\.|'[^']*'|\$\(\([^\n]*?\)\)) | (?P<text>") | (?P<output>\$\()
@@ -23,21 +23,21 @@ _TOKEN = re.compile(
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n.*?\n\s*\2(?=\n|$)", re.DOTALL)
 _FUNCTION = re.compile(r"^(\w+)\(\) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _PATTERN = re.compile(r"(\s*)\(?[^()\n]*\)")
-"""What a case begins with."""
+"""The pattern of a case."""
 
 
 def programs(script: str) -> set[str]:
-    """Everything that the script starts and that is neither built into the shell nor a function of its own."""
+    """The programs that a script starts: neither builtins nor its own functions."""
     text = _HEREDOC.sub(r"\3\n", script.replace("\\\n", " "))
     functions = dict(_FUNCTION.findall(text))
-    # What runs its arguments, as `quietly mc ls` does.
+    # Functions that run their arguments, as in `quietly mc ls`.
     forwarding = {name for name, body in functions.items() if re.search(r'(^|[ (])"\$@"', body, re.MULTILINE)}
     found = set(_commands(text, _GO_ON | forwarding))
     return {name for name in found if re.fullmatch(r"[a-z][\w.-]*", name)} - _NOT_PROGRAMS - functions.keys()
 
 
 def _commands(text: str, go_on: set[str]) -> Iterator[str]:
-    """The words at which a command is expected."""
+    """The words in command position."""
     position, expected, word, in_case = 0, True, "", False
     while position < len(text):
         match = _TOKEN.match(text, position)
@@ -70,13 +70,13 @@ def _commands(text: str, go_on: set[str]) -> Iterator[str]:
 
 
 def _after_pattern(text: str, position: int) -> int:
-    """The place behind the pattern of the next case, if there is one."""
+    """The position after the pattern of the next case, if there is one."""
     match = _PATTERN.match(text, position)
     return match.end() if match and not text[position:].lstrip().startswith("esac") else position
 
 
 def _quoted(text: str, go_on: set[str]) -> Iterator[str]:
-    """The commands whose output stands in a double-quoted text."""
+    """The commands in a double-quoted text."""
     position = 0
     while (start := text.find("$(", position)) >= 0:
         position = _end(text, start + 2, ")")
@@ -85,7 +85,7 @@ def _quoted(text: str, go_on: set[str]) -> Iterator[str]:
 
 
 def _end(text: str, position: int, closing: str) -> int:
-    """The place behind the bracket or quote that closes one that opened before."""
+    """The position after the closing bracket or quote."""
     while text[position] != closing:
         if text[position] == "\\":
             position += 1

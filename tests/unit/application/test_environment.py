@@ -23,7 +23,7 @@ from tests.unit.configuration import settings
 from tests.unit.variables import LISTS, names_read
 
 NOT_THE_APPLICATIONS_OWN = {"HOSTNAME", "KEEP_ALIVE_TIMEOUT", "NODE_OPTIONS", "PORT"}
-"""Read by Node and by Next's standalone server."""
+"""Variables that Node and Next's standalone server read."""
 
 
 def ref(name: str) -> SecretRef:
@@ -100,13 +100,13 @@ EVERYTHING: dict[str, object] = {
 
 @pytest.mark.parametrize("config", [{}, EVERYTHING], ids=["least", "everything"])
 @pytest.mark.parametrize("version", LISTS)
-def test_every_name_is_one_that_the_application_reads(version: str, config: dict[str, object]) -> None:
+def test_every_variable_is_one_that_the_application_reads(version: str, config: dict[str, object]) -> None:
     both = (("web", web(version=version, **config)), ("worker", worker(version=version, **config)))
     for program, variables in both:
         assert variables.keys() - names_read(version, program) - NOT_THE_APPLICATIONS_OWN == set()
 
 
-def test_credentials_come_by_reference_only() -> None:
+def test_credentials_are_references_to_secrets() -> None:
     secret_like = (
         "PASSWORD",
         "SECRET",
@@ -124,20 +124,20 @@ def test_credentials_come_by_reference_only() -> None:
             assert isinstance(value, SecretRef), name
 
 
-def test_what_a_variable_refers_to_stands_before_it() -> None:
+def test_variables_are_defined_before_they_are_referenced() -> None:
     names = list(web())
     assert names.index("DATABASE_PASSWORD") < names.index("DATABASE_URL")
     assert web()["DATABASE_URL"] == "postgresql://langfuse:$(DATABASE_PASSWORD)@pg:5432/langfuse"
 
 
-def test_only_the_migration_migrates() -> None:
+def test_only_the_migration_job_runs_migrations() -> None:
     off = ("LANGFUSE_AUTO_POSTGRES_MIGRATION_DISABLED", "LANGFUSE_AUTO_CLICKHOUSE_MIGRATION_DISABLED")
     assert [web()[name] for name in off] == ["true", "true"]
     migration = environment.migration_environment(STORES.postgres, STORES.clickhouse)
     assert not set(off) & migration.keys()
 
 
-def test_web_and_worker_are_given_what_both_need() -> None:
+def test_web_and_worker_share_the_variables_that_both_read() -> None:
     both = web().keys() & worker().keys()
     assert both >= {
         *("CLICKHOUSE_CLUSTER_ENABLED", "CLICKHOUSE_DB", "CLICKHOUSE_PASSWORD", "CLICKHOUSE_URL", "CLICKHOUSE_USER"),
@@ -146,7 +146,7 @@ def test_web_and_worker_are_given_what_both_need() -> None:
     }
 
 
-def test_the_migration_sees_the_databases_alone() -> None:
+def test_the_migration_job_has_only_variables_of_the_databases() -> None:
     migration = environment.migration_environment(STORES.postgres, STORES.clickhouse)
     assert not [name for name in migration if name.startswith(("LANGFUSE", "REDIS", "SALT"))]
 
@@ -155,7 +155,7 @@ PUBLIC, INNER = "https://langfuse.example.com", "http://s3:9000"
 
 
 @pytest.mark.parametrize("version", LISTS)
-def test_web_signs_links_for_the_public_host_and_the_worker_reads_and_deletes_inside(version: str) -> None:
+def test_web_signs_links_for_the_public_host_and_the_worker_uses_the_internal_endpoint(version: str) -> None:
     in_web, in_worker = web(version=version), worker(version=version)
     assert (in_web["LANGFUSE_S3_MEDIA_UPLOAD_ENDPOINT"], in_worker["LANGFUSE_S3_MEDIA_UPLOAD_ENDPOINT"]) == (
         PUBLIC,
@@ -166,30 +166,30 @@ def test_web_signs_links_for_the_public_host_and_the_worker_reads_and_deletes_in
     assert in_worker["LANGFUSE_S3_EVENT_UPLOAD_ENDPOINT"] == INNER
 
 
-def test_a_newer_web_reads_media_inside_too() -> None:
+def test_a_newer_web_reads_media_from_the_internal_endpoint() -> None:
     assert web()["LANGFUSE_S3_MEDIA_UPLOAD_INTERNAL_ENDPOINT"] == INNER
     assert "LANGFUSE_S3_MEDIA_UPLOAD_INTERNAL_ENDPOINT" not in web(version="4.16.0")
 
 
-def test_each_queue_of_ingestion_has_a_concurrency_of_its_own() -> None:
+def test_each_ingestion_queue_has_its_own_concurrency() -> None:
     found = worker(worker={"concurrency": 7, "otelConcurrency": 9})
     assert found["LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY"] == "7"
     assert found["LANGFUSE_OTEL_INGESTION_QUEUE_PROCESSING_CONCURRENCY"] == "9"
 
 
-def test_web_and_worker_write_log_lines_that_a_collector_can_read() -> None:
+def test_web_and_worker_write_structured_logs() -> None:
     config = {"application": {"logFormat": "json"}}
     assert web(**config)["LANGFUSE_LOG_FORMAT"] == worker(**config)["LANGFUSE_LOG_FORMAT"] == "json"
     assert web()["LANGFUSE_LOG_FORMAT"] == "text"
 
 
-def test_without_a_public_route_links_stay_inside() -> None:
+def test_without_a_public_route_links_use_the_internal_endpoint() -> None:
     found = web(ingress={"kind": "none"})
     assert found["LANGFUSE_S3_MEDIA_UPLOAD_ENDPOINT"] == "http://s3:9000"
 
 
 @pytest.mark.parametrize("kind", ["istio", "none"])
-def test_signed_links_lead_to_the_host_of_the_buckets_if_they_have_one(kind: str) -> None:
+def test_signed_links_use_the_host_of_the_buckets_if_there_is_one(kind: str) -> None:
     found = web(ingress={"kind": kind, "bucketHost": "files.example.net"})
     assert found["LANGFUSE_S3_MEDIA_UPLOAD_ENDPOINT"] == "https://files.example.net"
     assert found["LANGFUSE_S3_BATCH_EXPORT_EXTERNAL_ENDPOINT"] == "https://files.example.net"
@@ -203,7 +203,7 @@ def test_each_purpose_has_its_own_bucket_and_keys() -> None:
     assert len({found[f"LANGFUSE_S3_{use}_SECRET_ACCESS_KEY"] for use in uses}) == 3
 
 
-def test_nodes_heap_fits_the_memory_limit() -> None:
+def test_the_heap_of_node_fits_the_memory_limit() -> None:
     found = web(web={"resources": {"memory": "4Gi"}})
     assert str(found["NODE_OPTIONS"]).split()[0] == "--max-old-space-size=3072"
 
@@ -213,7 +213,7 @@ def test_clickhouse_spills_at_half_its_memory() -> None:
     assert found["CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY"] == str(4 * 1024**3)
 
 
-def test_servers_listen_beyond_the_pod_and_keep_idle_connections_longer_than_load_balancers() -> None:
+def test_servers_listen_on_all_interfaces_and_outlast_idle_timeouts_of_load_balancers() -> None:
     assert web()["HOSTNAME"] == worker()["HOSTNAME"] == "0.0.0.0"  # noqa: S104
     assert int(str(web()["KEEP_ALIVE_TIMEOUT"])) > 600_000
 
@@ -223,11 +223,11 @@ def test_the_public_url_is_https_where_the_edge_has_tls() -> None:
     assert web(ingress={"tls": False})["NEXTAUTH_URL"] == "http://langfuse.example.com"
 
 
-def test_what_the_image_reads_only_when_it_is_built_is_not_set() -> None:
+def test_build_time_variables_are_not_set() -> None:
     assert "LANGFUSE_CSP_ENFORCE_HTTPS" not in web()
 
 
-def test_mail_and_licence_reach_both_programs() -> None:
+def test_mail_and_license_are_set_in_web_and_worker() -> None:
     for found in (web(**EVERYTHING), worker(**EVERYTHING)):
         assert found["LANGFUSE_EE_LICENSE_KEY"] == ref("license_key")
         assert found["SMTP_CONNECTION_URL"] == ref("smtp_url")
@@ -238,14 +238,14 @@ def test_mail_and_licence_reach_both_programs() -> None:
     assert "ADMIN_API_KEY" not in worker(**EVERYTHING)
 
 
-def test_a_gateway_in_the_cluster_can_be_called_and_nothing_else() -> None:
+def test_allowed_target_hosts_are_set_for_llm_connections_only() -> None:
     found = worker(allowedTargets={"llm": {"hosts": ["litellm.gateway.svc.cluster.local", "llm.example.com"]}})
     listed = {name: value for name, value in found.items() if "WHITELISTED" in name}
     assert listed == {"LANGFUSE_LLM_CONNECTION_WHITELISTED_HOST": "litellm.gateway.svc.cluster.local,llm.example.com"}
     assert not [name for name in web() if "WHITELISTED" in name]
 
 
-def test_the_write_mode_reaches_the_programs_that_read_it_and_only_where_it_is_chosen() -> None:
+def test_the_write_mode_is_set_only_if_it_is_configured() -> None:
     config = {"writeMode": "dual", "otelBehaviour": "direct", "previewOptIn": True, "historicBackfill": True}
     both = {"LANGFUSE_MIGRATION_V4_WRITE_MODE": "dual", "LANGFUSE_MIGRATION_V4_ALLOW_PREVIEW_OPT_IN": "true"}
     own = {
@@ -261,7 +261,7 @@ def test_the_write_mode_reaches_the_programs_that_read_it_and_only_where_it_is_c
         assert not [name for name in worker(version=version) if "MIGRATION_V4" in name]
 
 
-def test_environments_share_no_key_of_redis() -> None:
+def test_each_environment_has_its_own_redis_key_prefix() -> None:
     prefixes: dict[str, set[object]] = {}
     for stack in ("dev", "staging", "prod"):
         found = settings(stack=stack)
@@ -273,7 +273,7 @@ def test_environments_share_no_key_of_redis() -> None:
     assert prefixes == {stack: {f"langfuse-{stack}:"} for stack in ("dev", "staging", "prod")}
 
 
-def test_the_first_start_makes_an_organization_a_project_an_owner_and_a_key_pair() -> None:
+def test_the_first_start_creates_organization_project_owner_and_key_pair() -> None:
     found = first_start(
         firstStart={"organization": "Example", "project": "Chat", "ownerEmail": "a@example.com", "ownerName": "A"}
     )
@@ -292,7 +292,7 @@ def test_the_first_start_makes_an_organization_a_project_an_owner_and_a_key_pair
 
 
 @pytest.mark.parametrize("version", ["4.16.0", "3.225.4"])
-def test_the_first_start_is_a_web_server_of_the_same_settings_that_only_talks_to_itself(version: str) -> None:
+def test_the_first_start_has_the_variables_of_web_and_listens_on_loopback(version: str) -> None:
     config = {**EVERYTHING, "application": {"telemetry": True}, "version": version}
     one, other = first_start(**config), web(**config)
     differ = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
@@ -301,7 +301,7 @@ def test_the_first_start_is_a_web_server_of_the_same_settings_that_only_talks_to
     assert not {name for name in other if name.startswith("LANGFUSE_INIT_")}
 
 
-def test_extra_variables_reach_the_programs_that_read_them() -> None:
+def test_extra_variables_are_set_in_the_programs_that_read_them() -> None:
     extra = {
         "LANGFUSE_S3_CONCURRENT_WRITES": "20",
         "LANGFUSE_TRACE_UPSERT_WORKER_CONCURRENCY": "10",
@@ -319,13 +319,13 @@ def test_extra_variables_reach_the_programs_that_read_them() -> None:
     assert in_web["MY_PLUGIN"] == in_worker["MY_PLUGIN"] == "on"
 
 
-def test_whoever_insists_overrides_what_the_program_sets() -> None:
+def test_an_insisting_extra_variable_overrides_a_managed_one() -> None:
     found = web(extraEnv={"TELEMETRY_ENABLED": {"value": "true", "insist": True}})
     assert found["TELEMETRY_ENABLED"] == "true"
 
 
 @pytest.mark.parametrize("version", LISTS)
-def test_every_variable_that_the_program_sets_says_where_it_is_set(version: str) -> None:
+def test_every_managed_variable_has_an_owning_key(version: str) -> None:
     for found in (web(version=version, **EVERYTHING), worker(version=version, **EVERYTHING)):
         assert [name for name in found if owner(name) is None] == []
 
@@ -349,7 +349,7 @@ def test_every_variable_that_the_program_sets_says_where_it_is_set(version: str)
         ("LANGFUSE_LOG_FORMAT", 5, "[secret] must be text"),
     ],
 )
-def test_a_wrong_extra_variable_is_refused(variable: str, given: object, message: str) -> None:
+def test_an_invalid_extra_variable_is_refused(variable: str, given: object, message: str) -> None:
     with pytest.raises(SettingsError) as raised:
         settings(version="4.16.0", extraEnv={variable: given})
     assert f"langfuse:extraEnv.{variable}: " in str(raised.value)
@@ -357,7 +357,7 @@ def test_a_wrong_extra_variable_is_refused(variable: str, given: object, message
     assert "hunter2" not in str(raised.value)
 
 
-def test_a_release_later_than_the_list_may_read_a_name_that_is_unknown() -> None:
+def test_an_unknown_variable_gives_a_warning_for_releases_newer_than_the_list() -> None:
     found = settings(extraEnv={"LANGFUSE_S3_CONCURENT_WRITES": "20", "LANGFUSE_MCP_BASE_URL": "http://web:3000"})
     assert [one.partition(":")[0] for one in warnings(found)] == ["extraEnv.LANGFUSE_S3_CONCURENT_WRITES"]
     assert 'use "LANGFUSE_S3_CONCURRENT_WRITES", or add `insist: true` if it is correct' in warnings(found)[0]
@@ -365,7 +365,7 @@ def test_a_release_later_than_the_list_may_read_a_name_that_is_unknown() -> None
         assert program(found, STORES, refs(found))["LANGFUSE_S3_CONCURENT_WRITES"] == "20"
 
 
-def test_allowlists_that_have_no_key_of_their_own_can_be_set() -> None:
+def test_allowlists_without_a_key_can_be_set_as_extra_variables() -> None:
     name = "LANGFUSE_HTTP_EVAL_WHITELISTED_HOST"
     assert web(extraEnv={name: "evaluators.example.com"})[name] == "evaluators.example.com"
 
@@ -374,19 +374,19 @@ def test_allowlists_that_have_no_key_of_their_own_can_be_set() -> None:
     ("version", "vulnerable"),
     [("3.225.4", True), ("3.225.9", False), ("4.16.0", True), ("4.81.9", True), ("4.82.0", False), ("4.100.0", False)],
 )
-def test_a_release_with_a_published_vulnerability_is_warned_about(version: str, vulnerable: bool) -> None:
+def test_a_release_with_a_published_vulnerability_gives_a_warning(version: str, vulnerable: bool) -> None:
     found = warnings(settings(version=version))
     assert bool(found) == vulnerable
     assert all(text.startswith(f'version: "{version}" has ') and "; upgrade to " in text for text in found)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_no_profile_is_warned_about(profile: str) -> None:
+def test_no_profile_gives_a_warning(profile: str) -> None:
     assert warnings(settings(profile=profile)) == []
 
 
 @pytest.mark.parametrize("version", LISTS)
-def test_the_programs_list_of_names_is_that_of_the_release(version: str) -> None:
+def test_the_list_of_known_variables_matches_the_release(version: str) -> None:
     for program in ("web", "worker"):
         read = names_read(version, program) | extra_env.READ_BY_NODE
         found = extra_env.names(version, program)
@@ -396,10 +396,10 @@ def test_the_programs_list_of_names_is_that_of_the_release(version: str) -> None
 @pytest.mark.parametrize(
     ("version", "python"), [("3.225.9", ">=3,<5"), ("4.16.0", ">=4.7,<5"), ("4.82.0", ">=4.7"), ("4.100.1", ">=4.7")]
 )
-def test_outputs_name_the_sdks_whose_scores_the_release_takes(version: str, python: str) -> None:
+def test_outputs_list_the_compatible_sdk_versions(version: str, python: str) -> None:
     found = settings(version=version)
-    told = outputs(found, STORES, Endpoint(host="langfuse-web", port=3000), refs(found))
-    sdks = told["sdks"]
+    found_outputs = outputs(found, STORES, Endpoint(host="langfuse-web", port=3000), refs(found))
+    sdks = found_outputs["sdks"]
     assert isinstance(sdks, dict)
     assert sdks["langfuse"] == python
-    assert f"`langfuse{python}`" in str(told["readme"])
+    assert f"`langfuse{python}`" in str(found_outputs["readme"])

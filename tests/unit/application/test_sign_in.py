@@ -32,7 +32,7 @@ PROVIDER_IDS = {
     *("google", "github", "github-enterprise", "gitlab", "azure-ad", "okta", "authentik", "onelogin", "auth0"),
     *("cognito", "keycloak", "jumpcloud", "custom", "workos", "wordpress"),
 }
-"""web/src/server/auth.ts, and next-auth's own."""
+"""From web/src/server/auth.ts and the providers of next-auth."""
 
 
 def provider(name: str) -> dict[str, object]:
@@ -44,22 +44,22 @@ def variables(found: Settings) -> dict[str, object]:
     return dict(sign_in_environment(found, refs))
 
 
-def test_every_provider_of_the_application_can_be_set_up() -> None:
+def test_every_provider_of_the_application_can_be_configured() -> None:
     read = names_read("4.82.0", "web")
     theirs = {match[1] for name in read if (match := re.fullmatch("AUTH_(.+)_CLIENT_ID", name))}
-    assert {name.upper() for name in Providers.model_fields} == theirs - {"CLICKHOUSE_CLOUD"}  # for Langfuse's cloud
+    assert {name.upper() for name in Providers.model_fields} == theirs - {"CLICKHOUSE_CLOUD"}  # only for Langfuse Cloud
 
 
 @pytest.mark.parametrize("version", LISTS)
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_every_variable_of_a_provider_is_one_that_web_reads(name: str, version: str) -> None:
+def test_web_reads_every_variable_of_a_provider(name: str, version: str) -> None:
     found = variables(settings(version=version, signIn={"providers": {name: provider(name)}}))
     own = {variable for variable in found if variable.endswith("_CLIENT_ID")}
     assert len(own) == 1
     assert found.keys() <= names_read(version, "web")
 
 
-def test_every_key_of_every_provider_is_one_that_web_reads() -> None:
+def test_web_reads_every_key_of_every_provider() -> None:
     read = names_read("4.82.0", "web")
     for name, field in Providers.model_fields.items():
         (model,) = (part for part in field.annotation.__args__ if part is not type(None))  # type: ignore[union-attr]  # of an optional
@@ -67,7 +67,7 @@ def test_every_key_of_every_provider_is_one_that_web_reads() -> None:
             assert f"AUTH_{name.upper()}_{key.upper()}" in read
 
 
-def test_a_provider_becomes_variables_and_its_secret_stays_a_reference() -> None:
+def test_the_secret_of_a_provider_is_a_reference() -> None:
     found = variables(settings(signIn={"providers": {"keycloak": provider("keycloak"), "google": provider("google")}}))
     assert found["AUTH_KEYCLOAK_CLIENT_ID"] == "id-of-keycloak"
     assert found["AUTH_KEYCLOAK_CLIENT_SECRET"] == SecretRef(name="s", key="keycloak_client_secret")
@@ -78,14 +78,14 @@ def test_a_provider_becomes_variables_and_its_secret_stays_a_reference() -> None
     assert not [name for name in found if name.startswith("AUTH_OKTA")]
 
 
-def test_callback_urls_have_the_ids_of_next_auth() -> None:
+def test_callback_urls_contain_the_provider_ids_of_next_auth() -> None:
     found = callback_urls(settings(signIn={"providers": {name: provider(name) for name in PROVIDERS}}))
     assert found.keys() == PROVIDER_IDS
     for id_, url in found.items():
         assert url == f"https://langfuse.example.com/api/auth/callback/{id_}"
 
 
-def test_sign_up_is_closed_unless_it_is_opened() -> None:
+def test_sign_up_is_disabled_by_default() -> None:
     closed = {
         stack: variables(settings(stack=stack))["AUTH_DISABLE_SIGNUP"]
         for stack in ("dev", "preview", "staging", "prod")
@@ -94,7 +94,7 @@ def test_sign_up_is_closed_unless_it_is_opened() -> None:
     assert variables(settings(signIn={"signUp": True}))["AUTH_DISABLE_SIGNUP"] == "false"
 
 
-def test_environments_share_no_cookie() -> None:
+def test_each_environment_has_its_own_session_cookie() -> None:
     suffixes = {
         str(variables(settings(stack=stack))["NEXTAUTH_COOKIE_NAME_SUFFIX"]) for stack in ("dev", "staging", "prod")
     }
@@ -103,12 +103,12 @@ def test_environments_share_no_cookie() -> None:
     assert dotted["NEXTAUTH_COOKIE_NAME_SUFFIX"] == "pr-7"
 
 
-def test_sessions_end_within_a_week_unless_told_otherwise() -> None:
+def test_sessions_end_after_a_week_by_default() -> None:
     assert variables(settings())["AUTH_SESSION_MAX_AGE"] == str(7 * 24 * 60)
     assert variables(settings(signIn={"sessionMinutes": 60}))["AUTH_SESSION_MAX_AGE"] == "60"
 
 
-def test_new_users_join_the_first_organization_where_a_role_is_given() -> None:
+def test_new_users_join_the_first_organization_if_a_role_is_configured() -> None:
     assert "LANGFUSE_DEFAULT_ORG_ID" not in variables(settings())
     found = variables(settings(signIn={"defaultOrganizationRole": "VIEWER"}))
     assert (found["LANGFUSE_DEFAULT_ORG_ID"], found["LANGFUSE_DEFAULT_ORG_ROLE"]) == ("langfuse-dev", "VIEWER")
@@ -165,13 +165,13 @@ def test_new_users_join_the_first_organization_where_a_role_is_given() -> None:
         ({"allowedTargets": {"llm": {"hosts": ["*.svc.cluster.local"]}}}, "wildcards mean nothing"),
     ],
 )
-def test_a_fault_has_one_message(config: dict[str, object], message: str) -> None:
+def test_an_invalid_sign_in_has_one_message(config: dict[str, object], message: str) -> None:
     found = refusal(config)
     assert message in found
     assert found.startswith("1 problem ")
 
 
-def test_prod_lets_nobody_register_who_is_not_known_elsewhere() -> None:
+def test_prod_allows_sign_up_only_through_identity_providers() -> None:
     assert "langfuse:signIn.signUp: true lets anybody who can reach prod register" in refusal(
         {"signIn": {"signUp": True}}, "prod"
     )

@@ -1,4 +1,4 @@
-"""What Node loads into web. What it does to connections is tested in tests/edge/test_rollout.py."""
+"""The module that Node preloads in web. tests/edge/test_rollout.py tests what it does to connections."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ REQUIRE = "--require=/etc/langfuse/close-connections.cjs"
 
 
 def web(**extra: dict[str, object]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The pod of web, and its container."""
+    """The pod spec of web and its container."""
     found = recorded("dev", {"extraEnv": extra}).one("Deployment", "langfuse-web")
     return pod_spec(found), container(found)
 
@@ -20,7 +20,7 @@ def node_options(of: dict[str, Any]) -> object:
     return variables(of)["NODE_OPTIONS"]
 
 
-def test_node_loads_a_file_that_is_mounted() -> None:
+def test_node_preloads_a_mounted_file() -> None:
     pod, server = web()
     assert str(node_options(server)).endswith(f" {REQUIRE}")
     (mount,) = [mount for mount in server["volumeMounts"] if mount["mountPath"] == "/etc/langfuse"]
@@ -31,12 +31,12 @@ def test_node_loads_a_file_that_is_mounted() -> None:
 
 
 @pytest.mark.parametrize("name", ["langfuse-worker", "langfuse-migrations"])
-def test_nothing_else_is_told_to(name: str) -> None:
+def test_worker_and_migrations_preload_nothing(name: str) -> None:
     kind = "Job" if name == "langfuse-migrations" else "Deployment"
     assert "--require" not in str(variables(container(recorded("dev").one(kind, name))))
 
 
-def test_options_of_ones_own_are_kept() -> None:
+def test_configured_node_options_are_kept() -> None:
     own = {"value": "--max-http-header-size=32768", "insist": True}
     assert node_options(web(NODE_OPTIONS=own)[1]) == f"--max-http-header-size=32768 {REQUIRE}"
     secret = {"secret": "options", "key": "node", "insist": True}

@@ -45,7 +45,7 @@ def test_every_secret_value_is_marked_secret() -> None:
             assert {"stringData", f"stringData.{key}"} & secret.secrets, f"{secret.name}.{key}"
 
 
-def test_the_metadata_of_secrets_is_secret_in_state_since_kubectl_apply_repeats_the_data_there() -> None:
+def test_the_metadata_of_secrets_is_secret_in_the_state() -> None:
     secrets = recorded("prod").of("Secret")
     assert secrets
     for secret in secrets:
@@ -60,7 +60,7 @@ def test_values_are_alphanumeric_and_long() -> None:
         assert value.inputs["length"] >= 32
 
 
-def test_what_pods_read_has_the_format_of_its_credential() -> None:
+def test_values_have_the_format_of_their_credential() -> None:
     refs: dict[str, tuple[str, str]] = {}
     recording = credentials(look=lambda made: refs.update({id_: (ref.name, ref.key) for id_, ref in made.refs.items()}))
     assert refs.keys() == CREDENTIALS.keys() - {"admin_api_key"}
@@ -74,7 +74,7 @@ def test_the_encryption_key_is_64_hexadecimal_characters() -> None:
     assert re.fullmatch("[0-9a-f]{64}", secret.inputs["stringData"]["encryption-key"])
 
 
-def test_the_key_of_objects_is_32_named_bytes_in_a_secret_of_its_own() -> None:
+def test_the_encryption_key_of_objects_is_32_named_bytes_in_its_own_secret() -> None:
     data = credentials().one("Secret", "langfuse-object-store-encryption").inputs["stringData"]
     assert data.keys() == {"encryption-key"}
     name, _, key = data["encryption-key"].partition(":")
@@ -98,7 +98,7 @@ FIRST_RELEASE = {
     "encryption-key": 64,
     "object-store-encryption-key": 43,
 }
-"""Names and lengths of what the first release made: another name would be another value."""
+"""Names and lengths of the values that the first release generated: another name would generate another value."""
 
 
 def test_the_values_of_the_first_release_are_kept() -> None:
@@ -108,7 +108,7 @@ def test_the_values_of_the_first_release_are_kept() -> None:
         assert (item.parent, "keepers" in item.inputs) == ("credentials", False)
 
 
-def test_a_change_of_shape_never_replaces_a_value() -> None:
+def test_a_changed_length_or_alphabet_never_replaces_a_value() -> None:
     recording = credentials()
     for value in recording.of("RandomPassword"):
         shape = set(value.inputs) - {"keepers"}
@@ -116,14 +116,14 @@ def test_a_change_of_shape_never_replaces_a_value() -> None:
         assert "keepers" not in value.ignore_changes
 
 
-def test_values_are_protected_where_the_installation_is() -> None:
+def test_values_are_protected_in_protected_installations() -> None:
     for protect in (True, False):
         recording = credentials(protect=protect)
         for value in recording.of("RandomPassword"):
             assert (value.protect, value.retain_on_delete) == (protect, protect)
 
 
-def test_nothing_random_shows_its_value_as_its_id() -> None:
+def test_no_random_resource_has_its_value_as_its_id() -> None:
     assert {item.kind for item in credentials() if item.type.startswith("random:")} == {"RandomPassword"}
 
 
@@ -137,7 +137,7 @@ def annotations(sources: Mapping[str, object] | None, *ids: str) -> dict[str, st
     return found
 
 
-def test_checksums_are_plain_and_one_per_secret() -> None:
+def test_each_secret_has_a_plain_checksum() -> None:
     seen = annotations(None, "postgres_password", "salt", "encryption_key")
     assert seen.keys() == {"checksum/langfuse-encryption", "checksum/langfuse-postgres"}
     assert len(set(seen.values())) == 2
@@ -147,11 +147,11 @@ def test_checksums_are_plain_and_one_per_secret() -> None:
 # New epochs
 
 
-def test_an_epoch_makes_one_new_value_and_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_epoch_generates_one_new_value_and_warns_about_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
     recording = credentials({"values": {"redisPassword": {"source": "generated", "epoch": 2}}}, protect=True)
     redis = recording.one("RandomPassword", "langfuse-redis")
     assert redis.inputs["keepers"] == {"epoch": "2"}
-    assert not redis.protect  # the engine replaces nothing that is protected
+    assert not redis.protect  # the engine does not replace protected resources
     assert recording.one("RandomPassword", "langfuse-clickhouse").protect
     (name,) = redis.hooks
     hook = recording.hooks[name]
@@ -164,10 +164,10 @@ def test_an_epoch_makes_one_new_value_and_says_what_it_takes(monkeypatch: pytest
     assert all(part in said[0] for part in ("credentials.values.redisPassword", "redis", "web", "worker"))
 
 
-# Secrets that are there already
+# Existing Secrets
 
 
-def test_an_existing_secret_is_read_where_it_is() -> None:
+def test_an_existing_secret_is_referenced() -> None:
     refs: dict[str, str] = {}
     sources = {"values": {"postgresPassword": {"source": "existing", "secret": "my-postgres", "key": "password"}}}
     recording = credentials(sources, look=lambda made: refs.update(at=str(made.postgres)))
@@ -175,7 +175,7 @@ def test_an_existing_secret_is_read_where_it_is() -> None:
     assert not [item for item in recording if item.name == "langfuse-postgres"]
 
 
-def test_one_existing_secret_can_hold_all() -> None:
+def test_one_existing_secret_can_hold_every_credential() -> None:
     seen: dict[str, tuple[str, str]] = {}
     recording = credentials(
         {"source": "existing", "secret": "mine"},
@@ -188,13 +188,13 @@ def test_one_existing_secret_can_hold_all() -> None:
     names = {item.name for item in recording.of("Secret")}
     assert names == {f"langfuse-object-store-{use}" for use in ("root", "events", "media", "exports", "backups")}
     for item in recording.of("Secret"):
-        assert item.inputs["stringData"].keys() == {"access-key-id"}  # names of the stack's own, no secrets
+        assert item.inputs["stringData"].keys() == {"access-key-id"}  # generated names, not secrets
 
 
-# Secrets from a store
+# External secrets
 
 
-def test_a_store_fills_one_secret_per_consumer() -> None:
+def test_external_secrets_fill_one_secret_per_consumer() -> None:
     recording = credentials({"source": "external-secrets", "secretStore": STORE})
     copied = {item.name: item.inputs for item in recording.of("ExternalSecret")}
     assert "langfuse-encryption-external" in copied
@@ -210,7 +210,7 @@ def test_a_store_fills_one_secret_per_consumer() -> None:
     }
 
 
-def test_pods_wait_for_the_operator() -> None:
+def test_pods_wait_until_external_secrets_are_ready() -> None:
     recording = credentials({"source": "external-secrets", "secretStore": STORE})
     for item in recording.of("ExternalSecret"):
         assert item.inputs["metadata"]["annotations"] == {"pulumi.com/waitFor": "condition=Ready"}
@@ -222,7 +222,7 @@ PERMANENT = {
 }
 
 
-def test_what_data_depends_on_is_copied_once_and_never_changes() -> None:
+def test_encryption_keys_are_copied_once_and_are_immutable() -> None:
     recording = credentials({"source": "external-secrets", "secretStore": STORE}, protect=True)
     for item in recording.of("ExternalSecret"):
         spec, permanent = item.inputs["spec"], item.name in PERMANENT
@@ -236,7 +236,7 @@ def test_what_data_depends_on_is_copied_once_and_never_changes() -> None:
         assert [entry["secretKey"] for entry in data] == keys
 
 
-def test_a_path_holds_a_field_for_each_credential() -> None:
+def test_a_path_has_a_property_for_each_credential() -> None:
     store = {**STORE, "path": "langfuse/prod", "refreshInterval": "15m"}
     recording = credentials({"source": "external-secrets", "secretStore": store})
     spec = recording.one("ExternalSecret", "langfuse-postgres-external").inputs["spec"]
@@ -244,7 +244,7 @@ def test_a_path_holds_a_field_for_each_credential() -> None:
     assert spec["refreshInterval"] == "15m"
 
 
-def test_sources_mix_and_never_write_the_same_secret() -> None:
+def test_mixed_sources_never_write_the_same_secret() -> None:
     sources = {
         "secretStore": STORE,
         "values": {
@@ -261,7 +261,7 @@ def test_sources_mix_and_never_write_the_same_secret() -> None:
     assert len(written) == len(set(written))
 
 
-def test_a_copied_secrets_readers_wait_for_it_and_change_with_its_entry() -> None:
+def test_a_changed_remote_key_restarts_the_pods_that_read_it() -> None:
     def sources(remote_key: str) -> dict[str, object]:
         value = {"source": "external-secrets", "remoteKey": remote_key}
         return {"secretStore": STORE, "values": {"redisPassword": value}}
@@ -271,7 +271,7 @@ def test_a_copied_secrets_readers_wait_for_it_and_change_with_its_entry() -> Non
     assert one != other
 
 
-def test_nothing_is_made_that_nothing_reads() -> None:
+def test_secrets_that_nothing_reads_are_not_created() -> None:
     sources = {
         "values": {
             name: {"source": "existing", "secret": "mine", "key": name}
@@ -295,7 +295,7 @@ def test_nothing_is_made_that_nothing_reads() -> None:
     assert not [name for name in names if "clickhouse" in name or "object-store" in name]
 
 
-def test_imported_values_that_would_do_harm_are_refused_at_once_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imported_values_of_the_wrong_format_are_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     bad = {"langfuse-postgres", "langfuse-redis", "langfuse-object-store-encryption-key"}
 
     def imported(name: str, length: int) -> str:

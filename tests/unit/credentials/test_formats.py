@@ -24,7 +24,7 @@ GOOD = [
 
 
 @pytest.mark.parametrize(("rule", "value"), GOOD)
-def test_a_right_value_passes(rule: Format, value: str) -> None:
+def test_a_valid_value_is_accepted(rule: Format, value: str) -> None:
     assert rule.check(value) is None
 
 
@@ -53,7 +53,7 @@ def test_a_right_value_passes(rule: Format, value: str) -> None:
         (formats.SMTP_URL, "mail.example.com:465", "smtps://"),
     ],
 )
-def test_a_wrong_value_is_refused_and_not_shown(rule: Format, value: str, says: str) -> None:
+def test_an_invalid_value_is_refused_and_not_shown(rule: Format, value: str, says: str) -> None:
     problem = rule.check(value)
     assert problem is not None
     assert says in problem
@@ -61,7 +61,7 @@ def test_a_wrong_value_is_refused_and_not_shown(rule: Format, value: str, says: 
 
 
 @pytest.mark.parametrize("shipped", ["mysalt", "mysecret", "secret", "changeme", "miniosecret", "minio", "minioadmin"])
-def test_defaults_of_upstreams_examples_are_refused_everywhere(shipped: str) -> None:
+def test_default_passwords_of_the_upstream_examples_are_refused(shipped: str) -> None:
     for rule in {id(rule): rule for rule, _ in GOOD}.values():
         assert rule.check(shipped) is not None
         assert rule.check(shipped.upper()) is not None

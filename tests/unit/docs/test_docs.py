@@ -34,7 +34,7 @@ def models() -> set[type[BaseModel]]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_what_is_generated_from_the_models_is_current(path: Path) -> None:
+def test_generated_pages_are_current(path: Path) -> None:
     assert path.read_text() == FILES[path](), "run `make docs`"
 
 
@@ -60,7 +60,7 @@ def test_the_configuration_reference_shows_every_mode_with_the_profiles_that_use
     assert "### `mode: cloudnativepg`\n" in text
 
 
-def test_the_configuration_reference_tells_required_keys_and_defaults_that_differ_by_profile() -> None:
+def test_the_configuration_reference_shows_required_keys_and_defaults_by_profile() -> None:
     text = render()
     assert "| `host` | host name | **required** | Public host name. |" in text
     assert re.search(r"\| `replicas` \| `1`, `3` \| `1`; prod: `3` \|", text)
@@ -68,7 +68,7 @@ def test_the_configuration_reference_tells_required_keys_and_defaults_that_diffe
     assert re.search(r"\| `storage` \| bytes, such as `50Gi` \| \[by scale\]\(#scales\) \|", text)
 
 
-def test_links_in_the_configuration_reference_lead_somewhere() -> None:
+def test_links_in_the_configuration_reference_have_a_target() -> None:
     text = render()
     headings = {
         re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in re.findall("^#+ (.*)", text, re.M)
@@ -82,7 +82,7 @@ def uncommented(text: str) -> str:
 
 
 def alternatives() -> Iterator[tuple[str, str]]:
-    """Name and text of each block of the example that is commented out."""
+    """Name and text of each commented-out block of the example."""
     for block in re.split("\n\n", EXAMPLE.read_text()):
         if block.startswith("  #") and "\n  #" in block and not re.search("^  [^#]", block, re.M):
             config = yaml.safe_load(uncommented(block))
@@ -98,11 +98,11 @@ def configuration(text: str) -> dict[str, object]:
     return {key.removeprefix(f"{PROJECT}:"): value for key, value in loaded.items()}
 
 
-def test_the_example_is_a_right_configuration() -> None:
+def test_the_example_is_a_valid_configuration() -> None:
     assert parse("example", configuration(EXAMPLE.read_text())).profile == "prod"
 
 
-def test_the_example_has_a_comment_for_every_key_that_is_new() -> None:
+def test_the_example_has_a_comment_for_every_new_key() -> None:
     lines = EXAMPLE.read_text().splitlines()
     for before, line in pairwise(lines):
         if re.match(f"  #?{PROJECT}:", line):
@@ -137,7 +137,7 @@ def test_the_example_has_every_key_of_every_model() -> None:
         assert not missing, f"{model.__name__}: give examples in tools/docs/example.py"
 
 
-def test_the_example_offers_every_mode_of_every_store() -> None:
+def test_the_example_has_every_mode_of_every_store() -> None:
     shown = configuration(EXAMPLE.read_text())
     for key in keys(Settings):
         if len(key.models) > 1 and not key.container:
@@ -149,8 +149,8 @@ def test_the_example_offers_every_mode_of_every_store() -> None:
 
 
 @pytest.mark.parametrize("name", ALTERNATIVES)
-def test_an_alternative_of_the_example_can_take_the_place_of_what_is_above_it(name: str) -> None:
-    """Credentials that are named one by one fit the modes that are shown, so that they go with them."""
+def test_an_alternative_of_the_example_can_replace_the_block_above_it(name: str) -> None:
+    """Individual credentials are replaced too, since they fit the modes above."""
     key = name.split("=", maxsplit=1)[0].removeprefix(f"{PROJECT}:")
     shown = configuration(EXAMPLE.read_text())
     credentials = shown["credentials"]
@@ -183,7 +183,7 @@ def resource(kind: str, name: str, parent: str = "", *dependencies: str) -> Reso
     }
 
 
-def test_the_picture_shows_components_their_contents_and_what_they_wait_for() -> None:
+def test_the_diagram_shows_components_contents_and_dependencies() -> None:
     one, two, three = (resource(f"langfuse:index:{name}", name.lower()) for name in ("One", "Two", "Three"))
     first = resource("kubernetes:core/v1:Secret", "a", one["urn"])
     second = resource("kubernetes:batch/v1:Job", "b", two["urn"], first["urn"])
@@ -200,12 +200,12 @@ def test_the_picture_shows_components_their_contents_and_what_they_wait_for() ->
     ]
 
 
-def test_the_picture_does_not_depend_on_the_order_in_which_resources_were_registered() -> None:
+def test_the_diagram_does_not_depend_on_the_order_of_registration() -> None:
     resources = [resource(f"langfuse:index:{name}", name.lower()) for name in ("One", "Two", "Three")]
     assert draw(resources) == draw(resources[::-1])
 
 
-def test_the_picture_replaces_only_what_is_between_its_marks() -> None:
+def test_the_diagram_replaces_only_the_text_between_its_markers() -> None:
     text = README.read_text()
     new = replace(text, "NEW")
     assert "NEW" in new
@@ -214,7 +214,7 @@ def test_the_picture_replaces_only_what_is_between_its_marks() -> None:
 
 
 @pytest.mark.parametrize("target", ["up", "test", "test-fast"])
-def test_the_readme_and_the_guide_name_targets_that_exist(target: str) -> None:
+def test_the_readme_and_the_guide_mention_existing_make_targets(target: str) -> None:
     makefile = (README.parent / "Makefile").read_text()
     assert f"\n{target}:" in makefile
     assert f"make {target}" in README.read_text() + (README.parent / "CONTRIBUTING.md").read_text()

@@ -1,4 +1,4 @@
-"""What images must have is said in one place, and that place is right: nothing is missing, nothing is left over."""
+"""The documented requirements on images match the programs that containers start."""
 
 import re
 import subprocess
@@ -38,7 +38,7 @@ def all_containers() -> Iterator[Mapping[str, Any]]:
 
 
 def commands(container: Mapping[str, Any]) -> Iterator[list[str]]:
-    """What the kubelet starts in a container: its command, its probes and its hooks."""
+    """The commands of a container, of its probes and of its hooks."""
     yield container.get("command") or []
     hooks = container.get("lifecycle", {}).values()
     for handler in (*(container.get(f"{name}Probe", {}) for name in ("startup", "readiness", "liveness")), *hooks):
@@ -46,7 +46,7 @@ def commands(container: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def scripts(name: str) -> set[str]:
-    """A script and those that it calls or reads in."""
+    """A script and the scripts that it calls or sources."""
     code = re.sub(r"^#.*$", "", SCRIPTS[name].read_text(), flags=re.MULTILINE)
     called = [other.name for other in SCRIPTS.values() if f"/{other.name}" in code]
     return {name}.union(*(scripts(other) for other in called))
@@ -68,38 +68,38 @@ def repository(container: Mapping[str, Any]) -> str:
 
 
 def needed() -> dict[str, set[str]]:
-    """By image, every program that is started in it."""
+    """Every program that is started in each image."""
     found: dict[str, set[str]] = {name: set() for name in CONTRACTS}
     for container in all_containers():
         for command in commands(container):
             found.setdefault(repository(container), set()).update(started(command))
-    # The backup of Postgres brings this one along.
+    # The backup of Postgres copies this one from another image.
     found[POSTGRES.repository].discard("mc")
     return found
 
 
 @pytest.mark.parametrize("image", CONTRACTS)
-def test_an_image_must_have_what_is_started_in_it_and_no_more(image: str) -> None:
-    assert set(CONTRACTS[image].commands) == needed()[image], "say it in components/kubernetes/image_contracts.py"
+def test_an_image_requires_the_programs_that_are_started_in_it_and_no_others(image: str) -> None:
+    assert set(CONTRACTS[image].commands) == needed()[image], "update components/kubernetes/image_contracts.py"
 
 
-def test_files_of_an_image_are_those_that_scripts_read() -> None:
+def test_required_files_are_those_that_scripts_read() -> None:
     code = "\n".join(SCRIPTS[name].read_text() for name in ("list-release-migrations.sh",))
     shared = re.findall(r"\$\{SHARED_DIR:-([^}]+)\}", code)
     read = {f"{shared[0]}/{path}" for path in re.findall(r"\$shared/(scripts/[\w.]+)", code)}
     assert {path for contract in CONTRACTS.values() for path in contract.files} == read
 
 
-def test_every_image_is_described() -> None:
+def test_every_image_has_a_contract() -> None:
     assert needed().keys() == CONTRACTS.keys()
 
 
-def test_containers_run_as_the_user_that_is_said() -> None:
+def test_containers_run_as_the_documented_user() -> None:
     for container in all_containers():
         assert container["securityContext"]["runAsUser"] == CONTRACTS[repository(container)].image.uid
 
 
-def test_a_new_database_asks_for_no_other_locale() -> None:
+def test_new_databases_use_only_documented_locales() -> None:
     for version in ("15.18", "17.10", "18.4"):
         asked = set(re.findall(r"locale=(\S+)", initdb_arguments(version)))
         assert {name.lower().replace("-", "") for name in asked} == {
@@ -113,7 +113,7 @@ def check(contract: Contract, path: str) -> str:
     ).stdout
 
 
-def test_the_check_names_what_is_missing() -> None:
+def test_the_check_lists_what_is_missing() -> None:
     complete = Contract(
         image=VALKEY, commands=("sh", "cat"), files=("/etc/passwd",), locales=("C.utf8",), named_user=True
     )
@@ -122,7 +122,7 @@ def test_the_check_names_what_is_missing() -> None:
     assert check(poor, "/usr/bin:/bin").splitlines() == ["no no-such", "no /no/such", "no locale tlh_QO"]
 
 
-def test_the_page_has_a_check_of_every_image_that_scripts_run_in() -> None:
+def test_the_page_has_a_check_for_every_image_that_runs_scripts() -> None:
     page = render()
     for contract in CONTRACTS.values():
         assert f"## {contract.image.repository}\n" in page

@@ -1,4 +1,4 @@
-"""What Jobs and CronJobs promise, over the whole stack."""
+"""The Jobs and CronJobs of the whole stack."""
 
 import re
 
@@ -17,7 +17,7 @@ def recording() -> Recording:
     return recorded("dev")
 
 
-def test_backups_never_overlap_and_never_hang(recording: Recording) -> None:
+def test_backups_never_overlap_and_have_a_deadline(recording: Recording) -> None:
     jobs = recording.of("CronJob")
     assert {job.name for job in jobs} == {"langfuse-backup-postgres", "langfuse-backup-clickhouse"}
     for job in jobs:
@@ -30,7 +30,7 @@ def test_backups_never_overlap_and_never_hang(recording: Recording) -> None:
         assert run["template"]["spec"]["restartPolicy"] == "Never"
 
 
-def test_backups_run_when_the_settings_say(recording: Recording) -> None:
+def test_backups_run_on_the_configured_schedule(recording: Recording) -> None:
     backups = settings().backups
     schedules = {job.name: job.inputs["spec"]["schedule"] for job in recording.of("CronJob")}
     assert schedules == {
@@ -40,27 +40,27 @@ def test_backups_run_when_the_settings_say(recording: Recording) -> None:
     assert len(set(schedules.values())) == 2
 
 
-def test_finished_runs_are_removed_after_the_history_is_of_use() -> None:
+def test_finished_runs_are_kept_over_a_weekend_and_then_removed() -> None:
     off_site = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
     jobs = recorded("dev", {"backups": {"offSite": off_site}}).of("CronJob")
     assert len(jobs) == 3
     for job in jobs:
         spec = job.inputs["spec"]
         kept = spec["jobTemplate"]["spec"]["ttlSecondsAfterFinished"]
-        assert 3 * 24 * 3600 <= kept <= 14 * 24 * 3600, "a failure of Friday can be read on Monday"
+        assert 3 * 24 * 3600 <= kept <= 14 * 24 * 3600, "a failure on Friday must still be readable on Monday"
         assert spec["successfulJobsHistoryLimit"] == spec["failedJobsHistoryLimit"] == 3
 
 
-def test_nothing_is_left_of_a_finished_run() -> None:
-    """Its pod is removed with its empty directories; a volume of its own can outlive it, with a dump in plain text."""
+def test_jobs_have_no_volume_that_outlives_their_pods() -> None:
+    """A persistent volume would keep the dump in plain text."""
     for recording in (recorded("dev"), recorded("prod"), recorded("prod", {"postgres": {"mode": "cloudnativepg"}})):
         for job in recording.of("CronJob") + recording.of("Job"):
             kinds = {key for volume in pod_spec(job)["volumes"] for key in volume if key != "name"}
             assert kinds <= {"emptyDir", "configMap", "secret"}, job.name
 
 
-def test_the_object_stores_client_keeps_to_its_memory() -> None:
-    """Unless it is told otherwise it takes more with every core of the node."""
+def test_the_object_store_client_limits_its_memory() -> None:
+    """By default it uses more memory with every core of the node."""
     off_site = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
     checked = []
     for job in (found := recorded("prod", {"backups": {"offSite": off_site}})).of("CronJob") + found.of("Job"):
@@ -75,15 +75,15 @@ def test_the_object_stores_client_keeps_to_its_memory() -> None:
     assert sorted(checked) == ["backup", "copy-backups", "copy-media", "provision"]
 
 
-def test_the_part_of_a_dump_fits_the_memory(recording: Recording) -> None:
-    """Ten thousand parts are a dump of 500 GiB or more, and the client holds one of them at a time."""
+def test_the_upload_part_size_fits_the_memory(recording: Recording) -> None:
+    """Ten thousand parts hold a dump of at least 500 GiB, and the client keeps one part in memory."""
     dump = container(recording.one("CronJob", "langfuse-backup-postgres"))
     size = quantity_value(variables(dump)["PART_SIZE"].removesuffix("B"))
     assert 10_000 * size >= quantity_value("500Gi")
     assert 4 * size <= quantity_value(dump["resources"]["limits"]["memory"])
 
 
-def test_a_failed_job_is_made_anew_and_none_disappears(recording: Recording) -> None:
+def test_failed_jobs_are_replaced_and_finished_jobs_are_kept(recording: Recording) -> None:
     jobs = recording.of("Job")
     assert {job.name for job in jobs} == {
         *("langfuse-migrations", "langfuse-first-start", "langfuse-object-store-provisioning")
@@ -95,8 +95,8 @@ def test_a_failed_job_is_made_anew_and_none_disappears(recording: Recording) -> 
         assert "backoffLimit" in job.inputs["spec"]
 
 
-def test_there_is_never_more_than_one_of_a_job(recording: Recording) -> None:
-    """Its name is fixed, and it is gone with its pods before the next one is made."""
+def test_a_job_is_deleted_before_it_is_replaced(recording: Recording) -> None:
+    """Its name is fixed, and its pods are gone before the replacement is created."""
     for job in recording.of("Job"):
         assert job.inputs["metadata"]["name"] == job.name
         assert job.delete_before_replace
@@ -111,26 +111,26 @@ def minutes(text: str) -> int:
     return int(text.removesuffix("m"))
 
 
-def test_a_job_has_never_two_pods(recording: Recording) -> None:
-    """A drained node gives a pod its grace period: the next one starts when that is over."""
+def test_a_job_never_has_two_pods(recording: Recording) -> None:
+    """On a drained node a pod keeps running for its grace period; its replacement starts afterwards."""
     specs = [item.inputs["spec"] for item in recording.of("Job")]
     specs += [item.inputs["spec"]["jobTemplate"]["spec"] for item in recording.of("CronJob")]
     for spec in specs:
         assert (spec["parallelism"], spec["podReplacementPolicy"]) == (1, "Failed")
 
 
-def test_provisioning_starts_together_with_the_server(recording: Recording) -> None:
+def test_provisioning_does_not_wait_for_the_server(recording: Recording) -> None:
     server = recording.one("StatefulSet", "langfuse-object-store")
     assert server.name not in recording.one("Job", "langfuse-object-store-provisioning").dependencies
 
 
-def test_changed_keys_provision_again(recording: Recording) -> None:
+def test_changed_keys_run_provisioning_again(recording: Recording) -> None:
     template = recording.one("Job", "langfuse-object-store-provisioning").inputs["spec"]["template"]
     uses = ("root", "events", "media", "exports", "backups")
     assert template["metadata"]["annotations"].keys() == {f"checksum/langfuse-object-store-{use}" for use in uses}
 
 
-def test_the_migration_runs_the_images_own_entrypoint_after_its_checks(recording: Recording) -> None:
+def test_migrations_run_the_entrypoint_of_the_image_after_the_checks(recording: Recording) -> None:
     *checks, migrate = containers(recording.one("Job", "langfuse-migrations"))
     assert "command" not in migrate
     assert migrate["args"] == ["true"]
@@ -139,8 +139,8 @@ def test_the_migration_runs_the_images_own_entrypoint_after_its_checks(recording
     assert not {name for name in variables(migrate) if name.endswith("MIGRATION_DISABLED")}
 
 
-def test_no_script_needs_what_its_pod_does_not_give(recording: Recording) -> None:
-    """Each `$NAME` in capitals that a script does not set itself is a variable of its container."""
+def test_every_variable_of_a_script_is_set_in_its_container(recording: Recording) -> None:
+    """A variable is each `$NAME` in capitals that the script does not set itself."""
     checked = 0
     for item in recording.of("Job") + recording.of("CronJob") + recording.of("StatefulSet"):
         for one in containers(item):
@@ -156,5 +156,5 @@ def test_no_script_needs_what_its_pod_does_not_give(recording: Recording) -> Non
 
 
 def test_no_container_has_the_name_of_an_init_container_of_an_earlier_release() -> None:
-    """A dry run of an update keeps what another field manager made, and no two containers may have one name."""
+    """A dry run keeps the fields of another field manager, and two containers must not share a name."""
     assert container(recorded("dev").one("CronJob", "langfuse-backup-postgres"))["name"] not in {"dump"}

@@ -30,7 +30,7 @@ def is_native(type_: str) -> bool:
 
 
 @pytest.mark.parametrize("stack", ["dev", "staging", "prod"])
-def test_every_object_of_the_program_passes_and_none_goes_unchecked(stack: str) -> None:
+def test_every_object_of_the_program_is_checked_and_valid(stack: str) -> None:
     native = [item for item in recorded(stack) if item.custom and is_native(item.type)]
     assert {"Deployment", "StatefulSet", "CronJob"} <= {item.kind for item in native}
     for item in native:
@@ -61,9 +61,7 @@ def test_every_object_of_the_program_passes_and_none_goes_unchecked(stack: str) 
         (container({"livenessProbe": {"httpGet": {"port": True}}}), "port: must be an integer or a string"),
     ],
 )
-def test_a_field_that_the_api_does_not_have_or_a_value_of_another_type_is_refused(
-    patch: dict[str, JsonValue], problem: str
-) -> None:
+def test_unknown_fields_and_values_of_another_type_are_refused(patch: dict[str, JsonValue], problem: str) -> None:
     (found,) = problems(patch)
     assert problem in found
 
@@ -82,15 +80,15 @@ def test_a_field_that_the_api_does_not_have_or_a_value_of_another_type_is_refuse
         {"metadata": {"annotations": {"any.example.com/key": "value"}}},
     ],
 )
-def test_what_the_api_server_takes_is_allowed(patch: dict[str, JsonValue]) -> None:
+def test_valid_fields_are_accepted(patch: dict[str, JsonValue]) -> None:
     assert problems(patch) == []
 
 
-def test_kinds_that_are_not_kubernetes_own_are_left_to_the_api_server() -> None:
+def test_custom_resources_are_left_to_the_api_server() -> None:
     assert problems({"spec": {"anything": 1}}, "VirtualService") == []
 
 
-def test_quantities_are_fields_that_exist() -> None:
+def test_fields_for_quantities_exist() -> None:
     for quantity in QUANTITIES:
         owner, _, name = quantity.partition(".")
         modules = [importlib.import_module(f"pulumi_kubernetes.{version}") for version in API_VERSIONS]
@@ -98,7 +96,7 @@ def test_quantities_are_fields_that_exist() -> None:
         assert name in _types.input_type_types(fields)
 
 
-def test_every_problem_is_told_before_anything_is_registered_and_without_its_value() -> None:
+def test_every_problem_is_reported_before_registration_and_without_its_value() -> None:
     patches: list[dict[str, Any]] = [
         {"kind": "Deployment", "name": "langfuse-web", "patch": pod({"priorityClasName": "hunter2"})},
         {

@@ -38,11 +38,11 @@ def pod(patch: dict[str, JsonValue]) -> dict[str, Any]:
     return found
 
 
-def test_maps_are_merged_and_null_removes() -> None:
+def test_maps_are_merged_and_null_removes_a_key() -> None:
     assert merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": None, "e": 4}}) == {"a": {"c": 2, "e": 4}, "d": 3}
 
 
-def test_the_object_itself_is_left_alone() -> None:
+def test_the_original_object_is_not_changed() -> None:
     before = str(POD)
     pod({"containers": [{"name": "web", "image": "web:2"}], "priorityClassName": "high"})
     assert str(POD) == before
@@ -58,12 +58,12 @@ def test_containers_and_their_variables_are_merged_by_name() -> None:
     assert proxy == {"name": "proxy", "image": "proxy:1"}
 
 
-def test_a_container_is_added_and_one_is_deleted() -> None:
+def test_containers_can_be_added_and_deleted() -> None:
     found = pod({"containers": [{"name": "proxy", "$patch": "delete"}, {"name": "sidecar", "image": "s:1"}]})
     assert [item["name"] for item in found["containers"]] == ["web", "sidecar"]
 
 
-def test_mounts_are_told_apart_by_path_and_ports_by_number() -> None:
+def test_mounts_are_merged_by_path_and_ports_by_number() -> None:
     base = {"volumeMounts": [{"name": "a", "mountPath": "/a"}], "ports": [{"containerPort": 80, "name": "http"}]}
     patch: dict[str, JsonValue] = {
         "volumeMounts": [{"mountPath": "/a", "readOnly": True}, {"name": "a", "mountPath": "/b"}],
@@ -79,7 +79,7 @@ def test_other_lists_are_replaced() -> None:
     assert pod({"tolerations": [{"key": "b"}]})["tolerations"] == [{"key": "b"}]
 
 
-def test_what_is_not_known_yet_stays_where_it_is() -> None:
+def test_unknown_outputs_are_kept() -> None:
     later_value = pulumi.Output.from_input(1)
     assert merged({"a": {"b": later_value}}, {"a": {"c": 1}})["a"] == {"b": later_value, "c": 1}
     with pytest.raises(ValueError, match=r"a\.b is no map"):
@@ -96,7 +96,7 @@ def test_what_is_not_known_yet_stays_where_it_is() -> None:
         ({"containers": {"name": "web"}}, "is no map in the object"),
     ],
 )
-def test_a_patch_of_another_shape_is_refused(patch: dict[str, JsonValue], message: str) -> None:
+def test_a_patch_of_another_type_is_refused(patch: dict[str, JsonValue], message: str) -> None:
     with pytest.raises(ValueError, match=r"spec\.template\.spec\.containers") as raised:
         pod(patch)
     assert message in str(raised.value)
@@ -128,7 +128,7 @@ def transformed(recording: Recording, type_: str, name: str, props: dict[str, ob
     return result and result.props  # type: ignore[union-attr]  # not awaitable
 
 
-def test_the_engine_is_given_the_patch_for_its_object_alone() -> None:
+def test_a_patch_changes_only_its_object() -> None:
     recording = run(config_map("in-kubernetes"))
     props: dict[str, object] = {"metadata": {"name": "in-kubernetes"}, "data": {"a": "1"}}
     map_, secret = "kubernetes:core/v1:ConfigMap", "kubernetes:core/v1:Secret"
@@ -137,7 +137,7 @@ def test_the_engine_is_given_the_patch_for_its_object_alone() -> None:
     assert transformed(recording, map_, "named", {"data": {"a": "1"}}) is None
 
 
-def test_a_config_map_that_is_named_after_its_content_gets_the_name_of_its_patched_content() -> None:
+def test_a_patched_immutable_config_map_is_named_after_its_patched_content() -> None:
     recording = run(config_map("by-content"))
     name = content_name("by-content", {"a": "1"})
     props: dict[str, object] = {"metadata": {"name": name}, "data": {"a": "1"}}
@@ -148,7 +148,7 @@ def test_a_config_map_that_is_named_after_its_content_gets_the_name_of_its_patch
     }
 
 
-def test_a_patch_that_does_not_fit_ends_the_run_with_one_message() -> None:
+def test_a_patch_that_does_not_fit_fails_with_one_message() -> None:
     patches = Patches([Patch(kind="ConfigMap", name="unnamed", patch={"data": {"a": {"b": "c"}}})])
 
     def program() -> None:
@@ -163,13 +163,13 @@ def test_a_patch_that_does_not_fit_ends_the_run_with_one_message() -> None:
         record(program)
 
 
-def test_objects_without_a_name_are_found_by_their_name_in_pulumi() -> None:
+def test_objects_without_a_name_are_found_by_their_pulumi_name() -> None:
     recording = run(config_map("unnamed"))
     found = transformed(recording, "kubernetes:core/v1:ConfigMap", "unnamed", {"data": {"a": "1"}})
     assert found == {"data": {"a": "1", "b": "2"}}
 
 
-def test_without_patches_the_engine_is_not_asked() -> None:
+def test_without_patches_there_is_no_transform() -> None:
     assert run().transforms == []
 
 
@@ -196,7 +196,7 @@ def test_a_patch_without_an_object_is_refused() -> None:
         ({"kind": "Service", "patch": {"spec": {}}}, "langfuse:patches.0.name: is required"),
     ],
 )
-def test_a_patch_that_can_not_be_is_refused(patch: dict[str, object], message: str) -> None:
+def test_an_invalid_patch_is_refused(patch: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError) as raised:
         parse("dev", {"host": "langfuse.example.com", "patches": [patch]})
     assert message in str(raised.value)

@@ -1,4 +1,4 @@
-"""The shell that ships: portable and free of known mistakes."""
+"""The shell scripts that pods run: portable, strict and without findings of shellcheck."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 def test_scripts_are_posix_and_strict(script: Path) -> None:
     lines = script.read_text().splitlines()
     assert lines[0] == "#!/bin/sh"
-    assert lines[1].startswith("# "), "the first comment says what it does"
+    assert lines[1].startswith("# "), "the first comment must say what the script does"
     assert "set -eu" in lines
 
 
@@ -31,6 +31,6 @@ def test_shellcheck_finds_nothing() -> None:
     assert finished.stdout == ""
 
 
-def test_every_script_is_shipped_by_a_component() -> None:
+def test_every_script_is_used_by_a_component() -> None:
     sources = "\n".join(path.read_text() for path in (ROOT / "components").rglob("*.py"))
     assert [script.name for script in FILES if f'"{script.name}"' not in sources] == []

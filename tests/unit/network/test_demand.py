@@ -20,7 +20,7 @@ LONG_RUNNING = {"Deployment", "StatefulSet"}
 
 
 def requested(recording: Recording) -> Mapping[str, Decimal]:
-    """What the program's registrations request, pod by pod and volume by volume."""
+    """The sum of what the registered pods and volumes request."""
     total: defaultdict[str, Decimal] = defaultdict(Decimal)
     for item in recording:
         if item.kind in LONG_RUNNING:
@@ -48,7 +48,7 @@ def replicas(item: Registration, recording: Recording) -> int:
     ("profile", "scale"),
     sorted({*((profile, "small") for profile in PROFILES), *(("staging", scale) for scale in SCALES)}),
 )
-def test_the_demand_is_what_the_program_registers(profile: str, scale: str) -> None:
+def test_the_computed_demand_equals_the_registered_requests(profile: str, scale: str) -> None:
     pods = demand(environment(profile, scale))
     total = sum((item.total for item in pods), start=Requests())
     computed = {what: getattr(total, what) for what in ("cpu", "memory", "storage")}
@@ -65,7 +65,7 @@ def test_the_demand_is_what_the_program_registers(profile: str, scale: str) -> N
     ],
     ids=str,
 )
-def test_the_demand_follows_modes_and_explicit_numbers(config: dict[str, Any]) -> None:
+def test_the_computed_demand_follows_modes_and_replicas(config: dict[str, Any]) -> None:
     pods = demand(parse("dev", {"host": "langfuse.example.com", **config}))
     total = sum((item.total for item in pods), start=Requests())
     computed = {what: getattr(total, what) for what in ("cpu", "memory", "storage")}
@@ -73,7 +73,7 @@ def test_the_demand_follows_modes_and_explicit_numbers(config: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_what_follows_from_a_scale_reaches_the_pods(scale: str) -> None:
+def test_settings_derived_from_a_scale_reach_the_pods(scale: str) -> None:
     """Node's heap, the worker's concurrency, and the memory at which ClickHouse spills."""
     settings = environment("staging", scale)
     recording = recorded("example", {"profile": "staging", "scale": scale})

@@ -1,4 +1,4 @@
-"""The public routes as they are rendered. What browsers make of them is tested in tests/edge."""
+"""The rendered public routes. tests/edge tests them with Envoy and a browser."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def routes(recording: Recording, name: str = "langfuse") -> dict[str, dict[str, 
     return {route["name"]: route for route in recording.one("VirtualService", name).inputs["spec"]["http"]}
 
 
-def test_one_host_serves_web_and_the_files_that_links_are_signed_for() -> None:
+def test_one_host_serves_web_and_the_files_of_signed_links() -> None:
     found = routes(stack())
     assert list(found) == ["internal", "buckets", "web"]
     assert {match["uri"]["prefix"] for match in found["buckets"]["match"]} == {
@@ -38,7 +38,7 @@ def test_one_host_serves_web_and_the_files_that_links_are_signed_for() -> None:
     assert destination == {"host": "langfuse-web.langfuse-dev.svc.cluster.local", "port": {"number": 3000}}
 
 
-def test_the_buckets_may_have_a_host_of_their_own() -> None:
+def test_files_can_have_their_own_host() -> None:
     recording = stack(bucketHost="files.example.net", gateway="edge/public")
     assert list(routes(recording)) == ["internal", "web"]
     spec = recording.one("VirtualService", "langfuse-buckets").inputs["spec"]
@@ -76,7 +76,7 @@ def external(**store: str) -> dict[str, object]:
         ),
     ],
 )
-def test_files_need_a_host_that_works(config: dict[str, object], message: str) -> None:
+def test_an_unusable_host_for_files_is_refused(config: dict[str, object], message: str) -> None:
     assert message in only_problem(config)
 
 
@@ -89,11 +89,11 @@ def test_files_need_a_host_that_works(config: dict[str, object], message: str) -
         {**external(publicEndpoint="https://langfuse.example.com"), "ingress": {"kind": "none"}},
     ],
 )
-def test_a_host_that_works_is_taken(config: dict[str, object]) -> None:
+def test_a_usable_host_for_files_is_accepted(config: dict[str, object]) -> None:
     settings(config)
 
 
-def test_browsers_are_told_to_come_by_https_alone_where_there_is_https() -> None:
+def test_hsts_is_sent_only_with_tls() -> None:
     def headers(**ingress: object) -> set[str]:
         found = routes(stack(**ingress)).values()
         return {name for route in found for name in route.get("headers", {}).get("response", {}).get("set", {})}

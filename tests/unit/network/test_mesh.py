@@ -1,4 +1,4 @@
-"""The mesh allows what the network allows, to the same workloads, and nothing else."""
+"""The mesh allows the same connections between the same workloads as the NetworkPolicies."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,7 +24,7 @@ def namespace_labels(found: Recording) -> Mapping[str, str]:
 
 
 def network_rules(found: Recording, server: str) -> Iterator[tuple[str, int]]:
-    """Who may connect to which port: workloads by name, namespaces with a slash."""
+    """The clients and ports that NetworkPolicies allow: workloads by name, namespaces with a slash at the end."""
     for rule in found.one("NetworkPolicy", f"langfuse-into-{server}").inputs["spec"]["ingress"]:
         for peer in rule["from"]:
             names = [f"{space}/" for space in peer.get("namespaceSelector", {}).get("matchLabels", {}).values()]
@@ -34,7 +34,7 @@ def network_rules(found: Recording, server: str) -> Iterator[tuple[str, int]]:
 
 
 def mesh_rules(found: Recording, server: str, namespace: str) -> Iterator[tuple[str, int]]:
-    """The same of the AuthorizationPolicies."""
+    """The clients and ports that AuthorizationPolicies allow, in the same form."""
     prefix = f"cluster.local/ns/{namespace}/sa/langfuse-"
     for rule in found.one("AuthorizationPolicy", f"langfuse-into-{server}").inputs["spec"]["rules"]:
         ports = [int(port) for entry in rule["to"] for port in entry["operation"]["ports"]]
@@ -47,61 +47,61 @@ def mesh_rules(found: Recording, server: str, namespace: str) -> Iterator[tuple[
 
 
 @pytest.mark.parametrize("server", ["web", *STORES])
-def test_the_mesh_admits_whom_the_network_admits(recording: Recording, server: str) -> None:
+def test_the_mesh_allows_the_same_clients_as_the_network(recording: Recording, server: str) -> None:
     namespace = recording.one("Langfuse").inputs["namespace"]
     admitted = {(name, port) for name, port in network_rules(recording, server) if port != TUNNEL_PORT}
     assert admitted
     assert set(mesh_rules(recording, server, namespace)) == admitted
 
 
-def test_every_identity_is_the_account_of_a_workload(recording: Recording) -> None:
+def test_every_identity_is_an_existing_service_account(recording: Recording) -> None:
     accounts = {item.inputs["metadata"]["name"] for item in recording.of("ServiceAccount")}
     namespace = recording.one("Langfuse").inputs["namespace"]
     named = {f"langfuse-{name}" for server in STORES for name, _ in mesh_rules(recording, server, namespace)}
     assert {name for name in named if not name.endswith("/")} <= accounts
 
 
-def test_only_encrypted_connections_that_are_named_are_accepted(recording: Recording) -> None:
+def test_mutual_tls_is_strict_and_only_listed_connections_are_allowed(recording: Recording) -> None:
     assert recording.one("PeerAuthentication").inputs["spec"] == {"mtls": {"mode": "STRICT"}}
     assert recording.one("AuthorizationPolicy", "langfuse-allow-nothing").inputs["spec"] == {}
     for item in recording.of("AuthorizationPolicy"):
         assert item.inputs["spec"].get("action", "ALLOW") == "ALLOW"
 
 
-def test_who_may_connect_may_use_the_tunnel_and_nobody_else(recording: Recording) -> None:
+def test_every_client_and_no_other_may_use_the_tunnel_port(recording: Recording) -> None:
     for server in ("web", *STORES):
         rules = set(network_rules(recording, server))
         assert {name for name, port in rules if port == TUNNEL_PORT} == {name for name, _ in rules}
 
 
-def test_a_namespace_is_part_of_the_mesh_where_a_gateway_of_istio_leads_to_it() -> None:
+def test_the_namespace_joins_the_mesh_only_with_an_istio_ingress() -> None:
     assert namespace_labels(recorded())["istio.io/dataplane-mode"] == "ambient"
     without = recorded(config={"ingress": {"kind": "none"}})
     assert not [label for label in namespace_labels(without) if "istio" in label]
     assert not without.of("PeerAuthentication")
 
 
-def test_sidecars_reach_the_control_plane() -> None:
+def test_sidecars_may_reach_the_control_plane() -> None:
     found = recorded(config={"mesh": {"mode": "sidecar", "namespace": "mesh-system"}})
     assert namespace_labels(found)["istio-injection"] == "enabled"
     (rule,) = found.one("NetworkPolicy", "langfuse-to-mesh").inputs["spec"]["egress"]
     assert rule["to"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "mesh-system"}}}]
 
 
-def test_probes_get_through_in_ambient_mode() -> None:
+def test_kubelet_probes_are_allowed_in_ambient_mode() -> None:
     spec: dict[str, Any] = recorded().one("NetworkPolicy", "langfuse-from-probes").inputs["spec"]
     assert spec["podSelector"] == {}
     assert spec["ingress"] == [{"from": [{"ipBlock": {"cidr": "169.254.7.127/32"}}]}]
 
 
-def test_without_a_mesh_no_tunnel_is_open() -> None:
+def test_without_a_mesh_the_tunnel_port_is_closed() -> None:
     found = recorded(config={"mesh": {"mode": "none"}})
     ports = {port for server in ("web", *STORES) for _, port in network_rules(found, server)}
     assert TUNNEL_PORT not in ports
     assert found.of("VirtualService")
 
 
-def test_no_clients_outside_means_nobody_and_not_everybody() -> None:
+def test_an_empty_list_of_clients_allows_nobody() -> None:
     found = recorded(config={"network": {"webClients": []}})
     assert not found.one("NetworkPolicy", "langfuse-into-web").inputs["spec"].get("ingress")
     assert not found.one("AuthorizationPolicy", "langfuse-into-web").inputs["spec"].get("rules")
@@ -111,13 +111,13 @@ def test_no_clients_outside_means_nobody_and_not_everybody() -> None:
         assert all(rule["from"] for rule in policy.inputs["spec"].get("ingress", [])), policy.name
 
 
-def test_identities_follow_the_trust_domain() -> None:
+def test_identities_use_the_configured_trust_domain() -> None:
     found = recorded(config={"mesh": {"trustDomain": "mesh.example"}})
     (rule,) = found.one("AuthorizationPolicy", "langfuse-into-postgres").inputs["spec"]["rules"]
     assert "mesh.example/ns/langfuse-dev/sa/langfuse-web" in rule["from"][0]["source"]["principals"]
 
 
-def test_the_pods_of_an_operator_stay_outside() -> None:
+def test_pods_of_cloudnative_pg_are_not_part_of_the_mesh() -> None:
     config = {"postgres": {"mode": "cloudnativepg"}}
     labels = recorded(config=config).one("Cluster").inputs["spec"]["inheritedMetadata"]["labels"]
     assert labels == {"istio.io/dataplane-mode": "none", "sidecar.istio.io/inject": "false"}

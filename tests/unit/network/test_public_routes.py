@@ -1,4 +1,4 @@
-"""docs/public-routes.md says what the program renders, and its own example keeps to the policies."""
+"""docs/public-routes.md matches what the program renders, and its example complies with the policies."""
 
 import copy
 import re
@@ -23,7 +23,7 @@ def example() -> dict[str, Any]:
 
 
 def operations(rule: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What a rule of the example does with headers, as in a VirtualService."""
+    """The header operations of a rule of the example, as in a VirtualService."""
     found: dict[str, dict[str, Any]] = {}
     for item in rule["filters"]:
         (direction,) = [name for name in ("request", "response") if f"{name}HeaderModifier" in item]
@@ -37,7 +37,7 @@ def operations(rule: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_the_example_of_a_route_of_ones_own_does_what_the_virtual_service_does() -> None:
+def test_the_example_of_a_custom_route_matches_the_virtual_service() -> None:
     internal, files, pages = example()["spec"]["rules"]
     rendered = {route["name"]: route for route in recorded("prod").one("VirtualService").inputs["spec"]["http"]}
     prefixes = {match["path"]["value"] for match in internal["matches"]}
@@ -47,17 +47,17 @@ def test_the_example_of_a_route_of_ones_own_does_what_the_virtual_service_does()
         match["uri"]["prefix"] for match in rendered["buckets"]["match"]
     }
     wanted = copy.deepcopy(rendered["buckets"]["headers"])
-    del wanted["response"]["set"]["strict-transport-security"]  # the pages of the same host say it
+    del wanted["response"]["set"]["strict-transport-security"]  # pages of the same host already send it
     assert operations(files) == wanted
     assert operations(pages) == rendered["web"]["headers"]
 
 
-def test_the_table_of_headers_is_true() -> None:
+def test_the_table_of_headers_matches_the_routes() -> None:
     (value,) = re.findall(r"\| `Content-Security-Policy` \| `(.*?)` \|", PAGE)
     assert value == FILE_POLICY
 
 
-def test_the_policies_take_the_example_and_notice_what_it_would_lack() -> None:
+def test_the_policies_accept_the_example_and_report_missing_headers() -> None:
     stack = [resource(item.type, item.inputs, name=item.name) for item in recorded("prod", OWN_ROUTE) if item.custom]
 
     def found(route: dict[str, Any]) -> set[str]:

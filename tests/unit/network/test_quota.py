@@ -1,4 +1,4 @@
-"""The quota caps what runs away and never an update. What runs is counted in the objects that are registered."""
+"""The quota leaves room for every update. Pods are counted from the registered objects."""
 
 import math
 from collections import defaultdict
@@ -41,7 +41,7 @@ def quota(found: Recording) -> Mapping[str, Decimal]:
 
 
 def amounts(pods: Iterable[tuple[int, list[dict[str, Any]]]]) -> Mapping[str, Decimal]:
-    """What these pods request and may use, and how many they are."""
+    """Sum of requests, limits and numbers of pods."""
     total: defaultdict[str, Decimal] = defaultdict(Decimal)
     for count, containers in pods:
         total["pods"] += count
@@ -52,8 +52,8 @@ def amounts(pods: Iterable[tuple[int, list[dict[str, Any]]]]) -> Mapping[str, De
     return total
 
 
-def lasting(found: Recording) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Each workload that stays: the most pods that it has, and the containers of each."""
+def long_running(found: Recording) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """For each long-running workload, its maximum number of pods and their containers."""
     most = {item.name: item.inputs["spec"]["maxReplicas"] for item in found.of("HorizontalPodAutoscaler")}
     for item in found:
         spec = item.inputs.get("spec", {})
@@ -64,8 +64,8 @@ def lasting(found: Recording) -> Iterator[tuple[int, list[dict[str, Any]]]]:
             yield most.get(item.name, spec["replicas"]), with_proxy(found, containers)
 
 
-def passing(found: Recording) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """What comes on top for a time: the pod that replaces another, its init containers, and every Job."""
+def temporary(found: Recording) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Temporary pods: the additional pod of each rolling update, with init containers, and the pods of Jobs."""
     for item in found:
         spec = item.inputs.get("spec", {})
         if item.kind == "Cluster":
@@ -82,16 +82,16 @@ def sidecars(template: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def with_proxy(found: Recording, containers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The containers with Istio's, where the namespace has them injected."""
+    """The containers, with Istio's sidecar where the namespace injects it."""
     (labels,) = (item.inputs["metadata"]["labels"] for item in found.of("Namespace") if "metadata" in item.inputs)
     proxy = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
     return [*containers, {"resources": proxy}] if labels.get("istio-injection") == "enabled" else containers
 
 
 @pytest.mark.parametrize("name", STACKS)
-def test_every_container_of_every_workload_is_counted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quota_counts_every_container(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     profile, config = STACKS[name]
-    there = amounts(lasting(recorded(profile, config)))
+    there = amounts(long_running(recorded(profile, config)))
     for constant in ("LEAST_PODS", "LEAST_CPU", "LEAST_CPU_LIMIT", "LEAST_MEMORY_GIBIBYTES"):
         monkeypatch.setattr(quotas, constant, 0)
     monkeypatch.setattr(quotas, "ROOM", 1)
@@ -104,26 +104,26 @@ def test_every_container_of_every_workload_is_counted(name: str, monkeypatch: py
 
 
 @pytest.mark.parametrize("name", STACKS)
-def test_everything_can_run_at_once(name: str) -> None:
+def test_the_quota_has_room_for_all_pods_at_once(name: str) -> None:
     found = recorded(*STACKS[name])
     bounds = quota(found)
-    for what, amount in amounts([*lasting(found), *passing(found)]).items():
+    for what, amount in amounts([*long_running(found), *temporary(found)]).items():
         assert amount <= bounds[what], what
 
 
-def test_an_update_to_the_smallest_scale_has_room_for_the_pods_of_the_largest() -> None:
+def test_the_quota_has_room_for_an_update_from_the_largest_scale_to_the_smallest() -> None:
     bounds = quota(recorded("prod", {"scale": "small"}))
     largest = recorded("prod", {"scale": "xlarge"})
-    for what, amount in amounts([*lasting(largest), *passing(largest)]).items():
+    for what, amount in amounts([*long_running(largest), *temporary(largest)]).items():
         assert amount <= bounds[what], what
 
 
-def test_no_service_opens_a_port_to_the_outside() -> None:
+def test_the_quota_forbids_load_balancers_and_node_ports() -> None:
     bounds = quota(recorded())
     assert bounds["services.loadbalancers"] == bounds["services.nodeports"] == 0
 
 
-def test_a_container_of_others_without_resources_is_given_some() -> None:
+def test_containers_without_resources_get_defaults() -> None:
     (limit,) = recorded().one("LimitRange").inputs["spec"]["limits"]
     assert limit["type"] == "Container"
     for name in ("cpu", "memory", "ephemeral-storage"):

@@ -1,4 +1,4 @@
-"""The rules let every pod connect to what it is given the address of, in every mode of every store and of the mesh."""
+"""Every pod may connect to every address in its variables, in every mode of each store and of the mesh."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ SCHEMES = {"http": 80, "https": 443, "postgresql": 5432, "clickhouse": 9000}
 URL = re.compile(r"(?P<scheme>[a-z0-9+]+)://(?:[^\s/@]*@)?(?P<host>[a-z0-9][a-z0-9.-]*)(?::(?P<port>\d+))?")
 NODE = re.compile(r"(?<![\w.-])(?P<host>[a-z][a-z0-9.-]+):(?P<port>\d{2,5})(?!\d)")
 NOT_USED = {
-    ("langfuse-web", "CLICKHOUSE_MIGRATION_URL"),  # for migrations, which web leaves to the Job
+    ("langfuse-web", "CLICKHOUSE_MIGRATION_URL"),  # for migrations, which run in the Job
     ("langfuse-web", "DIRECT_URL"),
     ("langfuse-worker", "NEXTAUTH_URL"),  # for links in mails
-    ("langfuse-migrations", "CLICKHOUSE_URL"),  # asked for, and not used: packages/shared/clickhouse/scripts/up.sh
+    ("langfuse-migrations", "CLICKHOUSE_URL"),  # required and not used: packages/shared/clickhouse/scripts/up.sh
 }
 USED_BY_FIRST_START = ("DATABASE_", "CLICKHOUSE_URL", "REDIS_")
-"""How the variables begin by which it connects: it has all of web's, and serves nobody."""
+"""Prefixes of the variables that the first start uses: it has all variables of web, but serves no clients."""
 
 
 @pytest.fixture(scope="module", params=STACKS, ids=str)
@@ -70,7 +70,7 @@ def variables(pod: Pod) -> Iterator[Mapping[str, str]]:
 
 
 def endpoints(pod: Pod) -> set[tuple[str, int]]:
-    """Host and port of everything that the variables of a pod name."""
+    """Host and port of every address in the variables of a pod."""
     found: set[tuple[str, int]] = set()
     for given in variables(pod):
         for name, value in given.items():
@@ -89,7 +89,7 @@ def endpoints(pod: Pod) -> set[tuple[str, int]]:
 
 
 def peers(network: Network, host: str) -> list[Pod | Address]:
-    """What may stand behind a name: for one outside, an address, and pods of a namespace if it is named so."""
+    """The peers behind a host name: pods of the stack, pods of another namespace, or an external address."""
     own = network.servers(host)
     if own is not None:
         assert own, host
@@ -104,13 +104,13 @@ def refused(network: Network, pod: Pod, host: str, port: int) -> list[str]:
     return [f"{pod.name} -> {host}:{port} ({peer}): {why}" for peer, why in wrong if why]
 
 
-def test_every_endpoint_that_a_container_is_given_can_be_reached(network: Network) -> None:
+def test_every_configured_endpoint_can_be_reached(network: Network) -> None:
     tried = [(pod, host, port) for pod in network.pods.values() for host, port in sorted(endpoints(pod))]
     assert len(tried) > 10
-    assert [said for pod, host, port in tried for said in refused(network, pod, host, port)] == []
+    assert [reason for pod, host, port in tried for reason in refused(network, pod, host, port)] == []
 
 
-def test_the_archive_of_the_log_can_be_reached(network: Network) -> None:
+def test_cloudnative_pg_can_reach_the_wal_archive(network: Network) -> None:
     for store in network.recording.of("ObjectStore"):
         if not store.custom:
             continue
@@ -122,7 +122,7 @@ def test_the_archive_of_the_log_can_be_reached(network: Network) -> None:
             assert refused(network, pod, match["host"], int(match["port"] or SCHEMES[match["scheme"]])) == []
 
 
-def test_what_cloudnative_pg_needs_beside_is_let_through(network: Network) -> None:
+def test_cloudnative_pg_can_reach_the_operator_its_members_and_the_api_server(network: Network) -> None:
     members = [pod for pod in network.pods.values() if CNPG_LABEL in pod.labels]
     operator = Pod("operator", {}, namespace="cnpg-system", meshed=False)
     for pod in members:
@@ -138,7 +138,7 @@ def test_what_cloudnative_pg_needs_beside_is_let_through(network: Network) -> No
         assert (network.refusal(pod, Address("169.254.170.23"), 80) is None) == by_identity
 
 
-def test_every_pod_may_ask_for_names_and_nobody_else_at_that_port(network: Network) -> None:
+def test_dns_is_allowed_only_to_the_dns_servers(network: Network) -> None:
     dns = Pod("coredns", {"k8s-app": "kube-dns"}, namespace="kube-system")
     for pod in network.pods.values():
         for protocol in ("TCP", "UDP"):
@@ -148,7 +148,7 @@ def test_every_pod_may_ask_for_names_and_nobody_else_at_that_port(network: Netwo
                 assert network.refusal(pod, other, 53, protocol)
 
 
-def test_strangers_reach_no_store(network: Network) -> None:
+def test_other_pods_cannot_reach_the_stores(network: Network) -> None:
     strangers: list[Pod | Address] = [
         Pod("x", {"app": "x"}, namespace="elsewhere"),
         Pod("x", {"app": "x"}),
@@ -160,7 +160,7 @@ def test_strangers_reach_no_store(network: Network) -> None:
             assert all(network.refusal(stranger, pod, port) for stranger in strangers), (item.name, port)
 
 
-def test_rules_are_called_by_what_they_are_for() -> None:
+def test_egress_policies_are_named_after_their_store() -> None:
     names = {
         stack: {item.name.removeprefix("langfuse-") for item in recorded(*STACKS[stack]).of("NetworkPolicy")}
         for stack in ("everything outside", "CloudNativePG, S3")
@@ -172,7 +172,7 @@ def test_rules_are_called_by_what_they_are_for() -> None:
     assert not outside & {item.name.removeprefix("langfuse-") for item in recorded("prod").of("NetworkPolicy")}
 
 
-def test_a_rule_that_had_a_number_is_found_by_it_and_keeps_its_object() -> None:
+def test_egress_policies_keep_the_objects_of_their_former_names() -> None:
     found = [item for item in recorded("prod", OUTSIDE).of("NetworkPolicy") if item.aliases]
     assert {item.name: set(item.aliases) for item in found} == {
         "langfuse-to-postgres": {"langfuse-to-store-1"},

@@ -1,4 +1,4 @@
-"""No error about the configuration quotes a credential, whichever key somebody pasted it into."""
+"""No error about the configuration quotes a credential, whichever key it was pasted into."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ URLS = [
 PRIVATE = "-----BEGIN PRIVATE KEY-----\n" + PASSWORD + "\n-----END PRIVATE KEY-----\n"
 
 HOLD_CREDENTIALS = {"secret", "key", "remoteKey", "clientSecret", "smtpUrl", "license", "kmsKeyId", "ca"}
-"""Keys that hold a credential, or the place of one, which is where people paste the credential itself."""
+"""Keys that hold a credential, or a reference to one, where people paste the credential itself."""
 
 
 def places(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The path of every key of the schema. `=` stands in it for the choice of a model: `postgres.=mode=external`."""
+    """The path of every key of the schema. A part with `=` selects a model: `postgres.=mode=external`."""
     for key in keys(model):
         here = (*path, key.name)
         yield here
@@ -49,7 +49,7 @@ PLACES = sorted(set(places()))
 
 
 def configured(path: tuple[str, ...], value: object) -> dict[str, Any]:
-    """A stack's configuration with a value at a path."""
+    """The configuration of a stack with a value at a path."""
     chosen: Mapping[str, str] = {}
     for part in reversed(path):
         if part.startswith("="):
@@ -62,7 +62,7 @@ def configured(path: tuple[str, ...], value: object) -> dict[str, Any]:
 
 
 def complaint(config: Mapping[str, object], secret: frozenset[str] = frozenset()) -> str:
-    """What is said of a configuration; nothing if it is right."""
+    """The error of a configuration; empty if it is valid."""
     with suppress(BaseExceptionGroup):
         try:
             parse("dev", config, secret=secret)
@@ -71,25 +71,25 @@ def complaint(config: Mapping[str, object], secret: frozenset[str] = frozenset()
     return ""
 
 
-def test_every_key_of_the_schema_is_tried() -> None:
+def test_every_key_of_the_schema_is_covered() -> None:
     assert len(PLACES) > 300
     assert ("postgres", "=mode=external", "host") in PLACES
 
 
-def test_no_error_quotes_what_stands_before_the_host_of_a_url() -> None:
+def test_no_error_quotes_the_credentials_of_a_url() -> None:
     first, second, third, fourth, fifth = URLS
     for path in PLACES:
         for value in (first, [second], {third: fourth}, [{"name": fifth, "x": [first]}]):
-            told = complaint(configured(path, value))
-            assert PASSWORD not in told, told
-            assert f"{NAME}:" not in told, told
+            error = complaint(configured(path, value))
+            assert PASSWORD not in error, error
+            assert f"{NAME}:" not in error, error
 
 
-def test_no_error_quotes_the_value_of_a_key_that_holds_a_credential() -> None:
+def test_no_error_quotes_the_value_of_a_credential_key() -> None:
     tried = [
         path
         for path in PLACES
-        if path[-1] not in {"source", "epoch"}  # no place for a value
+        if path[-1] not in {"source", "epoch"}  # takes no value of a credential
         and (
             path[-1] in HOLD_CREDENTIALS or path[0] in {"extraEnv", "patches"} or path[:2] == ("credentials", "values")
         )
@@ -97,38 +97,38 @@ def test_no_error_quotes_the_value_of_a_key_that_holds_a_credential() -> None:
     assert len(tried) > 100
     for path in tried:
         for value in (f"{PASSWORD} %$", 20261126, [f"API_KEY={PASSWORD} %"], PRIVATE):
-            told = complaint(configured(path, value))
-            assert PASSWORD not in told, told
-            assert "20261126" not in told, told
+            error = complaint(configured(path, value))
+            assert PASSWORD not in error, error
+            assert "20261126" not in error, error
 
 
-def test_the_hint_at_a_host_is_the_host() -> None:
-    told = complaint({"host": "x.example", "postgres": {"mode": "external", "host": URLS[0]}})
-    assert f'langfuse:postgres.host: "postgres://{HIDDEN}@db.example.com:5432/langfuse"' in told
-    assert 'did you mean "db.example.com"?' in told
+def test_a_url_instead_of_a_host_is_answered_with_the_host() -> None:
+    error = complaint({"host": "x.example", "postgres": {"mode": "external", "host": URLS[0]}})
+    assert f'langfuse:postgres.host: "postgres://{HIDDEN}@db.example.com:5432/langfuse"' in error
+    assert 'did you mean "db.example.com"?' in error
 
 
-def test_the_name_of_a_key_may_be_a_credential_too() -> None:
+def test_an_unknown_key_that_is_a_credential_is_not_quoted() -> None:
     for config in ({URLS[0]: "x"}, {"extraEnv": {URLS[0]: "x"}}, {"extraEnv": {"NAME": {URLS[0]: 1}}}):
-        told = complaint({"host": "x.example", **config})
-        assert told
-        assert PASSWORD not in told
+        error = complaint({"host": "x.example", **config})
+        assert error
+        assert PASSWORD not in error
 
 
-def test_a_value_that_is_secret_in_pulumi_is_hidden_in_every_error() -> None:
+def test_values_that_are_secret_in_pulumi_are_hidden_in_every_error() -> None:
     config = {"host": "x.example", "redis": {"mode": "external", "topology": "cluster", "nodes": [PASSWORD]}}
     assert PASSWORD in complaint(config)
     assert PASSWORD not in complaint(config, frozenset({"redis"}))
 
 
-def test_a_patch_that_meets_nothing_is_named_without_a_credential() -> None:
+def test_an_error_about_an_unused_patch_quotes_no_credential() -> None:
     patch = {"kind": "Deployment", "name": URLS[0], "patch": {"spec": {}}}
     with pytest.raises(pulumi.RunError, match="there is no Deployment") as raised:
         run("dev", {"patches": [patch]})
     assert PASSWORD not in str(raised.value)
 
 
-def test_an_operation_that_cannot_be_done_tells_no_credential(tmp_path: Path) -> None:
+def test_an_error_of_a_command_quotes_no_credential(tmp_path: Path) -> None:
     file = tmp_path / "acknowledged.yaml"
     file.write_text(f"- stack: dev\n  {URLS[0]}: [")
     result = CliRunner().invoke(app, ["preview", "--stack", "dev", "--acknowledged", str(file)])
@@ -137,7 +137,7 @@ def test_an_operation_that_cannot_be_done_tells_no_credential(tmp_path: Path) ->
     assert PASSWORD not in result.output
 
 
-def test_a_short_value_garbles_no_message() -> None:
+def test_short_secret_values_are_not_replaced_inside_words() -> None:
     hide = of_configuration({"a": "x", "b": json.dumps("https://u@host")}, {"a"})
     assert hide("axb https://u@host") == f"axb https://{HIDDEN}@host"
     assert Redaction()("mail a@b and https://c.example") == "mail a@b and https://c.example"

@@ -28,26 +28,26 @@ def test_there_are_stack_files_to_check() -> None:
 
 
 @pytest.mark.parametrize("path", STACK_FILES, ids=lambda path: path.stem)
-def test_every_stack_file_fits_the_schema(path: Path) -> None:
+def test_every_stack_file_is_valid(path: Path) -> None:
     assert not list(problems(yaml.safe_load(path.read_text()), SCHEMA, SCHEMA))
 
 
 @pytest.mark.parametrize("name", ALTERNATIVES)
-def test_every_alternative_of_the_example_fits_the_schema(name: str) -> None:
+def test_every_alternative_of_the_example_is_valid(name: str) -> None:
     config = yaml.safe_load(uncommented(ALTERNATIVES[name]))
     assert not list(problems({"config": {f"{PROJECT}:host": "langfuse.example.com", **config}}, SCHEMA, SCHEMA))
 
 
-def test_the_schema_knows_every_key_and_no_other() -> None:
+def test_the_schema_has_every_key_and_no_other() -> None:
     assert SCHEMA["properties"]["config"]["properties"].keys() == {f"{PROJECT}:{key.name}" for key in keys(Settings)}
 
 
-def test_a_host_is_enough() -> None:
+def test_a_host_is_the_only_required_key() -> None:
     assert not check({"host": "langfuse.example.com"})
     assert check({}) == [".config: required is ['langfuse:host']"]
 
 
-def test_keys_of_other_programs_are_let_through() -> None:
+def test_keys_of_other_programs_are_accepted() -> None:
     config = {f"{PROJECT}:host": "a.example", "kubernetes:context": "x", "pulumi:tags": {"a": "b"}}
     assert not list(problems({"config": config, "encryptionsalt": "v1:x"}, SCHEMA, SCHEMA))
 
@@ -70,7 +70,7 @@ def test_keys_of_other_programs_are_let_through() -> None:
         {"credentials": {"values": {"salt": {"source": "existing", "secret": "a", "key": "b"}}}},
     ],
 )
-def test_what_the_program_takes_fits_the_schema(part: dict[str, Any]) -> None:
+def test_the_schema_accepts_what_the_program_accepts(part: dict[str, Any]) -> None:
     assert not check({"host": "langfuse.example.com", **part})
     if part.get("host") is None:
         parse("dev", {"host": "langfuse.example.com", **part})
@@ -98,18 +98,18 @@ def test_what_the_program_takes_fits_the_schema(part: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_what_the_schema_refuses_the_program_refuses_too(part: dict[str, Any]) -> None:
+def test_the_program_refuses_what_the_schema_refuses(part: dict[str, Any]) -> None:
     assert check({"host": "langfuse.example.com", **part})
     with pytest.raises(SettingsError):
         parse("dev", {"host": "langfuse.example.com", **part})
 
 
-def test_the_schema_describes_what_it_asks_for() -> None:
+def test_every_key_of_the_schema_has_a_description() -> None:
     described = SCHEMA["$defs"]["Workload"]["properties"]["resources"]
     assert "heap" in described["description"]
     assert json.loads((ROOT / "stacks" / "schema.json").read_text()) == SCHEMA
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_what_a_profile_says_fits_the_schema(profile: str) -> None:
+def test_every_profile_is_valid(profile: str) -> None:
     assert not check({"host": "langfuse.example.com", **PROFILES[profile]})

@@ -1,4 +1,4 @@
-"""Which names of buckets are refused, and which are only warned of."""
+"""Names of buckets: which are refused, and which give a warning."""
 
 from collections.abc import Mapping
 
@@ -48,7 +48,7 @@ def managed(**off_site: str) -> dict[str, object]:
         (managed(endpoint="https://langfuse.example.com"), "the copies would be lost with it"),
     ],
 )
-def test_what_would_lose_data_is_refused(config: dict[str, object], message: str) -> None:
+def test_buckets_that_would_lose_data_are_refused(config: dict[str, object], message: str) -> None:
     assert message in only_problem(config)
 
 
@@ -62,11 +62,11 @@ def test_what_would_lose_data_is_refused(config: dict[str, object], message: str
         managed(endpoint="https://langfuse-object-store.other.svc:9000"),
     ],
 )
-def test_what_loses_nothing_passes(config: dict[str, object]) -> None:
+def test_safe_buckets_are_accepted(config: dict[str, object]) -> None:
     settings(config)
 
 
-def test_a_bucket_that_somebody_else_keeps_for_two_purposes_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_external_bucket_for_two_purposes_gives_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", lambda message, *_: warnings.append(message))
     run("dev", external(manage=False))

@@ -172,7 +172,7 @@ REFUSED: list[tuple[Check, str, Config, str]] = [
     ),
 ]
 
-NEIGHBOURS: list[tuple[Check, str, Config]] = [
+ACCEPTED: list[tuple[Check, str, Config]] = [
     (application.autoscaling_bounds_are_ordered, "dev", {"web": {"autoscaling": {"minReplicas": 2, "maxReplicas": 2}}}),
     (application.requests_fit_limits, "dev", {"web": {"resources": {"cpu": "2000m", "cpuLimit": "2"}}}),
     (application.requests_fit_limits, "dev", redis(host="redis.example.com")),
@@ -246,9 +246,9 @@ TESTED_ELSEWHERE = {
 """Checks that the tests of their subject cover: credentials, sign-in, `extraEnv`, patches, buckets, public routes."""
 
 
-def test_every_check_is_tested_in_both_directions() -> None:
+def test_every_check_has_a_refused_and_an_accepted_configuration() -> None:
     own = {check for check in CHECKS if check.__name__ not in TESTED_ELSEWHERE}
-    assert {check for check, *_ in REFUSED} == {check for check, *_ in NEIGHBOURS} == own
+    assert {check for check, *_ in REFUSED} == {check for check, *_ in ACCEPTED} == own
     assert len(own) + len(TESTED_ELSEWHERE) == len(CHECKS)
 
 
@@ -261,19 +261,19 @@ def test_a_check_names_key_value_and_fix(check: Check, stack: str, config: Confi
     assert message in only_problem(config, stack)
 
 
-@pytest.mark.parametrize(("check", "stack", "config"), NEIGHBOURS, ids=title)
-def test_a_good_neighbour_passes(check: Check, stack: str, config: Config) -> None:
+@pytest.mark.parametrize(("check", "stack", "config"), ACCEPTED, ids=title)
+def test_a_similar_valid_configuration_is_accepted(check: Check, stack: str, config: Config) -> None:
     assert not list(check(settings(config, stack)))
 
 
 @pytest.mark.parametrize(("check", "stack", "config", "message"), REFUSED, ids=title)
-def test_it_is_this_check_that_refuses(
+def test_the_message_comes_from_this_check(
     check: Check, stack: str, config: Config, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("components.settings.load.CHECKS", [one for one in CHECKS if one is not check])
     assert [problem for problem in check(settings(config, stack)) if message in problem]
 
 
-def test_problems_of_several_checks_are_named_at_once() -> None:
+def test_problems_of_several_checks_are_reported_at_once() -> None:
     config = {"clickhouse": {"replicas": 3}, "redis": {"storage": "100Mi"}, "postgres": {"version": "14.1"}}
     assert refusal(config).startswith("3 problems in the configuration of stack dev:")

@@ -79,7 +79,7 @@ def values(**sources: object) -> dict[str, object]:
         (values(adminApiKey=epoch(1)), "langfuse:credentials.values.adminApiKey: is ignored by Langfuse without"),
     ],
 )
-def test_a_fault_has_one_message(config: dict[str, object], message: str) -> None:
+def test_a_wrong_source_has_one_message(config: dict[str, object], message: str) -> None:
     assert message in only_problem(config)
 
 
@@ -99,7 +99,7 @@ def test_a_fault_has_one_message(config: dict[str, object], message: str) -> Non
         },
     ],
 )
-def test_unusual_but_right_sources_pass(config: dict[str, object]) -> None:
+def test_unusual_valid_sources_are_accepted(config: dict[str, object]) -> None:
     settings(config)
 
 
@@ -113,7 +113,7 @@ def test_unusual_but_right_sources_pass(config: dict[str, object]) -> None:
         {"signIn": {"providers": {"github": {"clientId": "x", "clientSecret": "hunter2"}}}},
     ],
 )
-def test_a_credential_in_the_place_of_its_source_is_refused_and_not_shown(config: dict[str, object]) -> None:
+def test_a_credential_instead_of_its_source_is_refused_and_not_shown(config: dict[str, object]) -> None:
     error = refusal(config)
     assert "must be a map of keys" in error
     assert "hunter2" not in error

@@ -1,4 +1,4 @@
-"""Files that people edit: one error each, which names the file and the line and quotes no value."""
+"""Errors about edited files: one error, with file and line, without a value."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("text", "line", "says"), BROKEN)
-def test_a_broken_stack_file_is_told_with_its_line(file: Path, text: str, line: int, says: str) -> None:
+def test_an_error_in_a_stack_file_has_its_line(file: Path, text: str, line: int, says: str) -> None:
     file.write_text(text)
     with pytest.raises(DocumentError) as told:
         read_stack(file)
@@ -45,12 +45,12 @@ def test_a_broken_stack_file_is_told_with_its_line(file: Path, text: str, line: 
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "config:\n", "encryptionsalt: v1:x\n"])
-def test_a_file_without_configuration_configures_nothing(file: Path, text: str) -> None:
+def test_a_stack_file_may_have_no_configuration(file: Path, text: str) -> None:
     file.write_text(text)
     assert read_stack(file) == {}
 
 
-def test_a_file_that_is_not_there_or_no_text_is_told(file: Path) -> None:
+def test_a_missing_or_binary_file_is_reported(file: Path) -> None:
     with pytest.raises(DocumentError, match="No such file"):
         read(file)
     file.write_bytes(b"config: \xff\xfe\n")
@@ -66,7 +66,7 @@ def test_an_error_quotes_no_value(file: Path, text: str) -> None:
     assert "hunter2" not in str(told.value)
 
 
-def test_an_error_can_be_placed_at_any_part_of_a_file(file: Path) -> None:
+def test_an_error_can_be_located_at_any_part_of_a_file(file: Path) -> None:
     file.write_text("- a: 1\n\n- a: 2\n  b:\n    c: 3\n")
     document = read(file)
     assert [document.line(*path) for path in ((0,), (1,), (1, "b"), (1, "b", "c"), (1, "none"), (5,))] == [
@@ -75,7 +75,7 @@ def test_an_error_can_be_placed_at_any_part_of_a_file(file: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "line", "says"), BROKEN)
-def test_a_preview_ends_with_that_error_alone(file: Path, text: str, line: int, says: str) -> None:
+def test_a_preview_shows_only_that_error(file: Path, text: str, line: int, says: str) -> None:
     file.write_text(text)
     result = CliRunner().invoke(app, ["preview", "--stack", "dev", "--config-file", str(file)])
     assert result.exit_code == 2
@@ -85,20 +85,20 @@ def test_a_preview_ends_with_that_error_alone(file: Path, text: str, line: int, 
 
 
 @pytest.mark.parametrize(("text", "line", "says"), BROKEN)
-def test_a_broken_template_of_review_stacks_is_told(file: Path, text: str, line: int, says: str) -> None:
+def test_an_error_in_the_template_of_review_stacks_is_reported(file: Path, text: str, line: int, says: str) -> None:
     file.write_text(text)
     with pytest.raises(DocumentError, match=f"line {line}: .*{says}"):
         review._settings("pr-7", UNTIL, file)
 
 
 @pytest.mark.parametrize("text", ["", "config: {}", "config: {langfuse:host: 3}", "config: {langfuse:patches: []}"])
-def test_a_template_without_a_host_is_told(file: Path, text: str) -> None:
+def test_a_template_without_a_host_is_reported(file: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(OperationError, match="langfuse:host is required"):
         review._settings("pr-7", UNTIL, file)
 
 
-def test_a_template_whose_patches_are_no_list_is_told(file: Path) -> None:
+def test_a_template_whose_patches_are_not_a_list_is_reported(file: Path) -> None:
     file.write_text("config: {langfuse:host: a.example, langfuse:patches: 3}")
     with pytest.raises(OperationError, match="langfuse:patches must be a list"):
         review._settings("pr-7", UNTIL, file)
@@ -108,7 +108,7 @@ def test_a_template_whose_patches_are_no_list_is_told(file: Path) -> None:
     ("text", "line", "says"),
     [("{\n  'a': 1}\n", 2, "is not JSON"), ("[]", 1, "must be a map"), ('{\n\t"a": "off",\n}', 3, "is not JSON")],
 )
-def test_a_broken_configuration_of_policies_is_told(
+def test_an_error_in_the_configuration_of_policies_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, line: int, says: str
 ) -> None:
     monkeypatch.setattr(previews, "POLICIES", tmp_path)
@@ -119,14 +119,14 @@ def test_a_broken_configuration_of_policies_is_told(
 
 
 @pytest.mark.parametrize("profile", ["nonsense", "3", "[dev]"])
-def test_a_profile_that_there_is_not_is_told_before_its_policies_are_looked_for(file: Path, profile: str) -> None:
+def test_an_unknown_profile_is_reported_before_its_policies_are_read(file: Path, profile: str) -> None:
     file.write_text(f"config: {{langfuse:profile: {profile}}}")
     with pytest.raises(OperationError, match="is not a profile; choose one of dev"):
         previews.profile_of(Pulumi("dev", file))
 
 
 @pytest.mark.parametrize(("text", "line", "says"), BROKEN)
-def test_the_sandbox_tells_a_broken_stack_file_before_it_starts(
+def test_the_sandbox_reports_an_error_in_a_stack_file_before_it_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, line: int, says: str
 ) -> None:
     stacks = tmp_path / "stacks"
@@ -139,4 +139,4 @@ def test_the_sandbox_tells_a_broken_stack_file_before_it_starts(
             raise AssertionError
 
     with pytest.raises(SandboxError, match=f"line {line}: .*{says}"):
-        deploy.deploy("dev", Unstarted())  # type: ignore[arg-type]  # nothing of it is reached
+        deploy.deploy("dev", Unstarted())  # type: ignore[arg-type]  # never called

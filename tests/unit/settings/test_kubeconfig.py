@@ -1,4 +1,4 @@
-"""A kubeconfig that leads nowhere is told once, with its place and the fix, before anything connects with it."""
+"""An unusable kubeconfig is reported once, with its path and the fix, before anything connects with it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def content(*contexts: str, current: str | None = "one", cluster: str = "one") -
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home of a person who has no kubeconfig yet."""
+    """A home directory without a kubeconfig."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv(kubeconfig.VARIABLE, raising=False)
     monkeypatch.setattr(kubeconfig, "TOKEN", tmp_path / "token")
@@ -48,9 +48,7 @@ def problem(cluster: Cluster | None = None, *, needed: bool = True) -> str:
 
 
 @pytest.mark.parametrize("needed", [True, False])
-def test_a_kubeconfig_that_leads_to_a_cluster_is_fine(
-    home: Path, monkeypatch: pytest.MonkeyPatch, needed: bool
-) -> None:
+def test_a_usable_kubeconfig_is_accepted(home: Path, monkeypatch: pytest.MonkeyPatch, needed: bool) -> None:
     file = write(home / "a", content("one", "two"))
     kubeconfig.check(Cluster(kubeconfig=file), needed=needed)
     kubeconfig.check(Cluster(kubeconfig="~/a"), needed=needed)
@@ -65,7 +63,7 @@ def test_the_default_file_is_checked_too(home: Path) -> None:
     assert 'langfuse:cluster.context is "other"' in problem(Cluster(context="other"))
 
 
-def test_none_at_all_is_a_problem_only_where_one_is_needed(home: Path) -> None:
+def test_a_missing_kubeconfig_is_an_error_only_if_one_is_needed(home: Path) -> None:
     kubeconfig.check(Cluster(), needed=False)
     assert problem().startswith("there is no kubeconfig: KUBECONFIG is not set, and ~/.kube/config does not exist; set")
     (home / "token").touch()
@@ -73,7 +71,7 @@ def test_none_at_all_is_a_problem_only_where_one_is_needed(home: Path) -> None:
 
 
 @pytest.mark.parametrize("needed", [True, False])
-def test_a_file_that_is_named_and_missing_is_a_problem_in_previews_too(
+def test_a_configured_file_that_is_missing_is_an_error_in_previews_too(
     home: Path, monkeypatch: pytest.MonkeyPatch, needed: bool
 ) -> None:
     assert problem(Cluster(kubeconfig="/none"), needed=needed).startswith(
@@ -83,7 +81,7 @@ def test_a_file_that_is_named_and_missing_is_a_problem_in_previews_too(
     assert problem(needed=needed).startswith("KUBECONFIG names /none:/nothing, which does not exist; set")
 
 
-def test_of_several_files_those_that_exist_are_read_as_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_files_are_merged_and_missing_ones_are_skipped(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [
         write(home / "a", content("one", current=None)),
         str(home / "none"),
@@ -98,7 +96,7 @@ def test_of_several_files_those_that_exist_are_read_as_one(home: Path, monkeypat
     assert "choose one of one, two" in said
 
 
-def test_the_provider_reads_several_files_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_files_are_left_to_the_provider(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert kubeconfig.for_provider(Cluster()) is None
     monkeypatch.setenv(kubeconfig.VARIABLE, "/a")
     assert kubeconfig.for_provider(Cluster()) is None
@@ -120,17 +118,17 @@ def test_the_provider_reads_several_files_itself(home: Path, monkeypatch: pytest
         (content("one", cluster="gone"), 'context "one" has no cluster that the file names under clusters'),
     ],
 )
-def test_a_file_that_leads_nowhere_is_told_with_its_path(home: Path, text: object, says: str) -> None:
+def test_an_unusable_file_is_reported_with_its_path(home: Path, text: object, says: str) -> None:
     file = write(home / "a", text)
     said = problem(Cluster(kubeconfig=file))
     assert file in said
     assert says in said
 
 
-def test_a_folder_is_no_kubeconfig(home: Path) -> None:
+def test_a_folder_is_not_a_kubeconfig(home: Path) -> None:
     assert "Is a directory" in problem(Cluster(kubeconfig=str(home)))
 
 
-def test_the_content_of_a_kubeconfig_is_checked_and_not_shown(home: Path) -> None:
+def test_inline_content_is_checked_and_not_shown(home: Path) -> None:
     kubeconfig.check(Cluster(kubeconfig=yaml.safe_dump(content("one"))), needed=True)
     assert "langfuse:cluster.kubeconfig" in problem(Cluster(kubeconfig=yaml.safe_dump(content("one", current="gone"))))

@@ -59,14 +59,14 @@ FAULTS: list[tuple[dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "message"), FAULTS, ids=[str(fault) for fault, _ in FAULTS])
-def test_one_fault_gives_one_message_with_its_key_and_fix(fault: dict[str, object], message: str) -> None:
+def test_one_fault_gives_one_message_with_key_and_fix(fault: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError) as raised:
         parse("dev", {**GOOD, **fault})
     assert message in str(raised.value)
     assert len(re.findall(r"langfuse:\w+", str(raised.value).split(" pulumi config set")[0])) == 1
 
 
-def test_every_fault_is_named_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     with pytest.raises(SettingsError) as raised:
         parse("dev", {"host": "http://x", "version": "4", "redis": {"storage": "1GB"}, "unknown": 1})
     lines = str(raised.value).splitlines()
@@ -74,7 +74,7 @@ def test_every_fault_is_named_at_once() -> None:
     assert {line.strip().split(":")[1] for line in lines[1:]} == {"host", "version", "redis.storage", "unknown"}
 
 
-def test_a_missing_host_is_named() -> None:
+def test_a_missing_host_is_reported() -> None:
     with pytest.raises(SettingsError, match="langfuse:host: is required"):
         parse("dev", {})
 
@@ -86,12 +86,12 @@ def test_a_secret_value_is_not_shown() -> None:
     assert "[secret]" in str(raised.value)
 
 
-def test_maps_arrive_as_json_text_from_the_engine() -> None:
+def test_maps_are_read_from_json_text() -> None:
     settings = parse("dev", {**GOOD, "web": '{"replicas": 3}', "protect": "true"})
     assert (settings.web.replicas, settings.protect) == (3, True)
 
 
-def test_a_stack_file_changes_only_what_it_names() -> None:
+def test_a_stack_file_overrides_only_the_keys_that_it_sets() -> None:
     plain, changed = parse("dev", GOOD), parse("dev", {**GOOD, "web": {"resources": {"memory": "3Gi"}}})
     assert changed.web.resources.memory == "3Gi"
     assert changed.web.resources.cpu == plain.web.resources.cpu
@@ -99,7 +99,7 @@ def test_a_stack_file_changes_only_what_it_names() -> None:
 
 
 @pytest.mark.parametrize("stack", ["dev", "staging", "prod", "preview"])
-def test_a_host_is_enough_for_every_profile(stack: str) -> None:
+def test_a_host_is_the_only_required_key_of_every_profile(stack: str) -> None:
     settings = parse(stack, GOOD)
     assert (settings.profile, settings.namespace, settings.instance) == (
         stack,
@@ -108,7 +108,7 @@ def test_a_host_is_enough_for_every_profile(stack: str) -> None:
     )
 
 
-def test_a_stack_of_another_name_chooses_its_profile() -> None:
+def test_a_stack_of_another_name_can_choose_a_profile() -> None:
     settings = parse("pr-7", {**GOOD, "profile": "preview"})
     assert (settings.profile, settings.namespace) == ("preview", "langfuse-pr-7")
 
@@ -131,5 +131,5 @@ def test_prod_is_protected_and_dev_is_not() -> None:
         {"ingress": {"kind": "none"}},
     ],
 )
-def test_unusual_but_right_values_pass(good: dict[str, object]) -> None:
+def test_unusual_valid_values_are_accepted(good: dict[str, object]) -> None:
     parse("dev", {**GOOD, **good})

@@ -1,4 +1,4 @@
-"""Stack files with one fault each, and unusual ones without any."""
+"""Stack files with one fault each, and unusual valid ones."""
 
 import json
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ OFF_SITE = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": 
 
 
 class Fault(NamedTuple):
-    """What is configured beside the host, and what is said about it."""
+    """A configuration with one fault, and what the error says."""
 
     config: Config
     key: str
@@ -32,7 +32,7 @@ def without(tree: Config, *keys: str) -> Config:
 
 
 FAULTS = [
-    # Keys that there aren't.
+    # Unknown keys.
     Fault({"hots": "x"}, "hots", 'is not a known key; did you mean "host"?'),
     Fault({"Web": {"replicas": 2}}, "Web", 'is not a known key; did you mean "web"?'),
     Fault({"object_store": {"storage": "1Gi"}}, "object_store", 'did you mean "objectStore"?'),
@@ -58,7 +58,7 @@ FAULTS = [
     Fault(
         {"extraEnv": {"LANGFUSE_LOG_FORMAT": {"valueFrom": "x"}}}, "extraEnv.LANGFUSE_LOG_FORMAT.valueFrom", "known key"
     ),
-    # Values of another type.
+    # Wrong types.
     Fault({"web": 3}, "web", "3 must be a map of keys"),
     Fault({"web": ["replicas"]}, "web", '["replicas"] must be a map of keys'),
     Fault({"web": None}, "web", "null must be a map of keys"),
@@ -77,7 +77,7 @@ FAULTS = [
     Fault({"network": {"webClients": [8]}}, "network.webClients.0", "8 must be text"),
     Fault({"patches": {"kind": "Deployment"}}, "patches", "must be a list"),
     Fault({"extraEnv": ["A=b"]}, "extraEnv", "must be a map of keys"),
-    # Numbers out of bounds.
+    # Numbers out of range.
     Fault({"web": {"replicas": 0}}, "web.replicas", "0 must be at least 1"),
     Fault({"web": {"replicas": 101}}, "web.replicas", "101 must be at most 100"),
     Fault({"worker": {"concurrency": 0}}, "worker.concurrency", "0 must be at least 1"),
@@ -102,7 +102,7 @@ FAULTS = [
         "1 must be at least 3",
     ),
     Fault({"signIn": {"sessionMinutes": 5}}, "signIn.sessionMinutes", "5"),
-    # Choices that there aren't.
+    # Unknown choices.
     Fault({"profile": "production"}, "profile", '"production" is not a profile; choose one of dev, preview'),
     Fault({}, "profile", '"qa" is not a profile; choose one of dev', stack="qa"),
     Fault({"scale": "huge"}, "scale", '"huge" is not a scale; choose one of small, medium, large, xlarge'),
@@ -117,7 +117,7 @@ FAULTS = [
         "credentials.values.salt.source",
         "\"vault\" must be one of 'generated'",
     ),
-    # What is missing.
+    # Missing values.
     Fault({"postgres": {"mode": "external"}}, "postgres.host", "is required: set it in the stack file"),
     Fault({"clickhouse": {"mode": "external"}}, "clickhouse.host", "is required"),
     Fault({**EXISTING, "redis": {"mode": "external"}}, "redis.host", "is required with topology single"),
@@ -150,7 +150,7 @@ FAULTS = [
         "credentials.secretStore",
         "is required with source external-secrets",
     ),
-    # Text that is not what it should be.
+    # Malformed text.
     Fault({"host": "https://langfuse.example.com/"}, "host", 'did you mean "langfuse.example.com"?'),
     Fault({"host": "langfuse.example.com:443"}, "host", 'did you mean "langfuse.example.com"?'),
     Fault({"host": "lang_fuse.example.com"}, "host", "is not a host name"),
@@ -233,7 +233,7 @@ FAULTS = [
         "allowedTargets.llm.pods.0.port",
         '"http" must be a whole number',
     ),
-    # Values that don't go together.
+    # Conflicting values.
     Fault(
         {"allowedTargets": {"llm": {"pods": [{"namespace": "gateway", "labels": {"app": "litellm"}, "port": 4000}]}}},
         "allowedTargets.llm.pods",
@@ -326,12 +326,12 @@ def name(fault: Fault) -> str:
     return f"{fault.stack} {json.dumps(fault.config)}"
 
 
-def test_there_are_enough_faults_and_each_is_there_once() -> None:
+def test_every_fault_is_listed_once() -> None:
     assert len({name(fault) for fault in FAULTS}) == len(FAULTS) >= 80
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=name)
-def test_one_fault_gives_one_message_with_its_key_and_rule(fault: Fault) -> None:
+def test_one_fault_gives_one_message_with_key_and_rule(fault: Fault) -> None:
     heading, *problems = refusal(fault.config, fault.stack).splitlines()
     if problems:
         assert heading == f"1 problem in the configuration of stack {fault.stack}:"
@@ -396,10 +396,10 @@ RIGHT: list[Config] = [
 
 
 @pytest.mark.parametrize("config", RIGHT, ids=json.dumps)
-def test_an_unusual_but_right_stack_passes(config: Config) -> None:
+def test_an_unusual_valid_stack_is_accepted(config: Config) -> None:
     chosen = settings(config)
     assert chosen.host == config.get("host", "langfuse.example.com")
 
 
-def test_there_are_enough_right_ones() -> None:
+def test_there_are_enough_valid_stacks() -> None:
     assert len(RIGHT) >= 20

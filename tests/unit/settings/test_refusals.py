@@ -1,4 +1,4 @@
-"""What the whole program does with a malformed stack file, as the engine hands it on."""
+"""The whole program with a malformed configuration, as the engine passes it on."""
 
 import re
 
@@ -11,9 +11,7 @@ from tests.unit.settings.test_malformed_stacks import FAULTS, Fault, name
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=name)
-def test_a_fault_is_told_without_a_traceback_before_anything_is_registered(
-    fault: Fault, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_is_reported_before_anything_is_registered(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pulumi shows a RunError by its message alone."""
     registered = recorder.Recording()
     monkeypatch.setattr(recorder, "Recording", lambda: registered)
@@ -22,7 +20,7 @@ def test_a_fault_is_told_without_a_traceback_before_anything_is_registered(
     assert not registered.resources
 
 
-def test_the_program_registers_something_without_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_valid_configuration_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     registered = recorder.Recording()
     monkeypatch.setattr(recorder, "Recording", lambda: registered)
     run("dev", {})

@@ -27,24 +27,24 @@ def numbers(tree: JsonValue, path: str = "") -> Iterator[tuple[str, Decimal]]:
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_scale_is_right_in_every_profile(profile: str, scale: str) -> None:
+def test_every_scale_is_valid_in_every_profile(profile: str, scale: str) -> None:
     settings = environment(profile, scale)
     assert (settings.profile, settings.scale) == (profile, scale)
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_scale_carries_in_every_profile_the_load_that_it_is_meant_for(profile: str, scale: str) -> None:
+def test_every_scale_suffices_for_its_documented_load(profile: str, scale: str) -> None:
     short = [need for need in needs(LOADS[scale], environment(profile, scale)) if not need.fits]
     assert not short
 
 
-def test_every_scale_says_what_load_it_is_meant_for() -> None:
+def test_every_scale_documents_its_load() -> None:
     assert list(LOADS) == list(SCALES) == list(Settings.model_fields["scale"].annotation.__args__)  # type: ignore[union-attr]  # a Literal
 
 
 @pytest.mark.parametrize(("smaller", "larger"), list(pairwise(SCALES)))
-def test_a_larger_scale_has_less_of_nothing_and_more_of_something(smaller: str, larger: str) -> None:
+def test_a_larger_scale_reduces_nothing_and_increases_something(smaller: str, larger: str) -> None:
     less, more = dict(numbers(SCALES[smaller])), dict(numbers(SCALES[larger]))
     assert less.keys() == more.keys()
     assert not {key for key in less if more[key] < less[key]}
@@ -61,7 +61,7 @@ def test_no_limit_is_below_its_request(scale: str) -> None:
             assert value <= table[f"{key}Limit"]
 
 
-def test_medium_is_the_documented_minimum_of_production() -> None:
+def test_medium_meets_the_documented_minimum_for_production() -> None:
     """langfuse.com/self-hosting/configuration/scaling, "Minimum Infrastructure Requirements"."""
     dumped = environment("prod", "medium").model_dump()
     found = {
@@ -78,20 +78,20 @@ def test_medium_is_the_documented_minimum_of_production() -> None:
     }
 
 
-def test_larger_scales_give_clickhouse_what_is_documented_for_larger_deployments() -> None:
+def test_larger_scales_follow_the_documentation_for_clickhouse() -> None:
     for scale in ("large", "xlarge"):
         store = environment("prod", scale).clickhouse
         assert store.mode == "managed"
         assert quantity_value(store.resources.memory) >= 16 * 1024**3
 
 
-def test_a_scale_is_chosen_by_the_profile_and_by_the_stack_file() -> None:
+def test_a_profile_or_a_stack_file_chooses_the_scale() -> None:
     assert parse("prod", {"host": "a.example"}).scale == "medium"
     assert parse("dev", {"host": "a.example"}).scale == "small"
     assert environment("dev", "large").worker.replicas == SCALES["large"]["worker"]["replicas"]  # type: ignore[call-overload, index]  # JSON
 
 
-def test_an_explicit_number_replaces_one_of_a_scale_and_leaves_the_others() -> None:
+def test_an_explicit_value_overrides_only_that_value_of_the_scale() -> None:
     plain = environment("prod", "large")
     changed = environment("prod", "large", clickhouse={"storage": "5Ti"}, worker={"concurrency": 7})
     assert changed.clickhouse.mode == plain.clickhouse.mode == "managed"
