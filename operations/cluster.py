@@ -1,89 +1,115 @@
-"""Whether a stack's configuration still leads to the cluster that the stack was deployed to."""
+"""A client of the API server of a stack's cluster."""
 
-import json
-import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import pulumi
+import urllib3
 import yaml
+from kubernetes import client, config, dynamic
+from kubernetes.dynamic.exceptions import ResourceNotFoundError
+from pydantic import ValidationError
 
+from components.schema import application as settings
+from components.schema.environment import PROJECT
+from components.settings import kubeconfig
 from operations.errors import OperationError
-from operations.pulumi import Json, Pulumi
+from operations.pulumi import Pulumi
 
-NAMESPACE: Final = "kubernetes:core/v1:Namespace"
+NOT_FOUND: Final = 404
 TIMEOUT_SECONDS: Final = 10
 
-SERVICE_HOST: Final = "KUBERNETES_SERVICE_HOST"
-"""Set in every pod: where no kubeconfig is given, the pod's own account is used, as the provider does."""
+Json = Mapping[str, Any]  # an object of Kubernetes
 
 
-def check(pulumi: Pulumi) -> None:
-    """Compare the namespace in the stack's state with that of the cluster which the configuration names.
+class Cluster:
+    """The cluster that a stack's configuration names. It connects at the first request."""
 
-    A cluster has no name of its own, but no two namespaces have the same UID. Pulumi itself does not look: objects of
-    the same names in another cluster are updated as if they were those in the state. Nothing is said of a stack that
-    is not deployed, or where the namespace can't be read: the update itself tells why.
+    def __init__(self, settings: settings.Cluster) -> None:
+        """Take the settings of `langfuse:cluster`."""
+        self._settings = settings
+        self._client: client.ApiClient | None = None
+        self._discovered: Any = None  # kubernetes has no types
 
-    Raises:
-        OperationError: The configuration leads to another cluster.
-    """
-    try:
-        exported = pulumi.run("stack", "export")
-    except OperationError:  # there is no such stack, or no CLI
-        return
-    known = _in_state(json.loads(exported))
-    if known is None:
-        return
-    name, uid = known
-    cluster = pulumi.settings().get("langfuse:cluster") or {}
-    found = _in_cluster(name, cluster.get("context"), cluster.get("kubeconfig"))
-    if found in {None, uid}:
-        return
-    has = f"has another namespace {name} (UID {found})" if found else f"has no namespace {name}"
-    raise OperationError(
-        f"the cluster of {_described(cluster)} {has} than the one that stack {pulumi.stack} was deployed to "
-        f"(UID {uid}). If it is another cluster, correct langfuse:cluster in the stack file; to move there, make a new "
-        f"stack and restore a backup. If the namespace was deleted, run `pulumi refresh --stack {pulumi.stack}`"
-    )
+    @classmethod
+    def of(cls, pulumi: Pulumi) -> "Cluster":
+        """The cluster of a stack.
+
+        Raises:
+            OperationError: The configuration of the cluster is invalid.
+        """
+        try:
+            return cls(settings.Cluster.model_validate(pulumi.settings().get(f"{PROJECT}:cluster") or {}))
+        except ValidationError:
+            raise OperationError(f"{PROJECT}:cluster is invalid; `pulumi preview` reports the problem") from None
+
+    def namespace_uid(self, name: str) -> str | None:
+        """The UID of a namespace; None if it does not exist.
+
+        Raises:
+            OperationError: The cluster can't be reached, or refuses the request.
+        """
+        found = self._send(
+            lambda: client.CoreV1Api(self._connect()).read_namespace(name, _request_timeout=TIMEOUT_SECONDS)
+        )
+        return None if found is None else str(found.metadata.uid)
+
+    def get(self, wanted: Json) -> Json | None:
+        """The object with the kind, name and namespace of `wanted`; None if it does not exist.
+
+        Raises:
+            OperationError: The cluster can't be reached, or refuses the request.
+        """
+        metadata = wanted["metadata"]
+        where = {"name": metadata["name"], "namespace": metadata.get("namespace")}
+
+        def read() -> Any:  # noqa: ANN401  # kubernetes has no types
+            kind = self._kinds().get(api_version=wanted["apiVersion"], kind=wanted["kind"])
+            return kind.get(**where, _request_timeout=TIMEOUT_SECONDS)
+
+        found = self._send(read)
+        return None if found is None else found.to_dict()
+
+    def _send(self, request: Callable[[], Any]) -> Any:  # noqa: ANN401  # ditto
+        try:
+            return request()
+        except ResourceNotFoundError:  # the API server does not serve the kind, so it has no objects of it
+            return None
+        except client.ApiException as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise OperationError(f"the cluster refused the request: {error.status} {error.reason}") from None
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            raise OperationError(f"the cluster can't be reached: {type(error).__name__}; check KUBECONFIG") from None
+
+    def _kinds(self) -> Any:  # noqa: ANN401  # ditto
+        """The kinds that the API server serves."""
+        if self._discovered is None:
+            of_all: Any = dynamic.DynamicClient
+            self._discovered = of_all(self._connect()).resources
+        return self._discovered
+
+    def _connect(self) -> Any:  # noqa: ANN401  # ditto
+        if self._client is None:
+            try:
+                kubeconfig.check(self._settings, needed=True)
+                self._client = _client(self._settings)
+            except (pulumi.RunError, config.ConfigException, yaml.YAMLError) as error:
+                raise OperationError(f"there is no usable kubeconfig: {error}") from None
+        return self._client
 
 
-def _in_state(exported: Json) -> tuple[str, str] | None:
-    """Name and UID of the namespace."""
-    for resource in (exported.get("deployment") or {}).get("resources") or ():
-        if resource.get("type") == NAMESPACE and not resource.get("delete"):
-            metadata = (resource.get("outputs") or {}).get("metadata") or {}
-            if isinstance(metadata.get("name"), str) and isinstance(metadata.get("uid"), str):
-                return metadata["name"], metadata["uid"]
-    return None
-
-
-def _in_cluster(name: str, context: str | None, kubeconfig: str | None) -> str | None:
-    """The UID of the namespace; empty if there is none, None if it can't be told."""
-    from kubernetes import client, config  # noqa: PLC0415  # takes a second to import, which no other command needs
-    from urllib3.exceptions import HTTPError  # noqa: PLC0415
-
+def _client(cluster: settings.Cluster) -> client.ApiClient:
+    """A client for the kubeconfig. Without one, for the service account of the pod, as the provider does it."""
     loader: Any = config  # has no types
-    settings: Any = client.Configuration()
-    settings.retries = False
-    try:
-        if kubeconfig is None and SERVICE_HOST in os.environ and not _has_kubeconfig():
-            loader.load_incluster_config(client_configuration=settings)
-        else:
-            loader.load_kube_config(config_file=kubeconfig, context=context, client_configuration=settings)
-        with client.ApiClient(settings) as api:
-            read: Any = client.CoreV1Api(api).read_namespace(name, _request_timeout=TIMEOUT_SECONDS)
-    except client.ApiException as error:
-        return "" if error.status == 404 else None  # noqa: PLR2004  # not found
-    except (config.ConfigException, HTTPError, OSError, yaml.YAMLError):
-        return None
-    return str(read.metadata.uid)
-
-
-def _has_kubeconfig() -> bool:
-    return "KUBECONFIG" in os.environ or Path("~/.kube/config").expanduser().exists()
-
-
-def _described(cluster: Json) -> str:
-    if context := cluster.get("context"):
-        return f"langfuse:cluster.context {context}"
-    return "the current context"
+    connection: Any = client.Configuration()
+    connection.retries = False
+    path = kubeconfig.location(cluster)
+    if content := kubeconfig.content(cluster):
+        loader.load_kube_config_from_dict(content, cluster.context, client_configuration=connection)
+    elif path == kubeconfig.DEFAULT and not Path(path).expanduser().exists():
+        loader.load_incluster_config(client_configuration=connection)
+    else:
+        loader.load_kube_config(path, cluster.context, client_configuration=connection)
+    return client.ApiClient(connection)

@@ -14,7 +14,7 @@ from rich.markdown import Markdown
 
 from components.schema.redaction import Redaction
 from components.settings.documents import DocumentError
-from operations import cluster
+from operations import cluster_identity
 from operations import review as stacks
 from operations.changes import guard
 from operations.changes import preview as previews
@@ -24,7 +24,7 @@ from operations.errors import OperationError
 from operations.github import GitHub
 from operations.health import wait
 from operations.pulumi import Pulumi
-from operations.recovery import recover as take_up
+from operations.recovery.stack import recover as take_up
 
 EXIT: Final = {"fine": 0, "refused": 1, "failed": 2}
 
@@ -60,7 +60,7 @@ def preview(
     with told():
         known = guard.acknowledgements(acknowledged)
         pulumi = Pulumi(stack, config_file)
-        cluster.check(pulumi)
+        cluster_identity.check(pulumi)
         packs = previews.policy_flags(previews.profile_of(pulumi)) if policies else ()
         typer.echo(f"previewing {stack} ...", err=True)
         report = previews.preview(pulumi, known, packs=packs)
@@ -123,7 +123,7 @@ def deploy(*, stack: Stack, attempts: Attempts = 30, pause: Pause = 10) -> None:
     with told():
         pulumi = Pulumi(stack)
         take_up(pulumi, _say)
-        cluster.check(pulumi)
+        cluster_identity.check(pulumi)
         packs = previews.policy_flags(previews.profile_of(pulumi))
         known = guard.acknowledgements(guard.FILE)
         typer.echo(f"previewing {stack} ...", err=True)

@@ -14,7 +14,7 @@ from components.schema.environment import PROJECT
 from components.settings import documents
 from operations.errors import OperationError
 from operations.pulumi import STACKS, Pulumi, listed
-from operations.recovery import recover
+from operations.recovery.stack import recover
 
 TEMPLATE: Final = STACKS / "review.yaml"
 TAG: Final = "expires"

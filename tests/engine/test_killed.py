@@ -20,10 +20,10 @@ from typing import Any, Final
 import pytest
 
 from components.schema import application as settings
-from operations import recovery
-from operations.objects import Cluster
+from operations.cluster import Cluster
 from operations.pulumi import Pulumi
-from operations.recovery import recover
+from operations.recovery import pending
+from operations.recovery.stack import recover
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import CHECKOUT
 from tests.engine.stack_fixtures import Stack, drifted, touched
@@ -145,7 +145,7 @@ def victim(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     stack = Stack.new("killed", tmp_path / "killed", sandbox.environment(), SMALL)
     for key, value in stack.environment.items():
         monkeypatch.setenv(key, value)
-    monkeypatch.setattr(recovery, "SETTLE_SECONDS", 2.0)
+    monkeypatch.setattr(pending, "SETTLE_SECONDS", 2.0)
     victim = Victim(stack, sandbox)
     yield victim
     victim.view.delete()

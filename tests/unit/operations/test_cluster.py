@@ -1,99 +1,54 @@
-"""A stack that is pointed at another cluster is refused; another name for its own cluster is not."""
+"""The client of the API server: what it connects to, and what it reports."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from kubernetes import config
 
-from operations.cluster import check
+from components.schema import application as settings
+from components.settings import kubeconfig
+from operations.cluster import Cluster
 from operations.errors import OperationError
-from operations.pulumi import Pulumi
-from tests.http_server import Answer, Request, serving
-
-UID = "6a6f7f3e-0f62-4a94-8f6d-0d6f3c0b3a01"
+from tests.http_server import Answer, serving
+from tests.unit.operations import test_cluster_identity as identity
 
 
-@dataclass(frozen=True)
-class Deployed(Pulumi):
-    """A stack with this state and this configuration of `langfuse:cluster`."""
+def test_in_a_pod_without_a_kubeconfig_its_service_account_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    token.touch()
+    monkeypatch.setattr(kubeconfig, "TOKEN", token)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    with serving(lambda _: identity.namespace("a-uid")) as url:
 
-    cluster: Mapping[str, str] = field(default_factory=dict)
-    resources: tuple[Mapping[str, Any], ...] = ()
+        def load(client_configuration: Any) -> None:  # noqa: ANN401  # kubernetes has no types
+            client_configuration.host = url
 
-    def run(self, *_words: str, folder: Path = Path(), stdin: str = "") -> str:
-        return json.dumps({"deployment": {"resources": self.resources}})
-
-    def settings(self) -> Mapping[str, Any]:
-        return {"langfuse:cluster": dict(self.cluster)}
-
-
-NAMESPACE = {
-    "type": "kubernetes:core/v1:Namespace",
-    "outputs": {"metadata": {"name": "langfuse-dev", "uid": UID}},
-}
+        monkeypatch.setattr(config, "load_incluster_config", load)
+        assert Cluster(settings.Cluster()).namespace_uid("langfuse-dev") == "a-uid"
 
 
-def kubeconfig(folder: Path, **contexts: str) -> str:
-    """A file with a context for each server."""
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": next(iter(contexts)),
-        "clusters": [{"name": name, "cluster": {"server": url}} for name, url in contexts.items()],
-        "users": [{"name": "user", "user": {"token": "t"}}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": "user"}} for name in contexts],
-    }
-    file = folder / "kubeconfig"
-    file.write_text(yaml.safe_dump(content))
-    return str(file)
+def test_a_namespace_that_does_not_exist_has_no_uid(tmp_path: Path) -> None:
+    with serving(lambda _: Answer({"kind": "Status"}, status=404)) as url:
+        cluster = Cluster(settings.Cluster(kubeconfig=identity.kubeconfig(tmp_path, own=url)))
+        assert cluster.namespace_uid("langfuse-dev") is None
 
 
-def namespace(uid: str) -> Answer:
-    return Answer({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "langfuse-dev", "uid": uid}})
-
-
-def asked(request: Request) -> bool:
-    return request.method == "GET" and request.path == "/api/v1/namespaces/langfuse-dev"
-
-
-def test_two_names_of_the_same_cluster_are_the_same_cluster(tmp_path: Path) -> None:
-    with serving(lambda request: namespace(UID) if asked(request) else Answer(status=500)) as url:
-        file = kubeconfig(tmp_path, old=url, new=url)
-        for context in ({}, {"context": "old"}, {"context": "new"}):
-            check(Deployed("dev", cluster={"kubeconfig": file, **context}, resources=(NAMESPACE,)))
-
-
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (namespace("another"), "has another namespace langfuse-dev"),
-        (Answer({"kind": "Status", "reason": "NotFound"}, status=404), "has no namespace langfuse-dev"),
-    ],
-    ids=["of the same name", "without the namespace"],
-)
-def test_another_cluster_is_refused(tmp_path: Path, answer: Answer, says: str) -> None:
-    with serving(lambda _: namespace(UID)) as own, serving(lambda _: answer) as other:
-        file = kubeconfig(tmp_path, own=own, other=other)
-        check(Deployed("dev", cluster={"kubeconfig": file}, resources=(NAMESPACE,)))
-        with pytest.raises(OperationError, match=r"langfuse:cluster\.context other") as raised:
-            check(Deployed("dev", cluster={"kubeconfig": file, "context": "other"}, resources=(NAMESPACE,)))
-    assert says in str(raised.value)
-    assert UID in str(raised.value)
-
-
-def test_what_cannot_be_told_is_no_reason_to_refuse(tmp_path: Path) -> None:
-    gone = kubeconfig(tmp_path, gone="http://127.0.0.1:9")
-    for file in (str(tmp_path / "missing"), gone):
-        check(Deployed("dev", cluster={"kubeconfig": file}, resources=(NAMESPACE,)))
+def test_what_the_cluster_refuses_is_reported(tmp_path: Path) -> None:
     with serving(lambda _: Answer({"kind": "Status"}, status=403)) as url:
-        check(Deployed("dev", cluster={"kubeconfig": kubeconfig(tmp_path, own=url)}, resources=(NAMESPACE,)))
+        cluster = Cluster(settings.Cluster(kubeconfig=identity.kubeconfig(tmp_path, own=url)))
+        with pytest.raises(OperationError, match="the cluster refused the request: 403"):
+            cluster.namespace_uid("langfuse-dev")
 
 
-def test_a_stack_that_is_not_deployed_is_nowhere() -> None:
-    check(Deployed("dev", cluster={"kubeconfig": "/nowhere"}))
+@pytest.mark.parametrize("text", ["", "- a list", "{"])
+def test_a_kubeconfig_that_cannot_be_used_gives_one_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(text)
+    with pytest.raises(OperationError, match="kubeconfig"):
+        Cluster(settings.Cluster(kubeconfig=str(file))).namespace_uid("langfuse-dev")

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
-from operations import file_backend, recovery
 from operations.errors import OperationError
-from operations.file_backend import is_abandoned, mend
-from operations.recovery import JOB, resolve, wait_for_migration
+from operations.recovery import file_backend, pending, waiting
+from operations.recovery.file_backend import is_abandoned, remove_partial_files
+from operations.recovery.objects import object_id
+from operations.recovery.pending import resolve
+from operations.recovery.waiting import JOB, wait_for_migration
 
 STACK = "urn:pulumi:dev::langfuse::"
 PROVIDER = f"{STACK}langfuse:index:Langfuse$pulumi:providers:kubernetes::cluster"
@@ -43,15 +45,15 @@ def resource(kind: str, name: str, *, object_name: str | None = None, **more: ob
 
 
 def in_state(item: Json, **more: object) -> Json:
-    return {**item, "id": recovery._id(item), "outputs": item["inputs"], **more}
+    return {**item, "id": object_id(item), "outputs": item["inputs"], **more}
 
 
-def pending(kind: str, item: Json) -> Json:
+def started(kind: str, item: Json) -> Json:
     return {"type": kind, "resource": item}
 
 
 def identity(inputs: Mapping[str, Any]) -> str:
-    return f"{inputs['kind']} {recovery._id({'inputs': inputs})}"
+    return f"{inputs['kind']} {object_id({'inputs': inputs})}"
 
 
 class Objects:
@@ -69,23 +71,23 @@ class Objects:
 
 @pytest.fixture(autouse=True)
 def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.0)
 
 
 def test_an_object_that_was_made_goes_into_the_state_after_what_it_needs() -> None:
     parent, needed, other = ({"urn": f"{STACK}x::{name}", "type": "x"} for name in ("parent", "needed", "other"))
     item = resource(CONFIG_MAP, "a", parent=parent["urn"], dependencies=[needed["urn"]])
-    plan = resolve([parent, needed, other], [pending("creating", item)], Objects(item))
+    plan = resolve([parent, needed, other], [started("creating", item)], Objects(item))
     assert [one["urn"] for one in plan.resources] == [parent["urn"], needed["urn"], item["urn"], other["urn"]]
     assert plan.resources[2]["id"] == "ns/a"
     assert plan.read_again == [item["urn"]]
-    assert plan.told == ["ConfigMap a: was made, and is in the state now"]
+    assert plan.messages == ["ConfigMap a: was created; added to the state"]
 
 
 def test_what_it_needs_counts_by_every_kind_of_reference() -> None:
     provider, used = {"urn": PROVIDER, "type": "x"}, {"urn": f"{STACK}x::used", "type": "x"}
     item = resource(CONFIG_MAP, "a", propertyDependencies={"data": [used["urn"]], "metadata": None})
-    assert resolve([provider, used], [pending("creating", item)], Objects(item)).resources[2]["urn"] == item["urn"]
+    assert resolve([provider, used], [started("creating", item)], Objects(item)).resources[2]["urn"] == item["urn"]
 
 
 def test_objects_of_two_kinds_may_have_one_name() -> None:
@@ -96,7 +98,7 @@ def test_objects_of_two_kinds_may_have_one_name() -> None:
             "kubernetes:security.istio.io/v1:AuthorizationPolicy",
         )
     )
-    both = [pending("creating", rule), pending("creating", policy)]
+    both = [started("creating", rule), started("creating", policy)]
     assert [one["urn"] for one in resolve([], both, Objects(rule)).resources] == [rule["urn"]]
     assert [one["urn"] for one in resolve([], both, Objects(policy)).resources] == [policy["urn"]]
     assert len(resolve([], both, Objects(rule, policy)).resources) == 2
@@ -110,20 +112,20 @@ def test_a_provider_may_be_at_work_for_a_while_after_the_state_was_written(
     written: timedelta, least: float, most: float
 ) -> None:
     manifest = {"time": (datetime.now(UTC) - written).strftime("%Y-%m-%dT%H:%M:%S.%f123Z")}
-    assert least <= recovery._settle_seconds(manifest) <= most
-    assert recovery._settle_seconds({}) == recovery.SETTLE_SECONDS
+    assert least <= pending.seconds_until_settled(manifest) <= most
+    assert pending.seconds_until_settled({}) == pending.SETTLE_SECONDS
 
 
 def test_an_object_without_a_namespace_has_its_name_as_id() -> None:
     item = resource(NAMESPACE, "ns")
-    assert resolve([], [pending("creating", item)], Objects(item)).resources[0]["id"] == "ns"
+    assert resolve([], [started("creating", item)], Objects(item)).resources[0]["id"] == "ns"
 
 
 def test_what_was_not_made_is_made_by_the_next_update() -> None:
-    plan = resolve([], [pending("creating", resource(CONFIG_MAP, "a"))], Objects())
+    plan = resolve([], [started("creating", resource(CONFIG_MAP, "a"))], Objects())
     assert plan.resources == []
     assert plan.read_again == []
-    assert plan.told == ["ConfigMap a: was not made"]
+    assert plan.messages == ["ConfigMap a: was not created"]
 
 
 def test_an_object_that_a_provider_makes_at_the_last_moment_is_found() -> None:
@@ -136,31 +138,31 @@ def test_an_object_that_a_provider_makes_at_the_last_moment_is_found() -> None:
             self.asked += 1
             return super().get(wanted) if self.asked > 1 else None
 
-    assert [one["id"] for one in resolve([], [pending("creating", item)], Late(item)).resources] == ["ns/a"]
+    assert [one["id"] for one in resolve([], [started("creating", item)], Late(item)).resources] == ["ns/a"]
 
 
 @pytest.mark.parametrize("kind", ["random:index/randomPassword:RandomPassword", "pulumi:providers:kubernetes"])
 def test_what_exists_in_the_state_alone_was_not_made(kind: str) -> None:
-    plan = resolve([], [pending("creating", resource(kind, "a"))], Objects())
+    plan = resolve([], [started("creating", resource(kind, "a"))], Objects())
     assert plan.resources == []
-    assert plan.told == [f"{kind.rpartition(':')[2]} a: was not made"]
+    assert plan.messages == [f"{kind.rpartition(':')[2]} a: was not created"]
 
 
 def test_a_component_is_not_worth_a_word() -> None:
-    plan = resolve([], [pending("creating", resource("langfuse:index:Web", "web", inputs={}))], Objects())
-    assert (plan.resources, plan.told) == ([], [])
+    plan = resolve([], [started("creating", resource("langfuse:index:Web", "web", inputs={}))], Objects())
+    assert (plan.resources, plan.messages) == ([], [])
 
 
 def test_an_object_of_somebody_else_is_left_alone() -> None:
     item = resource(NAMESPACE, "ns")
-    plan = resolve([], [pending("creating", item)], Objects(item, labels={"owner": "x"}))
+    plan = resolve([], [started("creating", item)], Objects(item, labels={"owner": "x"}))
     assert plan.resources == []
-    assert plan.told == ["Namespace ns: is there, made by somebody else, and stays as it is"]
+    assert plan.messages == ["Namespace ns: exists, but this stack did not create it; left alone"]
 
 
 def test_what_a_retry_has_made_since_is_left_as_it_is() -> None:
     item = resource(CONFIG_MAP, "a")
-    plan = resolve([in_state(item)], [pending("creating", item)], Objects(item))
+    plan = resolve([in_state(item)], [started("creating", item)], Objects(item))
     assert plan.resources == [in_state(item)]
     assert plan.read_again == []
 
@@ -169,7 +171,7 @@ def test_a_replacement_that_was_made_first_lets_the_old_one_be_deleted() -> None
     old, new = resource(CONFIG_MAP, "a", object_name="a-1"), resource(CONFIG_MAP, "a", object_name="a-2")
     cluster = Objects(old, made="2026-01-01T00:00:00Z")
     cluster.found |= Objects(new, made="2026-01-02T00:00:00Z").found
-    plan = resolve([in_state(old)], [pending("creating", new)], cluster)
+    plan = resolve([in_state(old)], [started("creating", new)], cluster)
     assert [(one["id"], one.get("delete", False)) for one in plan.resources] == [("ns/a-2", False), ("ns/a-1", True)]
 
 
@@ -177,23 +179,23 @@ def test_an_object_that_a_retry_has_made_under_another_name_stays_and_the_first_
     first, second = resource(CONFIG_MAP, "a", object_name="a-1"), resource(CONFIG_MAP, "a", object_name="a-2")
     cluster = Objects(first, made="2026-01-01T00:00:00Z")
     cluster.found |= Objects(second, made="2026-01-02T00:00:00Z").found
-    plan = resolve([in_state(second)], [pending("creating", first)], cluster)
+    plan = resolve([in_state(second)], [started("creating", first)], cluster)
     assert [(one["id"], one.get("delete", False)) for one in plan.resources] == [("ns/a-2", False), ("ns/a-1", True)]
 
 
 def test_a_replacement_in_the_place_of_one_that_is_gone_takes_its_place_in_the_state() -> None:
     item = resource(CONFIG_MAP, "a")
-    plan = resolve([in_state(item, pendingReplacement=True)], [pending("creating", item)], Objects(item))
+    plan = resolve([in_state(item, pendingReplacement=True)], [started("creating", item)], Objects(item))
     assert [(one["id"], one.get("pendingReplacement")) for one in plan.resources] == [("ns/a", None)]
 
 
-@pytest.mark.parametrize(("kind", "said"), [("updating", "changed"), ("deleting", "deleted")])
-def test_what_was_being_changed_or_deleted_is_read_again(kind: str, said: str) -> None:
+@pytest.mark.parametrize("kind", ["updating", "deleting"])
+def test_what_was_being_changed_or_deleted_is_read_again(kind: str) -> None:
     item = in_state(resource(CONFIG_MAP, "a"))
-    plan = resolve([item], [pending(kind, item)], Objects(item))
+    plan = resolve([item], [started(kind, item)], Objects(item))
     assert plan.resources == [item]
     assert plan.read_again == [item["urn"]]
-    assert plan.told == [f"ConfigMap a: was being {said}"]
+    assert plan.messages == [f"ConfigMap a: {kind} was interrupted; reading it again"]
 
 
 def test_a_deletion_that_has_begun_is_waited_for() -> None:
@@ -206,22 +208,22 @@ def test_a_deletion_that_has_begun_is_waited_for() -> None:
             looks += 1
             return {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}} if looks < 3 else None
 
-    resolve([item], [pending("deleting", item)], Going())
+    resolve([item], [started("deleting", item)], Going())
     assert looks == 3
 
 
 def test_a_deletion_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "DELETION_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "DELETION_SECONDS", 0.0)
     item = in_state(resource(NAMESPACE, "ns"))
     cluster = Objects(item)
     cluster.found["Namespace ns"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     with pytest.raises(OperationError, match="Namespace ns is still being deleted"):
-        resolve([item], [pending("deleting", item)], cluster)
+        resolve([item], [started("deleting", item)], cluster)
 
 
 def test_a_type_that_cannot_be_looked_for_is_named() -> None:
     with pytest.raises(OperationError, match="aws:s3/bucket:Bucket::b"):
-        resolve([], [pending("creating", resource("aws:s3/bucket:Bucket", "b", inputs={}))], Objects())
+        resolve([], [started("creating", resource("aws:s3/bucket:Bucket", "b", inputs={}))], Objects())
 
 
 @pytest.fixture
@@ -286,7 +288,7 @@ def test_a_lock_that_was_never_finished_is_abandoned_after_a_while(backend: Path
 @pytest.mark.parametrize("url", ["s3://states", "https://api.pulumi.com"])
 def test_locks_elsewhere_are_not_looked_at(url: str) -> None:
     assert not is_abandoned("dev", url)
-    assert not mend("dev", url)
+    assert not remove_partial_files("dev", url)
 
 
 def test_half_written_files_of_a_state_are_removed_and_no_others(backend: Path) -> None:
@@ -295,9 +297,9 @@ def test_half_written_files_of_a_state_are_removed_and_no_others(backend: Path) 
     halves = {"dev.json.attrs": "", "dev.json.18eb7bc2.tmp": "{"}
     for name, text in {**whole, **halves}.items():
         (stacks / name).write_text(text)
-    assert mend("dev", backend.as_uri())
+    assert remove_partial_files("dev", backend.as_uri())
     assert {file.name for file in stacks.iterdir()} == set(whole)
-    assert not mend("dev", backend.as_uri())
+    assert not remove_partial_files("dev", backend.as_uri())
 
 
 def test_a_path_in_the_home_folder_is_found(backend: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,17 +330,17 @@ def job(name: str, component: str) -> Json:
 def test_a_migration_that_runs_is_waited_for_since_an_update_would_stop_it() -> None:
     migration, said = job("langfuse-migrations", "migration"), list[str]()
     cluster = Running(migration, labels=migration["inputs"]["metadata"]["labels"])
-    wait_for_migration([pending("creating", migration)], cluster, said.append)
+    wait_for_migration([started("creating", migration)], cluster, said.append)
     assert cluster.asked == 3
     (line,) = said
-    assert "Job langfuse-migrations: still runs" in line
+    assert "Job langfuse-migrations: still running" in line
     assert "kubectl logs -f -n ns job/langfuse-migrations" in line
 
 
 def test_what_is_no_running_migration_is_not_waited_for() -> None:
     migration, other, said = job("a", "migration"), job("b", "provisioning"), list[str]()
-    wait_for_migration([pending("creating", migration)], Objects(), said.append)  # was not made
-    wait_for_migration([pending("creating", migration)], Objects(migration), said.append)  # a stranger's
+    wait_for_migration([started("creating", migration)], Objects(), said.append)  # was not made
+    wait_for_migration([started("creating", migration)], Objects(migration), said.append)  # a stranger's
     both = Running(migration, other, labels=migration["inputs"]["metadata"]["labels"])
-    wait_for_migration([pending("updating", migration), pending("creating", other)], both, said.append)
+    wait_for_migration([started("updating", migration), started("creating", other)], both, said.append)
     assert said == []

@@ -1,6 +1,6 @@
-"""What a command that was killed leaves in a backend of files: its lock, and halves of what it was writing.
+"""The lock and the half-written files that a killed command leaves in a backend of files.
 
-Only files are looked at. A lock in another kind of backend may be that of a machine that just has the same name.
+Other kinds of backend are not inspected: a lock there may come from another machine of the same name.
 """
 
 import json
@@ -18,10 +18,10 @@ from operations.errors import OperationError
 
 SCHEME: Final = "file://"
 ATTRIBUTES: Final = ".attrs"
-"""Beside each file: its content type and checksum. What can't be parsed there makes the state unreadable, what is not
-there is not missed (fileblob/attrs.go of gocloud.dev)."""
+"""The suffix of the file that holds another file's content type and checksum. If it can't be parsed, the state can't be
+read; if it is missing, nothing happens (fileblob/attrs.go of gocloud.dev)."""
 PARTIAL: Final = ".tmp"
-"""A file that is being written, for a moment, before it is renamed (fileblob/fileblob.go)."""
+"""The suffix of a file that is being written; it is renamed at the end (fileblob/fileblob.go)."""
 PARTIAL_SECONDS: Final = 60.0
 
 
@@ -40,12 +40,12 @@ class Lock:
 
     @property
     def is_here(self) -> bool:
-        """Whether its process ran on this machine, so that it can be looked for."""
+        """Whether its process ran on this machine."""
         return self.host == socket.gethostname()
 
     @property
     def is_held(self) -> bool:
-        """Whether its process runs. Another program may have its number by now."""
+        """Whether its process is running. Another program may have got its process id."""
         try:
             process = psutil.Process(self.pid)
             return "pulumi" in process.name() and process.status() != psutil.STATUS_ZOMBIE
@@ -56,28 +56,28 @@ class Lock:
 
 
 def is_abandoned(stack: str, backend: str) -> bool:
-    """Whether a stack is locked by a process that is gone.
+    """Whether a stack is locked by a process that is not running any more.
 
     Raises:
-        OperationError: A process holds the lock, or one on another machine may.
+        OperationError: A running process holds the lock, or one on another machine may hold it.
     """
     root = _root(backend)
     found = list(_locks(root / "locks" / "organization" / PROJECT / stack)) if root else []
     for lock in found:
         if lock and not lock.is_here:
             raise OperationError(
-                f"stack {stack} is locked by {lock}, which can't be looked for from here. If it does not run any more: "
-                f"python -m operations recover --stack {stack} --break-lock"
+                f"stack {stack} is locked by {lock}, on another machine. If that command is not running any more, run "
+                f"`python -m operations recover --stack {stack} --break-lock`"
             )
         if lock and lock.is_held:
-            raise OperationError(f"stack {stack} is being changed by {lock}; wait until it has ended")
+            raise OperationError(f"stack {stack} is being changed by {lock}; wait until it has finished")
     return bool(found)
 
 
-def mend(stack: str, backend: str) -> bool:
-    """Remove what makes the state of a stack unreadable, once nobody is at work on it. Returns whether there was any.
+def remove_partial_files(stack: str, backend: str) -> bool:
+    """Remove half-written files, which make the state unreadable. Returns whether there were any.
 
-    A write of the state is first one of its attributes, in place, and then one that either happens or doesn't.
+    Call it when no command runs on the stack. The state itself is replaced in one step, after its attributes.
     """
     root = _root(backend)
     broken = [file for file in _of_state(root, stack) if _is_broken(file)] if root else []
@@ -93,20 +93,20 @@ def _root(backend: str) -> Path | None:
 
 
 def _locks(folder: Path) -> Iterator[Lock | None]:
-    """The locks in a folder; None for one that was never finished."""
+    """The locks in a folder; None for one that was not completely written."""
     for file in sorted(folder.glob("*")):
         try:
             if file.name.endswith(PARTIAL):
                 if time.time() - file.stat().st_mtime < PARTIAL_SECONDS:
-                    raise OperationError(f"{file} has just been written; run the command again in a minute")
+                    raise OperationError(f"{file} was written a moment ago; run the command again in a minute")
                 yield None
             elif not file.name.endswith(ATTRIBUTES):
                 lock = json.loads(file.read_text())
                 yield Lock(lock["pid"], lock["username"], lock["hostname"], lock["timestamp"])
-        except FileNotFoundError:  # just given back
+        except FileNotFoundError:  # just released
             continue
         except (ValueError, KeyError, TypeError):
-            raise OperationError(f"{file} is not a lock of Pulumi; look who wrote it, and delete it") from None
+            raise OperationError(f"{file} is not a lock of Pulumi; find out who wrote it, then delete it") from None
 
 
 def _of_state(root: Path, stack: str) -> Iterator[Path]:
