@@ -1,1 +1,1 @@
-"""The shape of a stack's configuration: frozen pydantic models, one file per part."""
+"""The models of a stack's configuration: frozen pydantic models, one file for each part."""

@@ -1,4 +1,4 @@
-"""What every part of the configuration shares."""
+"""The base of all models of the configuration."""
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -7,7 +7,7 @@ from components.schema.values import ByteQuantity, CpuQuantity
 
 
 class Model(BaseModel):
-    """Frozen, strict, camelCase in stack files, and without unknown keys."""
+    """A frozen, strict model with camelCase keys that refuses unknown keys."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -16,14 +16,16 @@ class Model(BaseModel):
         alias_generator=to_camel,
         validate_by_name=True,
         serialize_by_alias=True,
-        defer_build=True,  # a model is built with the first that holds it, not once by itself and again there
+        defer_build=True,  # builds a nested model only once, with the first model that contains it
     )
 
 
 class Resources(Model):
-    """What a container asks for and may use, as Kubernetes quantities."""
+    """Requests and limits of a container, as Kubernetes quantities."""
 
     cpu: CpuQuantity = Field(description="CPU request in cores.")
     cpu_limit: CpuQuantity = Field(description="CPU limit in cores.")
-    memory: ByteQuantity = Field(description="Memory: the request and the limit.")
-    ephemeral_storage: ByteQuantity = Field(default="256Mi", description="Scratch space: the request and the limit.")
+    memory: ByteQuantity = Field(description="Memory: both the request and the limit.")
+    ephemeral_storage: ByteQuantity = Field(
+        default="256Mi", description="Ephemeral storage: both the request and the limit."
+    )

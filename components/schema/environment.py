@@ -1,4 +1,4 @@
-"""The whole configuration of one environment."""
+"""The complete configuration of one environment."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -27,10 +27,10 @@ from components.schema.targets import AllowedTargets
 from components.schema.values import DnsLabel, Host, NamespaceName, Version
 
 PROJECT = "langfuse"
-"""The Pulumi project's name, which prefixes configuration keys and names."""
+"""The name of the Pulumi project: the prefix of configuration keys and of the installation's name."""
 
 STACK = "pulumi:stack"
-"""Not a name that a configuration key can have: the stack is not configured."""
+"""The input of `Settings.stack`. No configuration key can have this name: a stack file cannot set the stack."""
 
 
 class Settings(Model):
@@ -39,18 +39,23 @@ class Settings(Model):
     model_config = ConfigDict(validate_by_name=False)
 
     stack: str = Field(exclude=True, validation_alias=STACK, description="The Pulumi stack.")
-    profile: Literal["dev", "staging", "prod", "preview"] = Field(description="Where the defaults come from.")
+    profile: Literal["dev", "staging", "prod", "preview"] = Field(
+        description="The kind of environment: provides defaults."
+    )
     scale: Literal["small", "medium", "large", "xlarge"] = Field(
-        description="Where replicas, resources and storage come from; any of them can be set by itself."
+        description="The size of the environment: provides replicas, resources and storage. Each can be set "
+        "individually."
     )
     host: Host = Field(description="Public host name.")
     version: Version = Field(description="Release of Langfuse.")
-    namespace: NamespaceName = Field(description="Kubernetes namespace. It holds this environment and nothing else.")
+    namespace: NamespaceName = Field(description="Kubernetes namespace. It must contain nothing but this environment.")
     create_namespace: bool = Field(
-        default=True, description="Whether the stack makes the namespace. With false it is there already, and stays."
+        default=True,
+        description="Whether the stack creates the namespace. With `false` it must exist, and `pulumi destroy` keeps "
+        "it.",
     )
-    protect: bool = Field(description="Whether Pulumi refuses to delete what holds data.")
-    owner: DnsLabel = Field(description="The team that answers for it: the label `owner` of every object.")
+    protect: bool = Field(description="Whether Pulumi refuses to delete resources that hold data.")
+    owner: DnsLabel = Field(description="The team that owns the environment: the label `owner` of every object.")
     cluster: Cluster = Cluster()
     ingress: Ingress
     network: Network
@@ -71,33 +76,35 @@ class Settings(Model):
     license: License | None = None
     allowed_targets: AllowedTargets = AllowedTargets()
     extra_env: dict[str, ExtraVariable] = Field(
-        default={}, description="More environment variables of web and worker: a text, or a Secret and its key."
+        default={}, description="Further environment variables of web and worker: a text, or a Secret and its key."
     )
-    patches: list[Patch] = Field(default=[], description="Changes of single objects that no key makes.")
+    patches: list[Patch] = Field(
+        default=[], description="Changes to individual objects for which there is no configuration key."
+    )
 
     @property
     def instance(self) -> str:
-        """The installation's name: also the prefix of its buckets."""
+        """The name of the installation. It is also the prefix of its buckets."""
         return f"{PROJECT}-{self.stack}"
 
     @property
     def organization_id(self) -> str:
-        """The first organization's id in Langfuse."""
+        """The id of the first organization in Langfuse."""
         return self.instance
 
     @property
     def project_id(self) -> str:
-        """The first project's id in Langfuse. A new one would take the first API keys along."""
+        """The id of the first project in Langfuse. If it changed, the first API keys would move to a new project."""
         return f"{self.instance}-project"
 
     @property
     def public_url(self) -> str:
-        """Origin under which people and SDKs reach the installation."""
+        """The origin (scheme and host) at which users and SDKs reach the installation."""
         return f"{'https' if self.ingress.tls else 'http'}://{self.host}"
 
     @property
     def bucket_url(self) -> str | None:
-        """Origin under which browsers and SDKs reach managed buckets; None where there is no route to them."""
+        """The origin at which browsers and SDKs reach managed buckets; None without a public route."""
         if self.ingress.bucket_host:
             return f"{'https' if self.ingress.tls else 'http'}://{self.ingress.bucket_host}"
         return None if self.ingress.kind == "none" else self.public_url
@@ -111,7 +118,7 @@ class Settings(Model):
 
     @property
     def mesh_mode(self) -> Literal["ambient", "sidecar", "none"]:
-        """The mesh's data plane."""
+        """The data plane of the mesh."""
         return self.mesh.mode or ("ambient" if self.ingress.kind == "istio" else "none")
 
     @property

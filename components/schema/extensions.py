@@ -1,4 +1,4 @@
-"""The way out: variables of the application and fields of objects that have no key of their own."""
+"""Extensions: environment variables and fields of objects for which there is no configuration key."""
 
 from typing import Annotated
 
@@ -9,13 +9,13 @@ from components.schema.values import SecretKey, SecretName
 
 
 class Variable(Model):
-    """An environment variable of the application: a text, or a key of a Secret in the stack's namespace."""
+    """An environment variable of Langfuse: a text, or a key of a Secret in the stack's namespace."""
 
-    value: str | None = Field(default=None, description="Its value.")
-    secret: SecretName | None = Field(default=None, description="The Secret that holds it, with `key`.")
-    key: SecretKey | None = Field(default=None, description="Key of the Secret.")
+    value: str | None = Field(default=None, description="The value.")
+    secret: SecretName | None = Field(default=None, description="The Secret that contains the value. Requires `key`.")
+    key: SecretKey | None = Field(default=None, description="Key in the Secret.")
     insist: bool = Field(
-        default=False, description="Set it although Langfuse isn't known to read it, or the stack sets it itself."
+        default=False, description="Set the variable even if Langfuse is not known to read it, or if the stack sets it."
     )
 
 
@@ -29,15 +29,15 @@ ExtraVariable = Annotated[Variable, BeforeValidator(_from_text)]
 
 
 class Patch(Model):
-    """A change of an object of the stack, as a strategic merge: maps are merged, null removes a key.
+    """A change to an object of the stack, as a strategic merge patch: maps are merged, null removes a key.
 
-    Lists of containers, variables, volumes, mounts and ports are merged by name or path; others are replaced. Fields
-    that the kind does not have are refused. Those of custom resources only the cluster knows, which drops unknown ones
-    when it creates an object.
+    Lists of containers, variables, volumes, mounts and ports are merged by name or path; other lists are replaced.
+    Fields that the kind does not have are refused. Fields of custom resources cannot be checked in advance: the cluster
+    drops unknown fields when it creates an object.
     """
 
-    kind: str = Field(min_length=1, description="Kind of the object, as `Deployment`.")
+    kind: str = Field(min_length=1, description="Kind of the object, for example `Deployment`.")
     name: str = Field(
-        min_length=1, description="Its name. Where it ends in a hash of the content, the name without the hash."
+        min_length=1, description="Name of the object. If the name ends with a hash of the content, leave out the hash."
     )
     patch: dict[str, JsonValue] = Field(min_length=1, description="What to merge into it.")

@@ -1,7 +1,7 @@
-"""Container images: the one place that names a version of what runs here.
+"""Container images: the only place that has the versions of what the stack runs.
 
-Tags are exact releases: a floating tag can
-bring a schema that the next restart can't read (langfuse-k8s issue 109).
+Tags are exact releases. A floating tag can bring a database schema that the next restart cannot read (langfuse-k8s
+issue 109).
 """
 
 from dataclasses import dataclass, replace
@@ -9,23 +9,23 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A container image and the numeric user it is made to run as."""
+    """A container image and the numeric user that it runs as."""
 
     repository: str
     tag: str
     uid: int
-    """User and group id. Numeric, because `runAsNonRoot` can't judge a user name."""
+    """User and group id. It is numeric because `runAsNonRoot` cannot check a user name."""
 
     @property
     def reference(self) -> str:
-        """`repository:tag`, as a pod names it."""
+        """`repository:tag`, as in the specification of a pod."""
         return f"{self.repository}:{self.tag}"
 
 
-# Users: postgres and valkey images create 999, ClickHouse's 101 (their Dockerfiles); MinIO's images run as any user.
+# Users: the images of Postgres and Valkey create 999, those of ClickHouse 101 (their Dockerfiles). MinIO's run as any.
 POSTGRES = Image(repository="docker.io/library/postgres", tag="17.10", uid=999)
 NEWEST_POSTGRES = "18.4"
-"""Its clients read every older server: for one whose release is not stated."""
+"""For an external server without a configured release: the clients of this release can read every older server."""
 CLICKHOUSE = Image(repository="docker.io/clickhouse/clickhouse-server", tag="26.4.5.143", uid=101)
 CLICKHOUSE_KEEPER = Image(repository="docker.io/clickhouse/clickhouse-keeper", tag=CLICKHOUSE.tag, uid=101)
 VALKEY = Image(repository="docker.io/valkey/valkey", tag="8.1.10", uid=999)
@@ -38,24 +38,24 @@ DEFAULT_VERSION = "4.82.0"
 
 
 def postgres(version: str) -> Image:
-    """Postgres of a release."""
+    """The Postgres image of a release."""
     return replace(POSTGRES, tag=version)
 
 
 def clickhouse(version: str) -> Image:
-    """ClickHouse of a release: server and client in one."""
+    """The ClickHouse image of a release, which contains the server and the client."""
     return replace(CLICKHOUSE, tag=version)
 
 
 def valkey(version: str) -> Image:
-    """Valkey of a release."""
+    """The Valkey image of a release."""
     return replace(VALKEY, tag=version)
 
 
 def cloudnative_pg(version: str) -> str:
-    """The operator's own image of a Postgres release (github.com/cloudnative-pg/postgres-containers).
+    """The CloudNativePG image of a Postgres release (github.com/cloudnative-pg/postgres-containers).
 
-    The operator runs its pods as user 26, which these images have.
+    The operator runs its pods as user 26, which exists in these images.
     """
     return f"ghcr.io/cloudnative-pg/postgresql:{version}-minimal-trixie"
 

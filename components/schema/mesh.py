@@ -1,4 +1,4 @@
-"""The service mesh that the pods are part of."""
+"""The service mesh of the pods."""
 
 from typing import Literal
 
@@ -9,16 +9,16 @@ from components.schema.values import DnsLabel, Host
 
 
 class Mesh(Model):
-    """Istio between the pods: mutual TLS for every connection, and rules for who may connect to whom.
+    """Istio between the pods: mutual TLS for every connection, and authorization policies.
 
-    Where the cluster has no Istio data plane of the mode, the pods run as they would without, and only the network
-    rules guard them.
+    If the cluster has no Istio data plane of this mode, the pods run without a mesh, and only the network policies
+    protect them.
     """
 
     mode: Literal["ambient", "sidecar", "none"] | None = Field(
         default=None,
-        description="Data plane; `sidecar` needs Istio's CNI plugin and native sidecars. If not given, `ambient` where "
-        "`ingress.kind` is `istio`, else `none`.",
+        description="Data plane. `sidecar` requires Istio's CNI plugin and native sidecars. Default: `ambient` if "
+        "`ingress.kind` is `istio`, otherwise `none`.",
     )
-    trust_domain: Host = Field(default="cluster.local", description="The mesh's trust domain (MeshConfig).")
-    namespace: DnsLabel = Field(default="istio-system", description="Where istiod runs.")
+    trust_domain: Host = Field(default="cluster.local", description="Trust domain of the mesh (MeshConfig).")
+    namespace: DnsLabel = Field(default="istio-system", description="Namespace of istiod.")

@@ -1,4 +1,4 @@
-"""Keeps credentials out of messages: our own about the configuration, and those that others wrote."""
+"""Removes credentials from messages: those about the configuration, and those of other programs."""
 
 import base64
 import json
@@ -9,13 +9,13 @@ from typing import Final
 HIDDEN: Final = "[secret]"
 
 SHORTEST: Final = 6
-"""Shorter values are ordinary words more often than secrets; hiding them would garble every message."""
+"""Shorter values are more often ordinary words than secrets. Hiding them would make messages unreadable."""
 
 SHORTEST_LINE: Final = 16
-"""A line of a secret of several, such as a private key, counts by itself from this length."""
+"""Each line of a multi-line secret, such as a private key, is hidden if it has at least this length."""
 
 _USERINFO: Final = re.compile(r"(?<=://)[^\s\"'`]*@")
-"""Name and password in a URL, to the last `@`: people forget to encode one in a password."""
+"""User name and password in a URL, up to the last `@`: a password may contain an `@` that is not encoded."""
 
 _USERINFO_WITH_SPACES: Final = re.compile(r"(?<=://).*(?=@)", re.DOTALL)
 
@@ -24,29 +24,29 @@ _CREDENTIAL: Final = re.compile(
     r"|.*(password|passphrase|secret|token|credential|salt|smtpUrl|webhook|license|key|keyId|(\.|_)auth|\.ca)",
     re.IGNORECASE,
 )
-"""Paths of keys that hold a credential, or the place of one, which is where people paste the credential itself."""
+"""Paths of keys that contain a credential, or the source of one: some users paste the credential itself there."""
 
 
 class Redaction:
-    """Hides these values, however a message quotes them, and what stands before the `@` of any URL."""
+    """Hides values in all usual encodings, and the user name and password of every URL."""
 
     def __init__(self, secrets: Collection[str] = (), public: Collection[str] = ()) -> None:
-        """`public` are texts that anybody may see, such as names: what stands in one of them is no secret."""
+        """Hide `secrets`, except those that are part of a text in `public`, such as a name."""
         forms = {form for secret in secrets for form in _forms(secret) if not any(form in text for text in public)}
         self._forms = sorted(forms, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """The text without them."""
+        """The text without the secrets."""
         for form in self._forms:
             text = text.replace(form, HIDDEN)
         return _USERINFO.sub(f"{HIDDEN}@", text)
 
 
 def of_configuration(config: Mapping[str, object], secret: Collection[str]) -> Redaction:
-    """Hides the values of secret keys and every name and password in a URL.
+    """A redaction of the values of secret keys, and of all user names and passwords in URLs.
 
     Args:
-        config: What is configured, by key.
+        config: The configuration, by key.
         secret: Keys that Pulumi keeps encrypted.
     """
     found = [text for key in secret for text in _texts(config.get(key))]
@@ -55,13 +55,13 @@ def of_configuration(config: Mapping[str, object], secret: Collection[str]) -> R
 
 
 def shown(path: Sequence[str], value: object) -> str:
-    """A value of the configuration as a message may quote it: JSON, with credentials hidden."""
+    """A value of the configuration as JSON for a message, with credentials hidden."""
     hidden = hide(path, value)
     return HIDDEN if hidden == HIDDEN else json.dumps(hidden, default=str)
 
 
 def hide(path: Sequence[str], value: object) -> object:
-    """A value without what is probably a credential by the name of its key."""
+    """A value with everything hidden that is probably a credential, judging by the name of its key."""
     if isinstance(value, Mapping):
         return {key: hide([*path, str(key)], item) for key, item in value.items()}
     if isinstance(value, list):
@@ -73,7 +73,7 @@ def hide(path: Sequence[str], value: object) -> object:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Every text in a value, keys of maps included."""
+    """All texts in a value, including the keys of maps."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield str(key)
@@ -93,7 +93,7 @@ def _forms(secret: str) -> Iterator[str]:
                 yield json.dumps(text)[1:-1]
                 yield base64.b64encode(text.encode()).decode()
     try:
-        # In state a Secret's data is base64 of what people would recognize.
+        # In the state, the data of a Secret is in base64.
         decoded = base64.b64decode(secret, validate=True).decode()
     except ValueError:
         return

@@ -1,4 +1,4 @@
-"""Who may sign in and how (web/src/env.mjs and web/src/server/auth.ts of Langfuse)."""
+"""Who can sign in, and how (web/src/env.mjs and web/src/server/auth.ts of Langfuse)."""
 
 from typing import Annotated, Literal
 
@@ -26,46 +26,56 @@ Algorithm = Literal[
 def _authentik_issuer(text: str) -> str:
     parts = text.removesuffix("/").split("/")
     if not text.startswith("https://") or len(parts) < 6 or parts[-3:-1] != ["application", "o"]:  # noqa: PLR2004
-        raise ValueError('is not an issuer of authentik; write it like "https://DOMAIN/application/o/SLUG"')
+        raise ValueError(
+            'is not the issuer of an authentik application; write it like "https://DOMAIN/application/o/SLUG"'
+        )
     return text
 
 
 class Provider(Model):
-    """A provider as every one of them is set up: an application registered there."""
+    """The keys of every provider: a client (application) that is registered with it."""
 
-    client_id: str = Field(min_length=1, description="Client that is registered with the provider.")
+    client_id: str = Field(min_length=1, description="Id of the client that is registered with the provider.")
     client_secret: Reference | None = Field(
-        default=None, description="Its secret; under its conventional name (`GOOGLE_CLIENT_SECRET`) if not given."
+        default=None,
+        description="Secret of the client. Default: the entry `GOOGLE_CLIENT_SECRET` (for Google) of the "
+        "credentials' source.",
     )
     allow_account_linking: bool = Field(
         default=False,
-        description="Whether a sign-in joins the user of the same e-mail: only for providers that verify e-mails.",
+        description="Whether a sign-in is linked to an existing user with the same e-mail. Enable it only for "
+        "providers that "
+        "verify e-mails.",
     )
 
 
 class OAuthProvider(Provider):
-    """A provider whose exchange can be told in detail."""
+    """A provider of OAuth 2.0."""
 
-    client_auth_method: AuthMethod | None = Field(default=None, description="How the client proves itself.")
-    checks: list[Check] | None = Field(default=None, description="What protects the exchange.")
+    client_auth_method: AuthMethod | None = Field(default=None, description="How the client authenticates.")
+    checks: list[Check] | None = Field(default=None, description="Checks that protect the authorization flow.")
 
 
 class OpenIdProvider(OAuthProvider):
     """A provider that signs ID tokens."""
 
-    id_token_signed_response_alg: Algorithm | None = Field(default=None, description="How ID tokens are signed.")
+    id_token_signed_response_alg: Algorithm | None = Field(
+        default=None, description="Algorithm with which ID tokens are signed."
+    )
 
 
 class IssuerProvider(OpenIdProvider):
-    """A provider that is found by its issuer."""
+    """A provider that is discovered by its issuer."""
 
-    issuer: Url = Field(description="Issuer, as its discovery document names it.")
+    issuer: Url = Field(description="Issuer, as in the discovery document of the provider.")
 
 
 class Google(OpenIdProvider):
     """Google."""
 
-    allowed_domains: list[Host] | None = Field(default=None, description="Workspace domains; any if not given.")
+    allowed_domains: list[Host] | None = Field(
+        default=None, description="Google Workspace domains that can sign in. Default: all domains."
+    )
 
 
 class GitHubEnterprise(OAuthProvider):
@@ -75,10 +85,10 @@ class GitHubEnterprise(OAuthProvider):
 
 
 class GitLab(OpenIdProvider):
-    """GitLab, theirs or one's own."""
+    """GitLab.com or a self-managed GitLab."""
 
-    issuer: Url | None = Field(default=None, description="Issuer, for answers that name it.")
-    url: Url | None = Field(default=None, description="URL of one's own server.")
+    issuer: Url | None = Field(default=None, description="Issuer, if the responses of the server contain one.")
+    url: Url | None = Field(default=None, description="URL of a self-managed server.")
 
 
 class AzureAd(OpenIdProvider):
@@ -94,43 +104,57 @@ class Authentik(OpenIdProvider):
         description="`https://DOMAIN/application/o/SLUG`."
     )
     authorization_url: Url | None = Field(
-        default=None, description="Authorization endpoint, where browsers reach it under another host than web."
+        default=None, description="Authorization endpoint, if browsers reach it under another host than web does."
     )
 
 
 class Keycloak(IssuerProvider):
     """Keycloak."""
 
-    scope: str | None = Field(default=None, min_length=1, description="Scopes instead of `openid email profile`.")
-    id_token: bool | None = Field(default=None, description="Whether claims are taken from the ID token; yes if unset.")
-    name: str | None = Field(default=None, min_length=1, description="Text on the button.")
+    scope: str | None = Field(
+        default=None, min_length=1, description="Scopes to request. Default: `openid email profile`."
+    )
+    id_token: bool | None = Field(
+        default=None, description="Whether claims are read from the ID token. Default: `true`."
+    )
+    name: str | None = Field(default=None, min_length=1, description="Label of the sign-in button.")
 
 
 class JumpCloud(IssuerProvider):
     """JumpCloud."""
 
-    scope: str | None = Field(default=None, min_length=1, description="Scopes instead of `openid profile email`.")
+    scope: str | None = Field(
+        default=None, min_length=1, description="Scopes to request. Default: `openid profile email`."
+    )
 
 
 class Custom(IssuerProvider):
-    """Any other provider of OpenID Connect."""
+    """Any other OpenID Connect provider."""
 
-    name: str = Field(min_length=1, description="Text on the button.")
-    scope: str | None = Field(default=None, min_length=1, description="Scopes instead of `openid email profile`.")
-    id_token: bool | None = Field(default=None, description="Whether claims are taken from the ID token; yes if unset.")
+    name: str = Field(min_length=1, description="Label of the sign-in button.")
+    scope: str | None = Field(
+        default=None, min_length=1, description="Scopes to request. Default: `openid email profile`."
+    )
+    id_token: bool | None = Field(
+        default=None, description="Whether claims are read from the ID token. Default: `true`."
+    )
 
 
 class WorkOs(Provider):
     """WorkOS."""
 
-    organization_id: str | None = Field(default=None, min_length=1, description="Organization to sign in to, or")
+    organization_id: str | None = Field(
+        default=None, min_length=1, description="Organization that users sign in to. Set this or `connectionId`."
+    )
     connection_id: str | None = Field(
-        default=None, min_length=1, description="the connection; users are asked if unset."
+        default=None,
+        min_length=1,
+        description="Connection that users sign in with. If neither is set, users are asked.",
     )
 
 
 class Providers(Model):
-    """Single sign-on, by provider. Register `<url>/api/auth/callback/<provider>` there: see the stack's outputs."""
+    """Single sign-on. Register `<url>/api/auth/callback/<provider>` with each provider: see the stack's outputs."""
 
     google: Google | None = None
     github: OAuthProvider | None = None
@@ -149,7 +173,7 @@ class Providers(Model):
     wordpress: OpenIdProvider | None = None
 
     def configured(self) -> dict[str, Provider]:
-        """The providers that are given, by field name."""
+        """The configured providers, by field name."""
         found = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: provider for name, provider in found.items() if provider is not None}
 
@@ -159,25 +183,31 @@ ProjectRole = Literal["OWNER", "ADMIN", "MEMBER", "VIEWER"]
 
 
 class SignIn(Model):
-    """Who may sign in and how."""
+    """Who can sign in, and how."""
 
-    sign_up: bool = Field(description="Whether whoever reaches web may register. Off, also with single sign-on.")
-    password: bool = Field(default=True, description="Whether e-mail and password are accepted.")
+    sign_up: bool = Field(
+        description="Whether anybody who can reach web can register. `false` also applies to single sign-on."
+    )
+    password: bool = Field(default=True, description="Whether users can sign in with e-mail and password.")
     session_minutes: int = Field(
-        default=10080, gt=5, le=43200, description="How long a session lasts without use; Langfuse's own is 43200."
+        default=10080,
+        gt=5,
+        le=43200,
+        description="Minutes until an unused session expires. The default of Langfuse is 43200.",
     )
     email_verification: bool = Field(
-        default=False, description="Whether e-mails are verified at sign-up; needs `mail`."
+        default=False, description="Whether e-mails are verified at sign-up. Requires `mail`."
     )
-    sso_domains: list[Host] = Field(default=[], description="E-mail domains that may only use single sign-on.")
+    sso_domains: list[Host] = Field(default=[], description="E-mail domains whose users must use single sign-on.")
     default_organization_role: OrganizationRole | None = Field(
-        default=None, description="Role that new users get in the first organization; they join none if not given."
+        default=None,
+        description="Role of new users in the first organization. Default: new users join no organization.",
     )
     default_project_role: ProjectRole | None = Field(
-        default=None, description="Role that new users get in the first project; needs `license`."
+        default=None, description="Role of new users in the first project. Requires `license`."
     )
     organization_creators: list[Email] = Field(
-        default=[], description="Who may make organizations; everybody if empty. Needs `license`."
+        default=[], description="Users who can create organizations. Default: all users. Requires `license`."
     )
     providers: Providers = Providers()
 
@@ -185,14 +215,17 @@ class SignIn(Model):
 class Mail(Model):
     """How web and worker send mail: invitations, password resets, alerts."""
 
-    sender: Email = Field(description="Address that mail is sent from.")
+    sender: Email = Field(description="Sender address.")
     smtp_url: Reference | None = Field(
         default=None,
-        description="`smtps://USER:PASSWORD@HOST:465`, or `ses://REGION`; under the name `SMTP_URL` if not given.",
+        description="`smtps://USER:PASSWORD@HOST:465` or `ses://REGION`. Default: the entry `SMTP_URL` of the "
+        "credentials' source.",
     )
 
 
 class License(Model):
-    """The key of an Enterprise licence: opens retention, audit logs, project roles and the admin API."""
+    """The key of an Enterprise license: enables data retention, audit logs, project roles and the admin API."""
 
-    key: Reference | None = Field(default=None, description="The key; under the name `LICENSE_KEY` if not given.")
+    key: Reference | None = Field(
+        default=None, description="The license key. Default: the entry `LICENSE_KEY` of the credentials' source."
+    )

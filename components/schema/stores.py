@@ -1,4 +1,4 @@
-"""Stores: run by the stack, highly available, or brought along. The mode decides which keys there are."""
+"""The stores: managed by the stack, by an operator, or external. The mode decides which keys exist."""
 
 from typing import Annotated, Literal
 
@@ -10,148 +10,162 @@ from components.schema.values import BucketName, ByteQuantity, Host, HttpUrl, Na
 
 
 class ManagedPostgres(Model):
-    """One Postgres that the stack runs."""
+    """A single Postgres server that the stack manages."""
 
     mode: Literal["managed"]
     version: StoreVersion = Field(
         default=images.POSTGRES.tag,
-        description="Postgres release, as its image is tagged. Its major release is chosen once.",
+        description="Postgres release: the tag of the image. The major release cannot be changed later.",
     )
-    storage: ByteQuantity = Field(description="Size of the volume. It can grow.")
+    storage: ByteQuantity = Field(description="Size of the volume. It can be increased.")
     resources: Resources
 
 
 class CloudNativePgPostgres(Model):
-    """A cluster of Postgres servers, run by the CloudNativePG operator."""
+    """A cluster of Postgres servers that the CloudNativePG operator manages."""
 
     mode: Literal["cloudnativepg"]
     version: StoreVersion = Field(
-        default=images.POSTGRES.tag, description="Postgres release. Its major release is chosen once."
+        default=images.POSTGRES.tag, description="Postgres release. The major release cannot be changed later."
     )
-    instances: int = Field(default=3, ge=1, le=9, description="Servers: one primary, the rest follow it.")
-    storage: ByteQuantity = Field(description="Size of each volume. It can grow.")
+    instances: int = Field(default=3, ge=1, le=9, description="Number of servers: one primary and its replicas.")
+    storage: ByteQuantity = Field(description="Size of each volume. It can be increased.")
     resources: Resources
 
 
 class ExternalPostgres(Model):
-    """A Postgres that is there already."""
+    """An external Postgres server."""
 
     mode: Literal["external"]
     version: StoreVersion | None = Field(
         default=None,
-        description="Its release: checked against what Langfuse needs, and the client that dumps it is of the same. "
-        "Without it that is the newest, whose dumps an older server may not take back.",
+        description="Release of the server. It is checked against the releases that Langfuse supports, and dumps use a "
+        "client of this release. Default: a client of the newest release, whose dumps an older server may not accept.",
     )
-    host: Host = Field(description="Host of the server, or of the pooler in front of it.")
-    port: Port = Field(default=5432, description="Its port.")
+    host: Host = Field(description="Host of the server, or of a pooler in front of it.")
+    port: Port = Field(default=5432, description="Port of `host`.")
     direct_host: Host | None = Field(
-        default=None, description="Host for migrations, past a pooler; `host` if not given."
+        default=None, description="Host for migrations, which must bypass a pooler. Default: `host`."
     )
-    direct_port: Port | None = Field(default=None, description="Port for migrations; `port` if not given.")
-    pooler: bool = Field(default=False, description="Whether `host` is a pooler in transaction mode, like PgBouncer.")
+    direct_port: Port | None = Field(default=None, description="Port for migrations. Default: `port`.")
+    pooler: bool = Field(
+        default=False, description="Whether `host` is a pooler in transaction mode, for example PgBouncer."
+    )
     database: Name = Field(default="langfuse", description="Name of the database.")
     username: Name = Field(default="langfuse", description="Role that owns the database.")
     tls: Literal["disable", "require", "verify"] = Field(
-        default="verify", description="`require` encrypts, `verify` also checks the server's certificate."
+        default="verify",
+        description="`require` encrypts connections. `verify` also verifies the certificate of the server.",
     )
-    ca: Pem | None = Field(default=None, description="Certificates of a private authority, PEM.")
+    ca: Pem | None = Field(default=None, description="CA certificates of a private CA, in PEM format.")
 
 
 Postgres = Annotated[ManagedPostgres | CloudNativePgPostgres | ExternalPostgres, Field(discriminator="mode")]
 
 
 class ManagedClickHouse(Model):
-    """A ClickHouse cluster of one shard that the stack runs, with its Keepers."""
+    """A ClickHouse cluster with one shard, and its Keepers, that the stack manages."""
 
     mode: Literal["managed"]
     version: StoreVersion = Field(
         default=images.CLICKHOUSE.tag,
-        description="ClickHouse release, as its image is tagged. 26.8 and newer need Langfuse 4.28.0 (or 3.225.7).",
+        description="ClickHouse release: the tag of the image. 26.8 and newer require Langfuse 4.28.0 (or 3.225.7).",
     )
-    replicas: Literal[1, 3] = Field(default=1, description="Servers that hold all of the data each.")
+    replicas: Literal[1, 3] = Field(default=1, description="Number of servers. Each holds all of the data.")
     keepers: Literal[1, 3] = Field(
-        default=1, description="Keepers; three go on when one is lost. Never fewer than there were."
+        default=1, description="Number of Keepers. Three continue if one is lost. It cannot be decreased later."
     )
-    storage: ByteQuantity = Field(description="Size of each server's volume. It can grow.")
+    storage: ByteQuantity = Field(description="Size of each server's volume. It can be increased.")
     keeper_storage: ByteQuantity = Field(description="Size of each Keeper's volume.")
     resources: Resources
     keeper_resources: Resources
 
 
 class ExternalClickHouse(Model):
-    """A ClickHouse that is there already, ClickHouse Cloud included."""
+    """An external ClickHouse server, cluster or ClickHouse Cloud service."""
 
     mode: Literal["external"]
     version: StoreVersion | None = Field(
         default=None,
-        description="Its release; checked at preview against what Langfuse needs. The running server is checked before "
-        "each migration.",
+        description="Release of the server. A preview checks it against the releases that Langfuse supports. The "
+        "running "
+        "server is checked before each migration.",
     )
     host: Host = Field(description="Host of the server.")
     http_port: Port = Field(default=8443, description="Port of the HTTP interface.")
     native_port: Port = Field(default=9440, description="Port of the native protocol, for migrations.")
-    tls: bool = Field(default=True, description="Whether both ports speak TLS.")
+    tls: bool = Field(default=True, description="Whether both ports use TLS.")
     database: Name = Field(default="default", description="Name of the database.")
     username: Name = Field(default="default", description="User that owns the tables.")
     clustered: bool = Field(
         default=False,
-        description="Whether it is a cluster named `default`; false for ClickHouse Cloud. Chosen once.",
+        description="Whether the server is part of a cluster named `default`. `false` for ClickHouse Cloud. It cannot "
+        "be "
+        "changed later.",
     )
-    memory: ByteQuantity = Field(default="16Gi", description="Memory of the server: large aggregations spill at half.")
+    memory: ByteQuantity = Field(
+        default="16Gi", description="Memory of the server. Large aggregations spill to disk at half of it."
+    )
 
 
 ClickHouse = Annotated[ManagedClickHouse | ExternalClickHouse, Field(discriminator="mode")]
 
 
 class ManagedRedis(Model):
-    """One Valkey that the stack runs."""
+    """A single Valkey server that the stack manages."""
 
     mode: Literal["managed"]
-    version: StoreVersion = Field(default=images.VALKEY.tag, description="Valkey release, as its image is tagged.")
-    storage: ByteQuantity = Field(description="Size of the volume: at least twice the memory, for AOF rewrites.")
+    version: StoreVersion = Field(default=images.VALKEY.tag, description="Valkey release: the tag of the image.")
+    storage: ByteQuantity = Field(
+        description="Size of the volume: at least twice the memory, for rewrites of the append-only file."
+    )
     resources: Resources
 
 
 class SentinelRedis(Model):
-    """Three Valkeys that the stack runs, watched by three Sentinels that promote another when one is lost."""
+    """Three Valkey servers that the stack manages, and three Sentinels that promote a replica if the primary fails."""
 
     mode: Literal["sentinel"]
-    version: StoreVersion = Field(default=images.VALKEY.tag, description="Valkey release, as its image is tagged.")
-    storage: ByteQuantity = Field(description="Size of each volume: at least twice the memory, for AOF rewrites.")
+    version: StoreVersion = Field(default=images.VALKEY.tag, description="Valkey release: the tag of the image.")
+    storage: ByteQuantity = Field(
+        description="Size of each volume: at least twice the memory, for rewrites of the append-only file."
+    )
     resources: Resources
 
 
 class ExternalRedis(Model):
-    """A Redis or Valkey that is there already. It must not evict keys and should keep an append-only file."""
+    """An external Redis or Valkey. It must not evict keys, and should have an append-only file."""
 
     mode: Literal["external"]
     topology: Literal["single", "cluster", "sentinel"] = Field(default="single", description="How clients connect.")
-    version: StoreVersion | None = Field(default=None, description="Its release; checked against what Langfuse needs.")
+    version: StoreVersion | None = Field(
+        default=None, description="Release of the server. It is checked against the releases that Langfuse supports."
+    )
     host: Host | None = Field(default=None, description="Host of a single server.")
     port: Port = Field(default=6379, description="Port of a single server.")
     nodes: list[str] = Field(default=[], description="`host:port` of each cluster node or Sentinel.")
-    master_name: Name | None = Field(default=None, description="Name of the primary that the Sentinels watch.")
-    username: Name | None = Field(default=None, description="ACL user; the default user if not given.")
+    master_name: Name | None = Field(default=None, description="Name of the primary that the Sentinels monitor.")
+    username: Name | None = Field(default=None, description="ACL user. Default: the default user of the server.")
     tls: bool = Field(default=True, description="Whether connections are encrypted.")
-    ca: Pem | None = Field(default=None, description="Certificates of a private authority, PEM.")
+    ca: Pem | None = Field(default=None, description="CA certificates of a private CA, in PEM format.")
 
 
 Redis = Annotated[ManagedRedis | SentinelRedis | ExternalRedis, Field(discriminator="mode")]
 
 
 class Retention(Model):
-    """Days that objects are kept. Media is kept for ever: Langfuse would not upload a file again that it has seen."""
+    """Retention of objects. Media never expires: Langfuse does not upload a file again that it has seen before."""
 
-    events_days: int = Field(default=30, ge=1, description="Raw events.")
-    exports_days: int = Field(default=7, ge=1, description="Batch exports.")
+    events_days: int = Field(default=30, ge=1, description="Number of days for which raw events are kept.")
+    exports_days: int = Field(default=7, ge=1, description="Number of days for which batch exports are kept.")
 
 
 class ManagedObjectStore(Retention):
-    """MinIO that the stack runs. It encrypts what it keeps, by `credentials.values.objectStoreEncryptionKey`."""
+    """A MinIO that the stack manages. It encrypts objects with `credentials.values.objectStoreEncryptionKey`."""
 
     mode: Literal["managed"]
-    version: StoreVersion = Field(default=images.MINIO.tag, description="MinIO release, as its image is tagged.")
-    nodes: Literal[1, 4] = Field(default=1, description="Servers; four go on when one is lost.")
+    version: StoreVersion = Field(default=images.MINIO.tag, description="MinIO release: the tag of the image.")
+    nodes: Literal[1, 4] = Field(default=1, description="Number of servers. Four continue if one is lost.")
     storage: ByteQuantity = Field(description="Size of each server's volume.")
     resources: Resources
 
@@ -166,31 +180,39 @@ class Buckets(Model):
 
 
 class ExternalObjectStore(Retention):
-    """S3 or a store that speaks it."""
+    """S3 or an S3-compatible store."""
 
     mode: Literal["external"]
-    endpoint: HttpUrl | None = Field(default=None, description="URL of the store; AWS if not given.")
+    endpoint: HttpUrl | None = Field(default=None, description="URL of the store. Default: AWS.")
     public_endpoint: HttpUrl | None = Field(
-        default=None, description="URL that browsers and SDKs reach, for signed links; `endpoint` if not given."
+        default=None, description="URL in signed links, which browsers and SDKs must reach. Default: `endpoint`."
     )
     region: Name = Field(description="Region of the buckets.")
-    force_path_style: bool = Field(default=False, description="Whether the bucket stands in the path, not in the host.")
+    force_path_style: bool = Field(
+        default=False, description="Whether URLs have the bucket in the path instead of the host."
+    )
     buckets: Buckets
     manage_buckets: bool = Field(
-        default=False, description="Whether the stack makes the buckets and keeps their rules."
+        default=False, description="Whether the stack creates the buckets and manages their lifecycle rules."
     )
-    encryption: Literal["none", "AES256", "aws:kms"] = Field(default="AES256", description="At rest, of new objects.")
-    kms_key_id: str | None = Field(default=None, description="Key of `aws:kms`; the account's own if not given.")
-    versioning: bool = Field(default=True, description="Whether managed buckets keep replaced objects for a while.")
+    encryption: Literal["none", "AES256", "aws:kms"] = Field(
+        default="AES256", description="Encryption at rest of new objects."
+    )
+    kms_key_id: str | None = Field(default=None, description="KMS key for `aws:kms`. Default: the key of the account.")
+    versioning: bool = Field(
+        default=True, description="Whether managed buckets are versioned: replaced objects are kept for a while."
+    )
     public_access_block: bool = Field(
-        default=True, description="Whether managed buckets can't be made public; false for stores without this."
+        default=True,
+        description="Whether public access to managed buckets is blocked. `false` for stores without this feature.",
     )
     identity: Literal["keys", "workload"] = Field(
         default="keys",
-        description="`workload`: the pods' service accounts stand for the credentials (IRSA and its like).",
+        description="How pods authenticate. `keys`: access keys; `workload`: the service accounts of the pods, as with "
+        "IRSA.",
     )
     identity_annotations: dict[str, str] = Field(
-        default={}, description="Annotations of the service accounts, such as `eks.amazonaws.com/role-arn`."
+        default={}, description="Annotations of the service accounts, for example `eks.amazonaws.com/role-arn`."
     )
 
 

@@ -1,4 +1,4 @@
-"""What users may make Langfuse call in private networks: names, addresses, and pods of the same cluster."""
+"""The targets in private networks that users can make Langfuse call: names, addresses, and pods of the cluster."""
 
 import ipaddress
 import re
@@ -15,13 +15,13 @@ _LABEL_KEY = re.compile(rf"([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_LABEL.pat
 
 def _label_key(text: str) -> str:
     if not _LABEL_KEY.fullmatch(text):
-        raise ValueError('is not the key of a label; write it like "app.kubernetes.io/name"')
+        raise ValueError('is not a label key; write it like "app.kubernetes.io/name"')
     return text
 
 
 def _label_value(text: str) -> str:
     if not _LABEL.fullmatch(text):
-        raise ValueError("is not the value of a label: at most 63 letters, digits, '-', '_' and '.'")
+        raise ValueError("is not a label value: at most 63 letters, digits, '-', '_' and '.'")
     return text
 
 
@@ -38,16 +38,16 @@ def _ip_range(text: str) -> str:
     try:
         network = ipaddress.ip_network(text)
     except ValueError:
-        raise ValueError('is not a range of addresses; write it like "10.0.12.0/24", without host bits') from None
-    least = _LEAST_PREFIX[network.version]
-    if network.prefixlen < least:
-        raise ValueError(f"opens {network.num_addresses} addresses; name at most a /{least}, or single hosts")
+        raise ValueError('is not an IP range; write it like "10.0.12.0/24", without host bits') from None
+    shortest = _SHORTEST_PREFIX[network.version]
+    if network.prefixlen < shortest:
+        raise ValueError(f"allows {network.num_addresses} addresses; use at most a /{shortest}, or single addresses")
     _refuse_dangerous(network)
     return str(network)
 
 
-_LEAST_PREFIX = {4: 16, 6: 64}
-"""A range that is wider holds more than one network of pods or of servers."""
+_SHORTEST_PREFIX = {4: 16, 6: 64}
+"""By IP version. A larger range contains more than one network of pods or servers."""
 
 _DANGEROUS = [
     (ipaddress.ip_network(network), what)
@@ -55,9 +55,9 @@ _DANGEROUS = [
         ("127.0.0.0/8", "the pod itself"),
         ("::1/128", "the pod itself"),
         ("0.0.0.0/8", "the pod itself"),
-        ("169.254.0.0/16", "the cloud's metadata service, which hands out credentials"),
-        ("fe80::/10", "the link, where metadata services are"),
-        ("fd00:ec2::254/128", "the cloud's metadata service, which hands out credentials"),
+        ("169.254.0.0/16", "the metadata service of the cloud, which serves credentials"),
+        ("fe80::/10", "link-local addresses, where metadata services are"),
+        ("fd00:ec2::254/128", "the metadata service of the cloud, which serves credentials"),
     )
 ]
 
@@ -67,17 +67,17 @@ def _refuse_dangerous(network: ipaddress.IPv4Network | ipaddress.IPv6Network) ->
     seen = ipaddress.ip_network(mapped) if mapped else network
     for dangerous, what in _DANGEROUS:
         if dangerous.version == seen.version and dangerous.overlaps(seen):
-            raise ValueError(f"would let users' requests reach {what}; leave it out")
+            raise ValueError(f"would let requests of users reach {what}; remove it")
 
 
 def _target_host(text: str) -> str:
-    """A host that users may make Langfuse call: exact, since the application compares it whole."""
+    """A host name without wildcards: Langfuse compares the whole name."""
     if re.fullmatch(r"[0-9.]+|\[?[0-9a-f:]+\]?", text) and (":" in text or text.count(".") == 3):  # noqa: PLR2004
-        raise ValueError('is an address; put it under "ips"')
+        raise ValueError('is an IP address; move it to "ips"')
     if "*" in text:
-        raise ValueError("is compared whole: wildcards mean nothing; name each host")
+        raise ValueError("has a wildcard, which Langfuse does not support; list each host")
     if text in _METADATA_HOSTS or text == "localhost" or text.endswith(".localhost"):
-        raise ValueError("would let users' requests reach the pod itself or the cloud's metadata service; leave it out")
+        raise ValueError("would let requests of users reach the pod itself or the metadata service; remove it")
     return host_name(text)
 
 
@@ -92,35 +92,41 @@ LabelValue = Annotated[str, AfterValidator(_label_value)]
 
 
 class TargetPods(Model):
-    """Pods of the same cluster that web and worker may connect to."""
+    """Pods of the same cluster that web and worker can connect to."""
 
-    namespace: DnsLabel = Field(description="Where they run. Its own network rules must let web and worker in.")
-    labels: dict[LabelKey, LabelValue] = Field(
-        min_length=1, description="Labels of the pods: only those that have all of them are reached."
+    namespace: DnsLabel = Field(
+        description="Namespace of the pods. Its own network policies must allow web and worker."
     )
-    port: Port = Field(description="Port of the pods, which their Service may map from another one.")
+    labels: dict[LabelKey, LabelValue] = Field(
+        min_length=1, description="Labels of the pods. Only pods with all of these labels can be reached."
+    )
+    port: Port = Field(description="Port of the pods. The port of their Service may be different.")
 
 
 class Targets(Model):
-    """Private addresses that users may make Langfuse call, although it blocks private ranges."""
+    """Private targets that users can make Langfuse call. Langfuse blocks all other private addresses."""
 
-    hosts: list[TargetHost] = Field(default=[], description="Exact names, as `litellm.gateway.svc.cluster.local`.")
-    ips: list[IpAddress] = Field(default=[], description="Addresses.")
-    ranges: list[IpRange] = Field(default=[], description="Ranges, at most a /16.")
+    hosts: list[TargetHost] = Field(
+        default=[], description="Exact host names, for example `litellm.gateway.svc.cluster.local`."
+    )
+    ips: list[IpAddress] = Field(default=[], description="IP addresses.")
+    ranges: list[IpRange] = Field(default=[], description="IP ranges, at most a /16.")
     pods: list[TargetPods] = Field(
         default=[],
         examples=[[{"namespace": "gateway", "labels": {"app.kubernetes.io/name": "litellm"}, "port": 4000}]],
-        description="Pods of this cluster that these lead to: network rules let web and worker through.",
+        description="Pods of this cluster behind these names and addresses. Network policies allow web and worker to "
+        "reach them.",
     )
 
 
 class AllowedTargets(Model):
-    """What users may make Langfuse call within private networks.
+    """Targets in private networks that users can make Langfuse call.
 
-    Network rules let web and worker through to the internet's ports (443, 465, 587) and to the pods named here.
+    Network policies allow web and worker to reach the internet (ports 443, 465 and 587) and the pods that are listed
+    here.
     """
 
-    llm: Targets = Field(default=Targets(), description="LLM gateways.")
-    webhook: Targets = Field(default=Targets(), description="Receivers of webhooks.")
-    blob_storage: Targets = Field(default=Targets(), description="Stores for exports on a schedule.")
+    llm: Targets = Field(default=Targets(), description="Targets of LLM connections, for example LLM gateways.")
+    webhook: Targets = Field(default=Targets(), description="Targets of webhooks.")
+    blob_storage: Targets = Field(default=Targets(), description="Targets of scheduled exports to blob storage.")
     sso_discovery: Targets = Field(default=Targets(), description="Identity providers that users configure.")

@@ -143,7 +143,7 @@ def test_new_users_join_the_first_organization_if_a_role_is_configured() -> None
         ),
         (
             {"signIn": {"providers": {"authentik": {**provider("authentik"), "issuer": "https://sso.example.com"}}}},
-            "is not an issuer of authentik; write it like",
+            "is not the issuer of an authentik application",
         ),
         (
             {"signIn": {"providers": {"okta": {**provider("okta"), "issuer": "example.okta.com"}}}},
@@ -157,12 +157,12 @@ def test_new_users_join_the_first_organization_if_a_role_is_configured() -> None
         ({"license": {}}, "langfuse:license.key: is required with credentials.source generated"),
         (
             {"allowedTargets": {"llm": {"ranges": ["0.0.0.0/0"]}}},
-            'langfuse:allowedTargets.llm.ranges.0: "0.0.0.0/0" opens 4294967296 addresses',
+            'langfuse:allowedTargets.llm.ranges.0: "0.0.0.0/0" allows 4294967296 addresses',
         ),
         ({"allowedTargets": {"llm": {"ranges": ["10.0.0.1/24"]}}}, "without host bits"),
         ({"allowedTargets": {"llm": {"hosts": ["localhost"]}}}, "the pod itself"),
         ({"allowedTargets": {"webhook": {"ips": ["169.254.169.254"]}}}, "metadata service"),
-        ({"allowedTargets": {"llm": {"hosts": ["*.svc.cluster.local"]}}}, "wildcards mean nothing"),
+        ({"allowedTargets": {"llm": {"hosts": ["*.svc.cluster.local"]}}}, "has a wildcard"),
     ],
 )
 def test_an_invalid_sign_in_has_one_message(config: dict[str, object], message: str) -> None:

@@ -212,7 +212,7 @@ FAULTS = [
     Fault({"allowedTargets": {"llm": {"ips": ["10.0.0"]}}}, "allowedTargets.llm.ips.0", "is not an IP address"),
     Fault({"allowedTargets": {"llm": {"ips": ["169.254.169.254"]}}}, "allowedTargets.llm.ips.0", "metadata"),
     Fault({"allowedTargets": {"llm": {"ranges": ["10.0.0.0/8"]}}}, "allowedTargets.llm.ranges.0", "at most a /16"),
-    Fault({"allowedTargets": {"llm": {"hosts": ["*.example.com"]}}}, "allowedTargets.llm.hosts.0", "wildcards"),
+    Fault({"allowedTargets": {"llm": {"hosts": ["*.example.com"]}}}, "allowedTargets.llm.hosts.0", "has a wildcard"),
     Fault(
         {"allowedTargets": {"llm": {"pods": [{"namespace": "gateway", "port": 4000}]}}},
         "allowedTargets.llm.pods.0.labels",
@@ -226,7 +226,7 @@ FAULTS = [
     Fault(
         {"allowedTargets": {"llm": {"pods": [{"namespace": "gateway", "labels": {"app": "-"}, "port": 4000}]}}},
         "allowedTargets.llm.pods.0.labels.app",
-        '"-" is not the value of a label',
+        '"-" is not a label value',
     ),
     Fault(
         {"allowedTargets": {"llm": {"pods": [{"namespace": "gateway", "labels": {"app": "litellm"}, "port": "http"}]}}},
