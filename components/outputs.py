@@ -1,19 +1,22 @@
-"""What a stack tells its operator. Names and addresses, never a value of a credential."""
+"""Outputs of a stack for its operator: names and addresses, and no value of a credential."""
 
 from pydantic import JsonValue
 
-from components.application.environment import Refs, Stores
+from components.application.component import ApplicationContext
 from components.application.sign_in import callback_urls
 from components.schema.environment import Settings
 from components.schema.values import release
 from components.stores.connections import Endpoint
+from components.stores.contract import Refs
+from components.stores.modes import StoreModes
 
 
-def outputs(settings: Settings, stores: Stores, web: Endpoint, refs: Refs) -> dict[str, JsonValue]:
-    """The stack's outputs: plain values, known at preview."""
+def outputs(context: ApplicationContext, web: Endpoint) -> dict[str, JsonValue]:
+    """The outputs of the stack: plain values, which are known in a preview."""
+    settings, stores = context.settings, context.stores
 
     def address(endpoint: Endpoint) -> str:
-        if "." in endpoint.host:  # outside, or the whole name of a pod
+        if "." in endpoint.host:  # external, or the full name of a pod
             return endpoint.authority
         return f"{endpoint.host}.{settings.namespace}.svc.cluster.local:{endpoint.port}"
 
@@ -29,21 +32,21 @@ def outputs(settings: Settings, stores: Stores, web: Endpoint, refs: Refs) -> di
             "objectStore": address(stores.object_store.endpoint),
         },
         "buckets": {purpose: bucket.name for purpose, bucket in stores.object_store.buckets.items()},
-        "secrets": [*sorted({ref.name for ref in refs.values()})],
+        "secrets": [*sorted({ref.name for ref in context.refs.values()})],
         "callbackUrls": {**callback_urls(settings)},
         "sdks": {**sdk_versions(settings.version)},
-        "readme": _readme(settings, web, refs),
+        "readme": _readme(settings, web, context.refs),
     }
 
 
 def versions(settings: Settings) -> dict[str, str]:
-    """Which releases run. Of a store outside only what the configuration states is known."""
-    store = settings.object_store
+    """The running releases. For an external store, only the configuration can state it."""
+    modes = StoreModes.of(settings)
     stores = {
-        "postgres": settings.postgres.version,
-        "clickhouse": settings.clickhouse.version,
-        "redis": settings.redis.version,
-        "objectStore": store.version if store.mode == "managed" else None,
+        "postgres": modes.postgres.version,
+        "clickhouse": modes.clickhouse.version,
+        "redis": modes.redis.version,
+        "objectStore": modes.object_store.version,
     }
     return {"langfuse": settings.version, **{name: version or "unknown" for name, version in stores.items()}}
 

@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from components.network.demand import demand
+from components.network.requests import steady_state_pods
 from components.schema.environment import PROJECT
 from components.schema.requests import Pods, Requests
 from components.settings.profiles import PROFILES
@@ -90,7 +90,7 @@ def sizing(
 
 
 def _document(answer: Sizing) -> dict[str, object]:
-    pods = demand(answer.settings)
+    pods = steady_state_pods(answer.settings)
     return {
         "config": _config(answer),
         "requests": {
@@ -118,7 +118,7 @@ def _print(answer: Sizing) -> None:
     else:
         console.print("Set in the stack file:\n")
     console.print(yaml.safe_dump({"config": _config(answer)}, sort_keys=False), highlight=False)
-    console.print(_requests(demand(answer.settings)))
+    console.print(_requests(steady_state_pods(answer.settings)))
     arithmetic = Table("key", "at least", "has", "arithmetic", "source", title="Where it comes from", box=box.SIMPLE)
     for need in answer.needs:
         arithmetic.add_row(need.key, str(need.least), str(need.has), need.formula, need.source)

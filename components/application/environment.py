@@ -6,9 +6,6 @@ entrypoint.sh at v4.16.0, and what later releases added (`data/langfuse-env-4.js
 Secret, and the kubelet expands `$(NAME)`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from components.application.extra_env import extra_environment
 from components.application.outbound import mail_environment, target_environment
 from components.application.sign_in import sign_in_environment
@@ -20,16 +17,16 @@ from components.application.store_variables import (
     postgres_url,
     redis_environment,
 )
-from components.kubernetes.variables import Environment, SecretRef, text
+from components.kubernetes.variables import Environment, text
 from components.schema.application import Workload
 from components.schema.environment import Settings
 from components.schema.values import quantity_value
 from components.stores.connections import (
     ClickHouseConnection,
-    ObjectStoreConnection,
+    Connections,
     PostgresConnection,
-    RedisConnection,
 )
+from components.stores.contract import Refs
 from components.stores.versions import query_environment
 
 WEB_PORT = 3000
@@ -43,20 +40,6 @@ FILE_NAME_BYTES = 255
 """MinIO stores a segment of an object's key as a file name, whose length Linux limits (limits.h, NAME_MAX)."""
 
 
-Refs = Mapping[str, SecretRef]
-"""Where pods read a credential, by its id in `components/credentials/registry.py`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stores:
-    """The four stores of an installation."""
-
-    postgres: PostgresConnection
-    clickhouse: ClickHouseConnection
-    redis: RedisConnection
-    object_store: ObjectStoreConnection
-
-
 def migration_environment(postgres: PostgresConnection, clickhouse: ClickHouseConnection) -> Environment:
     """For the Job that migrates both schemas: only the two databases."""
     return {
@@ -67,7 +50,7 @@ def migration_environment(postgres: PostgresConnection, clickhouse: ClickHouseCo
     }
 
 
-def web_environment(settings: Settings, stores: Stores, refs: Refs) -> Environment:
+def web_environment(settings: Settings, stores: Connections, refs: Refs) -> Environment:
     """For web, which serves the UI and the API. It runs no migrations and does not create the first organization."""
     return {
         **migration_environment(stores.postgres, stores.clickhouse),
@@ -86,7 +69,7 @@ def web_environment(settings: Settings, stores: Stores, refs: Refs) -> Environme
     }
 
 
-def first_start_environment(settings: Settings, stores: Stores, refs: Refs) -> Environment:
+def first_start_environment(settings: Settings, stores: Connections, refs: Refs) -> Environment:
     """For the web server that creates what `firstStart` configures: the environment of web, and what to create.
 
     At every start it creates what is missing (web/src/initialize.ts). It listens on localhost only.
@@ -110,7 +93,7 @@ def first_start_environment(settings: Settings, stores: Stores, refs: Refs) -> E
     }
 
 
-def worker_environment(settings: Settings, stores: Stores, refs: Refs) -> Environment:
+def worker_environment(settings: Settings, stores: Connections, refs: Refs) -> Environment:
     """For worker, which processes the queues and writes to ClickHouse. It runs background migrations only."""
     ingestion = settings.ingestion
     return {
@@ -130,7 +113,7 @@ def worker_environment(settings: Settings, stores: Stores, refs: Refs) -> Enviro
     }
 
 
-def _shared_environment(settings: Settings, stores: Stores, refs: Refs, workload: Workload) -> Environment:
+def _shared_environment(settings: Settings, stores: Connections, refs: Refs, workload: Workload) -> Environment:
     """For web and worker alike, but for the heap of each."""
     ingestion = settings.ingestion
     return {

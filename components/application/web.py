@@ -1,115 +1,110 @@
 """Langfuse web: the UI and the API."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import pulumi
 
-from components.application.environment import WEB_PORT
+from components.application.component import ApplicationContext
+from components.application.environment import WEB_PORT, web_environment
 from components.kubernetes.deployments import deployment
-from components.kubernetes.files import config
-from components.kubernetes.installation import Installation, child_options, config_map, service, service_account
-from components.kubernetes.pods import Mount, container, http_probe, pod
+from components.kubernetes.files import read_config
+from components.kubernetes.objects import Scope, child_options, config_map, service, service_account
+from components.kubernetes.pods import TMP, Container, Mount, container, http_probe, pod, secret_names
 from components.kubernetes.variables import Environment
 from components.schema import images
-from components.schema.application import Workload as WorkloadSettings
 from components.stores.connections import Endpoint
 
 CONFIG = Path(__file__).parent / "config"
 
 DRAIN_SECONDS = 110
-"""web/src/utils/shutdown.ts: after SIGTERM, readiness fails and the server goes on for a fixed 110 s."""
+"""After SIGTERM, readiness fails and the server continues for a fixed 110 s (web/src/utils/shutdown.ts)."""
 
 GRACE_SECONDS = DRAIN_SECONDS + 20
 
 MODULES = "/etc/langfuse"
 MODULE = "close-connections.cjs"
-"""Loaded by Node before the server starts: after SIGTERM each answer closes its connection (`config/`)."""
+"""Node loads it before the server starts. After SIGTERM, each response closes its connection (`config/`)."""
 
 START_SECONDS = 240
-"""A start takes 3 to 25 s; up to 164 s were seen on a node under heavy load. The schema and the first organization are
-there before. A server that failed in its start goes on and answers every request with 500: it is restarted, and can be
-ready before the Deployment counts as stuck (`deployments.PROGRESS_SECONDS`)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WebArgs:
-    """What web needs."""
-
-    installation: Installation
-    version: str
-    settings: WorkloadSettings
-    environment: Environment
-    annotations: Mapping[str, pulumi.Input[str]]
-    identity: Mapping[str, str]
-    """Annotations of the service account, which stand for keys of the object store where there are none."""
-    certificates: Sequence[Mount]
-    """What the stores' own certificates are checked against."""
-    after: Sequence[pulumi.Resource]
-    """What must be there before the pods start: the migrated schema, the first organization and the stores."""
-
-    def visible(self) -> dict[str, object]:
-        """Inputs that show in state and to policies."""
-        return {"version": self.version, **self.settings.model_dump()}
+"""A start takes 3 to 25 s, and up to 164 s on a node under heavy load. The schema and the first organization exist
+before. A server whose start failed keeps running and answers every request with 500. The kubelet restarts it, and it
+can become ready before the Deployment counts as stuck (`deployments.PROGRESS_SECONDS`)."""
 
 
 class Web(pulumi.ComponentResource):
     """A Deployment that loses no request when its pods are replaced.
 
-    Liveness asks only whether the process answers: a pod is not killed because a store is away.
+    The liveness probe only checks that the process answers. The outage of a store does not restart the pod.
 
-    When a pod is deleted its endpoint goes, and the server drains. A proxy that follows endpoints, as Istio's gateways
-    do, then drops its connections to the pod. Through kube-proxy, ztunnel or a load balancer of TCP, a connection that
-    a client keeps open stays with its pod, so every answer after SIGTERM closes its connection. A preStop hook would
-    add nothing: the server takes new connections for 110 s after SIGTERM.
+    When a pod is deleted, its endpoint is removed and the server drains. A proxy that follows endpoints, such as
+    Istio's gateways, then closes its connections to the pod. Through kube-proxy, ztunnel or a TCP load balancer, a
+    connection that a client keeps open stays with its pod, so every response after SIGTERM closes its connection. A
+    preStop hook would not help, because the server accepts connections for 110 s after SIGTERM.
     """
 
     endpoint: Endpoint
 
-    def __init__(self, name: str, args: WebArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("langfuse:index:Web", name, args.visible(), opts)
-        child = child_options(self, opts)
-        installation = args.installation
-        workload = installation.workload("web", component="frontend", version=args.version)
-        image = images.web(args.version)
-        account = service_account(installation, workload, child, args.identity)
-        service(installation, workload, {"http-web": WEB_PORT}, child)
-        modules = config_map(installation, workload, "modules", {MODULE: config(CONFIG / MODULE)}, child)
+    def __init__(
+        self,
+        name: str,
+        context: ApplicationContext,
+        opts: pulumi.ResourceOptions,
+        *,
+        after: Sequence[pulumi.Resource],
+    ) -> None:
+        """Creates the component.
+
+        Args:
+            name: Name of the component.
+            context: Settings, stores and credentials.
+            opts: Options of the component.
+            after: What must exist before the pods start: the schema, the first organization and the stores.
+        """
+        settings, version = context.settings.web, context.settings.version
+        super().__init__("langfuse:index:Web", name, {"version": version, **settings.model_dump()}, opts)
+        workload = context.installation.workload("web", component="frontend", version=version)
+        scope = Scope(workload, child_options(self, opts))
+        account = service_account(scope, context.stores.object_store.account_annotations)
+        service(scope, {"http-web": WEB_PORT})
+        modules = config_map(scope, "modules", {MODULE: read_config(CONFIG / MODULE)})
         mounts = [
             Mount.config("modules", modules.metadata.name, MODULES),
-            Mount.scratch("tmp", "/tmp"),  # noqa: S108  # the pod's own
+            TMP,
             Mount.scratch("next-cache", "/app/web/.next/cache"),
-            *args.certificates,
+            *context.ca_bundles,
         ]
+        environment = web_environment(context.settings, context.stores, context.refs)
         template = pod(
             workload,
-            [
-                container(
-                    "web",
-                    image,
-                    resources=args.settings.resources,
-                    mounts=mounts,
-                    env=_with_module(args.environment),
-                    ports={"http-web": WEB_PORT},
-                    startup=http_probe("/api/public/health", WEB_PORT, period=5, failures=START_SECONDS // 5),
-                    readiness=http_probe("/api/public/ready", WEB_PORT, period=5, failures=2),
-                    liveness=http_probe("/api/public/health", WEB_PORT, period=15, failures=4, timeout=10),
-                )
-            ],
-            fs_group=image.uid,
+            [_server(context, mounts, environment)],
+            fs_group=images.web(version).uid,
             mounts=mounts,
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
-            annotations=args.annotations,
+            annotations=context.checksums(secret_names(environment)),
         )
-        deployment(installation, workload, args.settings, template, child, after=args.after)
+        deployment(scope, settings, template, after=after)
         self.endpoint = Endpoint(host=workload.resource_name, port=WEB_PORT)
         self.register_outputs({"url": self.endpoint.http_url})
 
 
+def _server(context: ApplicationContext, mounts: Sequence[Mount], environment: Environment) -> Container:
+    return container(
+        "web",
+        images.web(context.settings.version),
+        resources=context.settings.web.resources,
+        mounts=mounts,
+        env=_with_module(environment),
+        ports={"http-web": WEB_PORT},
+        startup=http_probe("/api/public/health", WEB_PORT, period=5, failures=START_SECONDS // 5),
+        readiness=http_probe("/api/public/ready", WEB_PORT, period=5, failures=2),
+        liveness=http_probe("/api/public/health", WEB_PORT, period=15, failures=4, timeout=10),
+    )
+
+
 def _with_module(environment: Environment) -> Environment:
-    """The variables, with Node told to load the module; a value from a Secret is left as it is."""
+    """The environment with a Node option that loads the module. NODE_OPTIONS from a Secret stay as they are."""
     options = environment.get("NODE_OPTIONS", "")
     if not isinstance(options, str):
         return environment

@@ -1,14 +1,14 @@
-"""A second object store: backups and media are copied there, so that they outlive the first one."""
+"""Copies of backups and media in a second object store, which survive the loss of the first."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import pulumi
-import pulumi_kubernetes as k8s
 
-from components.kubernetes.files import read_scripts
-from components.kubernetes.installation import Installation, child_options, config_map, service_account
-from components.kubernetes.jobs import cron_job_spec, job_spec, run_script, scripts_mount
+from components.application.component import ApplicationContext
+from components.kubernetes.files import read_scripts, run_script, scripts_mount
+from components.kubernetes.jobs import cron_job
+from components.kubernetes.objects import Scope, child_options, service_account
 from components.kubernetes.pods import Container, Mount, container, pod
 from components.kubernetes.variables import SecretRef
 from components.schema import images
@@ -16,68 +16,49 @@ from components.schema.application import OffSite as OffSiteSettings
 from components.schema.purposes import Purpose
 from components.stores.clients import OBJECT_STORE_CLIENT_RESOURCES, object_store_environment
 from components.stores.connections import ObjectStoreConnection
+from components.stores.contract import OFF_SITE_COPY
 
 SCRIPTS = Path(__file__).parent / "scripts"
 
-WORKLOAD = "backup-off-site"
-
 COPIED: tuple[Purpose, ...] = ("media", "backups")
-"""What nothing else could bring back. Raw events are in the backups of ClickHouse by then, exports are made anew."""
+"""Buckets with data that nothing else can restore. Events are in the backups of ClickHouse, exports can be repeated."""
 
 DEADLINE_SECONDS = 12 * 3600
-"""The first copy takes all media along; one that is cut short is continued by the next."""
+"""The first run copies all media. If it is interrupted, the next run continues."""
 
 GRACE_SECONDS = 30
 
 
-@dataclass(frozen=True, kw_only=True)
-class OffSiteArgs:
-    """What is copied where."""
-
-    installation: Installation
-    settings: OffSiteSettings
-    object_store: ObjectStoreConnection
-
-    def visible(self) -> dict[str, object]:
-        """Inputs that show in state and to policies."""
-        return self.settings.model_dump()
-
-
 class OffSite(pulumi.ComponentResource):
-    """A CronJob with a container for each bucket, which holds the keys of that bucket alone and of the other store."""
+    """A CronJob with one container for each bucket. Each has the keys of its bucket and of the second store only."""
 
-    def __init__(self, name: str, args: OffSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("langfuse:index:OffSite", name, args.visible(), opts)
-        child = child_options(self, opts)
-        installation = args.installation
-        workload = installation.workload(WORKLOAD, component="backup", version=images.MINIO_CLIENT.tag)
-        account = service_account(installation, workload, child, args.object_store.account_annotations)
-        scripts = scripts_mount(
-            config_map(installation, workload, "scripts", read_scripts(SCRIPTS, "copy-off-site.sh"), child)
-        )
+    def __init__(
+        self, name: str, context: ApplicationContext, settings: OffSiteSettings, opts: pulumi.ResourceOptions
+    ) -> None:
+        super().__init__("langfuse:index:OffSite", name, settings.model_dump(), opts)
+        object_store, image = context.stores.object_store, images.MINIO_CLIENT
+        workload = context.installation.workload(OFF_SITE_COPY, component="backup", version=image.tag)
+        scope = Scope(workload, child_options(self, opts))
+        account = service_account(scope, object_store.account_annotations)
+        scripts = scripts_mount(scope, read_scripts(SCRIPTS, "copy-off-site.sh"))
         clients = {purpose: Mount.scratch(f"client-{purpose}", "/client") for purpose in COPIED}
         template = pod(
             workload,
-            [_copy(args, purpose, [scripts, client]) for purpose, client in clients.items()],
-            fs_group=images.MINIO_CLIENT.uid,
+            [_copy(object_store, settings, purpose, [scripts, client]) for purpose, client in clients.items()],
+            fs_group=image.uid,
             mounts=[scripts, *clients.values()],
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
             restart_policy="Never",
         )
-        k8s.batch.v1.CronJob(
-            workload.resource_name,
-            metadata=installation.metadata(workload, name=workload.resource_name),
-            spec=cron_job_spec(
-                args.settings.schedule, job_spec(template, deadline_seconds=DEADLINE_SECONDS, retries=2)
-            ),
-            opts=child,
-        )
-        self.register_outputs({"bucket": args.settings.bucket})
+        cron_job(scope, template, settings.schedule, deadline_seconds=DEADLINE_SECONDS)
+        self.register_outputs({"bucket": settings.bucket})
 
 
-def _copy(args: OffSiteArgs, purpose: Purpose, mounts: list[Mount]) -> Container:
-    bucket, settings = args.object_store.buckets[purpose], args.settings
+def _copy(
+    object_store: ObjectStoreConnection, settings: OffSiteSettings, purpose: Purpose, mounts: Sequence[Mount]
+) -> Container:
+    bucket = object_store.buckets[purpose]
     return container(
         f"copy-{purpose}",
         images.MINIO_CLIENT,
@@ -85,7 +66,7 @@ def _copy(args: OffSiteArgs, purpose: Purpose, mounts: list[Mount]) -> Container
         resources=OBJECT_STORE_CLIENT_RESOURCES,
         mounts=mounts,
         env={
-            **object_store_environment(args.object_store, "/client"),
+            **object_store_environment(object_store, "/client"),
             **bucket.keys(""),
             "BUCKET": bucket.name,
             "OFF_SITE_STORE_URL": settings.endpoint,

@@ -11,18 +11,10 @@ from components.credentials.external_secrets import external_secret
 from components.credentials.registry import Credential
 from components.credentials.sources import NeededCredential
 from components.credentials.values import check_values, random_value
-from components.kubernetes.installation import Installation, child_options
+from components.kubernetes.installation import Installation
+from components.kubernetes.objects import Scope, child_options
 from components.kubernetes.variables import SecretRef
 from components.schema.credentials import Existing, External, Generated, SecretStore
-from components.schema.purposes import PURPOSES, Purpose
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeyPair:
-    """An access key of the object store."""
-
-    access_key_id: SecretRef
-    secret_access_key: SecretRef
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +44,8 @@ class Credentials(pulumi.ComponentResource):
     def __init__(self, name: str, args: CredentialsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("langfuse:index:Credentials", name, args.visible(), opts)
         self._installation = args.installation
-        self._child = child_options(self, opts)
-        self._workload = args.installation.workload("credentials", component="credentials", version="1")
+        workload = args.installation.workload("credentials", component="credentials")
+        self._scope = Scope(workload, child_options(self, opts))
         self._checksums: dict[str, pulumi.Output[str]] = {}
         self._generated: list[tuple[Credential, pulumi.Output[str]]] = []
         refs: dict[str, SecretRef] = {}
@@ -86,35 +78,6 @@ class Credentials(pulumi.ComponentResource):
         names = list(dict.fromkeys(ref.name for ref in refs.values()))
         self.register_outputs({"secrets": names, "checked": pulumi.Output.unsecret(checked)})
 
-    @property
-    def postgres(self) -> SecretRef:
-        """The password of Postgres."""
-        return self.refs["postgres_password"]
-
-    @property
-    def redis(self) -> SecretRef:
-        """The password of Redis and of its Sentinels."""
-        return self.refs["redis_password"]
-
-    @property
-    def object_store_root(self) -> KeyPair:
-        """The key of MinIO's administrator."""
-        return self._key_pair("root")
-
-    @property
-    def object_store_encryption(self) -> SecretRef:
-        """The name and the key with which MinIO encrypts objects."""
-        return self.refs["object_store_encryption_key"]
-
-    @property
-    def buckets(self) -> Mapping[Purpose, KeyPair]:
-        """The access key for each bucket; none where the identity of the pods replaces them."""
-        return {
-            purpose: self._key_pair(purpose)
-            for purpose in PURPOSES
-            if f"object_store_{purpose}_access_key_id" in self.refs
-        }
-
     def annotations(self, names: Iterable[str]) -> dict[str, pulumi.Output[str]]:
         """Pod annotations that change when one of the named Secrets changes, so that its readers restart.
 
@@ -122,12 +85,6 @@ class Credentials(pulumi.ComponentResource):
         has no annotation. The annotation of a Secret from a secret store changes only with the names of its entries.
         """
         return {f"checksum/{name}": self._checksums[name] for name in sorted(names) if name in self._checksums}
-
-    def _key_pair(self, purpose: str) -> KeyPair:
-        return KeyPair(
-            access_key_id=self.refs[f"object_store_{purpose}_access_key_id"],
-            secret_access_key=self.refs[f"object_store_{purpose}_secret_access_key"],
-        )
 
     def _value(self, credential: Credential, epoch: int) -> pulumi.Input[str]:
         if credential.kind == "fixed":
@@ -146,9 +103,9 @@ class Credentials(pulumi.ComponentResource):
         opts = pulumi.ResourceOptions(additional_secret_outputs=["metadata"])
         secret = k8s.core.v1.Secret(
             name,
-            metadata=self._installation.metadata(self._workload, name=name),
+            metadata=self._scope.workload.metadata(name),
             string_data={**values, **extra_entries},
-            opts=pulumi.ResourceOptions.merge(self._installation.stateful(self._child), opts),
+            opts=pulumi.ResourceOptions.merge(self._installation.stateful(self._scope.opts), opts),
         )
         self._checksums[name] = pulumi.Output.unsecret(pulumi.Output.all(id=secret.id, **values).apply(_checksum))
         return secret
@@ -163,23 +120,16 @@ class Credentials(pulumi.ComponentResource):
         sources = {credential.key: source for credential, source in entries}
         irreplaceable = any(credential.irreplaceable for credential, _ in entries)
         resource = external_secret(
-            self._installation,
-            self._workload,
+            self._scope,
             name,
             sources,
             store,
             irreplaceable=irreplaceable,
             extra_entries={key: value for credential, _ in entries for key, value in credential.extra_entries.items()},
-            opts=self._child,
         )
         named = {key: f"{source.remote_key}#{source.property or ''}" for key, source in sources.items()}
         self._checksums[name] = pulumi.Output.all(id=resource.id, **named).apply(_checksum)
         return {credential.id: SecretRef(name=name, key=credential.key) for credential, _ in entries}
-
-
-def secrets_of(refs: Mapping[str, SecretRef], *prefixes: str) -> set[str]:
-    """The names of the Secrets with credentials whose ids begin with one of the prefixes."""
-    return {ref.name for id_, ref in refs.items() if id_.startswith(prefixes)}
 
 
 def _checksum(contents: Mapping[str, str]) -> str:

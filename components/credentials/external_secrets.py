@@ -6,8 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 from pydantic import JsonValue
 
-from components.kubernetes.installation import Installation
-from components.kubernetes.labels import Workload
+from components.kubernetes.objects import Scope, custom_resource
 from components.schema.credentials import External, SecretStore
 
 API_VERSION = "external-secrets.io/v1"
@@ -17,35 +16,32 @@ WAIT_UNTIL_READY = {"pulumi.com/waitFor": "condition=Ready"}
 
 
 def external_secret(
-    installation: Installation,
-    workload: Workload,
+    scope: Scope,
     name: str,
     sources: Mapping[str, External],
     store: SecretStore,
     *,
     irreplaceable: bool,
     extra_entries: Mapping[str, str],
-    opts: pulumi.ResourceOptions,
 ) -> k8s.apiextensions.CustomResource:
     """Create an ExternalSecret. The operator creates a Secret of the same name.
 
     Args:
-        installation: Has the namespace, and whether data is protected.
-        workload: Has the labels.
+        scope: The workload it belongs to.
         name: The name of the ExternalSecret and of the Secret.
         sources: The entry of the store for each key of the Secret.
         store: The store that the operator reads.
         irreplaceable: Whether data is lost without the values. They are read only once then.
         extra_entries: Entries of the Secret that are not secret.
-        opts: Resource options.
     """
-    return k8s.apiextensions.CustomResource(
-        name,
-        api_version=API_VERSION,
-        kind="ExternalSecret",
-        metadata=installation.metadata(workload, name=name, annotations=WAIT_UNTIL_READY),
-        spec=spec(name, sources, store, irreplaceable=irreplaceable, extra_entries=extra_entries),
-        opts=installation.stateful(opts) if irreplaceable else opts,
+    return custom_resource(
+        scope,
+        API_VERSION,
+        "ExternalSecret",
+        spec(name, sources, store, irreplaceable=irreplaceable, extra_entries=extra_entries),
+        name=name,
+        annotations=WAIT_UNTIL_READY,
+        opts=scope.workload.installation.stateful(pulumi.ResourceOptions()) if irreplaceable else None,
     )
 
 

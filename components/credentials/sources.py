@@ -1,6 +1,6 @@
 """Which credentials an environment needs, and where the value of each comes from."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from components.credentials import formats
@@ -8,6 +8,12 @@ from components.credentials.formats import Format
 from components.credentials.registry import CREDENTIALS, Credential
 from components.schema.credentials import Existing, External, Generated
 from components.schema.environment import Settings
+
+APPLICATION_CREDENTIALS = {
+    *("nextauth_secret", "salt", "encryption_key"),
+    *("user_password", "public_key", "secret_key"),
+}
+"""Credentials that every installation needs, whatever its stores are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,24 +24,23 @@ class NeededCredential:
     source: Generated | Existing | External
 
 
-def needed_credentials(settings: Settings) -> list[NeededCredential]:
-    """The credentials that an environment needs. A credential that nothing reads is not created."""
-    needed = [credential for credential in CREDENTIALS.values() if is_needed(credential.id, settings)]
+def needed_credentials(settings: Settings, of_stores: Collection[str]) -> list[NeededCredential]:
+    """The credentials that an installation needs, with their sources.
+
+    Args:
+        settings: The settings of the installation.
+        of_stores: The ids of the credentials that its stores need.
+    """
+    needed = [credential for credential in CREDENTIALS.values() if is_needed(credential.id, settings, of_stores)]
     configured = [NeededCredential(credential=one, source=_source(one, settings)) for one in needed]
     return [*configured, *_third_party(settings)]
 
 
-def is_needed(id_: str, settings: Settings) -> bool:
-    """Whether anything reads a credential in an environment."""
-    if id_ in {"clickhouse_backup_password", "clickhouse_interserver_password"}:
-        return settings.clickhouse.mode == "managed"
-    if id_.startswith(("object_store_root", "object_store_encryption")):
-        return settings.object_store.mode == "managed"
-    if id_.startswith("object_store"):
-        return settings.object_store.mode == "managed" or settings.object_store.identity == "keys"
+def is_needed(id_: str, settings: Settings, of_stores: Collection[str]) -> bool:
+    """Whether anything in the installation reads a credential."""
     if id_ == "admin_api_key":
         return settings.credentials.values.admin_api_key is not None
-    return True
+    return id_ in APPLICATION_CREDENTIALS or id_ in of_stores
 
 
 def _source(credential: Credential, settings: Settings) -> Generated | Existing | External:

@@ -1,7 +1,13 @@
-"""Files that ship with the program: the shell that Jobs run, and the configuration of the stores."""
+"""Files that ship with the program: shell scripts of containers, and configuration of the stores."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
+
+from components.kubernetes.objects import Scope, config_map
+from components.kubernetes.pods import Mount
+
+SCRIPTS_PATH = "/scripts"
 
 
 def read_scripts(folder: Path, *names: str) -> dict[str, str]:
@@ -9,6 +15,16 @@ def read_scripts(folder: Path, *names: str) -> dict[str, str]:
     return {name: (folder / name).read_text() for name in names}
 
 
-def config(path: Path, **values: str | int) -> str:
-    """A configuration file of a store, with its `${name}` placeholders filled in."""
+def read_config(path: Path, **values: str | int) -> str:
+    """A configuration file of a store, with its `${name}` placeholders replaced."""
     return Template(path.read_text()).substitute(values)
+
+
+def scripts_mount(scope: Scope, files: Mapping[str, str], *, role: str = "scripts") -> Mount:
+    """A ConfigMap with scripts, mounted where `run_script` finds them."""
+    return Mount.config("scripts", config_map(scope, role, files).metadata.name, SCRIPTS_PATH)
+
+
+def run_script(name: str) -> Sequence[str]:
+    """The command that runs a script. Every image used here has a POSIX shell at this path."""
+    return ["/bin/sh", f"{SCRIPTS_PATH}/{name}"]

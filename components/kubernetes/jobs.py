@@ -1,96 +1,89 @@
-"""Jobs and CronJobs: pods that do one thing and end."""
+"""Jobs and CronJobs: pods that run one task and end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.kubernetes.installation import Installation
-from components.kubernetes.labels import Workload
-from components.kubernetes.pods import Mount, PodTemplate
-
-SCRIPTS_PATH = "/scripts"
+from components.kubernetes.objects import Scope
+from components.kubernetes.pods import PodTemplate
 
 REPLACE_UNREADY: Mapping[str, str] = {"pulumi.com/replaceUnready": "true"}
-"""For a Job: one that failed is made anew by the next update, instead of being waited for again."""
+"""For a Job: the next update replaces one that failed, instead of waiting for it again."""
 
 KEEP_RUNS_SECONDS = 7 * 24 * 3600
-"""How long a run of a CronJob is kept, with its log, after it has ended: a failure of Friday can be read on Monday."""
+"""How long a finished run of a CronJob is kept with its log: a failure on Friday can be read on Monday."""
 
 AWAIT_MARGIN_MINUTES = 5
-"""How much longer an update waits than Kubernetes, so that it can report what Kubernetes says."""
+"""How much longer than Kubernetes an update waits, so that it can report the reason that Kubernetes gives."""
 
 DELETE_MINUTES = 15
-"""How long an update waits until a Job and its pods are gone: longer than the grace period of any pod."""
-
-
-def scripts_mount(config_map: k8s.core.v1.ConfigMap) -> Mount:
-    """Where a Job's containers find their scripts."""
-    return Mount.config("scripts", config_map.metadata.name, SCRIPTS_PATH)
-
-
-def run_script(name: str) -> Sequence[str]:
-    """The command that runs a script: every image that we use has a POSIX shell there."""
-    return ["/bin/sh", f"{SCRIPTS_PATH}/{name}"]
+"""How long an update waits until a Job and its pods are deleted: longer than the grace period of any pod."""
 
 
 def job_spec(template: PodTemplate, *, deadline_seconds: int, retries: int) -> k8s.batch.v1.JobSpecArgsDict:
-    """A Job that tries again a bounded number of times for a bounded time.
+    """A Job with a bounded number of retries and a deadline.
 
-    It has no time to live: a Job that disappears would be made again by the next update. Those of a CronJob have one.
+    It has no time to live: the next update would create a Job that has disappeared again. Runs of a CronJob have one.
     """
     return {
         "active_deadline_seconds": deadline_seconds,
         "backoff_limit": retries,
         "completions": 1,
         "parallelism": 1,
-        # A new pod starts when the former one has ended: by default, it starts while that has its grace period.
+        # A new pod starts when the former one has ended. The default is to start it during the grace period.
         "pod_replacement_policy": "Failed",
         "template": template,
     }
 
 
 def job(
-    installation: Installation,
-    workload: Workload,
+    scope: Scope,
     template: PodTemplate,
-    opts: pulumi.ResourceOptions,
     *,
     deadline_seconds: int,
     retries: int,
+    opts: pulumi.ResourceOptions | None = None,
 ) -> k8s.batch.v1.Job:
-    """A Job of which there is never more than one, not even after an update that was interrupted.
+    """A Job of which at most one exists, even after an interrupted update.
 
     Its name is fixed, so the API server refuses a second one. To replace it, the provider deletes it in the foreground,
-    which takes until its pods are gone, and only then makes the new one (provider/pkg/await/await.go, `Deletion`).
+    which takes until its pods are gone, and only then creates the new one (provider/pkg/await/await.go, `Deletion`).
     """
-    patient = wait_at_most(opts, minutes=deadline_seconds // 60 + AWAIT_MARGIN_MINUTES)
+    options = wait_at_most(scope.opts, minutes=deadline_seconds // 60 + AWAIT_MARGIN_MINUTES)
+    own = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True))
     return k8s.batch.v1.Job(
-        workload.resource_name,
-        metadata=installation.metadata(workload, name=workload.resource_name, annotations=REPLACE_UNREADY),
+        scope.workload.resource_name,
+        metadata=scope.workload.metadata(annotations=REPLACE_UNREADY),
         spec=job_spec(template, deadline_seconds=deadline_seconds, retries=retries),
-        opts=pulumi.ResourceOptions.merge(patient, pulumi.ResourceOptions(delete_before_replace=True)),
+        opts=pulumi.ResourceOptions.merge(options, own),
     )
 
 
-def cron_job_spec(schedule: str, job: k8s.batch.v1.JobSpecArgsDict) -> k8s.batch.v1.CronJobSpecArgsDict:
-    """A CronJob in UTC whose runs never overlap, and that starts late rather than not at all.
+def cron_job(scope: Scope, template: PodTemplate, schedule: str, *, deadline_seconds: int) -> k8s.batch.v1.CronJob:
+    """A CronJob in UTC whose runs never overlap. A missed run starts late, within an hour.
 
-    The last three runs that succeeded and the last three that failed are kept, for KEEP_RUNS_SECONDS at most.
+    The last three successful and the last three failed runs are kept, for KEEP_RUNS_SECONDS at most.
     """
-    return {
-        "concurrency_policy": "Forbid",
-        "failed_jobs_history_limit": 3,
-        "job_template": {"spec": {**job, "ttl_seconds_after_finished": KEEP_RUNS_SECONDS}},
-        "schedule": schedule,
-        "starting_deadline_seconds": 3600,
-        "successful_jobs_history_limit": 3,
-        "suspend": False,
-        "time_zone": "Etc/UTC",
-    }
+    run = job_spec(template, deadline_seconds=deadline_seconds, retries=2)
+    return k8s.batch.v1.CronJob(
+        scope.workload.resource_name,
+        metadata=scope.workload.metadata(),
+        spec={
+            "concurrency_policy": "Forbid",
+            "failed_jobs_history_limit": 3,
+            "job_template": {"spec": {**run, "ttl_seconds_after_finished": KEEP_RUNS_SECONDS}},
+            "schedule": schedule,
+            "starting_deadline_seconds": 3600,
+            "successful_jobs_history_limit": 3,
+            "suspend": False,
+            "time_zone": "Etc/UTC",
+        },
+        opts=scope.opts,
+    )
 
 
 def wait_at_most(opts: pulumi.ResourceOptions, *, minutes: int) -> pulumi.ResourceOptions:
-    """Options of what takes its time: how long an update waits until it is ready."""
+    """Options of a resource that becomes ready slowly: how long an update waits for it."""
     limit = pulumi.CustomTimeouts(create=f"{minutes}m", update=f"{minutes}m", delete=f"{DELETE_MINUTES}m")
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=limit))

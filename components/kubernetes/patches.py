@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 from pydantic import JsonValue
 
-from components.kubernetes.labels import base_name, content_name
+from components.kubernetes.names import base_name, content_name
 from components.schema.extensions import Patch
 from components.schema.redaction import Redaction
 

@@ -1,8 +1,8 @@
-"""The one way pods are made here: restricted, bounded and writable only where it is named.
+"""Builders of restricted pods.
 
-Pure functions that return typed dicts, so that a test reads them as tables. They satisfy the Pod Security
-Standard "restricted" (kubernetes.io/docs/concepts/security/pod-security-standards) and add what it leaves open:
-a read-only root file system, no service-account token, and a request and a limit for every resource.
+Pure functions that return typed dicts, so that tests read them as tables. Pods satisfy the Pod Security Standard
+"restricted" (kubernetes.io/docs/concepts/security/pod-security-standards). In addition they have a read-only root file
+system, no service account token, and a request and a limit for every resource.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.kubernetes.labels import Workload
+from components.kubernetes.installation import Workload
 from components.kubernetes.variables import Environment, PodField, SecretRef
 from components.schema.base import Resources
 from components.schema.images import Image
@@ -23,13 +23,13 @@ Volume = k8s.core.v1.VolumeArgsDict
 
 
 JOB_RESOURCES = Resources(cpu="50m", memory="256Mi", cpu_limit="500m")
-"""For short shell jobs: a client and little else."""
+"""For short shell jobs that run a client."""
 
 
 def requirements(resources: Resources) -> k8s.core.v1.ResourceRequirementsArgsDict:
     """A request and a limit for every resource.
 
-    Memory's request is its limit: a pod is never evicted for using what it was promised.
+    The memory request equals the limit, so a pod is never evicted for using memory that it requested.
     """
     fixed = {"memory": resources.memory, "ephemeral-storage": resources.ephemeral_storage}
     return {"requests": {"cpu": resources.cpu, **fixed}, "limits": {"cpu": resources.cpu_limit, **fixed}}
@@ -37,7 +37,7 @@ def requirements(resources: Resources) -> k8s.core.v1.ResourceRequirementsArgsDi
 
 @dataclass(frozen=True, kw_only=True)
 class Mount:
-    """A volume and the place where a container sees it."""
+    """A volume and the path where a container mounts it."""
 
     volume: Volume
     path: str
@@ -63,13 +63,17 @@ class Mount:
 
     @staticmethod
     def template(name: str, path: str) -> "Mount":
-        """A volume that a StatefulSet's claim template makes for each pod."""
+        """A volume that a StatefulSet's claim template provides for each pod."""
         return Mount(volume={"name": name}, path=path)
 
     @property
     def from_template(self) -> bool:
-        """Whether the StatefulSet provides the volume, so that the pod must not list it."""
+        """Whether the StatefulSet provides the volume. The pod must not list it then."""
         return set(self.volume) == {"name"}
+
+
+TMP = Mount.scratch("tmp", "/tmp")  # noqa: S108  # inside the pod
+"""The pod's own directory for temporary files."""
 
 
 def container(  # noqa: PLR0913  # a container has this many independent parts
@@ -93,16 +97,7 @@ def container(  # noqa: PLR0913  # a container has this many independent parts
         "image": image.reference,
         "image_pull_policy": "IfNotPresent",
         "resources": requirements(resources),
-        "security_context": {
-            "allow_privilege_escalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "privileged": False,
-            "read_only_root_filesystem": True,
-            "run_as_group": image.uid,
-            "run_as_non_root": True,
-            "run_as_user": image.uid,
-            "seccomp_profile": {"type": "RuntimeDefault"},
-        },
+        "security_context": _security_context(image.uid),
         "volume_mounts": [
             {"name": mount.volume["name"], "mount_path": mount.path, "read_only": mount.read_only} for mount in mounts
         ],
@@ -122,9 +117,22 @@ def container(  # noqa: PLR0913  # a container has this many independent parts
     if liveness:
         result["liveness_probe"] = liveness
     if pre_stop:
-        # There is no postStart: the pod has no address while it runs.
+        # No postStart hook: the kubelet publishes no address of the pod while one runs.
         result["lifecycle"] = {"pre_stop": {"exec_": {"command": list(pre_stop)}}}
     return result
+
+
+def _security_context(uid: int) -> k8s.core.v1.SecurityContextArgsDict:
+    return {
+        "allow_privilege_escalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "privileged": False,
+        "read_only_root_filesystem": True,
+        "run_as_group": uid,
+        "run_as_non_root": True,
+        "run_as_user": uid,
+        "seccomp_profile": {"type": "RuntimeDefault"},
+    }
 
 
 def pod(  # noqa: PLR0913  # a pod has this many independent parts
@@ -138,22 +146,20 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
     init_containers: Sequence[Container] = (),
     restart_policy: str | None = None,
     annotations: Mapping[str, pulumi.Input[str]] | None = None,
-    spread: bool = True,
 ) -> PodTemplate:
     """A restricted pod template.
 
     Args:
-        workload: Whose pod it is: gives the labels.
-        containers: Made by `container`.
-        fs_group: Group that owns the volumes. They are chowned only when the owner differs: with the default
-            policy PGDATA becomes group-writable at the second start and Postgres refuses it.
+        workload: The workload it belongs to: gives the labels.
+        containers: Created by `container`.
+        fs_group: Group that owns the volumes. Ownership changes only if it differs: with the default policy, PGDATA
+            becomes group-writable at the second start and Postgres refuses it.
         mounts: Every mount of every container; each volume is listed once.
         grace_seconds: Time between SIGTERM and SIGKILL.
-        service_account: Its own account, which holds no rights and whose token is not mounted.
+        service_account: Its own account, which has no rights and whose token is not mounted.
         init_containers: Run in order before the containers.
-        restart_policy: `Never` or `OnFailure` for jobs.
-        annotations: For example checksums of what the pod reads at start.
-        spread: Keep the workload's pods on different nodes and zones where there is room.
+        restart_policy: `Never` or `OnFailure` for Jobs. Other pods are spread over zones and nodes where there is room.
+        annotations: For example checksums of what the pod reads when it starts.
     """
     volumes: dict[str, Volume] = {
         str(mount.volume["name"]): mount.volume for mount in mounts if not mount.from_template
@@ -162,14 +168,7 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
         "automount_service_account_token": False,
         "containers": list(containers),
         "enable_service_links": False,
-        "security_context": {
-            "fs_group": fs_group,
-            "fs_group_change_policy": "OnRootMismatch",
-            "run_as_group": fs_group,
-            "run_as_non_root": True,
-            "run_as_user": fs_group,
-            "seccomp_profile": {"type": "RuntimeDefault"},
-        },
+        "security_context": _pod_security_context(fs_group),
         "service_account_name": service_account,
         "termination_grace_period_seconds": grace_seconds,
         "volumes": list(volumes.values()),
@@ -178,24 +177,39 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
         spec["init_containers"] = list(init_containers)
     if restart_policy:
         spec["restart_policy"] = restart_policy
-    if spread and not restart_policy:
-        spec["topology_spread_constraints"] = [
-            {
-                "max_skew": 1,
-                "topology_key": key,
-                "when_unsatisfiable": "ScheduleAnyway",
-                "label_selector": {"match_labels": workload.selector},
-            }
-            for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
-        ]
+    else:
+        spec["topology_spread_constraints"] = _spread(workload)
     metadata: k8s.meta.v1.ObjectMetaArgsDict = {"labels": workload.pod_labels}
     if annotations:
         metadata["annotations"] = dict(annotations)
     return {"metadata": metadata, "spec": spec}
 
 
+def _pod_security_context(fs_group: int) -> k8s.core.v1.PodSecurityContextArgsDict:
+    return {
+        "fs_group": fs_group,
+        "fs_group_change_policy": "OnRootMismatch",
+        "run_as_group": fs_group,
+        "run_as_non_root": True,
+        "run_as_user": fs_group,
+        "seccomp_profile": {"type": "RuntimeDefault"},
+    }
+
+
+def _spread(workload: Workload) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict]:
+    return [
+        {
+            "max_skew": 1,
+            "topology_key": key,
+            "when_unsatisfiable": "ScheduleAnyway",
+            "label_selector": {"match_labels": workload.selector},
+        }
+        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+    ]
+
+
 def secret_names(environment: Environment) -> set[str]:
-    """The Secrets that environment variables are read from, once, when the pod starts."""
+    """The Secrets that the environment refers to. Pods read them once, when they start."""
     return {value.name for value in environment.values() if isinstance(value, SecretRef)}
 
 

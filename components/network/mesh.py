@@ -1,23 +1,22 @@
-"""Istio between the pods: mutual TLS alone, and the same connections allowed as by the NetworkPolicies.
+"""Istio between the pods: strict mutual TLS, and rules that allow the same connections as the NetworkPolicies.
 
-The rules name identities and ports and nothing of HTTP, so that they mean the same to sidecars and to ztunnel
-(istio.io/latest/docs/ambient/usage/l4-policy). Where the pods are in no mesh they have no effect: they are enforced by
-the receiving side, and a gateway talks plainly to pods that can't answer otherwise
+Rules name identities and ports and no property of HTTP, so they mean the same to sidecars and to ztunnel
+(istio.io/latest/docs/ambient/usage/l4-policy). They have no effect on pods outside a mesh: the receiving side enforces
+them, and a gateway sends plain text to pods that can't answer otherwise
 (istio.io/latest/docs/tasks/security/authentication/authn-policy, auto mutual TLS).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import pulumi
-import pulumi_kubernetes as k8s
 from pydantic import JsonValue
 
 from components.application.environment import WEB_PORT
-from components.kubernetes.installation import Installation, child_options
-from components.network.flows import CLOUDNATIVE_PG, flows
+from components.kubernetes.installation import Installation
+from components.kubernetes.objects import Scope, child_options, custom_resource
+from components.network.flows import flows
 from components.schema.environment import Settings
-from components.stores.object_store import minio
+from components.stores.modes import StoreModes
 
 API_VERSION = "security.istio.io/v1"
 MUTUAL_TLS = "mutual-tls"
@@ -28,63 +27,50 @@ MESH_LABELS: Mapping[str, Mapping[str, str]] = {
     "sidecar": {"istio-injection": "enabled"},
     "none": {},
 }
-"""What makes the pods of a namespace part of the mesh, by its mode. Neither needs a pod that isn't restricted: ambient
-changes no pod, and with Istio's CNI plugin a sidecar comes without the container that asks for NET_ADMIN."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeshArgs:
-    """What the rules need to know."""
-
-    installation: Installation
-    settings: Settings
-
-    def visible(self) -> dict[str, object]:
-        """Inputs that show in state and to policies."""
-        return {**self.settings.mesh.model_dump(), "mode": self.settings.mesh_mode}
+"""Labels that add the pods of a namespace to the mesh, by its mode. All pods stay restricted: ambient changes no pod,
+and with Istio's CNI plugin a sidecar needs no container with NET_ADMIN."""
 
 
 class Mesh(pulumi.ComponentResource):
-    """A PeerAuthentication and AuthorizationPolicies: nothing is allowed but what is named.
+    """A PeerAuthentication and AuthorizationPolicies, which deny everything that no rule allows.
 
     None is protected or retained: a rule that the program no longer has is deleted.
     """
 
     defaults: Sequence[pulumi.Resource]
-    """The rules that require mutual TLS and deny by default. Pods depend on them."""
+    """The rules that require mutual TLS and deny by default. Pods depend on them. None without a mesh."""
 
-    def __init__(self, name: str, args: MeshArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("langfuse:index:Mesh", name, args.visible(), opts)
-        child = child_options(self, opts)
-        workload = args.installation.workload("mesh", component="network", version="1")
-        specs: dict[tuple[str, str], Mapping[str, JsonValue]] = {
-            **{("PeerAuthentication", role): spec for role, spec in authentication(args.settings).items()},
-            **{("AuthorizationPolicy", role): spec for role, spec in authorization(args.settings).items()},
+    def __init__(
+        self,
+        name: str,
+        installation: Installation,
+        settings: Settings,
+        stores: StoreModes,
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        super().__init__("langfuse:index:Mesh", name, {**settings.mesh.model_dump(), "mode": settings.mesh_mode}, opts)
+        scope = Scope(installation.workload("mesh", component="network"), child_options(self, opts))
+        specs = {
+            **{("PeerAuthentication", role): spec for role, spec in authentication(settings, stores).items()},
+            **{("AuthorizationPolicy", role): spec for role, spec in authorization(settings, stores).items()},
         }
-        made = {
-            role: k8s.apiextensions.CustomResource(
-                f"langfuse-{role}",
-                api_version=API_VERSION,
-                kind=kind,
-                metadata=args.installation.metadata(workload, name=f"langfuse-{role}"),
-                spec=dict(spec),
-                opts=child,
-            )
+        created = {
+            role: custom_resource(scope, API_VERSION, kind, spec, name=f"langfuse-{role}")
             for (kind, role), spec in specs.items()
         }
-        self.defaults = [made[MUTUAL_TLS], made[ALLOW_NOTHING]]
+        self.defaults = [created[MUTUAL_TLS], created[ALLOW_NOTHING]]
         self.register_outputs({})
 
 
-def authentication(settings: Settings) -> dict[str, dict[str, JsonValue]]:
-    """The PeerAuthentications by name: mutual TLS is required of everybody.
+def authentication(settings: Settings, stores: StoreModes) -> dict[str, dict[str, JsonValue]]:
+    """The PeerAuthentications by name: mutual TLS is required.
 
-    CloudNativePG's pods are outside the mesh, so MinIO's port also accepts plain text from them. NetworkPolicies and
-    MinIO's keys then decide who uses it. Archives in an external store are sent over HTTPS.
+    The pods of the Postgres operator are outside the mesh, so the port of the object store also accepts their plain
+    text. NetworkPolicies and the keys then control the access. Archives in an external store are sent over HTTPS.
     """
     found: dict[str, dict[str, JsonValue]] = {MUTUAL_TLS: {"mtls": {"mode": "STRICT"}}}
-    for flow in flows(settings):
-        if flow.server and CLOUDNATIVE_PG in flow.clients:
+    for flow in flows(settings, stores):
+        if flow.server and flow.operated_clients:
             found[f"{flow.server}-archive"] = {
                 "selector": {"matchLabels": {"app.kubernetes.io/name": flow.server}},
                 "mtls": {"mode": "STRICT"},
@@ -93,38 +79,37 @@ def authentication(settings: Settings) -> dict[str, dict[str, JsonValue]]:
     return found
 
 
-def authorization(settings: Settings) -> dict[str, dict[str, JsonValue]]:
-    """The AuthorizationPolicies by name. One without rules allows nothing; each other one adds to that."""
+def authorization(settings: Settings, stores: StoreModes) -> dict[str, dict[str, JsonValue]]:
+    """The AuthorizationPolicies by name. One has no rules and allows nothing; each of the others allows more."""
     outside = settings.network.web_clients
     rules: dict[str, list[JsonValue]] = {"web": _allow("namespaces", outside, [WEB_PORT])}
-    for flow in flows(settings):
+    for flow in flows(settings, stores):
         if flow.server:
-            accounts = [_identity(settings, client) for client in flow.clients if client != CLOUDNATIVE_PG]
+            accounts = [_identity(settings, client) for client in flow.clients]
             rules.setdefault(flow.server, []).extend(_allow("principals", accounts, flow.ports))
-            if CLOUDNATIVE_PG in flow.clients:  # has no identity
+            if flow.operated_clients:  # they have no identity
                 rules[flow.server].append({"to": _to(flow.ports)})
-    if "object-store" in rules:
-        rules["object-store"].extend(_allow("namespaces", outside, [minio.PORT]))
+    store = stores.object_store
+    if store.public_port:
+        rules[store.name].extend(_allow("namespaces", outside, [store.public_port]))
+    return {ALLOW_NOTHING: {}, **{f"allow-{server}": _allow_rules(server, found) for server, found in rules.items()}}
+
+
+def _allow_rules(server: str, rules: list[JsonValue]) -> dict[str, JsonValue]:
     return {
-        ALLOW_NOTHING: {},
-        **{
-            f"into-{server}": {
-                "action": "ALLOW",
-                "selector": {"matchLabels": {"app.kubernetes.io/name": server}},
-                "rules": allowed,
-            }
-            for server, allowed in rules.items()
-        },
+        "action": "ALLOW",
+        "selector": {"matchLabels": {"app.kubernetes.io/name": server}},
+        "rules": rules,
     }
 
 
 def _identity(settings: Settings, workload: str) -> str:
-    """The SPIFFE identity of a workload's service account, as Istio writes it."""
+    """The SPIFFE identity of a workload's service account, in Istio's notation."""
     return f"{settings.mesh.trust_domain}/ns/{settings.namespace}/sa/langfuse-{workload}"
 
 
 def _allow(attribute: str, values: Sequence[str], ports: Sequence[int]) -> list[JsonValue]:
-    """A rule for some sources, and none for none: one without sources would let everybody in."""
+    """A rule for sources, if there are any. A rule without sources would allow everyone."""
     if not values:
         return []
     return [

@@ -29,7 +29,7 @@ def mesh_policies(settings: Settings) -> dict[str, Policy]:
     match settings.mesh_mode:
         case "ambient":
             return {
-                "from-probes": {
+                "allow-probes-ingress": {
                     "pod_selector": {},
                     "policy_types": ["Ingress"],
                     "ingress": [{"from_": [{"ip_block": {"cidr": PROBES}}]}],
@@ -39,7 +39,7 @@ def mesh_policies(settings: Settings) -> dict[str, Policy]:
             istiod = {"kubernetes.io/metadata.name": settings.mesh.namespace}
             port: k8s.networking.v1.NetworkPolicyPortArgsDict = {"port": CONTROL_PLANE_PORT, "protocol": "TCP"}
             return {
-                "to-mesh": {
+                "allow-mesh-egress": {
                     "pod_selector": {},
                     "policy_types": ["Egress"],
                     "egress": [{"to": [{"namespace_selector": {"match_labels": istiod}}], "ports": [port]}],

@@ -1,4 +1,4 @@
-"""The namespace of one installation, which refuses any pod that is not restricted."""
+"""The namespace of an installation. It admits restricted pods only."""
 
 from collections.abc import Mapping
 
@@ -6,57 +6,52 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.kubernetes.installation import Installation
+from components.network.mesh import MESH_LABELS
+from components.schema.environment import Settings
 
 POD_SECURITY_VERSION = "v1.30"
-"""The oldest Kubernetes supported: its API server knows the version of the standard that it is asked to enforce."""
+"""The oldest supported Kubernetes. An API server must know the version of the standard that it enforces."""
 
 
 class Namespace(pulumi.ComponentResource):
-    """Holds everything of one installation and nothing else.
+    """Contains everything of one installation and nothing else.
 
-    One that was there already is only looked up, which tells before anything is made that it is missing. A stack that
-    once made it lets go of it then, and deletes nothing.
+    An existing namespace is only looked up, which fails before anything is created if it is missing. A stack that
+    created the namespace before stops managing it then, and does not delete it.
     """
 
     resource: k8s.core.v1.Namespace
 
-    def __init__(
-        self,
-        name: str,
-        installation: Installation,
-        opts: pulumi.ResourceOptions | None = None,
-        *,
-        create: bool,
-        mesh_labels: Mapping[str, str],
-    ) -> None:
+    def __init__(self, name: str, installation: Installation, settings: Settings, opts: pulumi.ResourceOptions) -> None:
         super().__init__("langfuse:index:Namespace", name, {"namespace": installation.namespace}, opts)
         child = pulumi.ResourceOptions(parent=self)
-        if create:
-            self.resource = self._own(installation, mesh_labels, child)
+        if settings.create_namespace:
+            self.resource = _namespace(installation, MESH_LABELS[settings.mesh_mode], child)
         else:
             self.resource = k8s.core.v1.Namespace.get(installation.namespace, installation.namespace, child)
         self.register_outputs({"namespace": installation.namespace})
 
-    def _own(
-        self, installation: Installation, mesh_labels: Mapping[str, str], child: pulumi.ResourceOptions
-    ) -> k8s.core.v1.Namespace:
-        standard = {
-            f"pod-security.kubernetes.io/{mode}{suffix}": value
-            for mode in ("enforce", "audit", "warn")
-            for suffix, value in (("", "restricted"), ("-version", POD_SECURITY_VERSION))
-        }
-        return k8s.core.v1.Namespace(
-            installation.namespace,
-            metadata={
-                "name": installation.namespace,
-                "labels": {
-                    **installation.labels,
-                    "app.kubernetes.io/instance": installation.instance,
-                    "app.kubernetes.io/managed-by": "pulumi",
-                    "app.kubernetes.io/part-of": "langfuse",
-                    **standard,
-                    **mesh_labels,
-                },
+
+def _namespace(
+    installation: Installation, mesh_labels: Mapping[str, str], opts: pulumi.ResourceOptions
+) -> k8s.core.v1.Namespace:
+    standard = {
+        f"pod-security.kubernetes.io/{mode}{suffix}": value
+        for mode in ("enforce", "audit", "warn")
+        for suffix, value in (("", "restricted"), ("-version", POD_SECURITY_VERSION))
+    }
+    return k8s.core.v1.Namespace(
+        installation.namespace,
+        metadata={
+            "name": installation.namespace,
+            "labels": {
+                **installation.labels,
+                "app.kubernetes.io/instance": installation.instance,
+                "app.kubernetes.io/managed-by": "pulumi",
+                "app.kubernetes.io/part-of": "langfuse",
+                **standard,
+                **mesh_labels,
             },
-            opts=installation.stateful(child),
-        )
+        },
+        opts=installation.stateful(opts),
+    )

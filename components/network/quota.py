@@ -1,50 +1,51 @@
-"""Caps what the namespace can request. Leaves room for every update."""
+"""Caps what the namespace can request. Leaves room for every rolling update."""
 
 import math
 
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.kubernetes.installation import Installation, child_options
+from components.kubernetes.installation import Installation
+from components.kubernetes.objects import child_options
 from components.kubernetes.pods import JOB_RESOURCES, requirements
-from components.network.demand import demand
+from components.network.requests import steady_state_pods
 from components.schema.base import Resources
 from components.schema.environment import Settings
 from components.schema.requests import Requests
 
 ROOM = 2
-"""Times what the lasting pods request: pods that replace others, Jobs, and what an operator or a patch adds."""
+"""Factor over the requests of the steady-state pods: room for rollouts, Jobs, operators and patches."""
 
 MESH_PROXY = Resources(cpu="100m", cpu_limit="2", memory="1Gi")
-"""Istio's sidecar in each pod, at most (values.yaml of the chart istiod, global.proxy.resources)."""
+"""Istio's sidecar in each pod, with its limits (values.yaml of the chart istiod, global.proxy.resources)."""
 
 LEAST_PODS = 64
 LEAST_CPU = 192
 LEAST_CPU_LIMIT = 384
 LEAST_MEMORY_GIBIBYTES = 576
-"""What `xlarge` needs, with room: an environment that becomes smaller still has its larger pods when the quota is
-already the new one, and a quota below them would refuse the pods that take their place."""
+"""Enough for `xlarge`, with room. When an environment is scaled down, its larger pods still run under the new quota. A
+quota below their requests would refuse the pods that replace them."""
 
 
 class Quota(pulumi.ComponentResource):
-    """A ResourceQuota, and a LimitRange for containers that others add and that name no resources."""
+    """A ResourceQuota, and a LimitRange with defaults for containers that others add without resources."""
 
     def __init__(
         self, name: str, installation: Installation, settings: Settings, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("langfuse:index:Quota", name, hard(settings), opts)
         child = child_options(self, opts)
-        workload = installation.workload("namespace", component="quota", version="1")
+        workload = installation.workload("namespace", component="quota")
         k8s.core.v1.ResourceQuota(
             "langfuse",
-            metadata=installation.metadata(workload, name="langfuse"),
+            metadata=workload.metadata("langfuse"),
             spec={"hard": hard(settings)},
             opts=child,
         )
         bounds = requirements(JOB_RESOURCES)
         k8s.core.v1.LimitRange(
             "langfuse",
-            metadata=installation.metadata(workload, name="langfuse"),
+            metadata=workload.metadata("langfuse"),
             spec={
                 "limits": [
                     {"type": "Container", "default": bounds["limits"], "default_request": bounds["requests"]},
@@ -56,8 +57,8 @@ class Quota(pulumi.ComponentResource):
 
 
 def hard(settings: Settings) -> dict[str, str]:
-    """The limits. No Service is reached from outside the cluster: that is the gateway's."""
-    found = demand(settings)
+    """The hard limits. Services of type LoadBalancer or NodePort are not allowed: traffic enters by the gateway."""
+    found = steady_state_pods(settings)
     pods = sum(item.replicas for item in found if item.sidecar_of is None)
     proxies = pods if settings.mesh_mode == "sidecar" else 0
     total = sum((item.total for item in found), start=Requests.of(MESH_PROXY) * proxies) * ROOM

@@ -139,3 +139,13 @@ class ObjectStoreConnection:
             return f"{self.endpoint.http_url}/{bucket}/"
         scheme, authority = self.endpoint.http_url.split("://")
         return f"{scheme}://{bucket}.{authority}/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connections:
+    """How clients connect to the four stores of an installation."""
+
+    postgres: PostgresConnection
+    clickhouse: ClickHouseConnection
+    redis: RedisConnection
+    object_store: ObjectStoreConnection

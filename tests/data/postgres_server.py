@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from components.stores.postgres.server import initdb_arguments
+from components.stores.postgres.managed import initdb_arguments
 from tests.data.jobs import client
 from tests.data.rendered import config_map, container, environment, secrets
 from tests.scripts import SCRIPTS

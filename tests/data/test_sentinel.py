@@ -19,7 +19,7 @@ from redis.sentinel import Sentinel
 
 from components.langfuse import Langfuse
 from components.settings.load import parse
-from components.stores.redis.sentinel import SCRIPTS as FOLDER
+from components.stores.redis.valkey import SCRIPTS as FOLDER
 from tests import waiting
 from tests.data import rendered
 from tests.data.jobs import client, run

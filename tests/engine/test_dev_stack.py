@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pytest
 
-from components.kubernetes.labels import base_name
+from components.kubernetes.names import base_name
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import CHECKOUT, Result
 from tests.engine.stack_fixtures import Stack, contents, deploy, drifted, forms, secret_texts, touched

@@ -214,7 +214,7 @@ def test_a_rule_that_is_removed_is_gone_also_where_data_is_protected(
     stack.up().ok()
 
     assert len(with_targets.keys() - before.keys()) == 1
-    assert {name for name in without if "to-targets" in str(name) or "Authorization" in str(name)} == set()
+    assert {name for name in without if "allow-targets-egress" in str(name) or "Authorization" in str(name)} == set()
     assert len(without) < len(before)
     after = view.identities("networkpolicies", "authorizationpolicies", "peerauthentications")
     assert after.keys() == before.keys()
@@ -222,7 +222,7 @@ def test_a_rule_that_is_removed_is_gone_also_where_data_is_protected(
 
 def test_what_keeps_the_data_keeps_the_rule_that_denies_by_default(stacks: Mapping[str, Stack]) -> None:
     gone = set(stacks["prod"].preview_destroy("--exclude-protected").ok().changes)
-    assert {"langfuse-web", "langfuse-into-web", "langfuse-quota"} & gone
+    assert {"langfuse-web", "langfuse-allow-web-ingress", "langfuse-quota"} & gone
     assert not {
         name for name in gone if name in {"langfuse-default-deny", "langfuse-allow-nothing", "langfuse-mutual-tls"}
     }

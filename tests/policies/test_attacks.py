@@ -13,7 +13,7 @@ from langfuse_policies.facts.fields import plain
 from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import judged_all, resource
 
-from components.kubernetes.labels import base_name
+from components.kubernetes.names import base_name
 from tests.unit.program import recorded
 
 CONFIGURATION = Path(__file__).parents[2] / "stacks" / "Pulumi.prod.yaml"
@@ -253,15 +253,15 @@ def files_in_an_open_sandbox(stack: Props) -> None:
 
 
 def postgres_open_to_the_namespace(stack: Props) -> None:
-    stack["NetworkPolicy/langfuse-into-postgres"]["spec"]["ingress"][0]["from"] = [{"podSelector": {}}]
+    stack["NetworkPolicy/langfuse-allow-postgres-ingress"]["spec"]["ingress"][0]["from"] = [{"podSelector": {}}]
 
 
 def policy_of_web_forgotten(stack: Props) -> None:
-    stack.remove("NetworkPolicy/langfuse-into-web")
+    stack.remove("NetworkPolicy/langfuse-allow-web-ingress")
 
 
 def egress_to_metadata(stack: Props) -> None:
-    for rule in stack["NetworkPolicy/langfuse-to-internet"]["spec"]["egress"]:
+    for rule in stack["NetworkPolicy/langfuse-allow-internet-egress"]["spec"]["egress"]:
         rule["to"], rule["ports"] = [{"ipBlock": {"cidr": "0.0.0.0/0"}}], [{"port": 80}, {"port": 443}]
 
 

@@ -12,7 +12,7 @@ from pulumi.runtime.proto import callback_pb2, resource_pb2, source_pb2
 from pulumi.runtime.stack import run_pulumi_func
 from pulumi.runtime.sync_await import _sync_await
 
-from components.kubernetes.labels import base_name
+from components.kubernetes.names import base_name
 
 _SECRET = rpc._special_secret_sig
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from components.kubernetes.labels import base_name, content_name
+from components.kubernetes.names import base_name, content_name
 from tests.unit.pods import containers, pod_spec, variables, workloads
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording, Registration, random_value
@@ -308,14 +308,14 @@ def test_the_cluster_identifier_does_not_depend_on_settings_and_never_changes() 
 
 def test_stores_admit_only_their_clients(recording: Recording) -> None:
     for store in ("postgres", "redis", "clickhouse", "keeper", "object-store"):
-        spec = recording.one("NetworkPolicy", f"langfuse-into-{store}").inputs["spec"]
+        spec = recording.one("NetworkPolicy", f"langfuse-allow-{store}-ingress").inputs["spec"]
         assert all(rule["from"] and rule["ports"] for rule in spec["ingress"])
     deny = recording.one("NetworkPolicy", "langfuse-default-deny").inputs["spec"]
     assert (deny["podSelector"], deny["policyTypes"]) == ({}, ["Ingress", "Egress"])
 
 
 def test_pods_cannot_reach_the_metadata_service(recording: Recording) -> None:
-    spec = recording.one("NetworkPolicy", "langfuse-to-internet").inputs["spec"]
+    spec = recording.one("NetworkPolicy", "langfuse-allow-internet-egress").inputs["spec"]
     assert spec["egress"][0]["to"][0]["ipBlock"]["except"] == ["169.254.0.0/16"]
 
 
@@ -333,7 +333,9 @@ def test_the_storage_class_applies_to_new_volumes_only() -> None:
 
 def test_egress_to_the_internet_follows_the_configured_ranges() -> None:
     def ranges(*allowed: str) -> list[dict[str, Any]]:
-        spec = stack(network={"internet": allowed}).one("NetworkPolicy", "langfuse-to-internet").inputs["spec"]
+        spec = (
+            stack(network={"internet": allowed}).one("NetworkPolicy", "langfuse-allow-internet-egress").inputs["spec"]
+        )
         return [peer["ipBlock"] for rule in spec.get("egress", []) for peer in rule["to"]]
 
     assert ranges("203.0.113.0/24", "2001:db8::/32") == [{"cidr": "203.0.113.0/24"}, {"cidr": "2001:db8::/32"}]
@@ -343,7 +345,7 @@ def test_egress_to_the_internet_follows_the_configured_ranges() -> None:
 
 def test_dns_egress_is_allowed_only_to_the_configured_servers() -> None:
     def egress(**dns: object) -> list[dict[str, Any]]:
-        found = stack(network={"dns": dns}).one("NetworkPolicy", "langfuse-to-names").inputs["spec"]
+        found = stack(network={"dns": dns}).one("NetworkPolicy", "langfuse-allow-dns-egress").inputs["spec"]
         return found.get("egress") or []
 
     (openshift,) = egress(namespaces=["openshift-dns"], ranges=[], port=5353)
@@ -363,7 +365,7 @@ def test_an_allowed_gateway_in_the_cluster_can_be_reached_only_at_its_port() -> 
     labels = {"app.kubernetes.io/name": "litellm"}
     gateway = {"namespace": "gateway", "labels": labels, "port": 4000}
     targets = {"hosts": ["litellm.gateway.svc.cluster.local"], "pods": [gateway]}
-    spec = stack(allowedTargets={"llm": targets}).one("NetworkPolicy", "langfuse-to-targets").inputs["spec"]
+    spec = stack(allowedTargets={"llm": targets}).one("NetworkPolicy", "langfuse-allow-targets-egress").inputs["spec"]
     (names,) = spec["podSelector"]["matchExpressions"]
     assert (names["key"], sorted(names["values"])) == ("app.kubernetes.io/name", ["web", "worker"])
     (rule,) = spec["egress"]
@@ -377,7 +379,7 @@ def test_an_allowed_gateway_in_the_cluster_can_be_reached_only_at_its_port() -> 
 
 
 def test_without_allowed_pods_there_is_no_policy_for_them(recording: Recording) -> None:
-    assert "langfuse-to-targets" not in {item.name for item in recording.of("NetworkPolicy")}
+    assert "langfuse-allow-targets-egress" not in {item.name for item in recording.of("NetworkPolicy")}
 
 
 def test_port_names_have_at_most_15_characters(recording: Recording) -> None:

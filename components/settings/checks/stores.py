@@ -10,6 +10,7 @@ from components.schema.environment import Settings
 from components.schema.purposes import shared_buckets
 from components.schema.stores import ExternalObjectStore
 from components.schema.values import quantity_value
+from components.stores.modes import StoreModes
 
 
 def keepers_match_replicas(settings: Settings) -> Iterator[str]:
@@ -56,7 +57,11 @@ def cloudnative_pg_finds_the_password(settings: Settings) -> Iterator[str]:
     """The operator reads the keys `username` and `password` of one Secret."""
     if settings.postgres.mode != "cloudnativepg":
         return
-    source = next(one.source for one in needed_credentials(settings) if one.credential.id == "postgres_password")
+    source = next(
+        one.source
+        for one in needed_credentials(settings, StoreModes.of(settings).credentials)
+        if one.credential.id == "postgres_password"
+    )
     if isinstance(source, Existing) and source.key != "password":
         yield (
             "credentials.values.postgresPassword.key: is not the key that CloudNativePG reads; "

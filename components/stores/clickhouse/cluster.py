@@ -1,4 +1,4 @@
-"""What the server's files say about this installation: who belongs to the cluster, and where backups go. Pure."""
+"""Generated configuration files of the servers: the members of the cluster, and the backup bucket. Pure functions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ NATIVE_PORT = 9000
 def cluster_configuration(replicas: Sequence[str], keepers: Sequence[Endpoint]) -> str:
     """cluster.xml: the replicas of the only shard, and the Keepers.
 
-    With a secret, replicas run each other's queries as the user who asked.
+    With a secret, replicas run each other's queries as the user who sent them.
     """
     return document(
         "clickhouse",
@@ -31,9 +31,9 @@ def cluster_configuration(replicas: Sequence[str], keepers: Sequence[Endpoint]) 
 
 
 def backups_configuration(store: ObjectStoreConnection) -> str:
-    """backups.xml: the collection that statements name, so that no key stands in SQL or in query_log.
+    """backups.xml: the named collection of backups, so that no key appears in SQL or in query_log.
 
-    Without keys the server takes them from its environment and from what the cloud mounts there.
+    Without keys, the server uses the identity that the cloud provides in its environment.
     """
     url = FromEnv(variable="BACKUPS_URL")
     keys: dict[str, Value] = {}

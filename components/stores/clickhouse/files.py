@@ -1,4 +1,4 @@
-"""Configuration files in the shape and the place in which ClickHouse's servers read them."""
+"""The format of ClickHouse's configuration files, and where its servers read them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from components.kubernetes.pods import Mount
 
 @dataclass(frozen=True, kw_only=True)
 class FromEnv:
-    """A value that the server takes from its environment, so that no secret stands in a file."""
+    """A value that the server reads from its environment, so that the file contains no secret."""
 
     variable: str
 
@@ -44,7 +44,7 @@ def _fill(parent: ElementTree.Element, content: Mapping[str, Value]) -> None:
 def configuration_mount(
     config_map: pulumi.Input[str], path: str, *, main: Sequence[str], added: Sequence[str]
 ) -> Mount:
-    """Keys of a ConfigMap as files: the main ones in `path`, additions in `path`/config.d, where they are merged."""
+    """Keys of a ConfigMap as files: main files in `path`, and additions in `path`/config.d, which are merged."""
     files = {name: name for name in main} | {name: f"config.d/{name}" for name in added}
     volume: k8s.core.v1.VolumeArgsDict = {
         "name": "config",

@@ -1,7 +1,7 @@
-"""ClickHouse Keeper: coordinates the replicas of ClickHouse and its statements ON CLUSTER."""
+"""ClickHouse Keeper: coordinates the replicas of ClickHouse and its ON CLUSTER statements."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -9,22 +9,11 @@ from xml.etree import ElementTree
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.kubernetes.files import config
-from components.kubernetes.installation import (
-    Installation,
-    child_options,
-    config_map,
-    service,
-    service_account,
-)
-from components.kubernetes.pods import Mount, container, http_probe, pod, tcp_probe
-from components.kubernetes.stateful_sets import (
-    VOLUME,
-    host_names,
-    pod_names,
-    stateful_set,
-    volume_claims,
-)
+from components.kubernetes.files import read_config
+from components.kubernetes.installation import Installation
+from components.kubernetes.objects import Scope, child_options, config_map, service, service_account
+from components.kubernetes.pods import TMP, Container, Mount, container, http_probe, pod, tcp_probe
+from components.kubernetes.stateful_sets import VOLUME, stateful_set, volume_claims
 from components.kubernetes.variables import PodField
 from components.schema import images
 from components.schema.stores import ManagedClickHouse
@@ -41,112 +30,114 @@ CONFIG_PATH = "/etc/clickhouse-keeper"
 CONFIG, QUORUM = "config.xml", "cluster.xml"
 
 FIRST_ID = 1
-"""Ordinals start here, so that a pod's ordinal is its server id, which the stock configuration counts from 1."""
+"""Ordinals start here, so that the ordinal of a pod is its server id. The default configuration counts from 1."""
 
 GRACE_SECONDS = 60
 
 
-@dataclass(frozen=True, kw_only=True)
-class KeeperArgs:
-    """What Keeper needs."""
-
-    installation: Installation
-    settings: ManagedClickHouse
-
-    def visible(self) -> dict[str, object]:
-        """Inputs that show in state and to policies."""
-        return {
-            "version": self.settings.version,
-            "replicas": self.settings.keepers,
-            "storage": self.settings.keeper_storage,
-            "resources": self.settings.keeper_resources.model_dump(),
-        }
+PORTS: Mapping[str, int] = {"tcp-keeper": CLIENT_PORT, "tcp-raft": RAFT_PORT}
 
 
 class Keeper(pulumi.ComponentResource):
-    """A quorum of Keepers. They start together, since none is ready before most of them have met.
+    """A quorum of Keepers. They start in parallel, because none is ready before a majority has met.
 
-    A rollout replaces one at a time and goes on when it follows or leads again, so the others keep the majority. Who
-    belongs to the quorum stands in a ConfigMap of its own that changes in place: Keeper looks at its files while it
-    runs, and the one that leads brings the others in without a restart, as ClickHouse's operator has it do
+    A rollout replaces one at a time and continues when it follows or leads again, so the others keep the majority. The
+    members of the quorum are in a ConfigMap of its own that changes in place: Keeper watches its files while it runs,
+    and the leader adds members without a restart, as in ClickHouse's operator
     (github.com/ClickHouse/clickhouse-operator, internal/controller/keeper). There is no way back from three to one.
     """
 
     endpoints: Sequence[Endpoint]
     ready: Sequence[pulumi.Resource]
 
-    def __init__(self, name: str, args: KeeperArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("langfuse:index:Keeper", name, args.visible(), opts)
-        child = child_options(self, opts)
-        installation, settings = args.installation, args.settings
+    def __init__(
+        self, name: str, installation: Installation, settings: ManagedClickHouse, opts: pulumi.ResourceOptions
+    ) -> None:
+        visible = {
+            "version": settings.version,
+            "replicas": settings.keepers,
+            "storage": settings.keeper_storage,
+            "resources": settings.keeper_resources.model_dump(),
+        }
+        super().__init__("langfuse:index:Keeper", name, visible, opts)
         image = replace(images.CLICKHOUSE_KEEPER, tag=settings.version)
         workload = installation.workload("keeper", component="coordination", version=image.tag)
-        account = service_account(installation, workload, child)
-        ports = {"tcp-keeper": CLIENT_PORT, "tcp-raft": RAFT_PORT}
-        governing = service(installation, workload, ports, child, headless=True)
-        hosts = host_names(installation, workload, settings.keepers, first=FIRST_ID)
-        pods = pod_names(workload, settings.keepers, first=FIRST_ID)
-        volumes = volume_claims(installation, workload, pods, settings.keeper_storage, child)
-        configuration = config_map(installation, workload, "config", {CONFIG: config(FILES / "keeper.xml")}, child)
-        quorum = k8s.core.v1.ConfigMap(
-            f"{workload.resource_name}-quorum",
-            metadata=installation.metadata(workload, name=f"{workload.resource_name}-quorum"),
-            data={QUORUM: raft_configuration(hosts)},
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(hooks=_refusal())),
-        )
+        scope = Scope(workload, child_options(self, opts))
+        account = service_account(scope)
+        governing = service(scope, PORTS, headless=True)
+        hosts = workload.host_names(settings.keepers, first=FIRST_ID)
+        volumes = volume_claims(scope, workload.pod_names(settings.keepers, first=FIRST_ID), settings.keeper_storage)
         mounts = [
             Mount.template(VOLUME, "/var/lib/clickhouse-keeper"),
-            _configuration_mount(configuration.metadata.name, quorum.metadata.name),
-            Mount.scratch("tmp", "/tmp"),  # noqa: S108  # the pod's own
+            _configuration_mount(
+                config_map(scope, "config", {CONFIG: read_config(FILES / "keeper.xml")}), _quorum(scope, hosts)
+            ),
+            TMP,
         ]
         template = pod(
             workload,
-            [
-                container(
-                    "keeper",
-                    image,
-                    command=["clickhouse-keeper", f"--config-file={CONFIG_PATH}/{CONFIG}"],
-                    resources=settings.keeper_resources,
-                    mounts=mounts,
-                    env={
-                        "KEEPER_ID": PodField(path="metadata.labels['apps.kubernetes.io/pod-index']"),
-                        "CLICKHOUSE_WATCHDOG_ENABLE": "0",
-                        "TZ": "UTC",
-                    },
-                    ports={**ports, "http-control": CONTROL_PORT, "http-metrics": METRICS_PORT},
-                    startup=tcp_probe(CLIENT_PORT, period=5, failures=60),
-                    readiness=http_probe("/ready", CONTROL_PORT, period=10, failures=3),
-                    liveness=tcp_probe(CLIENT_PORT, period=20, failures=6),
-                )
-            ],
+            [_server(settings, mounts)],
             fs_group=image.uid,
             mounts=mounts,
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
         )
-        server = stateful_set(installation, workload, template, child, governing=governing, volumes=volumes)
         self.endpoints = [Endpoint(host=host, port=CLIENT_PORT) for host in hosts]
-        self.ready = [server]
+        self.ready = [stateful_set(scope, template, governing=governing, volumes=volumes)]
         self.register_outputs({"addresses": [endpoint.authority for endpoint in self.endpoints]})
 
 
-def _configuration_mount(config_map: pulumi.Input[str], quorum: pulumi.Input[str]) -> Mount:
-    """Both ConfigMaps in one directory, where a change of either becomes visible while the pod runs."""
+def _quorum(scope: Scope, hosts: Sequence[str]) -> k8s.core.v1.ConfigMap:
+    name = f"{scope.workload.resource_name}-quorum"
+    return k8s.core.v1.ConfigMap(
+        name,
+        metadata=scope.workload.metadata(name),
+        data={QUORUM: raft_configuration(hosts)},
+        opts=scope.options(pulumi.ResourceOptions(hooks=_never_shrinks())),
+    )
+
+
+def _server(settings: ManagedClickHouse, mounts: Sequence[Mount]) -> Container:
+    return container(
+        "keeper",
+        replace(images.CLICKHOUSE_KEEPER, tag=settings.version),
+        command=["clickhouse-keeper", f"--config-file={CONFIG_PATH}/{CONFIG}"],
+        resources=settings.keeper_resources,
+        mounts=mounts,
+        env={
+            "KEEPER_ID": PodField(path="metadata.labels['apps.kubernetes.io/pod-index']"),
+            "CLICKHOUSE_WATCHDOG_ENABLE": "0",
+            "TZ": "UTC",
+        },
+        ports={**PORTS, "http-control": CONTROL_PORT, "http-metrics": METRICS_PORT},
+        startup=tcp_probe(CLIENT_PORT, period=5, failures=60),
+        readiness=http_probe("/ready", CONTROL_PORT, period=10, failures=3),
+        liveness=tcp_probe(CLIENT_PORT, period=20, failures=6),
+    )
+
+
+def _configuration_mount(main: k8s.core.v1.ConfigMap, quorum: k8s.core.v1.ConfigMap) -> Mount:
+    """Both ConfigMaps in one directory. Changes of either reach the running pod."""
     volume: k8s.core.v1.VolumeArgsDict = {
         "name": "config",
         "projected": {
             "default_mode": 0o444,
             "sources": [
-                {"config_map": {"name": config_map, "items": [{"key": CONFIG, "path": CONFIG}]}},
-                {"config_map": {"name": quorum, "items": [{"key": QUORUM, "path": f"config.d/{QUORUM}"}]}},
+                {"config_map": {"name": main.metadata.name, "items": [{"key": CONFIG, "path": CONFIG}]}},
+                {
+                    "config_map": {
+                        "name": quorum.metadata.name,
+                        "items": [{"key": QUORUM, "path": f"config.d/{QUORUM}"}],
+                    }
+                },
             ],
         },
     }
     return Mount(volume=volume, path=CONFIG_PATH, read_only=True)
 
 
-def _refusal() -> pulumi.ResourceHookBinding:
-    """Before the quorum's servers change, in a preview too: the engine alone knows how many there were."""
+def _never_shrinks() -> pulumi.ResourceHookBinding:
+    """A hook that runs before the quorum changes, also in previews. Only the engine knows the former number."""
     hook = pulumi.ResourceHook(
         "keeper-quorum-never-shrinks", refuse_to_shrink, pulumi.ResourceHookOptions(on_dry_run=True)
     )
@@ -154,19 +145,19 @@ def _refusal() -> pulumi.ResourceHookBinding:
 
 
 def refuse_to_shrink(args: pulumi.ResourceHookArgs) -> None:
-    """Refuse fewer Keepers than there are.
+    """Refuses fewer Keepers than the quorum has.
 
-    The StatefulSet would stop two of three before these have left the quorum. What is left waits for them for ever: it
-    goes by the servers that its log names, not by those in its files (ClickHouse issue 37434).
+    The StatefulSet would stop two of three before they have left the quorum. The last one would wait for them forever,
+    because the members in its log count, not those in its files (ClickHouse issue 37434).
 
     Raises:
-        pulumi.RunError: naming both numbers and what to do.
+        pulumi.RunError: With both numbers and what to do.
     """
     before, after = _servers(args.old_inputs), _servers(args.new_inputs)
     if after < before:
         raise pulumi.RunError(
-            f"langfuse:clickhouse.keepers: {after} is less than the {before} that there are, and what is left would "
-            f"find no majority: every table would become read-only; set it to {before} "
+            f"langfuse:clickhouse.keepers: {after} is less than the {before} that run now; the remaining Keepers would "
+            f"have no majority, and every table would become read-only; set it to {before} "
             "(docs/runbooks/clickhouse-replicas.md)"
         )
 
@@ -176,11 +167,11 @@ def _servers(inputs: Mapping[str, Any] | None) -> int:
 
 
 def raft_configuration(hosts: Sequence[str]) -> str:
-    """cluster.xml of Keeper: every server of the quorum.
+    """cluster.xml of Keeper: the members of the quorum.
 
-    All but the first wait to be found by a leader. Otherwise two that are added to a single one would elect each other
-    with empty logs, and overwrite its own (ClickHouse issue 62505). The price: should the second and the third start
-    again at the same time, the first has to be there.
+    All but the first wait for a leader to contact them. Otherwise two members that are added to a single one would
+    elect each other with empty logs, and overwrite its log (ClickHouse issue 62505). In return, if the second and the
+    third restart at the same time, the first must be running.
     """
     servers: list[Mapping[str, Value]] = [
         {

@@ -1,7 +1,7 @@
-"""Buckets of a store that is there already, kept as they are wanted: a Pulumi dynamic provider on boto3.
+"""Managed buckets of an external store: a Pulumi dynamic provider on boto3.
 
-Keys are those of whoever runs Pulumi (environment, profile, single sign-on: boto3's own chain). They are asked for when
-a request is sent and stand in no state.
+It uses the credentials of whoever runs Pulumi (environment, profile, single sign-on: boto3's own chain). boto3 reads
+them when it sends a request, and no state contains them.
 """
 
 from typing import Any, Final
@@ -9,7 +9,7 @@ from typing import Any, Final
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, ResourceProvider, UpdateResult
 
 from components.stores.object_store.bucket_requests import BucketError, Properties, ask, connect, exists, has_objects
-from components.stores.object_store.bucket_state import IDENTITY, apply_rules, owner, state
+from components.stores.object_store.bucket_rules import IDENTITY, apply_rules, owner, state
 
 RULES: Final = ("expireDays", "encryption", "kmsKeyId", "versioning", "publicAccessBlock")
 
@@ -18,10 +18,10 @@ class BucketProvider(ResourceProvider):
     """Creates, compares, updates, reads and deletes one bucket. It never deletes an object."""
 
     serialize_as_secret_always = False
-    """It holds nothing: what is stored of it is its name."""
+    """It has no data: the state contains only its name."""
 
     def create(self, props: Properties) -> CreateResult:
-        """Make the bucket, or take over an empty one or one that this installation made before."""
+        """Creates the bucket, or adopts an empty one or one that this installation created before."""
         name = props["name"]
         client = connect(props)
         made = not exists(client, props)
@@ -29,7 +29,7 @@ class BucketProvider(ResourceProvider):
             ask(props, "made", lambda: client.create_bucket(Bucket=name, **_location(props)))
         elif owner(client, props) != props["instance"] and has_objects(client, props):
             raise BucketError(
-                f"bucket {name} is there already and holds objects, which new rules could delete; set "
+                f"bucket {name} already exists and contains objects, which new rules could delete; set "
                 "objectStore.manageBuckets to false, or name another bucket"
             )
         try:
@@ -41,26 +41,26 @@ class BucketProvider(ResourceProvider):
         return CreateResult(name, state(client, props))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
-        """Which properties differ, and whether it takes another bucket."""
+        """Which properties differ, and whether that means another bucket."""
         replaces = [key for key in IDENTITY if _olds.get(key) != _news.get(key)]
         changed = [key for key in RULES if _olds.get(key) != _news.get(key)]
         return DiffResult(changes=bool(replaces or changed), replaces=replaces, delete_before_replace=False)
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Bring every rule to what is wanted."""
+        """Sets every rule."""
         client = connect(_news)
         apply_rules(client, _news)
         return UpdateResult(state(client, _news))
 
     def read(self, id_: str, props: Properties) -> ReadResult:
-        """What the store says of the bucket; nothing when it is gone."""
+        """The state of the bucket in the store; nothing if it does not exist."""
         client = connect(props)
         if not exists(client, props):
             return ReadResult("", {})
         return ReadResult(id_, state(client, props))
 
     def delete(self, _id: str, _props: Properties) -> None:
-        """Delete the bucket if there is nothing in it."""
+        """Deletes the bucket if it is empty."""
         client = connect(_props)
         if not exists(client, _props):
             return
@@ -73,7 +73,7 @@ class BucketProvider(ResourceProvider):
 
 
 def _location(props: Properties) -> dict[str, Any]:
-    """S3 itself refuses the name of its first region, and every other store takes its own."""
+    """S3 refuses the name of its first region here. Other regions and stores accept theirs."""
     if props["region"] == "us-east-1":
         return {}
     return {"CreateBucketConfiguration": {"LocationConstraint": props["region"]}}

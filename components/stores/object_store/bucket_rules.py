@@ -1,70 +1,182 @@
-"""Buckets that the stack keeps in a store outside: their rules, and the resources that bring them about."""
+"""Rules of a managed bucket: set to the desired state, and read back from the store."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-import pulumi
-from pulumi.dynamic import Resource
+from botocore.exceptions import BotoCoreError, ClientError
 
-from components.kubernetes.installation import Installation
-from components.schema.purposes import PURPOSES
-from components.schema.stores import ExternalObjectStore
-from components.stores.object_store.buckets import expiry_days
+from components.stores.object_store.bucket_requests import UNSUPPORTED, BucketError, Properties, ask, code, optional
+from components.stores.object_store.buckets import lifecycle_rules
 
-NONCURRENT_DAYS = 7
-"""How long a replaced or deleted object can be had back in a bucket with versions."""
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
-STALE_UPLOADS_DAYS = 7
+IDENTITY: Final = ("name", "endpoint", "region")
+"""Properties that identify a bucket."""
+
+OWNER_TAG: Final = "langfuse-instance"
 
 
-def lifecycle_rules(props: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What expires in a bucket, in the shape that S3 gives it back.
+def apply_rules(client: "S3Client", props: Properties) -> None:
+    """Sets every rule. A rule that the store does not support is an error if it is on, and skipped if it is off.
 
-    Unfinished uploads end in S3 itself by a rule; stores that speak its language see to them by themselves, and MinIO
-    refuses the rule (internal/bucket/lifecycle/rule.go).
+    Nothing is removed unless a request has found it. A store that does not know a kind of rule may take the request to
+    delete it for one to delete the bucket, or the request to set it for one to create a bucket (observed with MinIO and
+    `publicAccessBlock`).
+
+    Raises:
+        BucketError: With the bucket, the key of the configuration and the store's answer.
     """
-    rule: dict[str, Any] = {}
-    if props.get("expireDays"):
-        rule["Expiration"] = {"Days": int(props["expireDays"])}
-    if props["versioning"]:
-        rule["NoncurrentVersionExpiration"] = {"NoncurrentDays": NONCURRENT_DAYS}
-    if not props["endpoint"]:
-        rule["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": STALE_UPLOADS_DAYS}
-    return [{"ID": "expire", "Status": "Enabled", "Filter": {"Prefix": ""}, **rule}] if rule else []
+    _apply_public_access_block(client, props)
+    _apply_encryption(client, props)
+    _apply_versioning(client, props)
+    _apply_lifecycle(client, props)
+    tags: Any = {"TagSet": [{"Key": OWNER_TAG, "Value": props["instance"]}]}
+    optional(props, "tagged", lambda: client.put_bucket_tagging(Bucket=props["name"], Tagging=tags))
 
 
-class ManagedBucket(Resource, module="langfuse", name="Bucket"):
-    """A bucket and its rules."""
-
-    def __init__(self, name: str, props: Mapping[str, pulumi.Input[object]], opts: pulumi.ResourceOptions) -> None:
-        from components.stores.object_store.bucket_provider import BucketProvider  # noqa: PLC0415  # boto3 is slow to load
-
-        super().__init__(BucketProvider(), name, {**props}, opts)
-
-
-def managed_buckets(
-    settings: ExternalObjectStore, backup_days: int, installation: Installation, opts: pulumi.ResourceOptions
-) -> Sequence[pulumi.Resource]:
-    """The buckets as resources, if the stack is to keep them. They outlive the stack where data is protected."""
-    if not settings.manage_buckets:
-        return []
-    days = expiry_days(settings, backup_days)
-    return [
-        ManagedBucket(
-            f"{installation.instance}-{purpose}",
-            {
-                "name": getattr(settings.buckets, purpose),
-                "instance": installation.instance,
-                "endpoint": settings.endpoint or "",
-                "region": settings.region,
-                "forcePathStyle": settings.force_path_style,
-                "expireDays": days.get(purpose),
-                "encryption": settings.encryption,
-                "kmsKeyId": settings.kms_key_id,
-                "versioning": settings.versioning,
-                "publicAccessBlock": settings.public_access_block,
-            },
-            installation.stateful(opts),
+def _apply_public_access_block(client: "S3Client", props: Properties) -> None:
+    name = props["name"]
+    if not props["publicAccessBlock"]:
+        _remove(
+            props,
+            lambda: client.get_public_access_block(Bucket=name),
+            lambda: client.delete_public_access_block(Bucket=name),
         )
-        for purpose in PURPOSES
-    ]
+        return
+
+    def is_supported() -> None:
+        try:
+            client.get_public_access_block(Bucket=name)
+        except ClientError as error:
+            if code(error) in UNSUPPORTED:
+                raise
+
+    flags: Any = dict.fromkeys(
+        ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+    )
+    _require(props, "publicAccessBlock", "false", is_supported)
+    _require(
+        props,
+        "publicAccessBlock",
+        "false",
+        lambda: client.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=flags),
+    )
+
+
+def _apply_encryption(client: "S3Client", props: Properties) -> None:
+    name = props["name"]
+    if props["encryption"] == "none":
+        _remove(
+            props,
+            lambda: client.get_bucket_encryption(Bucket=name),
+            lambda: client.delete_bucket_encryption(Bucket=name),
+        )
+        return
+    by_default: Any = {"SSEAlgorithm": props["encryption"]}
+    if props.get("kmsKeyId"):
+        by_default["KMSMasterKeyID"] = props["kmsKeyId"]
+    rules: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": by_default}]}
+    _require(
+        props,
+        "encryption",
+        "none",
+        lambda: client.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration=rules),
+    )
+
+
+def _apply_versioning(client: "S3Client", props: Properties) -> None:
+    if not props["versioning"] and not _versioned(client, props):
+        return
+    status: Any = {"Status": "Enabled" if props["versioning"] else "Suspended"}
+    _require(
+        props,
+        "versioning",
+        "false",
+        lambda: client.put_bucket_versioning(Bucket=props["name"], VersioningConfiguration=status),
+    )
+
+
+def _apply_lifecycle(client: "S3Client", props: Properties) -> None:
+    name = props["name"]
+    lifecycle: Any = {"Rules": lifecycle_rules(props)}
+    if lifecycle["Rules"]:
+        _require(
+            props,
+            "eventsDays",
+            "another value",
+            lambda: client.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration=lifecycle),
+        )
+    else:
+        _remove(
+            props,
+            lambda: client.get_bucket_lifecycle_configuration(Bucket=name),
+            lambda: client.delete_bucket_lifecycle(Bucket=name),
+        )
+
+
+def _require(props: Properties, key: str, off: str, request: Callable[[], object]) -> None:
+    """Sends a request that sets a rule. An error names the key, and the value that does without the rule."""
+    try:
+        request()
+    except ClientError as error:
+        if code(error) in UNSUPPORTED:
+            raise BucketError(
+                f"bucket {props['name']}: the store does not support this ({code(error)}); set objectStore.{key} to "
+                f"{off}"
+            ) from None
+        raise BucketError(f"bucket {props['name']}: objectStore.{key} can't be set: {error}") from None
+    except BotoCoreError as error:
+        raise BucketError(f"bucket {props['name']}: objectStore.{key} can't be set: {error}") from None
+
+
+def _remove(props: Properties, query: Callable[[], object], request: Callable[[], object]) -> None:
+    if optional(props, "looked at", query):
+        ask(props, "changed", request)
+
+
+def state(client: "S3Client", props: Properties) -> Properties:
+    """The properties as the store has them, so that the next comparison finds manual changes."""
+    name = props["name"]
+    rules = optional(props, "looked at", lambda: client.get_bucket_lifecycle_configuration(Bucket=name))
+    found = [dict(rule) for rule in rules.get("Rules", [])]
+    days = next((rule["Expiration"]["Days"] for rule in found if rule.get("Expiration", {}).get("Days")), None)
+    if not _same_rules(found, lifecycle_rules({**props, "expireDays": days})):
+        days = "changed by hand"
+    encryption = optional(props, "looked at", lambda: client.get_bucket_encryption(Bucket=name))
+    default: Mapping[str, Any] = (
+        encryption["ServerSideEncryptionConfiguration"]["Rules"][0]["ApplyServerSideEncryptionByDefault"]
+        if encryption
+        else {}
+    )
+    block = optional(props, "looked at", lambda: client.get_public_access_block(Bucket=name))
+    flags = block.get("PublicAccessBlockConfiguration", {})
+    algorithm = default.get("SSEAlgorithm", "none")
+    # S3 encrypts every bucket by default, which is no drift.
+    implied = props["encryption"] == "none" and algorithm == "AES256"
+    return {
+        **{key: props[key] for key in (*IDENTITY, "instance", "forcePathStyle")},
+        "expireDays": days,
+        "encryption": "none" if implied else algorithm,
+        "kmsKeyId": default.get("KMSMasterKeyID") if props.get("kmsKeyId") else None,
+        "versioning": _versioned(client, props),
+        "publicAccessBlock": bool(flags) and all(flags.values()),
+    }
+
+
+def owner(client: "S3Client", props: Properties) -> str | None:
+    """The installation that created the bucket, if one did."""
+    answer = optional(props, "looked at", lambda: client.get_bucket_tagging(Bucket=props["name"]))
+    return next((tag["Value"] for tag in answer.get("TagSet", []) if tag["Key"] == OWNER_TAG), None)
+
+
+def _versioned(client: "S3Client", props: Properties) -> bool:
+    answer = optional(props, "looked at", lambda: client.get_bucket_versioning(Bucket=props["name"]))
+    return bool(answer.get("Status") == "Enabled")
+
+
+def _same_rules(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> bool:
+    def plain(rules: list[dict[str, Any]]) -> list[str]:
+        return sorted(str(sorted(rule.items())) for rule in rules)
+
+    return plain(found) == plain(wanted)

@@ -1,7 +1,8 @@
-"""Buckets as they are wanted: who may do what in each, and what expires. Pure functions, read as tables."""
+"""The desired state of buckets: who may do what in each, and what expires. Pure functions that tests read as tables."""
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -10,6 +11,12 @@ from components.schema.purposes import Purpose
 from components.schema.stores import Retention
 from components.stores.connections import Bucket
 
+NONCURRENT_DAYS = 7
+"""How long a replaced or deleted object can be restored in a versioned bucket."""
+
+STALE_UPLOADS_DAYS = 7
+"""After how many days the parts of an unfinished upload are removed."""
+
 _READ_WRITE = ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 _OBJECT_ACTIONS: Mapping[Purpose, Sequence[str]] = {
     "events": (*_READ_WRITE, "s3:DeleteObject"),
@@ -17,12 +24,12 @@ _OBJECT_ACTIONS: Mapping[Purpose, Sequence[str]] = {
     "exports": _READ_WRITE,
     "backups": _READ_WRITE,
 }
-"""What Langfuse does in each bucket (packages/shared/src/server/services/StorageService.ts and its callers):
-deletion follows traces and projects, exports only expire. Who can write backups can't delete them."""
+"""What Langfuse does in each bucket (packages/shared/src/server/services/StorageService.ts and its callers). It deletes
+objects together with traces and projects; exports only expire. Whoever can write backups can't delete them."""
 
 
 def bucket_environment(buckets: Mapping[Purpose, Bucket]) -> Environment:
-    """Per purpose the bucket and its user's keys."""
+    """For each purpose, the bucket and the keys of its user."""
     variables: dict[str, str | SecretRef | PodField] = {}
     for purpose, bucket in buckets.items():
         variables[f"{purpose.upper()}_BUCKET"] = bucket.name
@@ -31,7 +38,7 @@ def bucket_environment(buckets: Mapping[Purpose, Bucket]) -> Environment:
 
 
 def wanted_state(buckets: Mapping[Purpose, Bucket], retention: Retention, backup_days: int) -> dict[str, str]:
-    """What the provisioning script brings about: a policy for each user, rules for each bucket that forgets."""
+    """The input of the provisioning script: a policy for each user, and lifecycle rules for each bucket."""
     policies = {f"{purpose}.policy.json": policy(purpose, bucket.name) for purpose, bucket in buckets.items()}
     days = expiry_days(retention, backup_days)
     rules = {f"{purpose}.lifecycle.json": lifecycle(number) for purpose, number in days.items()}
@@ -41,13 +48,13 @@ def wanted_state(buckets: Mapping[Purpose, Bucket], retention: Retention, backup
 def expiry_days(retention: Retention, backup_days: int) -> Mapping[Purpose, int]:
     """After how many days objects expire.
 
-    Never in media: Langfuse finds a file that it has seen before by its hash, and would not upload it again.
+    Media never expires: Langfuse recognizes a file that it has seen before by its hash, and would not upload it again.
     """
     return {"events": retention.events_days, "exports": retention.exports_days, "backups": backup_days}
 
 
 def policy(purpose: Purpose, bucket: str) -> dict[str, JsonValue]:
-    """The S3 policy of a purpose's user: one bucket and no more than is done in it."""
+    """The S3 policy of a user: the actions that it needs in one bucket."""
     statements: list[JsonValue] = [
         {
             "Effect": "Allow",
@@ -57,7 +64,7 @@ def policy(purpose: Purpose, bucket: str) -> dict[str, JsonValue]:
         {"Effect": "Allow", "Action": list(_OBJECT_ACTIONS[purpose]), "Resource": [f"arn:aws:s3:::{bucket}/*"]},
     ]
     if purpose == "backups":
-        # ClickHouse guards a backup that is being written by a lock file, which it removes at the end.
+        # While ClickHouse writes a backup, it holds a lock file, which it removes at the end.
         statements.append(
             {
                 "Effect": "Allow",
@@ -69,5 +76,21 @@ def policy(purpose: Purpose, bucket: str) -> dict[str, JsonValue]:
 
 
 def lifecycle(days: int) -> dict[str, JsonValue]:
-    """Rules of a bucket whose objects expire."""
+    """Lifecycle rules of a MinIO bucket whose objects expire."""
     return {"Rules": [{"ID": "expire", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": days}}]}
+
+
+def lifecycle_rules(props: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The lifecycle rules of a managed bucket in an external store, in the shape that S3 returns.
+
+    A rule removes unfinished uploads in S3 itself. Other stores with its API remove them on their own, and MinIO
+    refuses the rule (internal/bucket/lifecycle/rule.go).
+    """
+    rule: dict[str, Any] = {}
+    if props.get("expireDays"):
+        rule["Expiration"] = {"Days": int(props["expireDays"])}
+    if props["versioning"]:
+        rule["NoncurrentVersionExpiration"] = {"NoncurrentDays": NONCURRENT_DAYS}
+    if not props["endpoint"]:
+        rule["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": STALE_UPLOADS_DAYS}
+    return [{"ID": "expire", "Status": "Enabled", "Filter": {"Prefix": ""}, **rule}] if rule else []

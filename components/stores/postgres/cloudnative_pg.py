@@ -1,172 +1,200 @@
 """Postgres as a cluster that the CloudNativePG operator runs (cloudnative-pg.io).
 
-The operator, its Barman Cloud plugin and cert-manager are the cluster's: without them the API server knows no
-`Cluster` of postgresql.cnpg.io/v1 or no `ObjectStore` of barmancloud.cnpg.io/v1, and the update ends with saying so.
+The operator, its Barman Cloud plugin and cert-manager must be installed in the cluster. Without them the API server
+does not know the kind `Cluster` of postgresql.cnpg.io/v1 or `ObjectStore` of barmancloud.cnpg.io/v1, and the update
+fails with an error that says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
-import pulumi_kubernetes as k8s
 from pydantic import JsonValue
 
-from components.kubernetes.installation import Installation
+from components.kubernetes.objects import Scope, custom_resource
 from components.kubernetes.pods import JOB_RESOURCES, requirements
-from components.kubernetes.variables import SecretRef
 from components.schema import images
-from components.schema.schedules import with_seconds
+from components.schema.requests import Pods, Requests
 from components.schema.stores import CloudNativePgPostgres
-from components.stores.connections import ObjectStoreConnection
+from components.stores.connections import ObjectStoreConnection, PostgresConnection
+from components.stores.contract import Flow, Operator, Refs, StoreContext
+from components.stores.postgres.mode import (
+    BUILTIN_LOCALE,
+    CLIENTS,
+    DATABASE,
+    PORT,
+    ROLE,
+    PostgresMode,
+    in_cluster_connection,
+    memory_megabytes,
+)
 from components.stores.postgres.release import major, same_major_release
-from components.stores.postgres.server import BUILTIN_LOCALE, DATABASE, ROLE, memory_megabytes
 
 API_VERSION = "postgresql.cnpg.io/v1"
 OBJECT_STORE_API_VERSION = "barmancloud.cnpg.io/v1"
 PLUGIN = "barman-cloud.cloudnative-pg.io"
 
 OPERATOR_NAMESPACE = "cnpg-system"
-"""Where the operator's own manifest puts it."""
+"""The namespace of the operator's own manifest."""
 
 STATUS_PORT = 8000
-"""Where the operator asks each server for its state."""
+"""Where the operator queries the state of each server."""
 
 CLUSTER_LABEL = "cnpg.io/cluster"
-"""The label of the operator's pods whose value is the cluster's name."""
+"""Label of the operator's pods. Its value is the name of the cluster."""
 
 ROLE_LABEL = "cnpg.io/instanceRole"
 """`primary` or `replica` (cloudnative-pg.io/docs, Labels and annotations)."""
 
 OUTSIDE_MESH: Mapping[str, JsonValue] = {"istio.io/dataplane-mode": "none", "sidecar.istio.io/inject": "false"}
-"""The operator and its plugin reach the servers from outside any mesh; everything that they say is encrypted by TLS of
-their own (istio.io/latest/docs/reference/config/labels)."""
+"""The operator and its plugin connect from outside the mesh. Their connections have TLS of their own
+(istio.io/latest/docs/reference/config/labels)."""
 
 ARCHIVE_FOLDER = "cloudnative-pg"
-"""In the backups bucket, beside the dumps."""
+"""In the backups bucket, next to the dumps."""
 
 WAIT_UNTIL_READY = {"pulumi.com/waitFor": "condition=Ready"}
 
 
-def postgres_cluster(  # a cluster has this many independent parts
-    installation: Installation,
-    settings: CloudNativePgPostgres,
-    password: SecretRef,
-    object_store: ObjectStoreConnection,
-    schedule: str,
-    child: pulumi.ResourceOptions,
-) -> k8s.apiextensions.CustomResource:
-    """A primary and its followers; the operator promotes another, and gives them a PodDisruptionBudget.
+CLUSTER = "langfuse-postgres"
 
-    The log goes to the backups bucket at least every five minutes, the operator's default, beside base backups on the
-    schedule of the dumps. Nothing there is deleted by the keys that write it: the bucket's lifecycle rule does.
 
-    Args:
-        installation: Gives the namespace, and whether data is protected.
-        settings: How many servers of which size.
-        password: In a Secret that has the role's name under `username`, where the operator reads both.
-        object_store: For the archive of the log and for base backups.
-        schedule: Of base backups: cron, UTC, five fields.
-        child: Resource options.
+class CloudNativePg(PostgresMode[CloudNativePgPostgres]):
+    """A primary and its replicas. The operator handles failover, and creates a PodDisruptionBudget.
+
+    The write-ahead log is archived in the backups bucket at least every five minutes, the operator's default, together
+    with base backups on the schedule of the dumps. The keys that write there can't delete: the bucket's lifecycle rule
+    does.
     """
-    workload = installation.workload("postgres", component="database", version=settings.version)
-    name = workload.resource_name
-    archive = k8s.apiextensions.CustomResource(
-        f"{name}-archive",
-        api_version=OBJECT_STORE_API_VERSION,
-        kind="ObjectStore",
-        metadata=installation.metadata(workload, name=name),
-        spec=archive_spec(object_store),
-        opts=child,
-    )
-    cluster = k8s.apiextensions.CustomResource(
-        name,
-        api_version=API_VERSION,
-        kind="Cluster",
-        metadata=installation.metadata(workload, name=name, annotations=WAIT_UNTIL_READY),
-        spec=cluster_spec(installation, name, settings, password, object_store.account_annotations),
-        opts=pulumi.ResourceOptions.merge(
-            installation.stateful(child), pulumi.ResourceOptions(depends_on=[archive], hooks=same_major_release())
-        ),
-    )
-    k8s.apiextensions.CustomResource(
-        f"{name}-backup",
-        api_version=API_VERSION,
-        kind="ScheduledBackup",
-        metadata=installation.metadata(workload, name=name),
-        spec={
-            "backupOwnerReference": "self",
-            "cluster": {"name": name},
-            "immediate": True,
-            "method": "plugin",
-            "pluginConfiguration": {"name": PLUGIN},
-            "schedule": with_seconds(schedule),
-        },
-        opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[cluster])),
-    )
-    return cluster
+
+    def connection(self, refs: Refs) -> PostgresConnection:
+        """The Service of the primary. `psql` selects the primary's pod by its label, since it changes at failover."""
+        kubectl = f"kubectl --namespace {self.installation.namespace}"
+        primary = f"$({kubectl} get pod --output name --selector {CLUSTER_LABEL}={CLUSTER},{ROLE_LABEL}=primary)"
+        return in_cluster_connection(
+            f"{CLUSTER}-rw",
+            self.own.version,
+            refs["postgres_password"],
+            psql_command=f"{kubectl} exec {primary} --container postgres -- psql --dbname {DATABASE}",
+            tls="require",
+        )
+
+    def flows(self) -> Sequence[Flow]:
+        """None of its own: rules for the operator's pods follow from `operator`."""
+        return []
+
+    def pods(self) -> Sequence[Pods]:
+        """A pod for each server."""
+        return [
+            Pods(name=self.name, replicas=self.own.instances, each=Requests.of(self.own.resources, self.own.storage))
+        ]
+
+    @property
+    def operator(self) -> Operator:
+        """The pods that the operator creates, for servers and for Jobs."""
+        return Operator(
+            name=self.name,
+            selector={CLUSTER_LABEL: CLUSTER},
+            namespace=OPERATOR_NAMESPACE,
+            port=PORT,
+            status_port=STATUS_PORT,
+            clients=CLIENTS,
+        )
+
+    def create(self, context: StoreContext, opts: pulumi.ResourceOptions) -> Sequence[pulumi.Resource]:
+        """The cluster, its archive and its scheduled base backups.
+
+        The operator reads name and password of the role from the Secret of the password.
+        """
+        scope = Scope(self.installation.workload(self.name, component="database", version=self.own.version), opts)
+        archive = custom_resource(
+            scope,
+            OBJECT_STORE_API_VERSION,
+            "ObjectStore",
+            archive_spec(context.object_store),
+            resource_name=f"{CLUSTER}-archive",
+        )
+        hooks = pulumi.ResourceOptions(depends_on=[archive], hooks=same_major_release())
+        cluster = custom_resource(
+            scope,
+            API_VERSION,
+            "Cluster",
+            self.cluster_spec(context),
+            annotations=WAIT_UNTIL_READY,
+            opts=self.installation.stateful(hooks),
+        )
+        custom_resource(
+            scope,
+            API_VERSION,
+            "ScheduledBackup",
+            scheduled_backup_spec(self.settings.backups.postgres_schedule),
+            resource_name=f"{CLUSTER}-backup",
+            opts=pulumi.ResourceOptions(depends_on=[cluster]),
+        )
+        return [cluster]
+
+    def cluster_spec(self, context: StoreContext) -> dict[str, object]:
+        """The specification of the cluster. The operator creates restricted pods with a read-only root file system."""
+        own, storage_class = self.own, self.installation.storage_class
+        return {
+            "bootstrap": {
+                "initdb": {
+                    "database": DATABASE,
+                    "owner": ROLE,
+                    "secret": {"name": context.refs["postgres_password"].name},
+                    "dataChecksums": True,
+                    "encoding": "UTF8",
+                    **locale(own.version),
+                }
+            },
+            "enablePDB": True,
+            "enableSuperuserAccess": False,
+            "inheritedMetadata": {"labels": OUTSIDE_MESH},
+            "imageName": images.cloudnative_pg(own.version),
+            "instances": own.instances,
+            "plugins": [{"name": PLUGIN, "isWALArchiver": True, "parameters": {"barmanObjectName": CLUSTER}}],
+            "postgresql": {"parameters": parameters(own)},
+            "primaryUpdateStrategy": "unsupervised",
+            "resources": {**requirements(own.resources)},
+            "seccompProfile": {"type": "RuntimeDefault"},
+            "serviceAccountTemplate": {"metadata": {"annotations": {**context.object_store.account_annotations}}},
+            "storage": {
+                "size": own.storage,
+                "resizeInUseVolumes": True,
+                **({"storageClass": storage_class} if storage_class else {}),
+            },
+            "topologySpreadConstraints": [
+                {
+                    "maxSkew": 1,
+                    "topologyKey": key,
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": {CLUSTER_LABEL: CLUSTER}},
+                }
+                for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+            ],
+        }
 
 
-def cluster_psql_command(installation: Installation) -> str:
-    """How a person reaches the primary: the operator labels it, and may promote another at any time."""
-    kubectl = f"kubectl --namespace {installation.namespace}"
-    selector = f"{CLUSTER_LABEL}=langfuse-postgres,{ROLE_LABEL}=primary"
-    primary = f"$({kubectl} get pod --output name --selector {selector})"
-    return f"{kubectl} exec {primary} --container postgres -- psql --dbname {DATABASE}"
+def locale(version: str) -> dict[str, str]:
+    """The locale of new databases."""
+    if major(version) >= BUILTIN_LOCALE:
+        return {"localeProvider": "builtin", "builtinLocale": "C.UTF-8"}
+    return {"localeCollate": "C.UTF-8", "localeCType": "C.UTF-8"}
 
 
-def cluster_spec(
-    installation: Installation,
-    name: str,
-    settings: CloudNativePgPostgres,
-    password: SecretRef,
-    identity: Mapping[str, str],
-) -> dict[str, object]:
-    """The specification of the cluster. The operator makes its pods restricted, with a read-only root file system."""
-    locale = (
-        {"localeProvider": "builtin", "builtinLocale": "C.UTF-8"}
-        if major(settings.version) >= BUILTIN_LOCALE
-        else {"localeCollate": "C.UTF-8", "localeCType": "C.UTF-8"}
-    )
+def scheduled_backup_spec(schedule: str) -> dict[str, object]:
+    """Base backups on a schedule of five fields, in UTC."""
     return {
-        "bootstrap": {
-            "initdb": {
-                "database": DATABASE,
-                "owner": ROLE,
-                "secret": {"name": password.name},
-                "dataChecksums": True,
-                "encoding": "UTF8",
-                **locale,
-            }
-        },
-        "enablePDB": True,
-        "enableSuperuserAccess": False,
-        "inheritedMetadata": {"labels": OUTSIDE_MESH},
-        "imageName": images.cloudnative_pg(settings.version),
-        "instances": settings.instances,
-        "plugins": [{"name": PLUGIN, "isWALArchiver": True, "parameters": {"barmanObjectName": name}}],
-        "postgresql": {"parameters": parameters(settings)},
-        "primaryUpdateStrategy": "unsupervised",
-        "resources": {**requirements(settings.resources)},
-        "seccompProfile": {"type": "RuntimeDefault"},
-        "serviceAccountTemplate": {"metadata": {"annotations": {**identity}}},
-        "storage": {
-            "size": settings.storage,
-            "resizeInUseVolumes": True,
-            **({"storageClass": installation.storage_class} if installation.storage_class else {}),
-        },
-        "topologySpreadConstraints": [
-            {
-                "maxSkew": 1,
-                "topologyKey": key,
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": {CLUSTER_LABEL: name}},
-            }
-            for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
-        ],
+        "backupOwnerReference": "self",
+        "cluster": {"name": CLUSTER},
+        "immediate": True,
+        "method": "plugin",
+        "pluginConfiguration": {"name": PLUGIN},
+        "schedule": f"0 {schedule}",  # the operator's first field is seconds
     }
 
 
 def archive_spec(store: ObjectStoreConnection) -> dict[str, object]:
-    """Where the log and base backups go. The plugin names the folder below after the cluster."""
+    """Where the log and base backups are stored. The plugin adds a folder with the name of the cluster."""
     bucket = store.buckets["backups"]
     credentials: dict[str, JsonValue] = {"inheritFromIAMRole": True}
     if bucket.access_key_id and bucket.secret_access_key:
@@ -191,7 +219,7 @@ def archive_spec(store: ObjectStoreConnection) -> dict[str, object]:
 
 
 def parameters(settings: CloudNativePgPostgres) -> Mapping[str, str]:
-    """What differs from the operator's own for the same reasons as in `config/postgresql.conf`."""
+    """Settings that differ from the operator's defaults, for the reasons in `config/postgresql.conf`."""
     memory = memory_megabytes(settings.resources)
     return {
         "shared_buffers": f"{memory['shared_buffers_mb']}MB",

@@ -1,4 +1,4 @@
-"""Releases of Postgres: which ones a data directory goes with."""
+"""Major releases of Postgres: a data directory belongs to one."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ def major(version: str) -> int:
 
 
 def same_major_release() -> pulumi.ResourceHookBinding:
-    """Before a server is updated, in a preview too: the engine alone knows which release it had."""
+    """A hook that runs before a server is updated, also in previews. Only the engine knows the former release."""
     hook = pulumi.ResourceHook(
         "postgres-keeps-its-major-release", refuse_another_major, pulumi.ResourceHookOptions(on_dry_run=True)
     )
@@ -21,13 +21,13 @@ def same_major_release() -> pulumi.ResourceHookBinding:
 
 
 def refuse_another_major(args: pulumi.ResourceHookArgs) -> None:
-    """Refuse a server of another major release, newer or older, on the data directory that is there.
+    """Refuses a server of another major release, newer or older, for an existing data directory.
 
-    Postgres itself can't read it and ends at once. CloudNativePG would upgrade it in place, and then archive a log that
-    begins anew over the one that base backups need.
+    Postgres itself can't read the directory and exits at once. CloudNativePG would upgrade it in place, and then
+    archive a new log over the one that base backups need.
 
     Raises:
-        pulumi.RunError: naming both releases and what to do.
+        pulumi.RunError: With both releases and what to do.
     """
     before, after = _release(args.old_inputs), _release(args.new_inputs)
     if before and after and major(before) != major(after):
@@ -38,7 +38,7 @@ def refuse_another_major(args: pulumi.ResourceHookArgs) -> None:
 
 
 def _release(inputs: Mapping[str, Any] | None) -> str | None:
-    """The release of the image, of a StatefulSet or of CloudNativePG's Cluster; None if it has no number."""
+    """The release in the image of a StatefulSet or of CloudNativePG's Cluster; None if its tag has no number."""
     spec = (inputs or {}).get("spec", {})
     containers = spec.get("template", {}).get("spec", {}).get("containers", [])
     image = next((one.get("image") for one in containers if one.get("name") == "postgres"), spec.get("imageName"))

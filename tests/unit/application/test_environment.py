@@ -1,9 +1,10 @@
 import pytest
 
 from components.application import environment, extra_env
-from components.application.environment import Stores
+from components.application.component import ApplicationContext
 from components.application.extra_env import owner
 from components.credentials.sources import needed_credentials
+from components.kubernetes.installation import Installation
 from components.kubernetes.variables import Environment, SecretRef
 from components.outputs import outputs
 from components.schema.environment import Settings
@@ -14,11 +15,13 @@ from components.settings.warnings import warnings
 from components.stores.connections import (
     Bucket,
     ClickHouseConnection,
+    Connections,
     Endpoint,
     ObjectStoreConnection,
     PostgresConnection,
     RedisConnection,
 )
+from components.stores.modes import StoreModes
 from tests.unit.configuration import settings
 from tests.unit.variables import LISTS, names_read
 
@@ -30,7 +33,7 @@ def ref(name: str) -> SecretRef:
     return SecretRef(name=f"secret-of-{name}", key="value")
 
 
-STORES = Stores(
+STORES = Connections(
     postgres=PostgresConnection(
         endpoint=Endpoint(host="pg", port=5432),
         database="langfuse",
@@ -59,7 +62,9 @@ STORES = Stores(
 
 
 def refs(found: Settings) -> dict[str, SecretRef]:
-    return {one.credential.id: ref(one.credential.id) for one in needed_credentials(found)}
+    return {
+        one.credential.id: ref(one.credential.id) for one in needed_credentials(found, StoreModes.of(found).credentials)
+    }
 
 
 def web(**config: object) -> Environment:
@@ -398,7 +403,15 @@ def test_the_list_of_known_variables_matches_the_release(version: str) -> None:
 )
 def test_outputs_list_the_compatible_sdk_versions(version: str, python: str) -> None:
     found = settings(version=version)
-    found_outputs = outputs(found, STORES, Endpoint(host="langfuse-web", port=3000), refs(found))
+    context = ApplicationContext(
+        installation=Installation.of(found),
+        settings=found,
+        stores=STORES,
+        refs=refs(found),
+        checksums=lambda _: {},
+        ca_bundles=(),
+    )
+    found_outputs = outputs(context, Endpoint(host="langfuse-web", port=3000))
     sdks = found_outputs["sdks"]
     assert isinstance(sdks, dict)
     assert sdks["langfuse"] == python

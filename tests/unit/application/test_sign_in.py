@@ -7,6 +7,7 @@ from components.credentials.sources import needed_credentials
 from components.kubernetes.variables import SecretRef
 from components.schema.environment import Settings
 from components.schema.sign_in import Providers
+from components.stores.modes import StoreModes
 from tests.unit.configuration import refusal, settings
 from tests.unit.variables import LISTS, names_read
 
@@ -40,7 +41,10 @@ def provider(name: str) -> dict[str, object]:
 
 
 def variables(found: Settings) -> dict[str, object]:
-    refs = {one.credential.id: SecretRef(name="s", key=one.credential.id) for one in needed_credentials(found)}
+    refs = {
+        one.credential.id: SecretRef(name="s", key=one.credential.id)
+        for one in needed_credentials(found, StoreModes.of(found).credentials)
+    }
     return dict(sign_in_environment(found, refs))
 
 

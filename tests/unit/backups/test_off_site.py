@@ -28,12 +28,12 @@ def test_each_container_has_the_keys_of_one_bucket_and_of_the_off_site_store() -
 
 def test_only_the_copy_may_reach_both_stores() -> None:
     found = stack()
-    spec = found.one("NetworkPolicy", "langfuse-to-off-site").inputs["spec"]
+    spec = found.one("NetworkPolicy", "langfuse-allow-off-site-egress").inputs["spec"]
     assert spec["podSelector"]["matchExpressions"][0]["values"] == ["backup-off-site"]
     assert [port["port"] for port in spec["egress"][0]["ports"]] == [9443]
-    clients = found.one("NetworkPolicy", "langfuse-into-object-store").inputs["spec"]["ingress"][0]["from"]
+    clients = found.one("NetworkPolicy", "langfuse-allow-object-store-ingress").inputs["spec"]["ingress"][0]["from"]
     assert "backup-off-site" in clients[0]["podSelector"]["matchExpressions"][0]["values"]
-    principals = found.one("AuthorizationPolicy", "langfuse-into-object-store").inputs["spec"]["rules"][0]["from"]
+    principals = found.one("AuthorizationPolicy", "langfuse-allow-object-store").inputs["spec"]["rules"][0]["from"]
     assert any("/sa/langfuse-backup-off-site" in name for name in principals[0]["source"]["principals"])
 
 

@@ -11,6 +11,7 @@ from components.credentials.registry import CREDENTIALS
 from components.credentials.sources import needed_credentials
 from components.kubernetes.installation import Installation
 from components.settings.load import parse
+from components.stores.modes import StoreModes
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording, random_value, record
 
@@ -30,7 +31,11 @@ def credentials(
     def program() -> None:
         installation = Installation(instance="langfuse-dev", namespace="langfuse-dev", protect=protect)
         store = settings.credentials.secret_store
-        args = CredentialsArgs(installation=installation, needed=needed_credentials(settings), store=store)
+        args = CredentialsArgs(
+            installation=installation,
+            needed=needed_credentials(settings, StoreModes.of(settings).credentials),
+            store=store,
+        )
         look(Credentials("credentials", args))
 
     return record(program)
@@ -170,7 +175,7 @@ def test_a_new_epoch_generates_one_new_value_and_warns_about_restarts(monkeypatc
 def test_an_existing_secret_is_referenced() -> None:
     refs: dict[str, str] = {}
     sources = {"values": {"postgresPassword": {"source": "existing", "secret": "my-postgres", "key": "password"}}}
-    recording = credentials(sources, look=lambda made: refs.update(at=str(made.postgres)))
+    recording = credentials(sources, look=lambda made: refs.update(at=str(made.refs["postgres_password"])))
     assert refs == {"at": "SecretRef(name='my-postgres', key='password')"}
     assert not [item for item in recording if item.name == "langfuse-postgres"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from components.kubernetes.image_contracts import CONTRACTS, Contract
 from components.schema.images import POSTGRES, VALKEY
-from components.stores.postgres.server import initdb_arguments
+from components.stores.postgres.managed import initdb_arguments
 from tests.scripts import SCRIPTS
 from tests.unit.pods import containers, workloads
 from tests.unit.program import recorded

@@ -5,7 +5,7 @@ import pulumi_kubernetes as k8s
 import pytest
 from pydantic import JsonValue
 
-from components.kubernetes.labels import content_name
+from components.kubernetes.names import content_name
 from components.kubernetes.patches import Patches, merged
 from components.schema.extensions import Patch
 from components.settings.load import SettingsError, parse

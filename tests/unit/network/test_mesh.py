@@ -25,7 +25,7 @@ def namespace_labels(found: Recording) -> Mapping[str, str]:
 
 def network_rules(found: Recording, server: str) -> Iterator[tuple[str, int]]:
     """The clients and ports that NetworkPolicies allow: workloads by name, namespaces with a slash at the end."""
-    for rule in found.one("NetworkPolicy", f"langfuse-into-{server}").inputs["spec"]["ingress"]:
+    for rule in found.one("NetworkPolicy", f"langfuse-allow-{server}-ingress").inputs["spec"]["ingress"]:
         for peer in rule["from"]:
             names = [f"{space}/" for space in peer.get("namespaceSelector", {}).get("matchLabels", {}).values()]
             for expression in peer.get("podSelector", {}).get("matchExpressions", []):
@@ -36,7 +36,7 @@ def network_rules(found: Recording, server: str) -> Iterator[tuple[str, int]]:
 def mesh_rules(found: Recording, server: str, namespace: str) -> Iterator[tuple[str, int]]:
     """The clients and ports that AuthorizationPolicies allow, in the same form."""
     prefix = f"cluster.local/ns/{namespace}/sa/langfuse-"
-    for rule in found.one("AuthorizationPolicy", f"langfuse-into-{server}").inputs["spec"]["rules"]:
+    for rule in found.one("AuthorizationPolicy", f"langfuse-allow-{server}").inputs["spec"]["rules"]:
         ports = [int(port) for entry in rule["to"] for port in entry["operation"]["ports"]]
         for entry in rule["from"]:
             names = [f"{space}/" for space in entry["source"].get("namespaces", [])]
@@ -84,12 +84,12 @@ def test_the_namespace_joins_the_mesh_only_with_an_istio_ingress() -> None:
 def test_sidecars_may_reach_the_control_plane() -> None:
     found = recorded(config={"mesh": {"mode": "sidecar", "namespace": "mesh-system"}})
     assert namespace_labels(found)["istio-injection"] == "enabled"
-    (rule,) = found.one("NetworkPolicy", "langfuse-to-mesh").inputs["spec"]["egress"]
+    (rule,) = found.one("NetworkPolicy", "langfuse-allow-mesh-egress").inputs["spec"]["egress"]
     assert rule["to"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "mesh-system"}}}]
 
 
 def test_kubelet_probes_are_allowed_in_ambient_mode() -> None:
-    spec: dict[str, Any] = recorded().one("NetworkPolicy", "langfuse-from-probes").inputs["spec"]
+    spec: dict[str, Any] = recorded().one("NetworkPolicy", "langfuse-allow-probes-ingress").inputs["spec"]
     assert spec["podSelector"] == {}
     assert spec["ingress"] == [{"from": [{"ipBlock": {"cidr": "169.254.7.127/32"}}]}]
 
@@ -103,8 +103,8 @@ def test_without_a_mesh_the_tunnel_port_is_closed() -> None:
 
 def test_an_empty_list_of_clients_allows_nobody() -> None:
     found = recorded(config={"network": {"webClients": []}})
-    assert not found.one("NetworkPolicy", "langfuse-into-web").inputs["spec"].get("ingress")
-    assert not found.one("AuthorizationPolicy", "langfuse-into-web").inputs["spec"].get("rules")
+    assert not found.one("NetworkPolicy", "langfuse-allow-web-ingress").inputs["spec"].get("ingress")
+    assert not found.one("AuthorizationPolicy", "langfuse-allow-web").inputs["spec"].get("rules")
     assert not [name for name, _ in network_rules(found, "object-store") if name.endswith("/")]
     assert not [name for name, _ in mesh_rules(found, "object-store", "langfuse-dev") if name.endswith("/")]
     for policy in found.of("NetworkPolicy"):
@@ -113,7 +113,7 @@ def test_an_empty_list_of_clients_allows_nobody() -> None:
 
 def test_identities_use_the_configured_trust_domain() -> None:
     found = recorded(config={"mesh": {"trustDomain": "mesh.example"}})
-    (rule,) = found.one("AuthorizationPolicy", "langfuse-into-postgres").inputs["spec"]["rules"]
+    (rule,) = found.one("AuthorizationPolicy", "langfuse-allow-postgres").inputs["spec"]["rules"]
     assert "mesh.example/ns/langfuse-dev/sa/langfuse-web" in rule["from"][0]["source"]["principals"]
 
 

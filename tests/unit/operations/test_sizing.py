@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from typer.testing import CliRunner
 
-from components.network.demand import demand
+from components.network.requests import steady_state_pods
 from components.schema.schedules import schedule as read
 from components.schema.values import quantity_value
 from components.settings.load import parse
@@ -36,7 +36,7 @@ def test_what_is_external_requests_nothing() -> None:
             },
         },
     )
-    assert {item.name for item in demand(settings)} == {"web", "worker"}
+    assert {item.name for item in steady_state_pods(settings)} == {"web", "worker"}
     assert {need.key.split(".")[0] for need in needs(LOADS["small"], settings)} == {"web", "worker"}
 
 
@@ -146,7 +146,7 @@ def test_the_command_says_what_to_set_what_it_requests_and_why() -> None:
     code, output = run("--events-per-second", "50", "--retention-days", "30")
     assert code == 0
     assert "langfuse:scale: large" in output
-    for item in demand(environment("prod", "large")):
+    for item in steady_state_pods(environment("prod", "large")):
         assert item.name in output
     for word in ("assumption", "Langfuse: 1 GB for every 100,000", "50 events/s"):
         assert word in output
@@ -158,7 +158,7 @@ def test_the_commands_json_is_for_programs() -> None:
     answer = json.loads(output)
     config = {key.removeprefix("langfuse:"): value for key, value in answer["config"].items()}
     settings = parse("example", {"host": "langfuse.example.com", **config})
-    pods = demand(settings)
+    pods = steady_state_pods(settings)
     assert answer["requests"]["total"]["cpu"] == sum(item.total.cpu for item in pods)
     assert any(not need["fits"] for need in answer["needs"])
 

@@ -7,16 +7,16 @@ from xml.etree import ElementTree
 import pulumi
 import pytest
 
-from components.kubernetes.files import config
-from components.kubernetes.installation import Installation
+from components.kubernetes.files import read_config
 from components.kubernetes.variables import SecretRef
 from components.schema import images
-from components.schema.stores import ExternalClickHouse
 from components.settings.load import parse
 from components.stores.clickhouse.cluster import backups_configuration, cluster_configuration
-from components.stores.clickhouse.component import FILES, START_SECONDS, ClickHouse, ClickHouseArgs, external_connection
+from components.stores.clickhouse.component import ClickHouse, clickhouse_mode
 from components.stores.clickhouse.keeper import raft_configuration
+from components.stores.clickhouse.managed import FILES, START_SECONDS
 from components.stores.connections import Bucket, Endpoint, ObjectStoreConnection
+from components.stores.contract import StoreContext
 from tests.unit.pods import container, containers, variables
 from tests.unit.recorder import Recording, record
 
@@ -45,17 +45,17 @@ S3 = ObjectStoreConnection(
 
 
 def clickhouse(backups: ObjectStoreConnection = STORE, **settings: object) -> Recording:
-    chosen = parse("dev", {"host": "langfuse.example.com", "clickhouse": settings, "credentials": OURS}).clickhouse
+    chosen = parse(
+        "dev", {"host": "langfuse.example.com", "protect": True, "clickhouse": settings, "credentials": OURS}
+    )
 
     def program() -> None:
-        args = ClickHouseArgs(
-            installation=Installation(instance="langfuse-dev", namespace="langfuse-dev", protect=True),
-            settings=chosen,
+        context = StoreContext(
             refs=REFS,
-            backups=backups,
-            annotations={"checksum/secret": pulumi.Output.from_input("sum")},
+            checksums=lambda _: {"checksum/secret": pulumi.Output.from_input("sum")},
+            object_store=backups,
         )
-        ClickHouse("clickhouse", args)
+        ClickHouse("clickhouse", clickhouse_mode(chosen), context)
 
     return record(program)
 
@@ -187,7 +187,7 @@ def test_the_startup_probe_of_a_single_server_is_a_ping() -> None:
 
 
 def test_the_compatibility_setting_is_pinned() -> None:
-    users = ElementTree.fromstring(config(FILES / "users.xml"))  # noqa: S314  # our own
+    users = ElementTree.fromstring(read_config(FILES / "users.xml"))  # noqa: S314  # our own
     pinned = users.findtext("profiles/default/compatibility")
     assert pinned
     assert tuple(map(int, pinned.split("."))) <= tuple(map(int, images.CLICKHOUSE.tag.split(".")))[:2]
@@ -205,8 +205,9 @@ def test_an_external_server_creates_no_resources() -> None:
 
 
 def test_an_external_server_is_reached_over_tls() -> None:
-    settings = ExternalClickHouse(mode="external", host="a.clickhouse.cloud")
-    connection = external_connection(settings, KEY)
+    cloud = {"mode": "external", "host": "a.clickhouse.cloud"}
+    settings = parse("dev", {"host": "langfuse.example.com", "clickhouse": cloud, "credentials": OURS})
+    connection = clickhouse_mode(settings).connection({"clickhouse_password": KEY})
     assert connection.http.http_url == "https://a.clickhouse.cloud:8443"
     assert (connection.native.authority, connection.native.tls) == ("a.clickhouse.cloud:9440", True)
     assert connection.clustered is False
@@ -229,12 +230,12 @@ def test_every_variable_that_the_configuration_reads_is_set() -> None:
     recording = clickhouse()
     documents = {
         "langfuse-clickhouse": [
-            config(FILES / "config.xml"),
-            config(FILES / "users.xml"),
+            read_config(FILES / "config.xml"),
+            read_config(FILES / "users.xml"),
             cluster_configuration(HOSTS, []),
             backups_configuration(STORE),
         ],
-        "langfuse-keeper": [config(FILES / "keeper.xml"), raft_configuration(HOSTS)],
+        "langfuse-keeper": [read_config(FILES / "keeper.xml"), raft_configuration(HOSTS)],
     }
     for name, files in documents.items():
         given = variables(container(recording.one("StatefulSet", name))).keys()
@@ -245,14 +246,14 @@ def test_every_variable_that_the_configuration_reads_is_set() -> None:
 
 
 def test_query_log_is_the_only_system_log_and_expires() -> None:
-    server = ElementTree.fromstring(config(FILES / "config.xml"))  # noqa: S314  # our own
+    server = ElementTree.fromstring(read_config(FILES / "config.xml"))  # noqa: S314  # our own
     logs = [element for element in server if element.tag.endswith("_log")]
     assert [log.tag for log in logs] == ["query_log"]
     assert "DELETE" in (logs[0].findtext("ttl") or "")
 
 
 def test_there_is_no_user_named_default() -> None:
-    users = ElementTree.fromstring(config(FILES / "users.xml")).find("users")  # noqa: S314  # our own
+    users = ElementTree.fromstring(read_config(FILES / "users.xml")).find("users")  # noqa: S314  # our own
     assert users is not None
     assert {user.tag for user in users} == {"langfuse", "backup"}
     assert all("from_env" in (user.find("password") or user[0]).attrib for user in users)

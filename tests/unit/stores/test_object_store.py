@@ -5,19 +5,18 @@ from typing import Any
 
 import pytest
 
-from components.credentials.component import KeyPair
-from components.kubernetes.installation import Installation
 from components.kubernetes.variables import SecretRef
 from components.schema.purposes import PURPOSES
 from components.settings.load import parse
 from components.stores.connections import Endpoint
-from components.stores.object_store.bucket_rules import lifecycle_rules
-from components.stores.object_store.component import ObjectStore, ObjectStoreArgs, aws_url, parse_endpoint
+from components.stores.contract import StoreContext
+from components.stores.object_store.buckets import lifecycle_rules
+from components.stores.object_store.component import ObjectStore, object_store_mode
+from components.stores.object_store.external import aws_url, parse_endpoint
 from tests.unit.pods import container, variables
 from tests.unit.recorder import Recording, record
 
 OURS = {"source": "existing", "secret": "ours"}
-KEYS = KeyPair(access_key_id=SecretRef(name="s", key="id"), secret_access_key=SecretRef(name="s", key="key"))
 EXTERNAL: dict[str, Any] = {
     "mode": "external",
     "region": "eu-west-1",
@@ -28,24 +27,30 @@ EXTERNAL: dict[str, Any] = {
 
 
 def object_store(**settings: object) -> tuple[Recording, ObjectStore]:
-    chosen = parse("dev", {"host": "langfuse.example.com", "objectStore": settings, "credentials": OURS}).object_store
-    made: list[ObjectStore] = []
-    keys = chosen.mode == "managed" or chosen.identity == "keys"
+    chosen = parse(
+        "dev",
+        {
+            "host": "langfuse.example.com",
+            "objectStore": settings,
+            "protect": True,
+            "credentials": OURS,
+            "backups": {"retentionDays": 14},
+        },
+    )
+    mode = object_store_mode(chosen)
+    refs = {id_: SecretRef(name="e" if "encryption" in id_ else "s", key="key") for id_ in mode.credentials()}
+    created: list[ObjectStore] = []
 
     def program() -> None:
-        args = ObjectStoreArgs(
-            installation=Installation(instance="langfuse-dev", namespace="langfuse-dev", protect=True),
-            settings=chosen,
-            backup_days=14,
-            root=KEYS if chosen.mode == "managed" else None,
-            encryption=SecretRef(name="e", key="key") if chosen.mode == "managed" else None,
-            users=dict.fromkeys(PURPOSES, KEYS) if keys else {},
-            annotations={"checksum/s": "sum", "checksum/e": "other"},
+        context = StoreContext(
+            refs=refs,
+            checksums=lambda names: {f"checksum/{name}": {"s": "sum", "e": "other"}[name] for name in names},
+            object_store=mode.connection(refs),
         )
-        made.append(ObjectStore("object-store", args))
+        created.append(ObjectStore("object-store", mode, context))
 
     recording = record(program)
-    return recording, made[0]
+    return recording, created[0]
 
 
 def test_four_servers_share_one_list_of_addresses_and_start_in_parallel() -> None:

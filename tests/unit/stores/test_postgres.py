@@ -159,7 +159,7 @@ def test_an_external_server_is_backed_up_by_a_client_of_its_release() -> None:
 
 
 def test_clients_may_reach_an_external_server_on_its_ports() -> None:
-    policy = external().one("NetworkPolicy", "langfuse-to-postgres").inputs["spec"]
+    policy = external().one("NetworkPolicy", "langfuse-allow-postgres-egress").inputs["spec"]
     assert [port["port"] for port in policy["egress"][0]["ports"]] == [5433, 6432]
     names = policy["podSelector"]["matchExpressions"][0]["values"]
     assert set(names) == {"web", "worker", "first-start", "migrations", "backup-postgres"}
@@ -241,7 +241,7 @@ def test_the_application_writes_to_the_primary_over_tls() -> None:
 
 
 def test_the_cluster_admits_the_operator_its_members_and_its_clients() -> None:
-    rules = cluster().one("NetworkPolicy", "langfuse-into-postgres").inputs["spec"]
+    rules = cluster().one("NetworkPolicy", "langfuse-allow-postgres-ingress").inputs["spec"]
     assert rules["podSelector"] == {"matchLabels": {"cnpg.io/cluster": "langfuse-postgres"}}
     clients, members = rules["ingress"]
     assert [port["port"] for port in clients["ports"]] == [5432]

@@ -190,7 +190,7 @@ def probes(container: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_members_and_clients_may_reach_servers_and_sentinels(three: Recording) -> None:
-    (rule,) = three.one("NetworkPolicy", "langfuse-into-redis").inputs["spec"]["ingress"]
+    (rule,) = three.one("NetworkPolicy", "langfuse-allow-redis-ingress").inputs["spec"]["ingress"]
     assert {port["port"] for port in rule["ports"]} - {TUNNEL_PORT} == {6379, 26379}
     names = rule["from"][0]["podSelector"]["matchExpressions"][0]["values"]
     assert set(names) == {"web", "worker", "first-start", "redis"}

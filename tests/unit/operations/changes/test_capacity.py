@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from components.network.demand import demand
+from components.network.requests import steady_state_pods
 from components.schema.requests import Requests
 from components.settings.load import parse
 from operations.changes.capacity import requests
@@ -37,7 +37,7 @@ def claim(storage: str = "10Gi") -> Json:
 )
 def test_the_objects_of_a_stack_request_what_its_configuration_says(profile: str, config: Json) -> None:
     objects = {urn(item.type, item.name): item.inputs for item in recorded(profile, config) if item.custom}
-    pods = demand(parse(profile, {"host": f"{profile}.example.com", **config}))
+    pods = steady_state_pods(parse(profile, {"host": f"{profile}.example.com", **config}))
 
     found = requests(objects)
 

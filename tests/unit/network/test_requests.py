@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components.network.demand import demand
+from components.network.requests import steady_state_pods
 from components.schema.requests import Requests
 from components.schema.values import quantity_value
 from components.settings.load import parse
@@ -48,8 +48,8 @@ def replicas(item: Registration, recording: Recording) -> int:
     ("profile", "scale"),
     sorted({*((profile, "small") for profile in PROFILES), *(("staging", scale) for scale in SCALES)}),
 )
-def test_the_computed_demand_equals_the_registered_requests(profile: str, scale: str) -> None:
-    pods = demand(environment(profile, scale))
+def test_the_computed_requests_equal_the_registered_requests(profile: str, scale: str) -> None:
+    pods = steady_state_pods(environment(profile, scale))
     total = sum((item.total for item in pods), start=Requests())
     computed = {what: getattr(total, what) for what in ("cpu", "memory", "storage")}
     assert computed == requested(recorded("example", {"profile": profile, "scale": scale}))
@@ -65,8 +65,8 @@ def test_the_computed_demand_equals_the_registered_requests(profile: str, scale:
     ],
     ids=str,
 )
-def test_the_computed_demand_follows_modes_and_replicas(config: dict[str, Any]) -> None:
-    pods = demand(parse("dev", {"host": "langfuse.example.com", **config}))
+def test_the_computed_requests_follow_modes_and_replicas(config: dict[str, Any]) -> None:
+    pods = steady_state_pods(parse("dev", {"host": "langfuse.example.com", **config}))
     total = sum((item.total for item in pods), start=Requests())
     computed = {what: getattr(total, what) for what in ("cpu", "memory", "storage")}
     assert computed == requested(recorded("dev", config))

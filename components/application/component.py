@@ -1,0 +1,23 @@
+"""What the workloads of the application have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from components.kubernetes.installation import Installation
+from components.kubernetes.pods import Mount
+from components.schema.environment import Settings
+from components.stores.connections import Connections
+from components.stores.contract import Checksums, Refs
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplicationContext:
+    """What every workload of the application needs."""
+
+    installation: Installation
+    settings: Settings
+    stores: Connections
+    refs: Refs
+    checksums: Checksums
+    ca_bundles: Sequence[Mount]
+    """CA bundles that verify the certificates of external stores."""

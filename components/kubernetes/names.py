@@ -1,0 +1,19 @@
+"""Names that follow from content."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+HASH_DIGITS = 8
+"""Digits of the hash in a name: enough to distinguish the few versions of one object's content."""
+
+
+def content_name(base: str, content: Mapping[str, object]) -> str:
+    """A name with a hash of the content: equal content always gets the same name."""
+    text = json.dumps(content, sort_keys=True)
+    return f"{base}-{hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]}"
+
+
+def base_name(name: str) -> str:
+    """The part of a content-based name that stays when the content changes."""
+    return name.rpartition("-")[0]

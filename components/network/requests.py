@@ -1,0 +1,23 @@
+"""What an installation requests of its cluster: its steady-state pods with their volumes.
+
+Jobs come on top while they run: the migration during an update, and backups on their schedules. They have no volumes.
+The quota and the sizing command use this list. A test compares it with the pods that the program registers.
+"""
+
+from collections.abc import Sequence
+
+from components.schema.application import Workload
+from components.schema.environment import Settings
+from components.schema.requests import Pods, Requests
+from components.stores.modes import StoreModes
+
+
+def steady_state_pods(settings: Settings) -> Sequence[Pods]:
+    """Every pod that runs all the time. An autoscaled workload counts with its maximum."""
+    stores = [pods for mode in StoreModes.of(settings) for pods in mode.pods()]
+    return [_deployment("web", settings.web), _deployment("worker", settings.worker), *stores]
+
+
+def _deployment(name: str, workload: Workload) -> Pods:
+    replicas = workload.autoscaling.max_replicas if workload.autoscaling else workload.replicas
+    return Pods(name=name, replicas=replicas, each=Requests.of(workload.resources))

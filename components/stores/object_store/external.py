@@ -1,0 +1,94 @@
+"""An external object store: S3, or a store with its API."""
+
+from collections.abc import Collection, Sequence
+
+import pulumi
+
+from components.schema.purposes import PURPOSES, Purpose, shared_buckets
+from components.schema.stores import ExternalObjectStore
+from components.stores.connections import Endpoint, ObjectStoreConnection
+from components.stores.contract import Flow, Refs, StoreContext
+from components.stores.object_store.managed_buckets import managed_buckets
+from components.stores.object_store.mode import ObjectStoreMode, buckets, key_ids
+
+HTTPS_PORT = 443
+
+
+class External(ObjectStoreMode[ExternalObjectStore]):
+    """Connects to a store that this stack does not run. It may manage the buckets there."""
+
+    def connection(self, refs: Refs) -> ObjectStoreConnection:
+        """The configured store."""
+        own = self.own
+        endpoint = parse_endpoint(self._url)
+        names: dict[Purpose, str] = {purpose: getattr(own.buckets, purpose) for purpose in PURPOSES}
+        return ObjectStoreConnection(
+            endpoint=endpoint,
+            region=own.region,
+            force_path_style=own.force_path_style,
+            buckets=buckets(names, refs),
+            public_url=own.public_endpoint or endpoint.http_url,
+            encryption=own.encryption,
+            kms_key_id=own.kms_key_id,
+            identity=own.identity_annotations if self.uses_identity else None,
+        )
+
+    @property
+    def _url(self) -> str:
+        return self.own.endpoint or aws_url(self.own.region)
+
+    @property
+    def uses_identity(self) -> bool:
+        """Whether `identity` is `workload`."""
+        return self.own.identity == "workload"
+
+    @property
+    def version(self) -> None:
+        """Unknown."""
+
+    def flows(self) -> Sequence[Flow]:
+        """To the store, and with an identity also to the service that issues keys, over HTTPS."""
+        ports = {parse_endpoint(self._url).port} | ({HTTPS_PORT} if self.uses_identity else set())
+        return [
+            Flow(
+                purpose=self.name,
+                server=None,
+                ports=sorted(ports),
+                clients=self.clients,
+                operated_clients=self.settings.postgres.mode == "cloudnativepg",
+            )
+        ]
+
+    def credentials(self) -> Collection[str]:
+        """A key for each bucket, unless pods use their identity."""
+        return [] if self.uses_identity else [id_ for purpose in PURPOSES for id_ in key_ids(purpose)]
+
+    def warnings(self) -> Sequence[str]:
+        """Buckets with several purposes.
+
+        If the stack manages their rules, the configuration is refused instead
+        (components/settings/checks/stores.py).
+        """
+        names = {purpose: getattr(self.own.buckets, purpose) for purpose in PURPOSES}
+        return [
+            f"objectStore.buckets: {name} is used for {', '.join(purposes)}. A lifecycle rule on it would expire all "
+            "of them, and media must never expire; whoever holds the key of one can reach the others."
+            for name, purposes in shared_buckets(names).items()
+        ]
+
+    def create(self, context: StoreContext, opts: pulumi.ResourceOptions) -> Sequence[pulumi.Resource]:
+        """The buckets, if the stack manages them."""
+        return managed_buckets(self.own, self.settings.backups.retention_days, self.installation, opts)
+
+
+def aws_url(region: str) -> str:
+    """The URL of S3 in a region (docs.aws.amazon.com/general/latest/gr/s3.html)."""
+    return f"https://s3.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+
+
+def parse_endpoint(url: str) -> Endpoint:
+    """The endpoint of a URL without a path."""
+    scheme, authority = url.split("://")
+    host, _, port = authority.partition(":")
+    tls = scheme == "https"
+    return Endpoint(host=host, port=int(port) if port else HTTPS_PORT if tls else 80, tls=tls)

@@ -1,0 +1,48 @@
+"""Buckets of an external store that this stack manages, as resources."""
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+from pulumi.dynamic import Resource
+
+from components.kubernetes.installation import Installation
+from components.schema.purposes import PURPOSES
+from components.schema.stores import ExternalObjectStore
+from components.stores.object_store.buckets import expiry_days
+
+
+class ManagedBucket(Resource, module="langfuse", name="Bucket"):
+    """A bucket and its rules."""
+
+    def __init__(self, name: str, props: Mapping[str, pulumi.Input[object]], opts: pulumi.ResourceOptions) -> None:
+        from components.stores.object_store.bucket_provider import BucketProvider  # noqa: PLC0415  # boto3 loads slowly
+
+        super().__init__(BucketProvider(), name, {**props}, opts)
+
+
+def managed_buckets(
+    settings: ExternalObjectStore, backup_days: int, installation: Installation, opts: pulumi.ResourceOptions
+) -> Sequence[pulumi.Resource]:
+    """The buckets as resources, if the stack is to keep them. They outlive the stack where data is protected."""
+    if not settings.manage_buckets:
+        return []
+    days = expiry_days(settings, backup_days)
+    return [
+        ManagedBucket(
+            f"{installation.instance}-{purpose}",
+            {
+                "name": getattr(settings.buckets, purpose),
+                "instance": installation.instance,
+                "endpoint": settings.endpoint or "",
+                "region": settings.region,
+                "forcePathStyle": settings.force_path_style,
+                "expireDays": days.get(purpose),
+                "encryption": settings.encryption,
+                "kmsKeyId": settings.kms_key_id,
+                "versioning": settings.versioning,
+                "publicAccessBlock": settings.public_access_block,
+            },
+            installation.stateful(opts),
+        )
+        for purpose in PURPOSES
+    ]

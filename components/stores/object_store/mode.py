@@ -1,0 +1,74 @@
+"""What the modes of the object store have in common."""
+
+from abc import ABC
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeVar
+
+from pydantic import JsonValue
+
+from components.schema.purposes import PURPOSES, Purpose
+from components.schema.stores import ExternalObjectStore, ManagedObjectStore
+from components.stores.connections import Bucket, ObjectStoreConnection
+from components.stores.contract import APPLICATION, OFF_SITE_COPY, Refs, StoreMode
+
+OwnT = TypeVar("OwnT", ManagedObjectStore, ExternalObjectStore)
+
+
+class ObjectStoreMode(StoreMode[OwnT, ObjectStoreConnection], ABC):
+    """A way to store objects. The off-site copy, if it is configured, is a Job of this stack."""
+
+    name = "object-store"
+
+    @property
+    def backed_up_by(self) -> Literal["job"] | None:
+        """The off-site copy, if there is one."""
+        return "job" if self.settings.backups.off_site else None
+
+    @property
+    def clients(self) -> Sequence[str]:
+        """Workloads that use a bucket."""
+        off_site: Sequence[str] = (OFF_SITE_COPY,) if self.settings.backups.off_site else ()
+        return [*APPLICATION, "clickhouse", "object-store-provisioning", "backup-postgres", *off_site]
+
+    @property
+    def uses_identity(self) -> bool:
+        """Whether pods authenticate with their workload identity, so that there are no keys."""
+        return False
+
+    @property
+    def public_port(self) -> int | None:
+        """Port of signed links, if browsers and SDKs reach the store through the public route."""
+        return None
+
+    def warnings(self) -> Sequence[str]:
+        """Problems that don't stop an update."""
+        return ()
+
+    def visible(self) -> Mapping[str, object]:
+        """The settings, and how long backups are kept."""
+        return {"backup_days": self.settings.backups.retention_days, **self.own.model_dump()}
+
+    def outputs(self, connection: ObjectStoreConnection) -> Mapping[str, JsonValue]:
+        """The buckets, and how long their objects are kept."""
+        return {
+            "buckets": [bucket.name for bucket in connection.buckets.values()],
+            "eventsDays": self.own.events_days,
+            "exportsDays": self.own.exports_days,
+        }
+
+
+def key_ids(purpose: str) -> tuple[str, str]:
+    """The ids of the credentials of a bucket's user: access key id and secret access key."""
+    return f"object_store_{purpose}_access_key_id", f"object_store_{purpose}_secret_access_key"
+
+
+def buckets(names: Mapping[Purpose, str], refs: Refs) -> Mapping[Purpose, Bucket]:
+    """The buckets, with the keys of their users if there are any."""
+    return {
+        purpose: Bucket(
+            name=names[purpose],
+            access_key_id=refs.get(key_ids(purpose)[0]),
+            secret_access_key=refs.get(key_ids(purpose)[1]),
+        )
+        for purpose in PURPOSES
+    }

@@ -1,0 +1,176 @@
+"""Postgres as a single server that this stack runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.kubernetes.files import read_config, read_scripts, run_script, scripts_mount
+from components.kubernetes.objects import Scope, config_map, service, service_account, volume_claim
+from components.kubernetes.pods import TMP, Container, Mount, container, exec_probe, pod, secret_names, tcp_probe
+from components.kubernetes.stateful_sets import stateful_set
+from components.kubernetes.variables import Environment
+from components.schema import images
+from components.schema.requests import Pods, Requests
+from components.schema.stores import ManagedPostgres
+from components.schema.values import quantity_value
+from components.stores.connections import PostgresConnection
+from components.stores.contract import Flow, Refs, StoreContext
+from components.stores.postgres.mode import (
+    BUILTIN_LOCALE,
+    CLIENTS,
+    DATABASE,
+    PORT,
+    ROLE,
+    PostgresMode,
+    in_cluster_connection,
+    memory_megabytes,
+)
+from components.stores.postgres.release import major, same_major_release
+
+SCRIPTS = Path(__file__).parent / "scripts"
+CONFIG = Path(__file__).parent / "config"
+
+DATA_PATH = "/var/lib/postgresql/data"
+SOCKET_PATH = "/var/run/postgresql"
+
+START_SECONDS = 1800
+"""Time for crash recovery. A server that is killed while it replays its log starts the replay again."""
+
+GRACE_SECONDS = 120
+"""The image's stop signal is SIGINT, a fast shutdown: the server disconnects clients, then writes a checkpoint."""
+
+
+DATA: Environment = {"PGDATA": f"{DATA_PATH}/pgdata", "TZ": "UTC"}
+"""PGDATA is a subdirectory: the root of a volume may hold lost+found, and initdb requires an empty directory."""
+
+
+class Managed(PostgresMode[ManagedPostgres]):
+    """One server with one role, which owns one database and is not a superuser.
+
+    The superuser can't log in over the network (`config/pg_hba.conf`).
+    """
+
+    def connection(self, refs: Refs) -> PostgresConnection:
+        """The server by the name of its Service. People use the superuser, from inside the pod."""
+        psql = (
+            f"kubectl --namespace {self.installation.namespace} exec langfuse-postgres-0 --container postgres -- "
+            f"psql --username postgres --dbname {DATABASE}"
+        )
+        return in_cluster_connection(
+            "langfuse-postgres", self.own.version, refs["postgres_password"], psql_command=psql
+        )
+
+    def flows(self) -> Sequence[Flow]:
+        """From its clients alone."""
+        return [Flow(purpose=self.name, server=self.name, ports=[PORT], clients=CLIENTS)]
+
+    def pods(self) -> Sequence[Pods]:
+        """One pod."""
+        return [Pods(name=self.name, replicas=1, each=Requests.of(self.own.resources, self.own.storage))]
+
+    def create(self, context: StoreContext, opts: pulumi.ResourceOptions) -> Sequence[pulumi.Resource]:
+        """A StatefulSet. An init container creates the data directory.
+
+        The image's entrypoint takes any directory with a PG_VERSION for a database, so it would never repeat a first
+        start that was killed halfway (github.com/docker-library/postgres, docker-entrypoint.sh).
+        """
+        image = images.postgres(self.own.version)
+        scope = Scope(self.installation.workload(self.name, component="database", version=image.tag), opts)
+        account = service_account(scope)
+        service(scope, {"tcp-postgres": PORT})
+        governing = service(scope, {"tcp-postgres": PORT}, headless=True)
+        claim = volume_claim(scope, self.own.storage)
+        configuration = config_map(scope, "config", configuration_files(self.own))
+        scripts = scripts_mount(
+            scope, read_scripts(SCRIPTS, "initialize-postgres.sh", "create-database.sh"), role="first-start"
+        )
+        mounts = [
+            Mount.claim("data", claim.metadata.name, DATA_PATH),
+            Mount.config("config", configuration.metadata.name, "/etc/postgresql"),
+            Mount.scratch("run", SOCKET_PATH),
+            TMP,
+            shared_memory(self.own),
+        ]
+        environment: Environment = {
+            "POSTGRES_PASSWORD": context.refs["postgres_password"],
+            "APPLICATION_ROLE": ROLE,
+            "APPLICATION_DATABASE": DATABASE,
+            "PGHOST": SOCKET_PATH,
+            "POSTGRES_INITDB_ARGS": initdb_arguments(self.own.version),
+            **DATA,
+        }
+        template = pod(
+            scope.workload,
+            [_server(self.own, mounts)],
+            init_containers=[_initialize(self.own, [scripts, *mounts], environment)],
+            fs_group=image.uid,
+            mounts=[scripts, *mounts],
+            grace_seconds=GRACE_SECONDS,
+            service_account=account.metadata.name,
+            annotations=context.checksums(secret_names(environment)),
+        )
+        return [
+            stateful_set(scope, template, governing=governing, opts=pulumi.ResourceOptions(hooks=same_major_release()))
+        ]
+
+
+def _initialize(own: ManagedPostgres, mounts: Sequence[Mount], environment: Environment) -> Container:
+    initialize = container(
+        "initialize",
+        images.postgres(own.version),
+        command=run_script("initialize-postgres.sh"),
+        resources=own.resources,
+        mounts=mounts,
+        env=environment,
+    )
+    initialize["termination_message_policy"] = "FallbackToLogsOnError"  # shows an error in the pod's status
+    return initialize
+
+
+def _server(own: ManagedPostgres, mounts: Sequence[Mount]) -> Container:
+    is_ready = ["pg_isready", "--host", "127.0.0.1", "--username", ROLE, "--dbname", DATABASE]
+    return container(
+        "postgres",
+        images.postgres(own.version),
+        command=["postgres", "-c", "config_file=/etc/postgresql/postgresql.conf"],
+        resources=own.resources,
+        mounts=mounts,
+        env=DATA,
+        ports={"tcp-postgres": PORT},
+        startup=exec_probe(is_ready, period=5, failures=START_SECONDS // 5),
+        readiness=exec_probe(is_ready, period=10, failures=3),
+        liveness=tcp_probe(PORT, period=20, failures=6),
+    )
+
+
+def initdb_arguments(version: str) -> str:
+    """Options of initdb for the first start. Later changes have no effect on an existing database.
+
+    Every locale is named explicitly. The default is LANG of the image, and a server refuses every connection if its
+    image lacks a locale that the data directory was created with.
+    """
+    builtin = " --locale-provider=builtin --builtin-locale=C.UTF-8" if major(version) >= BUILTIN_LOCALE else ""
+    return f"--data-checksums --encoding=UTF8 --locale=C.UTF-8{builtin}"
+
+
+def configuration_files(settings: ManagedPostgres) -> dict[str, str]:
+    """postgresql.conf and pg_hba.conf, sized by the container's memory."""
+    return {
+        "postgresql.conf": read_config(CONFIG / "postgresql.conf", **memory_megabytes(settings.resources)),
+        "pg_hba.conf": read_config(CONFIG / "pg_hba.conf", username=ROLE),
+    }
+
+
+def shared_memory(settings: ManagedPostgres) -> Mount:
+    """Shared memory for parallel queries, which fail with a container's default of 64 MiB.
+
+    It counts against the memory of the container.
+    """
+    mebibytes = int(quantity_value(settings.resources.memory) / 1024**2) // 8
+    volume: k8s.core.v1.VolumeArgsDict = {
+        "name": "shared-memory",
+        "empty_dir": {"medium": "Memory", "size_limit": f"{mebibytes}Mi"},
+    }
+    return Mount(volume=volume, path="/dev/shm")  # noqa: S108  # where Postgres creates its segments

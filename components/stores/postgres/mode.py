@@ -1,0 +1,74 @@
+"""What the modes of Postgres have in common."""
+
+from abc import ABC
+from collections.abc import Collection, Mapping
+from typing import Literal, TypeVar
+
+from components.kubernetes.variables import SecretRef
+from components.schema.base import Resources
+from components.schema.stores import CloudNativePgPostgres, ExternalPostgres, ManagedPostgres
+from components.schema.values import quantity_value
+from components.stores.connections import Endpoint, PostgresConnection
+from components.stores.contract import SERVERS, StoreMode
+
+PORT = 5432
+ROLE = "langfuse"
+DATABASE = "langfuse"
+
+CLIENTS = (*SERVERS, "migrations", "backup-postgres")
+"""Workloads that connect."""
+
+BUILTIN_LOCALE = 17
+"""First major release with a built-in locale. With a locale of the system, another C library in a new image may change
+the order of text under existing indexes. C.UTF-8 of earlier releases also sorts by code point, without a guarantee."""
+
+OwnT = TypeVar("OwnT", ManagedPostgres, CloudNativePgPostgres, ExternalPostgres)
+
+
+class PostgresMode(StoreMode[OwnT, PostgresConnection], ABC):
+    """A way to run Postgres. Jobs of this stack dump it in every mode."""
+
+    name = "postgres"
+
+    @property
+    def backed_up_by(self) -> Literal["job"]:
+        """A CronJob dumps the database."""
+        return "job"
+
+    @property
+    def version(self) -> str | None:
+        """Its release."""
+        return self.own.version
+
+    def credentials(self) -> Collection[str]:
+        """The password of the role that owns the database."""
+        return ["postgres_password"]
+
+    def outputs(self, connection: PostgresConnection) -> Mapping[str, str]:
+        """The address."""
+        return {"address": connection.endpoint.authority}
+
+
+def in_cluster_connection(
+    host: str, version: str, password: SecretRef, *, psql_command: str, tls: Literal["require"] | None = None
+) -> PostgresConnection:
+    """A connection to servers in the namespace, by the name of their Service."""
+    return PostgresConnection(
+        endpoint=Endpoint(host=host, port=PORT),
+        database=DATABASE,
+        username=ROLE,
+        password=password,
+        version=version,
+        psql_command=psql_command,
+        tls=tls,
+    )
+
+
+def memory_megabytes(resources: Resources) -> dict[str, int]:
+    """Memory settings: a quarter for Postgres itself, and what its planner may assume of the rest."""
+    mebibytes = int(quantity_value(resources.memory) / 1024**2)
+    return {
+        "shared_buffers_mb": mebibytes // 4,
+        "effective_cache_mb": mebibytes // 2,
+        "maintenance_work_mb": max(16, min(mebibytes // 16, 1024)),
+    }

@@ -1,0 +1,31 @@
+"""What the modes of Redis have in common."""
+
+from abc import ABC
+from collections.abc import Collection, Mapping
+from typing import TypeVar
+
+from components.schema.stores import ExternalRedis, ManagedRedis, SentinelRedis
+from components.stores.connections import RedisConnection
+from components.stores.contract import StoreMode
+
+OwnT = TypeVar("OwnT", ManagedRedis, SentinelRedis, ExternalRedis)
+
+
+class RedisMode(StoreMode[OwnT, RedisConnection], ABC):
+    """A way to run Redis. Queued jobs are lost with it, and no backup would bring them back in time."""
+
+    name = "redis"
+    backed_up_by = None
+
+    @property
+    def version(self) -> str | None:
+        """Its release."""
+        return self.own.version
+
+    def credentials(self) -> Collection[str]:
+        """One password, of the servers and their Sentinels."""
+        return ["redis_password"]
+
+    def outputs(self, connection: RedisConnection) -> Mapping[str, str]:
+        """The address."""
+        return {"address": connection.endpoint.authority}
