@@ -1,4 +1,4 @@
 import gc
 
-# The recordings are large, live long and hold no cycles: looking through them again and again took a sixth of the time.
+# Recordings are large, long-lived and without cycles: collecting them again and again took a sixth of the time.
 gc.set_threshold(50_000, 50, 1_000)

@@ -1,4 +1,4 @@
-"""The shell scripts that ship with the program."""
+"""The shell scripts that pods run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,4 +7,4 @@ from typing import Final
 SCRIPTS: Final[Mapping[str, Path]] = {
     path.name: path for path in sorted((Path(__file__).parents[1] / "components").rglob("scripts/*.sh"))
 }
-"""Path by name: a pod has all of its scripts in one folder, so no two have the same."""
+"""Paths by file name. Names are unique, since a pod mounts all of its scripts in one folder."""

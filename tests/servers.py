@@ -1,4 +1,4 @@
-"""Real servers for the tests, on loopback, on free ports, gone afterwards."""
+"""Starts real servers for tests on free ports of the loopback interface, and stops them afterwards."""
 
 import contextlib
 import os
@@ -17,12 +17,12 @@ from tests.waiting import eventually
 
 START_SECONDS = 30
 
-NO_AUTHORITIES = {"SSL_CERT_DIR": "/nowhere", "SSL_CERT_FILE": "/nowhere"}
-"""For programs in Go: to read every certificate authority of the machine takes half the time of a short one."""
+NO_SYSTEM_CA = {"SSL_CERT_DIR": "/nowhere", "SSL_CERT_FILE": "/nowhere"}
+"""Variables for programs in Go: loading the CA certificates of the system takes half of the time of a short run."""
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 def program(name: str, *others: str, package: str) -> Path:
-    """An installed program, or a skip that says how to get it."""
+    """The path of an installed program; skips the test with the package to install if there is none."""
     candidates = [shutil.which(item) for item in (name, *others)]
     folders = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
     found = [Path(item) for item in candidates if item] + folders
@@ -40,7 +40,7 @@ def program(name: str, *others: str, package: str) -> Path:
 
 
 def tool(name: str) -> Path:
-    """A tool of the project's own toolchain."""
+    """The path of a tool of the project's toolchain."""
     found = toolchain.installed(toolchain.TOOLS[name])
     if found is None:
         pytest.fail(f"needs {name}: make tools", pytrace=False)
@@ -48,14 +48,14 @@ def tool(name: str) -> Path:
 
 
 def missing(reason: str) -> NoReturn:
-    """What only an administrator can install is skipped where a person runs the tests, never where a pipeline does."""
+    """Skip a test whose requirement only an administrator can install; in a pipeline, fail."""
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
 
 def unprivileged() -> str | None:
-    """Whom Postgres runs as when the tests run as root, whom it refuses."""
+    """The user that Postgres runs as if the tests run as root, which it refuses."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -73,11 +73,11 @@ def running(
     log: Path,
     user: str | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server that answers; stopped at the end."""
+    """Run a server until the end of the block. Starts the block once the server is ready."""
     with log.open("wb") as output:
         server = subprocess.Popen(
             [str(word) for word in command],
-            env={**NO_AUTHORITIES, **environment},
+            env={**NO_SYSTEM_CA, **environment},
             stdout=output,
             stderr=output,
             user=user,
@@ -100,7 +100,7 @@ def running(
 
 
 def answers(port: int) -> bool:
-    """Whether somebody accepts connections."""
+    """Whether a server accepts connections on a port."""
     with socket.socket() as client:
         client.settimeout(1)
         return client.connect_ex(("127.0.0.1", port)) == 0

@@ -1,17 +1,17 @@
-"""Fixtures: real stores that run with the environment and the configuration of the rendered stack."""
+"""Fixtures: real stores with the environment and the configuration of the rendered stack."""
 
 import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.data.postgres_server import PostgresServer, started
-from tests.data.provisioning import Store, provision, server_variables, serving
+from tests.data.object_store.minio import Store, provision, server_variables, serving
+from tests.data.postgres.server import PostgresServer, started
 
 
 @pytest.fixture(scope="session")
 def make_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Store]]:
-    """Start MinIO with the variables of the rendered pod."""
+    """Starts MinIO servers with the variables of the rendered container."""
     with contextlib.ExitStack() as stack:
 
         def make() -> Store:
@@ -23,7 +23,7 @@ def make_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[]
 
 @pytest.fixture(scope="session")
 def store(make_store: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A MinIO server that the shipped script has provisioned."""
+    """A MinIO server that the provisioning script has set up."""
     made = make_store()
     result = provision(made, tmp_path_factory.mktemp("wanted"))
     assert result.code == 0, result.output
@@ -32,6 +32,6 @@ def store(make_store: Callable[[], Store], tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """Postgres with the shipped configuration; the shipped script has made role and database."""
+    """Postgres with the rendered configuration, and with the role and database that the script creates."""
     with started(tmp_path_factory.mktemp("postgres")) as server:
         yield server

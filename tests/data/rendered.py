@@ -1,29 +1,28 @@
-"""The dev stack as the program renders it: what the tests here run, with the environment that its pods would have."""
+"""The rendered dev stack: containers, their environment with secrets filled in, and ConfigMaps."""
 
 import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from components.langfuse import Langfuse
-from components.settings.load import parse
-from tests.unit.recorder import Recording, record
+from tests.unit import pods
+from tests.unit.configuration import HOST
+from tests.unit.program import recorded
+from tests.unit.recorder import Recording
 
 Container = Mapping[str, Any]
 
 _PLAIN_NAME = re.compile(r"\$\((\w+)\)")
 
 
-@cache
 def stack() -> Recording:
     """Everything that the dev stack registers."""
-    settings = parse("dev", {"host": "langfuse.example.com"})
-    return record(lambda: Langfuse("langfuse", settings))
+    return recorded("dev", {"host": HOST})
 
 
 @cache
 def secrets() -> Mapping[tuple[str, str], str]:
-    """Every value of every Secret, by name and key."""
+    """The values of all Secrets by name and key."""
     return {
         (secret.name, key): value
         for secret in stack().of("Secret")
@@ -32,18 +31,12 @@ def secrets() -> Mapping[tuple[str, str], str]:
 
 
 def container(kind: str, workload: str, name: str) -> Container:
-    """A container of a workload, as the API server would get it."""
-    spec = stack().one(kind, workload).inputs["spec"]
-    template = spec["jobTemplate"]["spec"]["template"] if kind == "CronJob" else spec["template"]
-    pod = template["spec"]
-    found = [item for item in (*pod.get("initContainers", []), *pod["containers"]) if item["name"] == name]
-    assert len(found) == 1, f"{len(found)} containers {name} in {workload}"
-    result: Container = found[0]
-    return result
+    """A container of a workload."""
+    return pods.container(stack().one(kind, workload), name)
 
 
 def environment(of: Container, **replaced: str) -> dict[str, str]:
-    """The container's variables with Secrets filled in, and some replaced that it must have."""
+    """The variables of a container with the values of Secrets. Replaced variables must exist."""
     variables: dict[str, str] = {}
     for item in of.get("env", []):
         source = item.get("valueFrom", {})
@@ -59,6 +52,6 @@ def environment(of: Container, **replaced: str) -> dict[str, str]:
 
 
 def config_map(name: str) -> Mapping[str, str]:
-    """The files of a ConfigMap."""
+    """The data of a ConfigMap."""
     data: Mapping[str, str] = stack().one("ConfigMap", name).inputs["data"]
     return data

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.certificates import Authority, Identity
-from tests.data.provisioning import Store, provision, server_variables, serving
+from tests.data.object_store.minio import Store, provision, server_variables, serving
 from tests.edge.browser import Browser, chromium
 from tests.edge.envoy import Certificate
 from tests.edge.site import Site, Stack, site

@@ -14,7 +14,7 @@ from botocore.config import Config
 
 from components.langfuse import Langfuse
 from components.settings.load import parse
-from tests.data.provisioning import Store
+from tests.data.object_store.minio import Store
 from tests.data.rendered import secrets
 from tests.edge.envoy import Certificate, Json, gateway
 from tests.edge.web import Web, web

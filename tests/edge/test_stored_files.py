@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.data.provisioning import Store
+from tests.data.object_store.minio import Store
 from tests.edge.browser import WAIT_SECONDS, Browser
 from tests.edge.files import ACTIVE, PDF, PNG, TEXTS, WAV
 from tests.edge.site import Site

@@ -13,7 +13,7 @@ from sandbox.errors import SandboxError
 from sandbox.plugins.install import choice, cli, install
 from tests.engine.harness import PASSPHRASE, Engine, Program
 from tests.engine.kube import dev, kube, namespace, on_cluster, sandbox
-from tests.engine.stack_fixtures import Stack, StackFactory
+from tests.engine.stacks import Stack, StackFactory
 
 __all__ = ["dev", "kube", "namespace", "on_cluster", "sandbox"]
 """Fixtures, imported here alone: each module that imported them would get a cluster of its own."""

@@ -18,7 +18,7 @@ from kubernetes.client import ApiClient, ApiException
 from sandbox.cache import exclusive
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import Engine, Json, Program
-from tests.engine.stack_fixtures import Stack, deploy
+from tests.engine.stacks import Stack, deploy
 from tests.engine.view import connect
 
 CLUSTER_VARIABLE: Final = "TEST_KUBECONFIG"

@@ -15,7 +15,7 @@ import yaml
 
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import Result
-from tests.engine.stack_fixtures import Stack, StackFactory, deploy
+from tests.engine.stacks import Stack, StackFactory, deploy
 from tests.engine.view import View, conditions
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]

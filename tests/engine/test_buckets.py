@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.engine.harness import CHECKOUT, Engine, Program, Result
-from tests.engine.stack_fixtures import drifted
+from tests.engine.stacks import drifted
 from tests.servers import answers, free_port, running, tool
 
 if TYPE_CHECKING:

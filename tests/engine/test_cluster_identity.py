@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.engine.harness import Result
-from tests.engine.stack_fixtures import Stack, touched
+from tests.engine.stacks import Stack, touched
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 

@@ -11,7 +11,7 @@ import pytest
 from components.kubernetes.names import base_name
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import CHECKOUT, Result
-from tests.engine.stack_fixtures import Stack, contents, deploy, drifted, forms, secret_texts, touched
+from tests.engine.stacks import Stack, contents, deploy, drifted, forms, secret_texts, touched
 from tests.engine.view import NAME_LABEL, View, changed, conditions
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]

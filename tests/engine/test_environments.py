@@ -13,7 +13,7 @@ from sandbox.cluster import ZONES
 from sandbox.controlplane import Sandbox
 from sandbox.storage import ZONE
 from tests.engine.harness import CHECKOUT
-from tests.engine.stack_fixtures import Stack, deploy, run, touched
+from tests.engine.stacks import Stack, deploy, run, touched
 from tests.engine.view import NAME_LABEL, Json, View, conditions
 from tests.waiting import eventually
 

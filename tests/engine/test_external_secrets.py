@@ -13,7 +13,7 @@ import pytest
 from components.credentials.registry import CREDENTIALS
 from sandbox.controlplane import Sandbox
 from tests.engine.secret_operator import MANAGED, SecretOperator
-from tests.engine.stack_fixtures import Stack
+from tests.engine.stacks import Stack
 from tests.engine.view import Json, View, conditions
 from tests.waiting import eventually
 

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 import pytest
 
 from sandbox.controlplane import Sandbox
-from tests.engine.stack_fixtures import Stack
+from tests.engine.stacks import Stack
 from tests.engine.view import NAME_LABEL, Json, View, conditions
 from tests.waiting import eventually
 

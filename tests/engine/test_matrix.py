@@ -15,7 +15,7 @@ import pytest
 
 from components.settings.load import parse
 from tests.engine.matrix import COUNTED, FACTORS, Row, all_rows, choices, combined, config, few_rows
-from tests.engine.stack_fixtures import StackFactory
+from tests.engine.stacks import StackFactory
 from tests.unit.application.test_environment import NOT_THE_APPLICATIONS_OWN
 from tests.unit.program import run
 from tests.unit.variables import names_read

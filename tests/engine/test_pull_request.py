@@ -16,7 +16,7 @@ from operations import review
 from operations.pulumi import Pulumi, listed
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import CHECKOUT, Result
-from tests.engine.stack_fixtures import Stack, run, secret_texts
+from tests.engine.stacks import Stack, run, secret_texts
 from tests.engine.view import View
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]

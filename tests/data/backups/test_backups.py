@@ -1,4 +1,4 @@
-"""The shipped backup scripts against real stores: what counts as a backup can be restored."""
+"""The backup scripts with real stores: every complete backup can be restored."""
 
 import hashlib
 import json
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.clickhouse_server import ClickHouseServer, prepared
-from tests.data.jobs import COMMAND_LINES, Run, client, run
-from tests.data.postgres_server import CLIENTS, PostgresServer
-from tests.data.provisioning import Store
+from tests.data.clickhouse.server import ClickHouseServer, prepared
+from tests.data.containers import COMMAND_LINES, Run, install_client, run
+from tests.data.object_store.minio import Store
+from tests.data.postgres.server import CLIENTS, PostgresServer
 from tests.data.rendered import container, environment, secrets
 from tests.servers import free_port
 
@@ -21,14 +21,14 @@ PASSWORDS = [value for (_, key), value in secrets().items() if key not in {"acce
 
 
 def objects(store: Store, prefix: str) -> dict[str, bytes]:
-    """Everything under a prefix of the backups bucket."""
+    """The objects under a prefix of the backups bucket."""
     s3 = store.client()
     found = s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
     return {item["Key"]: s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read() for item in found}
 
 
 def markers(store: Store, prefix: str) -> list[str]:
-    """The backups under a prefix that count."""
+    """The markers of complete backups under a prefix."""
     return [key for key in objects(store, prefix) if key.endswith("/.complete")]
 
 
@@ -42,7 +42,7 @@ def fresh_store(store: Store) -> Store:
 
 
 def back_up_postgres(postgres: PostgresServer, store: Store, folder: Path, **replaced: str) -> Run:
-    """Run the containers of the Postgres backup: one copies the client, the other dumps."""
+    """Run the containers of the Postgres backup: one copies the client, the other writes the dump."""
     shared = folder / "client"
     shared.mkdir(exist_ok=True)
     job = container("CronJob", "langfuse-backup-postgres", "client")
@@ -60,42 +60,42 @@ def back_up_postgres(postgres: PostgresServer, store: Store, folder: Path, **rep
     }
     result = run(job, environment(job, **variables), postgres.clients)
     left = {path.name for path in shared.iterdir()}
-    assert left <= {"mc", "authorities.pem"}, "the pod keeps nothing of the dump"
+    assert left <= {"mc", "authorities.pem"}, "the pod keeps no part of the dump"
     noted = (store.clients / COMMAND_LINES).read_text()  # the copy of the client is the same wrapper
     return replace(result, command_lines=result.command_lines + noted)
 
 
 def wrapped(postgres: PostgresServer, folder: Path, name: str, script: str) -> PostgresServer:
-    """The server with one of its clients replaced; `REAL` in the script is the real one."""
+    """The server with one client replaced by a script, in which `REAL` is the real client."""
     clients = folder / "clients"
     for other in CLIENTS:
-        client(clients, other, postgres.clients / other)
+        install_client(clients, other, postgres.clients / other)
     replacement = folder / name
     replacement.write_text(f"#!/bin/sh\n{script.replace('REAL', str(postgres.clients / name))}\n")
     replacement.chmod(0o755)
-    client(clients, name, replacement)
+    install_client(clients, name, replacement)
     return replace(postgres, clients=clients)
 
 
 def wrapped_client(store: Store, folder: Path, script: str) -> Store:
-    """The store with its client replaced; `REAL` in the script is the real one."""
+    """The store with its client replaced by a script, in which `REAL` is the real client."""
     replacement = folder / "mc-replacement"
     replacement.write_text(f"#!/bin/sh\n{script.replace('REAL', str(store.clients / 'mc'))}\n")
     replacement.chmod(0o755)
-    client(folder / "store-clients", "mc", replacement)
+    install_client(folder / "store-clients", "mc", replacement)
     (folder / "store-clients" / COMMAND_LINES).touch()
     return replace(store, clients=folder / "store-clients")
 
 
 @pytest.fixture
 def rows(postgres: PostgresServer) -> str:
-    """Fill a table; give back what it holds."""
+    """Fill a table and return its content."""
     postgres.query("DROP TABLE IF EXISTS traces")
     postgres.query("CREATE TABLE traces AS SELECT n, md5(n::text) AS name FROM generate_series(1, 5000) AS n")
     return postgres.query("SELECT count(*), md5(string_agg(name, ',' ORDER BY n)) FROM traces")
 
 
-def test_postgres_comes_back_from_its_backup(
+def test_postgres_is_restored_from_its_backup(
     postgres: PostgresServer, fresh_store: Store, rows: str, tmp_path: Path
 ) -> None:
     result = back_up_postgres(postgres, fresh_store, tmp_path)
@@ -133,7 +133,7 @@ def test_postgres_comes_back_from_its_backup(
     assert postgres.query("SELECT count(*), md5(string_agg(name, ',' ORDER BY n)) FROM traces") == rows
 
 
-def test_a_dump_of_many_parts_arrives_whole(
+def test_a_dump_of_many_parts_is_complete(
     postgres: PostgresServer, fresh_store: Store, rows: str, tmp_path: Path
 ) -> None:
     assert rows
@@ -162,7 +162,7 @@ CUT_SHORT = {
 
 
 @pytest.mark.parametrize(("name", "script", "message"), CUT_SHORT.values(), ids=CUT_SHORT.keys())
-def test_a_dump_that_is_cut_short_does_not_count(
+def test_a_truncated_dump_is_not_a_backup(
     name: str, script: str, message: str, postgres: PostgresServer, fresh_store: Store, rows: str, tmp_path: Path
 ) -> None:
     assert rows
@@ -185,7 +185,7 @@ LOST_ON_THE_WAY = {
 
 
 @pytest.mark.parametrize(("script", "message"), LOST_ON_THE_WAY.values(), ids=LOST_ON_THE_WAY.keys())
-def test_a_dump_that_does_not_arrive_whole_does_not_count(
+def test_an_incomplete_upload_is_not_a_backup(
     script: str, message: str, postgres: PostgresServer, fresh_store: Store, rows: str, tmp_path: Path
 ) -> None:
     assert rows
@@ -196,7 +196,7 @@ def test_a_dump_that_does_not_arrive_whole_does_not_count(
     assert markers(fresh_store, "") == []
 
 
-def test_a_dump_that_is_too_small_is_found_out(postgres: PostgresServer, fresh_store: Store, tmp_path: Path) -> None:
+def test_a_dump_that_is_too_small_is_an_error(postgres: PostgresServer, fresh_store: Store, tmp_path: Path) -> None:
     result = back_up_postgres(postgres, fresh_store, tmp_path, MINIMUM_BYTES="100000000")
     assert result.code == 1
     assert "at least 100000000 were expected" in result.output
@@ -222,7 +222,9 @@ def test_an_unreachable_store_is_a_clear_error(postgres: PostgresServer, store: 
     assert "connection refused" in result.output
 
 
-def test_a_postgres_backup_shows_no_password(postgres: PostgresServer, fresh_store: Store, tmp_path: Path) -> None:
+def test_a_postgres_backup_does_not_show_the_password(
+    postgres: PostgresServer, fresh_store: Store, tmp_path: Path
+) -> None:
     result = back_up_postgres(postgres, fresh_store, tmp_path)
     assert result.code == 0
     assert "pg_dump " in result.command_lines
@@ -231,7 +233,7 @@ def test_a_postgres_backup_shows_no_password(postgres: PostgresServer, fresh_sto
 
 
 def clickhouse_on(store: Store, folder: Path) -> ClickHouseServer:
-    """A server whose backups go to a store, with some rows."""
+    """A server with some rows whose backups are written to a store."""
     server = prepared(folder, BACKUPS_URL=f"{store.url}/{BUCKET}/")
     server.query("CREATE TABLE default.traces (n UInt64, name String) ENGINE = MergeTree ORDER BY n")
     server.query("INSERT INTO default.traces SELECT number, toString(cityHash64(number)) FROM numbers(10000)")
@@ -245,7 +247,7 @@ def back_up(server: ClickHouseServer) -> Run:
     return run(job, variables | server.variables, server.clients)
 
 
-def test_clickhouse_comes_back_from_its_backup(fresh_store: Store, tmp_path: Path) -> None:
+def test_clickhouse_is_restored_from_its_backup(fresh_store: Store, tmp_path: Path) -> None:
     server = clickhouse_on(fresh_store, tmp_path)
     content = "SELECT count(), sum(cityHash64(n, name)) FROM"
     before = server.query(f"{content} default.traces")

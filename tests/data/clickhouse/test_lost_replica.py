@@ -1,7 +1,7 @@
 """A ClickHouse replica that lost its volume, with replicated tables of real engines in a real ZooKeeper.
 
-The engine has no server around it that others could fetch rows from: what is shown is that the tables come back, and
-that Keeper lists the replica anew.
+The engines have no server from which others could fetch rows. The test shows that the tables are created again and
+that Keeper lists the replica again.
 """
 
 import shutil
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.clickhouse_replicas import SOME_TABLES, Replicas
-from tests.data.clickhouse_server import ClickHouseServer
-from tests.data.zookeeper import ZooKeeper, zookeeper
+from tests.data.clickhouse.replicas import SOME_TABLES, Replicas
+from tests.data.clickhouse.server import ClickHouseServer
+from tests.data.clickhouse.zookeeper import ZooKeeper, zookeeper
 
 UUIDS = {
     "traces": "11111111-1111-4111-8111-111111111111",
@@ -28,13 +28,13 @@ def keeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
 
 
 def start(replicas: Replicas, ordinal: int, keeper: ZooKeeper) -> ClickHouseServer:
-    """Start a replica that finds the Keeper of the tests."""
+    """Start a replica that connects to this ZooKeeper."""
     server = replicas.start(ordinal)
     nodes = (
         f"<clickhouse><zookeeper replace='1'><node><host>127.0.0.1</host><port>{keeper.port}</port></node></zookeeper>"
     )
     (server.folder / "config.d" / "keeper.xml").write_text(f"{nodes}</clickhouse>")
-    replicas.keeper_has(SOME_TABLES, server)
+    replicas.set_keeper_tables(SOME_TABLES, server)
     (server.folder / "replication").write_text("0\t0\t5")
     return server
 
@@ -54,11 +54,11 @@ def test_a_replica_that_lost_its_volume_gets_its_tables_back(tmp_path: Path, kee
         assert sorted(keeper.children(replica_path(table))) == ["langfuse-clickhouse-0", "langfuse-clickhouse-1"]
 
     shutil.rmtree(new.folder / "data")
-    for table in UUIDS:  # who made the entry: a server whose identity went with the volume
+    for table in UUIDS:  # the entry's creator: a server whose identity was lost with the volume
         keeper.write(f"{replica_path(table)}/langfuse-clickhouse-1/creator_info", "another server")
     result = replicas.probe("langfuse-clickhouse-1")
 
     assert (result.code, result.output) == (0, "")
     assert "SYSTEM DROP REPLICA 'langfuse-clickhouse-1' FROM TABLE default.traces" in result.command_lines
     assert new.query(NAMES) == "['schema_migrations','traces']"
-    assert replicas.probe("langfuse-clickhouse-0").code == 0, "the others keep their entries"
+    assert replicas.probe("langfuse-clickhouse-0").code == 0, "the other replicas keep their entries"

@@ -1,13 +1,13 @@
-"""What the migration Job reads from a release's image."""
+"""The list of migrations that the migration Job reads from the image of a release."""
 
 from pathlib import Path
 
-from tests.data.jobs import Run, run
+from tests.data.containers import Run, run
 from tests.data.rendered import container, environment
 
 
 def listed(folder: Path) -> Run:
-    """Run the first container of the migration Job on a folder in the shape of the image."""
+    """Run the first container of the migration Job on a folder with the layout of the image."""
     job = container("Job", "langfuse-migrations", "release")
     clients = folder / "clients"
     clients.mkdir(exist_ok=True)
@@ -17,7 +17,7 @@ def listed(folder: Path) -> Run:
 
 
 def image(folder: Path) -> None:
-    """Lay out what the image ships."""
+    """A folder with the migrations of an image."""
     shared = folder / "shared"
     for name in ("20230518_first", "20260101_second"):
         (shared / "prisma/migrations" / name).mkdir(parents=True)
@@ -31,7 +31,7 @@ def image(folder: Path) -> None:
     (shared / "scripts/cleanup.sql").write_text("DELETE")
 
 
-def test_a_release_is_listed(tmp_path: Path) -> None:
+def test_the_migrations_of_a_release_are_listed(tmp_path: Path) -> None:
     image(tmp_path)
     result = listed(tmp_path)
     assert (result.code, result.output) == (0, "this release ships 2 Postgres and 2 ClickHouse migrations\n")
@@ -40,7 +40,7 @@ def test_a_release_is_listed(tmp_path: Path) -> None:
     assert (tmp_path / "release/cleanup.sql").read_text() == "DELETE"
 
 
-def test_an_image_of_another_shape_is_refused(tmp_path: Path) -> None:
+def test_an_image_with_another_layout_is_refused(tmp_path: Path) -> None:
     image(tmp_path)
     for file in (tmp_path / "shared/clickhouse/migrations/clustered").iterdir():
         file.unlink()

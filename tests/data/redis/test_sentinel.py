@@ -1,4 +1,4 @@
-"""Three servers and three Sentinels, started and stopped by what the rendered pods say, with their environment."""
+"""Three servers and three Sentinels, started and stopped with the commands and environment of the rendered pods."""
 
 import contextlib
 import itertools
@@ -17,31 +17,31 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from components.langfuse import Langfuse
-from components.settings.load import parse
 from components.stores.redis.valkey import SCRIPTS as FOLDER
 from tests import waiting
 from tests.data import rendered
-from tests.data.jobs import client, run
+from tests.data.containers import install_client, run
 from tests.servers import answers, free_port, program
-from tests.unit.recorder import Recording, record
+from tests.unit import pods
+from tests.unit.configuration import HOST
+from tests.unit.program import recorded
+from tests.unit.recorder import Recording
 
 ONCE = Retry(NoBackoff(), 0)
-"""The client's own attempts would hide what fails, and take seconds for each server that is away."""
+"""No retries: they would hide failures and take seconds for each unavailable server."""
 
 PROMOTION_SECONDS = 90
-"""Five seconds of silence, then an election; the rest is for a busy machine."""
+"""Five seconds until a server counts as down, then an election; the rest is for a busy machine."""
 
 
 @pytest.fixture(scope="module")
 def stack() -> Recording:
-    settings = parse("dev", {"host": "langfuse.example.com", "redis": {"mode": "sentinel"}})
-    return record(lambda: Langfuse("langfuse", settings))
+    return recorded("dev", {"host": HOST, "redis": {"mode": "sentinel"}})
 
 
 @dataclass(kw_only=True)
 class Member:
-    """What stands for one pod: its volume, its two programs and their ports."""
+    """One pod: its volume, its two programs and their ports."""
 
     folder: Path
     port: int
@@ -54,7 +54,7 @@ class Member:
 
 @dataclass(kw_only=True)
 class Trio:
-    """Three of them on loopback."""
+    """Three pods on the loopback interface."""
 
     stack: Recording
     members: list[Member]
@@ -62,12 +62,10 @@ class Trio:
     password: str
 
     def container(self, name: str) -> rendered.Container:
-        pod = self.stack.one("StatefulSet", "langfuse-redis").inputs["spec"]["template"]["spec"]
-        found: rendered.Container = next(item for item in pod["containers"] if item["name"] == name)
-        return found
+        return pods.container(self.stack.one("StatefulSet", "langfuse-redis"), name)
 
     def command(self, member: Member, words: Sequence[str]) -> list[str]:
-        """A rendered command with the folders and the ports of this machine for those of the pod."""
+        """A rendered command with local folders and ports instead of those of the pod."""
         places = {"/scripts/": f"{FOLDER}/", "/etc/valkey/": f"{member.folder}/etc/", "/run/": f"{member.folder}/"}
         ports = {"6379": str(member.port), "26379": str(member.sentinel_port)}
         for old, new in places.items():
@@ -75,7 +73,7 @@ class Trio:
         return [ports.get(word, word) for word in words]
 
     def environment(self, member: Member, name: str) -> dict[str, str]:
-        """The variables of the rendered container, with the addresses of this machine."""
+        """The variables of the rendered container, with local addresses."""
         variables = rendered.environment(
             self.container(name),
             FIRST_PRIMARY=f"127.0.0.1:{self.members[0].port}",
@@ -87,7 +85,7 @@ class Trio:
         return {**variables, "PATH": f"{self.clients}:/usr/bin:/bin"}
 
     def start(self, member: Member, *names: str) -> None:
-        """Start the programs of a pod as its containers would."""
+        """Start the programs of a pod."""
         for name in names or ("valkey", "sentinel"):
             with (member.folder / f"{name}.log").open("ab") as log:
                 member.processes[name] = subprocess.Popen(
@@ -98,7 +96,7 @@ class Trio:
                 )
 
     def stop(self, member: Member, *names: str, kill: bool = False) -> None:
-        """Stop the programs of a pod, or lose them at once."""
+        """Stop or kill the programs of a pod."""
         processes = [member.processes[name] for name in names or member.processes]
         for process in processes:
             process.kill() if kill else process.terminate()
@@ -106,7 +104,7 @@ class Trio:
             process.wait(20)
 
     def delete(self, member: Member) -> None:
-        """Stop a pod as the kubelet does: each container's preStop hook, then SIGTERM, side by side."""
+        """Stop a pod as the kubelet does: for each container in parallel, the preStop hook and then SIGTERM."""
 
         def end(name: str) -> None:
             hook = self.container(name).get("lifecycle", {}).get("preStop")
@@ -128,7 +126,7 @@ class Trio:
         return redis.Redis(port=member.port, password=self.password, socket_timeout=patience, retry=ONCE)
 
     def primary(self) -> Member:
-        """The one that clients are sent to."""
+        """The primary that the Sentinels report to clients."""
         sentinels = [("127.0.0.1", one.sentinel_port) for one in self.members]
         options = {"password": self.password, "socket_timeout": 2, "retry": ONCE}
         asked = Sentinel(sentinels, sentinel_kwargs=options)  # type: ignore[no-untyped-call]  # upstream
@@ -136,20 +134,20 @@ class Trio:
         return next(member for member in self.members if member.address() == address)
 
     def complete(self) -> bool:
-        """Whether the primary has both replicas and each Sentinel both others."""
+        """Whether the primary has both replicas, and each Sentinel both other Sentinels."""
         replicas = self.connect(self.primary()).info("replication")
         online = [key for key, one in replicas.items() if key[5:].isdigit() and one["state"] == "online"]
         return len(online) == 2 and all(self._prepared(member) for member in self.members)
 
     def _prepared(self, member: Member) -> bool:
-        """Whether a Sentinel has passed its probe and heard from both replicas, which it asks every ten seconds."""
+        """Whether a Sentinel passes its probe and has heard from both replicas, which it queries every ten seconds."""
         connection = redis.Redis(port=member.sentinel_port, password=self.password, decode_responses=True, retry=ONCE)
         replicas = connection.sentinel_slaves("langfuse")
         following = [one for one in replicas if one["master-link-status"] == "ok" and not one["is_sdown"]]
         return len(following) == 2 and self.check(member, "sentinel") == 0
 
     def check(self, member: Member, name: str) -> int:
-        """Run the probe that says whether the update goes on."""
+        """Run the probe that decides whether a rolling update continues."""
         probe = {"valkey": "check-valkey-member.sh", "sentinel": "check-sentinel.sh"}[name]
         port = {"valkey": member.port, "sentinel": member.sentinel_port}[name]
         container = {"command": ["/bin/sh", probe, str(port)]}
@@ -159,14 +157,14 @@ class Trio:
 eventually = partial(
     waiting.eventually, within=PROMOTION_SECONDS, ignoring=(redis.exceptions.RedisError, StopIteration, OSError)
 )
-"""Waits for a condition; servers may be away meanwhile."""
+"""Waits for a condition; servers may be unavailable meanwhile."""
 
 
 @pytest.fixture
 def trio(stack: Recording, tmp_path: Path) -> Iterator[Trio]:
     clients = tmp_path / "clients"
-    client(clients, "valkey-server", program("valkey-server", "redis-server", package="redis-server"))
-    client(clients, "valkey-cli", program("valkey-cli", "redis-cli", package="redis-tools"))
+    install_client(clients, "valkey-server", program("valkey-server", "redis-server", package="redis-server"))
+    install_client(clients, "valkey-cli", program("valkey-cli", "redis-cli", package="redis-tools"))
     members = []
     text = stack.one("ConfigMap", "langfuse-redis-config").inputs["data"]["valkey.conf"]
     for number in range(3):
@@ -200,7 +198,7 @@ def trio(stack: Recording, tmp_path: Path) -> Iterator[Trio]:
 
 
 def write(trio: Trio, key: str) -> None:
-    """Write as the application does: to whichever server is the primary, until it takes it."""
+    """Write to the current primary until it accepts the write, as the application does."""
     eventually(lambda: bool(trio.connect(trio.primary()).set(key, "kept")))
 
 
@@ -209,7 +207,7 @@ WRITERS = 4
 
 @dataclass(kw_only=True)
 class Writes:
-    """What clients have written, and what failed."""
+    """The writes of clients that succeeded, and those that failed."""
 
     kept: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -217,7 +215,7 @@ class Writes:
 
 @contextlib.contextmanager
 def writing(trio: Trio) -> Iterator[Writes]:
-    """Clients that write all the time, each through one connection, and ask the Sentinels again when one fails."""
+    """Clients that write all the time over one connection each, and query the Sentinels again after a failure."""
     writes, ended = Writes(), threading.Event()
 
     def write(number: int) -> None:
@@ -244,7 +242,7 @@ def writing(trio: Trio) -> Iterator[Writes]:
             thread.join()
 
 
-def test_a_lost_primary_is_replaced_and_comes_back_as_a_replica_with_all_data(trio: Trio) -> None:
+def test_a_lost_primary_is_replaced_and_returns_as_a_replica_with_all_data(trio: Trio) -> None:
     lost = trio.primary()
     assert lost is trio.members[0]
     write(trio, "before")
@@ -263,7 +261,7 @@ def test_a_lost_primary_is_replaced_and_comes_back_as_a_replica_with_all_data(tr
     assert (back.get("before"), back.get("meanwhile")) == (b"kept", b"kept")
 
 
-def test_a_primary_that_is_told_to_stop_hands_over_and_loses_no_write(trio: Trio) -> None:
+def test_a_stopping_primary_hands_over_without_losing_a_write(trio: Trio) -> None:
     primary = trio.primary()
     with writing(trio) as writes:
         eventually(lambda: len(writes.kept) > 20)
@@ -273,14 +271,14 @@ def test_a_primary_that_is_told_to_stop_hands_over_and_loses_no_write(trio: Trio
     assert trio.primary() is not primary
     connection = trio.connect(trio.primary())
     assert [key for key in writes.kept if connection.get(key) is None] == []
-    # Each writer notices once that its connection was ended.
+    # Each writer notices once that its connection was closed.
     assert len(writes.failed) <= WRITERS
     trio.start(primary)
     eventually(trio.complete)
     assert trio.connect(primary).info("replication")["role"] == "slave"
 
 
-def test_a_primary_without_anybody_to_hand_over_to_stops_all_the_same(trio: Trio) -> None:
+def test_a_primary_without_replicas_stops_in_time(trio: Trio) -> None:
     primary = trio.primary()
     for member in trio.members:
         if member is not primary:
@@ -290,8 +288,8 @@ def test_a_primary_without_anybody_to_hand_over_to_stops_all_the_same(trio: Trio
     assert "stops as the primary" in (primary.folder / "valkey.log").read_text()
 
 
-def test_a_pod_that_comes_back_believes_the_others_and_waits_for_them(trio: Trio) -> None:
-    """Its own Sentinel remembers it as the primary, and a new pod may not reach the others at once."""
+def test_a_restarted_pod_waits_for_the_other_sentinels(trio: Trio) -> None:
+    """Its own Sentinel remembers it as the primary, and a new pod may not reach the others at first."""
     lost = trio.primary()
     trio.stop(lost, kill=True)
     eventually(lambda: trio.primary() is not lost)
@@ -299,7 +297,7 @@ def test_a_pod_that_comes_back_believes_the_others_and_waits_for_them(trio: Trio
     for member in others:
         trio.stop(member, "sentinel", kill=True)
     trio.start(lost)
-    time.sleep(4)  # longer than one question waits
+    time.sleep(4)  # longer than the timeout of one query
     for member in others:
         trio.start(member, "sentinel")
     eventually(trio.complete)
@@ -308,8 +306,8 @@ def test_a_pod_that_comes_back_believes_the_others_and_waits_for_them(trio: Trio
     assert starts == [f"127.0.0.1:{one.port}" for one in (lost, promoted)]
 
 
-def test_sentinels_can_have_the_configuration_rewritten(trio: Trio) -> None:
-    """The file that the server runs with is one that it may write: what a ConfigMap holds stays as it is."""
+def test_sentinels_can_rewrite_the_configuration_of_a_server(trio: Trio) -> None:
+    """The server runs with a writable copy of the file in the ConfigMap."""
     lost = trio.primary()
     shipped = {member.port: (member.folder / "etc/valkey.conf").read_text() for member in trio.members}
     trio.stop(lost, kill=True)
@@ -320,7 +318,7 @@ def test_sentinels_can_have_the_configuration_rewritten(trio: Trio) -> None:
     assert {member.port: (member.folder / "etc/valkey.conf").read_text() for member in trio.members} == shipped
 
 
-def test_after_all_have_stopped_the_last_primary_goes_on_with_its_data(trio: Trio) -> None:
+def test_after_a_full_stop_the_last_primary_continues_with_its_data(trio: Trio) -> None:
     trio.stop(trio.primary(), kill=True)
     eventually(lambda: trio.primary() is not trio.members[0])
     last = trio.primary()
@@ -336,7 +334,7 @@ def test_after_all_have_stopped_the_last_primary_goes_on_with_its_data(trio: Tri
     assert trio.connect(last).get("late") == b"kept"
 
 
-def test_a_primary_without_replicas_takes_no_jobs(trio: Trio) -> None:
+def test_a_primary_without_replicas_accepts_no_writes(trio: Trio) -> None:
     primary = trio.primary()
     for member in trio.members:
         if member is not primary:
@@ -353,7 +351,7 @@ def test_a_primary_without_replicas_takes_no_jobs(trio: Trio) -> None:
     eventually(refused)
 
 
-def test_nobody_gets_in_without_the_password_and_none_is_shown(trio: Trio) -> None:
+def test_connections_without_the_password_are_refused_and_it_is_not_shown(trio: Trio) -> None:
     for member in trio.members:
         for port in (member.port, member.sentinel_port):
             assert answers(port)

@@ -1,4 +1,4 @@
-"""A MinIO server, and the shipped script that provisions it."""
+"""A MinIO server, and the script that provisions it."""
 
 import contextlib
 import json
@@ -14,9 +14,9 @@ import boto3
 from botocore.config import Config
 
 from components.schema.purposes import Purpose
-from tests.data.jobs import Run, client, run
+from tests.data.containers import Run, install_client, run
 from tests.data.rendered import config_map, container, environment, secrets
-from tests.servers import NO_AUTHORITIES, free_port, running, tool
+from tests.servers import NO_SYSTEM_CA, free_port, running, tool
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -30,10 +30,10 @@ class Store:
 
     url: str
     clients: Path
-    """The folder that holds `mc`."""
+    """The folder with `mc`."""
 
     def client(self, purpose: Purpose | None = None, *, secret: str | None = None) -> "S3Client":
-        """A client with a purpose's keys, or with root's."""
+        """An S3 client with the keys of a purpose, or with root's."""
         name = f"langfuse-object-store-{purpose or 'root'}"
         client: S3Client = boto3.client(
             "s3",
@@ -46,12 +46,12 @@ class Store:
         return client
 
     def admin(self, *words: str) -> Any:  # noqa: ANN401  # JSON
-        """What MinIO's client answers to `mc admin ...` with root's keys."""
+        """The output of `mc admin ...` with root's keys."""
         root = secrets()["langfuse-object-store-root", "access-key-id"]
         key = secrets()["langfuse-object-store-root", "secret-access-key"]
         answer = subprocess.run(
             [self.clients / "mc", "--json", "admin", *words],
-            env=NO_AUTHORITIES
+            env=NO_SYSTEM_CA
             | {"MC_HOST_store": f"http://{root}:{key}@{self.url.removeprefix('http://')}", "HOME": str(self.clients)},
             capture_output=True,
             text=True,
@@ -61,14 +61,14 @@ class Store:
 
 
 def server_variables(folder: Path) -> dict[str, str]:
-    """The variables of the rendered pod."""
+    """The variables of the rendered container."""
     return environment(container("StatefulSet", "langfuse-object-store", "minio"), HOME=str(folder))
 
 
 @contextlib.contextmanager
 def serving(folder: Path, variables: Mapping[str, str]) -> Iterator[Store]:
-    """MinIO on the data of a folder."""
-    client(folder / "clients", "mc", tool("mc"))
+    """Run MinIO with its data in a folder."""
+    install_client(folder / "clients", "mc", tool("mc"))
     port = free_port()
     command: list[str | Path] = [tool("minio"), "server", folder / "data", "--address", f"127.0.0.1:{port}"]
     store = Store(url=f"http://127.0.0.1:{port}", clients=folder / "clients")
@@ -77,12 +77,12 @@ def serving(folder: Path, variables: Mapping[str, str]) -> Iterator[Store]:
 
 
 def healthy(store: Store) -> bool:
-    """Whether it serves, alone or with others: a server answers before that."""
+    """Whether the server or its cluster serves requests. A server answers before it does."""
     return answers(store, "/minio/health/cluster/read")
 
 
 def answers(store: Store, path: str) -> bool:
-    """Whether a path of the server is served without an error."""
+    """Whether the server answers a path without an error."""
     try:
         with urllib.request.urlopen(f"{store.url}{path}", timeout=5) as answer:  # noqa: S310  # our own
             return bool(answer.status == 200)
@@ -91,7 +91,7 @@ def answers(store: Store, path: str) -> bool:
 
 
 def wanted(folder: Path, **changed: str) -> Path:
-    """The files that the Job mounts, some of them changed."""
+    """Write the files that the Job mounts, with some of them changed."""
     folder.mkdir(exist_ok=True)
     for name, text in (dict(config_map(f"{JOB}-wanted")) | changed).items():
         (folder / name).write_text(text)
@@ -99,7 +99,7 @@ def wanted(folder: Path, **changed: str) -> Path:
 
 
 def provision(store: Store, folder: Path, files: Mapping[str, str] | None = None, **replaced: str) -> Run:
-    """Run the Job's script against a store."""
+    """Run the provisioning script against a store."""
     job = container("Job", JOB, "provision")
     own = folder / "client"
     own.mkdir(exist_ok=True)

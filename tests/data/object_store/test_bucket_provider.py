@@ -1,4 +1,4 @@
-"""The provider of buckets against a real MinIO server."""
+"""The dynamic provider of buckets with a real MinIO server."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from components.stores.object_store.bucket_provider import BucketProvider
 from components.stores.object_store.bucket_requests import BucketError
-from tests.data.provisioning import Store
+from tests.data.object_store.minio import Store
 from tests.data.rendered import secrets
 
 PROVIDER = BucketProvider()
@@ -26,14 +26,14 @@ WANTED: dict[str, Any] = {
 
 @pytest.fixture
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys of whoever runs Pulumi."""
+    """The keys of the person who runs Pulumi."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", secrets()[ROOT, "access-key-id"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secrets()[ROOT, "secret-access-key"])
 
 
 @pytest.fixture
 def wanted(store: Store, keys: None, request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
-    """Properties of a bucket that is gone, with all its objects, after the test."""
+    """Properties of a bucket. The bucket and its objects are deleted after the test."""
     name = f"provider-{abs(hash(request.node.name)) % 10**8}"
     yield {**WANTED, "name": name, "endpoint": store.url}
     client = store.client()
@@ -50,7 +50,7 @@ def created(wanted: dict[str, Any]) -> dict[str, Any]:
     return outs
 
 
-def test_a_new_bucket_has_its_rules_and_its_state_is_what_was_wanted(store: Store, wanted: dict[str, Any]) -> None:
+def test_a_new_bucket_has_its_rules_and_the_requested_state(store: Store, wanted: dict[str, Any]) -> None:
     assert created(wanted) == wanted
     (rule,) = store.client().get_bucket_lifecycle_configuration(Bucket=wanted["name"])["Rules"]
     assert rule["Expiration"] == {"Days": 30}
@@ -75,13 +75,13 @@ def test_changed_rules_are_updated_in_place(store: Store, wanted: dict[str, Any]
     assert PROVIDER.read(wanted["name"], changed).outs == changed
 
 
-def test_another_name_or_store_is_another_bucket(wanted: dict[str, Any]) -> None:
+def test_another_name_or_store_replaces_the_bucket(wanted: dict[str, Any]) -> None:
     for key in ("name", "endpoint", "region"):
         diff = PROVIDER.diff(wanted["name"], wanted, {**wanted, key: "another"})
         assert (diff.changes, diff.replaces) == (True, [key])
 
 
-def test_what_somebody_changed_by_hand_is_seen_and_taken_back(store: Store, wanted: dict[str, Any]) -> None:
+def test_manual_changes_are_detected_and_reverted(store: Store, wanted: dict[str, Any]) -> None:
     outs = created(wanted)
     client = store.client()
     client.delete_bucket_lifecycle(Bucket=wanted["name"])
@@ -92,7 +92,7 @@ def test_what_somebody_changed_by_hand_is_seen_and_taken_back(store: Store, want
     assert PROVIDER.update(wanted["name"], found, wanted).outs == wanted
 
 
-def test_a_rule_added_by_hand_is_seen(store: Store, wanted: dict[str, Any]) -> None:
+def test_a_manually_added_rule_is_detected(store: Store, wanted: dict[str, Any]) -> None:
     outs = created({**wanted, "expireDays": None, "versioning": False})
     rule: Any = {"ID": "by-hand", "Status": "Enabled", "Filter": {"Prefix": "x"}, "Expiration": {"Days": 1}}
     store.client().put_bucket_lifecycle_configuration(Bucket=wanted["name"], LifecycleConfiguration={"Rules": [rule]})
@@ -100,7 +100,7 @@ def test_a_rule_added_by_hand_is_seen(store: Store, wanted: dict[str, Any]) -> N
     assert PROVIDER.diff(wanted["name"], found or {}, outs).changes
 
 
-def test_a_bucket_that_is_gone_is_read_as_gone(store: Store, wanted: dict[str, Any]) -> None:
+def test_a_deleted_bucket_is_read_as_deleted(store: Store, wanted: dict[str, Any]) -> None:
     outs = created(wanted)
     store.client().delete_bucket(Bucket=wanted["name"])
     assert PROVIDER.read(wanted["name"], outs).id == ""
@@ -117,14 +117,14 @@ def test_a_bucket_with_objects_or_old_versions_is_never_deleted(store: Store, wa
         PROVIDER.delete(wanted["name"], outs)
 
 
-def test_an_empty_bucket_is_deleted_and_a_second_time_is_no_error(store: Store, wanted: dict[str, Any]) -> None:
+def test_deleting_an_empty_bucket_twice_is_not_an_error(store: Store, wanted: dict[str, Any]) -> None:
     outs = created(wanted)
     PROVIDER.delete(wanted["name"], outs)
     assert wanted["name"] not in {bucket.get("Name") for bucket in store.client().list_buckets()["Buckets"]}
     PROVIDER.delete(wanted["name"], outs)
 
 
-def test_somebodys_bucket_with_objects_is_not_taken_over(store: Store, wanted: dict[str, Any]) -> None:
+def test_an_existing_bucket_with_objects_is_not_adopted(store: Store, wanted: dict[str, Any]) -> None:
     store.client().create_bucket(Bucket=wanted["name"])
     store.client().put_object(Bucket=wanted["name"], Key="object", Body=b"content")
     with pytest.raises(BucketError, match="manageBuckets"):
@@ -133,14 +133,14 @@ def test_somebodys_bucket_with_objects_is_not_taken_over(store: Store, wanted: d
         store.client().get_bucket_lifecycle_configuration(Bucket=wanted["name"])
 
 
-def test_a_bucket_of_the_same_installation_is_taken_over(store: Store, wanted: dict[str, Any]) -> None:
+def test_a_bucket_of_the_same_installation_is_adopted(store: Store, wanted: dict[str, Any]) -> None:
     created(wanted)
     store.client().put_object(Bucket=wanted["name"], Key="object", Body=b"content")
     assert created({**wanted, "expireDays": 3})["expireDays"] == 3
 
 
 @pytest.mark.parametrize(("key", "value"), [("publicAccessBlock", True), ("encryption", "aws:kms")])
-def test_what_the_store_cannot_do_is_refused_and_leaves_nothing(
+def test_unsupported_settings_are_refused_and_leave_no_bucket(
     store: Store, wanted: dict[str, Any], key: str, value: object
 ) -> None:
     with pytest.raises(BucketError, match=rf"objectStore\.{key}"):
@@ -148,7 +148,7 @@ def test_what_the_store_cannot_do_is_refused_and_leaves_nothing(
     assert wanted["name"] not in {bucket.get("Name") for bucket in store.client().list_buckets()["Buckets"]}
 
 
-def test_wrong_keys_are_one_clear_error_without_the_key(
+def test_wrong_keys_are_one_clear_error_that_does_not_quote_them(
     wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-and-not-to-be-shown")

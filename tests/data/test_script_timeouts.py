@@ -1,10 +1,10 @@
-"""How long scripts wait for a store: the time that their clients take counts too."""
+"""Scripts wait for a store no longer than configured, including the time that their clients take."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.data.jobs import client, run
+from tests.data.containers import install_client, run
 from tests.data.rendered import container, environment
 
 SCRIPTS = (
@@ -17,13 +17,13 @@ SCRIPTS = (
 
 
 @pytest.mark.parametrize(("kind", "workload", "name", "program"), SCRIPTS)
-def test_a_store_that_answers_slowly_is_waited_for_no_longer(
+def test_a_slow_store_does_not_extend_the_wait(
     tmp_path: Path, kind: str, workload: str, name: str, program: str
 ) -> None:
     slow = tmp_path / "slow"
     slow.write_text("#!/bin/sh\nsleep 2\necho refused >&2\nexit 1\n")
     slow.chmod(0o755)
-    client(tmp_path / "clients", program, slow)
+    install_client(tmp_path / "clients", program, slow)
     job = container(kind, workload, name)
     variables = environment(job, WAIT_SECONDS="2")
     folders = {key: str(tmp_path) for key in ("CLIENT_DIR", "MC_CONFIG_DIR") if key in variables}

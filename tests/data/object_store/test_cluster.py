@@ -1,4 +1,4 @@
-"""Four MinIO servers with the rendered command: they meet, are provisioned, and go on when one is lost."""
+"""Four MinIO servers with the rendered command: they form a cluster and keep serving when one is lost."""
 
 import contextlib
 import functools
@@ -6,7 +6,7 @@ import itertools
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from components.langfuse import Langfuse
-from components.settings.load import parse
 from components.stores.object_store.minio import READINESS_PATH
 from tests.data import rendered
-from tests.data.jobs import COMMAND_LINES, Run, client, run
-from tests.data.provisioning import Store, answers, healthy, provision
+from tests.data.containers import COMMAND_LINES, Run, install_client, run
+from tests.data.object_store.minio import Store, answers, healthy, provision
 from tests.servers import free_port, program, running, tool
-from tests.unit.recorder import record
+from tests.unit.configuration import HOST
+from tests.unit.pods import container
+from tests.unit.program import recorded
+from tests.unit.recorder import Registration
 
 NODES = 4
 BUCKET = "langfuse-dev-events"
@@ -30,31 +31,26 @@ CONTENT = b"before" * 100_000
 FOREVER = str(10**6)
 
 KUBELET = {"KUBERNETES_SERVICE_HOST": "192.0.2.1"}
-"""What the kubelet gives every container. It tells MinIO that it runs in Kubernetes (cmd/update.go)."""
+"""Set by the kubelet in every container. MinIO detects Kubernetes by it (cmd/update.go)."""
 
 
-@functools.cache
-def servers() -> Mapping[str, Any]:
-    """The specification of the StatefulSet."""
-    settings = parse("dev", {"host": "langfuse.example.com", "objectStore": {"nodes": NODES}})
-    found = record(lambda: Langfuse("langfuse", settings)).one("StatefulSet", "langfuse-object-store-cluster")
-    spec: Mapping[str, Any] = found.inputs["spec"]
-    return spec
+def servers() -> Registration:
+    """The StatefulSet of the servers."""
+    recording = recorded("dev", {"host": HOST, "objectStore": {"nodes": NODES}})
+    return recording.one("StatefulSet", "langfuse-object-store-cluster")
 
 
-def pod() -> rendered.Container:
+def server() -> rendered.Container:
     """The container of each server."""
-    (container,) = servers()["template"]["spec"]["containers"]
-    result: rendered.Container = container
-    return result
+    return container(servers())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """Four servers on loopback."""
+    """Four servers on the loopback interface."""
 
     folder: Path
-    """Holds the volume of each."""
+    """The folder with the volumes."""
     stores: list[Store]
     processes: list[contextlib.ExitStack]
 
@@ -63,14 +59,14 @@ class Cluster:
         return [store.url.removeprefix("http://") for store in self.stores]
 
     def variables(self, number: int) -> dict[str, str]:
-        """The rendered variables, with the addresses of this machine. Folders of one disk stand for volumes."""
+        """The rendered variables with local addresses. Volumes are folders on one disk."""
         own = {"_MINIO_SERVER_LOCAL": self.addresses[number], "SERVERS": " ".join(self.addresses)}
-        found = rendered.environment(pod(), HOME=str(self.folder), **own)
+        found = rendered.environment(server(), HOME=str(self.folder), **own)
         return {**found, **KUBELET, "MINIO_CI_CD": "1"}
 
     def start(self, number: int, **changed: str) -> None:
-        """Start a server with some of its variables changed; it need not have met the others when this returns."""
-        name, verb, drives, option, address, *rest = pod()["command"]
+        """Start a server, with some variables changed. It may not have joined the others yet."""
+        name, verb, drives, option, address, *rest = server()["command"]
         match = re.fullmatch(r"http://[a-z-]+-\{0\.\.\.(\d)\}\.[a-z.-]+:9000(/data)", drives)
         assert match is not None
         assert (name, verb, int(match[1]), option, address) == ("minio", "server", NODES - 1, "--address", ":9000")
@@ -84,35 +80,34 @@ class Cluster:
         self.processes[number].close()
 
     def probe(self, number: int, *, join: str = FOREVER, reconnect: str = "0") -> Run:
-        """Run the startup probe of a server, with other times than it has."""
-        *script, port, _, _ = pod()["startupProbe"]["exec"]["command"]
+        """Run the startup probe of a server with other time limits."""
+        *script, port, _, _ = server()["startupProbe"]["exec"]["command"]
         assert port == "9000"
         _, _, own = self.addresses[number].partition(":")
-        container = {"command": [*script, own, join, reconnect]}
-        return run(container, self.variables(number), self.stores[number].clients)
+        return run({"command": [*script, own, join, reconnect]}, self.variables(number), self.stores[number].clients)
 
     def joins(self, number: int) -> bool:
-        """Wait until a server has joined the others; fails where that never happens."""
+        """Wait until a server has joined the others."""
         return self.probe(number).code == 0
 
     def sees_all(self, number: int) -> bool:
-        """Whether a server has the drives of all others."""
+        """Whether a server sees the drives of all others."""
         return answers(self.stores[number], "/minio/health/cluster?maintenance=true")
 
 
 def write(store: Store, key: str) -> None:
-    again(store.client("events").put_object, Bucket=BUCKET, Key=key, Body=CONTENT)
+    with_retries(store.client("events").put_object, Bucket=BUCKET, Key=key, Body=CONTENT)
 
 
 def read(store: Store, key: str) -> bytes:
-    content: bytes = again(store.client("events").get_object, Bucket=BUCKET, Key=key)["Body"].read()
+    content: bytes = with_retries(store.client("events").get_object, Bucket=BUCKET, Key=key)["Body"].read()
     return content
 
 
-def again(request: Callable[..., Any], **parameters: object) -> Any:  # noqa: ANN401  # as boto3 has it
-    """Ask as a client does that tries again.
+def with_retries(request: Callable[..., Any], **parameters: object) -> Any:  # noqa: ANN401  # as boto3 has it
+    """Send a request as a client with retries does.
 
-    Until a lost server is noticed, requests that need it fail; one that met the others late has not read who may ask.
+    Requests fail until the loss of a server is detected, and on a server that has not loaded the users yet.
     """
     deadline = time.monotonic() + 60
     while True:
@@ -127,11 +122,11 @@ def again(request: Callable[..., Any], **parameters: object) -> Any:  # noqa: AN
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """The servers, each with the rendered command; host names become ports of loopback and volumes folders."""
+    """The servers with the rendered command. Host names are replaced by ports, and volumes by folders."""
     folder = tmp_path / "cluster"
     folder.mkdir()
-    client(folder / "clients", "mc", tool("mc"))
-    client(folder / "clients", "sleep", program("sleep", package="coreutils"))
+    install_client(folder / "clients", "mc", tool("mc"))
+    install_client(folder / "clients", "sleep", program("sleep", package="coreutils"))
     stores = [Store(url=f"http://127.0.0.1:{free_port()}", clients=folder / "clients") for _ in range(NODES)]
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(contextlib.ExitStack()) for _ in stores]
@@ -144,7 +139,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 @contextlib.contextmanager
 def reading(cluster: Cluster, ready: set[int], keys: list[str]) -> Iterator[list[str]]:
-    """A client that reads all the time, from the servers that are ready, and how it failed."""
+    """A client that reads all the time from ready servers. Yields its errors."""
     failed: list[str] = []
     ended = threading.Event()
 
@@ -172,7 +167,7 @@ def reading(cluster: Cluster, ready: set[int], keys: list[str]) -> Iterator[list
         reader.join()
 
 
-def test_four_servers_serve_as_one_and_go_on_without_one(cluster: Cluster, tmp_path: Path) -> None:
+def test_four_servers_form_a_cluster_that_survives_the_loss_of_one(cluster: Cluster, tmp_path: Path) -> None:
     first, second, third, _ = cluster.stores
     result = provision(first, tmp_path)
     assert result.code == 0, result.output
@@ -194,7 +189,7 @@ def test_four_servers_serve_as_one_and_go_on_without_one(cluster: Cluster, tmp_p
     assert read(first, "after") == CONTENT
 
 
-def test_an_update_takes_the_next_server_when_the_others_see_the_one_before(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_rolling_update_waits_until_the_others_see_the_restarted_server(cluster: Cluster, tmp_path: Path) -> None:
     assert provision(cluster.stores[0], tmp_path).code == 0
     keys = ["before"]
     ready = set(range(NODES))
@@ -203,10 +198,10 @@ def test_an_update_takes_the_next_server_when_the_others_see_the_one_before(clus
         for number in reversed(range(NODES)):
             ready.remove(number)
             cluster.stop(number)
-            write(cluster.stores[number - 1], f"without-{number}")  # on three of four drives
+            write(cluster.stores[number - 1], f"without-{number}")  # on three of the four drives
             keys.append(f"without-{number}")
             cluster.start(number)
-            # The others try again at intervals of about the time that a server was away: here, seconds.
+            # The others retry at intervals of about the time that a server was away: here, seconds.
             assert cluster.probe(number, reconnect="15").code == 0
             assert all(cluster.sees_all(other) for other in range(NODES) if other != number)
             ready.add(number)
@@ -214,8 +209,8 @@ def test_an_update_takes_the_next_server_when_the_others_see_the_one_before(clus
     assert [read(store, key) for store in cluster.stores for key in keys] == [CONTENT] * NODES * len(keys)
 
 
-def test_an_update_of_the_variables_goes_through_one_by_one(cluster: Cluster, tmp_path: Path) -> None:
-    """The first server waits for the second: its probe gives up waiting, or the update would stop there."""
+def test_changed_variables_are_rolled_out_one_server_at_a_time(cluster: Cluster, tmp_path: Path) -> None:
+    """The first server waits for the second until its probe gives up; otherwise the update would hang."""
     assert provision(cluster.stores[0], tmp_path).code == 0
     write(cluster.stores[0], "kept")
 
@@ -231,10 +226,10 @@ def test_an_update_of_the_variables_goes_through_one_by_one(cluster: Cluster, tm
 
 
 @pytest.mark.parametrize(("away", "waits"), [(1, True), (2, False)])
-def test_a_server_joins_those_that_are_there_and_waits_for_those_that_went_on(
+def test_the_probe_waits_for_reconnection_only_if_the_others_kept_serving(
     cluster: Cluster, away: int, waits: bool
 ) -> None:
-    """With one of four away the others go on; a server alone does not, and has nothing to reach again."""
+    """With one server away the others keep serving. A single server does not, and has nothing to reconnect to."""
     *_, restarted = there = range(NODES - away)
     for number in (restarted, *range(len(there), NODES)):
         cluster.stop(number)
@@ -249,10 +244,8 @@ def test_a_server_joins_those_that_are_there_and_waits_for_those_that_went_on(
     assert healthy(cluster.stores[restarted])
 
 
-def test_a_server_whose_name_has_the_address_of_the_pod_before_starts_all_the_same(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    """Each of these addresses is another machine's: without being told, MinIO finds none that is its own, and ends."""
+def test_a_server_starts_while_dns_has_the_address_of_the_former_pod(cluster: Cluster, tmp_path: Path) -> None:
+    """None of the addresses is local. Without `_MINIO_SERVER_LOCAL`, MinIO would not find its own and exit."""
     cluster.stop(0)
     _, _, port = cluster.addresses[0].partition(":")
     addresses = [f"198.51.100.{number}:{port}" for number in range(1, NODES + 1)]

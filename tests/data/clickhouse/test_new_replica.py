@@ -1,8 +1,8 @@
 """The startup probe of a ClickHouse replica, between real engines.
 
-Each replica is an engine of its own with the rendered configuration, found by the host name that the script asks for.
-No Keeper runs here, so that the tables are not replicated ones: what is shown is that the definitions arrive, not that
-rows follow. What Keeper and replication would say stands in files.
+Each replica is an engine with the rendered configuration, found by the host name that the script uses. No Keeper runs,
+so the tables are not replicated: the tests show that definitions are copied, not rows. The answers of Keeper and of
+the replication tables are in files.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.clickhouse_replicas import NOBODY, SOME_TABLES, Replicas
+from tests.data.clickhouse.replicas import NOBODY, SOME_TABLES, Replicas
 from tests.data.rendered import secrets
 
 SCHEMA = (
@@ -36,7 +36,7 @@ def replicas(tmp_path: Path) -> Replicas:
 
 @dataclass(frozen=True, kw_only=True)
 class Replication:
-    """How the tables of a server stand."""
+    """The replication status of a server's tables."""
 
     read_only: bool = False
     delay: int = 0
@@ -61,8 +61,8 @@ def test_a_new_replica_gets_the_tables_and_views_of_the_others(replicas: Replica
     assert new.query("SELECT id FROM default.ids") == "first"
 
 
-def test_a_replica_asks_itself_by_no_name(replicas: Replicas) -> None:
-    """DNS may not know the name of a pod that starts."""
+def test_a_replica_queries_itself_on_loopback(replicas: Replicas) -> None:
+    """DNS may not have the name of a starting pod yet."""
     replicas.start(0).query(";".join(TABLES))
     replicas.start(1)
     result = replicas.probe("langfuse-clickhouse-1")
@@ -71,14 +71,14 @@ def test_a_replica_asks_itself_by_no_name(replicas: Replicas) -> None:
     assert "--host 127.0.0.1 " in result.command_lines
 
 
-def test_the_first_replicas_start_without_tables_even_if_one_is_late(replicas: Replicas) -> None:
+def test_the_first_replicas_start_without_tables_while_others_are_missing(replicas: Replicas) -> None:
     for ordinal in (0, 1):
         replicas.start(ordinal)
         result = replicas.probe(f"langfuse-clickhouse-{ordinal}")
         assert (result.code, result.output) == (0, "")
 
 
-def test_a_server_that_loads_its_tables_is_asked_again(replicas: Replicas) -> None:
+def test_the_probe_fails_until_the_server_answers(replicas: Replicas) -> None:
     loading = replicas.start(0)
     (loading.folder / "port").write_text("none yet")
     result = replicas.probe("langfuse-clickhouse-0")
@@ -86,9 +86,9 @@ def test_a_server_that_loads_its_tables_is_asked_again(replicas: Replicas) -> No
     assert "the server does not answer yet: " in result.output
 
 
-def test_a_lost_replica_keeps_no_other_from_starting_but_from_starting_empty(replicas: Replicas) -> None:
+def test_a_replica_without_tables_waits_for_one_that_has_them(replicas: Replicas) -> None:
     new = replicas.start(1)
-    replicas.keeper_has(SOME_TABLES, new)
+    replicas.set_keeper_tables(SOME_TABLES, new)
     empty = replicas.probe("langfuse-clickhouse-1")
     assert empty.code == 1
     assert "lacks tables, and who may have them does not answer: langfuse-clickhouse-2." in empty.output
@@ -100,7 +100,7 @@ def test_a_lost_replica_keeps_no_other_from_starting_but_from_starting_empty(rep
     new.query("INSERT INTO default.traces (id) VALUES ('first')")
 
 
-def test_without_keeper_nobody_starts_empty(replicas: Replicas) -> None:
+def test_without_keeper_no_replica_starts_empty(replicas: Replicas) -> None:
     new = replicas.start(1)
     (new.folder / "keeper").unlink()
     result = replicas.probe("langfuse-clickhouse-1")
@@ -108,11 +108,11 @@ def test_without_keeper_nobody_starts_empty(replicas: Replicas) -> None:
     assert "Keeper does not answer yet: " in result.output
 
 
-def test_a_copy_that_was_cut_short_is_not_taken_for_a_whole_one(replicas: Replicas) -> None:
+def test_an_interrupted_copy_of_the_tables_is_completed(replicas: Replicas) -> None:
     old, new = replicas.start(0), replicas.start(1)
     old.query(";".join(TABLES))
     new.query(f"CREATE VIEW default.other AS SELECT 1 AS n; {TABLES[0]}")
-    replicas.keeper_has(SOME_TABLES, new)
+    replicas.set_keeper_tables(SOME_TABLES, new)
     (old.folder / "port").rename(old.folder / "no-port")
     (old.folder / "port").write_text("gone")
     assert replicas.probe("langfuse-clickhouse-1").code == 1
@@ -122,7 +122,7 @@ def test_a_copy_that_was_cut_short_is_not_taken_for_a_whole_one(replicas: Replic
     assert set(old.query(NAMES).split()) <= set(new.query(NAMES).split())
 
 
-def test_the_table_that_tells_a_whole_copy_is_not_made_before_all_others(replicas: Replicas) -> None:
+def test_the_migrations_table_is_created_last(replicas: Replicas) -> None:
     old, new = replicas.start(0), replicas.start(1)
     old.query(";".join(TABLES))
     users = new.folder / "users.xml"
@@ -149,7 +149,7 @@ def test_the_table_that_tells_a_whole_copy_is_not_made_before_all_others(replica
         (Replication(read_only=True, delay=LONG, uptime=LONG), ""),
     ],
 )
-def test_a_replica_starts_to_serve_when_it_has_caught_up_or_could_not_for_long(
+def test_a_replica_is_ready_once_it_has_caught_up_or_after_a_time_limit(
     replicas: Replicas, state: Replication, problem: str
 ) -> None:
     server = replicas.start(0)
@@ -160,7 +160,7 @@ def test_a_replica_starts_to_serve_when_it_has_caught_up_or_could_not_for_long(
     assert problem in result.output
 
 
-def test_a_pod_that_is_no_replica_is_told(replicas: Replicas) -> None:
+def test_a_pod_that_is_not_a_replica_is_an_error(replicas: Replicas) -> None:
     result = replicas.probe("langfuse-clickhouse-3")
     assert result.code == 1
     assert result.output.startswith("check-clickhouse-replica: langfuse-clickhouse-3 is none of the replicas langfuse-")

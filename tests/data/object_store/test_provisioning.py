@@ -1,4 +1,4 @@
-"""The provisioning script against a real MinIO server, with the environment of its Job."""
+"""The provisioning script with the environment of its Job and a real MinIO server."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from components.schema.purposes import PURPOSES, Purpose
-from tests.data.provisioning import Store, provision
+from tests.data.object_store.minio import Store, provision
 from tests.data.rendered import secrets
 from tests.servers import free_port
 
@@ -30,7 +30,7 @@ def expiry(store: Store, purpose: Purpose) -> list[dict[str, object]]:
 
 
 def allowed(store: Store, user: Purpose, action: Action, bucket: Purpose, key: str = "object") -> bool:
-    """Whether a purpose's user may do something in a bucket."""
+    """Whether the user of a purpose may perform an operation in a bucket."""
     client = store.client(user)
     name = f"langfuse-dev-{bucket}"
     try:
@@ -50,7 +50,7 @@ def allowed(store: Store, user: Purpose, action: Action, bucket: Purpose, key: s
     return True
 
 
-def test_buckets_expire_as_configured_and_media_never(store: Store) -> None:
+def test_objects_expire_as_configured_and_media_never_expires(store: Store) -> None:
     def rules(days: int) -> list[dict[str, object]]:
         return [{"ID": "expire", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": days}}]
 
@@ -60,14 +60,14 @@ def test_buckets_expire_as_configured_and_media_never(store: Store) -> None:
     assert expiry(store, "media") == []
 
 
-def test_unfinished_uploads_end_after_a_week(store: Store) -> None:
+def test_unfinished_uploads_are_removed_after_a_week(store: Store) -> None:
     settings = store.admin("config", "get", "store", "api")["config"][0]["kv"]
     expiry = next(item for item in settings if item["key"] == "stale_uploads_expiry")
     assert expiry["envOverride"] == {"name": "MINIO_API_STALE_UPLOADS_EXPIRY", "value": "168h"}
 
 
 @pytest.mark.parametrize("user", PURPOSES)
-def test_each_user_can_do_in_its_bucket_what_langfuse_does_there(store: Store, user: Purpose) -> None:
+def test_each_user_has_the_rights_that_langfuse_needs_in_its_bucket(store: Store, user: Purpose) -> None:
     assert allowed(store, user, "put", user)
     assert allowed(store, user, "get", user)
     assert allowed(store, user, "list", user)
@@ -75,14 +75,14 @@ def test_each_user_can_do_in_its_bucket_what_langfuse_does_there(store: Store, u
 
 
 @pytest.mark.parametrize("user", PURPOSES)
-def test_no_user_reaches_the_bucket_of_another(store: Store, user: Purpose) -> None:
+def test_no_user_can_access_the_bucket_of_another(store: Store, user: Purpose) -> None:
     for other in set(PURPOSES) - {user}:
         store.client().put_object(Bucket=f"langfuse-dev-{other}", Key="object", Body=b"content")
         actions: tuple[Action, ...] = ("put", "get", "list", "delete")
         assert [action for action in actions if allowed(store, user, action, other)] == []
 
 
-def test_whoever_writes_backups_can_delete_only_the_lock_of_one(store: Store) -> None:
+def test_the_backup_user_can_delete_only_the_lock_of_a_backup(store: Store) -> None:
     store.client().put_object(Bucket="langfuse-dev-backups", Key="clickhouse/now/.lock", Body=b"content")
     assert allowed(store, "backups", "delete", "backups", "clickhouse/now/.lock")
     assert not allowed(store, "backups", "delete", "backups", "clickhouse/now/.backup")
@@ -136,7 +136,7 @@ def test_changes_are_applied_and_drift_is_removed(make_store: Callable[[], Store
     rule = {"ID": "by-hand", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}
     store.client().put_bucket_lifecycle_configuration(
         Bucket="langfuse-dev-media",
-        LifecycleConfiguration={"Rules": [rule]},  # type: ignore[list-item]  # a plain dict
+        LifecycleConfiguration={"Rules": [rule]},  # type: ignore[list-item]  # a dict
     )
     store.admin("policy", "attach", "store", "readwrite", "--user", "langfuse-dev-events")
     assert allowed(store, "events", "put", "media")
@@ -155,7 +155,7 @@ def test_changes_are_applied_and_drift_is_removed(make_store: Callable[[], Store
         store.client("exports").list_objects_v2(Bucket="langfuse-dev-exports")
 
 
-def test_keys_show_neither_in_the_log_nor_in_the_process_list(store: Store, tmp_path: Path) -> None:
+def test_keys_are_neither_in_the_log_nor_in_the_process_list(store: Store, tmp_path: Path) -> None:
     result = provision(store, tmp_path)
     keys = [value for (name, key), value in secrets().items() if "object-store" in name and "secret" in key]
     assert len(keys) == 5

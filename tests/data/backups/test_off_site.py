@@ -1,19 +1,21 @@
-"""The shipped copy script between two real object stores: what counts there is whole, and nothing is lost there."""
+"""The copy script between two real object stores: copied backups are complete and never deleted."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.data.jobs import Run, run
-from tests.data.provisioning import Store, provision
+from tests.data.containers import Run, run
+from tests.data.object_store.minio import Store, provision
 from tests.data.rendered import environment, secrets
 from tests.servers import free_port
+from tests.unit.configuration import HOST
+from tests.unit.pods import container
 from tests.unit.program import recorded
 
 MEDIA, BACKUPS = "langfuse-dev-media", "langfuse-dev-backups"
 TARGET = "langfuse-dev-exports"
-"""In the other store, with keys that can't delete."""
+"""In the off-site store, with keys that cannot delete."""
 
 KEYS = {
     "ACCESS_KEY_ID": secrets()["langfuse-object-store-exports", "access-key-id"],
@@ -25,7 +27,7 @@ BACKUP = {"postgres/one/.complete": b"{}", "postgres/one/database.dump": b"rows"
 
 @pytest.fixture(scope="module")
 def other(make_store: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A second store of somebody else."""
+    """A second, external store."""
     made = make_store()
     result = provision(made, tmp_path_factory.mktemp("other"))
     assert result.code == 0, result.output
@@ -52,14 +54,8 @@ def objects(store: Store, bucket: str) -> dict[str, bytes]:
 
 def copy(purpose: str, store: Store, other: str, folder: Path) -> Run:
     """Run one container of the CronJob."""
-    job = recorded("dev", {"host": "langfuse.example.com", "backups": {"offSite": OFF_SITE}}).one(
-        "CronJob", "langfuse-backup-off-site"
-    )
-    (found,) = [
-        item
-        for item in job.inputs["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-        if item["name"] == f"copy-{purpose}"
-    ]
+    recording = recorded("dev", {"host": HOST, "backups": {"offSite": OFF_SITE}})
+    found = container(recording.one("CronJob", "langfuse-backup-off-site"), f"copy-{purpose}")
     given = {
         item["name"]: KEYS[item["valueFrom"]["secretKeyRef"]["key"]]
         for item in found["env"]
@@ -75,7 +71,9 @@ def copy(purpose: str, store: Store, other: str, folder: Path) -> Run:
     return run(own, environment(own, **address) | given, store.clients)
 
 
-def test_media_and_backups_arrive_each_under_its_buckets_name(store: Store, other: Store, tmp_path: Path) -> None:
+def test_media_and_backups_are_copied_under_the_names_of_their_buckets(
+    store: Store, other: Store, tmp_path: Path
+) -> None:
     put(store, MEDIA, {"project/hash.png": b"picture"})
     put(store, BACKUPS, BACKUP)
     for purpose in ("media", "backups"):
@@ -88,7 +86,7 @@ def test_media_and_backups_arrive_each_under_its_buckets_name(store: Store, othe
     }
 
 
-def test_what_is_lost_here_stays_there_and_only_new_things_are_copied(
+def test_deleted_objects_stay_in_the_copy_and_only_new_objects_are_copied(
     store: Store, other: Store, tmp_path: Path
 ) -> None:
     put(store, MEDIA, {"project/first.png": b"first"})
@@ -103,7 +101,7 @@ def test_what_is_lost_here_stays_there_and_only_new_things_are_copied(
     assert objects(other, TARGET).keys() == {f"{MEDIA}/project/first.png", f"{MEDIA}/project/second.png"}
 
 
-def test_a_backup_that_is_being_written_does_not_count_there(store: Store, other: Store, tmp_path: Path) -> None:
+def test_a_backup_in_progress_is_not_a_backup_in_the_copy(store: Store, other: Store, tmp_path: Path) -> None:
     put(store, BACKUPS, {**BACKUP, "clickhouse/two/data.bin": b"half", "clickhouse/two/.lock": b""})
     assert copy("backups", store, other.url, tmp_path).code == 0
     markers = {key for key in objects(other, TARGET) if key.endswith(".complete")}
@@ -111,7 +109,7 @@ def test_a_backup_that_is_being_written_does_not_count_there(store: Store, other
     assert f"{BACKUPS}/clickhouse/two/.lock" not in objects(other, TARGET)
 
 
-def test_a_backup_that_is_not_whole_there_does_not_count(store: Store, other: Store, tmp_path: Path) -> None:
+def test_an_incomplete_copy_of_a_backup_is_not_a_backup(store: Store, other: Store, tmp_path: Path) -> None:
     put(store, BACKUPS, BACKUP)
     put(other, TARGET, {f"{BACKUPS}/postgres/one/database.dump": b"something else"})
     result = copy("backups", store, other.url, tmp_path)
@@ -120,7 +118,7 @@ def test_a_backup_that_is_not_whole_there_does_not_count(store: Store, other: St
     assert f"{BACKUPS}/postgres/one/.complete" not in objects(other, TARGET)
 
 
-def test_keys_that_the_other_store_does_not_know_are_a_clear_error(
+def test_wrong_keys_of_the_off_site_store_are_a_clear_error(
     store: Store, other: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(store, MEDIA, {"project/hash.png": b"picture"})

@@ -1,4 +1,4 @@
-"""The shipped script that makes the data directory, on real servers: killed at any moment, and on what is there."""
+"""The script that initializes the data directory: killed at any moment, and on existing directories."""
 
 import contextlib
 import os
@@ -11,38 +11,38 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.postgres_server import Place, place
+from tests.data.postgres.server import ServerFolder, server_folder
 
 Moment = Callable[[Path], bool]
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Place:
-    return place(tmp_path)
+def here(tmp_path: Path) -> ServerFolder:
+    return server_folder(tmp_path)
 
 
 def at(*paths: str) -> Moment:
-    """When one of the files is there."""
+    """The moment at which one of the files exists."""
     return lambda folder: any((folder / path).exists() for path in paths)
 
 
 def own_database(folder: Path) -> bool:
-    """When a database that is not one of initdb's is there."""
+    """The moment at which a database exists that initdb does not create."""
     return any(int(path.name) >= 16384 for path in folder.glob("base/[0-9]*"))
 
 
 MOMENTS: dict[str, Moment] = {
-    "the folder is there": lambda folder: folder.exists(),
+    "the folder exists": lambda folder: folder.exists(),
     "it has a version": at("PG_VERSION"),
     "it has a control file": at("global/pg_control"),
-    "it has more than a template": at("base/4", "base/5"),
+    "it has a second template": at("base/4", "base/5"),
     "the server starts": at("postmaster.pid"),
-    "the database is made": own_database,
+    "the database exists": own_database,
 }
 
 
 def killed(process: subprocess.Popen[str], folder: Path, moment: Moment) -> None:
-    """Kill everything at a moment, as the end of a pod does."""
+    """Kill all processes at a moment, as when a pod is killed."""
     deadline = time.monotonic() + 60
     while not moment(folder):
         assert process.poll() is None, process.stdout and process.stdout.read()
@@ -54,15 +54,15 @@ def killed(process: subprocess.Popen[str], folder: Path, moment: Moment) -> None
 
 
 def stop_server(folder: Path) -> None:
-    """Kill a server, which has a session of its own."""
+    """Kill a server, which runs in its own session."""
     for _ in range(20):
         with contextlib.suppress(FileNotFoundError, IndexError, ValueError, ProcessLookupError):
             os.kill(int((folder / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
         time.sleep(0.05)
 
 
-def works(here: Place) -> None:
-    """The application's role owns its database, and the volume has nothing else."""
+def assert_works(here: ServerFolder) -> None:
+    """Assert that the application's role owns its database, and that the volume has nothing else."""
     with here.serving() as server:
         assert server.query("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'langfuse'") == "langfuse"
         assert server.query("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == "f"
@@ -70,32 +70,32 @@ def works(here: Place) -> None:
         server.query("CREATE TABLE made (n int)")
 
 
-def kept_aside(here: Place) -> list[Path]:
+def kept_aside(here: ServerFolder) -> list[Path]:
     return [path for path in here.data.parent.iterdir() if path != here.data]
 
 
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
-def test_a_first_start_that_was_killed_starts_anew(here: Place, moment: Moment) -> None:
+def test_a_killed_initialization_is_started_again(here: ServerFolder, moment: Moment) -> None:
     unfinished = here.data.with_name("pgdata.unfinished")
     killed(here.initialize(), unfinished, moment)
     assert not here.data.exists()
     assert unfinished.exists()
     assert "making the data directory" in here.initialized()
     assert kept_aside(here) == []
-    works(here)
+    assert_works(here)
 
 
-def test_a_start_that_was_killed_again_and_again_ends_well(here: Place) -> None:
+def test_an_initialization_that_was_killed_several_times_succeeds(here: ServerFolder) -> None:
     unfinished = here.data.with_name("pgdata.unfinished")
     for moment in reversed(MOMENTS.values()):
         killed(here.initialize(), unfinished, moment)
     here.initialized()
-    works(here)
+    assert_works(here)
 
 
 @contextlib.contextmanager
-def made_in_place(here: Place, moment: Moment | None = None) -> Iterator[None]:
-    """A data directory as the entrypoint of the image makes it; only up to a moment if one is given."""
+def initialized_by_the_image(here: ServerFolder, moment: Moment | None = None) -> Iterator[None]:
+    """A data directory that the entrypoint of the image creates, optionally killed at a moment."""
     process = subprocess.Popen(
         [here.binaries / "initdb", "-D", here.data, "-U", "postgres", "--data-checksums", "--auth=trust"],
         user=here.user,
@@ -112,8 +112,8 @@ def made_in_place(here: Place, moment: Moment | None = None) -> Iterator[None]:
     yield
 
 
-def as_superuser(here: Place, *statements: str) -> None:
-    """Statements on a server that listens to nobody else, killed afterwards."""
+def as_superuser(here: ServerFolder, *statements: str) -> None:
+    """Run statements on a server without a network listener, and kill it afterwards."""
     server = subprocess.Popen(
         [here.binaries / "postgres", "-D", here.data, "-k", here.sockets, "-h", ""],
         user=here.user,
@@ -134,29 +134,29 @@ def as_superuser(here: Place, *statements: str) -> None:
     finally:
         server.kill()
         server.wait()
-        time.sleep(0.3)  # its processes notice by themselves
+        time.sleep(0.3)  # its child processes end by themselves
 
 
 IN_PLACE = {name: MOMENTS[name] for name in list(MOMENTS)[:4]}
 
 
 @pytest.mark.parametrize("moment", IN_PLACE.values(), ids=IN_PLACE.keys())
-def test_what_an_earlier_release_left_half_made_is_put_aside(here: Place, moment: Moment) -> None:
-    with made_in_place(here, moment):
+def test_an_unfinished_directory_of_an_earlier_release_is_moved_away(here: ServerFolder, moment: Moment) -> None:
+    with initialized_by_the_image(here, moment):
         files = {path.relative_to(here.data) for path in here.data.rglob("*")}
     assert "was begun and never finished" in here.initialized()
     (aside,) = kept_aside(here)
     assert {path.relative_to(aside) for path in aside.rglob("*")} >= files
-    works(here)
+    assert_works(here)
 
 
 @pytest.mark.parametrize("statements", [(), ("CREATE ROLE langfuse LOGIN",)], ids=["no role", "no database"])
-def test_a_directory_without_the_application_is_put_aside(here: Place, statements: tuple[str, ...]) -> None:
-    with made_in_place(here):
+def test_a_directory_without_the_application_is_moved_away(here: ServerFolder, statements: tuple[str, ...]) -> None:
+    with initialized_by_the_image(here):
         as_superuser(here, *statements)
     here.initialized()
     assert len(kept_aside(here)) == 1
-    works(here)
+    assert_works(here)
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def test_a_directory_without_the_application_is_put_aside(here: Place, statement
     ],
     ids=["a database", "tables elsewhere", "a database that was dropped"],
 )
-def test_a_directory_in_which_anything_was_ever_made_is_left_alone(here: Place, statements: tuple[str, ...]) -> None:
-    with made_in_place(here):
+def test_a_directory_with_any_data_is_not_touched(here: ServerFolder, statements: tuple[str, ...]) -> None:
+    with initialized_by_the_image(here):
         as_superuser(here, *statements)
     inode = here.data.stat().st_ino
     assert "the data directory is of Postgres" in here.initialized()
@@ -177,9 +177,9 @@ def test_a_directory_in_which_anything_was_ever_made_is_left_alone(here: Place, 
     assert kept_aside(here) == []
 
 
-def test_a_database_outlives_every_later_start(here: Place) -> None:
+def test_the_database_survives_later_starts(here: ServerFolder) -> None:
     here.initialized()
-    works(here)
+    assert_works(here)
     with here.serving() as server:
         server.query("INSERT INTO made VALUES (42)")
         stop_server(here.data)
@@ -188,7 +188,7 @@ def test_a_database_outlives_every_later_start(here: Place) -> None:
         assert server.query("SELECT n FROM made") == "42"
 
 
-def refused(here: Place) -> str:
+def refused(here: ServerFolder) -> str:
     process = here.initialize()
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -197,9 +197,9 @@ def refused(here: Place) -> str:
     return output
 
 
-def test_a_data_directory_of_another_major_release_is_refused(here: Place) -> None:
+def test_a_data_directory_of_another_major_release_is_refused(here: ServerFolder) -> None:
     here.initialized()
-    works(here)
+    assert_works(here)
     own = (here.data / "PG_VERSION").read_text().strip()
     for other in (int(own) - 1, int(own) + 1):
         (here.data / "PG_VERSION").write_text(f"{other}\n")
@@ -211,14 +211,14 @@ def test_a_data_directory_of_another_major_release_is_refused(here: Place) -> No
     assert "the data directory is of Postgres" in works_again
 
 
-def test_a_damaged_data_directory_is_refused(here: Place) -> None:
+def test_a_damaged_data_directory_is_refused(here: ServerFolder) -> None:
     here.initialized()
     (here.data / "PG_VERSION").unlink()
     assert "it is damaged. Nothing was changed" in refused(here)
 
 
 @pytest.mark.parametrize("folder", ["", "base", "global"])
-def test_a_data_directory_of_somebody_else_is_refused(here: Place, folder: str) -> None:
+def test_a_data_directory_of_another_user_is_refused(here: ServerFolder, folder: str) -> None:
     if here.user is None:
         pytest.skip("needs root, to give a folder to somebody else")
     here.initialized()

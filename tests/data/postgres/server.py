@@ -1,4 +1,4 @@
-"""A Postgres server with the shipped configuration, on a data directory that the shipped script made."""
+"""A Postgres server with the rendered configuration, on a data directory that the script initialized."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from components.stores.postgres.managed import initdb_arguments
-from tests.data.jobs import client
+from tests.data.containers import install_client
 from tests.data.rendered import config_map, container, environment, secrets
 from tests.scripts import SCRIPTS
 from tests.servers import free_port, program, running, unprivileged
@@ -22,14 +22,14 @@ CLIENTS = ("psql", "pg_dump", "pg_dumpall", "pg_restore")
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresServer:
-    """A Postgres server."""
+    """A running Postgres server."""
 
     port: int
     clients: Path
-    """The folder that holds psql, pg_dump and so on."""
+    """The folder with psql, pg_dump and so on."""
 
     def query(self, statement: str, *, database: str = "langfuse", user: str = "langfuse") -> str:
-        """The answer to a statement over the network."""
+        """The result of a statement, over TCP."""
         finished = subprocess.run(
             [self.clients / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", user, "-d", database, "-qAtX"],
             input=f"\\set ON_ERROR_STOP 1\n{statement}",
@@ -44,8 +44,8 @@ class PostgresServer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """A folder for a server: its data and its sockets belong to the user that it runs as."""
+class ServerFolder:
+    """A folder for a server. Data and sockets belong to the user that the server runs as."""
 
     folder: Path
     user: str | None
@@ -53,16 +53,16 @@ class Place:
 
     @property
     def data(self) -> Path:
-        """The data directory, below what would be the volume."""
+        """The data directory, a subfolder of the volume."""
         return self.folder / "volume" / "pgdata"
 
     @property
     def sockets(self) -> Path:
-        """Where the server's socket is."""
+        """The folder of the server's socket."""
         return self.folder / "sockets"
 
     def initialize(self, **replaced: str) -> subprocess.Popen[str]:
-        """Run the init container's script, in a session of its own, as its pod would."""
+        """Start the script of the init container in its own session, as a pod would."""
         given = environment(container("StatefulSet", "langfuse-postgres", "initialize"))
         release = subprocess.run([self.binaries / "postgres", "--version"], capture_output=True, text=True, check=True)
         variables = {
@@ -85,7 +85,7 @@ class Place:
         )
 
     def initialized(self, **replaced: str) -> str:
-        """The output of a run that must succeed."""
+        """Run the script of the init container, which must succeed, and return its output."""
         process = self.initialize(**replaced)
         output, _ = process.communicate(timeout=60)
         if process.returncode:
@@ -94,9 +94,9 @@ class Place:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[PostgresServer]:
-        """The server on what is there, as the pod starts it."""
+        """Run the server on the data directory, as the pod does."""
         for name in CLIENTS:
-            client(self.folder / "clients", name, self.binaries / name)
+            install_client(self.folder / "clients", name, self.binaries / name)
         port = free_port()
         settings = {
             **_configuration(self.folder, self.user),
@@ -117,9 +117,11 @@ class Place:
             yield PostgresServer(port=port, clients=self.folder / "clients")
 
 
-def place(folder: Path) -> Place:
-    """A folder that a server's user can reach through those that pytest makes for its own user alone."""
-    made = Place(folder=folder, user=unprivileged(), binaries=program("initdb", package="postgresql").resolve().parent)
+def server_folder(folder: Path) -> ServerFolder:
+    """A folder that the server's user can access, although pytest creates its folders for the current user only."""
+    made = ServerFolder(
+        folder=folder, user=unprivileged(), binaries=program("initdb", package="postgresql").resolve().parent
+    )
     for path in (made.data.parent, made.sockets):
         path.mkdir(parents=True)
         if made.user:
@@ -134,8 +136,8 @@ def place(folder: Path) -> Place:
 
 @contextlib.contextmanager
 def started(folder: Path) -> Iterator[PostgresServer]:
-    """A new server in a folder, as a pod starts it for the first time."""
-    new = place(folder)
+    """Initialize and run a server in a folder, as the first start of a pod does."""
+    new = server_folder(folder)
     new.initialized()
     with new.serving() as server:
         yield server
@@ -144,7 +146,7 @@ def started(folder: Path) -> Iterator[PostgresServer]:
 def _configuration(folder: Path, user: str | None) -> dict[str, Path]:
     files = dict(config_map("langfuse-postgres-config"))
     if user != "postgres":
-        # "peer" asks for a user of that name, which is there in the image.
+        # "peer" needs a system user of that name, which exists in the image.
         files["pg_hba.conf"] = files["pg_hba.conf"].replace("peer", "trust")
     for name, text in files.items():
         (folder / name).write_text(text)

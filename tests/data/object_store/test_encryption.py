@@ -1,4 +1,4 @@
-"""What MinIO keeps is encrypted: with the rendered variables, on a disk that the tests read."""
+"""Encryption at rest: MinIO with the rendered variables, and the files on its disk."""
 
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -9,13 +9,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from components.schema.purposes import PURPOSES, Purpose
-from tests.data.provisioning import Store, provision, server_variables, serving
+from tests.data.object_store.minio import Store, provision, server_variables, serving
 
-CONTENT: Final = b"what nobody may read on the disk " * 100
-"""Small enough to lie in one file, beside what describes it."""
+CONTENT: Final = b"content that must not be readable " * 100
+"""Small enough that MinIO stores it in one file with its metadata."""
 
 LARGE: Final = CONTENT * 2000
-"""Spread over files of its own, and uploaded in parts."""
+"""Large enough for separate files and an upload in parts."""
 
 ANOTHER_KEY: Final = {"MINIO_KMS_SECRET_KEY": "langfuse:6cKeXb9TBYBmzW1ixZOBDXQ+vJ0cHHFwyQsx0d5/8kY="}
 
@@ -37,19 +37,19 @@ def found_on_disk(folder: Path, text: bytes) -> list[Path]:
 
 
 def unencrypted(variables: Mapping[str, str]) -> dict[str, str]:
-    """What the pod had before there was a key."""
+    """The variables of a release without encryption."""
     return {name: value for name, value in variables.items() if not name.startswith("MINIO_KMS_")}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the encrypted store keeps its data and its log."""
+    """The folder with the data and the log of the encrypted store."""
     return tmp_path_factory.mktemp("encrypted")
 
 
 @pytest.fixture(scope="module")
 def encrypted(folder: Path) -> Iterator[Store]:
-    """A store with the rendered variables, provisioned."""
+    """A provisioned store with the rendered variables."""
     with serving(folder, server_variables(folder)) as store:
         assert provision(store, folder).code == 0
         yield store
@@ -60,7 +60,7 @@ def variables(tmp_path: Path) -> dict[str, str]:
     return server_variables(tmp_path)
 
 
-def test_nothing_lies_readable_on_the_disk_and_everybody_reads_what_was_written(
+def test_objects_are_encrypted_on_the_disk_and_readable_through_the_api(
     encrypted: Store, folder: Path, tmp_path: Path
 ) -> None:
     for purpose in PURPOSES:
@@ -78,8 +78,8 @@ def test_nothing_lies_readable_on_the_disk_and_everybody_reads_what_was_written(
     assert found_on_disk(folder, b"s3:GetObject") == []  # policies
 
 
-def test_without_a_key_the_disk_shows_everything(tmp_path: Path, variables: dict[str, str]) -> None:
-    """What the tests here look for is found when it is there."""
+def test_without_a_key_objects_are_readable_on_the_disk(tmp_path: Path, variables: dict[str, str]) -> None:
+    """Proves that the search of these tests finds unencrypted content."""
     with serving(tmp_path, unencrypted(variables)) as store:
         assert provision(store, tmp_path).code == 0
         put(store, "media", "object")
@@ -87,7 +87,7 @@ def test_without_a_key_the_disk_shows_everything(tmp_path: Path, variables: dict
     assert found_on_disk(tmp_path, b"s3:GetObject")
 
 
-def test_objects_outlive_a_restart_with_their_key_and_no_other(tmp_path: Path, variables: dict[str, str]) -> None:
+def test_objects_are_readable_after_a_restart_with_the_same_key_only(tmp_path: Path, variables: dict[str, str]) -> None:
     with serving(tmp_path, variables) as store:
         assert provision(store, tmp_path).code == 0
         put(store, "media", "object")
@@ -100,9 +100,7 @@ def test_objects_outlive_a_restart_with_their_key_and_no_other(tmp_path: Path, v
         assert content(store, "media", "object") == CONTENT
 
 
-def test_what_was_there_before_the_key_stays_readable_and_is_provisioned_again(
-    tmp_path: Path, variables: dict[str, str]
-) -> None:
+def test_unencrypted_objects_stay_readable_once_there_is_a_key(tmp_path: Path, variables: dict[str, str]) -> None:
     with serving(tmp_path, unencrypted(variables)) as store:
         assert provision(store, tmp_path).code == 0
         put(store, "media", "before")
@@ -129,7 +127,7 @@ def test_signed_links_read_and_write(encrypted: Store, folder: Path) -> None:
     assert found_on_disk(folder, CONTENT[:33]) == []
 
 
-def test_the_key_shows_neither_to_administrators_nor_in_the_log(encrypted: Store, folder: Path) -> None:
+def test_the_key_is_visible_neither_to_administrators_nor_in_the_log(encrypted: Store, folder: Path) -> None:
     key = server_variables(folder)["MINIO_KMS_SECRET_KEY"].partition(":")[2]
     told = str(encrypted.admin("info", "store"))
     assert "MINIO_KMS_SECRET_KEY" in told

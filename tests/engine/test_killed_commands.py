@@ -26,7 +26,7 @@ from operations.recovery import pending
 from operations.recovery.stack import recover
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import CHECKOUT
-from tests.engine.stack_fixtures import Stack, drifted, touched
+from tests.engine.stacks import Stack, drifted, touched
 from tests.engine.view import View, conditions
 from tests.waiting import eventually
 

@@ -1,4 +1,4 @@
-"""The shipped configuration and scripts against a real server of the Redis family."""
+"""The rendered configuration and the scripts with a real Valkey or Redis server."""
 
 import subprocess
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.data.jobs import Run, client, run
+from tests.data.containers import Run, install_client, run
 from tests.data.rendered import config_map, container, environment, secrets
 from tests.scripts import SCRIPTS
 from tests.servers import answers, free_port, program, running
@@ -18,7 +18,7 @@ PASSWORD = secrets()["langfuse-redis", "password"]
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A server that the shipped script has started."""
+    """A server that the script of the container started."""
 
     port: int
     clients: Path
@@ -30,11 +30,11 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """Start the rendered container's command, with folders of the test for those of the pod."""
+    """Start the command of the container, with the folders of the pod replaced by folders of the test."""
     port = free_port()
     clients = tmp_path / "clients"
-    client(clients, "valkey-server", program("valkey-server", "redis-server", package="redis-server"))
-    client(clients, "valkey-cli", program("valkey-cli", "redis-cli", package="redis-tools"))
+    install_client(clients, "valkey-server", program("valkey-server", "redis-server", package="redis-server"))
+    install_client(clients, "valkey-cli", program("valkey-cli", "redis-cli", package="redis-tools"))
     places = {
         "port 6379": f"port {port}",
         "dir /data": f"dir {tmp_path}",
@@ -66,7 +66,7 @@ def check(server: Server) -> Run:
     return run(probe, environment(valkey), server.clients)
 
 
-def test_nothing_is_evicted_and_every_write_is_kept(server: Server) -> None:
+def test_keys_are_never_evicted_and_every_write_is_persisted(server: Server) -> None:
     settings = server.connect().config_get("*")
     assert settings["maxmemory-policy"] == "noeviction"
     assert settings["maxmemory"] == str(512 * 1024**2 * 3 // 4)
@@ -87,7 +87,7 @@ def test_a_write_over_the_limit_is_refused_rather_than_evicting(server: Server) 
     assert connection.get("job") == b"kept"
 
 
-def test_nobody_gets_in_without_the_password(server: Server) -> None:
+def test_connections_without_the_password_are_refused(server: Server) -> None:
     with pytest.raises(redis.exceptions.AuthenticationError):
         redis.Redis(port=server.port).get("job")
 
@@ -106,7 +106,7 @@ def test_the_startup_probe_refuses_a_server_that_could_lose_jobs(server: Server,
     assert f'{name} is "{value}"' in result.output
 
 
-def test_the_password_shows_neither_in_the_log_nor_in_the_process_list(server: Server, tmp_path: Path) -> None:
+def test_the_password_is_neither_in_the_log_nor_in_the_process_list(server: Server, tmp_path: Path) -> None:
     command_line = Path(f"/proc/{server.process.pid}/cmdline")
     if command_line.exists():
         assert PASSWORD not in command_line.read_text()

@@ -1,7 +1,7 @@
-"""Stands for `clickhouse-client` and the server behind it: the real engine, in this process.
+"""Replaces `clickhouse-client` and the server by the real engine in this process.
 
-The engine runs with the configuration and the environment of the server's pod, and the query with the grants of the
-user that asks. What differs: data is kept in CHDB_FOLDER, the engine knows one user only, and it needs no Keeper.
+The engine has the configuration and the environment of the server's pod, and a query has the grants of its user.
+Differences: data is kept in CHDB_FOLDER, the engine knows one user only, and it needs no Keeper.
 """
 
 import argparse
@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-TOLD = {"system.zookeeper": "keeper", "system.replicas": "replication"}
-"""Tables about what the engine has only in a server, and the file in CHDB_FOLDER with the answer, if it exists."""
+SERVER_TABLES = {"system.zookeeper": "keeper", "system.replicas": "replication"}
+"""Tables that only a server fills, and the file in CHDB_FOLDER with the answer, if it exists."""
 
 REFUSED = 210
-"""The code that the client ends with when the server can't be reached (NETWORK_ERROR)."""
+"""The client's exit code if it cannot reach the server (NETWORK_ERROR)."""
 
 
 def main() -> None:
@@ -28,16 +28,16 @@ def main() -> None:
     server = json.loads((folder / "environment.json").read_text())
     if os.environ.get("CLICKHOUSE_PASSWORD") != _password(folder, arguments.user, server):
         sys.exit(f"Code: 516. {arguments.user}: Authentication failed. (AUTHENTICATION_FAILED)")
-    if arguments.query == "SELECT 1":  # whether it answers: no work for the engine
+    if arguments.query == "SELECT 1":  # a ping: no need to start the engine
         print(1)  # noqa: T201
         return
-    for table, file in TOLD.items():
+    for table, file in SERVER_TABLES.items():
         if table in arguments.query and (folder / file).exists():
             print((folder / file).read_text())  # noqa: T201
             return
     os.environ.update(server)
     configuration = _configuration(folder, arguments.user)
-    # When the library is imported it opens a first engine, which would read a config.xml in the working directory.
+    # The import of the library starts a first engine, which would read a config.xml in the working directory.
     (folder / "empty").mkdir(exist_ok=True)
     os.chdir(folder / "empty")
     from chdb import session  # noqa: PLC0415  # see above
@@ -49,7 +49,7 @@ def main() -> None:
     except RuntimeError as raised:
         error = str(raised)
         print(error, file=sys.stderr, flush=True)  # noqa: T201
-    # Without an end of its own: an engine with connections to Keeper does not close in an orderly way.
+    # Exit at once: an engine with connections to Keeper does not shut down cleanly.
     os._exit(1 if error else 0)
 
 
@@ -72,7 +72,7 @@ def _password(folder: Path, user: str, server: dict[str, str]) -> str | None:
 
 
 def _configuration(folder: Path, user: str) -> Path:
-    """The shipped files with the user's account under the only name that the engine knows."""
+    """The rendered configuration with the account of the user under the only name that the engine knows."""
     users = _users(folder)
     accounts = users.find("users")
     assert accounts is not None
@@ -87,7 +87,7 @@ def _configuration(folder: Path, user: str) -> Path:
         password.tag = "no_password"
         grants = account.find("grants")
         assert grants is not None
-        # A local engine sees its own database as files.
+        # A local engine reads its own database as files.
         ElementTree.SubElement(grants, "query").text = "GRANT READ ON FILE"
     own = folder / user
     shutil.copytree(folder / "config.d", own / "config.d", dirs_exist_ok=True)

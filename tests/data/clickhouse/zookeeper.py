@@ -1,4 +1,4 @@
-"""ZooKeeper in the place of ClickHouse Keeper, which speaks its protocol: no package has Keeper itself."""
+"""ZooKeeper instead of ClickHouse Keeper: they have the same protocol, and no package contains Keeper."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ PACKAGES = "default-jre-headless libzookeeper-java"
 
 @dataclass(frozen=True, kw_only=True)
 class ZooKeeper:
-    """A running server."""
+    """A running ZooKeeper server."""
 
     port: int
 
@@ -24,7 +24,7 @@ class ZooKeeper:
         return [name for name in self._answer("ls", path).strip("[]").split(", ") if name]
 
     def write(self, path: str, value: str) -> None:
-        """Give a path another value."""
+        """Set the value of a path."""
         self._answer("set", path, value)
 
     def _answer(self, *words: str) -> str:
@@ -41,7 +41,7 @@ class ZooKeeper:
 
 @contextlib.contextmanager
 def zookeeper(folder: Path) -> Iterator[ZooKeeper]:
-    """A server with its files in a folder."""
+    """Run a server with its files in a folder."""
     port = free_port()
     configuration = folder / "zoo.cfg"
     lines = {

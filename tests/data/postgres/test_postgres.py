@@ -1,12 +1,12 @@
-"""Postgres with the shipped configuration: who may do what, and the check that runs before a migration."""
+"""Postgres with the rendered configuration: access rights, and the check that runs before a migration."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.data.jobs import Run, run
-from tests.data.postgres_server import PostgresServer
+from tests.data.containers import Run, run
+from tests.data.postgres.server import PostgresServer
 from tests.data.rendered import container, environment, secrets
 from tests.servers import free_port
 
@@ -20,20 +20,20 @@ def test_the_server_runs_in_utc_with_scram_passwords(postgres: PostgresServer) -
     assert postgres.query("SHOW shared_buffers") == "128MB"
 
 
-def test_the_role_owns_its_database_and_is_no_superuser(postgres: PostgresServer) -> None:
+def test_the_role_owns_its_database_and_is_not_a_superuser(postgres: PostgresServer) -> None:
     assert postgres.query("SELECT rolsuper, rolcreaterole FROM pg_roles WHERE rolname = current_user") == "f|f"
     assert postgres.query("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'langfuse'") == "langfuse"
     postgres.query("CREATE SCHEMA made; CREATE TABLE made.t (i int); DROP SCHEMA made CASCADE")
 
 
-def test_the_superuser_has_no_way_in_over_the_network(postgres: PostgresServer) -> None:
+def test_the_superuser_cannot_connect_over_the_network(postgres: PostgresServer) -> None:
     with pytest.raises(RuntimeError, match=r"no pg_hba\.conf entry"):
         postgres.query("SELECT 1", user="postgres")
 
 
 @pytest.fixture
 def schema(postgres: PostgresServer) -> Iterator[PostgresServer]:
-    """The table in which Prisma keeps its migrations, with those of SHIPPED finished."""
+    """Prisma's table of migrations, with the finished migrations of SHIPPED."""
     postgres.query("""
         CREATE TABLE _prisma_migrations (
             id text PRIMARY KEY DEFAULT gen_random_uuid(), checksum text NOT NULL DEFAULT '', finished_at timestamptz,
@@ -57,22 +57,22 @@ def check(postgres: PostgresServer, folder: Path, **replaced: str) -> Run:
     return run(job, variables, postgres.clients)
 
 
-def test_an_empty_database_passes(postgres: PostgresServer, tmp_path: Path) -> None:
+def test_an_empty_database_is_accepted(postgres: PostgresServer, tmp_path: Path) -> None:
     result = check(postgres, tmp_path)
     assert (result.code, result.output) == (0, "Postgres has no schema yet\n")
 
 
-def test_a_finished_schema_passes(schema: PostgresServer, tmp_path: Path) -> None:
+def test_a_finished_schema_is_accepted(schema: PostgresServer, tmp_path: Path) -> None:
     result = check(schema, tmp_path)
     assert (result.code, result.output) == (0, "Postgres: 3 migrations, all finished\n")
 
 
-def test_names_that_the_release_forgets_are_not_newer(schema: PostgresServer, tmp_path: Path) -> None:
+def test_migrations_that_the_release_no_longer_contains_are_not_newer(schema: PostgresServer, tmp_path: Path) -> None:
     schema.query("INSERT INTO _prisma_migrations (migration_name, finished_at) VALUES ('20240101_gone', now())")
     assert check(schema, tmp_path).code == 0
 
 
-def test_a_migration_that_never_finished_is_refused_with_its_repair(schema: PostgresServer, tmp_path: Path) -> None:
+def test_an_unfinished_migration_is_refused_with_its_repair(schema: PostgresServer, tmp_path: Path) -> None:
     schema.query("INSERT INTO _prisma_migrations (migration_name) VALUES ('20260807120000_third')")
     result = check(schema, tmp_path)
     assert result.code == 1
@@ -82,7 +82,7 @@ def test_a_migration_that_never_finished_is_refused_with_its_repair(schema: Post
     assert check(schema, tmp_path).code == 0
 
 
-def test_the_repair_reaches_the_database_as_the_mode_has_it(schema: PostgresServer, tmp_path: Path) -> None:
+def test_the_repair_uses_the_command_of_the_mode(schema: PostgresServer, tmp_path: Path) -> None:
     schema.query("INSERT INTO _prisma_migrations (migration_name) VALUES ('20260807120000_third')")
     result = check(schema, tmp_path, PSQL_COMMAND="psql --host db.example.com")
     assert result.output.count("psql --host db.example.com") == 2
@@ -105,7 +105,7 @@ def test_a_server_that_does_not_answer_is_one_clear_error(postgres: PostgresServ
     assert result.output.startswith(f"check-postgres-schema: Postgres at 127.0.0.1:{port} did not answer within 0 s")
 
 
-def test_the_password_shows_neither_in_the_log_nor_in_the_process_list(schema: PostgresServer, tmp_path: Path) -> None:
+def test_the_password_is_neither_in_the_log_nor_in_the_process_list(schema: PostgresServer, tmp_path: Path) -> None:
     result = check(schema, tmp_path)
     assert "psql " in result.command_lines
     assert result.leaks([secrets()["langfuse-postgres", "password"]]) == []

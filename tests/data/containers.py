@@ -1,4 +1,4 @@
-"""Runs a container of the rendered stack as a process: its script, its environment, its output, its command lines."""
+"""Runs the script of a rendered container as a process, and records its output and the command lines of its clients."""
 
 import shlex
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.data.rendered import Container
 from tests.scripts import SCRIPTS
-from tests.servers import NO_AUTHORITIES
+from tests.servers import NO_SYSTEM_CA
 
 LIMIT_SECONDS = 90
 COMMAND_LINES = "command-lines"
@@ -16,21 +16,21 @@ COMMAND_LINES = "command-lines"
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a script did."""
+    """The result of a script."""
 
     code: int
     output: str
     """Standard output and standard error together, as `kubectl logs` shows them."""
     command_lines: str
-    """What a process list would have shown of the clients that it started."""
+    """The command lines of the clients that it started, as a process list shows them."""
 
     def leaks(self, values: Sequence[str]) -> list[str]:
-        """Where one of the values could have been read."""
+        """The outputs that contain one of the values."""
         return [place for place in (self.output, self.command_lines) if any(value in place for value in values)]
 
 
-def client(folder: Path, name: str, target: Path) -> None:
-    """Make a program callable from `folder` in a way that notes the command line, which any process list shows."""
+def install_client(folder: Path, name: str, target: Path) -> None:
+    """Add a program to a folder for PATH, with a wrapper that records its command lines."""
     folder.mkdir(exist_ok=True)
     wrapper = folder / name
     note = f"printf '%s ' {name} \"$@\" >> {shlex.quote(str(folder / COMMAND_LINES))}"
@@ -39,13 +39,13 @@ def client(folder: Path, name: str, target: Path) -> None:
 
 
 def run(container: Container, environment: Mapping[str, str], clients: Path) -> Run:
-    """Run a container's script with this environment alone, and with the clients that `client` put in a folder."""
+    """Run the script of a container with this environment only, and with the clients in a folder."""
     shell, script, *arguments = container["command"]
     notes = clients / COMMAND_LINES
     notes.write_text("")
     finished = subprocess.run(
         [shell, str(SCRIPTS[Path(script).name]), *arguments],
-        env={**NO_AUTHORITIES, **environment, "PATH": f"{clients}:/usr/bin:/bin"},
+        env={**NO_SYSTEM_CA, **environment, "PATH": f"{clients}:/usr/bin:/bin"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

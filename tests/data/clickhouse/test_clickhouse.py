@@ -1,17 +1,17 @@
-"""The shipped configuration of ClickHouse on the real engine, and the check that runs before a migration."""
+"""The rendered configuration of ClickHouse on the real engine, and the check that runs before a migration."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.data.clickhouse_server import PORT, ClickHouseServer, prepared
-from tests.data.jobs import Run, run
+from tests.data.clickhouse.server import PORT, ClickHouseServer, prepared
+from tests.data.containers import Run, run
 from tests.data.rendered import container, environment, secrets
 from tests.servers import free_port
 
 SYSTEM_TABLES = ("parts", "mutations", "replicas", "tables", "columns", "processes")
-"""What Langfuse reads of the system database, besides query_log (v4.16.0, packages/shared and worker)."""
+"""System tables that Langfuse reads in addition to query_log (v4.16.0, packages/shared and worker)."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_the_server_is_a_replica_of_the_cluster_named_default_in_utc(clickhouse:
     ]
 
 
-def test_langfuse_may_migrate_read_and_write_its_own_tables(clickhouse: ClickHouseServer) -> None:
+def test_langfuse_can_migrate_read_and_write_its_tables(clickhouse: ClickHouseServer) -> None:
     statements = (
         "CREATE TABLE default.made (id String, at DateTime, n UInt8) ENGINE = ReplacingMergeTree ORDER BY id",
         "ALTER TABLE default.made ADD COLUMN more UInt8, ADD INDEX i n TYPE minmax",
@@ -48,7 +48,7 @@ def test_langfuse_may_migrate_read_and_write_its_own_tables(clickhouse: ClickHou
     clickhouse.query(";".join(statements))
 
 
-def test_a_newer_server_reads_numbers_as_the_times_that_langfuse_means(clickhouse: ClickHouseServer) -> None:
+def test_numeric_timestamps_are_read_as_milliseconds(clickhouse: ClickHouseServer) -> None:
     """Langfuse before 4.28 writes milliseconds, which ClickHouse reads as seconds by default since 26.8."""
     insert = 'INSERT INTO default.times FORMAT JSONEachRow {"at": 1758650000000}'
     clickhouse.query("CREATE TABLE default.times (at DateTime64(3)) ENGINE = MergeTree ORDER BY at")
@@ -60,7 +60,7 @@ def test_a_newer_server_reads_numbers_as_the_times_that_langfuse_means(clickhous
         " ARRAY JOIN changes.name AS name, changes.new_value AS value"
         " WHERE type = 'Session' AND name = 'input_format_read_datetime_number_as_raw_value'"
     ).split("\t")
-    assert (release >= "26.8", unpinned) == (True, "0"), "this engine is too old to show it"
+    assert (release >= "26.8", unpinned) == (True, "0"), "this engine is too old to show the difference"
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_a_newer_server_reads_numbers_as_the_times_that_langfuse_means(clickhous
         "BACKUP DATABASE default TO S3(backups, 'x')",
     ],
 )
-def test_langfuse_may_do_nothing_else(clickhouse: ClickHouseServer, statement: str) -> None:
+def test_langfuse_has_no_other_rights(clickhouse: ClickHouseServer, statement: str) -> None:
     with pytest.raises(RuntimeError, match="ACCESS_DENIED"):
         clickhouse.query(statement)
 
 
-def test_whoever_backs_up_reads_and_writes_no_rows(clickhouse: ClickHouseServer) -> None:
+def test_the_backup_user_cannot_read_or_write_rows(clickhouse: ClickHouseServer) -> None:
     for statement in ("SELECT * FROM default.rows", "INSERT INTO default.rows VALUES (1)"):
         with pytest.raises(RuntimeError, match="ACCESS_DENIED"):
             clickhouse.query(statement, user="backup")
@@ -92,7 +92,7 @@ def test_a_wrong_password_is_refused(clickhouse: ClickHouseServer) -> None:
 
 @pytest.fixture
 def schema(clickhouse: ClickHouseServer) -> Iterator[ClickHouseServer]:
-    """The table in which golang-migrate keeps its version, at 46 and clean."""
+    """golang-migrate's table of versions, at version 46 and clean."""
     clickhouse.query(
         "CREATE TABLE default.schema_migrations (version Int64, dirty UInt8, sequence UInt64)"
         " ENGINE = MergeTree ORDER BY sequence;"
@@ -113,14 +113,14 @@ def check(clickhouse: ClickHouseServer, folder: Path, *, newest: int = 46, **rep
     return run(job, variables | clickhouse.variables, clickhouse.clients)
 
 
-def test_an_empty_database_passes(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
+def test_an_empty_database_is_accepted(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
     result = check(clickhouse, tmp_path)
     assert (result.code, result.output) == (0, "ClickHouse has no schema yet\n")
     assert "clickhouse-client " in result.command_lines
     assert result.leaks([secrets()["langfuse-clickhouse", "password"]]) == []
 
 
-def test_a_clean_schema_passes(schema: ClickHouseServer, tmp_path: Path) -> None:
+def test_a_clean_schema_is_accepted(schema: ClickHouseServer, tmp_path: Path) -> None:
     result = check(schema, tmp_path, newest=50)
     assert (result.code, result.output) == (0, "ClickHouse: at migration 46 of 50, clean\n")
 
@@ -144,17 +144,17 @@ def test_a_schema_newer_than_the_release_is_refused(schema: ClickHouseServer, tm
 
 
 def check_old(clickhouse: ClickHouseServer, folder: Path) -> Run:
-    """Run the check of a Langfuse that writes times as numbers."""
+    """Run the check for a Langfuse release that writes timestamps as numbers."""
     return check(clickhouse, folder, LANGFUSE_VERSION="4.16.0", MENDED_LANGFUSE="4.28.0")
 
 
-def test_a_release_that_writes_times_as_numbers_passes_where_the_profile_reads_them(
+def test_a_release_with_numeric_timestamps_is_accepted_with_the_compatibility_setting(
     clickhouse: ClickHouseServer, tmp_path: Path
 ) -> None:
     assert check_old(clickhouse, tmp_path).code == 0
 
 
-def test_a_server_that_would_drop_every_trace_of_the_release_is_refused(
+def test_a_server_that_would_lose_every_trace_of_the_release_is_refused(
     clickhouse: ClickHouseServer, tmp_path: Path
 ) -> None:
     users = clickhouse.folder / "users.xml"

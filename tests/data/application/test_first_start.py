@@ -1,4 +1,4 @@
-"""The first start's script on a server that behaves as Langfuse's web was seen to."""
+"""The script of the first start, with a server that behaves as Langfuse's web was observed to."""
 
 import os
 import signal
@@ -30,12 +30,12 @@ const answer = async (request, response) => {
 if (behaviour !== "silent") require("http").createServer(answer).listen(process.env.PORT, process.env.HOSTNAME);
 else setInterval(() => {}, 1000);
 """
-"""A server like web: it makes what it has to before it answers, and goes on when that failed."""
+"""A server like web: it creates the first organization before it answers, and keeps running if that fails."""
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Iterator[Path]:
-    """A folder in the shape of the image; no server is left in the end."""
+    """A folder with the layout of the image. No server may be left after the test."""
     program("node", package="nodejs")
     (tmp_path / "web").mkdir()
     (tmp_path / "web/server.js").write_text(SERVER)
@@ -45,13 +45,13 @@ def image(tmp_path: Path) -> Iterator[Path]:
 
 
 def running(image: Path) -> bool:
-    """Whether there still is a server."""
+    """Whether a server is still running."""
     pid = image / "pid"
     return pid.exists() and Path("/proc", pid.read_text()).exists()
 
 
 def start(image: Path, behaviour: str, wait_seconds: int = 30) -> subprocess.CompletedProcess[str]:
-    """Run the container's script as the image's entrypoint does: in the image's folder."""
+    """Run the script in the folder of the image, as its entrypoint does."""
     job = container("Job", "langfuse-first-start", "first-start")
     shell, script = job["args"]
     variables = environment(job, PORT=str(free_port()), WAIT_SECONDS=str(wait_seconds))
@@ -67,29 +67,29 @@ def start(image: Path, behaviour: str, wait_seconds: int = 30) -> subprocess.Com
     )
 
 
-def test_it_ends_when_the_server_answers_and_takes_the_server_along(image: Path) -> None:
+def test_the_script_ends_with_its_server_once_the_server_answers(image: Path) -> None:
     done = start(image, "answers 2000")
     assert (done.returncode, (image / "made").exists()) == (0, True), done.stdout
     assert not running(image)
 
 
-def test_a_server_that_could_not_make_them_is_told_at_once(image: Path) -> None:
+def test_a_failed_creation_is_reported_at_once(image: Path) -> None:
     began = time.monotonic()
     done = start(image, "fails")
     assert done.returncode == 1
     assert "first-start: the server answered 500: its log above says what it could not make" in done.stdout
-    assert time.monotonic() - began < 25  # it does not wait for what can't become better
+    assert time.monotonic() - began < 25  # it does not wait for something that cannot succeed
     assert not running(image)
 
 
-def test_a_server_that_ends_is_told_at_once(image: Path) -> None:
+def test_a_server_that_exits_is_reported_at_once(image: Path) -> None:
     done = start(image, "ends")
     assert done.returncode == 1
     assert "first-start: the server ended" in done.stdout
 
 
 @pytest.mark.parametrize("behaviour", ["silent", "answers 60000"])
-def test_it_waits_no_longer_than_it_may(image: Path, behaviour: str) -> None:
+def test_the_script_waits_no_longer_than_its_limit(image: Path, behaviour: str) -> None:
     began = time.monotonic()
     done = start(image, behaviour, wait_seconds=3)
     assert done.returncode == 1

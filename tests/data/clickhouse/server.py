@@ -1,4 +1,4 @@
-"""ClickHouse for the tests: the shipped configuration, run by the real engine behind `clickhouse-client`."""
+"""ClickHouse with the rendered configuration: the real engine behind a replacement of `clickhouse-client`."""
 
 import json
 import os
@@ -8,27 +8,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.data.jobs import client
+from tests.data.containers import install_client
 from tests.data.rendered import config_map, container, environment, secrets
 
 PORT = "9000"
+CLIENT = Path(__file__).with_name("client.py")
+"""Takes the place of `clickhouse-client`."""
 USERS = {"langfuse": "langfuse-clickhouse", "backup": "langfuse-clickhouse-backup"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClickHouseServer:
-    """What takes the place of a server: a folder, and a client that runs the engine on it."""
+    """Replaces a server: a folder, and a client that runs the engine on it."""
 
     folder: Path
     clients: Path
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the client needs to know on top of its container's environment."""
+        """Variables that the client needs in addition to those of its container."""
         return {"CHDB_FOLDER": str(self.folder)}
 
     def query(self, statement: str, *, user: str = "langfuse", password: str | None = None) -> str:
-        """The answer to a statement."""
+        """The result of a statement."""
         words = ["--host", "127.0.0.1", "--port", PORT, "--user", user, "--query", statement]
         finished = subprocess.run(
             [self.clients / "clickhouse-client", *words],
@@ -46,12 +48,12 @@ class ClickHouseServer:
         return finished.stdout.strip()
 
     def restore(self, backup: str, statement: str) -> str:
-        """The answer to a statement on the database `drill`, restored from a backup by somebody who may do all."""
+        """The result of a statement on the database `drill`, which a user with all rights restores from a backup."""
         script = (
             "import os, sys; from chdb import session; engine = session.Session(sys.argv[1]);"
             "engine.query(sys.argv[2]); print(engine.query(sys.argv[3], 'TSV'), end='')"
         )
-        # The engine of this process makes databases of another kind than a server.
+        # This engine creates databases of another kind than a server.
         definition = "SETTINGS allow_different_database_def = 1"
         configuration = self.folder / "config-of-drill.xml"
         main = ElementTree.parse(self.folder / "config.xml")  # noqa: S314  # our own file
@@ -76,7 +78,7 @@ class ClickHouseServer:
 
 
 def prepared(folder: Path, **replaced: str) -> ClickHouseServer:
-    """A server in a folder, with the rendered files and the environment of the rendered pod."""
+    """A server in a folder, with the rendered files and the environment of the rendered container."""
     variables = environment(container("StatefulSet", "langfuse-clickhouse", "clickhouse"), **replaced)
     (folder / "environment.json").write_text(json.dumps(variables))
     (folder / "port").write_text(PORT)
@@ -88,7 +90,7 @@ def prepared(folder: Path, **replaced: str) -> ClickHouseServer:
         target = folder / name if name in {"config.xml", "users.xml"} else folder / "config.d" / name
         target.write_text(text)
     script = folder / "clickhouse-client.sh"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("clickhouse_client.py")} "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} {CLIENT} "$@"\n')
     script.chmod(0o755)
-    client(folder / "clients", "clickhouse-client", script)
+    install_client(folder / "clients", "clickhouse-client", script)
     return ClickHouseServer(folder=folder, clients=folder / "clients")
