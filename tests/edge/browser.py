@@ -1,4 +1,4 @@
-"""Chromium, driven by the W3C WebDriver protocol (w3.org/TR/webdriver2) through its own chromedriver."""
+"""Chromium, controlled by the W3C WebDriver protocol (w3.org/TR/webdriver2) through chromedriver."""
 
 import contextlib
 import json
@@ -18,13 +18,13 @@ WAIT_SECONDS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Browser:
-    """A session: one profile, with one tab or more."""
+    """A session: one profile with at least one tab."""
 
     url: str
     downloads: Path
 
     def call(self, method: str, path: str, **body: object) -> Any:  # noqa: ANN401  # JSON
-        """A command of the protocol."""
+        """Send a command of the protocol, and return its result."""
         text = json.dumps(body) if method == "POST" else None
         answer = requests.request(method, f"{self.url}{path}", data=text, timeout=60)
         value = answer.json()["value"]
@@ -33,15 +33,15 @@ class Browser:
         return value
 
     def open(self, url: str) -> None:
-        """Go to a page in the current tab, and wait until it is loaded."""
+        """Open a page in the current tab, and wait until it is loaded."""
         self.call("POST", "/url", url=url)
 
     def run(self, script: str, *arguments: object) -> Any:  # noqa: ANN401  # JSON
-        """What the body of a function returns in the page; a promise is waited for."""
+        """Run the body of a function in the page, and return its result. A promise is awaited."""
         return self.call("POST", "/execute/sync", script=script, args=list(arguments))
 
     def open_tab(self, url: str) -> None:
-        """Open a link as Langfuse's UI does, and look at the new tab from then on, once it is loaded."""
+        """Open a link in a new tab as Langfuse's UI does, wait until it is loaded, and switch to it."""
         before = set(self.call("GET", "/window/handles"))
         self.run("window.open(arguments[0], '_blank', 'noopener,noreferrer')", url)
 
@@ -54,19 +54,19 @@ class Browser:
         eventually(lambda: self.run(state) == "https:complete", f"{url} was not loaded", within=WAIT_SECONDS)
 
     def close_tab(self) -> None:
-        """Close the current tab and look at the first."""
+        """Close the current tab and switch to the first."""
         self.call("DELETE", "/window")
         self.call("POST", "/window", handle=self.call("GET", "/window/handles")[0])
 
     def screenshot(self) -> str:
-        """What the tab shows: PNG in base64."""
+        """A screenshot of the tab: PNG in base64."""
         shown: str = self.call("GET", "/screenshot")
         return shown
 
 
 @contextlib.contextmanager
 def chromium(folder: Path, addresses: Mapping[str, int]) -> Iterator[Browser]:
-    """A browser that finds each of the given hosts, at the ports of HTTPS, on a port of this machine."""
+    """Run a browser that connects to a local port for each of these HTTPS hosts."""
     port = free_port()
     binary = program("chromium", "chromium-browser", "google-chrome", package="chromium")
     driver = program("chromedriver", package="chromium-driver")

@@ -1,4 +1,4 @@
-"""Fixtures: Envoy with the rendered routes before web and a real object store, and a browser before Envoy."""
+"""Fixtures: a browser, Envoy with the rendered routes, and behind it web's replacement and a real object store."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -19,12 +19,12 @@ STACKS = {
     "bucket-host": Stack(bucket_host=BUCKET_HOST),
     "without-headers": Stack(without_headers=True),
 }
-"""Files under the UI's host and under a host of their own; and to compare with, routes without any headers."""
+"""Files under the host of the UI and under their own host; for comparison, routes without headers."""
 
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """The gateway's certificate. The browser takes it for every host."""
+    """The certificate of the gateway. The browser accepts it for every host."""
     folder = tmp_path_factory.mktemp("certificate")
     Authority(folder, "ca").ensure([Identity(name="gateway", user="gateway", hosts=("127.0.0.1",))])
     return Certificate(chain=folder / "gateway.crt", key=folder / "gateway.key", authority=folder / "ca.crt")
@@ -32,7 +32,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """MinIO as it is rendered, with the buckets and users of the shipped script."""
+    """A provisioned MinIO server with the rendered variables."""
     folder = tmp_path_factory.mktemp("store")
     with serving(folder, server_variables(folder)) as made:
         result = provision(made, tmp_path_factory.mktemp("wanted"))
@@ -44,7 +44,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def make_site(
     store: Store, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Site]]:
-    """A stack's routes in Envoy, by the name of the stack."""
+    """Starts Envoy with the routes of a stack, by the name of the stack."""
     made: dict[str, Site] = {}
     with contextlib.ExitStack() as running:
 
@@ -59,7 +59,7 @@ def make_site(
 
 @pytest.fixture(scope="session")
 def make_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Site], Browser]]:
-    """A browser for a site, with its user signed in and a page of the UI in its first tab."""
+    """Starts a browser for a site, with the user signed in and a page of the UI in the first tab."""
     made: dict[int, Browser] = {}
     with contextlib.ExitStack() as running:
 

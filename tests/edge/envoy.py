@@ -1,9 +1,9 @@
 """Envoy as Istio's gateway, with the routes of rendered VirtualServices.
 
-istiod is not there: `routes` makes of a VirtualService what istiod makes of it (istio.io/istio,
+`routes` translates a VirtualService as istiod does (istio.io/istio,
 pilot/pkg/networking/core/route/route.go). There is a route for each match, in the given order. `set` overwrites a
 header, `add` adds another one, and both come after `remove`. A request is tried again as by istiod's default
-(route/retry/retry.go). What a VirtualService may have and this file does not know is an error.
+(route/retry/retry.go). Fields of a VirtualService that are not translated are an error.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ _RETRIES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
-    """Files in PEM: a server's certificate and key, and the certificate of who signed it."""
+    """PEM files: a server's certificate and key, and the certificate of its CA."""
 
     chain: Path
     key: Path
@@ -88,23 +88,23 @@ def _only(found: Json, *known: str) -> None:
 
 
 def cluster(name: str, ports: Sequence[int]) -> Json:
-    """Servers on this machine that don't change."""
+    """A cluster of fixed local servers."""
     return {"name": name, "connect_timeout": "5s", "type": "STATIC", "load_assignment": assignment(name, ports)}
 
 
 def followed_cluster(name: str, folder: Path) -> Json:
-    """Servers that `write_endpoints` names, as istiod names them from a Service's EndpointSlices."""
+    """A cluster whose servers `write_endpoints` sets, as istiod does from the EndpointSlices of a Service."""
     source = {"path": str(folder / f"{name}.json"), "watched_directory": {"path": str(folder)}}
     config = {"service_name": name, "eds_config": {"path_config_source": source, "resource_api_version": "V3"}}
     return {"name": name, "connect_timeout": "5s", "type": "EDS", "eds_cluster_config": config}
 
 
 def write_endpoints(name: str, folder: Path, ports: Sequence[int]) -> None:
-    """Tell Envoy the servers of a followed cluster."""
+    """Set the servers of a followed cluster."""
     resource = {"@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"}
     new = folder / f"{name}.new"
     new.write_text(json.dumps({"resources": [resource | assignment(name, ports)]}))
-    new.replace(folder / f"{name}.json")  # Envoy sees a file only when it is moved
+    new.replace(folder / f"{name}.json")  # Envoy only notices files that are moved
 
 
 def assignment(name: str, ports: Sequence[int]) -> Json:
@@ -115,7 +115,7 @@ def assignment(name: str, ports: Sequence[int]) -> Json:
 
 
 def http_listener(port: int, hosts: Mapping[str, Sequence[Json]], certificate: Certificate | None = None) -> Json:
-    """A server of Istio's gateway: routes by host, paths normalized as by Istio's default."""
+    """A listener of Istio's gateway: routes by host, and paths normalized as by default in Istio."""
     manager = {
         "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
@@ -144,7 +144,7 @@ def http_listener(port: int, hosts: Mapping[str, Sequence[Json]], certificate: C
 
 
 def tcp_listener(port: int, target: str) -> Json:
-    """Hands whole connections on, as kube-proxy and ztunnel do: one that is open stays with its server."""
+    """A listener that forwards connections, as kube-proxy and ztunnel do: an open connection stays with its server."""
     proxy = {
         "@type": f"{_TYPE}.filters.network.tcp_proxy.v3.TcpProxy",
         "stat_prefix": "connections",
@@ -160,7 +160,7 @@ def _listener(port: int, chain: Json) -> Json:
 
 @contextlib.contextmanager
 def envoy(folder: Path, listeners: Sequence[Json], clusters: Sequence[Json]) -> Iterator[None]:
-    """Envoy, once all its listeners answer."""
+    """Run Envoy. Starts the block once all listeners accept connections."""
     program = Path(sys.prefix) / "bin" / "envoy"
     if not program.exists():
         pytest.fail("needs envoy: make development", pytrace=False)
@@ -186,16 +186,16 @@ def envoy(folder: Path, listeners: Sequence[Json], clusters: Sequence[Json]) -> 
 def gateway(
     folder: Path, virtual_services: Sequence[Json], servers: Mapping[str, int], certificate: Certificate | None
 ) -> Iterator[int]:
-    """Istio's gateway with the given VirtualServices.
+    """Run Istio's gateway with some VirtualServices.
 
     Args:
-        folder: For its files.
-        virtual_services: Each as the API server gets it.
-        servers: The port on this machine of each Service that is routed to, by its full name.
-        certificate: Of the gateway's server; without one it speaks plain HTTP.
+        folder: Folder for its files.
+        virtual_services: The objects as registered.
+        servers: The local port for each Service of the routes, by its full name.
+        certificate: The certificate of the gateway; without one it serves plain HTTP.
 
     Yields:
-        Its port.
+        The port of the gateway.
     """
     port = free_port()
     hosts = {host: routes(item["spec"]["http"]) for item in virtual_services for host in item["spec"]["hosts"]}

@@ -1,4 +1,4 @@
-"""Files that somebody with a project's key could upload, of each kind that Langfuse's UI opens in some way."""
+"""Files of every type that Langfuse's UI opens, as a user with the key of a project could upload them."""
 
 import io
 import struct
@@ -10,7 +10,7 @@ READ_THE_SESSION = (
     "fetch('/api/auth/session',{credentials:'include'}).then(r=>r.text())"
     ".then(t=>fetch('/api/stolen',{method:'POST',body:t}));"
 )
-"""What an attacker's script does: show that it runs, read who is signed in, and act in their name."""
+"""The script of an attacker: it reports that it runs, reads the session, and sends it to the API as the user."""
 
 _XHTML = "http://www.w3.org/1999/xhtml"
 _SVG = "http://www.w3.org/2000/svg"
@@ -31,11 +31,11 @@ ACTIVE: dict[str, tuple[str, bytes]] = {
     "xml": ("application/xml", f"<html xmlns='{_XHTML}'><body><p>Shown</p>{_SCRIPT}</body></html>".encode()),
     "xhtml": ("application/xhtml+xml", f"<html xmlns='{_XHTML}'><body><p>Shown</p>{_SCRIPT}</body></html>".encode()),
 }
-"""Files that run a script when they are opened, by name: their type and content."""
+"""Files that run a script when they are opened: content type and content by name."""
 
 
 def _png() -> bytes:
-    """60 times 40 green points."""
+    """A green image of 60 by 40 pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -83,4 +83,4 @@ TEXTS: dict[str, tuple[str, bytes]] = {
     "md": ("text/markdown", b"# Shown"),
     "js": ("application/javascript", f"/* Shown */ {READ_THE_SESSION}".encode()),
 }
-"""Files whose text is shown."""
+"""Files that are shown as text."""

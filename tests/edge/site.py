@@ -1,4 +1,4 @@
-"""A stack's public side: its rendered routes in Envoy, web's stand-in and a real object store behind it."""
+"""The public side of a stack: its rendered routes in Envoy, a replacement of web and a real object store."""
 
 import contextlib
 import copy
@@ -33,22 +33,22 @@ Use = Literal["MEDIA_UPLOAD", "BATCH_EXPORT"]
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """The dev stack with its public side changed."""
+    """The dev stack with other public routes."""
 
     bucket_host: str | None = None
     without_headers: bool = False
-    """Leaves out all headers of the routes."""
+    """Removes all header operations from the routes."""
 
     @cached_property
     def recording(self) -> Recording:
-        """What the program registers."""
+        """The registered resources."""
         ingress = {"bucketHost": self.bucket_host} if self.bucket_host else {}
         settings = parse("dev", {"host": HOST, "ingress": ingress})
         return record(lambda: Langfuse("langfuse", settings))
 
     @property
     def virtual_services(self) -> list[Json]:
-        """The routes, as the API server gets them."""
+        """The registered VirtualServices."""
         found = [copy.deepcopy(item.inputs) for item in self.recording.of("VirtualService")]
         if self.without_headers:
             for route in (route for item in found for route in item["spec"]["http"]):
@@ -56,7 +56,7 @@ class Stack:
         return found
 
     def signer(self, use: Use) -> "S3Client":
-        """What web signs links of a use with: the endpoint and the bucket's keys of its environment."""
+        """The client with which web signs links for a use: with the endpoint and the keys in its environment."""
         spec = self.recording.one("Deployment", "langfuse-web").inputs["spec"]["template"]["spec"]
         variables = {item["name"]: item for item in spec["containers"][0]["env"]}
 
@@ -80,7 +80,7 @@ class Stack:
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """A running public side."""
+    """A running site."""
 
     stack: Stack
     port: int
@@ -95,7 +95,7 @@ class Site:
         return [host for item in self.stack.virtual_services for host in item["spec"]["hosts"]]
 
     def request(self, method: str, url: str, body: bytes = b"", **headers: str) -> requests.Response:
-        """What the gateway answers to a client that is no browser, as an SDK is."""
+        """The gateway's answer to a client that is not a browser, such as an SDK."""
         host, _, path = url.removeprefix("https://").partition("/")
         return requests.request(
             method,
@@ -107,9 +107,9 @@ class Site:
         )
 
     def upload(self, name: str, kind: str, body: bytes) -> str:
-        """Upload a file as SDKs do, by a signed link, and sign a link to it as web does for its pages.
+        """Upload a file by a signed link, as SDKs do, and return a signed link to it, as web does for its pages.
 
-        Both are signed like those of packages/shared/src/server/services/StorageService.ts.
+        Both links are signed as in packages/shared/src/server/services/StorageService.ts.
         """
         answer = self.request("PUT", self.sign_upload(name, kind), body, **{"Content-Type": kind})
         assert answer.status_code == requests.codes.ok, answer.text
@@ -118,13 +118,13 @@ class Site:
         return link
 
     def sign_upload(self, name: str, kind: str) -> str:
-        """Sign a link by which a file is uploaded."""
+        """A signed link for uploading a file."""
         file = {"Bucket": "langfuse-dev-media", "Key": name, "ContentType": kind}
         link: str = self.stack.signer("MEDIA_UPLOAD").generate_presigned_url("put_object", file, LINK_SECONDS)
         return link
 
     def export(self, store: Store, name: str, body: bytes) -> str:
-        """Put an export into its bucket, and sign the link that downloads it."""
+        """Store an export in its bucket, and return the signed link for downloading it."""
         store.client("exports").put_object(Bucket="langfuse-dev-exports", Key=name, Body=body, ContentType="text/csv")
         link: str = self.stack.signer("BATCH_EXPORT").generate_presigned_url(
             "get_object",
@@ -140,7 +140,7 @@ class Site:
 
 @contextlib.contextmanager
 def site(folder: Path, stack: Stack, store: Store, certificate: Certificate) -> Iterator[Site]:
-    """The gateway with the stack's routes, in front of a new web and the given store."""
+    """Run the gateway with the routes of a stack in front of web's replacement and a store."""
     with web() as server:
         ports = {SERVICES["web"]: server.port, SERVICES["object-store"]: int(store.url.rpartition(":")[2])}
         with gateway(folder, stack.virtual_services, ports, certificate) as port:

@@ -1,4 +1,4 @@
-"""Langfuse's pages in a real browser, through the public routes."""
+"""Pages of Langfuse in a real browser, through the public routes."""
 
 import time
 from collections.abc import Callable
@@ -18,15 +18,15 @@ SUBMIT_IN_PLAIN_TEXT = """
 
 
 @pytest.mark.parametrize(("stack", "upgraded"), [("one-host", True), ("without-headers", False)])
-def test_what_a_page_would_send_in_plain_text_is_sent_over_https(
+def test_plain_http_requests_of_a_page_are_upgraded_to_https(
     make_site: Callable[[str], Site], make_browser: Callable[[Site], Browser], stack: str, upgraded: bool
 ) -> None:
-    """With Langfuse's own policy beside the added one: browsers follow both."""
+    """Browsers apply both Langfuse's own policy and the added one."""
     site = make_site(stack)
     browser = make_browser(site)
     browser.run(SUBMIT_IN_PLAIN_TEXT, f"http://{HOST}/api/form")
     deadline = time.monotonic() + (WAIT_SECONDS if upgraded else 1)
-    while not site.web.asked("/api/form") and time.monotonic() < deadline:
+    while not site.web.received("/api/form") and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert bool(site.web.asked("/api/form")) is upgraded
+    assert bool(site.web.received("/api/form")) is upgraded
     browser.open(site.url)

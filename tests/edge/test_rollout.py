@@ -1,6 +1,6 @@
-"""A rollout of web behind each kind of way in: a client that keeps its connection open loses no request.
+"""A rollout of web behind each kind of ingress: a client that keeps its connection open loses no request.
 
-The pods are Node servers that stop as Langfuse's web does, with the variables and the module of the rendered pod.
+The pods are Node servers that shut down as Langfuse's web does, with the variables and the module of the rendered pod.
 """
 
 import contextlib
@@ -31,21 +31,21 @@ from tests.servers import answers, free_port, program, running
 WORK_MILLISECONDS = 20
 DRAIN_SECONDS = 4
 PROPAGATION_SECONDS = 1
-"""How long proxies go on with an endpoint that has gone."""
+"""How long proxies keep using an endpoint that was removed."""
 
 CLUSTER = f"{SERVICES['web']}:3000"
 
-Way = Callable[[Path, int], tuple[list[Json], list[Json]]]
-"""Envoy's listeners and clusters, from a folder with the endpoints and the port that clients connect to."""
+Proxy = Callable[[Path, int], tuple[list[Json], list[Json]]]
+"""Returns Envoy's listeners and clusters. Arguments: a folder with the endpoints, and the port of the listener."""
 
 
 @dataclass
 class Client:
-    """Asks again and again, on one connection for as long as it is left open."""
+    """Sends requests all the time, over one connection as long as it stays open."""
 
     port: int
     pods: list[str] = field(default_factory=list)
-    """Who answered, one after the other."""
+    """The servers that answered, in order."""
     lost: list[str] = field(default_factory=list)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -86,7 +86,7 @@ class Pod:
 
 @contextlib.contextmanager
 def pod(folder: Path, *, with_module: bool) -> Iterator[Pod]:
-    """A server with the variables of the rendered pod."""
+    """Run a server with the variables of the rendered pod."""
     port = free_port()
     web = container("Deployment", "langfuse-web", "web")
     rendered = environment(web)
@@ -104,25 +104,25 @@ def pod(folder: Path, *, with_module: bool) -> Iterator[Pod]:
 
 
 def node_options(folder: Path, variables: Mapping[str, str], mounts: list[dict[str, str]]) -> str:
-    """The rendered options of Node, with the files of the mounted ConfigMap in a folder of this machine."""
+    """The rendered options of Node, with the files of the mounted ConfigMap in a local folder."""
     (mount,) = [mount["mountPath"] for mount in mounts if mount["name"] == "modules"]
     for name, text in config_map("langfuse-web-modules").items():
         (folder / name).write_text(text)
     return variables["NODE_OPTIONS"].replace(mount, str(folder))
 
 
-def gateway_that_follows_endpoints(folder: Path, port: int) -> tuple[list[Json], list[Json]]:
-    """Istio's gateway: it has the endpoints from istiod, and sends each request to one of them."""
+def endpoint_gateway(folder: Path, port: int) -> tuple[list[Json], list[Json]]:
+    """Istio's gateway: it gets the endpoints from istiod and chooses one for each request."""
     return [http_listener(port, {HOST: pages()})], [followed_cluster(CLUSTER, folder)]
 
 
-def connections_that_stay(folder: Path, port: int) -> tuple[list[Json], list[Json]]:
-    """kube-proxy, or ztunnel: a pod is chosen for each connection."""
+def connection_forwarder(folder: Path, port: int) -> tuple[list[Json], list[Json]]:
+    """kube-proxy or ztunnel: it chooses a pod for each connection."""
     return [tcp_listener(port, CLUSTER)], [followed_cluster(CLUSTER, folder)]
 
 
-def load_balancer_of_nodes(folder: Path, port: int) -> tuple[list[Json], list[Json]]:
-    """A proxy that keeps connections to the Service, or to ports of nodes, and knows nothing of endpoints."""
+def node_load_balancer(folder: Path, port: int) -> tuple[list[Json], list[Json]]:
+    """A proxy with persistent connections to a Service or node ports, which does not know the endpoints."""
     inner = free_port()
     (page,) = pages()
     outer = {**page, "route": {**page["route"], "cluster": "service"}}
@@ -135,12 +135,12 @@ def pages() -> list[Json]:
     return [route for route in routes(Stack().virtual_services[0]["spec"]["http"]) if route["name"] == "web"]
 
 
-def replace_the_pod(folder: Path, way: Way, *, with_module: bool) -> Client:
-    """Replace a pod under a client that asks all the time."""
+def replace_the_pod(folder: Path, proxy: Proxy, *, with_module: bool) -> Client:
+    """Replace a pod while a client sends requests all the time."""
     with pod(folder, with_module=with_module) as old, pod(folder, with_module=with_module) as new:
         write_endpoints(CLUSTER, folder, [old.port])
         client = Client(port=free_port())
-        listeners, clusters = way(folder, client.port)
+        listeners, clusters = proxy(folder, client.port)
         with envoy(folder, listeners, clusters), client.asking():
             time.sleep(0.5)
             old.process.terminate()
@@ -153,24 +153,24 @@ def replace_the_pod(folder: Path, way: Way, *, with_module: bool) -> Client:
     return client
 
 
-WAYS: list[Way] = [gateway_that_follows_endpoints, connections_that_stay, load_balancer_of_nodes]
+PROXIES: list[Proxy] = [endpoint_gateway, connection_forwarder, node_load_balancer]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_rollout_of_web_loses_no_request(way: Way, tmp_path: Path) -> None:
-    assert replace_the_pod(tmp_path, way, with_module=True).lost == []
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_a_rollout_of_web_loses_no_request(proxy: Proxy, tmp_path: Path) -> None:
+    assert replace_the_pod(tmp_path, proxy, with_module=True).lost == []
 
 
-@pytest.mark.parametrize("way", [connections_that_stay, load_balancer_of_nodes])
-def test_without_the_module_the_last_request_of_a_connection_is_lost(way: Way, tmp_path: Path) -> None:
-    assert len(replace_the_pod(tmp_path, way, with_module=False).lost) == 1
+@pytest.mark.parametrize("proxy", [connection_forwarder, node_load_balancer])
+def test_without_the_module_the_last_request_of_a_connection_is_lost(proxy: Proxy, tmp_path: Path) -> None:
+    assert len(replace_the_pod(tmp_path, proxy, with_module=False).lost) == 1
 
 
 def test_a_gateway_that_follows_endpoints_does_not_need_the_module(tmp_path: Path) -> None:
-    assert replace_the_pod(tmp_path, gateway_that_follows_endpoints, with_module=False).lost == []
+    assert replace_the_pod(tmp_path, endpoint_gateway, with_module=False).lost == []
 
 
-def test_pods_that_were_not_told_to_stop_keep_connections_open(tmp_path: Path) -> None:
+def test_running_pods_keep_connections_open(tmp_path: Path) -> None:
     with pod(tmp_path, with_module=True) as running_pod:
         connection = http.client.HTTPConnection("127.0.0.1", running_pod.port)
         for _ in range(2):

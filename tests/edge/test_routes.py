@@ -1,4 +1,4 @@
-"""What Envoy makes of the rendered routes, whatever the servers behind it answer."""
+"""The rendered routes in Envoy, with servers behind it that send hostile answers."""
 
 import contextlib
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ HOSTILE = {
     "Set-Cookie": "__Secure-next-auth.session-token=theirs",
     "Content-Type": "text/html",
 }
-"""What an object store could send, be it by the overrides that a signed link may hold."""
+"""Headers that an object store could send, for example by overrides in a signed link."""
 
 FILE = "/langfuse-dev-media/project/media/file.html?X-Amz-Signature=x"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """Web and the object store in one: each request is kept, and answered with the status that it asks for."""
+    """Web and the object store in one server. It records each request and answers with the requested status."""
 
     port: int
     requests: list[dict[str, str]] = field(default_factory=list)
@@ -62,8 +62,8 @@ class Edge:
     authority: Path
     file_host: str
 
-    def ask(self, path: str, method: str = "GET", host: str = HOST, **headers: str) -> requests.Response:
-        """An answer. The path is sent as it is: requests itself would make it a plain one."""
+    def send(self, path: str, method: str = "GET", host: str = HOST, **headers: str) -> requests.Response:
+        """Send a request. The path is sent unchanged; requests would normalize it."""
         session = requests.Session()
         request = session.prepare_request(requests.Request(method, "https://127.0.0.1/", headers=headers))
         request.url = f"https://127.0.0.1:{self.port}{path}"
@@ -85,41 +85,41 @@ def edge(
 
 @pytest.mark.parametrize("status", [200, 206, 304, 403, 404, 500])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"])
-def test_every_answer_about_files_has_the_routes_headers_and_no_others(edge: Edge, method: str, status: int) -> None:
-    answer = edge.ask(FILE, method, edge.file_host, **{"X-Wanted-Status": str(status)})
+def test_every_answer_with_a_file_has_only_the_headers_of_the_route(edge: Edge, method: str, status: int) -> None:
+    answer = edge.send(FILE, method, edge.file_host, **{"X-Wanted-Status": str(status)})
     assert answer.status_code == status
     assert answer.headers["Content-Security-Policy"] == FILE_POLICY
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "Set-Cookie" not in answer.headers
 
 
-def test_the_gateways_own_errors_have_them_too(certificate: Certificate, tmp_path: Path) -> None:
+def test_errors_of_the_gateway_have_the_headers_as_well(certificate: Certificate, tmp_path: Path) -> None:
     ports = dict.fromkeys(SERVICES.values(), free_port())
     with gateway(tmp_path, Stack().virtual_services, ports, certificate) as port:
         edge = Edge(port=port, servers=Servers(port=0), authority=certificate.authority, file_host=HOST)
-        answer = edge.ask(FILE)
+        answer = edge.send(FILE)
     assert answer.status_code == requests.codes.service_unavailable
     assert answer.headers["Content-Security-Policy"] == FILE_POLICY
 
 
-def test_the_store_gets_no_credentials_of_the_user_and_web_does(edge: Edge) -> None:
+def test_credentials_of_the_user_are_sent_to_web_and_not_to_the_store(edge: Edge) -> None:
     credentials = {"Cookie": "__Secure-next-auth.session-token=x", "Authorization": "Basic cGs6c2s="}
     edge.servers.requests.clear()
-    edge.ask(FILE, host=edge.file_host, **credentials)
-    edge.ask("/api/public/traces", **credentials)
+    edge.send(FILE, host=edge.file_host, **credentials)
+    edge.send("/api/public/traces", **credentials)
     to_store, to_web = edge.servers.requests
     assert not {"cookie", "authorization"} & to_store.keys()
     assert (to_web["cookie"], to_web["authorization"]) == (credentials["Cookie"], credentials["Authorization"])
 
 
-def test_the_store_sees_the_host_that_links_are_signed_for(edge: Edge) -> None:
+def test_the_store_receives_the_host_of_the_signed_link(edge: Edge) -> None:
     edge.servers.requests.clear()
-    edge.ask(FILE, host=edge.file_host)
+    edge.send(FILE, host=edge.file_host)
     assert edge.servers.requests[0]["host"] == edge.file_host
 
 
-def test_pages_keep_their_own_policy_and_are_upgraded(edge: Edge) -> None:
-    answer = edge.ask("/project/x/traces")
+def test_pages_keep_their_own_policy_and_upgrade_requests(edge: Edge) -> None:
+    answer = edge.send("/project/x/traces")
     policies = answer.raw.headers.getlist("Content-Security-Policy")
     assert policies == [HOSTILE["Content-Security-Policy"], "upgrade-insecure-requests"]
     assert answer.headers["Strict-Transport-Security"].startswith("max-age=")
@@ -138,19 +138,19 @@ def test_pages_keep_their_own_policy_and_are_upgraded(edge: Edge) -> None:
         "/api/internal/ai-gateway/v1/resolve",
     ],
 )
-def test_internal_paths_are_not_there(edge: Edge, path: str) -> None:
+def test_internal_paths_are_not_found(edge: Edge, path: str) -> None:
     edge.servers.requests.clear()
-    assert edge.ask(path, "POST").status_code == requests.codes.not_found
+    assert edge.send(path, "POST").status_code == requests.codes.not_found
     assert edge.servers.requests == []
 
 
-def test_a_host_of_the_buckets_serves_nothing_else(edge: Edge) -> None:
+def test_the_host_of_the_buckets_serves_only_files(edge: Edge) -> None:
     edge.servers.requests.clear()
     others = ["/", "/api/public/health", "/langfuse-dev-events/x", "/langfuse-dev-backups/x", "/langfuse-dev-media"]
     for path in others if edge.file_host != HOST else []:
-        assert edge.ask(path, host=edge.file_host).status_code == requests.codes.not_found, path
+        assert edge.send(path, host=edge.file_host).status_code == requests.codes.not_found, path
     assert edge.servers.requests == []
 
 
-def test_a_host_that_is_not_served_is_not_there(edge: Edge) -> None:
-    assert edge.ask("/", host="other.example.com").status_code == requests.codes.not_found
+def test_an_unknown_host_is_not_found(edge: Edge) -> None:
+    assert edge.send("/", host="other.example.com").status_code == requests.codes.not_found

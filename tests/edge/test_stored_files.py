@@ -1,4 +1,4 @@
-"""Files that users upload, opened in a real browser from the object store by signed links through the public routes."""
+"""Uploaded files, opened in a real browser by signed links through the public routes."""
 
 import base64
 import time
@@ -67,20 +67,20 @@ COUNT_GREEN = """
 
 @dataclass(frozen=True, kw_only=True)
 class Visit:
-    """A user of a site, and the browser in which a page of the UI is open."""
+    """A site, and a browser with an open page of the UI."""
 
     site: Site
     browser: Browser
 
     def stolen(self, seconds: float) -> list[Request]:
-        """What scripts of files sent to the API as the user, after some time or as soon as it is there."""
+        """The requests that scripts in files sent to the API as the user. Waits for the first one."""
         deadline = time.monotonic() + seconds
-        while not (found := self.site.web.asked("/api/stolen")) and time.monotonic() < deadline:
+        while not (found := self.site.web.received("/api/stolen")) and time.monotonic() < deadline:
             time.sleep(0.05)
         return found
 
-    def green_points(self) -> int:
-        """How much of what the current tab shows is green."""
+    def green_pixels(self) -> int:
+        """The number of green pixels in the current tab."""
         shown = self.browser.screenshot()
         current = self.browser.call("GET", "/window")
         self.browser.call("POST", "/window", handle=self.browser.call("GET", "/window/handles")[0])
@@ -112,15 +112,15 @@ def visiting(site: Site, make_browser: Callable[[Site], Browser]) -> Iterator[Vi
 
 
 @pytest.mark.parametrize("name", ACTIVE)
-def test_a_file_with_a_script_is_shown_and_does_nothing(visit: Visit, name: str) -> None:
+def test_a_script_in_a_file_does_not_run(visit: Visit, name: str) -> None:
     visit.browser.open_tab(visit.site.upload(name, *ACTIVE[name]))
     assert visit.stolen(seconds=1) == []
-    assert visit.site.web.asked("/api/ran") == []
+    assert visit.site.web.received("/api/ran") == []
     assert visit.browser.run("return document.documentElement.outerHTML").count("/api/stolen")
 
 
 @pytest.mark.parametrize("name", ACTIVE)
-def test_without_the_headers_the_same_file_acts_as_the_user(visit_without_headers: Visit, name: str) -> None:
+def test_without_the_headers_a_script_in_a_file_acts_as_the_user(visit_without_headers: Visit, name: str) -> None:
     visit = visit_without_headers
     visit.browser.open_tab(visit.site.upload(name, *ACTIVE[name]))
     stolen = visit.stolen(WAIT_SECONDS)
@@ -131,14 +131,14 @@ def test_without_the_headers_the_same_file_acts_as_the_user(visit_without_header
 def test_text_is_shown_as_text(visit: Visit, name: str) -> None:
     visit.browser.open_tab(visit.site.upload(name, *TEXTS[name]))
     assert "Shown" in visit.browser.run("return document.body.textContent")
-    assert visit.site.web.asked("/api/ran") == []
+    assert visit.site.web.received("/api/ran") == []
 
 
 def test_pages_show_images(visit: Visit) -> None:
     png = visit.site.upload("png", "image/png", PNG)
     svg = visit.site.upload("svg", *ACTIVE["svg"])
     assert [visit.browser.run(LOAD, "img", "load", link)[0] for link in (png, svg)] == [60, 60]
-    assert visit.site.web.asked("/api/ran") == []
+    assert visit.site.web.received("/api/ran") == []
 
 
 def test_pages_play_audio_and_video(visit: Visit) -> None:
@@ -149,13 +149,13 @@ def test_pages_play_audio_and_video(visit: Visit) -> None:
     assert visit.browser.run(LOAD, "video", "loadeddata", video)[0] == 64
 
 
-def test_an_image_is_shown_in_a_tab_of_its_own(visit: Visit) -> None:
+def test_an_image_is_shown_in_its_own_tab(visit: Visit) -> None:
     visit.browser.open_tab(visit.site.upload("png", "image/png", PNG))
     assert visit.browser.run("return document.images[0].naturalWidth") == 60
 
 
 @pytest.mark.parametrize("kind", ["audio/wav", "video/webm"])
-def test_audio_and_video_play_in_a_tab_of_their_own(visit: Visit, kind: str) -> None:
+def test_audio_and_video_play_in_their_own_tab(visit: Visit, kind: str) -> None:
     body = WAV if kind == "audio/wav" else base64.b64decode(visit.browser.run(RECORD_A_VIDEO))
     visit.browser.open_tab(visit.site.upload(kind.replace("/", "."), kind, body))
     state = "return document.querySelector('video').readyState"
@@ -164,7 +164,7 @@ def test_audio_and_video_play_in_a_tab_of_their_own(visit: Visit, kind: str) -> 
 
 def test_a_pdf_is_shown(visit: Visit) -> None:
     visit.browser.open_tab(visit.site.upload("pdf", "application/pdf", PDF))
-    eventually(lambda: visit.green_points() >= 10_000, "the green page was not shown", within=WAIT_SECONDS)
+    eventually(lambda: visit.green_pixels() >= 10_000, "the green page was not shown", within=WAIT_SECONDS)
 
 
 def test_an_export_is_downloaded(visit: Visit, store: Store) -> None:
@@ -175,8 +175,8 @@ def test_an_export_is_downloaded(visit: Visit, store: Store) -> None:
     assert file.read_bytes() == b"a,b\n1,2\n"
 
 
-def test_pages_upload_files_under_their_own_host_alone(visit: Visit) -> None:
-    """As the UI does for attachments of dataset items: its policy lets it connect to no other host."""
+def test_pages_can_upload_files_only_to_their_own_host(visit: Visit) -> None:
+    """As the UI does for attachments of dataset items. Its policy allows connections to its own host only."""
     link = visit.site.sign_upload("attachment", "text/plain")
     own = visit.site.stack.bucket_host is None
     assert visit.browser.run(UPLOAD, link) == (200 if own else "refused")

@@ -1,4 +1,4 @@
-"""A server in the place of Langfuse's web: it signs its visitor in, and keeps what it is asked."""
+"""Replaces Langfuse's web: a server that signs its visitor in and records requests."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ PAGE_POLICY = (
     "img-src 'self' https: blob: data:; media-src 'self' https:; connect-src 'self'; object-src 'none'; "
     "frame-ancestors 'none'"
 )
-"""The parts of Langfuse's own policy that say what its pages may load from where (web/next.config.mjs)."""
+"""The directives of Langfuse's own policy that restrict where pages load content from (web/next.config.mjs)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a browser asked for."""
+    """A request of a browser."""
 
     path: str
     signed_in: bool
@@ -32,14 +32,14 @@ class Web:
     port: int
     requests: list[Request] = field(default_factory=list)
 
-    def asked(self, path: str) -> list[Request]:
-        """The requests for a path."""
+    def received(self, path: str) -> list[Request]:
+        """The received requests for a path."""
         return [request for request in self.requests if request.path == path]
 
 
 @contextlib.contextmanager
 def web() -> Iterator[Web]:
-    """The server, on a free port."""
+    """Run the server on a free port."""
     received: list[Request] = []
 
     class Handler(QuietHandler):

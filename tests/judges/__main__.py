@@ -1,4 +1,4 @@
-"""`python -m tests.judges`: what independent judges say of the manifests of every environment, beside our own rules."""
+"""`python -m tests.judges`: compares independent judges of the manifests of every environment with our policies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def judges(stacks: Annotated[list[str] | None, typer.Argument(help="dev, staging, prod unless given.")] = None) -> None:
-    """Ask the API server, checkov, kube-score and kubernetes-validate; fail on an objection that isn't waived."""
+    """Run the API server, checkov, kube-score and kubernetes-validate; fail on objections without a waiver."""
     if stacks and (unknown := set(stacks) - set(STACKS)):
         raise typer.BadParameter(f"there is no stack {', '.join(sorted(unknown))}: {', '.join(STACKS)} are judged")
     try:
@@ -80,7 +80,7 @@ def _judge(stacks: list[str]) -> list[report.Judgement]:
 
 
 def _resources(stack: str) -> list[Resource]:
-    """The program's resources as our rules see them: with options, and with those that are no manifests."""
+    """The resources as our policies see them: with options, and including those that are not manifests."""
     return [
         resource(
             one.type, one.inputs, name=one.name, stack=stack, protect=one.protect, ignore_changes=[*one.ignore_changes]

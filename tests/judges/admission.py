@@ -1,4 +1,4 @@
-"""The API server as a judge: would it take these objects into a namespace that enforces `restricted`?"""
+"""The API server as a judge: does it admit these objects into a namespace that enforces `restricted`?"""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ ENFORCE = "pod-security.kubernetes.io/enforce"
 
 
 def admission(objects: list[Manifest], kubeconfig: Path) -> Iterator[Verdict]:
-    """The server's verdicts. Nothing stays but a namespace with ServiceAccounts, which ends with the cluster.
+    """The verdicts of the server. Only a namespace with ServiceAccounts is created, which ends with the cluster.
 
-    Workloads are tried as what they start, pods, because PodSecurity enforces nothing else.
+    Workloads are submitted as pods, because PodSecurity enforces only pods.
     """
     client = dynamic.DynamicClient(config.new_client_from_config(str(kubeconfig)))  # type: ignore[no-untyped-call]
     namespace = f"judged-{uuid.uuid4().hex[:8]}"
     labels = {ENFORCE: "restricted"}
     _create(client, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}, None)
-    for one in objects:  # pods are refused where their account is missing
+    for one in objects:  # pods are refused if their ServiceAccount is missing
         if one["kind"] == "ServiceAccount":
             _create(client, _moved(one, namespace), None)
     for one in objects:
@@ -48,7 +48,7 @@ def _moved(manifest: Manifest, namespace: str) -> Manifest:
 
 
 def _create(client: dynamic.DynamicClient, manifest: Manifest, dry_run: str | None) -> str | None:
-    """Create an object; the server's refusal, if it refuses."""
+    """Create an object, and return the refusal of the server, if any."""
     options = {"dry_run": dry_run} if dry_run else {}
     try:
         kind = client.resources.get(api_version=manifest["apiVersion"], kind=manifest["kind"])

@@ -1,4 +1,4 @@
-"""The manifests that the program deploys, as it hands them to the provider."""
+"""The manifests that the program passes to the provider."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import yaml
 
 from tests.unit.program import recorded
 
-Manifest = dict[str, Any]  # a Kubernetes object: of any shape
+Manifest = dict[str, Any]  # a Kubernetes object of any kind
 
 
 def manifests(stack: str) -> list[Manifest]:
-    """Every object of a stack, with the name that the provider would make for those without one."""
+    """Every object of a stack. Objects without a name get one, as from the provider."""
     found = []
     for one in recorded(stack).resources:
         if one.type.startswith("kubernetes:"):
@@ -22,5 +22,5 @@ def manifests(stack: str) -> list[Manifest]:
 
 
 def as_yaml(objects: list[Manifest]) -> str:
-    """In one file, as judges read them."""
+    """The manifests as one YAML file."""
     return yaml.safe_dump_all(objects, sort_keys=False)

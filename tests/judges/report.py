@@ -1,4 +1,4 @@
-"""The judges' verdicts beside ours: rule by rule, check by check, and in sum."""
+"""Compares the verdicts of the judges with our policies: by policy, by check and in total."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Cell = Literal["", "agrees", "waived", "DIFFERS"]
 
 
 class Waiver(BaseModel):
-    """A check of a judge that we don't meet, and why that is right."""
+    """A failed check of a judge, and the reason why it is accepted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_min_length=1)
 
@@ -28,26 +28,26 @@ class Waiver(BaseModel):
     check: str
     reason: str
     stacks: tuple[str, ...] = ()
-    """Where it holds; everywhere if none is named."""
+    """The stacks that it applies to; empty for all."""
 
     def covers(self, stack: str, verdict: Verdict) -> bool:
-        """Whether it is about an objection in a stack."""
+        """Whether it applies to an objection in a stack."""
         here = not self.stacks or stack in self.stacks
         return here and (self.judge, self.check) == (verdict.judge, verdict.check)
 
     def __str__(self) -> str:
-        """As it stands in a report."""
+        """One line of a report."""
         where = f" ({', '.join(self.stacks)})" if self.stacks else ""
         return f"{self.judge.value} {self.check}{where}: {self.reason}"
 
 
 def waivers() -> list[Waiver]:
-    """All of them."""
+    """All waivers."""
     return TypeAdapter(list[Waiver]).validate_python(yaml.safe_load(WAIVERS.read_text()))
 
 
 def checks_of(rule: Rule) -> Iterator[tuple[Judge, str]]:
-    """The checks of the judges that ask the same as a rule."""
+    """The checks of the judges that correspond to a policy."""
     for one in rule.also_in:
         name, _, check = one.partition(": ")
         if one.startswith("CKV"):
@@ -60,31 +60,31 @@ def checks_of(rule: Rule) -> Iterator[tuple[Judge, str]]:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What everybody says of one stack."""
+    """The verdicts on one stack."""
 
     stack: str
     verdicts: tuple[Verdict, ...]
-    #: How many findings each rule of ours has.
+    #: The number of violations of each policy.
     findings: dict[str, int]
     waivers: tuple[Waiver, ...] = ()
 
     def waives(self, verdict: Verdict) -> bool:
-        """Whether an objection is waived."""
+        """Whether an objection has a waiver."""
         return any(waiver.covers(self.stack, verdict) for waiver in self.waivers)
 
     @property
     def failures(self) -> list[Verdict]:
-        """What a judge objects to and nobody has waived."""
+        """The objections without a waiver."""
         return [one for one in self.verdicts if not one.passed and not self.waives(one)]
 
     def score(self, judge: Judge) -> tuple[int, int, int]:
-        """How many verdicts a judge has, and how many of them are passed and waived."""
+        """The numbers of verdicts of a judge, and of those that passed and are waived."""
         own = [one for one in self.verdicts if one.judge is judge]
         passed = sum(one.passed for one in own)
         return len(own), passed, len(own) - passed - sum(one.judge is judge for one in self.failures)
 
     def cell(self, rule: Rule, judge: Judge) -> Cell:
-        """Whether a judge says of the stack what our rule says; nothing if none of its checks was of use here."""
+        """Whether a judge agrees with a policy about the stack; empty if none of its checks applied."""
         checks = {check for of, check in checks_of(rule) if of is judge}
         own = [one for one in self.verdicts if one.judge is judge and one.check in checks]
         if not own:
@@ -102,7 +102,7 @@ def unused(judgements: Iterable[Judgement], given: Iterable[Waiver]) -> list[Wai
 
 
 def show(console: Console, judgement: Judgement, rules: Sequence[Rule]) -> None:
-    """The table of a stack, its failures, and the scores."""
+    """Print the table of a stack, its failures and the scores."""
     stack = judgement.stack
     table = Table(title=stack, title_justify="left", box=None)
     judges = (Judge.ADMISSION, Judge.CHECKOV, Judge.KUBE_SCORE)

@@ -1,4 +1,4 @@
-"""The judges that are programs: installed once into the user's cache, keyed by their pins, and run."""
+"""Judges that are programs: installed once into the user's cache, by pinned version, and run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sandbox.progress import say
 
 REQUIREMENTS: Final = Path(__file__).parent.parent.parent / "requirements-judges.txt"
 KUBERNETES: Final = "1.36"
-"""The newest release that both the sandbox and the schemas have."""
+"""The newest Kubernetes release that both the sandbox and the schemas support."""
 
-# Upstream's releases are not downloaded: a build takes a minute and is checked against go.sum.
+# Built, not downloaded: a build takes a minute and is verified by go.sum.
 _KUBE_SCORE: Final = toolchain.Tool(
     "kube-score",
     "kube-score",
@@ -28,13 +28,13 @@ _KUBE_SCORE: Final = toolchain.Tool(
 
 
 def python_judges() -> Path:
-    """The folder of checkov and kubernetes-validate, with a hundred dependencies of their own."""
+    """The virtual environment of checkov and kubernetes-validate, which have a hundred dependencies."""
     folder = cache.root() / "tools" / f"judges-{pins.file_key(REQUIREMENTS)}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with toolchain.locked():
         if not (folder / "complete").exists():
             say("installing checkov and kubernetes-validate (a minute the first time) ...")
-            # Scripts of an environment name its folder: it is made in place, and counts when the marker is written.
+            # Its scripts contain its path, so it is created in place. The marker file says that it is complete.
             venv.create(folder, with_pip=True, clear=True)
             pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             arguments = ["--no-deps", "--require-hashes", "--requirement", str(REQUIREMENTS)]
@@ -46,25 +46,25 @@ def python_judges() -> Path:
 
 
 def checkov(file: Path) -> str:
-    """Its report on a file of manifests, as JSON."""
-    # Without the flag it asks a service for guidelines.
+    """The JSON report on a file of manifests."""
+    # Without the flag it downloads guidelines.
     arguments = ["--framework", "kubernetes", "--skip-download", "--compact", "--output", "json"]
     return _run([python_judges() / "checkov", "--file", file, *arguments])
 
 
 def kube_score(file: Path) -> str:
-    """Its report on a file of manifests, as JSON."""
+    """The JSON report on a file of manifests."""
     executable = toolchain.ensure_tool(_KUBE_SCORE)
     return _run([executable, "score", "--kubernetes-version", f"v{KUBERNETES}", "--output-format", "json", file])
 
 
 def kubernetes_validate(file: Path) -> str:
-    """Its report on a file of manifests, a line for each object."""
+    """The report on a file of manifests, one line for each object."""
     return _run([python_judges() / "kubernetes-validate", "--strict", "-k", KUBERNETES, file])
 
 
 def _run(command: list[str | Path]) -> str:
-    """What a judge prints. Its exit code 1 means findings; whether it said anything shows when that is read."""
+    """The output of a judge. Exit code 1 means findings; empty output is detected when it is parsed."""
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode not in {0, 1} or not result.stdout.strip():
         lines = result.stderr.strip().splitlines()[-3:]

@@ -1,4 +1,4 @@
-"""What judges say, each in words of its own, as one kind of thing."""
+"""Reads the output of each judge into verdicts of one form."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from enum import Enum
 from typing import Any, Final
 
 KUBE_SCORE_PASSES: Final = 5
-"""Grades are 10 (fine), 5 (warning), 1 (critical); a warning fails here too, so that it is waived or mended."""
+"""Grades are 10 (fine), 5 (warning) and 1 (critical). A warning fails too, so that it is waived or fixed."""
 
 
 class Judge(Enum):
-    """Who judges."""
+    """The judges."""
 
     ADMISSION = "admission"
     CHECKOV = "checkov"
@@ -24,7 +24,7 @@ class Judge(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge says of one object by one of its checks."""
+    """The result of one check of a judge on one object."""
 
     judge: Judge
     check: str
@@ -61,14 +61,14 @@ _RESOURCE = re.compile(r"(INFO|ERROR) \S+ (?:passed|did not validate) for resour
 
 
 def of_schemas(output: str) -> Iterator[Verdict]:
-    """The verdicts of `kubernetes-validate --strict`; custom resources it does not know."""
+    """The verdicts of `kubernetes-validate --strict`, which does not know custom resources."""
     for line in output.splitlines():
         if (match := _RESOURCE.match(line)) is not None:
             level, kind, name, reason = match.groups()
             yield Verdict(Judge.SCHEMAS, "schema", f"{kind}/{name}", level == "INFO", reason or "")
 
 
-#: What PodSecurity says of each control that a pod breaks, and the control (k8s.io/pod-security-admission/policy).
+#: PodSecurity's message for each violated control, and the control (k8s.io/pod-security-admission/policy).
 CONTROLS: Final = {
     "host namespaces": "hostNamespaces",
     "privileged": "privileged",
@@ -88,11 +88,11 @@ CONTROLS: Final = {
     "runAsUser=0": "runAsUser",
 }
 ADMITTED: Final = "admitted"
-"""The check that the API server takes the object at all."""
+"""The check that the API server admits the object."""
 
 
 def of_admission(subject: str, refusal: str | None, *, is_pod: bool) -> Iterator[Verdict]:
-    """The verdicts of one answer of the API server, to a pod or to any other object."""
+    """The verdicts of one answer of the API server to a pod or another object."""
     broken: dict[str, str] = {}
     found = re.search(r'violates PodSecurity "[^"]*": (.*)', refusal or "")
     if found:
@@ -100,7 +100,7 @@ def of_admission(subject: str, refusal: str | None, *, is_pod: bool) -> Iterator
             if part := re.search(rf"(?:^|, )({re.escape(phrase)}s?(?: \([^()]*\))?)", found[1]):
                 broken[control] = part[1]
     if '"hostPath"' in (reason := broken.get("restrictedVolumes", "")):
-        broken["hostPathVolumes"] = reason  # at the level `restricted` one control speaks for both
+        broken["hostPathVolumes"] = reason  # at the level `restricted` one control covers both
     admitted = refusal is None or bool(broken)
     yield Verdict(Judge.ADMISSION, ADMITTED, subject, admitted, "" if admitted else str(refusal))
     if is_pod and admitted:
@@ -109,7 +109,7 @@ def of_admission(subject: str, refusal: str | None, *, is_pod: bool) -> Iterator
 
 
 def pod_of_workload(manifest: dict[str, Any]) -> dict[str, Any] | None:
-    """The pod that a workload starts, as an object of its own; None for what starts none."""
+    """The pod that a workload starts, as an object; None for objects that start no pod."""
     spec = manifest.get("spec") or {}
     if manifest["kind"] == "CronJob":
         spec = spec["jobTemplate"]["spec"]
