@@ -31,11 +31,23 @@ def outputs(context: ApplicationContext, web: Endpoint) -> dict[str, JsonValue]:
             "redis": address(stores.redis.endpoint),
             "objectStore": address(stores.object_store.endpoint),
         },
+        "backups": {**backups(settings)},
         "buckets": {purpose: bucket.name for purpose, bucket in stores.object_store.buckets.items()},
         "secrets": [*sorted({ref.name for ref in context.refs.values()})],
         "callbackUrls": {**callback_urls(settings)},
         "sdks": {**sdk_versions(settings.version)},
         "readme": _readme(settings, web, context.refs),
+    }
+
+
+def backups(settings: Settings) -> dict[str, str]:
+    """Who backs up each store: a Job of this stack, the provider of an external store, or nobody."""
+    modes = StoreModes.of(settings)
+    return {
+        "postgres": modes.postgres.backed_up_by or "none",
+        "clickhouse": modes.clickhouse.backed_up_by or "none",
+        "redis": modes.redis.backed_up_by or "none",
+        "objectStore": modes.object_store.backed_up_by or "none",
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components.outputs import versions
+from components.outputs import backups, versions
 from components.schema import images
 from components.stores.versions import query_environment, release_check_environment
 from tests.unit.configuration import settings
@@ -84,3 +84,10 @@ def test_the_check_before_a_migration_knows_which_release_fixes_a_bug(version: s
     known = release_check_environment(version)
     assert known["MENDED_LANGFUSE"] == mended
     assert known.items() <= variables(migration_client(recorded("dev", {"version": version}))).items()
+
+
+def test_outputs_state_who_backs_up_each_store() -> None:
+    assert backups(settings()) == {"postgres": "job", "clickhouse": "job", "redis": "none", "objectStore": "none"}
+    copies = {"endpoint": "https://s3.example.org", "bucket": "copies", "secret": "off-site"}
+    found = backups(settings({**EXISTING, "clickhouse": CLOUD, "backups": {"offSite": copies}}))
+    assert (found["clickhouse"], found["objectStore"]) == ("provider", "job")
