@@ -1,88 +1,17 @@
-"""All rules, in the order in which they are documented and run."""
+"""All policies. A file in `rules/kubernetes` or `rules/langfuse` needs no entry here: each is imported by its place."""
 
-from langfuse_policies.engine.policy import by_id
-from langfuse_policies.rules.kubernetes import (
-    api_versions,
-    availability,
-    backup_targets,
-    backups,
-    capacity,
-    confidentiality,
-    confinement,
-    cronjobs,
-    data_safety,
-    disruption_budgets,
-    gateways,
-    identity,
-    images,
-    labels,
-    lifecycle_hooks,
-    mesh,
-    mesh_membership,
-    namespaces,
-    network,
-    pods,
-    privileges,
-    probes,
-    rbac,
-    references,
-    restores,
-    secret_lifecycle,
-    secrets,
-    store_network,
-)
-from langfuse_policies.rules.langfuse import (
-    browsers,
-    buckets,
-    connections,
-    credentials,
-    exposure,
-    members,
-    redis,
-    sign_in,
-    stores,
-    versions,
-)
+from importlib import import_module
+from pkgutil import iter_modules
 
-TOPICS = [
-    pods.rules,
-    privileges.rules,
-    confinement.rules,
-    namespaces.rules,
-    labels.rules,
-    references.rules,
-    api_versions.rules,
-    images.rules,
-    versions.rules,
-    identity.rules,
-    rbac.rules,
-    network.rules,
-    store_network.rules,
-    mesh.rules,
-    mesh_membership.rules,
-    gateways.rules,
-    exposure.rules,
-    browsers.rules,
-    secrets.rules,
-    secret_lifecycle.rules,
-    credentials.rules,
-    sign_in.rules,
-    connections.rules,
-    buckets.rules,
-    redis.rules,
-    stores.rules,
-    capacity.rules,
-    probes.rules,
-    lifecycle_hooks.rules,
-    availability.rules,
-    disruption_budgets.rules,
-    members.rules,
-    cronjobs.rules,
-    data_safety.rules,
-    confidentiality.rules,
-    backups.rules,
-    backup_targets.rules,
-    restores.rules,
+from langfuse_policies.engine.policy import Topic, by_id
+from langfuse_policies.rules import kubernetes, langfuse
+
+TOPICS: list[Topic] = [
+    import_module(f"{package.__name__}.{module.name}").topic
+    for package in (kubernetes, langfuse)
+    for module in iter_modules(package.__path__)
 ]
+"""The topics of each folder by file name, which is their order in docs/policies.md."""
 
-RULES = by_id(TOPICS)
+POLICIES = by_id(TOPICS)
+"""The policies by their ids."""

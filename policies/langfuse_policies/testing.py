@@ -1,7 +1,7 @@
-"""For tests of rules, and of stacks against the rules.
+"""For tests of policies, and of stacks against the policies.
 
 deployment = resource("kubernetes:apps/v1:Deployment", {"spec": {"template": UNKNOWN}})
-assert paths(judged(RULES["no-privileged-container"], deployment)) == []
+assert paths(judged(POLICIES["no-privileged-container"], deployment)) == []
 
 findings = judged_all(resources_of(Path("rendered.yaml").read_text()))
 """
@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from langfuse_policies.catalogue import RULES
-from langfuse_policies.engine.policy import Finding, Rule
+from langfuse_policies.catalogue import POLICIES
+from langfuse_policies.engine.policy import Finding, Policy
 from langfuse_policies.engine.settings import Settings
 from langfuse_policies.facts.fields import UNKNOWN, plain
 from langfuse_policies.facts.resources import Resource, Stack
@@ -24,7 +24,7 @@ PULUMI_KEY = "x-pulumi"
 
 
 def token_of(kind: str) -> str:
-    """A type token of a kind as rules name it: `kubernetes:apps/v1:Deployment` for `apps/Deployment`."""
+    """A type token of a kind as policies name it: `kubernetes:apps/v1:Deployment` for `apps/Deployment`."""
     return f"kubernetes:{kind.replace('/', '/v1:')}"
 
 
@@ -38,7 +38,7 @@ def resource(
     ignore_changes: Sequence[str] = (),
     parent: str = "",
 ) -> Resource:
-    """A resource as a rule sees it; `UNKNOWN` stands for a value that a preview doesn't know."""
+    """A resource as a policy sees it; `UNKNOWN` stands for a value that a preview doesn't know."""
     return Resource(
         type=type_token,
         name=name,
@@ -78,18 +78,20 @@ def _of_manifest(document: dict[str, Any], stack: str) -> Resource:
     return resource(token, props, name=name, stack=stack, protect=protect, ignore_changes=ignored)
 
 
-def judged(rule: Rule, subject: Resource | Iterable[Resource], settings: Settings | None = None) -> list[Finding]:
-    """What a rule finds: on one resource, or, for a rule on stacks, on all of them together."""
-    if rule.scope == "stack":
-        return rule.on(Stack([subject] if isinstance(subject, Resource) else list(subject)), settings)
+def judged(policy: Policy, subject: Resource | Iterable[Resource], settings: Settings | None = None) -> list[Finding]:
+    """What a policy finds: on one resource, or, for a policy on stacks, on all of them together."""
+    if policy.scope == "stack":
+        return policy.on(Stack([subject] if isinstance(subject, Resource) else list(subject)), settings)
     each = [subject] if isinstance(subject, Resource) else subject
-    return [one for one_resource in each for one in rule.on(one_resource, settings)]
+    return [one for one_resource in each for one in policy.on(one_resource, settings)]
 
 
-def judged_all(resources: Sequence[Resource], rules: Iterable[Rule] = RULES.values()) -> dict[str, list[Finding]]:
-    """The findings of each rule that has any."""
-    found = {rule.id: judged(rule, resources) for rule in rules}
-    return {id: findings for id, findings in found.items() if findings}  # noqa: A001  # the rule's id
+def judged_all(
+    resources: Sequence[Resource], policies: Iterable[Policy] = POLICIES.values()
+) -> dict[str, list[Finding]]:
+    """The findings of each policy that has any."""
+    found = {policy.id: judged(policy, resources) for policy in policies}
+    return {id: findings for id, findings in found.items() if findings}  # noqa: A001  # the policy's id
 
 
 def paths(findings: Iterable[Finding]) -> list[str]:
@@ -97,8 +99,8 @@ def paths(findings: Iterable[Finding]) -> list[str]:
     return [finding.path for finding in findings]
 
 
-def unknown_paths(rule: Rule, subject: Resource) -> set[str]:
-    """The paths of unknown values that the rule asked for."""
+def unknown_paths(policy: Policy, subject: Resource) -> set[str]:
+    """The paths of unknown values that the policy asked for."""
     subject.unknown_paths.clear()
-    rule.on(subject)
+    policy.on(subject)
     return set(subject.unknown_paths)

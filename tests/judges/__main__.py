@@ -13,7 +13,7 @@ from rich.console import Console
 CHECKOUT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(CHECKOUT / "policies"))
 
-from langfuse_policies.catalogue import RULES
+from langfuse_policies.catalogue import POLICIES
 from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import judged_all, resource
 
@@ -41,7 +41,7 @@ def judges(stacks: Annotated[list[str] | None, typer.Argument(help="dev, staging
         sys.exit(f"error: {error}")
     console = Console(width=120, highlight=False)
     for judgement in judgements:
-        report.show(console, judgement, [*RULES.values()])
+        report.show(console, judgement, [*POLICIES.values()])
     given = report.waivers()
     for waiver in given:
         console.print(f"waived: {waiver}", markup=False)
@@ -72,7 +72,7 @@ def _judge(stacks: list[str]) -> list[report.Judgement]:
                     *of_kube_score(tools.kube_score(file)),
                     *of_schemas(tools.kubernetes_validate(file)),
                 )
-                findings = {rule: len(faults) for rule, faults in judged_all(_resources(stack)).items()}
+                findings = {policy: len(faults) for policy, faults in judged_all(_resources(stack)).items()}
                 found.append(report.Judgement(stack, verdicts, findings, waivers))
             return found
         finally:

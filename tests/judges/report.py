@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import yaml
-from langfuse_policies.engine.policy import Rule
+from langfuse_policies.engine.policy import Policy
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from rich.console import Console
 from rich.table import Table
@@ -46,9 +46,9 @@ def waivers() -> list[Waiver]:
     return TypeAdapter(list[Waiver]).validate_python(yaml.safe_load(WAIVERS.read_text()))
 
 
-def checks_of(rule: Rule) -> Iterator[tuple[Judge, str]]:
+def checks_of(policy: Policy) -> Iterator[tuple[Judge, str]]:
     """The checks of the judges that correspond to a policy."""
-    for one in rule.also_in:
+    for one in policy.also_in:
         name, _, check = one.partition(": ")
         if one.startswith("CKV"):
             yield Judge.CHECKOV, one
@@ -83,14 +83,14 @@ class Judgement:
         passed = sum(one.passed for one in own)
         return len(own), passed, len(own) - passed - sum(one.judge is judge for one in self.failures)
 
-    def cell(self, rule: Rule, judge: Judge) -> Cell:
+    def cell(self, policy: Policy, judge: Judge) -> Cell:
         """Whether a judge agrees with a policy about the stack; empty if none of its checks applied."""
-        checks = {check for of, check in checks_of(rule) if of is judge}
+        checks = {check for of, check in checks_of(policy) if of is judge}
         own = [one for one in self.verdicts if one.judge is judge and one.check in checks]
         if not own:
             return ""
         objected = [one for one in own if not one.passed]
-        if bool(objected) == bool(self.findings.get(rule.id)):
+        if bool(objected) == bool(self.findings.get(policy.id)):
             return "agrees"
         return "waived" if objected and all(map(self.waives, objected)) else "DIFFERS"
 
@@ -101,25 +101,25 @@ def unused(judgements: Iterable[Judgement], given: Iterable[Waiver]) -> list[Wai
     return [waiver for waiver in given if not any(waiver.covers(*objection) for objection in objections)]
 
 
-def show(console: Console, judgement: Judgement, rules: Sequence[Rule]) -> None:
+def show(console: Console, judgement: Judgement, policies: Sequence[Policy]) -> None:
     """Print the table of a stack, its failures and the scores."""
     stack = judgement.stack
     table = Table(title=stack, title_justify="left", box=None)
     judges = (Judge.ADMISSION, Judge.CHECKOV, Judge.KUBE_SCORE)
-    for title in ("rule", "ours", *(judge.value for judge in judges)):
+    for title in ("policy", "ours", *(judge.value for judge in judges)):
         table.add_column(title)
-    cells = {rule: [judgement.cell(rule, judge) for judge in judges] for rule in rules}
-    for rule, row in cells.items():
+    cells = {policy: [judgement.cell(policy, judge) for judge in judges] for policy in policies}
+    for policy, row in cells.items():
         if any(row):
-            count = judgement.findings.get(rule.id, 0)
-            table.add_row(rule.id, f"{count} found" if count else "holds", *row)
+            count = judgement.findings.get(policy.id, 0)
+            table.add_row(policy.id, f"{count} found" if count else "holds", *row)
     console.print(table)
     for one in judgement.failures:
         console.print(f"{stack}: {one.judge.value} {one.check}: {one.subject}: {one.reason}", markup=False)
     for judge in Judge:
         total, passed, waived = judgement.score(judge)
         console.print(f"{stack}: {judge.value}: {passed} of {total} passed, {waived} waived")
-    held = sum(not judgement.findings.get(rule.id) for rule in rules)
+    held = sum(not judgement.findings.get(policy.id) for policy in policies)
     said = [cell for row in cells.values() for cell in row if cell]
-    console.print(f"{stack}: our rules: {held} of {len(rules)} hold")
+    console.print(f"{stack}: our policies: {held} of {len(policies)} hold")
     console.print(f"{stack}: the judges agree with them {said.count('agrees')} times of {len(said)}\n")

@@ -1,6 +1,6 @@
-"""The corpus: manifests with exactly one fault, and good ones, for every rule.
+"""The corpus: manifests with exactly one fault, and good ones, for every policy.
 
-`corpus/RULE.yaml` holds cases. Each starts from the manifests of a base (`corpus/base/NAME.yaml`), a list of changes
+`corpus/POLICY.yaml` holds cases. Each starts from the manifests of a base (`corpus/base/NAME.yaml`), a list of changes
 makes it bad, or different and still good:
 
     bad:
@@ -8,7 +8,7 @@ makes it bad, or different and still good:
         base: web
         change:
           - {in: Deployment/langfuse-web, set: "spec.template.spec.containers[0].securityContext.privileged", to: true}
-        also: [restricted-volumes]       # rules that rightly object to the same fault, if any
+        also: [restricted-volumes]       # policies that rightly object to the same fault, if any
     good:
       - name: ...
 
@@ -41,7 +41,7 @@ Manifest = dict[str, Any]
 class Case:
     """One set of manifests and what is wrong with it."""
 
-    rule: str
+    policy: str
     name: str
     manifests: tuple[Manifest, ...]
     bad: bool
@@ -67,7 +67,7 @@ def _of_file(path: Path) -> list[Case]:
     (given,) = _documents(path)
     return [
         Case(
-            rule=path.stem,
+            policy=path.stem,
             name=case["name"],
             manifests=_changed(_base(case["base"]), case.get("change", [])),
             bad=kind == "bad",

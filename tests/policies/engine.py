@@ -1,4 +1,4 @@
-"""The packs as the engine talks to them: the same messages to the same server, in this process."""
+"""The packs as the engine calls them: the same messages to the SDK's server, in this process."""
 
 import dataclasses
 import datetime
@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import struct_pb2
-from langfuse_policies.engine.packs import policies
+import pulumi_policy
+from google.protobuf import json_format, struct_pb2
+from langfuse_policies.catalogue import POLICIES
+from langfuse_policies.engine.packs import pack_policies
 from langfuse_policies.engine.policy import PackName
-from langfuse_policies.engine.protocol import analyzer_pb2 as messages
-from langfuse_policies.engine.server import Analyzer
-from langfuse_policies.engine.wire import resource_of
+from langfuse_policies.facts.fields import plain
 from langfuse_policies.facts.resources import Resource
+from pulumi.runtime.proto import analyzer_pb2 as messages
+from pulumi_policy import policy as sdk
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
 
 TODAY = datetime.date(2026, 11, 21)
@@ -25,8 +27,13 @@ LEVELS = {
 }
 
 
+def served(name: str, policies: list[pulumi_policy.Policy]) -> Any:  # noqa: ANN401  # the SDK's server has no types
+    """What `PolicyPack` serves."""
+    return sdk._PolicyAnalyzerServicer(name, "0.0.1", policies, pulumi_policy.EnforcementLevel.ADVISORY)
+
+
 class Engine:
-    """One run of one pack. `levels` is as in a configuration file; what it doesn't name is mandatory."""
+    """One run of one pack. `config` is as in a configuration file; a policy that it leaves out is advisory."""
 
     def __init__(
         self,
@@ -35,33 +42,36 @@ class Engine:
         waivers: Path = Path("none.yaml"),
         config: Mapping[str, str | Mapping[str, object]] | None = None,
     ) -> None:
-        self.analyzer = Analyzer(f"langfuse-{pack}", *policies(pack, waivers, TODAY))
+        self.policies = pack_policies(pack, POLICIES, waivers, TODAY)
+        self.analyzer = served(f"langfuse-{pack}", self.policies)
         if config:
-            self.analyzer.Configure(messages.ConfigureAnalyzerRequest(policyConfig=_configured(config)))
+            self.configure(config)
+
+    def configure(self, config: Mapping[str, str | Mapping[str, object]]) -> None:
+        """Set levels and settings."""
+        self.analyzer.Configure(messages.ConfigureAnalyzerRequest(policyConfig=_configured(config)), None)
 
     def judge(self, *resources: Resource) -> list[messages.AnalyzeDiagnostic]:
-        """Everything that is said about a stack of these resources."""
+        """Everything that is reported about a stack of these resources."""
         stack = resources[0].stack if resources else "prod"
         urn = f"urn:pulumi:{stack}::test::{STACK}::test-{stack}"
-        found = list(self.analyzer.Analyze(messages.AnalyzeRequest(type=STACK, name="test", urn=urn)).diagnostics)
+        found = list(self.analyzer.Analyze(messages.AnalyzeRequest(type=STACK, name="test", urn=urn), None).diagnostics)
         for one in resources:
-            found += self.analyzer.Analyze(request(one)).diagnostics
+            found += self.analyzer.Analyze(request(one), None).diagnostics
         whole = [
             messages.AnalyzerResource(
                 type=one.type, name=one.name, urn=one.urn, properties=_struct(one), options=_options(one)
             )
             for one in resources
         ]
-        return [*found, *self.analyzer.AnalyzeStack(messages.AnalyzeStackRequest(resources=whole)).diagnostics]
+        return [*found, *self.analyzer.AnalyzeStack(messages.AnalyzeStackRequest(resources=whole), None).diagnostics]
 
     def remedied(self, resource: Resource) -> Resource | None:
         """What remedies make of a resource; None when there is nothing to mend."""
-        remediations = self.analyzer.Remediate(request(resource)).remediations
+        remediations = self.analyzer.Remediate(request(resource), None).remediations
         if not remediations:
             return None
-        return dataclasses.replace(
-            resource, props=resource_of(messages.AnalyzeRequest(properties=remediations[-1].properties)).props
-        )
+        return dataclasses.replace(resource, props=plain(json_format.MessageToDict(remediations[-1].properties)))
 
 
 def said_by(policy: str, diagnostics: Sequence[messages.AnalyzeDiagnostic]) -> list[str]:
@@ -100,10 +110,10 @@ def _configured(config: Mapping[str, str | Mapping[str, object]]) -> dict[str, m
 
 
 def _entries(config: Mapping[str, str | Mapping[str, object]]) -> Iterator[tuple[str, messages.PolicyConfig]]:
-    for rule, given in config.items():
+    for policy, given in config.items():
         entry = {"enforcementLevel": given} if isinstance(given, str) else given
         properties = struct_pb2.Struct()
         settings: dict[str, Any] = {key: value for key, value in entry.items() if key != "enforcementLevel"}
         properties.update(settings)
         level = LEVELS[str(entry.get("enforcementLevel", "mandatory"))]
-        yield rule, messages.PolicyConfig(enforcementLevel=level, properties=properties)
+        yield policy, messages.PolicyConfig(enforcementLevel=level, properties=properties)

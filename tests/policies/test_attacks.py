@@ -1,4 +1,4 @@
-"""What an attacker or a hurried colleague would do to our own production stack, and the rules that see it."""
+"""What an attacker or a hurried colleague would do to our own production stack, and the policies that see it."""
 
 import copy
 from collections.abc import Callable
@@ -101,7 +101,7 @@ def ours() -> tuple[Resource, ...]:
 
 
 def found_in(resources: list[Resource]) -> Found:
-    return {(rule, one.urn, one.message) for rule, findings in judged_all(resources).items() for one in findings}
+    return {(policy, one.urn, one.message) for policy, findings in judged_all(resources).items() for one in findings}
 
 
 @cache
@@ -195,7 +195,7 @@ def media_expire(stack: Props) -> None:
 
 def media_expire_by_command(stack: Props) -> None:
     name = "ConfigMap/langfuse-object-store-provisioning-scripts"
-    command = "mc ilm rule add --expire-days 30 store/langfuse-prod-media"
+    command = "mc ilm policy add --expire-days 30 store/langfuse-prod-media"
     stack.script(name, "provision-object-store.sh", command)
 
 
@@ -362,8 +362,8 @@ def sign_up_opened(stack: Props) -> None:
     ],
     ids=lambda value: value.__name__.replace("_", " ") if callable(value) else "",
 )
-def test_an_attack_on_our_stack_is_seen(attack: Attack, rules: set[str]) -> None:
+def test_an_attack_on_our_stack_is_seen(attack: Attack, policies: set[str]) -> None:
     stack = Props([replace(one, props=copy.deepcopy(one.props)) for one in ours()])
     attack(stack)
     after = found_in([replace(one, props=plain(one.props)) for one in stack.resources])
-    assert {rule for rule, _, _ in after - found_before()} >= rules
+    assert {policy for policy, _, _ in after - found_before()} >= policies

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
-from langfuse_policies.catalogue import RULES
+from langfuse_policies.catalogue import POLICIES
 from langfuse_policies.engine.settings import Settings
 from langfuse_policies.facts.backup_copies import copied_from
 from langfuse_policies.facts.backup_jobs import backups, drills
@@ -73,9 +73,9 @@ def test_a_backup_of_which_nothing_is_known_may_cover_everything() -> None:
             }
         )
     )
-    rule = RULES["backup-of-each-store"]
-    assert len(judged(rule, store)) == 1
-    assert judged(rule, [*store, unknown]) == []
+    policy = POLICIES["backup-of-each-store"]
+    assert len(judged(policy, store)) == 1
+    assert judged(policy, [*store, unknown]) == []
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ BASE = resources_of((FOLDER / "base" / "langfuse.yaml").read_text())
 
 
 @pytest.mark.parametrize(
-    ("rule", "strict", "generous"),
+    ("policy", "strict", "generous"),
     [
         ("backup-often-enough", RecoveryPoint(postgres_hours=5), RecoveryPoint(postgres_hours=6)),
         ("backup-retention", Retention(days=31), Retention(days=30)),
@@ -174,12 +174,12 @@ BASE = resources_of((FOLDER / "base" / "langfuse.yaml").read_text())
         ("no-other-environment", Environments(words={"prod": ("prod",), "x": ("offsite",)}), Environments()),
     ],
 )
-def test_bounds_can_be_configured(rule: str, strict: Settings, generous: Settings) -> None:
+def test_bounds_can_be_configured(policy: str, strict: Settings, generous: Settings) -> None:
     stack = [one for one in BASE if one.object_name != "backup-secrets"]
-    if rule == "no-other-environment":
+    if policy == "no-other-environment":
         stack = [resource(CRON_JOB, _bucket("shop-offsite-data"), name="backup")]
-    assert judged(RULES[rule], stack, strict)
-    assert judged(RULES[rule], stack, generous) == []
+    assert judged(POLICIES[policy], stack, strict)
+    assert judged(POLICIES[policy], stack, generous) == []
 
 
 def _bucket(name: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import datetime
 
 import pytest
-from langfuse_policies.catalogue import RULES
+from langfuse_policies.catalogue import POLICIES
 from langfuse_policies.facts.image_references import IMAGE_KINDS, ImageReference
 from langfuse_policies.facts.resources import Resource
 from langfuse_policies.facts.workloads import POD_TEMPLATES
@@ -55,7 +55,7 @@ def test_images_are_found_in_every_kind_that_names_them(kind: str) -> None:
     if kind not in POD_TEMPLATES:
         spec = {"spec": {"imageName": "evil.example/a:1.2.3"}}
     subject = resource(token_of(kind), spec)
-    assert len(judged(RULES["allowed-registries"], subject)) == 1
+    assert len(judged(POLICIES["allowed-registries"], subject)) == 1
 
 
 def test_an_image_volume_is_an_image() -> None:
@@ -63,27 +63,27 @@ def test_an_image_volume_is_an_image() -> None:
         "spec": {"volumes": [{"name": "data", "image": {"reference": "evil.example/data:1", "pullPolicy": "Never"}}]}
     }
     subject = resource("kubernetes:core/v1:Pod", pod)
-    assert paths(judged(RULES["allowed-registries"], subject)) == ["spec.volumes[data].image.reference"]
-    assert paths(judged(RULES["image-can-be-pulled"], subject)) == ["spec.volumes[data].image.pullPolicy"]
+    assert paths(judged(POLICIES["allowed-registries"], subject)) == ["spec.volumes[data].image.reference"]
+    assert paths(judged(POLICIES["image-can-be-pulled"], subject)) == ["spec.volumes[data].image.pullPolicy"]
 
 
 def test_registries_are_a_setting() -> None:
     ours, theirs = _deployment("mirror.example.com/hub/web:1.2.3"), _deployment("docker.io/langfuse/langfuse:4.16.0")
     settings = Registries(registries=("mirror.example.com/hub",))
-    assert not judged(RULES["allowed-registries"], ours, settings)
-    assert judged(RULES["allowed-registries"], theirs, settings)
+    assert not judged(POLICIES["allowed-registries"], ours, settings)
+    assert judged(POLICIES["allowed-registries"], theirs, settings)
 
 
 def test_what_is_abandoned_is_a_setting() -> None:
     settings = Abandoned(repositories=("quay.io/old",))
-    assert judged(RULES["no-abandoned-image"], _deployment("quay.io/old/web:1.2.3"), settings)
-    assert not judged(RULES["no-abandoned-image"], _deployment("bitnami/nginx:1.2.3"), settings)
+    assert judged(POLICIES["no-abandoned-image"], _deployment("quay.io/old/web:1.2.3"), settings)
+    assert not judged(POLICIES["no-abandoned-image"], _deployment("bitnami/nginx:1.2.3"), settings)
 
 
 def test_the_oldest_langfuse_is_a_setting() -> None:
     subject = _deployment("langfuse/langfuse:4.10.0")
-    assert not judged(RULES["langfuse-version-floor"], subject)
-    assert judged(RULES["langfuse-version-floor"], subject, Floor(minimum="4.16.0"))
+    assert not judged(POLICIES["langfuse-version-floor"], subject)
+    assert judged(POLICIES["langfuse-version-floor"], subject, Floor(minimum="4.16.0"))
 
 
 @pytest.mark.parametrize(
@@ -97,13 +97,13 @@ def test_the_oldest_langfuse_is_a_setting() -> None:
     ],
 )
 def test_support_ends_after_its_last_day(image: str, day: datetime.date, supported: bool) -> None:
-    found = judged(RULES["langfuse-supported"], _deployment(image), Support(on=day))
+    found = judged(POLICIES["langfuse-supported"], _deployment(image), Support(on=day))
     assert (not found) is supported
 
 
 def test_the_last_days_of_support_are_a_setting() -> None:
     settings = Support(last_days={4: datetime.date(2028, 1, 1)}, on=datetime.date(2029, 1, 1))
-    assert judged(RULES["langfuse-supported"], _deployment("langfuse/langfuse:4.16.0"), settings)
+    assert judged(POLICIES["langfuse-supported"], _deployment("langfuse/langfuse:4.16.0"), settings)
 
 
 @pytest.mark.parametrize(("langfuse", "fits"), [("3.225.4", True), ("4.16.0", False)])
@@ -112,14 +112,14 @@ def test_stores_are_measured_by_the_version_of_langfuse(langfuse: str, *, fits: 
         _deployment(f"langfuse/langfuse:{langfuse}"),
         _deployment("clickhouse/clickhouse-server:25.3.1.1", name="clickhouse", port=8123),
     ]
-    assert (not judged(RULES["store-versions-in-matrix"], stack)) is fits
+    assert (not judged(POLICIES["store-versions-in-matrix"], stack)) is fits
 
 
 def test_the_matrix_is_a_setting() -> None:
     stack = [_deployment("langfuse/langfuse:4.16.0"), _deployment("postgres:16.1", name="postgres", port=5432)]
-    assert not judged(RULES["store-versions-in-matrix"], stack)
-    assert judged(RULES["store-versions-in-matrix"], stack, Matrix(postgres={4: "16.2"}))
+    assert not judged(POLICIES["store-versions-in-matrix"], stack)
+    assert judged(POLICIES["store-versions-in-matrix"], stack, Matrix(postgres={4: "16.2"}))
 
 
 def test_stores_without_langfuse_have_no_matrix() -> None:
-    assert not judged(RULES["store-versions-in-matrix"], [_deployment("postgres:9.6", name="postgres", port=5432)])
+    assert not judged(POLICIES["store-versions-in-matrix"], [_deployment("postgres:9.6", name="postgres", port=5432)])

@@ -1,10 +1,10 @@
-"""The settings of the rules on secrets and on Langfuse: each moves its bound, in both directions."""
+"""The settings of the policies on secrets and on Langfuse: each moves its bound, in both directions."""
 
 import datetime
 from typing import Any
 
 import pytest
-from langfuse_policies.catalogue import RULES
+from langfuse_policies.catalogue import POLICIES
 from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import judged, resource, resources_of
 
@@ -32,7 +32,7 @@ SEGMENTS = "LANGFUSE_LLM_CONNECTION_WHITELISTED_IP_SEGMENTS"
 
 
 @pytest.mark.parametrize(
-    ("rule", "subject", "stricter", "wider"),
+    ("policy", "subject", "stricter", "wider"),
     [
         ("password-length", [password(20)], {"minimum": 21}, {"minimum": 20}),
         ("password-length", [password(30)], {"minimum": 31}, {"minimum": 24}),
@@ -50,9 +50,9 @@ SEGMENTS = "LANGFUSE_LLM_CONNECTION_WHITELISTED_IP_SEGMENTS"
     ],
 )
 def test_a_setting_moves_its_bound(
-    rule: str, subject: list[Resource], stricter: dict[str, Any], wider: dict[str, Any]
+    policy: str, subject: list[Resource], stricter: dict[str, Any], wider: dict[str, Any]
 ) -> None:
-    settings = RULES[rule].settings
+    settings = POLICIES[policy].settings
     assert settings is not None
-    assert judged(RULES[rule], subject, settings.read(stricter))
-    assert judged(RULES[rule], subject, settings.read(wider)) == []
+    assert judged(POLICIES[policy], subject, settings.read(stricter))
+    assert judged(POLICIES[policy], subject, settings.read(wider)) == []

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
-from langfuse_policies.catalogue import RULES
+from langfuse_policies.catalogue import POLICIES
 from langfuse_policies.facts.resources import Resource
 from langfuse_policies.facts.routes import takes
 from langfuse_policies.facts.selectors import Selected
@@ -43,45 +43,47 @@ def _into_postgres(*peers: Mapping[str, object]) -> Resource:
 
 def test_namespaces_of_operators_are_a_setting() -> None:
     stack = [POSTGRES, _into_postgres({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ops"}}})]
-    assert judged(RULES["stores-name-their-clients"], stack)
-    assert not judged(RULES["stores-name-their-clients"], stack, Operators(namespaces=("ops",)))
+    assert judged(POLICIES["stores-name-their-clients"], stack)
+    assert not judged(POLICIES["stores-name-their-clients"], stack, Operators(namespaces=("ops",)))
 
 
 def test_clients_of_stores_are_a_setting() -> None:
     stack = [POSTGRES, WEB, POOLER, _into_postgres({"podSelector": {"matchLabels": {"app": "pooler"}}})]
-    assert not judged(RULES["langfuse-stores-for-langfuse"], stack)
-    assert judged(RULES["langfuse-stores-for-langfuse"], stack, Clients(images=()))
+    assert not judged(POLICIES["langfuse-stores-for-langfuse"], stack)
+    assert judged(POLICIES["langfuse-stores-for-langfuse"], stack, Clients(images=()))
 
 
 def test_addresses_of_metadata_services_are_a_setting() -> None:
     policy = _network_policy({"podSelector": {}, "egress": [{"to": [{"ipBlock": {"cidr": "100.64.0.0/10"}}]}]})
     alibaba = Metadata(addresses=("100.100.100.200",))
-    assert not judged(RULES["no-egress-to-metadata"], policy)
-    assert paths(judged(RULES["no-egress-to-metadata"], policy, alibaba)) == ["spec.egress[0].to[0].ipBlock"]
+    assert not judged(POLICIES["no-egress-to-metadata"], policy)
+    assert paths(judged(POLICIES["no-egress-to-metadata"], policy, alibaba)) == ["spec.egress[0].to[0].ipBlock"]
 
 
 def test_the_number_of_ports_to_the_internet_is_a_setting() -> None:
     egress = [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443}, {"port": 465}]}]
     policy = _network_policy({"podSelector": {}, "egress": egress})
-    assert not judged(RULES["internet-by-port"], policy)
-    assert judged(RULES["internet-by-port"], policy, InternetPorts(most=1))
+    assert not judged(POLICIES["internet-by-port"], policy)
+    assert judged(POLICIES["internet-by-port"], policy, InternetPorts(most=1))
 
 
-@pytest.mark.parametrize("rule", ["default-deny", "pods-covered-by-policy", "names-can-be-resolved"])
-def test_policies_of_another_network_are_not_judged(rule: str) -> None:
+@pytest.mark.parametrize("policy", ["default-deny", "pods-covered-by-policy", "names-can-be-resolved"])
+def test_policies_of_another_network_are_not_judged(policy: str) -> None:
     cilium = resource("kubernetes:cilium.io/v2:CiliumNetworkPolicy", {"metadata": {"namespace": "n"}})
     forgets = _network_policy({"podSelector": {"matchLabels": {"app": "x"}}, "ingress": [{}]})
     egress = _network_policy({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {}}]}]})
     service = resource(
         "kubernetes:core/v1:Service", {"metadata": {"namespace": "n"}, "spec": {"selector": {"app": "web"}}}
     )
-    assert judged(RULES[rule], [WEB, service, forgets, egress])
-    assert not judged(RULES[rule], [WEB, service, forgets, egress, cilium])
+    assert judged(POLICIES[policy], [WEB, service, forgets, egress])
+    assert not judged(POLICIES[policy], [WEB, service, forgets, egress, cilium])
 
 
 def test_a_policy_whose_pods_are_unknown_may_be_the_one_that_is_missing() -> None:
-    assert judged(RULES["default-deny"], [WEB])
-    assert not judged(RULES["default-deny"], [WEB, _network_policy({"podSelector": UNKNOWN, "policyTypes": UNKNOWN})])
+    assert judged(POLICIES["default-deny"], [WEB])
+    assert not judged(
+        POLICIES["default-deny"], [WEB, _network_policy({"podSelector": UNKNOWN, "policyTypes": UNKNOWN})]
+    )
 
 
 def test_the_root_namespace_of_the_mesh_is_a_setting() -> None:
@@ -92,9 +94,9 @@ def test_the_root_namespace_of_the_mesh_is_a_setting() -> None:
         resource("kubernetes:security.istio.io/v1:PeerAuthentication", strict),
         resource("kubernetes:security.istio.io/v1:AuthorizationPolicy", nothing),
     ]
-    for rule in ("mtls-in-the-mesh", "mesh-allows-nothing-by-default"):
-        assert judged(RULES[rule], stack)
-        assert not judged(RULES[rule], stack, Root(root_namespace="mesh-root"))
+    for policy in ("mtls-in-the-mesh", "mesh-allows-nothing-by-default"):
+        assert judged(POLICIES[policy], stack)
+        assert not judged(POLICIES[policy], stack, Root(root_namespace="mesh-root"))
 
 
 def test_ports_of_dns_are_a_setting() -> None:
@@ -104,10 +106,10 @@ def test_ports_of_dns_are_a_setting() -> None:
         return _network_policy({"podSelector": {}, "policyTypes": ["Egress"], "egress": [*pods, *names]})
 
     for port in (53, 5353):
-        assert not judged(RULES["names-can-be-resolved"], [WEB, way(port)])
-    assert judged(RULES["names-can-be-resolved"], [WEB, way(5300)])
-    assert judged(RULES["names-can-be-resolved"], [WEB, way(5353)], Dns(ports=(53,)))
-    assert not judged(RULES["no-egress-to-metadata"], way(53))
+        assert not judged(POLICIES["names-can-be-resolved"], [WEB, way(port)])
+    assert judged(POLICIES["names-can-be-resolved"], [WEB, way(5300)])
+    assert judged(POLICIES["names-can-be-resolved"], [WEB, way(5353)], Dns(ports=(53,)))
+    assert not judged(POLICIES["no-egress-to-metadata"], way(53))
 
 
 def test_a_port_without_mutual_tls_is_exempt_by_name_for_selected_pods_alone() -> None:
@@ -116,13 +118,13 @@ def test_a_port_without_mutual_tls_is_exempt_by_name_for_selected_pods_alone() -
         metadata = {"name": "archive", "namespace": "n"}
         return resource("kubernetes:security.istio.io/v1:PeerAuthentication", {"metadata": metadata, "spec": content})
 
-    rule, exempt = RULES["mtls-without-exceptions"], Exceptions(exempt=("archive",))
+    policy, exempt = POLICIES["mtls-without-exceptions"], Exceptions(exempt=("archive",))
     selected = {"selector": {"matchLabels": {"app": "store"}}}
-    assert judged(rule, authentication(selected))
-    assert not judged(rule, authentication(selected), exempt)
-    assert judged(rule, authentication(selected), Exceptions(exempt=("other",)))
-    assert judged(rule, authentication({}), exempt)
-    assert judged(rule, authentication(selected, "PERMISSIVE"), exempt)
+    assert judged(policy, authentication(selected))
+    assert not judged(policy, authentication(selected), exempt)
+    assert judged(policy, authentication(selected), Exceptions(exempt=("other",)))
+    assert judged(policy, authentication({}), exempt)
+    assert judged(policy, authentication(selected, "PERMISSIVE"), exempt)
 
 
 def test_tokens_may_be_required_in_the_root_namespace() -> None:
@@ -134,43 +136,43 @@ def test_tokens_may_be_required_in_the_root_namespace() -> None:
             {"metadata": {"namespace": "mesh-root"}, "spec": {"rules": rules}},
         ),
     ]
-    assert judged(RULES["tokens-are-required"], stack)
-    assert not judged(RULES["tokens-are-required"], stack, Root(root_namespace="mesh-root"))
+    assert judged(POLICIES["tokens-are-required"], stack)
+    assert not judged(POLICIES["tokens-are-required"], stack, Root(root_namespace="mesh-root"))
 
 
 def test_the_mesh_may_be_required() -> None:
     stack = [_namespace(), WEB]
-    assert not judged(RULES["pods-in-the-mesh"], stack)
-    assert judged(RULES["pods-in-the-mesh"], stack, Membership(required=True))
-    assert not judged(RULES["pods-in-the-mesh"], [_namespace(**SIDECARS), WEB], Membership(required=True))
+    assert not judged(POLICIES["pods-in-the-mesh"], stack)
+    assert judged(POLICIES["pods-in-the-mesh"], stack, Membership(required=True))
+    assert not judged(POLICIES["pods-in-the-mesh"], [_namespace(**SIDECARS), WEB], Membership(required=True))
 
 
 def test_workloads_may_be_exempt_from_the_mesh() -> None:
     template = {"metadata": {"labels": {"sidecar.istio.io/inject": "false"}}, "spec": {"containers": []}}
     job = {"metadata": {"name": "migrate", "namespace": "n"}, "spec": {"template": template}}
     stack = [_namespace(**SIDECARS), resource("kubernetes:batch/v1:Job", job)]
-    assert judged(RULES["pods-in-the-mesh"], stack)
-    assert not judged(RULES["pods-in-the-mesh"], stack, Membership(exempt=("n/migr*",)))
+    assert judged(POLICIES["pods-in-the-mesh"], stack)
+    assert not judged(POLICIES["pods-in-the-mesh"], stack, Membership(exempt=("n/migr*",)))
 
 
 def test_jobs_say_so_themselves_where_sidecars_are_not_native() -> None:
     stack = [_namespace(**SIDECARS), _workload("migrate", "langfuse/langfuse:4.16.0", 3000, "batch/v1:Job")]
-    assert not judged(RULES["jobs-end-in-the-mesh"], stack)
-    assert judged(RULES["jobs-end-in-the-mesh"], stack, NativeSidecars(native_sidecars=False))
+    assert not judged(POLICIES["jobs-end-in-the-mesh"], stack)
+    assert judged(POLICIES["jobs-end-in-the-mesh"], stack, NativeSidecars(native_sidecars=False))
 
 
 def test_sidecars_are_no_matter_where_istio_cni_is() -> None:
     namespace = _namespace(**SIDECARS, **{"pod-security.kubernetes.io/enforce": "restricted"})
-    assert judged(RULES["mesh-without-privileges"], namespace)
-    assert not judged(RULES["mesh-without-privileges"], namespace, Cni(cni=True))
+    assert judged(POLICIES["mesh-without-privileges"], namespace)
+    assert not judged(POLICIES["mesh-without-privileges"], namespace, Cni(cni=True))
 
 
 def test_wildcards_that_are_meant_are_a_setting() -> None:
     gateway = resource(
         "kubernetes:networking.istio.io/v1:Gateway", {"spec": {"servers": [{"hosts": ["n/*.example.com"]}]}}
     )
-    assert judged(RULES["hosts-by-name"], gateway)
-    assert not judged(RULES["hosts-by-name"], gateway, Wildcards(wildcards=("*.example.com",)))
+    assert judged(POLICIES["hosts-by-name"], gateway)
+    assert not judged(POLICIES["hosts-by-name"], gateway, Wildcards(wildcards=("*.example.com",)))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from langfuse_policies.catalogue import RULES
+from langfuse_policies.catalogue import POLICIES
 from langfuse_policies.engine.policy import PackName
 from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import resource
@@ -69,12 +69,12 @@ def violations(stack: str, config: Mapping[str, str | Mapping[str, Any]], change
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_no_stack_breaks_a_mandatory_rule_of_its_environment(stack: str) -> None:
+def test_no_stack_breaks_a_mandatory_policy_of_its_environment(stack: str) -> None:
     assert violations(stack, levels("dev" if stack == "preview" else stack)) == []
 
 
 @pytest.mark.parametrize("mesh", ["ambient", "sidecar", "none"])
-def test_cloudnative_pg_beside_a_managed_store_breaks_no_rule_of_prod_that_prod_keeps(mesh: str) -> None:
+def test_cloudnative_pg_beside_a_managed_store_breaks_no_policy_of_prod_that_prod_keeps(mesh: str) -> None:
     changes = {"postgres": {"mode": "cloudnativepg"}, "mesh": {"mode": mesh}}
     broken = set(violations("prod", levels("prod"), json.dumps(changes)))
     assert broken <= set(violations("prod", levels("prod"), json.dumps({"mesh": {"mode": mesh}})))
@@ -83,7 +83,7 @@ def test_cloudnative_pg_beside_a_managed_store_breaks_no_rule_of_prod_that_prod_
 @pytest.mark.parametrize("stack", STACKS)
 def test_at_the_levels_of_prod_a_stack_breaks_only_what_its_environment_leaves_open(stack: str) -> None:
     own = levels("dev" if stack == "preview" else stack)
-    left_open = {rule for rule, entry in own.items() if level(entry) != "mandatory" or isinstance(entry, dict)}
+    left_open = {policy for policy, entry in own.items() if level(entry) != "mandatory" or isinstance(entry, dict)}
     broken = {one.partition(":")[0] for one in violations(stack, levels("prod"))}
     assert broken <= left_open
 
@@ -93,23 +93,23 @@ def test_the_waivers_are_few() -> None:
 
 
 @pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
-def test_each_rule_has_a_level_in_each_environment(environment: str) -> None:
+def test_each_policy_has_a_level_in_each_environment(environment: str) -> None:
     found = levels(environment)
-    assert set(found) == set(RULES)
+    assert set(found) == set(POLICIES)
     assert {level(entry) for entry in found.values()} <= {"mandatory", "advisory", "disabled", "remediate"}
 
 
 @pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
-def test_each_setting_of_an_environment_is_one_that_its_rule_reads(environment: str) -> None:
-    for rule, entry in levels(environment).items():
+def test_each_setting_of_an_environment_is_one_that_its_policy_reads(environment: str) -> None:
+    for policy, entry in levels(environment).items():
         if isinstance(entry, dict):
-            model = RULES[rule].settings
-            assert model is not None, rule
+            model = POLICIES[policy].settings
+            assert model is not None, policy
             model.read({key: value for key, value in entry.items() if key != "enforcementLevel"})
 
 
 def test_no_environment_is_stricter_than_the_next() -> None:
     order = ["disabled", "advisory", "remediate", "mandatory"]
-    for rule in RULES:
-        dev, staging, prod = (order.index(level(levels(name)[rule])) for name in ("dev", "staging", "prod"))
-        assert dev <= staging <= prod, rule
+    for policy in POLICIES:
+        dev, staging, prod = (order.index(level(levels(name)[policy])) for name in ("dev", "staging", "prod"))
+        assert dev <= staging <= prod, policy

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
-from langfuse_policies.catalogue import RULES
+from langfuse_policies.catalogue import POLICIES
 from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import UNKNOWN, judged, judged_all, paths, resource, token_of, unknown_paths
 
@@ -31,7 +31,7 @@ def test_a_patch_of_a_store_lacks_neither_policies_nor_backups() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "container", "path"),
+    ("policy", "container", "path"),
     [
         ("no-privileged-container", {"securityContext": {"privileged": True}}, "securityContext.privileged"),
         ("read-only-root-filesystem", {"securityContext": {"readOnlyRootFilesystem": False}}, "readOnlyRootFilesystem"),
@@ -39,16 +39,16 @@ def test_a_patch_of_a_store_lacks_neither_policies_nor_backups() -> None:
         ("no-literal-secret-in-env", {"env": [{"name": "SALT", "value": "Hu7eTraPVeWq9"}]}, "value"),
     ],
 )
-def test_what_a_patch_sets_is_judged(rule: str, container: Mapping[str, object], path: str) -> None:
+def test_what_a_patch_sets_is_judged(policy: str, container: Mapping[str, object], path: str) -> None:
     spec = {"template": {"spec": {"containers": [{"name": "web", **container}]}}}
-    (found,) = paths(judged(RULES[rule], patch("apps/Deployment", spec)))
+    (found,) = paths(judged(POLICIES[policy], patch("apps/Deployment", spec)))
     assert found.endswith(path)
 
 
 def test_what_a_patch_leaves_out_is_no_unknown_value_that_a_later_run_may_judge() -> None:
-    rule = RULES["run-as-non-root"]
+    policy = POLICIES["run-as-non-root"]
     assert (
-        unknown_paths(rule, patch("apps/Deployment", {"template": {"spec": {"containers": [{"name": "web"}]}}}))
+        unknown_paths(policy, patch("apps/Deployment", {"template": {"spec": {"containers": [{"name": "web"}]}}}))
         == set()
     )
-    assert unknown_paths(rule, patch("apps/Deployment", {"template": UNKNOWN})) == {"spec.template"}
+    assert unknown_paths(policy, patch("apps/Deployment", {"template": UNKNOWN})) == {"spec.template"}

@@ -1,11 +1,11 @@
-"""What a rule can add by itself: it adds what is missing, leaves what is there, and then finds nothing."""
+"""What a policy can add by itself: it adds what is missing, leaves what is there, and then finds nothing."""
 
 from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict
-from langfuse_policies.catalogue import RULES
-from langfuse_policies.engine.policy import Rule
+from langfuse_policies.catalogue import POLICIES
+from langfuse_policies.engine.policy import Policy
 from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import UNKNOWN, judged, resource, token_of
 
@@ -18,8 +18,8 @@ SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"
 """How the engine marks a secret (sdk/go/common/resource/properties.go)."""
 
 
-def remedied(rule: str, subject: Resource) -> Resource | None:
-    return Engine(RULES[rule].pack, config={rule: "remediate"}).remedied(subject)
+def remedied(policy: str, subject: Resource) -> Resource | None:
+    return Engine(POLICIES[policy].pack, config={policy: "remediate"}).remedied(subject)
 
 
 def namespace(**metadata: Any) -> Resource:  # noqa: ANN401  # of any shape
@@ -27,7 +27,7 @@ def namespace(**metadata: Any) -> Resource:  # noqa: ANN401  # of any shape
 
 
 @pytest.mark.parametrize(
-    ("rule", "given", "labels"),
+    ("policy", "given", "labels"),
     [
         ("namespace-enforces-restricted", {}, {f"{PREFIX}enforce": "restricted"}),
         ("namespace-warns", {}, {f"{PREFIX}audit": "restricted", f"{PREFIX}warn": "restricted"}),
@@ -39,23 +39,23 @@ def namespace(**metadata: Any) -> Resource:  # noqa: ANN401  # of any shape
         ("namespace-pins-standard", {}, {f"{PREFIX}enforce-version": "v1.36"}),
     ],
 )
-def test_missing_labels_of_pod_security_are_added(rule: str, given: dict[str, str], labels: dict[str, str]) -> None:
+def test_missing_labels_of_pod_security_are_added(policy: str, given: dict[str, str], labels: dict[str, str]) -> None:
     subject = namespace(**({"labels": given} if given else {}))
-    assert judged(RULES[rule], subject)
-    mended = remedied(rule, subject)
+    assert judged(POLICIES[policy], subject)
+    mended = remedied(policy, subject)
     assert mended is not None
     assert mended.metadata["labels"].value == labels
     assert mended.object_name == "shop"
-    assert judged(RULES[rule], mended) == []
+    assert judged(POLICIES[policy], mended) == []
 
 
 def test_several_remedies_add_up() -> None:
-    rules = [rule.id for rule in RULES.values() if rule.remedy and rule.pack == "security"]
-    assert len(rules) > 1
+    policies = [policy.id for policy in POLICIES.values() if policy.remedy and policy.pack == "security"]
+    assert len(policies) > 1
     subject: Resource | None = namespace()
-    mended = Engine("security", config=dict.fromkeys(rules, "remediate")).remedied(namespace())
-    for rule in rules:
-        subject = subject and (remedied(rule, subject) or subject)
+    mended = Engine("security", config=dict.fromkeys(policies, "remediate")).remedied(namespace())
+    for policy in policies:
+        subject = subject and (remedied(policy, subject) or subject)
     assert mended is not None
     assert mended == subject
 
@@ -85,7 +85,7 @@ def test_what_is_secret_stays_so() -> None:
     metadata = {**SECRET, "value": {"name": "shop", "labels": {**SECRET, "value": {"team": "ours"}}}}
     engine = Engine(config={"namespace-enforces-restricted": "remediate"})
     sent = request(resource(NAMESPACE, {"metadata": metadata}))
-    (remedy,) = engine.analyzer.Remediate(sent).remediations
+    (remedy,) = engine.analyzer.Remediate(sent, None).remediations
     labels = {**SECRET, "value": {"team": "ours", f"{PREFIX}enforce": "restricted"}}
     assert MessageToDict(remedy.properties) == {"metadata": {**SECRET, "value": {"name": "shop", "labels": labels}}}
 
@@ -103,10 +103,12 @@ def test_an_object_of_another_kind_stays_as_it_is() -> None:
     assert remedied("recommended-labels", subject) is None
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES.values() if rule.remedy], ids=lambda rule: rule.id)
-def test_every_remedy_touches_labels_and_annotations_alone(rule: Rule) -> None:
-    assert rule.remedy is not None
-    for kind in rule.kinds:
-        added = rule.remedy(resource(token_of(kind), {"metadata": {}}))
+@pytest.mark.parametrize(
+    "policy", [policy for policy in POLICIES.values() if policy.remedy], ids=lambda policy: policy.id
+)
+def test_every_remedy_touches_labels_and_annotations_alone(policy: Policy) -> None:
+    assert policy.remedy is not None
+    for kind in policy.kinds:
+        added = policy.remedy(resource(token_of(kind), {"metadata": {}}))
         assert added
         assert set(added) <= {"labels", "annotations"}

@@ -1,4 +1,4 @@
-"""What holds of every rule, whatever it checks: it is total, it keeps secrets, it loses nothing silently."""
+"""What holds of every policy, whatever it checks: it is total, it keeps secrets, it loses nothing silently."""
 
 import copy
 import dataclasses
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from langfuse_policies.catalogue import RULES
+from langfuse_policies.catalogue import POLICIES
 from langfuse_policies.facts.fields import UNKNOWN, plain
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import POD_TEMPLATES
@@ -19,7 +19,7 @@ from tests.policies.corpus import Case, cases, texts
 
 SECRET = "Zx9!kQ/7v+Lm2#pR"  # noqa: S105  # what no report may show
 
-#: Words that rules look for, so that arbitrary shapes get past their first condition.
+#: Words that policies look for, so that arbitrary shapes get past their first condition.
 WORDS = sorted({word for text in texts() for word in re.findall(r"[\w./-]+", text)})
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=8), st.sampled_from(WORDS), st.just(UNKNOWN)
@@ -51,47 +51,47 @@ def _replaced(subject: Resource, path: tuple[str | int, ...], replacement: objec
 
 
 def _bad_cases(scope: str) -> list[Case]:
-    return [case for case in cases() if case.bad and RULES[case.rule].scope == scope]
+    return [case for case in cases() if case.bad and POLICIES[case.policy].scope == scope]
 
 
-def _one_case_for_each_rule(scope: str) -> list[Case]:
-    return list({case.rule: case for case in _bad_cases(scope)}.values())
+def _one_case_for_each_policy(scope: str) -> list[Case]:
+    return list({case.policy: case for case in _bad_cases(scope)}.values())
 
 
 def _faulty(case: Case) -> list[Resource]:
-    rule = RULES[case.rule]
-    return [one for one in case.resources if judged(rule, one)]
+    policy = POLICIES[case.policy]
+    return [one for one in case.resources if judged(policy, one)]
 
 
-def test_each_rule_explains_itself() -> None:
-    for rule in RULES.values():
-        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.id), rule.id
-        assert len({rule.title, rule.why, rule.fix}) == 3
-        assert rule.why.endswith("."), rule.id
-        assert rule.fix.endswith("."), rule.id
-        assert not rule.title.endswith("."), rule.id
+def test_each_policy_explains_itself() -> None:
+    for policy in POLICIES.values():
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", policy.id), policy.id
+        assert len({policy.title, policy.why, policy.fix}) == 3
+        assert policy.why.endswith("."), policy.id
+        assert policy.fix.endswith("."), policy.id
+        assert not policy.title.endswith("."), policy.id
 
 
-KINDS = sorted({kind for rule in RULES.values() for kind in rule.kinds})
+KINDS = sorted({kind for policy in POLICIES.values() for kind in policy.kinds})
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=50, deadline=None)
 @given(shape=SHAPES)
-def test_no_rule_raises_on_any_shape(kind: str, shape: object) -> None:
+def test_no_policy_raises_on_any_shape(kind: str, shape: object) -> None:
     subject = _of_kind(kind, shape)
-    for rule in RULES.values():
-        if rule.scope == "resource" and rule.reads(subject):
-            judged(rule, subject)
+    for policy in POLICIES.values():
+        if policy.scope == "resource" and policy.reads(subject):
+            judged(policy, subject)
 
 
 @settings(max_examples=200, deadline=None)
 @given(shapes=st.lists(st.tuples(st.sampled_from(KINDS), SHAPES), min_size=1, max_size=5))
-def test_no_rule_raises_on_a_stack_of_any_shapes(shapes: list[tuple[str, object]]) -> None:
+def test_no_policy_raises_on_a_stack_of_any_shapes(shapes: list[tuple[str, object]]) -> None:
     stack = [_of_kind(kind, shape) for kind, shape in shapes]
-    for rule in RULES.values():
-        if rule.scope == "stack":
-            judged(rule, stack)
+    for policy in POLICIES.values():
+        if policy.scope == "stack":
+            judged(policy, stack)
 
 
 def _of_kind(kind: str, shape: object) -> Resource:
@@ -99,48 +99,48 @@ def _of_kind(kind: str, shape: object) -> Resource:
     return Resource(token, "any", plain(shape), f"urn:pulumi:s::p::{token}::any")
 
 
-@pytest.mark.parametrize("case", _one_case_for_each_rule("resource"), ids=lambda case: f"{case.rule}: {case.name}")
+@pytest.mark.parametrize("case", _one_case_for_each_policy("resource"), ids=lambda case: f"{case.policy}: {case.name}")
 def test_one_wrong_field_anywhere_raises_nothing(case: Case) -> None:
-    rule = RULES[case.rule]
+    policy = POLICIES[case.policy]
     for subject in _faulty(case):
         for path in _parts(subject.props):
             replacement: object
             for replacement in (None, UNKNOWN, 3.0, "text", ["text"], [{}], {"text": {}}):
-                judged(rule, _replaced(subject, path, replacement))
+                judged(policy, _replaced(subject, path, replacement))
 
 
-@pytest.mark.parametrize("case", _bad_cases("resource"), ids=lambda case: f"{case.rule}: {case.name}")
+@pytest.mark.parametrize("case", _bad_cases("resource"), ids=lambda case: f"{case.policy}: {case.name}")
 def test_what_is_unknown_is_judged_or_noted(case: Case) -> None:
-    rule = RULES[case.rule]
+    policy = POLICIES[case.policy]
     for subject in _faulty(case):
-        before = len(judged(rule, subject))
+        before = len(judged(policy, subject))
         for path in _parts(subject.props):
             changed = _replaced(subject, path, UNKNOWN)
-            noted = unknown_paths(rule, changed)
-            assert noted or len(judged(rule, changed)) >= before, f"{path} is unknown: the finding is lost silently"
+            noted = unknown_paths(policy, changed)
+            assert noted or len(judged(policy, changed)) >= before, f"{path} is unknown: the finding is lost silently"
 
 
-@pytest.mark.parametrize("case", _one_case_for_each_rule("stack"), ids=lambda case: f"{case.rule}: {case.name}")
+@pytest.mark.parametrize("case", _one_case_for_each_policy("stack"), ids=lambda case: f"{case.policy}: {case.name}")
 def test_unknown_objects_of_a_stack_raise_nothing(case: Case) -> None:
-    rule, resources = RULES[case.rule], case.resources
+    policy, resources = POLICIES[case.policy], case.resources
     for index, subject in enumerate(resources):
         for key in ("metadata", "spec", "data"):
             if isinstance(subject.props, dict) and key in subject.props:
                 changed = [*resources]
                 changed[index] = _replaced(subject, (key,), UNKNOWN)
-                rule.on(Stack(changed))
+                policy.on(Stack(changed))
 
 
 @pytest.mark.parametrize(
     "case",
-    [*_one_case_for_each_rule("resource"), *_one_case_for_each_rule("stack")],
-    ids=lambda case: f"{case.rule}: {case.name}",
+    [*_one_case_for_each_policy("resource"), *_one_case_for_each_policy("stack")],
+    ids=lambda case: f"{case.policy}: {case.name}",
 )
 def test_no_finding_shows_a_value(case: Case) -> None:
-    rule, resources = RULES[case.rule], case.resources
-    at_fault = {finding.urn or subject.urn for subject in resources for finding in judged(rule, subject)}
-    if rule.scope == "stack":
-        at_fault = {finding.urn for finding in judged(rule, resources)}
+    policy, resources = POLICIES[case.policy], case.resources
+    at_fault = {finding.urn or subject.urn for subject in resources for finding in judged(policy, subject)}
+    if policy.scope == "stack":
+        at_fault = {finding.urn for finding in judged(policy, resources)}
     for index, subject in enumerate(resources):
         parts = list(_parts(subject.props))
         # Each part by itself where a fault is; elsewhere all texts at once, or a large stack takes minutes.
@@ -149,8 +149,8 @@ def test_no_finding_shows_a_value(case: Case) -> None:
             changed = subject
             for path in paths:
                 changed = _replaced(changed, path, SECRET)
-            judge = [changed] if rule.scope == "resource" else [*resources[:index], changed, *resources[index + 1 :]]
-            assert not any(SECRET in finding.message for finding in judged(rule, judge))
+            judge = [changed] if policy.scope == "resource" else [*resources[:index], changed, *resources[index + 1 :]]
+            assert not any(SECRET in finding.message for finding in judged(policy, judge))
 
 
 def _texts(props: object) -> list[tuple[str | int, ...]]:
@@ -174,11 +174,11 @@ def _template(case: Case) -> tuple[dict[str, Any], dict[str, Any]] | None:
 
 
 @pytest.mark.parametrize("kind", sorted(POD_TEMPLATES))
-def test_a_rule_on_all_pods_finds_its_fault_in_every_kind_of_workload(kind: str) -> None:
+def test_a_policy_on_all_pods_finds_its_fault_in_every_kind_of_workload(kind: str) -> None:
     judged_cases = 0
     for case in _bad_cases("resource"):
-        rule, found = RULES[case.rule], _template(case)
-        if found is None or kind not in rule.kinds or not rule.kinds <= set(POD_TEMPLATES):
+        policy, found = POLICIES[case.policy], _template(case)
+        if found is None or kind not in policy.kinds or not policy.kinds <= set(POD_TEMPLATES):
             continue
         template, owner = found
         props: dict[str, Any] = dict(template)
@@ -186,6 +186,6 @@ def test_a_rule_on_all_pods_finds_its_fault_in_every_kind_of_workload(kind: str)
             props = {key: props}
         metadata = {**owner["metadata"], **props.get("metadata", {})}
         token = token_of(kind)
-        assert judged(rule, resource(token, {**props, "metadata": metadata})), f"{case.rule}: {case.name}"
+        assert judged(policy, resource(token, {**props, "metadata": metadata})), f"{case.policy}: {case.name}"
         judged_cases += 1
     assert judged_cases

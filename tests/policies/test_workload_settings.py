@@ -1,10 +1,10 @@
-"""The settings of the rules on workloads: each moves its bound, in both directions."""
+"""The settings of the policies on workloads: each moves its bound, in both directions."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-from langfuse_policies.catalogue import RULES
+from langfuse_policies.catalogue import POLICIES
 from langfuse_policies.facts.fields import UNKNOWN
 from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import judged, paths, resource, resources_of
@@ -17,7 +17,7 @@ def base(name: str) -> list[Resource]:
 
 
 @pytest.mark.parametrize(
-    ("rule", "manifests", "stricter", "right"),
+    ("policy", "manifests", "stricter", "right"),
     [
         ("recommended-labels", "web", {"keys": ("cost-centre",)}, {"keys": ("app.kubernetes.io/name",)}),
         ("several-replicas", "web", {"least": 3}, {"least": 2}),
@@ -28,11 +28,13 @@ def base(name: str) -> list[Resource]:
         ("cron-catches-up", "cronjob", {"least_seconds": 7200}, {"least_seconds": 60}),
     ],
 )
-def test_a_setting_moves_its_bound(rule: str, manifests: str, stricter: dict[str, Any], right: dict[str, Any]) -> None:
-    settings = RULES[rule].settings
+def test_a_setting_moves_its_bound(
+    policy: str, manifests: str, stricter: dict[str, Any], right: dict[str, Any]
+) -> None:
+    settings = POLICIES[policy].settings
     assert settings is not None
-    assert judged(RULES[rule], base(manifests), settings.read(stricter))
-    assert judged(RULES[rule], base(manifests), settings.read(right)) == []
+    assert judged(POLICIES[policy], base(manifests), settings.read(stricter))
+    assert judged(POLICIES[policy], base(manifests), settings.read(right)) == []
 
 
 def web(startup: object, **more: object) -> Resource:
@@ -41,11 +43,11 @@ def web(startup: object, **more: object) -> Resource:
 
 
 def test_the_time_to_migrate_is_that_of_the_settings() -> None:
-    rule = RULES["migrations-survive-probes"]
+    policy = POLICIES["migrations-survive-probes"]
     subject = web({"periodSeconds": 10, "failureThreshold": 60})
-    assert rule.settings is not None
-    assert judged(rule, subject, rule.settings(budget_seconds=601))
-    assert judged(rule, subject, rule.settings(budget_seconds=600)) == []
+    assert policy.settings is not None
+    assert judged(policy, subject, policy.settings(budget_seconds=601))
+    assert judged(policy, subject, policy.settings(budget_seconds=600)) == []
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_the_time_to_migrate_is_that_of_the_settings() -> None:
     ids=["unknown period", "unknown variable", "variables from elsewhere"],
 )
 def test_web_that_may_have_time_or_not_migrate_is_not_accused(subject: Resource) -> None:
-    assert judged(RULES["migrations-survive-probes"], subject) == []
+    assert judged(POLICIES["migrations-survive-probes"], subject) == []
 
 
 def test_an_autoscaler_of_unknown_target_leaves_replicas_unjudged() -> None:
@@ -67,8 +69,8 @@ def test_an_autoscaler_of_unknown_target_leaves_replicas_unjudged() -> None:
         "kubernetes:autoscaling/v2:HorizontalPodAutoscaler",
         {"metadata": {"namespace": "shop"}, "spec": {"scaleTargetRef": {"kind": "Deployment", "name": UNKNOWN}}},
     )
-    assert judged(RULES["disruption-budget"], single)
-    assert judged(RULES["disruption-budget"], [*single, autoscaler]) == []
+    assert judged(POLICIES["disruption-budget"], single)
+    assert judged(POLICIES["disruption-budget"], [*single, autoscaler]) == []
 
 
 def test_replicas_in_what_the_server_returns_count_when_the_program_owns_them() -> None:
@@ -81,6 +83,6 @@ def test_replicas_in_what_the_server_returns_count_when_the_program_owns_them() 
         "kubernetes:autoscaling/v2:HorizontalPodAutoscaler",
         {"metadata": {"namespace": "shop"}, "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "web"}}},
     )
-    rule = RULES["autoscaler-owns-replicas"]
-    assert paths(judged(rule, [live("pulumi-kubernetes-1a2b"), autoscaler])) == ["spec.replicas"]
-    assert judged(rule, [live("kube-controller-manager"), autoscaler]) == []
+    policy = POLICIES["autoscaler-owns-replicas"]
+    assert paths(judged(policy, [live("pulumi-kubernetes-1a2b"), autoscaler])) == ["spec.replicas"]
+    assert judged(policy, [live("kube-controller-manager"), autoscaler]) == []

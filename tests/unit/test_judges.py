@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from langfuse_policies.catalogue import RULES
-from langfuse_policies.engine.policy import Rule
+from langfuse_policies.catalogue import POLICIES
+from langfuse_policies.engine.policy import Policy
 
 from tests.judges.report import Judgement, Waiver, checks_of, unused, waivers
 from tests.judges.verdicts import (
@@ -94,14 +94,14 @@ def test_a_pod_has_the_volumes_of_its_claim_templates() -> None:
     assert [volume["name"] for volume in pod["spec"]["volumes"]] == ["tmp", "data"]
 
 
-RULE = RULES["run-as-non-root"]
+POLICY = POLICIES["run-as-non-root"]
 
 
 def judgement(*, passed: bool, findings: int, waived_in: str | None = None) -> Judgement:
-    (check,) = [check for judge, check in checks_of(RULE) if judge is Judge.ADMISSION]
+    (check,) = [check for judge, check in checks_of(POLICY) if judge is Judge.ADMISSION]
     verdict = Verdict(Judge.ADMISSION, check, "Deployment/web", passed)
     given = [waiver(check, waived_in)] if waived_in else []
-    return Judgement("dev", (verdict,), {RULE.id: findings}, tuple(given))
+    return Judgement("dev", (verdict,), {POLICY.id: findings}, tuple(given))
 
 
 def waiver(check: str, stack: str) -> Waiver:
@@ -122,7 +122,7 @@ def waiver(check: str, stack: str) -> Waiver:
 def test_a_judge_and_a_policy_agree_when_both_object_or_neither(
     passed: bool, findings: int, waived_in: str | None, cell: str
 ) -> None:
-    assert judgement(passed=passed, findings=findings, waived_in=waived_in).cell(RULE, Judge.ADMISSION) == cell
+    assert judgement(passed=passed, findings=findings, waived_in=waived_in).cell(POLICY, Judge.ADMISSION) == cell
 
 
 def test_an_objection_is_a_failure_unless_it_is_waived_for_the_stack() -> None:
@@ -143,8 +143,8 @@ def test_every_waiver_has_a_reason() -> None:
 
 
 def test_policies_name_existing_pod_security_controls() -> None:
-    def named(rule: Rule) -> set[str]:
-        return {check for judge, check in checks_of(rule) if judge is Judge.ADMISSION}
+    def named(policy: Policy) -> set[str]:
+        return {check for judge, check in checks_of(policy) if judge is Judge.ADMISSION}
 
     baseline = {"hostProbesAndHostLifecycle", "procMount", "capabilities_baseline", "seccompProfile_baseline"}
-    assert set().union(*map(named, RULES.values())) <= {*CONTROLS.values(), *baseline}
+    assert set().union(*map(named, POLICIES.values())) <= {*CONTROLS.values(), *baseline}

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from langfuse_policies.catalogue import RULES
+from langfuse_policies.catalogue import POLICIES
 from langfuse_policies.testing import judged, resources_of
 
 CHART: Final = "2.0.0"
 APPLICATION: Final = "4.4.0"
 NAMESPACE: Final = "langfuse"
-OF_PULUMI: Final = frozenset({"D01"})
-"""Catalogue rows about options of Pulumi."""
+OF_PULUMI: Final = frozenset({"protect-namespaces", "protect-stores", "protect-buckets", "protect-credentials"})
+"""Policies on options of Pulumi, which manifests do not have."""
 
 
 def main(rendered: Path) -> None:
@@ -31,8 +31,8 @@ def main(rendered: Path) -> None:
     for manifest in manifests:
         manifest["metadata"].setdefault("namespace", NAMESPACE)
     resources = resources_of(yaml.safe_dump_all(manifests))
-    rules = [rule for rule in RULES.values() if rule.reference not in OF_PULUMI]
-    findings = {rule.id: len(judged(rule, resources)) for rule in rules}
+    policies = [policy for policy in POLICIES.values() if policy.id not in OF_PULUMI]
+    findings = {policy.id: len(judged(policy, resources)) for policy in policies}
     result = {"chart": CHART, "application": APPLICATION, "objects": len(manifests), "findings": findings}
     (Path(__file__).parent / "official-chart.json").write_text(json.dumps(result, indent=2) + "\n")
 

@@ -1,36 +1,30 @@
-"""Rules: a function per rule, with what people need to know of it, grouped by topic.
+"""Policies: a function for each, registered in a topic by a decorator that says what people need to know about it.
 
-    rules = Topic("pods", title="Pods", pack="security")
+    topic = Topic("pods", title="Pods", pack="security")
 
-    @rules.pods("no-privileged-container", reference="P01", ...)
+    @topic.pods("no-privileged-container", title=..., why=..., fix=..., severity=Severity.CRITICAL)
     def no_privileged_container(pod: Pod) -> Findings:
         for container in pod.containers:
             if (privileged := container["securityContext"]["privileged"]).equals(True):
                 yield finding(privileged, "the container is root on its node")
 
-A rule is total: it never raises, whatever it is fed; a `Field` makes that easy. It yields what is wrong for certain.
+A policy never raises, whatever the resource looks like: it reads `Field`s. It reports only what is certainly wrong.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Literal, NotRequired, TypedDict, TypeVar, Unpack
+
+from pulumi_policy import Severity
 
 from langfuse_policies.engine.settings import Settings
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import POD_TEMPLATES, SERVERS, Pod, pod_of
 
+__all__ = ["Finding", "Findings", "PackName", "Policy", "Severity", "Topic", "by_id", "finding"]
+
 PackName = Literal["security", "reliability"]
-
-
-class Severity(Enum):
-    """How bad a violation is, in the words of Pulumi and CVSS."""
-
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class Finding:
 
     path: str
     problem: str
-    #: Of the resource at fault; rules on the whole stack set it, for the others it is known.
+    #: Of the resource at fault; policies on the whole stack set it, for the others it is known.
     urn: str = ""
 
     @property
@@ -52,7 +46,7 @@ Findings = Iterator[Finding]
 
 
 def finding(place: Field | Resource | Pod | str, problem: str, of: Resource | None = None) -> Finding:
-    """A fault at a field or of a whole resource; rules on the stack say of which resource."""
+    """A fault at a field or of a whole resource; policies on the stack say of which resource."""
     if isinstance(place, Field):
         return Finding(place.path, problem, of.urn if of else "")
     if isinstance(place, Pod):
@@ -63,13 +57,11 @@ def finding(place: Field | Resource | Pod | str, problem: str, of: Resource | No
 
 
 @dataclass(frozen=True)
-class Rule:
-    """One rule. Its texts are shown in reports and in docs/policies.md."""
+class Policy:
+    """One policy. Its texts are shown in reports and in docs/policies.md."""
 
     #: Kebab-case; unique over all packs.
     id: str
-    #: The row of the catalogue that it implements, for example P01.
-    reference: str
     title: str
     #: What goes wrong without it.
     why: str
@@ -82,13 +74,13 @@ class Rule:
     #: Group and kind of the resources it reads, for example `apps/Deployment`; empty for all, and for the stack.
     kinds: frozenset[str]
     check: Callable[..., Findings] = field(repr=False)
-    #: The same rule in standards and tools, the most authoritative first, for example `PSS baseline: privileged`.
+    #: The same policy in standards and tools, the most authoritative first, for example `PSS baseline: privileged`.
     also_in: tuple[str, ...] = ()
     #: About Langfuse itself: silent where it is not.
     langfuse: bool = False
     #: The typed configuration, every key with a default; None when there is nothing to configure.
     settings: type[Settings] | None = None
-    #: Adds what is missing to labels or annotations; rules on anything else have none.
+    #: Adds what is missing to labels or annotations; policies on anything else have none.
     remedy: Callable[[Resource], dict[str, dict[str, str]]] | None = field(default=None, repr=False)
 
     def reads(self, resource: Resource) -> bool:
@@ -105,9 +97,8 @@ class Rule:
 
 
 class About(TypedDict):
-    """What a rule tells of itself: see the fields of `Rule`."""
+    """What a policy tells of itself: see the fields of `Policy`."""
 
-    reference: str
     title: str
     why: str
     fix: str
@@ -122,20 +113,20 @@ Check = TypeVar("Check", bound=Callable[..., Findings])
 
 
 class Topic:
-    """The rules of one file."""
+    """The policies of one file."""
 
     def __init__(self, name: str, *, title: str, pack: PackName) -> None:
         self.name = name
         self.title = title
         self.pack: PackName = pack
-        self.rules: list[Rule] = []
+        self.policies: list[Policy] = []
 
     def pods(self, id: str, **about: Unpack[About]) -> Callable[[Check], Check]:  # noqa: A002  # the field's own name
-        """A rule on the pods of every workload: `check(pod)` or `check(pod, settings)`."""
+        """A policy on the pods of every workload: `check(pod)` or `check(pod, settings)`."""
         return self._on_pods(id, frozenset(POD_TEMPLATES), about)
 
     def servers(self, id: str, **about: Unpack[About]) -> Callable[[Check], Check]:  # noqa: A002
-        """A rule on pods that run until they are told to stop: not on Jobs."""
+        """A policy on pods that run until they are told to stop: not on Jobs."""
         return self._on_pods(id, SERVERS, about)
 
     def _on_pods(self, id: str, kinds: frozenset[str], about: About) -> Callable[[Check], Check]:  # noqa: A002
@@ -150,7 +141,7 @@ class Topic:
         return register
 
     def resources(self, id: str, *kinds: str, **about: Unpack[About]) -> Callable[[Check], Check]:  # noqa: A002
-        """A rule on resources of these kinds, or of all: `check(resource)` or `check(resource, settings)`."""
+        """A policy on resources of these kinds, or of all: `check(resource)` or `check(resource, settings)`."""
 
         def register(check: Check) -> Check:
             self._add(id, "resource", frozenset(kinds), check, about)
@@ -159,7 +150,7 @@ class Topic:
         return register
 
     def stack(self, id: str, **about: Unpack[About]) -> Callable[[Check], Check]:  # noqa: A002
-        """A rule on the whole stack: `check(stack)` or `check(stack, settings)`."""
+        """A policy on the whole stack: `check(stack)` or `check(stack, settings)`."""
 
         def register(check: Check) -> Check:
             self._add(id, "stack", frozenset(), check, about)
@@ -175,19 +166,21 @@ class Topic:
         check: Callable[..., Findings],
         about: About,
     ) -> None:
-        self.rules.append(Rule(id=id, scope=scope, kinds=kinds, check=check, pack=self.pack, topic=self.name, **about))
+        self.policies.append(
+            Policy(id=id, scope=scope, kinds=kinds, check=check, pack=self.pack, topic=self.name, **about)
+        )
 
 
-def by_id(topics: Sequence[Topic]) -> dict[str, Rule]:
-    """All rules of these topics.
+def by_id(topics: Sequence[Topic]) -> dict[str, Policy]:
+    """All policies of these topics.
 
     Raises:
-        ValueError: Two rules have one id.
+        ValueError: Two policies have one id.
     """
-    found: dict[str, Rule] = {}
+    found: dict[str, Policy] = {}
     for topic in topics:
-        for rule in topic.rules:
-            if rule.id in found:
-                raise ValueError(f"two rules are called {rule.id}: in {found[rule.id].topic} and {topic.name}")
-            found[rule.id] = rule
+        for policy in topic.policies:
+            if policy.id in found:
+                raise ValueError(f"two policies are called {policy.id}: in {found[policy.id].topic} and {topic.name}")
+            found[policy.id] = policy
     return found

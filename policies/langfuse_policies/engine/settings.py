@@ -1,4 +1,4 @@
-"""The typed configuration of rules.
+"""The typed configuration of policies.
 
     class Replicas(Settings):
         least: Annotated[int, Meta(gt=0, description="Replicas of a stateless server.")] = 2
@@ -12,11 +12,11 @@ from typing import Any, Self
 import msgspec
 
 SettingsError = msgspec.ValidationError
-"""A setting has the wrong name, type or value: the message names its path and the rule."""
+"""A setting has the wrong name, type or value: the message names its path and the policy."""
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
-    """Base of a rule's settings: every key has a default, and one that doesn't exist is an error."""
+    """Base of a policy's settings: every key has a default, and one that doesn't exist is an error."""
 
     @classmethod
     def read(cls, config: Mapping[str, object]) -> Self:

@@ -1,6 +1,6 @@
 """Waivers: who accepts which finding where, why, and until when.
 
-    - rule: image-by-digest
+    - policy: image-by-digest
       resource: "*/*/*"
       reason: No registry can be asked here; the lock file of digests comes with the first deployment.
       owner: platform@example.com
@@ -28,20 +28,20 @@ _Text = Annotated[str, msgspec.Meta(min_length=1)]
 class Waiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One accepted finding."""
 
-    rule: _Text
+    policy: _Text
     resource: _Text
     reason: _Text
     owner: _Text
     #: The last day on which it holds, in UTC.
     expires: datetime.date
 
-    def covers(self, rule: str, place: str) -> bool:
-        """Whether it is about this rule at this place, `STACK/KIND/NAME`."""
-        return self.rule == rule and fnmatchcase(place, self.resource)
+    def covers(self, policy: str, place: str) -> bool:
+        """Whether it is about this policy at this place, `STACK/KIND/NAME`."""
+        return self.policy == policy and fnmatchcase(place, self.resource)
 
     def __str__(self) -> str:
         """As it stands in a report."""
-        return f"{self.rule} on {self.resource}: {self.reason} ({self.owner}, until {self.expires})"
+        return f"{self.policy} on {self.resource}: {self.reason} ({self.owner}, until {self.expires})"
 
 
 class WaiversError(Exception):
@@ -53,7 +53,7 @@ def place_of(resource: Resource) -> str:
     return f"{resource.stack}/{resource.kind}/{resource.name}"
 
 
-def read(path: Path, rules: Collection[str]) -> list[Waiver]:
+def read(path: Path, policies: Collection[str]) -> list[Waiver]:
     """The waivers of a file; none when there is no file.
 
     Raises:
@@ -69,9 +69,9 @@ def read(path: Path, rules: Collection[str]) -> list[Waiver]:
             faults.append(f"{path.name}, line {line}: {error}")
     if faults:
         raise WaiversError("; ".join(faults))
-    unknown = sorted({waiver.rule for waiver in waivers} - set(rules))
+    unknown = sorted({waiver.policy for waiver in waivers} - set(policies))
     if unknown:
-        raise WaiversError(f"{path.name}: no rule is called {', '.join(unknown)}; docs/policies.md lists them")
+        raise WaiversError(f"{path.name}: no policy is called {', '.join(unknown)}; docs/policies.md lists them")
     return waivers
 
 
@@ -100,14 +100,14 @@ class Ledger:
     today: datetime.date
     used: set[Waiver] = field(default_factory=set)
 
-    def holds(self, rule: str, place: str) -> bool:
+    def holds(self, policy: str, place: str) -> bool:
         """Whether a waiver in force covers a place, used or not."""
-        return any(waiver.covers(rule, place) and waiver.expires >= self.today for waiver in self.waivers)
+        return any(waiver.covers(policy, place) and waiver.expires >= self.today for waiver in self.waivers)
 
-    def waives(self, rule: str, place: str) -> bool:
+    def waives(self, policy: str, place: str) -> bool:
         """Whether a finding is waived; the waiver counts as used."""
         for waiver in self.waivers:
-            if waiver.covers(rule, place):
+            if waiver.covers(policy, place):
                 self.used.add(waiver)
                 return waiver.expires >= self.today
         return False
@@ -116,9 +116,9 @@ class Ledger:
         """Those whose time is over."""
         return (waiver for waiver in self.waivers if waiver.expires < self.today)
 
-    def unused(self, stack: str, rules: Collection[str]) -> Iterator[Waiver]:
-        """Those that could have been used in this stack by one of the rules that ran, and were not."""
+    def unused(self, stack: str, policies: Collection[str]) -> Iterator[Waiver]:
+        """Those that could have been used in this stack by one of the policies that ran, and were not."""
         for waiver in self.waivers:
             here = fnmatchcase(stack, waiver.resource.split("/", 1)[0])
-            if here and waiver.rule in rules and waiver not in self.used:
+            if here and waiver.policy in policies and waiver not in self.used:
                 yield waiver

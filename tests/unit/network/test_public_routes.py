@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from langfuse_policies.catalogue import RULES
+from langfuse_policies.catalogue import POLICIES
 from langfuse_policies.testing import judged, resource
 
 from components.network.ingress import FILE_POLICY
@@ -62,7 +62,7 @@ def test_the_policies_accept_the_example_and_report_missing_headers() -> None:
 
     def found(route: dict[str, Any]) -> set[str]:
         with_it = [*stack, resource("kubernetes:gateway.networking.k8s.io/v1:HTTPRoute", route)]
-        return {id_ for id_ in ("stored-files-are-inert", "csp-enforces-https") if judged(RULES[id_], with_it)}
+        return {id_ for id_ in ("stored-files-are-inert", "csp-enforces-https") if judged(POLICIES[id_], with_it)}
 
     assert found(example()) == set()
     bare = example()

@@ -3,7 +3,7 @@
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.facts.resources import Resource
 
-rules = Topic("apiversions", title="API versions", pack="reliability")
+topic = Topic("apiversions", title="API versions", pack="reliability")
 
 #: Versions of whole groups, and what serves instead: Kubernetes' deprecated API migration guide.
 _VERSIONS = {
@@ -58,9 +58,8 @@ _SERVED = frozenset(
 )
 
 
-@rules.resources(
+@topic.resources(
     "no-removed-api-version",
-    reference="W09",
     title="Objects are of API versions that clusters serve",
     why="An upgrade of the cluster or of an operator stops serving the version, and nothing can be deployed any more.",
     fix="Use the version of the API that replaced it, with its schema.",

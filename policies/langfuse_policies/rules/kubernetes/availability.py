@@ -13,7 +13,7 @@ from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.scaling import Workload, workloads
 from langfuse_policies.facts.selectors import equal, labels_of, matches
 
-rules = Topic("availability", title="Availability", pack="reliability")
+topic = Topic("availability", title="Availability", pack="reliability")
 
 
 class Replicas(Settings):
@@ -22,9 +22,8 @@ class Replicas(Settings):
     least: Annotated[int, Meta(gt=0, description="Replicas of a stateless server, at all times.")] = 2
 
 
-@rules.stack(
+@topic.stack(
     "several-replicas",
-    reference="A01",
     title="Stateless servers have several replicas",
     why="With one replica every drain of a node and every crash is an outage.",
     fix="Set replicas, or the autoscaler's minimum, to at least 2.",
@@ -65,9 +64,8 @@ def _scale(workload: Workload) -> Field:
     return _scaler(workload)["spec"] if workload.autoscaler else workload.resource.at("spec.replicas")
 
 
-@rules.stack(
+@topic.stack(
     "rollout-keeps-capacity",
-    reference="A01",
     title="A rollout takes no replica away before the next one serves",
     why="Each rollout, and each one that gets stuck, would run with fewer replicas than the load was planned for.",
     fix="Set strategy.type to RollingUpdate with rollingUpdate.maxUnavailable 0 and maxSurge 1.",
@@ -85,9 +83,8 @@ def rollout_keeps_capacity(stack: Stack) -> Findings:
             yield finding(unavailable, "replicas go before new ones serve: the default is 25%", workload.resource)
 
 
-@rules.stack(
+@topic.stack(
     "replicas-spread",
-    reference="A03",
     title="Replicas are spread over nodes or zones",
     why="The scheduler may put all replicas on one node, and a quorum with them.",
     fix="Add topologySpreadConstraints, or a podAntiAffinity, with a selector of the pods' own labels.",
@@ -125,10 +122,9 @@ def _spreading(spec: Field) -> Iterator[Field]:
         yield term["podAffinityTerm"]["labelSelector"]
 
 
-@rules.resources(
+@topic.resources(
     "database-members-spread",
     "postgresql.cnpg.io/Cluster",
-    reference="A03",
     title="The members of a Postgres cluster are kept apart",
     why="A standby on the primary's node is lost together with it.",
     fix="Leave affinity.enablePodAntiAffinity at its default, true.",

@@ -16,16 +16,15 @@ from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import SERVERS, Container, pods_of
 
-rules = Topic("backup-targets", title="Where backups go", pack="reliability")
+topic = Topic("backup-targets", title="Where backups go", pack="reliability")
 
 _S3_KEY = re.compile(r"ACCESS_?KEY|SECRET_?KEY")
 #: What no backup can be read without: reference/langfuse, web/src/env.mjs.
 _KEYS = ("ENCRYPTION_KEY", "SALT")
 
 
-@rules.stack(
+@topic.stack(
     "backup-elsewhere",
-    reference="B03",
     title="Backups leave the stack that they are of",
     why="A backup in the stack's own object store is lost together with what it was made of.",
     fix="Write it to an object store outside of the cluster, or add a job that copies it there.",
@@ -51,9 +50,8 @@ def backup_elsewhere(stack: Stack) -> Findings:
             )
 
 
-@rules.stack(
+@topic.stack(
     "backup-own-credentials",
-    reference="B03",
     title="The application has no key to its backups",
     why="Whoever takes over the application can delete the backups too if it shares their key.",
     fix="Give the backups a key of their own that may write and not delete.",
@@ -84,9 +82,8 @@ def _application_secrets(stack: Stack, wanted: re.Pattern[str]) -> Iterable[tupl
                 yield pod.resource.namespace, name
 
 
-@rules.stack(
+@topic.stack(
     "backup-own-bucket",
-    reference="B03",
     title="Backups have a bucket of their own",
     why="In the application's bucket its lifecycle rules expire them, and its keys can delete them.",
     fix="Name another bucket in the backup.",
@@ -119,9 +116,8 @@ class Escrow(Settings):
     ] = True
 
 
-@rules.stack(
+@topic.stack(
     "keys-kept-outside",
-    reference="B06",
     title="The keys that backups are read with are kept outside of the cluster too",
     why="Without ENCRYPTION_KEY and SALT a restored Langfuse can read no stored credential and knows no API key.",
     fix="Take the Secret from an external secret store, push it to one (PushSecret), or back it up with an own job.",

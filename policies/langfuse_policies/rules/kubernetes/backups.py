@@ -13,14 +13,13 @@ from langfuse_policies.facts.backup_jobs import BackupJob, Subject, backups, dat
 from langfuse_policies.facts.cron import Schedule, parse
 from langfuse_policies.facts.resources import Stack
 
-rules = Topic("backups", title="Backups", pack="reliability")
+topic = Topic("backups", title="Backups", pack="reliability")
 
 _MINUTES = 60
 
 
-@rules.stack(
+@topic.stack(
     "backup-of-each-store",
-    reference="B01",
     title="Every store that holds data is backed up on a schedule",
     why="What is in no backup is gone with its volume, its cluster or one wrong command.",
     fix="Add a CronJob that backs it up, labelled app.kubernetes.io/component: backup, or its operator's own schedule.",
@@ -41,9 +40,8 @@ def _copies_but(media: set[str | None], job: BackupJob) -> bool:
     return bool(copied) and bool(media) and None not in media and media.isdisjoint(copied or ())
 
 
-@rules.stack(
+@topic.stack(
     "backup-not-suspended",
-    reference="B01",
     title="No backup and no restore drill is suspended",
     why="A suspended CronJob looks like a backup in every list, and nothing is backed up.",
     fix="Set suspend to false; take the object away if it is not wanted.",
@@ -66,9 +64,8 @@ def schedule_of(job: BackupJob) -> Schedule | None:
     return None if found is None or found.never else found
 
 
-@rules.stack(
+@topic.stack(
     "backup-schedule-valid",
-    reference="B02",
     title="The schedule of a backup is valid cron",
     why="An operator accepts a schedule that it can't read, and Kubernetes a day that never comes, as 30 February: the "
     "backup never starts.",
@@ -98,9 +95,8 @@ class RecoveryPoint(Settings):
         return min((limits[subject] for subject in covers if subject in limits), default=float("inf"))
 
 
-@rules.stack(
+@topic.stack(
     "backup-often-enough",
-    reference="B02",
     title="A backup runs as often as the recovery point objective asks",
     why="What was written since the last backup is lost with the store.",
     fix="Shorten the interval of the schedule, or agree on a longer one in the configuration of this rule.",
@@ -118,9 +114,8 @@ def backup_often_enough(stack: Stack, settings: RecoveryPoint) -> Findings:
             yield finding(job.schedule, f"runs can be more than {limit:g} hours apart", of=job.resource)
 
 
-@rules.stack(
+@topic.stack(
     "backups-not-at-once",
-    reference="B02",
     title="No two backups start in the same minute",
     why="Backups that start together take the disks and the network from the application, and from each other.",
     fix="Shift the minute of one of the schedules.",

@@ -6,7 +6,7 @@ from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Stack
 from langfuse_policies.facts.workloads import Container, Pod
 
-rules = Topic("capacity", title="Resources and quotas", pack="reliability")
+topic = Topic("capacity", title="Resources and quotas", pack="reliability")
 
 
 def _sized(pod: Pod) -> list[Container]:
@@ -23,9 +23,8 @@ def _request(pod: Pod, container: Container, resource: str) -> Field:
     return container["resources"]["requests"][resource]
 
 
-@rules.pods(
+@topic.pods(
     "resource-requests",
-    reference="W01",
     title="Containers request CPU and memory",
     why="Without requests the scheduler fills nodes beyond what they can carry, and evicts these pods first.",
     fix="Set resources.requests.cpu and resources.requests.memory to what the container usually needs.",
@@ -39,9 +38,8 @@ def resource_requests(pod: Pod) -> Findings:
                 yield finding(request, "nothing is requested")
 
 
-@rules.pods(
+@topic.pods(
     "memory-limit",
-    reference="W01",
     title="Containers have a memory limit",
     why="A leak in one container takes the memory of the whole node, and the kernel kills its neighbours.",
     fix="Set resources.limits.memory.",
@@ -55,9 +53,8 @@ def memory_limit(pod: Pod) -> Findings:
             yield finding(limit, "memory is not limited")
 
 
-@rules.pods(
+@topic.pods(
     "store-memory-guaranteed",
-    reference="W01",
     title="A store's memory is its own",
     why="A store plans its caches by its limit: with a lower request it is killed when the node has promised too much.",
     fix="Set resources.requests.memory of the store to its limit.",
@@ -73,9 +70,8 @@ def store_memory_guaranteed(pod: Pod) -> Findings:
             yield finding(request, "the store may be given less than its limit")
 
 
-@rules.pods(
+@topic.pods(
     "ephemeral-storage-bounded",
-    reference="W02",
     title="Containers request and limit ephemeral storage",
     why="Logs and scratch files of one container fill the node's disk, and the kubelet evicts every pod there.",
     fix="Set resources.requests and resources.limits for ephemeral-storage.",
@@ -92,9 +88,8 @@ def ephemeral_storage_bounded(pod: Pod) -> Findings:
             yield finding(limit, "the container may fill the node's disk")
 
 
-@rules.pods(
+@topic.pods(
     "empty-dir-size-limit",
-    reference="W02",
     title="An emptyDir has a size limit",
     why="It lies on the node's disk or in its memory, which it fills for every pod there.",
     fix="Set emptyDir.sizeLimit.",
@@ -108,9 +103,8 @@ def empty_dir_size_limit(pod: Pod) -> Findings:
             yield finding(directory, "its size has no limit")
 
 
-@rules.pods(
+@topic.pods(
     "store-priority-class",
-    reference="W10",
     title="Stores have a priority class",
     why="When nodes are short, pods without priority go first, and with a store everything else stops as well.",
     fix="Set priorityClassName to a class above that of stateless pods.",
@@ -123,9 +117,8 @@ def store_priority_class(pod: Pod) -> Findings:
         yield finding(name, "the store is evicted like any other pod")
 
 
-@rules.stack(
+@topic.stack(
     "namespace-quota",
-    reference="W06",
     title="A ResourceQuota bounds each namespace",
     why="One runaway workload, or whoever may create pods, takes the nodes of every other environment.",
     fix="Add a ResourceQuota to the namespace.",
@@ -136,9 +129,8 @@ def namespace_quota(stack: Stack) -> Findings:
     yield from _without(stack, "core/ResourceQuota", "no ResourceQuota bounds the namespace")
 
 
-@rules.stack(
+@topic.stack(
     "namespace-limit-range",
-    reference="W06",
     title="A LimitRange gives each namespace's containers defaults",
     why="Containers of operators and people come without requests and limits unless the namespace gives them some.",
     fix="Add a LimitRange with default and defaultRequest to the namespace.",

@@ -17,7 +17,7 @@ from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import Container, pod_of, pods_of
 
-rules = Topic("confidentiality", title="Confidentiality of data", pack="security")
+topic = Topic("confidentiality", title="Confidentiality of data", pack="security")
 
 #: Provisioners that encrypt only where they are told to, and the parameter that tells them. The disks of Google and
 #: Azure are always encrypted.
@@ -31,10 +31,9 @@ _ENCRYPTION_PARAMETERS = {
 }
 
 
-@rules.resources(
+@topic.resources(
     "encrypted-volumes",
     "storage.k8s.io/StorageClass",
-    reference="D05",
     title="Volumes are encrypted where they lie",
     why="A disk, a snapshot or a returned drive can be read without any password of the stores on it.",
     fix="Set the parameter encrypted to 'true' in the StorageClass.",
@@ -54,9 +53,8 @@ def _encrypts(server: Container) -> bool:
     return hidden or any((name.text or "").startswith("MINIO_KMS_") for name in names)
 
 
-@rules.stack(
+@topic.stack(
     "encrypted-objects",
-    reference="D05",
     title="An object store encrypts what it keeps",
     why="Media, events and backups lie readable on its disks.",
     fix="Give MinIO a key (MINIO_KMS_SECRET_KEY_FILE, or a KMS) and MINIO_KMS_AUTO_ENCRYPTION=on, or its claims an "
@@ -101,9 +99,8 @@ _ENCRYPTION = re.compile(
 )
 
 
-@rules.stack(
+@topic.stack(
     "encrypted-backups",
-    reference="B06",
     title="Backups are encrypted where they are kept",
     why="A backup holds every trace, and lies where more people and machines can read it than the store itself.",
     fix="Ask the store to encrypt (--sse), or encrypt before the upload (age), and keep the key apart.",
@@ -153,9 +150,8 @@ class Environments(Settings):
 _NAMES_DATA = re.compile(r"BUCKET|DATABASE|POSTGRES|^PG|CLICKHOUSE|REDIS|S3_|ENDPOINT|BACKUP")
 
 
-@rules.resources(
+@topic.resources(
     "no-other-environment",
-    reference="D06",
     title="No environment uses the stores or credentials of another one",
     why="What is tried out in one environment is written into the data of another, and one leaked key opens both.",
     fix="Name stores, buckets and Secrets after the stack, and give each environment its own.",

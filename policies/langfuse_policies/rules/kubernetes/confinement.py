@@ -3,7 +3,7 @@
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.facts.workloads import Pod
 
-rules = Topic("confinement", title="Confinement of containers", pack="security")
+topic = Topic("confinement", title="Confinement of containers", pack="security")
 
 #: pod-security-admission v0.36, policy/check_restrictedVolumes.go
 _VOLUMES = frozenset(
@@ -25,9 +25,8 @@ _SELINUX_TYPES = ("", "container_t", "container_init_t", "container_kvm_t", "con
 _APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
 
 
-@rules.pods(
+@topic.pods(
     "seccomp-profile",
-    reference="P09",
     title="A seccomp profile filters system calls",
     why="Without it a container may make every system call, and most ways out of a container need a rare one.",
     fix="Set seccompProfile.type to RuntimeDefault in the pod's securityContext.",
@@ -48,9 +47,8 @@ def seccomp_profile(pod: Pod) -> Findings:
             yield finding(own, "the profile filters nothing")
 
 
-@rules.pods(
+@topic.pods(
     "read-only-root-filesystem",
-    reference="P10",
     title="The root file system is read-only",
     why="Whoever breaks in can't replace programs or leave tools behind, and nothing fills the node's disk unseen.",
     fix="Set readOnlyRootFilesystem to true and mount an emptyDir with a sizeLimit where the program writes.",
@@ -65,9 +63,8 @@ def read_only_root_filesystem(pod: Pod) -> Findings:
             yield finding(read_only, "the container can change its own programs")
 
 
-@rules.pods(
+@topic.pods(
     "restricted-volumes",
-    reference="P11",
     title="Volumes are of the restricted types",
     why="The other types reach the node or a foreign server past storage classes, quotas and their access rules.",
     fix="Use a PersistentVolumeClaim for data and configMap, secret, projected or emptyDir for the rest.",
@@ -81,9 +78,8 @@ def restricted_volumes(pod: Pod) -> Findings:
                 yield finding(source, "pods may not use this type of volume")
 
 
-@rules.pods(
+@topic.pods(
     "default-proc-mount",
-    reference="P12",
     title="/proc is masked as usual",
     why="An unmasked /proc shows and changes what belongs to the node's kernel.",
     fix="Remove procMount.",
@@ -97,9 +93,8 @@ def default_proc_mount(pod: Pod) -> Findings:
             yield finding(mount, "/proc is not masked")
 
 
-@rules.pods(
+@topic.pods(
     "safe-sysctls",
-    reference="P12",
     title="Pods set only sysctls that are theirs alone",
     why="The others change the kernel for every pod of the node, or give up a protection of it.",
     fix="Remove the sysctl; tune nodes by their own configuration.",
@@ -112,9 +107,8 @@ def safe_sysctls(pod: Pod) -> Findings:
             yield finding(name, "the sysctl is not one of those that are safe in a pod")
 
 
-@rules.pods(
+@topic.pods(
     "default-selinux",
-    reference="P12",
     title="SELinux confines containers as usual",
     why="A type, user or role of one's choice can be one that SELinux doesn't confine.",
     fix="Remove seLinuxOptions, or keep to container_t and its kin.",
@@ -131,9 +125,8 @@ def default_selinux(pod: Pod) -> Findings:
                 yield finding(options[key], "containers don't choose this themselves")
 
 
-@rules.pods(
+@topic.pods(
     "apparmor-confined",
-    reference="P12",
     title="AppArmor is not switched off",
     why="Unconfined, a container may mount and trace what the default profile denies.",
     fix="Set the type RuntimeDefault or Localhost, or remove the profile: RuntimeDefault is the default.",
@@ -155,9 +148,8 @@ def _confines(profile: str) -> bool:
     return profile in ("", "runtime/default") or profile.startswith("localhost/")
 
 
-@rules.pods(
+@topic.pods(
     "no-windows-host-process",
-    reference="P12",
     title="No Windows container runs as a process of its host",
     why="Such a container is the administrator of its node.",
     fix="Remove windowsOptions.hostProcess.",

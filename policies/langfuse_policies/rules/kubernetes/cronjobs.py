@@ -10,15 +10,14 @@ from langfuse_policies.engine.settings import Settings
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource, Stack
 
-rules = Topic("cronjobs", title="CronJobs", pack="reliability")
+topic = Topic("cronjobs", title="CronJobs", pack="reliability")
 
 _KIND = "batch/CronJob"
 
 
-@rules.resources(
+@topic.resources(
     "cron-runs-apart",
     _KIND,
-    reference="A06",
     title="A run doesn't start while another one is going",
     why="Two backups at once slow each other down until none ends; a replaced one never ends at all.",
     fix="Set concurrencyPolicy to Forbid.",
@@ -39,10 +38,9 @@ class StartingDeadline(Settings):
     ] = 200
 
 
-@rules.resources(
+@topic.resources(
     "cron-catches-up",
     _KIND,
-    reference="A06",
     title="A run that missed its time starts late",
     why="With a short deadline a restart of the control plane skips the night's run; with none, no run starts "
     "ever again after 100 missed ones.",
@@ -59,10 +57,9 @@ def cron_catches_up(job: Resource, settings: StartingDeadline) -> Findings:
         yield finding(deadline, "a run that is late by so little is skipped")
 
 
-@rules.resources(
+@topic.resources(
     "cron-run-ends",
     _KIND,
-    reference="A06",
     title="A run has an end",
     why="A run that hangs keeps all later ones from starting, and none of them fails, so nothing alerts.",
     fix="Set activeDeadlineSeconds in jobTemplate.spec.",
@@ -75,10 +72,9 @@ def cron_run_ends(job: Resource) -> Findings:
         yield finding(deadline, "a run may hang for ever")
 
 
-@rules.resources(
+@topic.resources(
     "cron-retries-bounded",
     _KIND,
-    reference="A06",
     title="The retries of a run are a decision",
     why="By default a run is tried 7 times, over half an hour, which is seldom right for what writes or costs.",
     fix="Set backoffLimit in jobTemplate.spec.",
@@ -90,10 +86,9 @@ def cron_retries_bounded(job: Resource) -> Findings:
         yield finding(limit, "a run is tried 7 times: the default is 6 retries")
 
 
-@rules.resources(
+@topic.resources(
     "cron-history",
     _KIND,
-    reference="A06",
     title="How many finished runs are kept is a decision",
     why="By default one failed run is kept: the first failure, with its cause, is gone after the second.",
     fix="Set successfulJobsHistoryLimit and failedJobsHistoryLimit, the latter to at least 1.",
@@ -108,10 +103,9 @@ def cron_history(job: Resource) -> Findings:
         yield finding(failed, "failures leave no trace")
 
 
-@rules.resources(
+@topic.resources(
     "cron-finished-runs-removed",
     _KIND,
-    reference="A06",
     title="Finished runs are removed after a while",
     why="The history counts runs, not days: the last ones stay for ever once the schedule is rare or stopped, and so "
     "does what their pods still hold, logs and volumes.",
@@ -124,9 +118,8 @@ def cron_finished_runs_removed(job: Resource) -> Findings:
         yield finding(kept, "nothing removes the last runs")
 
 
-@rules.stack(
+@topic.stack(
     "job-volume-own-class",
-    reference="A06",
     title="The volume of a Job is not of the class that keeps data",
     why="A StorageClass for data retains its volumes: each run leaves one behind, with a dump of the database on it, "
     "unencrypted and forgotten.",
@@ -152,10 +145,9 @@ def _claims(stack: Stack) -> Iterator[Field]:
         yield from (template["spec"] for template in one.at("spec.volumeClaimTemplates"))
 
 
-@rules.resources(
+@topic.resources(
     "job-restart-policy",
     _KIND, "batch/Job",
-    reference="A06",
     title="The pods of a Job end",
     why="The default restart policy, Always, is refused for Jobs by the API server.",
     fix="Set restartPolicy of the pod to Never, or to OnFailure.",
@@ -168,10 +160,9 @@ def job_restart_policy(job: Resource) -> Findings:
         yield finding(policy, "the API server refuses it")
 
 
-@rules.resources(
+@topic.resources(
     "cron-time-zone",
     _KIND,
-    reference="A06",
     title="A schedule names its time zone",
     why="Otherwise it follows the clock of the control plane, which is the provider's affair and may know summer time.",
     fix="Set timeZone, for example to Etc/UTC.",

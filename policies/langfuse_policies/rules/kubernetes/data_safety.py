@@ -13,7 +13,7 @@ from langfuse_policies.facts.data import (
 )
 from langfuse_policies.facts.resources import Resource
 
-rules = Topic("data", title="Data", pack="reliability")
+topic = Topic("data", title="Data", pack="reliability")
 
 _UNPROTECTED = "the engine deletes or replaces it without asking"
 
@@ -23,11 +23,10 @@ def _unprotected(resource: Resource) -> Findings:
         yield finding(resource, _UNPROTECTED)
 
 
-@rules.resources(
+@topic.resources(
     "protect-namespaces",
     *NAMESPACES,
     *DEFINITIONS,
-    reference="D01",
     title="Namespaces and custom resource definitions are protected from deletion",
     why="With a namespace every volume claim and every Secret in it is deleted, with a definition every object of its "
     "kind.",
@@ -38,12 +37,11 @@ def protect_namespaces(resource: Resource) -> Findings:
     yield from _unprotected(resource)
 
 
-@rules.resources(
+@topic.resources(
     "protect-stores",
     *VOLUMES,
     STATEFUL_SET,
     *STORES,
-    reference="D01",
     title="Volumes and what runs on them are protected from deletion",
     why="A changed field that can't be changed in place makes the engine delete the store and start an empty one.",
     fix="Give it the resource option protect=True; `pulumi state unprotect` lets one deletion through.",
@@ -53,10 +51,9 @@ def protect_stores(resource: Resource) -> Findings:
     yield from _unprotected(resource)
 
 
-@rules.resources(
+@topic.resources(
     "protect-buckets",
     *BUCKETS,
-    reference="D01",
     title="Buckets are protected from deletion",
     why="With the bucket go the events, the media or the backups in it.",
     fix="Give it the resource option protect=True; `pulumi state unprotect` lets one deletion through.",
@@ -66,10 +63,9 @@ def protect_buckets(resource: Resource) -> Findings:
     yield from _unprotected(resource)
 
 
-@rules.resources(
+@topic.resources(
     "protect-credentials",
     *CREDENTIALS,
-    reference="D01",
     title="Credentials are protected from deletion",
     why="A new password locks the application out of its stores; a new SALT or ENCRYPTION_KEY makes data unreadable.",
     fix="Give it the resource option protect=True; `pulumi state unprotect` lets one deletion through.",
@@ -79,10 +75,9 @@ def protect_credentials(resource: Resource) -> Findings:
     yield from _unprotected(resource)
 
 
-@rules.resources(
+@topic.resources(
     "retain-volume-claims",
     "apps/StatefulSet",
-    reference="D03",
     title="A StatefulSet leaves its volume claims when it is scaled or deleted",
     why="With Delete, one wrong replica count is enough to lose a volume.",
     fix="Remove spec.persistentVolumeClaimRetentionPolicy, or set whenDeleted and whenScaled to Retain.",
@@ -95,11 +90,10 @@ def retain_volume_claims(resource: Resource) -> Findings:
             yield finding(policy[when], "the claims are deleted, and the data with them")
 
 
-@rules.resources(
+@topic.resources(
     "retain-volumes",
     "storage.k8s.io/StorageClass",
     "core/PersistentVolume",
-    reference="D03",
     title="A volume outlives its claim",
     why="The default of a StorageClass is Delete: whoever deletes the claim deletes the disk.",
     fix="Set reclaimPolicy (persistentVolumeReclaimPolicy of a PersistentVolume) to Retain.",
@@ -116,10 +110,9 @@ def retain_volumes(resource: Resource) -> Findings:
         yield finding(policy, "the volume is deleted with its claim")
 
 
-@rules.resources(
+@topic.resources(
     "expandable-volumes",
     "storage.k8s.io/StorageClass",
-    reference="D03",
     title="Volumes can grow",
     why="A full disk stops the store, and a volume that can't grow has to be copied to another one first.",
     fix="Set allowVolumeExpansion to true.",
@@ -135,10 +128,9 @@ _CLAIMS = "spec.volumeClaimTemplates"
 _PROPAGATION = "pulumi.com/deletionPropagationPolicy"
 
 
-@rules.resources(
+@topic.resources(
     "no-silent-replacement",
     "apps/StatefulSet",
-    reference="D04",
     title="A changed volume claim template doesn't replace a running store",
     why="Kubernetes allows no change of it, so the provider deletes the StatefulSet with its pods, and makes it anew.",
     fix="Set protect=True, or ignore_changes=['spec.volumeClaimTemplates'], or the annotation "

@@ -9,14 +9,13 @@ from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.scaling import Workload, workloads
 from langfuse_policies.facts.selectors import labels_of, matches
 
-rules = Topic("budgets", title="Disruption budgets and autoscalers", pack="reliability")
+topic = Topic("budgets", title="Disruption budgets and autoscalers", pack="reliability")
 
 _BUDGET = "policy/PodDisruptionBudget"
 
 
-@rules.stack(
+@topic.stack(
     "disruption-budget",
-    reference="A02",
     title="A disruption budget covers every workload with several replicas",
     why="Without one, draining nodes for an upgrade may take all replicas at once.",
     fix="Add a PodDisruptionBudget with maxUnavailable 1 that selects the pods.",
@@ -36,9 +35,8 @@ def disruption_budget(stack: Stack) -> Findings:
             yield finding(workload.resource, "no PodDisruptionBudget selects its pods")
 
 
-@rules.stack(
+@topic.stack(
     "disruption-budget-leaves-room",
-    reference="A02",
     title="A disruption budget lets one pod go",
     why="A budget that allows no eviction blocks the drain of a node, and with it the upgrade of the cluster.",
     fix="Set maxUnavailable to 1, or minAvailable below the number of replicas.",
@@ -53,9 +51,8 @@ def disruption_budget_leaves_room(stack: Stack) -> Findings:
             yield finding(blocking, "it allows no eviction", budget)
 
 
-@rules.stack(
+@topic.stack(
     "autoscaler-minimum-above-budget",
-    reference="A04",
     title="An autoscaler's minimum leaves the disruption budget room",
     why="At night, scaled down to its minimum, the workload would block every drain of a node.",
     fix="Raise the autoscaler's minimum above minAvailable, or set maxUnavailable to 1.",
@@ -108,10 +105,9 @@ def _count(bound: Field, replicas: float) -> float | None:
     return bound.number
 
 
-@rules.resources(
+@topic.resources(
     "evict-unhealthy-pods",
     _BUDGET,
-    reference="A02",
     title="A disruption budget doesn't protect pods that are broken",
     why="By default a pod that never gets ready counts as protected, and blocks the drain of its node for ever.",
     fix="Set unhealthyPodEvictionPolicy to AlwaysAllow.",
@@ -123,9 +119,8 @@ def evict_unhealthy_pods(budget: Resource) -> Findings:
         yield finding(policy, "broken pods block the drain of their nodes")
 
 
-@rules.stack(
+@topic.stack(
     "autoscaler-owns-replicas",
-    reference="A04",
     title="A workload with an autoscaler states no replicas",
     why="Each deployment would reset the scale to the stated number, in the middle of the load.",
     fix="Remove replicas from the workload, or list spec.replicas in ignore_changes.",

@@ -11,16 +11,15 @@ from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource
 from langfuse_policies.facts.routes import GATEWAY_API_ROUTE, INGRESS, VIRTUAL_SERVICE, is_public
 
-rules = Topic("gateways", title="Gateways", pack="security")
+topic = Topic("gateways", title="Gateways", pack="security")
 
 _GATEWAY = "networking.istio.io/Gateway"
 
 
-@rules.resources(
+@topic.resources(
     "https-only",
     _GATEWAY,
     INGRESS,
-    reference="N09",
     title="The public side speaks HTTPS only",
     why="Plain HTTP shows passwords, API keys and prompts to everybody on the way.",
     fix="Serve HTTPS; port 80 may redirect to it (tls.httpsRedirect: true).",
@@ -36,10 +35,9 @@ def https_only(gateway: Resource) -> Findings:
             yield finding(server, "takes plain HTTP")
 
 
-@rules.resources(
+@topic.resources(
     "modern-tls",
     _GATEWAY,
-    reference="N09",
     title="TLS is 1.2 or newer",
     why="TLS 1.0 and 1.1 are broken (RFC 8996).",
     fix="Set tls.minProtocolVersion to TLSV1_2, or leave Istio's default.",
@@ -59,13 +57,12 @@ class Wildcards(Settings):
     wildcards: Annotated[tuple[str, ...], Meta(description="Hosts with a wildcard that may be served.")] = ()
 
 
-@rules.resources(
+@topic.resources(
     "hosts-by-name",
     _GATEWAY,
     VIRTUAL_SERVICE,
     INGRESS,
     GATEWAY_API_ROUTE,
-    reference="N09",
     title="Public hosts are named",
     why="A route for any host answers for the hosts of others, and for requests with a forged Host header.",
     fix="Name the host, or list the wildcard in the setting `wildcards` of this rule.",
@@ -93,10 +90,9 @@ def _hosts(route: Resource) -> Iterator[Field]:
         yield from (rule["host"] for rule in route.at("spec.rules"))
 
 
-@rules.resources(
+@topic.resources(
     "browsers-stay-with-https",
     VIRTUAL_SERVICE,
-    reference="N09",
     title="Browsers are told to stay with HTTPS",
     why="Without Strict-Transport-Security the first request of each visit can be taken over before it is redirected.",
     fix="Set the response header Strict-Transport-Security in the route to the user interface.",

@@ -7,7 +7,7 @@ from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import Pod, pods_of
 
-rules = Topic("identity", title="Identity", pack="security")
+topic = Topic("identity", title="Identity", pack="security")
 
 _CLUSTER_BINDING = "rbac.authorization.k8s.io/ClusterRoleBinding"
 _BINDINGS = ("rbac.authorization.k8s.io/RoleBinding", _CLUSTER_BINDING)
@@ -16,9 +16,8 @@ _BINDINGS = ("rbac.authorization.k8s.io/RoleBinding", _CLUSTER_BINDING)
 Account = tuple[str, str]
 
 
-@rules.stack(
+@topic.stack(
     "no-needless-token",
-    reference="I01",
     title="Only pods that use the API hold a token for it",
     why="Whoever breaks into a container finds the token, and with it all that the service account may do.",
     fix="Set automountServiceAccountToken: false on the pod, and project no token into a volume.",
@@ -48,10 +47,9 @@ def _projected_tokens(pod: Pod) -> list[Field]:
     return [token for token in sources if token.present and token["audience"].absent]
 
 
-@rules.resources(
+@topic.resources(
     "service-account-without-token",
     "core/ServiceAccount",
-    reference="I01",
     title="Service accounts don't hand out tokens by default",
     why="Every pod that forgets to say otherwise gets the token.",
     fix="Set automountServiceAccountToken: false; the pod that needs a token says so itself.",
@@ -63,9 +61,8 @@ def service_account_without_token(account: Resource) -> Findings:
         yield finding(mounted, "pods get a token unless they refuse it")
 
 
-@rules.pods(
+@topic.pods(
     "own-service-account",
-    reference="I02",
     title="Pods have a service account of their own",
     why="What anybody grants to the account default, every pod of the namespace may do.",
     fix="Make a ServiceAccount for the component, and name it in serviceAccountName.",
@@ -78,9 +75,8 @@ def own_service_account(pod: Pod) -> Findings:
         yield finding(name, "the pod acts as the account default")
 
 
-@rules.stack(
+@topic.stack(
     "service-account-of-one-component",
-    reference="I02",
     title="Components don't share service accounts",
     why="What one component needs, the other may do as well, and a mesh can't tell them apart.",
     fix="Make a ServiceAccount for each.",
@@ -119,9 +115,8 @@ def _account(pod: Pod) -> Account | None:
     return pod.resource.namespace, name.text or "default"
 
 
-@rules.stack(
+@topic.stack(
     "jobs-within-their-namespace",
-    reference="I05",
     title="Jobs have no rights outside their namespace",
     why="A migration or restore runs scripts and images that change often; a slip in one must not reach the cluster.",
     fix="Bind a Role of the namespace with a RoleBinding.",

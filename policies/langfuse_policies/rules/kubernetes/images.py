@@ -13,7 +13,7 @@ from langfuse_policies.facts.image_references import IMAGE_KINDS, ImageReference
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import pod_of, pods_of
 
-rules = Topic("images", title="Images", pack="security")
+topic = Topic("images", title="Images", pack="security")
 
 #: How many numbers a release of theirs has: with fewer, the tag moves to the next release.
 _RELEASE_NUMBERS = {
@@ -23,10 +23,9 @@ _RELEASE_NUMBERS = {
 _MAJOR_ONLY = re.compile(r"v?\d{1,2}(-[A-Za-z.]+)?$")  # longer numbers are dates and builds
 
 
-@rules.resources(
+@topic.resources(
     "image-by-digest",
     *IMAGE_KINDS,
-    reference="S01",
     title="Images are named by digest",
     why="A tag can be moved: what was reviewed and what a node pulls next may be two different programs.",
     fix="Append the digest that the registry shows for the tag: repository:tag@sha256:...",
@@ -39,10 +38,9 @@ def image_by_digest(resource: Resource) -> Findings:
             yield finding(field, "the digest is not one of SHA-256" if image.digest else "names no digest")
 
 
-@rules.resources(
+@topic.resources(
     "image-of-a-release",
     *IMAGE_KINDS,
-    reference="S02",
     title="Tags name an exact release",
     why="A floating tag brings another version with the next restart, and with it migrations that nobody asked for "
     "(langfuse-k8s issue 109).",
@@ -87,10 +85,9 @@ class Registries(Settings):
     )
 
 
-@rules.resources(
+@topic.resources(
     "allowed-registries",
     *IMAGE_KINDS,
-    reference="S03",
     title="Images come from known registries",
     why="Whoever owns the registry decides what runs here, digest or not.",
     fix="Copy the image to a registry of yours, or add its registry to the setting `registries` of this rule.",
@@ -112,10 +109,9 @@ class Abandoned(Settings):
     ] = ("docker.io/bitnami", "docker.io/bitnamilegacy", "docker.io/minio")
 
 
-@rules.resources(
+@topic.resources(
     "no-abandoned-image",
     *IMAGE_KINDS,
-    reference="S03",
     title="No image that nobody keeps up",
     why="Bitnami's free images were frozen in August 2025, MinIO's on Docker Hub were removed in September 2026: they "
     "get no fixes, and one day can't be pulled.",
@@ -129,10 +125,9 @@ def no_abandoned_image(resource: Resource, settings: Abandoned) -> Findings:
             yield finding(field, "gets no fixes any more")
 
 
-@rules.resources(
+@topic.resources(
     "no-needless-pull",
     *IMAGE_KINDS,
-    reference="S06",
     title="A digest is pulled once",
     why="With a digest the content can't change: pulling at every start only adds the registry to what must be up "
     "when a pod is to move.",
@@ -145,10 +140,9 @@ def no_needless_pull(resource: Resource) -> Findings:
             yield finding(policy, "asks the registry at every start for what the node has")
 
 
-@rules.resources(
+@topic.resources(
     "image-can-be-pulled",
     *IMAGE_KINDS,
-    reference="S06",
     title="Nodes may pull images",
     why="With the policy Never a pod starts only on nodes where somebody left the image before.",
     fix="Set imagePullPolicy: IfNotPresent.",
@@ -171,9 +165,8 @@ def _pull_policies(resource: Resource) -> Iterator[tuple[Field, Field]]:
         yield resource.at("spec.imageName"), resource.at("spec.imagePullPolicy")
 
 
-@rules.stack(
+@topic.stack(
     "pull-secret-of-a-registry",
-    reference="S06",
     title="Pull secrets hold the credentials of a registry",
     why="The kubelet skips a pull secret of another type without a word, and the image can't be pulled.",
     fix="Make it a Secret of type kubernetes.io/dockerconfigjson.",

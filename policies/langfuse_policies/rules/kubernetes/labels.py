@@ -8,7 +8,7 @@ from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.engine.settings import Settings
 from langfuse_policies.facts.resources import Resource
 
-rules = Topic("labels", title="Labels and owners", pack="reliability")
+topic = Topic("labels", title="Labels and owners", pack="reliability")
 
 _PREFIX = "app.kubernetes.io/"
 
@@ -32,10 +32,9 @@ def _recommended(subject: Resource) -> dict[str, dict[str, str]]:
     return {"labels": missing} if missing else {}
 
 
-@rules.resources(
+@topic.resources(
     "recommended-labels",
     "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "batch/Job", "batch/CronJob",
-    reference="W07",
     title="Workloads carry the recommended labels",
     why="They tell whose a workload is, of which environment, and what manages it; dashboards and costs group by them.",
     fix="Add the labels of Kubernetes' recommendation, app.kubernetes.io/name and its kin.",
@@ -50,10 +49,9 @@ def recommended_labels(subject: Resource, settings: RequiredLabels) -> Findings:
             yield finding(label, "the label is missing")
 
 
-@rules.resources(
+@topic.resources(
     "no-naked-pod",
     "core/Pod", "apps/ReplicaSet", "core/ReplicationController",
-    reference="W07",
     title="A controller that rolls out new versions makes the pods",
     why="Nobody replaces a bare pod when its node dies, and a bare ReplicaSet never takes up a new version.",
     fix="Use a Deployment, a StatefulSet or a Job.",

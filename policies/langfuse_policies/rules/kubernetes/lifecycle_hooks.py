@@ -12,7 +12,7 @@ from langfuse_policies.engine.settings import Settings
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.workloads import Pod
 
-rules = Topic("hooks", title="Hooks", pack="reliability")
+topic = Topic("hooks", title="Hooks", pack="reliability")
 
 GRACE_SECONDS = 30.0
 """Kubernetes' default of terminationGracePeriodSeconds (API reference, PodSpec v1 core)."""
@@ -29,9 +29,8 @@ _AFTER_A_COMMAND = frozenset({"done", "esac", "fi", "}"})
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-@rules.pods(
+@topic.pods(
     "no-waiting-post-start",
-    reference="A08",
     title="No postStart hook waits",
     why="While a postStart hook runs, the kubelet publishes no address of the pod: no Service leads to it, DNS does "
     "not know it, and network policies may not let it out yet. A hook that waits for itself or for pods that start "
@@ -58,9 +57,8 @@ class Stop(Settings):
     ] = 10
 
 
-@rules.pods(
+@topic.pods(
     "pre-stop-within-grace",
-    reference="A05",
     title="A preStop hook leaves time to stop",
     why="The grace period begins with the hook: what the hook takes, the server lacks to finish requests and to write "
     "its data, and then it is killed. Without an end of its own, a hook takes all of it.",

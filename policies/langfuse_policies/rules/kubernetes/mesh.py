@@ -12,7 +12,7 @@ from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.selectors import labels_of
 from langfuse_policies.rules.kubernetes.mesh_membership import meshed
 
-rules = Topic("mesh", title="Mesh", pack="security")
+topic = Topic("mesh", title="Mesh", pack="security")
 
 _PEER_AUTHENTICATION = "security.istio.io/PeerAuthentication"
 _AUTHORIZATION = "security.istio.io/AuthorizationPolicy"
@@ -40,9 +40,8 @@ def _for_all(stack: Stack, kind: str, namespace: str, settings: Root) -> list[Re
     return found
 
 
-@rules.stack(
+@topic.stack(
     "mtls-in-the-mesh",
-    reference="N06",
     title="The mesh takes encrypted connections only",
     why="Istio's default is PERMISSIVE: it also takes plain text from pods that prove nothing.",
     fix="Add a PeerAuthentication with mtls.mode STRICT to the namespace.",
@@ -69,10 +68,9 @@ class Exceptions(Settings):
     ] = ()
 
 
-@rules.resources(
+@topic.resources(
     "mtls-without-exceptions",
     _PEER_AUTHENTICATION,
-    reference="N06",
     title="No pod and no port is exempt from mutual TLS",
     why="Through the exception everything comes in as plain text, from anybody.",
     fix="Set the mode to STRICT, and bring the client into the mesh.",
@@ -89,9 +87,8 @@ def mtls_without_exceptions(policy: Resource, settings: Exceptions) -> Findings:
             yield finding(mode, "takes plain text")
 
 
-@rules.stack(
+@topic.stack(
     "mesh-allows-nothing-by-default",
-    reference="N07",
     title="The mesh denies what nobody allowed",
     why="Without an AuthorizationPolicy every workload of the mesh may call every other.",
     fix="Add an AuthorizationPolicy with an empty spec to the namespace, then one that allows for each server.",
@@ -109,10 +106,9 @@ def mesh_allows_nothing_by_default(stack: Stack, settings: Root) -> Findings:
             yield finding(namespace, "no AuthorizationPolicy of the whole namespace denies by default")
 
 
-@rules.resources(
+@topic.resources(
     "authorization-fails-closed",
     _AUTHORIZATION,
-    reference="N07",
     title="What an AuthorizationPolicy doesn't know, it denies",
     why="To allow all but a path lets its other spellings through, and so does to deny a path: the proxy and the "
     "application may read one request in two ways.",
@@ -142,9 +138,8 @@ def _matches(rule: Field) -> Iterator[tuple[str, Field]]:
         yield from (entry for entry in condition.entries() if entry[0] != "key")
 
 
-@rules.stack(
+@topic.stack(
     "tokens-are-required",
-    reference="N08",
     title="Where tokens are checked, a token is required",
     why="A RequestAuthentication alone refuses wrong tokens, and lets in requests without any.",
     fix="Add an AuthorizationPolicy for the same workloads that asks for requestPrincipals.",

@@ -12,7 +12,7 @@ from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import Pod, pods_of
 
-rules = Topic("mesh-membership", title="Mesh membership", pack="security")
+topic = Topic("mesh-membership", title="Mesh membership", pack="security")
 
 
 def mode_of(namespace: Resource) -> Literal["sidecar", "ambient"] | None:
@@ -38,9 +38,8 @@ class Membership(Settings):
     ] = ()
 
 
-@rules.stack(
+@topic.stack(
     "pods-in-the-mesh",
-    reference="N11",
     title="Pods of a meshed namespace are in the mesh",
     why="A pod outside has no identity: for its sake mutual TLS and authorization get exceptions.",
     fix="Remove the label or annotation, or list the workload in the setting `exempt` of this rule.",
@@ -84,9 +83,8 @@ class NativeSidecars(Settings):
     ] = True
 
 
-@rules.stack(
+@topic.stack(
     "jobs-end-in-the-mesh",
-    reference="N11",
     title="Sidecars of Jobs end with them",
     why="An ordinary sidecar runs on when the Job's container is done, and the Job never completes (istio issue "
     "11659).",
@@ -111,10 +109,9 @@ class Cni(Settings):
     cni: Annotated[bool, Meta(description="Whether istio-cni is installed on the nodes.")] = False
 
 
-@rules.resources(
+@topic.resources(
     "mesh-without-privileges",
     "core/Namespace",
-    reference="N12",
     title="The mesh asks for no privileges",
     why="The container istio-init needs NET_ADMIN and NET_RAW: where pods must be restricted, none starts.",
     fix="Use ambient mode, or install istio-cni and set `cni` of this rule to true.",

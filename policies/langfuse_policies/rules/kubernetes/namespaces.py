@@ -5,7 +5,7 @@ import re
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.facts.resources import Resource
 
-rules = Topic("namespaces", title="Namespaces", pack="security")
+topic = Topic("namespaces", title="Namespaces", pack="security")
 
 _PREFIX = "pod-security.kubernetes.io/"
 _LEVEL = "restricted"
@@ -32,10 +32,9 @@ def _missing(namespace: Resource, wanted: dict[str, str]) -> dict[str, dict[str,
     return {"labels": missing} if missing else {}
 
 
-@rules.resources(
+@topic.resources(
     "namespace-enforces-restricted",
     "core/Namespace",
-    reference="P15",
     title="The cluster refuses pods that are not restricted",
     why="Rules in a program see only what that program makes: pods of operators, charts and people come past them.",
     fix="Label the namespace pod-security.kubernetes.io/enforce: restricted.",
@@ -48,10 +47,9 @@ def namespace_enforces_restricted(namespace: Resource) -> Findings:
         yield finding(level, "the cluster does not enforce the restricted standard here")
 
 
-@rules.resources(
+@topic.resources(
     "namespace-warns",
     "core/Namespace",
-    reference="P15",
     title="The cluster warns of pods that are not restricted, and logs them",
     why="Enforcement acts on pods alone: only a warning tells who applies a Deployment that its pods will be refused.",
     fix="Label the namespace pod-security.kubernetes.io/warn and pod-security.kubernetes.io/audit: restricted.",
@@ -65,10 +63,9 @@ def namespace_warns(namespace: Resource) -> Findings:
             yield finding(level, "pods that are not restricted go unnoticed here")
 
 
-@rules.resources(
+@topic.resources(
     "namespace-pins-standard",
     "core/Namespace",
-    reference="P15",
     title="The version of the enforced standard is pinned",
     why="With the latest version an upgrade of the cluster can refuse pods that ran until then.",
     fix="Label the namespace pod-security.kubernetes.io/enforce-version with a version such as v1.36.",
@@ -85,11 +82,10 @@ def namespace_pins_standard(namespace: Resource) -> Findings:
 _SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
 
 
-@rules.resources(
+@topic.resources(
     "own-namespace",
     "core/Pod", "core/Service", "core/Secret", "core/ConfigMap", "core/ServiceAccount", "core/PersistentVolumeClaim",
     "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "apps/ReplicaSet", "batch/Job", "batch/CronJob",
-    reference="W05",
     title="Nothing is in a namespace of the cluster, or in the default one",
     why="The default namespace has no policies, quotas or pod security, and the cluster's own give power over it.",
     fix="Set metadata.namespace to a namespace of the application.",

@@ -22,14 +22,13 @@ from langfuse_policies.facts.network_policies import (
 )
 from langfuse_policies.facts.resources import Resource, Stack
 
-rules = Topic("network", title="Network", pack="security")
+topic = Topic("network", title="Network", pack="security")
 
 _DIRECTIONS: tuple[Direction, ...] = ("Ingress", "Egress")
 
 
-@rules.stack(
+@topic.stack(
     "default-deny",
-    reference="N01",
     title="Namespaces deny what nobody allowed",
     why="Without a policy every pod talks to every other and to the internet: one that is broken into has them all.",
     fix="Add a NetworkPolicy with podSelector {} and policyTypes [Ingress, Egress] that allows nothing.",
@@ -61,9 +60,8 @@ def _peers(rule: Field, direction: Direction) -> Field:
     return rule["from" if direction == "Ingress" else "to"]
 
 
-@rules.stack(
+@topic.stack(
     "pods-covered-by-policy",
-    reference="N02",
     title="Every pod has a policy that allows what it needs",
     why="A pod that no policy selects is cut off where traffic is denied by default, and open where it is not; most "
     "often a label was changed on one side only.",
@@ -99,9 +97,8 @@ class Dns(Settings):
     )
 
 
-@rules.stack(
+@topic.stack(
     "names-can-be-resolved",
-    reference="N02",
     title="Pods that connect may resolve names",
     why="Where egress is denied and port 53 is forgotten, every connection fails with an error that names the wrong "
     "cause.",
@@ -146,10 +143,9 @@ class Metadata(Settings):
             ip_address(address)
 
 
-@rules.resources(
+@topic.resources(
     "no-egress-to-metadata",
     KIND,
-    reference="N04",
     title="Pods don't reach the cloud's metadata service",
     why="It hands the node's credentials to whoever asks, so a request forged in an application becomes access to the "
     "cloud account.",
@@ -173,10 +169,9 @@ def no_egress_to_metadata(policy: Resource, settings: Metadata) -> Findings:
                 yield finding(block, "holds the metadata service")
 
 
-@rules.resources(
+@topic.resources(
     "egress-to-named-destinations",
     KIND,
-    reference="N04",
     title="Egress is to named destinations",
     why="A rule without destinations lets pods connect to everything, inside and outside.",
     fix="List pods, namespaces or address blocks in `to`.",
@@ -198,10 +193,9 @@ class InternetPorts(Settings):
     most: Annotated[int, Meta(ge=1, description="Ports that one rule may open to the internet.")] = 16
 
 
-@rules.resources(
+@topic.resources(
     "internet-by-port",
     KIND,
-    reference="N04",
     title="The internet is reached at listed ports only",
     why="With all ports open, data leaves by any protocol: mail, shells, tunnels.",
     fix="List the ports, most often 443.",
@@ -230,10 +224,9 @@ def _egress(policy: Resource) -> list[Field]:
     return list(policy.at("spec.egress")) if NetworkPolicy(policy).isolates("Egress") else []
 
 
-@rules.resources(
+@topic.resources(
     "services-inside-the-cluster",
     "core/Service",
-    reference="N05",
     title="Services are of type ClusterIP",
     why="NodePort and LoadBalancer open a port to the network of the nodes or to the internet, past gateway, TLS and "
     "sign-in.",
@@ -246,10 +239,9 @@ def services_inside_the_cluster(service: Resource) -> Findings:
         yield finding(kind, "opens a port outside the cluster")
 
 
-@rules.resources(
+@topic.resources(
     "no-external-ips",
     "core/Service",
-    reference="N05",
     title="No Service claims addresses",
     why="A Service with externalIPs takes over the traffic to any address that it names, also another's "
     "(CVE-2020-8554).",

@@ -5,12 +5,11 @@ from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource
 from langfuse_policies.facts.workloads import Container, Pod
 
-rules = Topic("pods", title="Pods", pack="security")
+topic = Topic("pods", title="Pods", pack="security")
 
 
-@rules.pods(
+@topic.pods(
     "no-privileged-container",
-    reference="P01",
     title="No container is privileged",
     why="A privileged container is root on its node: whoever breaks into it has the cluster.",
     fix="Remove securityContext.privileged; grant the one capability that is needed, if any.",
@@ -23,9 +22,8 @@ def no_privileged_container(pod: Pod) -> Findings:
             yield finding(privileged, "the container is root on its node")
 
 
-@rules.pods(
+@topic.pods(
     "no-host-namespace",
-    reference="P02",
     title="No pod shares a namespace of its node",
     why="With the node's network, processes or shared memory a pod gets round network policies and sees other pods' "
     "traffic and secrets.",
@@ -39,9 +37,8 @@ def no_host_namespace(pod: Pod) -> Findings:
             yield finding(shared, "the pod shares this with its node")
 
 
-@rules.pods(
+@topic.pods(
     "no-host-path",
-    reference="P03",
     title="No volume is a path of the node",
     why="A path of the node leads to the container runtime's socket, the kubelet's credentials and other pods' data.",
     fix="Use a PersistentVolumeClaim, an emptyDir or a projected volume.",
@@ -55,10 +52,9 @@ def no_host_path(pod: Pod) -> Findings:
                 yield finding(source["hostPath"], "the volume is a path of the node")
 
 
-@rules.resources(
+@topic.resources(
     "no-host-path-persistent-volume",
     "core/PersistentVolume",
-    reference="P03",
     title="No PersistentVolume is a path of the node",
     why="A pod that claims it reaches the node's files, and no admission control of pods sees that.",
     fix="Use a CSI driver, or a local volume on a disk of its own.",
@@ -70,9 +66,8 @@ def no_host_path_persistent_volume(volume: Resource) -> Findings:
         yield finding(path, "the volume is a path of the node")
 
 
-@rules.pods(
+@topic.pods(
     "no-host-port",
-    reference="P04",
     title="No container takes a port of its node",
     why="A port of the node is open to everyone who reaches the node, past Services and network policies.",
     fix="Remove hostPort; publish the port with a Service.",
@@ -86,9 +81,8 @@ def no_host_port(pod: Pod) -> Findings:
                 yield finding(port["hostPort"], "the port is open on the node")
 
 
-@rules.pods(
+@topic.pods(
     "no-host-probe",
-    reference="P13",
     title="Probes and hooks ask the pod itself",
     why="The kubelet sends probes and hooks: with a host of one's choice it asks inside the node's network for others.",
     fix="Remove host; send the name in a Host header if the server needs it.",
@@ -117,9 +111,8 @@ _DEBUGGERS = frozenset(
 _IDLE = ("sleep infinity", "tail -f /dev/null")
 
 
-@rules.pods(
+@topic.pods(
     "no-debug-container",
-    reference="P16",
     title="No container is there for debugging",
     why="A shell with tools that waits beside the service is what an intruder looks for.",
     fix="Remove it; debug with `kubectl debug`, whose container ends with the session.",
@@ -144,9 +137,8 @@ def no_debug_container(pod: Pod) -> Findings:
 _SSH_PORT = 22
 
 
-@rules.pods(
+@topic.pods(
     "no-ssh-port",
-    reference="P16",
     title="No container listens for SSH",
     why="A login past the API server has no audit log, no roles and keys of its own.",
     fix="Remove the port; enter with `kubectl exec`.",

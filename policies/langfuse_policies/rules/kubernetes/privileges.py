@@ -4,12 +4,11 @@ from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.workloads import Pod
 
-rules = Topic("privileges", title="Users and capabilities", pack="security")
+topic = Topic("privileges", title="Users and capabilities", pack="security")
 
 
-@rules.pods(
+@topic.pods(
     "drop-all-capabilities",
-    reference="P05",
     title="Containers drop all capabilities",
     why="A runtime grants a dozen of root's powers by default, among them raw packets for spoofing in the cluster.",
     fix="Set securityContext.capabilities.drop to [ALL] in every container.",
@@ -25,9 +24,8 @@ def drop_all_capabilities(pod: Pod) -> Findings:
             yield finding(drop, "ALL is not dropped")
 
 
-@rules.pods(
+@topic.pods(
     "no-added-capability",
-    reference="P05",
     title="Containers add no capability but NET_BIND_SERVICE",
     why="Each capability is a part of root's power, and several lead to all of it.",
     fix="Remove capabilities.add, or move what needs it to a pod of its own.",
@@ -41,9 +39,8 @@ def no_added_capability(pod: Pod) -> Findings:
                 yield finding(added, "the capability is a part of root's power")
 
 
-@rules.pods(
+@topic.pods(
     "no-privilege-escalation",
-    reference="P06",
     title="No process gains privileges",
     why="Unless it is denied, a set-user-id program in the image makes a user root again.",
     fix="Set securityContext.allowPrivilegeEscalation to false in every container.",
@@ -58,9 +55,8 @@ def no_privilege_escalation(pod: Pod) -> Findings:
             yield finding(escalation, "processes can gain privileges: the default is true")
 
 
-@rules.pods(
+@topic.pods(
     "run-as-non-root",
-    reference="P07",
     title="The kubelet refuses to start containers as root",
     why="An image that runs as root, today or after its next release, would start as root.",
     fix="Set runAsNonRoot to true in the pod's securityContext.",
@@ -81,9 +77,8 @@ def run_as_non_root(pod: Pod) -> Findings:
             yield finding(own, "root is allowed")
 
 
-@rules.pods(
+@topic.pods(
     "no-root-user",
-    reference="P07",
     title="No container runs as user 0",
     why="Root in a container is root on the node as soon as one wall between them fails.",
     fix="Set runAsUser to a user other than 0.",
@@ -98,9 +93,8 @@ def no_root_user(pod: Pod) -> Findings:
             yield finding(user, "the user is root")
 
 
-@rules.pods(
+@topic.pods(
     "numeric-user",
-    reference="P08",
     title="The user is set by its number",
     why="Images name their user (Langfuse's are nextjs and expressjs): the kubelet can't tell that a name isn't root, "
     "and refuses to start the container.",
@@ -116,9 +110,8 @@ def numeric_user(pod: Pod) -> Findings:
             yield finding(user, "no user is set")
 
 
-@rules.pods(
+@topic.pods(
     "numeric-group",
-    reference="P08",
     title="The group is set by its number",
     why="A user that is set without a group is in root's group, 0, unless the image knows that user.",
     fix="Set runAsGroup to a group other than 0, in the pod's or the container's securityContext.",
@@ -133,9 +126,8 @@ def numeric_group(pod: Pod) -> Findings:
             yield finding(group, "no group is set")
 
 
-@rules.pods(
+@topic.pods(
     "no-root-group",
-    reference="P14",
     title="No container is in group 0",
     why="Images and volumes give much to root's group that was meant for root alone.",
     fix="Set runAsGroup, fsGroup and supplementalGroups to groups other than 0.",
@@ -150,9 +142,8 @@ def no_root_group(pod: Pod) -> Findings:
             yield finding(group, "the group is root's")
 
 
-@rules.pods(
+@topic.pods(
     "volume-group",
-    reference="P14",
     title="A group owns the claimed volumes",
     why="A fresh volume belongs to root: without fsGroup a user other than root can't write to it.",
     fix="Set fsGroup in the pod's securityContext to the group of the containers.",

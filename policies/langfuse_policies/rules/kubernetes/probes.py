@@ -10,7 +10,7 @@ from langfuse_policies.facts.applications import langfuse_role
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.workloads import Container, Pod
 
-rules = Topic("probes", title="Probes", pack="reliability")
+topic = Topic("probes", title="Probes", pack="reliability")
 
 #: Kubernetes' defaults of a probe: API reference, Probe v1 core.
 _PERIOD_SECONDS, _FAILURES = 10.0, 3.0
@@ -24,9 +24,8 @@ def _servers(pod: Pod) -> list[Container]:
     return [container for container in pod.containers if container.list_name == "containers"]
 
 
-@rules.servers(
+@topic.servers(
     "readiness-probe",
-    reference="W03",
     title="Servers have a readiness probe",
     why="Without it traffic comes before the server listens, and a rollout goes on past pods that never work.",
     fix="Add a readinessProbe that asks whether the container can serve.",
@@ -39,9 +38,8 @@ def readiness_probe(pod: Pod) -> Findings:
             yield finding(probe, "nothing tells when it can serve")
 
 
-@rules.servers(
+@topic.servers(
     "liveness-probe",
-    reference="W03",
     title="Servers have a liveness probe",
     why="A process that hangs but does not end is never started again.",
     fix="Add a livenessProbe that fails only when a restart helps.",
@@ -54,9 +52,8 @@ def liveness_probe(pod: Pod) -> Findings:
             yield finding(probe, "nothing tells when it hangs")
 
 
-@rules.servers(
+@topic.servers(
     "patient-liveness-probe",
-    reference="W03",
     title="Liveness is more patient than readiness",
     why="When both ask the same with the same patience, a busy server is killed instead of being given a pause, and so "
     "is the next one.",
@@ -103,9 +100,8 @@ class Migrations(Settings):
 _SWITCHES = ("LANGFUSE_AUTO_POSTGRES_MIGRATION_DISABLED", "LANGFUSE_AUTO_CLICKHOUSE_MIGRATION_DISABLED")
 
 
-@rules.pods(
+@topic.pods(
     "migrations-survive-probes",
-    reference="W04",
     title="Probes leave web the time to migrate",
     why="Web migrates ClickHouse before it listens: a kubelet that kills it midway leaves a dirty database version, "
     "people must repair.",

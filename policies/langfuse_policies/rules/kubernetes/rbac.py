@@ -6,16 +6,15 @@ from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource
 
-rules = Topic("access", title="Access", pack="security")
+topic = Topic("access", title="Access", pack="security")
 
 _ROLES = ("rbac.authorization.k8s.io/Role", "rbac.authorization.k8s.io/ClusterRole")
 _BINDINGS = ("rbac.authorization.k8s.io/RoleBinding", "rbac.authorization.k8s.io/ClusterRoleBinding")
 
 
-@rules.resources(
+@topic.resources(
     "no-cluster-admin",
     *_BINDINGS,
-    reference="I03",
     title="Nobody is made cluster-admin",
     why="One pod of a cluster-admin taken over is the cluster taken over.",
     fix="Grant a Role with what is needed.",
@@ -27,10 +26,9 @@ def no_cluster_admin(binding: Resource) -> Findings:
         yield finding(role, "grants everything")
 
 
-@rules.resources(
+@topic.resources(
     "no-rbac-wildcards",
     *_ROLES,
-    reference="I03",
     title="Roles name what they grant",
     why="A wildcard grants what exists today and all that is installed later.",
     fix="List the API groups, resources and verbs.",
@@ -58,10 +56,9 @@ def _has(entries: Field, wanted: tuple[str, ...]) -> bool:
     return any(entry.equals(*wanted) for entry in entries)
 
 
-@rules.resources(
+@topic.resources(
     "no-listing-of-secrets",
     *_ROLES,
-    reference="I03",
     title="No role lists Secrets",
     why="To list or watch Secrets is to read all of them, at once.",
     fix="Grant get on the Secrets that are needed, by resourceNames; or mount them.",
@@ -74,10 +71,9 @@ def no_listing_of_secrets(role: Resource) -> Findings:
             yield finding(rule, "reads every Secret")
 
 
-@rules.resources(
+@topic.resources(
     "no-exec-into-pods",
     *_ROLES,
-    reference="I03",
     title="No role opens shells in pods",
     why="A shell in a pod has the pod's secrets, network and mounts, and leaves no trace in the manifests.",
     fix="Remove pods/exec, pods/attach, pods/portforward and pods/ephemeralcontainers.",
@@ -91,10 +87,9 @@ def no_exec_into_pods(role: Resource) -> Findings:
         yield finding(rule, "opens shells in running pods")
 
 
-@rules.resources(
+@topic.resources(
     "no-escalation",
     *_ROLES,
-    reference="I03",
     title="No role grants more than its owner has",
     why="The verbs escalate, bind and impersonate lift the limit that nobody can grant what he doesn't have.",
     fix="Remove the verb.",
@@ -108,10 +103,9 @@ def no_escalation(role: Resource) -> Findings:
                 yield finding(verb, "leads around the limits of RBAC")
 
 
-@rules.resources(
+@topic.resources(
     "no-control-of-webhooks",
     *_ROLES,
-    reference="I03",
     title="No role changes admission webhooks",
     why="Who writes a webhook sees and changes every object of the cluster, Secrets included.",
     fix="Remove it; cluster add-ons that need it are installed apart from applications.",
@@ -124,10 +118,9 @@ def no_control_of_webhooks(role: Resource) -> Findings:
         yield finding(rule, "changes admission webhooks")
 
 
-@rules.resources(
+@topic.resources(
     "no-approval-of-certificates",
     *_ROLES,
-    reference="I03",
     title="No role approves certificates",
     why="An approved request is a client certificate for any user or group.",
     fix="Remove it.",
@@ -142,10 +135,9 @@ def no_approval_of_certificates(role: Resource) -> Findings:
         yield finding(rule, "signs certificates")
 
 
-@rules.resources(
+@topic.resources(
     "no-proxy-to-nodes",
     *_ROLES,
-    reference="I03",
     title="No role reaches the kubelet",
     why="nodes/proxy runs commands in every pod of a node, past admission and audit.",
     fix="Remove it; metrics are at nodes/metrics.",
@@ -157,10 +149,9 @@ def no_proxy_to_nodes(role: Resource) -> Findings:
         yield finding(rule, "talks to the kubelet")
 
 
-@rules.resources(
+@topic.resources(
     "no-making-of-tokens",
     *_ROLES,
-    reference="I03",
     title="No role makes tokens",
     why="Who makes tokens acts as any service account of the namespace.",
     fix="Remove it, or name the one account in resourceNames.",
@@ -173,10 +164,9 @@ def no_making_of_tokens(role: Resource) -> Findings:
             yield finding(rule, "makes tokens of every service account")
 
 
-@rules.resources(
+@topic.resources(
     "no-rights-for-everyone",
     *_BINDINGS,
-    reference="I04",
     title="Nothing is granted to everybody",
     why="These groups hold everybody on the network, or every pod of the cluster; system:masters can't be taken back.",
     fix="Name the service account or the group of people that needs it.",

@@ -9,15 +9,14 @@ from langfuse_policies.facts.scaling import SCALED, autoscalers, target_of
 from langfuse_policies.facts.selectors import equal, labels_of, matches, pods_by_namespace
 from langfuse_policies.facts.workloads import Pod, pod_of, pods_of
 
-rules = Topic("references", title="References between objects", pack="reliability")
+topic = Topic("references", title="References between objects", pack="reliability")
 
 #: Groups of custom resources that no pods come of.
 _WITHOUT_PODS = ("k8s.io", "istio.io", "external-secrets.io", "cert-manager.io", "monitoring.coreos.com", "keda.sh")
 
 
-@rules.pods(
+@topic.pods(
     "no-duplicate-variable",
-    reference="W08",
     title="No environment variable is set twice",
     why="The last one counts, unseen, and a server-side apply may merge the two in another order.",
     fix="Remove all but one of them.",
@@ -34,10 +33,9 @@ def no_duplicate_variable(pod: Pod) -> Findings:
             names.add(name or "")
 
 
-@rules.resources(
+@topic.resources(
     "selector-matches-template",
     "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "apps/ReplicaSet",
-    reference="W08",
     title="A workload selects the pods that it makes",
     why="The API server refuses it, at the end of a deployment that had begun.",
     fix="Give the pod template all labels of the selector.",
@@ -52,9 +50,8 @@ def selector_matches_template(workload: Resource) -> Findings:
         yield finding(selector, "it doesn't match the labels of the pod template")
 
 
-@rules.stack(
+@topic.stack(
     "service-selects-pods",
-    reference="W08",
     title="A Service selects pods that exist",
     why="A Service without pods answers nobody, and nothing says so.",
     fix="Make the selector match the labels of a pod template in the namespace.",
@@ -72,9 +69,8 @@ def service_selects_pods(stack: Stack) -> Findings:
             yield finding(selector, "it matches no pod of this namespace", service)
 
 
-@rules.stack(
+@topic.stack(
     "policy-selects-pods",
-    reference="W08",
     title="Network policies and disruption budgets select pods that exist",
     why="They look like protection and protect nothing: mostly a label was renamed in one of two places.",
     fix="Make the selector match the labels of a pod template in the namespace.",
@@ -93,9 +89,8 @@ def policy_selects_pods(stack: Stack) -> Findings:
             yield finding(selector, "it matches no pod of this namespace", policy)
 
 
-@rules.stack(
+@topic.stack(
     "autoscaler-has-target",
-    reference="W08",
     title="An autoscaler's target exists",
     why="An autoscaler without target scales nothing, which shows only under load.",
     fix="Name the Deployment or StatefulSet in scaleTargetRef as it is called.",
@@ -115,9 +110,8 @@ def autoscaler_has_target(stack: Stack) -> Findings:
             yield finding(autoscaler.at("spec.scaleTargetRef"), "nothing of this name is here", autoscaler)
 
 
-@rules.stack(
+@topic.stack(
     "service-account-exists",
-    reference="W08",
     title="A pod's service account exists",
     why="No pod is made until it does, and the Deployment waits without an error.",
     fix="Make the ServiceAccount in the same namespace, or correct serviceAccountName.",

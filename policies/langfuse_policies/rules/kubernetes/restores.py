@@ -15,7 +15,7 @@ from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import SERVERS, Container, Pod, pods_of
 from langfuse_policies.rules.kubernetes.backups import schedule_of
 
-rules = Topic("restores", title="Retention and restore drills", pack="reliability")
+topic = Topic("restores", title="Retention and restore drills", pack="reliability")
 
 _HOURS_A_DAY = 24
 _MINUTES_A_DAY = 24 * 60
@@ -44,9 +44,8 @@ class Retention(Settings):
     count: Annotated[int, Meta(gt=0, description="Least number of backups, where a number is given.")] = 3
 
 
-@rules.stack(
+@topic.stack(
     "backup-retention",
-    reference="B04",
     title="Backups are kept as long as it takes to notice damage",
     why="Damage that is found after a week can't be undone with backups of three days.",
     fix="Raise the retention of the backup.",
@@ -82,9 +81,8 @@ def _variables(containers: Iterable[Container]) -> Iterator[Field]:
         yield from container.variables
 
 
-@rules.stack(
+@topic.stack(
     "backup-retention-stated",
-    reference="B04",
     title="How long backups are kept is stated",
     why="Without it they pile up until the disk is full, or somebody deletes by hand what was still needed.",
     fix="State the days, in the job (RETENTION_DAYS), in the operator's resource, or as a rule of the bucket.",
@@ -126,9 +124,8 @@ class Chain(Settings):
     length: Annotated[int, Meta(gt=0, description="Most incremental backups on one full one.")] = 7
 
 
-@rules.pods(
+@topic.pods(
     "backup-chain-short",
-    reference="B04",
     title="A chain of incremental backups is short",
     why="One damaged link makes every later one worthless, and each one is reported as a success all the same.",
     fix="Make a full backup more often.",
@@ -149,9 +146,8 @@ def backup_chain_short(pod: Pod, settings: Chain) -> Findings:
             yield finding(full, f"a restore may need more than {settings.length} increments", of=pod.resource)
 
 
-@rules.stack(
+@topic.stack(
     "restore-drill-of-each-store",
-    reference="B05",
     title="A restore of every store is rehearsed on a schedule",
     why="A backup that was never restored may be empty, damaged, or lack the key that it is read with.",
     fix="Add a CronJob that restores the newest backup into a scratch place and checks what is there, labelled "
@@ -171,9 +167,8 @@ class Drills(Settings):
     days: Annotated[float, Meta(gt=0, description="Longest time between two drills.")] = 7
 
 
-@rules.stack(
+@topic.stack(
     "restore-drill-often-enough",
-    reference="B05",
     title="Restores are rehearsed often enough",
     why="Between two drills backups can be broken, and nobody knows.",
     fix="Shorten the interval of the drill's schedule.",
@@ -187,9 +182,8 @@ def restore_drill_often_enough(stack: Stack, settings: Drills) -> Findings:
             yield finding(job.schedule, f"drills can be more than {settings.days:g} days apart", of=job.resource)
 
 
-@rules.stack(
+@topic.stack(
     "restore-drill-apart",
-    reference="B05",
     title="A restore drill can't write to the stores in use",
     why="A drill that reaches the real database restores over it.",
     fix="Let it restore into a server of its own, with a password of its own.",

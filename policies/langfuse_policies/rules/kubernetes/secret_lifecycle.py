@@ -14,13 +14,12 @@ from langfuse_policies.facts.resources import Resource
 from langfuse_policies.facts.secret_text import names_secret
 from langfuse_policies.facts.workloads import pod_of
 
-rules = Topic("secret-lifecycle", title="Secrets: made, fetched, renewed", pack="security")
+topic = Topic("secret-lifecycle", title="Secrets: made, fetched, renewed", pack="security")
 
 
-@rules.resources(
+@topic.resources(
     "external-secret-refreshed",
     "external-secrets.io/ExternalSecret",
-    reference="K03",
     title="External secrets are fetched again, unless they are made once",
     why="With an interval of zero a rotated secret never arrives, and the old one stays in use.",
     fix="Set spec.refreshInterval above zero, or spec.refreshPolicy to CreatedOnce where the value must never change.",
@@ -37,10 +36,9 @@ def external_secret_refreshed(resource: Resource) -> Findings:
         yield finding(interval, "it is fetched once and never again")
 
 
-@rules.resources(
+@topic.resources(
     "generated-secret-made-once",
     "external-secrets.io/ExternalSecret",
-    reference="K03",
     title="A generated external secret is made once",
     why="Generators keep no state: each refresh makes another password, which the server does not know.",
     fix="Set spec.refreshPolicy to CreatedOnce.",
@@ -64,10 +62,9 @@ def _is_zero(interval: Field) -> bool:
     return interval.equals(0.0) or (text is not None and text != "" and not text.strip("0hmsun."))
 
 
-@rules.resources(
+@topic.resources(
     "external-secret-retained",
     "external-secrets.io/ExternalSecret",
-    reference="K03",
     title="A Secret survives the loss of its source",
     why="Otherwise an entry deleted by mistake at the provider deletes the Secret, and pods don't start any more.",
     fix="Set spec.target.deletionPolicy to Retain.",
@@ -78,10 +75,9 @@ def external_secret_retained(resource: Resource) -> Findings:
         yield finding(policy, "the Secret goes when its source does")
 
 
-@rules.resources(
+@topic.resources(
     "cluster-secret-store-bounded",
     "external-secrets.io/ClusterSecretStore",
-    reference="K03",
     title="A ClusterSecretStore names the namespaces that may use it",
     why="Without conditions whoever may make an ExternalSecret in any namespace reads every secret behind the store.",
     fix="Use a SecretStore in the namespace, or set spec.conditions.",
@@ -102,11 +98,10 @@ class PasswordLength(Settings):
     minimum: Annotated[int, Meta(ge=8, description="The least number of characters.")] = 24
 
 
-@rules.resources(
+@topic.resources(
     "password-in-url-alphabet",
     "random/RandomPassword",
     "generators.external-secrets.io/Password",
-    reference="K04",
     title="Generated passwords hold letters and digits only",
     why="Passwords end in URLs of databases, where other characters cut the URL short: migrations fail.",
     fix="Set special to false (of the generator of External Secrets: symbols to 0); length makes up for the alphabet.",
@@ -121,11 +116,10 @@ def password_in_url_alphabet(resource: Resource) -> Findings:
         yield finding(symbols, "symbols may occur" if symbols.present else "a quarter of it are symbols")
 
 
-@rules.resources(
+@topic.resources(
     "password-length",
     "random/RandomPassword",
     "generators.external-secrets.io/Password",
-    reference="K04",
     title="Generated passwords are long",
     why="A password of letters and digits needs length to withstand guessing.",
     fix="Give it at least as many characters as the policy's configuration asks for.",
@@ -144,11 +138,10 @@ class RotationAge(Settings):
     days: Annotated[int, Meta(ge=1, description="The greatest age in days.")] = 90
 
 
-@rules.resources(
+@topic.resources(
     "secret-rotated",
     "core/Secret",
     "external-secrets.io/ExternalSecret",
-    reference="K05",
     title="A Secret that says when it was rotated was rotated lately",
     why="The longer a secret is in use, the more copies of it there are, and the less anybody dares to change it.",
     fix="Rotate it, and set its annotation rotated-at to the day; what must never change is immutable.",
@@ -172,10 +165,9 @@ def secret_rotated(resource: Resource, settings: RotationAge) -> Findings:
             yield finding(value, f"it was rotated more than {settings.days} days ago")
 
 
-@rules.resources(
+@topic.resources(
     "backup-credentials-in-files",
     "batch/CronJob",
-    reference="K06",
     title="Scheduled jobs read credentials from files",
     why="Variables are inherited by every child process and are part of its dump; Langfuse itself reads nothing else.",
     fix="Mount the Secret, and name the file: PGPASSFILE, AWS_SHARED_CREDENTIALS_FILE, a client's configuration.",

@@ -8,14 +8,13 @@ from langfuse_policies.facts.resources import Resource
 from langfuse_policies.facts.secret_text import assigns_secret, has_secret_form, random_token, secret_under
 from langfuse_policies.facts.workloads import POD_TEMPLATES, Container, Pod, pod_of
 
-rules = Topic("secrets", title="Secrets", pack="security")
+topic = Topic("secrets", title="Secrets", pack="security")
 
 _IN_PLAIN_TEXT = "a secret stands here in plain text"
 
 
-@rules.pods(
+@topic.pods(
     "no-literal-secret-in-env",
-    reference="K01",
     title="No environment variable holds a secret in plain text",
     why="Whoever may read the workload or its history reads the secret, and it can't be rotated by itself.",
     fix="Put the value in a Secret and refer to it with valueFrom.secretKeyRef.",
@@ -30,9 +29,8 @@ def no_literal_secret_in_env(pod: Pod) -> Findings:
                 yield finding(variable["value"], _IN_PLAIN_TEXT)
 
 
-@rules.pods(
+@topic.pods(
     "no-secret-in-command",
-    reference="K02",
     title="No command or argument holds a secret",
     why="Commands are seen by everybody who may list processes or read the workload, and are written to logs.",
     fix="Hand the secret over in a variable or file that comes from a Secret, and refer to it in the command.",
@@ -64,10 +62,9 @@ def _secret_words(words: list[Field]) -> Iterator[Field]:
         flag = text.lstrip("-") if text.startswith("-") and "=" not in text else ""
 
 
-@rules.resources(
+@topic.resources(
     "no-secret-in-config-map",
     "core/ConfigMap",
-    reference="K02",
     title="No ConfigMap holds a secret",
     why="ConfigMaps are readable by far more people and programs than Secrets, and are not encrypted at rest.",
     fix="Move the value to a Secret; have the configuration read it from a variable or from a file.",
@@ -87,9 +84,8 @@ def no_secret_in_config_map(resource: Resource) -> Findings:
             yield finding(value, _IN_PLAIN_TEXT)
 
 
-@rules.resources(
+@topic.resources(
     "no-secret-in-annotations",
-    reference="K02",
     title="No annotation or label holds a secret",
     why="Annotations and labels are shown by every tool that lists objects, and are copied to logs and metrics.",
     fix="Remove it and change the secret, which counts as known; name the key of a checksum after what it is.",
@@ -108,9 +104,8 @@ def no_secret_in_annotations(resource: Resource) -> Findings:
                     yield finding(value, _IN_PLAIN_TEXT)
 
 
-@rules.resources(
+@topic.resources(
     "no-secret-in-manifest",
-    reference="K02",
     title="No other field holds a token, a private key or a URL with a password",
     why="Routes, headers, schedules and custom resources are not kept like Secrets, though they can hold what is one.",
     fix="Refer to a Secret in its place; most kinds of resources have a field for it.",

@@ -14,7 +14,7 @@ from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.selectors import Labels, matches
 from langfuse_policies.facts.workloads import Pod
 
-rules = Topic("stores-network", title="Network of the stores", pack="security")
+topic = Topic("stores-network", title="Network of the stores", pack="security")
 
 
 class Operators(Settings):
@@ -26,9 +26,8 @@ class Operators(Settings):
     )
 
 
-@rules.stack(
+@topic.stack(
     "stores-name-their-clients",
-    reference="N03",
     title="Stores let in clients by name only",
     why="Whoever reaches a store needs only its password; a rule for everybody lets in the one pod that was broken "
     "into.",
@@ -90,9 +89,8 @@ class Clients(Settings):
     )
 
 
-@rules.stack(
+@topic.stack(
     "langfuse-stores-for-langfuse",
-    reference="N03",
     title="Langfuse's stores are for Langfuse",
     why="They hold prompts, traces and API keys of all projects: web, worker, and the Jobs that migrate and back up "
     "are all that needs them.",
@@ -118,9 +116,8 @@ def _belongs(pod: Pod, settings: Clients) -> bool:
     return unknown or any(map(is_langfuse, pod.containers)) or not names.isdisjoint(settings.images)
 
 
-@rules.stack(
+@topic.stack(
     "keeper-for-clickhouse",
-    reference="N03",
     title="Keeper is for ClickHouse alone",
     why="Keeper asks for no password in its usual setup: whoever reaches it can drop the replicas of every table.",
     fix="Let in ClickHouse and Keeper, and nobody else.",

@@ -17,14 +17,13 @@ from langfuse_policies.facts.routes import (
 )
 from langfuse_policies.rules.langfuse.exposure import ServiceName, services
 
-rules = Topic("browsers", title="Browsers", pack="security")
+topic = Topic("browsers", title="Browsers", pack="security")
 
 _POLICY = "content-security-policy"
 
 
-@rules.stack(
+@topic.stack(
     "csp-enforces-https",
-    reference="L08",
     title="Browsers are told to load everything over https",
     why="Without the directive a page may still ask for parts of itself in plain text.",
     fix="Add the response header Content-Security-Policy: upgrade-insecure-requests in the route to web.",
@@ -44,9 +43,8 @@ def csp_enforces_https(stack: Stack) -> Findings:
             yield finding(rule, "does not tell browsers to upgrade insecure requests", of=route)
 
 
-@rules.stack(
+@topic.stack(
     "stored-files-are-inert",
-    reference="N10",
     title="Uploaded files can't act as their reader",
     why="Whoever has a project's key can upload HTML and SVG. Under the host of the user interface, a script in such a "
     "file reads and changes what the user who opens it can.",

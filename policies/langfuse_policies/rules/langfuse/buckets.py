@@ -15,16 +15,15 @@ from langfuse_policies.facts.langfuse_object_storage import USES, Target, target
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import Container, Pod
 
-rules = Topic("langfuse-buckets", title="Langfuse: buckets", pack="reliability")
+topic = Topic("langfuse-buckets", title="Langfuse: buckets", pack="reliability")
 
 
 def _servers(pod: Pod) -> Iterator[Container]:
     return (one for one in pod.containers if one.restarts and langfuse_role(one) is not None)
 
 
-@rules.servers(
+@topic.servers(
     "event-bucket-set",
-    reference="L14",
     title="Langfuse has a bucket for events",
     why="Every event is written there before it is queued: without the bucket nothing is ingested.",
     fix="Set LANGFUSE_S3_EVENT_UPLOAD_BUCKET on web and worker.",
@@ -37,9 +36,8 @@ def event_bucket_set(pod: Pod) -> Findings:
             yield finding(container["env"], "LANGFUSE_S3_EVENT_UPLOAD_BUCKET is not set")
 
 
-@rules.servers(
+@topic.servers(
     "bucket-prefix-ends-in-slash",
-    reference="L14",
     title="Prefixes in buckets end in a slash",
     why="Langfuse puts the prefix before the key as it stands, so that no rule on a folder matches.",
     fix="End the prefix in a slash.",
@@ -54,9 +52,8 @@ def bucket_prefix_ends_in_slash(pod: Pod) -> Findings:
                 yield finding(value, "the prefix does not end in a slash")
 
 
-@rules.servers(
+@topic.servers(
     "buckets-apart",
-    reference="L14",
     title="Events, media and exports are kept apart",
     why="Events and exports expire, media must not: in one place no rule can tell them.",
     fix="Give each a bucket of its own, or a prefix of its own in one bucket.",
@@ -77,9 +74,8 @@ def buckets_apart(pod: Pod) -> Findings:
             seen.add(place)
 
 
-@rules.stack(
+@topic.stack(
     "media-never-expires",
-    reference="L15",
     title="Nothing expires in media",
     why="Langfuse finds a file that it has seen by its hash and never uploads it again: what expires is lost for good.",
     fix="Restrict the rule to the prefix or the bucket of events or exports.",
@@ -107,9 +103,8 @@ class ExportDays(Settings):
     maximum: Annotated[int, Meta(ge=1, description="Days after which a copy of data should be gone.")] = 30
 
 
-@rules.stack(
+@topic.stack(
     "events-expire",
-    reference="L15",
     title="Raw events expire, but not before a backup can be replayed with them",
     why="Events fill the store; too early gone, what came after the last backup can't be ingested again.",
     fix="Let the bucket or prefix of events expire within the days of the policy's configuration, for example 30.",
@@ -121,9 +116,8 @@ def events_expire(stack: Stack, settings: EventDays) -> Findings:
     yield from _expire(stack, "events", settings.minimum, settings.maximum)
 
 
-@rules.stack(
+@topic.stack(
     "exports-expire",
-    reference="L15",
     title="Exports expire",
     why="Exports are copies of traces that nobody deletes with the traces.",
     fix="Let the bucket or prefix of exports expire within the days of the policy's configuration, for example 7.",
@@ -161,10 +155,9 @@ def _keeper(stack: Stack, target: Target) -> Resource | None:
     return next((pod.resource for pod, _, store in stores(stack) if store == "object-store"), None)
 
 
-@rules.resources(
+@topic.resources(
     "stale-uploads-aborted",
     *AWS_LIFECYCLES,
-    reference="L15",
     title="Unfinished uploads are removed from S3",
     why="The parts of a broken upload are invisible in listings, and are paid for until somebody aborts it.",
     fix="Add a rule with abortIncompleteMultipartUpload, for example after 7 days.",
@@ -178,9 +171,8 @@ def stale_uploads_aborted(resource: Resource) -> Findings:
         yield finding(all_rules, "no rule aborts unfinished uploads")
 
 
-@rules.stack(
+@topic.stack(
     "clickhouse-disk-never-expires",
-    reference="L15",
     title="Nothing expires in the bucket of a ClickHouse disk",
     why="ClickHouse keeps the list of its files elsewhere: parts whose objects are gone can't be read any more.",
     fix="Remove the rule; ClickHouse deletes by itself what it needs no longer.",
@@ -207,9 +199,8 @@ def _disk_buckets(stack: Stack) -> set[str]:
     return found - {""}
 
 
-@rules.stack(
+@topic.stack(
     "noncurrent-versions-expire",
-    reference="L16",
     title="Replaced versions expire in buckets that keep versions",
     why="Langfuse deletes current versions only: what users had deleted stays for ever, and is paid for.",
     fix="Add a rule with noncurrentVersionExpiration, and one with expiredObjectDeleteMarker.",

@@ -16,7 +16,7 @@ from langfuse_policies.facts.langfuse_environment import host_of, is_true, url_o
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import Container, Pod
 
-rules = Topic("langfuse-connections", title="Langfuse: connections", pack="security")
+topic = Topic("langfuse-connections", title="Langfuse: connections", pack="security")
 
 _ALLOW_LIST = re.compile(r"LANGFUSE_\w+_WHITELISTED_(?:HOST|IPS|IP_SEGMENTS)$")
 _LOCAL_NAMES = frozenset({"localhost", "metadata", "metadata.google.internal", "instance-data", "kubernetes.default"})
@@ -31,9 +31,8 @@ class AllowedRanges(Settings):
     ipv6_prefix: Annotated[int, Meta(ge=1, le=128, description="The shortest prefix of an IPv6 range.")] = 64
 
 
-@rules.pods(
+@topic.pods(
     "no-broad-allow-list",
-    reference="L10",
     title="Requests that users of Langfuse cause reach few private addresses",
     why="Users name addresses that Langfuse then asks; an open list lets them ask the cloud's metadata or a store.",
     fix="List single hosts, or ranges as narrow as the policy's configuration asks for.",
@@ -67,9 +66,8 @@ def _too_open(item: str, settings: AllowedRanges) -> str:
     return _LOCAL if local else ""
 
 
-@rules.pods(
+@topic.pods(
     "no-unverified-tls",
-    reference="L12",
     title="Certificates are verified",
     why="TLS without verification talks to whoever answers: it hides the fault and protects from nobody.",
     fix="Trust the authority instead: NODE_EXTRA_CA_CERTS, REDIS_TLS_CA_PATH.",
@@ -90,9 +88,8 @@ def no_unverified_tls(pod: Pod) -> Findings:
                 yield finding(value, "any certificate is taken")
 
 
-@rules.stack(
+@topic.stack(
     "stores-by-tls",
-    reference="L12",
     title="Langfuse reaches its stores by TLS, or inside a mesh that encrypts",
     why="Traces, prompts and passwords cross the network in plain text, for every node and cable on the way to read.",
     fix="Use https and sslmode=require, set REDIS_TLS_ENABLED=true; inside the cluster a mesh in STRICT mode will do.",
@@ -157,9 +154,8 @@ def _inside(host: str) -> bool:
     return "." not in host or bool(re.search(r"\.svc(?:\.|$)|\.cluster\.local$", host))
 
 
-@rules.pods(
+@topic.pods(
     "low-privilege-store-users",
-    reference="L20",
     title="Langfuse uses stores as a user of its own",
     why="As a superuser a fault in Langfuse becomes one of the whole server: every database, its users and settings.",
     fix="Make a user that owns Langfuse's database only: neither postgres nor ClickHouse's default.",
@@ -181,9 +177,8 @@ def low_privilege_store_users(pod: Pod) -> Findings:
                 yield finding(place, "it names the superuser")
 
 
-@rules.stack(
+@topic.stack(
     "low-privilege-object-store-keys",
-    reference="L20",
     title="Langfuse does not use the administrator's keys of its object store",
     why="With them it can delete every bucket, the backups included, and make users.",
     fix="Make a key per bucket with the rights to list, read and write, and to delete where retention is in use.",

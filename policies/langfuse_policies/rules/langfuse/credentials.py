@@ -16,7 +16,7 @@ from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.secret_text import names_secret
 from langfuse_policies.facts.workloads import Pod, pod_of
 
-rules = Topic("langfuse-credentials", title="Langfuse: credentials", pack="security")
+topic = Topic("langfuse-credentials", title="Langfuse: credentials", pack="security")
 
 #: What compose files, charts and manuals ship (langfuse: docker-compose.yml; langfuse-k8s: values.yaml).
 _SHIPPED = frozenset(
@@ -31,9 +31,8 @@ _LEAST_BYTES = 32
 _FIXED = ("SALT", "ENCRYPTION_KEY")
 
 
-@rules.resources(
+@topic.resources(
     "no-shipped-secret",
-    reference="L01",
     title="No secret has a value that is shipped as an example",
     why="Example values stand in public repositories; whoever reaches the port tries them first.",
     fix="Generate a random value.",
@@ -74,9 +73,8 @@ def _url_password(text: str) -> str:
         return ""
 
 
-@rules.servers(
+@topic.servers(
     "langfuse-secrets-set",
-    reference="L02",
     title="Langfuse has its salt, its encryption key and the secret of its sessions",
     why="Without ENCRYPTION_KEY Langfuse starts, and stores the keys of LLM providers and integrations unencrypted.",
     fix="Set SALT and ENCRYPTION_KEY on web and worker, NEXTAUTH_SECRET on web, each from a Secret.",
@@ -91,9 +89,8 @@ def langfuse_secrets_set(pod: Pod) -> Findings:
                 yield finding(container["env"], f"{name} is not set")
 
 
-@rules.stack(
+@topic.stack(
     "encryption-key-form",
-    reference="L02",
     title="The encryption key is 64 random hexadecimal digits",
     why="Langfuse checks the length only: other characters fail at the first use, a patterned key protects nothing.",
     fix="Make it with `openssl rand -hex 32`, before anything is stored with the old one.",
@@ -110,9 +107,8 @@ def encryption_key_form(stack: Stack) -> Findings:
             yield finding(setting.place, "the key is not random", owner)
 
 
-@rules.stack(
+@topic.stack(
     "langfuse-secret-length",
-    reference="L03",
     title="The salt and the secret of sessions have 32 bytes or more",
     why="A short secret can be guessed from a single signed session or hashed API key.",
     fix="Make it with `openssl rand -base64 32`; the salt only before the first API key exists.",
@@ -123,9 +119,8 @@ def langfuse_secret_length(stack: Stack) -> Findings:
     yield from _short(stack, "SALT", "NEXTAUTH_SECRET")
 
 
-@rules.stack(
+@topic.stack(
     "admin-api-key-length",
-    reference="L11",
     title="The key of the Admin API has 32 bytes or more",
     why="It opens every organization and project of the instance.",
     fix="Make it with `openssl rand -base64 32`, or unset ADMIN_API_KEY where the Admin API is not used.",
@@ -150,9 +145,8 @@ def _settings(stack: Stack, name: str) -> Iterator[tuple[Setting, Resource]]:
             yield setting, pod.resource
 
 
-@rules.stack(
+@topic.stack(
     "langfuse-keys-shared",
-    reference="L03",
     title="Web and worker have the same salt and the same encryption key",
     why="With another key the worker can't read what web encrypted, and with another salt it knows no API key.",
     fix="Have both read SALT and ENCRYPTION_KEY from one key of one Secret.",
@@ -179,9 +173,8 @@ def _same(one: Setting, other: Setting) -> bool:
     return one.source == other.source
 
 
-@rules.stack(
+@topic.stack(
     "langfuse-keys-fixed",
-    reference="L04",
     title="The salt and the encryption key can't change by accident",
     why="Nothing rotates them: with another salt every API key is void, with another key stored credentials are lost.",
     fix="Protect their Secret in Pulumi or make it immutable; of an ExternalSecret set refreshPolicy to CreatedOnce.",

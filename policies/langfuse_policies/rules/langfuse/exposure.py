@@ -11,7 +11,7 @@ from langfuse_policies.facts.routes import VIRTUAL_SERVICE, destinations, hosts_
 from langfuse_policies.facts.selectors import equal
 from langfuse_policies.facts.workloads import Container
 
-rules = Topic("exposure", title="Exposure", pack="security")
+topic = Topic("exposure", title="Exposure", pack="security")
 
 #: Langfuse, web/src/pages/api/admin: what the API holds, most telling first; and what its AI gateway asks web for.
 _INTERNAL_PATHS = (
@@ -36,9 +36,8 @@ def services(stack: Stack, wanted: Callable[[Container], bool]) -> set[ServiceNa
     }
 
 
-@rules.stack(
+@topic.stack(
     "no-public-admin-api",
-    reference="N10",
     title="The admin API and internal paths are not public",
     why="One key opens the admin API: who has it makes organizations and API keys, and replays or drops queues. "
     "Another one opens /api/internal, where Langfuse's AI gateway gets the keys of model providers.",
@@ -81,9 +80,8 @@ def _requests(route: Field) -> Iterator[str]:
         yield from prefixes
 
 
-@rules.stack(
+@topic.stack(
     "worker-not-exposed",
-    reference="N10",
     title="The worker is not public",
     why="Its port has no sign-in: it is made for probes.",
     fix="Remove the route, or the worker's labels from the Service's selector.",
@@ -107,10 +105,9 @@ _PROTOCOLS: dict[float, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-@rules.resources(
+@topic.resources(
     "ports-tell-their-protocol",
     "core/Service",
-    reference="N13",
     title="Ports of stores tell their protocol",
     why="A mesh that has to guess waits for the client's first bytes, or takes the store for HTTP: connections hang or "
     "break.",

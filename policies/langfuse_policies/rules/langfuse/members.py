@@ -12,7 +12,7 @@ from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import Pod, pod_of
 from langfuse_policies.rules.kubernetes.lifecycle_hooks import GRACE_SECONDS, pre_stop_seconds
 
-rules = Topic("members", title="Shutdown and quorum of Langfuse's members", pack="reliability")
+topic = Topic("members", title="Shutdown and quorum of Langfuse's members", pack="reliability")
 
 
 class WebGrace(Settings):
@@ -35,9 +35,8 @@ class WorkerGrace(Settings):
     ] = 360
 
 
-@rules.servers(
+@topic.servers(
     "web-drains",
-    reference="A05",
     title="Web is given the time to drain",
     why="Web waits 110 seconds after SIGTERM before it closes: killed earlier, it drops requests that it has accepted.",
     fix="Set terminationGracePeriodSeconds of web to at least 120, and what a preStop hook takes on top.",
@@ -55,9 +54,8 @@ def web_drains(pod: Pod, settings: WebGrace) -> Findings:
         yield finding(grace, "web is killed before it has drained")
 
 
-@rules.servers(
+@topic.servers(
     "worker-drains",
-    reference="A05",
     title="The worker is given the time to finish its jobs, and no more",
     why="Killed too early it loses events that it has taken from the queue; and it may never end by itself, so that "
     "every rollout waits as long as it is allowed to.",
@@ -94,10 +92,9 @@ class Quorum(Settings):
 _ALTINITY_LAYOUTS = "spec.configuration.clusters"
 
 
-@rules.resources(
+@topic.resources(
     "keeper-quorum",
     "apps/StatefulSet", "clickhouse.com/KeeperCluster", "clickhouse-keeper.altinity.com/ClickHouseKeeperInstallation",
-    reference="A07",
     title="Keeper has an odd number of members, and enough of them",
     why="Without a majority of Keepers replicated tables are read-only, and an even number tolerates no more faults.",
     fix="Set the replicas of Keeper to 3 or 5; the least number is a setting of this rule.",
@@ -125,9 +122,8 @@ def _keepers(resource: Resource) -> list[Field]:
     return [resource.at("spec.replicas")] if is_keeper else []
 
 
-@rules.stack(
+@topic.stack(
     "single-shard",
-    reference="A07",
     title="Langfuse's ClickHouse has one shard",
     why="Langfuse's tables are replicated, not distributed: with two shards a trace is there or not, as the connection "
     "falls (langfuse/langfuse-k8s#91).",

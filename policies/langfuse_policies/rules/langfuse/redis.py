@@ -12,7 +12,7 @@ from langfuse_policies.facts.resources import Stack
 from langfuse_policies.facts.store_configuration import Configuration, redis_directives, stores_of_langfuse
 from langfuse_policies.facts.workloads import Container
 
-rules = Topic("langfuse-redis", title="Langfuse: Redis", pack="reliability")
+topic = Topic("langfuse-redis", title="Langfuse: Redis", pack="reliability")
 
 _UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
 
@@ -28,9 +28,8 @@ def _defaults_hold(container: Container, configuration: Configuration) -> bool:
     return known and configuration.complete and not named and "bitnami" not in repository(container)
 
 
-@rules.stack(
+@topic.stack(
     "redis-never-evicts",
-    reference="L13",
     title="Redis never evicts",
     why="Jobs of the queue are keys: when Redis evicts one, events that were accepted are never ingested.",
     fix="Set maxmemory-policy to noeviction.",
@@ -45,9 +44,8 @@ def redis_never_evicts(stack: Stack) -> Findings:
             yield finding(policy[1], "keys are evicted when memory is used up", policy[2] or pod.resource)
 
 
-@rules.stack(
+@topic.stack(
     "redis-append-only",
-    reference="L13",
     title="Redis writes what it accepts to disk",
     why="Without the append-only file a restart loses every job that waits, with the events in it.",
     fix="Set appendonly to yes.",
@@ -72,9 +70,8 @@ class RedisMemory(Settings):
     ] = 75
 
 
-@rules.stack(
+@topic.stack(
     "redis-memory-bounded",
-    reference="L13",
     title="Redis stops before its container does",
     why="Without a bound below the limit the kernel kills Redis in the middle of a write, again and again.",
     fix="Set maxmemory to no more than the policy's configuration allows of the memory limit.",

@@ -14,7 +14,7 @@ from langfuse_policies.facts.langfuse_environment import Variables, certainly_no
 from langfuse_policies.facts.resources import Stack
 from langfuse_policies.facts.workloads import Container, Pod
 
-rules = Topic("langfuse-sign-in", title="Langfuse: sign-in and hardening", pack="security")
+topic = Topic("langfuse-sign-in", title="Langfuse: sign-in and hardening", pack="security")
 
 _HARDENING = "Langfuse: hardening guide"
 _DEFAULT_SESSION_MINUTES = 43200  # web/src/env.mjs
@@ -33,9 +33,8 @@ def _servers(pod: Pod, *roles: LangfuseRole) -> Iterator[Container]:
             yield container
 
 
-@rules.servers(
+@topic.servers(
     "nextauth-url-https",
-    reference="L05",
     title="Langfuse is told its public address, with https",
     why="Sign-in sends people and their tokens to this address, and links in e-mails are made from it.",
     fix="Set NEXTAUTH_URL to https:// and the public host, without a path.",
@@ -56,9 +55,8 @@ def nextauth_url_https(pod: Pod) -> Findings:
             yield finding(value, "a path is asked for that the web server does not answer")
 
 
-@rules.stack(
+@topic.stack(
     "nextauth-url-routed",
-    reference="L05",
     title="Langfuse's public address is one that is routed to it",
     why="Sign-in returns to an address that nobody answers, or that another application answers.",
     fix="Set NEXTAUTH_URL to a host of the VirtualService, HTTPRoute or Ingress in front of web.",
@@ -95,9 +93,8 @@ class SessionLength(Settings):
     minutes: Annotated[int, Meta(ge=6, description="The longest session in minutes; a week unless set.")] = 10080
 
 
-@rules.servers(
+@topic.servers(
     "sign-up-closed",
-    reference="L06",
     title="Nobody can register without being invited",
     why="Langfuse lets whoever reaches it make an account and an organization, unless it is told not to.",
     fix="Set AUTH_DISABLE_SIGNUP=true, or AUTH_DISABLE_USERNAME_PASSWORD=true where all sign in by single sign-on.",
@@ -117,9 +114,8 @@ def _sign_up_open(container: Container) -> bool:
     return by_password and certainly_not_true(container, "AUTH_DISABLE_SIGNUP")
 
 
-@rules.servers(
+@topic.servers(
     "open-sign-up-verified",
-    reference="L06",
     title="Where people may register, their e-mail addresses are verified",
     why="Otherwise somebody registers with another person's address and receives the invitations meant for them.",
     fix="Set AUTH_EMAIL_VERIFICATION_REQUIRED=true with SMTP_CONNECTION_URL, or close sign-up.",
@@ -133,9 +129,8 @@ def open_sign_up_verified(pod: Pod) -> Findings:
             yield finding(container["env"], "AUTH_EMAIL_VERIFICATION_REQUIRED is not true, and sign-up is open")
 
 
-@rules.servers(
+@topic.servers(
     "session-length",
-    reference="L06",
     title="Sessions end",
     why="A session lasts 30 days unless it is told otherwise: so long is a stolen cookie of use.",
     fix="Set AUTH_SESSION_MAX_AGE, in minutes, to no more than the policy's configuration allows.",
@@ -153,9 +148,8 @@ def session_length(pod: Pod, settings: SessionLength) -> Findings:
             yield finding(value, f"sessions last longer than {settings.minutes} minutes")
 
 
-@rules.servers(
+@topic.servers(
     "telemetry-off",
-    reference="L07",
     title="Langfuse reports nothing about its use",
     why="Telemetry is on by default, and sends figures of the instance to its makers.",
     fix="Set TELEMETRY_ENABLED=false on web.",
@@ -172,9 +166,8 @@ def telemetry_off(pod: Pod) -> Findings:
             yield finding(value, "telemetry is on")
 
 
-@rules.servers(
+@topic.servers(
     "no-demo-sign-in",
-    reference="L09",
     title="No setting of demonstrations and test data is on",
     why="The demo signs every visitor in, and the seed's key is the same in every copy of the source.",
     fix="Remove the variable.",
@@ -189,9 +182,8 @@ def no_demo_sign_in(pod: Pod) -> Findings:
                 yield finding(variable, f"{name} is set")
 
 
-@rules.servers(
+@topic.servers(
     "node-env-production",
-    reference="L09",
     title="Langfuse runs in production mode",
     why="Other modes show stack traces and relax the checks of cookies and sign-in.",
     fix="Leave NODE_ENV out: the image sets it to production.",
@@ -204,9 +196,8 @@ def node_env_production(pod: Pod) -> Findings:
             yield finding(value, "it is not production")
 
 
-@rules.servers(
+@topic.servers(
     "no-local-code-evaluation",
-    reference="L09",
     title="People's code does not run inside Langfuse's own process",
     why="The dispatcher insecure-local runs evaluation code of every project member with the worker's credentials.",
     fix="Unset LANGFUSE_CODE_EVAL_DISPATCHER, or name a dispatcher that isolates code.",

@@ -15,7 +15,7 @@ from langfuse_policies.facts.scaling import workloads
 from langfuse_policies.facts.store_configuration import Configuration, stores_of_langfuse
 from langfuse_policies.facts.workloads import Container, Pod, pod_of
 
-rules = Topic("langfuse-stores", title="Langfuse: stores", pack="reliability")
+topic = Topic("langfuse-stores", title="Langfuse: stores", pack="reliability")
 
 #: System tables of ClickHouse that outgrow the traces (langfuse#13123); query_log stays, Langfuse v4 reads it.
 _NOISY_LOGS = (
@@ -28,9 +28,8 @@ _NOISY_LOGS = (
 )
 
 
-@rules.stack(
+@topic.stack(
     "clickhouse-cluster-mode",
-    reference="L17",
     title="Langfuse knows whether ClickHouse is a cluster",
     why="The engines of tables are chosen once: without replication replicas differ, with it nothing starts alone.",
     fix="Set CLICKHOUSE_CLUSTER_ENABLED=true for replicas or Keeper, false for a single server without Keeper.",
@@ -58,9 +57,8 @@ def clickhouse_cluster_mode(stack: Stack) -> Findings:
             yield finding(place, "ClickHouse is alone and has no Keeper; the default is a cluster", pod.resource)
 
 
-@rules.stack(
+@topic.stack(
     "stores-in-utc",
-    reference="L17",
     title="Postgres and ClickHouse run in UTC",
     why="Langfuse supports no other time zone: queries over time return empty or shifted results.",
     fix="Set the time zone to UTC.",
@@ -87,9 +85,8 @@ def _is_utc(zone: str) -> bool:
     return zone.upper() in {"UTC", "ETC/UTC", "GMT", "ETC/GMT", "UTC0", "ZULU", "ETC/UCT", "UCT"}
 
 
-@rules.stack(
+@topic.stack(
     "one-migrator",
-    reference="L18",
     title="One process migrates the databases",
     why="ClickHouse migrations take no lock: two at once leave a dirty version, and web never starts again.",
     fix="Set LANGFUSE_AUTO_POSTGRES_MIGRATION_DISABLED and LANGFUSE_AUTO_CLICKHOUSE_MIGRATION_DISABLED to true on web.",
@@ -109,9 +106,8 @@ def one_migrator(stack: Stack) -> Findings:
                 yield finding(container["env"], f"{name} is not true, and web is not the only migrator", pod.resource)
 
 
-@rules.stack(
+@topic.stack(
     "one-first-start",
-    reference="L18",
     title="One process makes the first organization",
     why="Web makes it at its start (LANGFUSE_INIT_*). Several at once fail on each other's rows, do not end, and "
     "answer every request with 500 until a probe restarts them.",
@@ -144,9 +140,8 @@ _PHASE = {
 }
 
 
-@rules.servers(
+@topic.servers(
     "v4-phase-coherent",
-    reference="L19",
     title="The settings of the way to v4 go together",
     why="Some combinations stop the worker at its start; legacy writing with the backfill on loses rows for good.",
     fix="legacy takes dual_write and no backfill, events_only takes direct and the preview opt-in.",
@@ -183,9 +178,8 @@ def _major(container: Container) -> str:
     return match[1] if match else ""
 
 
-@rules.stack(
+@topic.stack(
     "clickhouse-system-logs-bounded",
-    reference="L21",
     title="System logs of ClickHouse are off or expire",
     why="On by default and without an end, they grow to many times the size of the traces and fill the volume.",
     fix="Remove them in the configuration or give each a ttl; keep query_log, which Langfuse v4 reads.",

@@ -24,7 +24,7 @@ from langfuse_policies.facts.store_releases import (
 )
 from langfuse_policies.facts.workloads import Pod, pods_of
 
-rules = Topic("versions", title="Versions", pack="security")
+topic = Topic("versions", title="Versions", pack="security")
 
 _POSTGRES = ("postgres", "postgresql", "pgvector", "timescaledb")
 _ENGINES = {"clickhouse-server": "ClickHouse", "clickhouse": "ClickHouse", "valkey": "Redis", "redis": "Redis",
@@ -40,9 +40,8 @@ class Floor(Settings):
     minimum: Annotated[Version, Meta(description="The oldest release, for example `4.16.0`.")] = "3.137.0"
 
 
-@rules.pods(
+@topic.pods(
     "langfuse-version-floor",
-    reference="S04",
     title="Langfuse has no known remote code execution",
     why="Before 3.137.0 the web server runs what a single request tells it to (CVE-2025-55182 in React, langfuse "
     "issue 10933).",
@@ -68,9 +67,8 @@ class Support(Settings):
     on: Annotated[datetime.date | None, Meta(description="The day to judge at; today unless given.")] = None
 
 
-@rules.pods(
+@topic.pods(
     "langfuse-supported",
-    reference="S04",
     title="Langfuse gets security fixes",
     why="A version past its last day of support keeps every hole that is found from then on.",
     fix="Upgrade to a version that is supported.",
@@ -119,9 +117,8 @@ class Matrix(Settings):
     )
 
 
-@rules.stack(
+@topic.stack(
     "store-versions-in-matrix",
-    reference="S05",
     title="Stores are as new as Langfuse needs them",
     why="On an older store migrations fail half way, and Langfuse doesn't start.",
     fix="Upgrade the store first, then Langfuse.",
@@ -139,9 +136,8 @@ def store_versions_in_matrix(stack: Stack, settings: Matrix) -> Findings:
             yield finding(field, f"Langfuse {major} needs {engine} {floor} or newer", of=resource)
 
 
-@rules.stack(
+@topic.stack(
     "no-broken-clickhouse",
-    reference="S05",
     title="No ClickHouse that answers wrongly or drops traces",
     why="Some releases of ClickHouse answer queries of Langfuse 4 wrongly: traces go missing in lists and sums. Since "
     "26.8 ClickHouse drops every trace that Langfuse before 4.28.0 (of version 3: before 3.225.7) writes, while SDKs "
@@ -202,9 +198,8 @@ def _numbers(version: str) -> tuple[int, ...]:
     return ImageReference("", version, "").version
 
 
-@rules.stack(
+@topic.stack(
     "postgres-client-of-server-major",
-    reference="S05",
     title="Jobs use the Postgres client of the server's major version",
     why="pg_dump refuses a newer server, and a dump of a newer client may not restore on the older server: the backup "
     "is none.",
