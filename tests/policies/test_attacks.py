@@ -313,7 +313,7 @@ def sign_up_opened(stack: Props) -> None:
 
 
 @pytest.mark.parametrize(
-    ("attack", "rules"),
+    ("attack", "policies"),
     [
         (
             second_container,
