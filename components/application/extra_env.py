@@ -1,6 +1,7 @@
 """`extraEnv`: environment variables of Langfuse that no configuration key sets.
 
-`data/langfuse-env-<major>.json` lists the names that web and worker of a release read. Under `newer` it lists names
+`data/langfuse-env-<major>.json` lists the names that web and worker of a release read; `python -m tools.langfuse_env`
+writes it from Langfuse's sources. Under `newer` it lists names
 that later releases are known to read. A name in neither list is probably misspelt. If the configured release is later
 than the listed one, the name may be new: the variable is set, with a warning.
 """
@@ -22,8 +23,11 @@ Program = Literal["web", "worker"]
 
 _DATA = Path(__file__).parent / "data"
 
-READ_BY_NODE = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "NODE_EXTRA_CA_CERTS", "TZ", "no_proxy"}
-"""Names that Node and its libraries read, in web and in worker."""
+READ_BY_LIBRARIES = {
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "NODE_EXTRA_CA_CERTS", "TZ", "no_proxy"),
+    *("AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_SECRET_ACCESS_KEY"),
+}
+"""Names that Node, its HTTP clients and the AWS SDK read, in web and in worker."""
 
 _OWNERS = {
     r"DATABASE_.*|DIRECT_URL": "postgres",
@@ -85,7 +89,7 @@ def names(version: str, program: Program) -> frozenset[str]:
     """The names that web or worker of a release is known to read."""
     listed = _listed(version)
     later = listed.get("newer", {}).get(program, []) if is_later_than_listed(version) else []
-    return frozenset(listed[program]) | frozenset(later) | READ_BY_NODE
+    return frozenset(listed[program]) | frozenset(later) | READ_BY_LIBRARIES
 
 
 def is_later_than_listed(version: str) -> bool:

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 import pytest
 
+from components.application.extra_env import names
 from components.settings.load import parse
 from tests.engine.matrix import COUNTED, FACTORS, Row, all_rows, choices, combined, config, few_rows
 from tests.engine.stacks import StackFactory
 from tests.unit.application.test_environment import NOT_THE_APPLICATIONS_OWN
 from tests.unit.program import run
-from tests.unit.variables import names_read
 
 EACH, PAIRS = few_rows(together=1), few_rows(together=2)
 
@@ -60,7 +60,7 @@ def assert_is_what_was_chosen(row: Row, resources: Sequence[Resource]) -> None:
     assert bool(kinds["RandomPassword"]) == (named["credentials"] == "generated")
     assert bool(kinds["ExternalSecret"]) == (named["credentials"] == "external-secrets")
     for program in ("web", "worker"):
-        assert variables(resources, program) - names_read(named["version"], program) - NOT_THE_APPLICATIONS_OWN == set()
+        assert variables(resources, program) - names(named["version"], program) - NOT_THE_APPLICATIONS_OWN == set()
 
 
 def test_the_rows_hold_every_choice_and_every_pair() -> None:

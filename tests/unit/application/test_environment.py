@@ -23,7 +23,7 @@ from components.stores.connections import (
 )
 from components.stores.modes import StoreModes
 from tests.unit.configuration import settings
-from tests.unit.variables import LISTS, names_read
+from tests.unit.variables import VERSIONS
 
 NOT_THE_APPLICATIONS_OWN = {"HOSTNAME", "KEEP_ALIVE_TIMEOUT", "NODE_OPTIONS", "PORT"}
 """Variables that Node and Next's standalone server read."""
@@ -104,11 +104,11 @@ EVERYTHING: dict[str, object] = {
 
 
 @pytest.mark.parametrize("config", [{}, EVERYTHING], ids=["least", "everything"])
-@pytest.mark.parametrize("version", LISTS)
+@pytest.mark.parametrize("version", VERSIONS)
 def test_every_variable_is_one_that_the_application_reads(version: str, config: dict[str, object]) -> None:
     both = (("web", web(version=version, **config)), ("worker", worker(version=version, **config)))
     for program, variables in both:
-        assert variables.keys() - names_read(version, program) - NOT_THE_APPLICATIONS_OWN == set()
+        assert variables.keys() - extra_env.names(version, program) - NOT_THE_APPLICATIONS_OWN == set()
 
 
 def test_credentials_are_references_to_secrets() -> None:
@@ -159,7 +159,7 @@ def test_the_migration_job_has_only_variables_of_the_databases() -> None:
 PUBLIC, INNER = "https://langfuse.example.com", "http://s3:9000"
 
 
-@pytest.mark.parametrize("version", LISTS)
+@pytest.mark.parametrize("version", VERSIONS)
 def test_web_signs_links_for_the_public_host_and_the_worker_uses_the_internal_endpoint(version: str) -> None:
     in_web, in_worker = web(version=version), worker(version=version)
     assert (in_web["LANGFUSE_S3_MEDIA_UPLOAD_ENDPOINT"], in_worker["LANGFUSE_S3_MEDIA_UPLOAD_ENDPOINT"]) == (
@@ -329,7 +329,7 @@ def test_an_insisting_extra_variable_overrides_a_managed_one() -> None:
     assert found["TELEMETRY_ENABLED"] == "true"
 
 
-@pytest.mark.parametrize("version", LISTS)
+@pytest.mark.parametrize("version", VERSIONS)
 def test_every_managed_variable_has_an_owning_key(version: str) -> None:
     for found in (web(version=version, **EVERYTHING), worker(version=version, **EVERYTHING)):
         assert [name for name in found if owner(name) is None] == []
@@ -388,14 +388,6 @@ def test_a_release_with_a_published_vulnerability_gives_a_warning(version: str, 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_no_profile_gives_a_warning(profile: str) -> None:
     assert warnings(settings(profile=profile)) == []
-
-
-@pytest.mark.parametrize("version", LISTS)
-def test_the_list_of_known_variables_matches_the_release(version: str) -> None:
-    for program in ("web", "worker"):
-        read = names_read(version, program) | extra_env.READ_BY_NODE
-        found = extra_env.names(version, program)
-        assert found == read if LISTS[version] == version else found >= read
 
 
 @pytest.mark.parametrize(

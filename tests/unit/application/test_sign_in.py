@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from components.application.extra_env import names
 from components.application.sign_in import callback_urls, sign_in_environment
 from components.credentials.sources import needed_credentials
 from components.kubernetes.variables import SecretRef
@@ -9,7 +10,7 @@ from components.schema.environment import Settings
 from components.schema.sign_in import Providers
 from components.stores.modes import StoreModes
 from tests.unit.configuration import refusal, settings
-from tests.unit.variables import LISTS, names_read
+from tests.unit.variables import VERSIONS
 
 SECRET = {"source": "existing", "secret": "sso", "key": "secret"}
 PROVIDERS: dict[str, dict[str, object]] = {
@@ -49,22 +50,22 @@ def variables(found: Settings) -> dict[str, object]:
 
 
 def test_every_provider_of_the_application_can_be_configured() -> None:
-    read = names_read("4.82.0", "web")
+    read = names("4.82.0", "web")
     theirs = {match[1] for name in read if (match := re.fullmatch("AUTH_(.+)_CLIENT_ID", name))}
     assert {name.upper() for name in Providers.model_fields} == theirs - {"CLICKHOUSE_CLOUD"}  # only for Langfuse Cloud
 
 
-@pytest.mark.parametrize("version", LISTS)
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_web_reads_every_variable_of_a_provider(name: str, version: str) -> None:
     found = variables(settings(version=version, signIn={"providers": {name: provider(name)}}))
     own = {variable for variable in found if variable.endswith("_CLIENT_ID")}
     assert len(own) == 1
-    assert found.keys() <= names_read(version, "web")
+    assert found.keys() <= names(version, "web")
 
 
 def test_web_reads_every_key_of_every_provider() -> None:
-    read = names_read("4.82.0", "web")
+    read = names("4.82.0", "web")
     for name, field in Providers.model_fields.items():
         (model,) = (part for part in field.annotation.__args__ if part is not type(None))  # type: ignore[union-attr]  # of an optional
         for key in model.model_fields:

@@ -3,12 +3,13 @@ from typing import Any
 
 import pytest
 
+from components.application.extra_env import names
 from components.network.mesh_policies import TUNNEL_PORT
 from components.schema.images import DEFAULT_VERSION
 from tests.unit.pods import container, containers, pod_spec, variables
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
-from tests.unit.variables import LISTS, names_read
+from tests.unit.variables import VERSIONS
 
 CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 EXISTING = {"source": "existing", "secret": "mine", "key": "redis"}
@@ -99,7 +100,7 @@ def test_web_and_worker_have_the_connection_of_each_mode(mode: str, expected: di
         assert given == expected
 
 
-@pytest.mark.parametrize("version", LISTS)
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("mode", MODES)
 def test_every_variable_is_one_that_the_release_reads(mode: str, version: str) -> None:
     recording = redis(mode) if version == DEFAULT_VERSION else redis(mode, version=version)
@@ -107,7 +108,7 @@ def test_every_variable_is_one_that_the_release_reads(mode: str, version: str) -
         given = {
             name for name in program_variables(recording, program) if name.startswith(("REDIS_", "DATABASE_", "DIRECT"))
         }
-        assert given - names_read(version, program) == set()
+        assert given - names(version, program) == set()
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode.startswith("external")])
