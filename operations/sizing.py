@@ -1,4 +1,4 @@
-"""Which scale has what a load needs, and what to set where none has."""
+"""Finds the scale for a load, and the keys to set if the load is larger than every scale."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,30 +8,27 @@ from components.schema.environment import Settings
 from components.settings.load import SettingsError, parse
 from components.settings.profiles import PROFILES
 from components.settings.scales import SCALES, Load
+from operations.errors import OperationError
 from operations.needs import EVENT_BYTES, Need, needs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizing:
-    """The answer."""
+    """The scale for a load."""
 
     scale: str
     settings: Settings
-    """An environment of that profile and scale, with what is `explicit`."""
+    """The settings of an environment of that profile and scale, with the explicit keys."""
     needs: Sequence[Need]
     explicit: Mapping[str, object]
-    """What a stack file must set beside the scale: nothing unless the load is more than the largest scale's."""
-
-
-class SizingError(ValueError):
-    """No single installation carries the load."""
+    """Keys to set in addition to the scale. Empty unless the load is larger than the largest scale."""
 
 
 def size(load: Load, *, profile: str, event_bytes: int = EVENT_BYTES) -> Sizing:
-    """The smallest scale that has what the load needs, not below the profile's own.
+    """The smallest scale that meets the needs of the load, at least that of the profile.
 
     Raises:
-        SizingError: where even explicit numbers would not be accepted.
+        OperationError: No single installation carries the load.
     """
     names = list(SCALES)
     for scale in names[names.index(str(PROFILES[profile]["scale"])) :]:
@@ -44,17 +41,17 @@ def size(load: Load, *, profile: str, event_bytes: int = EVENT_BYTES) -> Sizing:
         settings = environment(profile, scale, explicit)
     except SettingsError as error:
         problems = "\n  ".join(str(error).splitlines()[1:])
-        raise SizingError(f"no single installation carries that: divide it by project\n  {problems}") from None
+        raise OperationError(f"no single installation carries this load; divide it by project\n  {problems}") from None
     return Sizing(scale=scale, settings=settings, needs=found, explicit=explicit)
 
 
 def environment(profile: str, scale: str, given: Mapping[str, object] | None = None) -> Settings:
-    """The settings of an environment that states nothing but its profile, its scale and what is given."""
+    """The settings of an environment that sets only its profile, its scale and the given keys."""
     return parse("sizing", {"host": "langfuse.example.com", **(given or {}), "profile": profile, "scale": scale})
 
 
 def _explicit(found: Sequence[Need]) -> Mapping[str, object]:
-    """The keys that must be raised, as they stand in a stack file."""
+    """The keys to raise, nested as in a stack file."""
     tree: dict[str, object] = {}
     for need in found:
         if need.fits:

@@ -10,12 +10,13 @@ from typer.testing import CliRunner
 
 from components.schema.requests import Requests
 from components.settings.load import parse
-from operations import delivery, review
+from operations import review
 from operations.__main__ import app
 from operations.changes import preview as previews
 from operations.changes.model import Capacity, Outcome, Report
 from operations.errors import OperationError
 from operations.pulumi import Pulumi
+from operations.recovery import stack as recovery
 from tests.http_server import Answer, serving
 
 UNTIL = datetime(2026, 11, 21, 13, tzinfo=UTC)
@@ -31,7 +32,7 @@ class Recorder:
         outputs = {"url": url, "versions": {"langfuse": "4.16.0"}}
         monkeypatch.setattr(previews, "preview", lambda *_args, **_flags: report)
         monkeypatch.setattr(Pulumi, "run", lambda _self, *_words: "{}")  # the state: nothing is deployed
-        monkeypatch.setattr(delivery, "take_up", lambda pulumi, _say: self.recovered.append(pulumi.stack))
+        monkeypatch.setattr(recovery, "recover", lambda pulumi, _say: self.recovered.append(pulumi.stack))
         monkeypatch.setattr(Pulumi, "change", lambda _self, *words: self.ran.append(words))
         monkeypatch.setattr(Pulumi, "outputs", lambda _self: outputs)
 

@@ -14,9 +14,10 @@ from components.settings.load import parse
 from components.settings.profiles import PROFILES
 from components.settings.scales import LOADS, SCALES, Load
 from operations.__main__ import app
+from operations.errors import OperationError
 from operations.needs import needs
 from operations.pulumi import CHECKOUT
-from operations.sizing import SizingError, environment, size
+from operations.sizing import environment, size
 
 
 def test_what_is_external_requests_nothing() -> None:
@@ -76,7 +77,9 @@ def test_explicit_numbers_keep_limits_above_requests() -> None:
 
 
 def test_what_no_installation_carries_is_refused() -> None:
-    with pytest.raises(SizingError, match=r"divide it by project\n.*langfuse:web\.replicas: \d+ must be at most 100"):
+    with pytest.raises(
+        OperationError, match=r"divide it by project\n.*langfuse:web\.replicas: \d+ must be at most 100"
+    ):
         size(Load(events_per_second=1e6, retained_days=30), profile="prod")
 
 
@@ -192,6 +195,6 @@ def test_a_bad_argument_gives_one_clear_error(arguments: list[str], message: str
 
 def test_a_load_that_is_too_large_gives_one_error() -> None:
     code, output = run("--events-per-second", "1e9", "--retention-days", "30")
-    assert code == 1
-    assert output.startswith("sizing: no single installation carries that")
+    assert code == 2
+    assert output.startswith("error: no single installation carries this load")
     assert "Traceback" not in output

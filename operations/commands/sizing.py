@@ -1,0 +1,139 @@
+"""The command that shows the scale for a load."""
+
+import json
+import math
+import re
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+import yaml
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from components.network.requests import steady_state_pods
+from components.schema.environment import PROJECT
+from components.schema.requests import Pods, Requests
+from components.settings.profiles import PROFILES
+from components.settings.scales import Load
+from operations.commands.options import AsJson, reported_errors
+from operations.needs import EVENT_BYTES, plain
+from operations.sizing import Sizing, size
+
+app = typer.Typer()
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise typer.BadParameter(f"{text!r} is not a number of events above 0; write it like 5 or 0.5")
+    return value
+
+
+def _count(text: str | int) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,8}", str(text)):  # the default is a number
+        raise typer.BadParameter(f"{text!r} is not a whole number above 0; write it like 30")
+    return int(text)
+
+
+def _profile(text: str) -> str:
+    if text not in PROFILES:
+        raise typer.BadParameter(f"{text!r} is not a profile; choose one of {', '.join(PROFILES)}")
+    return text
+
+
+@app.command()
+def sizing(
+    *,
+    events_per_second: Annotated[
+        float,
+        typer.Option(parser=_rate, metavar="NUMBER", help="Sustained rate of spans, generations and scores."),
+    ],
+    retention_days: Annotated[
+        int, typer.Option(parser=_count, metavar="DAYS", help="Time that ClickHouse keeps events.")
+    ],
+    event_bytes: Annotated[
+        int, typer.Option(parser=_count, metavar="BYTES", help="Average size of an event's JSON: measure yours.")
+    ] = EVENT_BYTES,
+    profile: Annotated[
+        str, typer.Option(parser=_profile, metavar="PROFILE", help=f"One of {', '.join(PROFILES)}.")
+    ] = "prod",
+    as_json: AsJson = False,
+) -> None:
+    """Show the scale that a load needs, and what it requests.
+
+    Prints what to write into the stack file, the requests of the pods and volumes, and the arithmetic with its sources.
+    """
+    load = Load(events_per_second=events_per_second, retained_days=retention_days)
+    with reported_errors():
+        answer = size(load, profile=profile, event_bytes=event_bytes)
+    if as_json:
+        typer.echo(json.dumps(_document(answer), indent=2))
+    else:
+        _print(answer)
+
+
+def _document(answer: Sizing) -> dict[str, object]:
+    pods = steady_state_pods(answer.settings)
+    return {
+        "config": _config(answer),
+        "requests": {
+            "total": _amounts(sum((item.total for item in pods), start=Requests())),
+            "workloads": {item.name: {"replicas": item.replicas, **_amounts(item.each)} for item in pods},
+        },
+        "needs": [
+            {"key": f"{PROJECT}:{need.key}", "least": need.least, "has": need.has, "fits": need.fits}
+            | {"formula": need.formula, "source": need.source}
+            for need in answer.needs
+        ],
+    }
+
+
+def _config(answer: Sizing) -> dict[str, object]:
+    """The entries for the stack file."""
+    chosen = {"profile": answer.settings.profile, "scale": answer.scale, **answer.explicit}
+    return {f"{PROJECT}:{key}": value for key, value in chosen.items()}
+
+
+def _print(answer: Sizing) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if answer.explicit:
+        console.print("The load is larger than the largest scale. Set these numbers in the stack file, too:\n")
+    else:
+        console.print("Set in the stack file:\n")
+    console.print(yaml.safe_dump({"config": _config(answer)}, sort_keys=False), highlight=False)
+    console.print(_requests(steady_state_pods(answer.settings)))
+    arithmetic = Table("key", "at least", "has", "arithmetic", "source", title="Arithmetic", box=box.SIMPLE)
+    for need in answer.needs:
+        arithmetic.add_row(need.key, str(need.least), str(need.has), need.formula, need.source)
+    console.print(arithmetic)
+    console.print(
+        "Not included: Jobs while they run, and media and exports in the object store. Assumptions are this project's, "
+        "not Langfuse's: operations/needs.py gives the reason for each.",
+        highlight=False,
+    )
+
+
+def _amounts(requests: Requests) -> dict[str, float]:
+    return {name: float(getattr(requests, name)) for name in ("cpu", "memory", "storage")}
+
+
+def _requests(pods: Sequence[Pods]) -> Table:
+    table = Table("pods of", "replicas", "cores", "memory", "storage", title="Requests", box=box.SIMPLE)
+    for item in pods:
+        table.add_row(item.name, str(item.replicas), *_cells(item.total))
+    table.add_section()
+    table.add_row(
+        "all", str(sum(item.replicas for item in pods)), *_cells(sum((item.total for item in pods), start=Requests()))
+    )
+    return table
+
+
+def _cells(requests: Requests) -> Sequence[str]:
+    """CPU in cores; memory and storage in gibibytes."""
+    return plain(requests.cpu), *(f"{value / 1024**3:,.1f} GiB" for value in (requests.memory, requests.storage))
