@@ -72,14 +72,14 @@ def sizing(
     load = Load(events_per_second=events_per_second, retained_days=retention_days)
     with reported_errors():
         answer = size(load, profile=profile, event_bytes=event_bytes)
-    if as_json:
-        typer.echo(json.dumps(_document(answer), indent=2))
-    else:
-        _print(answer)
-
-
-def _document(answer: Sizing) -> dict[str, object]:
     pods = steady_state_pods(answer.settings)
+    if as_json:
+        typer.echo(json.dumps(_document(answer, pods), indent=2))
+    else:
+        _print(answer, pods)
+
+
+def _document(answer: Sizing, pods: Sequence[Pods]) -> dict[str, object]:
     return {
         "config": _config(answer),
         "requests": {
@@ -100,14 +100,14 @@ def _config(answer: Sizing) -> dict[str, object]:
     return {f"{PROJECT}:{key}": value for key, value in chosen.items()}
 
 
-def _print(answer: Sizing) -> None:
+def _print(answer: Sizing, pods: Sequence[Pods]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     if answer.explicit:
         console.print("The load is larger than the largest scale. Set these numbers in the stack file, too:\n")
     else:
         console.print("Set in the stack file:\n")
     console.print(yaml.safe_dump({"config": _config(answer)}, sort_keys=False), highlight=False)
-    console.print(_requests(steady_state_pods(answer.settings)))
+    console.print(_requests(pods))
     arithmetic = Table("key", "at least", "has", "arithmetic", "source", title="Arithmetic", box=box.SIMPLE)
     for need in answer.needs:
         arithmetic.add_row(need.key, str(need.least), str(need.has), need.formula, need.source)
