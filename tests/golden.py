@@ -1,14 +1,14 @@
-"""Everything that the program registers, as files: before and after a change of the code that must change no object.
+"""Writes everything that the program registers into files, to show that a change of the code changes no object.
 
-    python -m tests.golden FOLDER
+    python -m tests.golden FOLDER [STACK ...]
 
-writes one file for each profile and each row of the matrix. Run it at two commits and compare the folders with
-`diff -r`.
+writes one file for each profile, mode of a store and other special stack. Run it at two commits and compare the folders
+with `diff -r`.
 """
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,14 +21,14 @@ from tests.unit.program import run
 from tests.unit.recorder import Recording
 
 EXAMPLE = Path(__file__).parents[1] / "docs/examples/every-key.yaml"
-"""A value for every key."""
+"""A stack file with a value for every key."""
 
 PAIRS = 2
-"""Every pair of choices of the matrix stands together in a row at least once."""
+"""The rows of the matrix contain every pair of choices."""
 
 
 def as_text(recording: Recording) -> str:
-    """Registrations in the order of their types and names, with their options, and the outputs of the components."""
+    """The registrations with their options, sorted by type and name, and the outputs of the components."""
     found = sorted(recording, key=lambda item: (item.type, item.name, item.parent))
     data = {"resources": [asdict(item) for item in found], "outputs": recording.outputs}
     return json.dumps(data, indent=1, sort_keys=True, default=_plain) + "\n"
@@ -50,12 +50,13 @@ def stacks() -> Iterator[tuple[str, str, Mapping[str, object]]]:
     yield "example", "example", {key.removeprefix("langfuse:"): value for key, value in example.items()}
 
 
-def write(folder: Path) -> None:
-    """Writes one file for each stack."""
+def write(folder: Path, names: Collection[str] = ()) -> None:
+    """Write one file for each stack, or for those with these names."""
     folder.mkdir(parents=True, exist_ok=True)
     for file, stack, given in stacks():
-        (folder / f"{file}.json").write_text(as_text(run(stack, given)))
+        if not names or file in names:
+            (folder / f"{file}.json").write_text(as_text(run(stack, given)))
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    write(Path(sys.argv[1]), sys.argv[2:])
