@@ -80,9 +80,9 @@ def resolve(settings: Settings) -> Target:
 
 def active_cluster(inputs: Mapping[str, Property]) -> Object | None:
     """Return the cluster entry that a provider's inputs select, None if they select none."""
-    given = inputs.get("kubeconfig")
+    config = inputs.get("kubeconfig")
     try:
-        content = given if isinstance(given, dict) else _load(str(given))[0] if given else {}
+        content = config if isinstance(config, dict) else _load(str(config))[0] if config else {}
     except PluginError:
         return None
     return _cluster(content, inputs)
@@ -106,8 +106,8 @@ def _context(content: Object, overrides: Mapping[str, Property]) -> Object | Non
 
 
 def _cluster(content: Object, overrides: Mapping[str, Property]) -> Object | None:
-    wanted = overrides.get("cluster") or dig(_context(content, overrides), "cluster")
-    found = [item for item in objects(content, "clusters") if item.get("name") == wanted]
+    selected = overrides.get("cluster") or dig(_context(content, overrides), "cluster")
+    found = [item for item in objects(content, "clusters") if item.get("name") == selected]
     return mapping(found[0], "cluster") if found else None
 
 

@@ -29,8 +29,8 @@ def normalize(obj: Object) -> Object:
 
 def _normalize_secret(secret: Object) -> None:
     """Move `stringData` to `data`, as the server does; `stringData` wins if both have a key."""
-    given, plain = mapping(secret, "data"), mapping(secret, "stringData")
-    data: Object = {key: _reencoded(value) for key, value in given.items()}
+    encoded, plain = mapping(secret, "data"), mapping(secret, "stringData")
+    data: Object = {key: _reencoded(value) for key, value in encoded.items()}
     for key, value in plain.items():
         data[key] = base64.b64encode(str(value).encode()).decode()
     if plain:

@@ -56,19 +56,19 @@ class Settings:
 
 def read(variables: Mapping[str, str]) -> Settings:
     """Return the settings of a `Configure` request; switches that it leaves out come from environment variables."""
-    given = {key.removeprefix(PREFIX): value for key, value in variables.items()}
-    refuse_unsupported(given)
+    config = {key.removeprefix(PREFIX): value for key, value in variables.items()}
+    refuse_unsupported(config)
 
     def switch(key: str, *, default: bool = False) -> bool:
-        value = given.get(key) or os.environ.get(SWITCHES[key] or "-", "")
+        value = config.get(key) or os.environ.get(SWITCHES[key] or "-", "")
         return value == "true" if value else default
 
     return Settings(
-        kubeconfig=given.get("kubeconfig", ""),
-        context=given.get("context", ""),
-        cluster=given.get("cluster", ""),
-        namespace=given.get("namespace", ""),
-        render_directory=given.get("renderYamlToDirectory", ""),
+        kubeconfig=config.get("kubeconfig", ""),
+        context=config.get("context", ""),
+        cluster=config.get("cluster", ""),
+        namespace=config.get("namespace", ""),
+        render_directory=config.get("renderYamlToDirectory", ""),
         always_render=switch("alwaysRender"),
         server_side_apply=switch("enableServerSideApply", default=True),
         patch_force=switch("enablePatchForce"),
@@ -78,13 +78,13 @@ def read(variables: Mapping[str, str]) -> Settings:
         delete_unreachable=switch("deleteUnreachable"),
         skip_update_unreachable=switch("skipUpdateUnreachable"),
         suppress_deprecation_warnings=switch("suppressDeprecationWarnings"),
-        request_timeout=_request_timeout(given.get("kubeClientSettings", "")),
+        request_timeout=_request_timeout(config.get("kubeClientSettings", "")),
     )
 
 
-def refuse_unsupported(given: Iterable[str]) -> None:
+def refuse_unsupported(config: Iterable[str]) -> None:
     """Raise PluginError for a key that the stand-in does not support or the provider does not have."""
-    for key in given:
+    for key in config:
         if key in UNSUPPORTED:
             raise PluginError(
                 f"kubernetes:{key} is not supported by the stand-in plugin ({UNSUPPORTED[key]}); "

@@ -47,44 +47,44 @@ def typed(obj: Object) -> Object:
         return obj
 
 
-def _struct(given: Property, name: str) -> Object:
-    if not isinstance(given, dict):
+def _struct(value: Property, name: str) -> Object:
+    if not isinstance(value, dict):
         raise _MismatchError
     fields, written = _tables().types[name], {}
-    for key, value in given.items():
+    for key, field in value.items():
         shape = fields.get(key)
-        if shape is None or value is None:
+        if shape is None or field is None:
             continue
-        item = _value(value, shape.rstrip(OMITTED))
+        item = _value(field, shape.rstrip(OMITTED))
         if not shape.endswith(OMITTED) or item not in ("", [], {}, 0, False):
             written[key] = item
     return written
 
 
-def _value(given: Property, shape: str) -> Property:
+def _value(value: Property, shape: str) -> Property:
     if shape == "any":
-        return given
+        return value
     if shape == "quantity":
-        return _quantity(given)
+        return _quantity(value)
     if shape.startswith(LIST):
-        if not isinstance(given, list):
+        if not isinstance(value, list):
             raise _MismatchError
-        return [_value(item, shape.removeprefix(LIST)) for item in given]
+        return [_value(item, shape.removeprefix(LIST)) for item in value]
     if shape.startswith(MAP):
-        if not isinstance(given, dict):
+        if not isinstance(value, dict):
             raise _MismatchError
-        return {key: _value(item, shape.removeprefix(MAP)) for key, item in given.items()}
+        return {key: _value(item, shape.removeprefix(MAP)) for key, item in value.items()}
     if shape not in SCALARS:
-        return _struct(given, shape)
-    if not isinstance(given, SCALARS[shape]) or isinstance(given, bool) != (shape == "bool"):
+        return _struct(value, shape)
+    if not isinstance(value, SCALARS[shape]) or isinstance(value, bool) != (shape == "bool"):
         raise _MismatchError
-    if isinstance(given, float) and not given.is_integer():
+    if isinstance(value, float) and not value.is_integer():
         raise _MismatchError
-    return int(given) if shape == "int" else given  # type: ignore[arg-type]  # a number, as checked above
+    return int(value) if shape == "int" else value  # type: ignore[arg-type]  # a number, as checked above
 
 
-def _quantity(given: Property) -> str:
-    written = quantity.canonical(given)
+def _quantity(value: Property) -> str:
+    written = quantity.canonical(value)
     if written is None:
         raise _MismatchError
     return written

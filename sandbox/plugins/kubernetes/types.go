@@ -1,6 +1,6 @@
 //go:build ignore
 
-// Writes types.json: how Go's types of Kubernetes' API look as JSON, for kinds that programs make.
+// Generates types.json: the JSON fields of the Go types of Kubernetes' API, for kinds that programs create.
 //
 //	cd sandbox/tools/kubernetes && go run ../../plugins/kubernetes/types.go > ../../plugins/kubernetes/types.json
 package main
@@ -18,11 +18,11 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
-const omitted = "?" // behind a shape: an empty value is left out
+const omitted = "?" // after a shape: empty values are omitted
 
-// notMade are kinds that programs don't make: answers, requests and what controllers write. Secrets are not read into
-// their type (clients/unstructured.go of pulumi-kubernetes).
-var notMade = strings.Fields(`Binding ComponentStatus ControllerRevision Event Eviction LocalSubjectAccessReview Node
+// excluded are kinds that programs don't create: responses, requests and objects of controllers. The official provider
+// does not decode Secrets into their type (clients/unstructured.go of pulumi-kubernetes).
+var excluded = strings.Fields(`Binding ComponentStatus ControllerRevision Event Eviction LocalSubjectAccessReview Node
 	PodStatusResult RangeAllocation Scale Secret SelfSubjectAccessReview SelfSubjectReview SelfSubjectRulesReview
 	SubjectAccessReview TokenRequest TokenReview`)
 
@@ -80,7 +80,7 @@ func addFields(t reflect.Type, fields map[string]string) {
 			addFields(inner, fields)
 		case !found || name == "-" || name == "managedFields":
 		case name == "status" && field.Type.Kind() == reflect.Struct:
-			fields[name] = "any" // nothing of it is input
+			fields[name] = "any" // it is never an input
 		default:
 			fields[name] = shape(field.Type)
 			kind := field.Type.Kind()
@@ -121,7 +121,7 @@ func main() {
 	for gvk, t := range scheme.Scheme.AllKnownTypes() {
 		_, isObject := t.FieldByName("ObjectMeta")
 		isStable := strings.Trim(gvk.Version, "v0123456789") == ""
-		if isObject && isStable && !slices.Contains(notMade, gvk.Kind) {
+		if isObject && isStable && !slices.Contains(excluded, gvk.Kind) {
 			kinds[gvk.GroupVersion().String()+"/"+gvk.Kind] = shape(t)
 		}
 	}

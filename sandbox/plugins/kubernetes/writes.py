@@ -99,7 +99,7 @@ def update(call: ResourceCall, request: provider_pb2.UpdateRequest) -> provider_
             if request.preview and isinstance(error, ApiError) and error.status == HTTPStatus.FORBIDDEN:
                 return as_given
             if isinstance(error, ApiError) and error.status == HTTPStatus.NOT_FOUND:
-                raise PluginError(f"{error.message}; run `pulumi refresh` to see what else is gone") from error
+                raise PluginError(f"{error.message}; run `pulumi refresh` to see what else is missing") from error
             # As in the official provider, state has the new inputs and the live object, so the next run tries again.
             live = cluster.get(state.live)
             outputs = checkpoint.store(inputs, live, news, state.initial_api_version, manager)

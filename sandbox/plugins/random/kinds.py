@@ -40,7 +40,7 @@ class Kind:
         """Return (input, reason) for each invalid value among complete inputs of the right types."""
         return []
 
-    def make(self, inputs: Properties) -> Value:
+    def generate(self, inputs: Properties) -> Value:
         """Return a new value for valid inputs."""
         raise NotImplementedError
 
@@ -84,7 +84,7 @@ class String(Kind):
             found.append(("number", "differs from `numeric`, which replaces it; set only numeric"))
         return found
 
-    def make(self, inputs: Properties) -> Value:
+    def generate(self, inputs: Properties) -> Value:
         """Return a new value."""
         result = draw(inputs)
         return Value(result, inputs, {"result": result})
@@ -102,9 +102,9 @@ class Password(String):
     computed: ClassVar[tuple[str, ...]] = ("result", "bcryptHash")
     secret: ClassVar[frozenset[str]] = frozenset(computed)
 
-    def make(self, inputs: Properties) -> Value:
+    def generate(self, inputs: Properties) -> Value:
         """Return a new value."""
-        return self._hidden(super().make(inputs))
+        return self._hidden(super().generate(inputs))
 
     def parse(self, import_id: str) -> Value:
         """Return the value of an import id."""
@@ -130,7 +130,7 @@ class Bytes(Kind):
         """Return the invalid inputs."""
         return _at_least_one("length", inputs)
 
-    def make(self, inputs: Properties) -> Value:
+    def generate(self, inputs: Properties) -> Value:
         """Return a new value."""
         return self._of(secrets.token_bytes(whole_number(inputs["length"])), inputs)
 
@@ -155,7 +155,7 @@ class Id(Kind):
         """Return the invalid inputs."""
         return _at_least_one("byteLength", inputs)
 
-    def make(self, inputs: Properties) -> Value:
+    def generate(self, inputs: Properties) -> Value:
         """Return a new value."""
         return self._of(secrets.token_bytes(whole_number(inputs["byteLength"])), inputs)
 
@@ -191,7 +191,7 @@ class Integer(Kind):
             found.append(("seed", "the stand-in provider does not support seeds; remove it or use the official plugin"))
         return found
 
-    def make(self, inputs: Properties) -> Value:
+    def generate(self, inputs: Properties) -> Value:
         """Return a new value."""
         low, high = whole_number(inputs["min"]), whole_number(inputs["max"])
         result = low + secrets.randbelow(high - low + 1)
@@ -209,7 +209,7 @@ class Integer(Kind):
 class Uuid(Kind):
     """RandomUuid: a UUID of version 4."""
 
-    def make(self, inputs: Properties) -> Value:
+    def generate(self, inputs: Properties) -> Value:
         """Return a new value."""
         result = str(uuid.uuid4())
         return Value(result, inputs, {"result": result})

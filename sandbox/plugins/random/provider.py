@@ -80,8 +80,10 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             unknown: Properties = dict.fromkeys(kind.computed, UNKNOWN)
             return provider_pb2.CreateResponse(properties=encode(_state(kind, inputs, unknown)))
-        made: Value = kind.make(complete(kind, inputs))
-        return provider_pb2.CreateResponse(id=made.id, properties=encode(_state(kind, inputs, made.outputs, made.id)))
+        value: Value = kind.generate(complete(kind, inputs))
+        return provider_pb2.CreateResponse(
+            id=value.id, properties=encode(_state(kind, inputs, value.outputs, value.id))
+        )
 
     def Read(self, request: provider_pb2.ReadRequest, _context: Context) -> provider_pb2.ReadResponse:
         """Return the unchanged state, or for an import the value of the id."""
@@ -107,10 +109,10 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
 
-def check(kind: Kind, given: Properties) -> list[tuple[str, str]]:
+def check(kind: Kind, properties: Properties) -> list[tuple[str, str]]:
     """Return (input, reason) for each input that is unknown, missing, of the wrong type, or out of range."""
     found: list[tuple[str, str]] = []
-    for key, secret_value in given.items():
+    for key, secret_value in properties.items():
         value = reveal(secret_value)
         if key.startswith("__") or value is None or contains_unknown(value):
             continue
@@ -121,16 +123,16 @@ def check(kind: Kind, given: Properties) -> list[tuple[str, str]]:
             found.append((key, f"is not an input; the inputs are {', '.join(sorted([*kind.fields, KEEPERS]))}"))
         elif type(value) is not kind.fields[key]:
             found.append((key, f"must be of type {kind.fields[key].__name__}, not {type(value).__name__}"))
-    found += [(key, "is required") for key in kind.fields if key not in kind.defaults and given.get(key) is None]
-    inputs = complete(kind, given)
+    found += [(key, "is required") for key in kind.fields if key not in kind.defaults and properties.get(key) is None]
+    inputs = complete(kind, properties)
     if found or any(contains_unknown(inputs[key]) for key in kind.fields):
         return found
     return kind.problems(inputs)
 
 
-def complete(kind: Kind, given: Properties) -> Properties:
+def complete(kind: Kind, properties: Properties) -> Properties:
     """Return the inputs without wrappers and with defaults."""
-    inputs: Properties = {key: reveal(value) for key, value in given.items() if value is not None}
+    inputs: Properties = {key: reveal(value) for key, value in properties.items() if value is not None}
     if inputs.get("number") is not None and "numeric" not in inputs:
         inputs["numeric"] = inputs["number"]
     return {**dict.fromkeys(kind.fields), **kind.defaults, **inputs}
@@ -150,8 +152,8 @@ def differences(kind: Kind, old: Properties, new: Properties) -> dict[str, provi
     }
 
 
-def _comparable(kind: Kind, given: Properties) -> dict[str, Property]:
-    inputs = complete(kind, given)
+def _comparable(kind: Kind, properties: Properties) -> dict[str, Property]:
+    inputs = complete(kind, properties)
     keepers = inputs.get(KEEPERS)
     flat = {key: inputs[key] for key in kind.fields if key != "number"}  # `number` only sets `numeric`
     if isinstance(keepers, dict):
@@ -161,9 +163,11 @@ def _comparable(kind: Kind, given: Properties) -> dict[str, Property]:
     return flat
 
 
-def _state(kind: Kind, given: Properties, outputs: Mapping[str, Property], identity: str | None = None) -> Properties:
-    inputs = complete(kind, given)
-    state = {key: given.get(key, inputs[key]) for key in [*kind.fields, KEEPERS] if inputs.get(key) is not None}
+def _state(
+    kind: Kind, properties: Properties, outputs: Mapping[str, Property], identity: str | None = None
+) -> Properties:
+    inputs = complete(kind, properties)
+    state = {key: properties.get(key, inputs[key]) for key in [*kind.fields, KEEPERS] if inputs.get(key) is not None}
     if "number" in kind.fields:
         state["number"] = state["numeric"]
     state |= {key: Secret(value) if key in kind.secret else value for key, value in outputs.items()}

@@ -19,7 +19,7 @@ def kind(name: str) -> Kind:
 
 
 def drawn(inputs: Properties) -> str:
-    return str(kind("String").make(complete(kind("String"), inputs)).outputs["result"])
+    return str(kind("String").generate(complete(kind("String"), inputs)).outputs["result"])
 
 
 @given(
@@ -57,7 +57,7 @@ def test_every_allowed_character_turns_up() -> None:
 
 def test_both_ends_of_a_range_turn_up() -> None:
     integer = kind("Integer")
-    results = {integer.make({"min": -1, "max": 1, "seed": None}).outputs["result"] for _ in range(200)}
+    results = {integer.generate({"min": -1, "max": 1, "seed": None}).outputs["result"] for _ in range(200)}
     assert results == {-1, 0, 1}
 
 
@@ -137,13 +137,13 @@ def test_a_wrong_import_id_says_what_it_should_be(name: str, import_id: str) -> 
 @pytest.mark.parametrize("name", ["Bytes", "Id", "Uuid", "String"])
 def test_an_imported_value_is_the_one_that_was_made(name: str) -> None:
     inputs = complete(kind(name), {"length": 9, "byteLength": 9})
-    made = kind(name).make({key: value for key, value in inputs.items() if key in kind(name).fields})
+    made = kind(name).generate({key: value for key, value in inputs.items() if key in kind(name).fields})
     found = kind(name).parse(made.id)
     assert (found.id, found.outputs) == (made.id, made.outputs)
 
 
 def test_a_password_cannot_be_read_from_its_id_and_is_hashed() -> None:
-    made = kind("Password").make(complete(kind("Password"), {"length": 12}))
+    made = kind("Password").generate(complete(kind("Password"), {"length": 12}))
     assert made.id == "none"
     assert kind("Password").secret == {"result", "bcryptHash"}
     assert str(made.outputs["bcryptHash"]).startswith("$2a$10$")
