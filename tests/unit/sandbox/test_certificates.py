@@ -32,7 +32,7 @@ def test_identities_carry_user_groups_hosts_and_usage(tmp_path: Path) -> None:
     assert not server.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
 
 
-def test_good_certificates_are_kept(tmp_path: Path) -> None:
+def test_valid_certificates_are_kept(tmp_path: Path) -> None:
     Authority(tmp_path, "ca").ensure([SERVER])
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     assert Authority(tmp_path, "ca").ensure([SERVER]) == []
@@ -49,21 +49,21 @@ def test_certificates_are_renewed_before_they_expire(tmp_path: Path, margin: tim
     assert (tmp_path / "ca.crt").read_bytes() == authority
 
 
-def test_a_changed_request_is_issued_anew(tmp_path: Path) -> None:
+def test_a_changed_identity_is_reissued(tmp_path: Path) -> None:
     authority = Authority(tmp_path, "ca")
     authority.ensure([SERVER])
     assert authority.ensure([Identity("server", "the-server", hosts=("localhost",))]) == ["server"]
     assert authority.ensure([Identity("server", "another", hosts=("localhost",))]) == ["server"]
 
 
-def test_what_another_authority_issued_is_not_trusted(tmp_path: Path) -> None:
+def test_a_certificate_of_another_authority_is_reissued(tmp_path: Path) -> None:
     Authority(tmp_path, "ca").ensure([SERVER])
     (tmp_path / "ca.key").unlink()
     assert Authority(tmp_path, "ca").ensure([SERVER]) == ["server"]
 
 
 @pytest.mark.parametrize("name", ["server.crt", "server.key", "ca.crt"])
-def test_damaged_files_are_made_anew(tmp_path: Path, name: str) -> None:
+def test_damaged_files_are_reissued(tmp_path: Path, name: str) -> None:
     Authority(tmp_path, "ca").ensure([SERVER])
     (tmp_path / name).write_text("garbage")
     assert Authority(tmp_path, "ca").ensure([SERVER]) == ["server"]

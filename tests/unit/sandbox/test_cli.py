@@ -29,7 +29,7 @@ def test_status_of_no_sandbox_is_stopped(tmp_path: Path) -> None:
     assert {process["state"] for process in status["processes"]} == {"stopped"}
 
 
-def test_env_without_a_sandbox_says_what_to_do(tmp_path: Path) -> None:
+def test_env_without_a_sandbox_is_an_error_with_a_fix(tmp_path: Path) -> None:
     result = run(tmp_path / "none", "env")
     assert result.returncode == 1
     assert result.stdout == ""
@@ -59,7 +59,7 @@ def test_env_quotes_for_the_shell_and_can_be_repeated(tmp_path: Path) -> None:
     assert again.stdout == lines
 
 
-def test_a_folder_with_something_else_is_refused_in_one_message(tmp_path: Path) -> None:
+def test_reset_of_a_folder_with_other_files_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     result = run(tmp_path, "reset")
     assert result.returncode == 1

@@ -15,7 +15,7 @@ PATH = "/apis/external-secrets.io/v1/externalsecrets"
 
 @contextmanager
 def busy_at_first(times: int, seen: list[Request]) -> Iterator[Client]:
-    """A client of a server that is busy so many times."""
+    """A client of a server that is busy for the first requests."""
 
     def answer(request: Request) -> Answer:
         seen.append(request)
@@ -27,14 +27,14 @@ def busy_at_first(times: int, seen: list[Request]) -> Iterator[Client]:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
-def test_a_busy_server_is_asked_again_when_it_says_so(method: str) -> None:
+def test_requests_are_retried_as_a_busy_server_requests(method: str) -> None:
     seen: list[Request] = []
     with busy_at_first(2, seen) as client:
         assert client.request(method, PATH) == {"items": ["found"]}
     assert [request.method for request in seen] == [method] * 3
 
 
-def test_a_server_that_stays_busy_is_told() -> None:
+def test_a_server_that_stays_busy_is_an_error() -> None:
     seen: list[Request] = []
     with busy_at_first(BUSY_RETRIES + 1, seen) as client, pytest.raises(ApiError, match="429: storage is") as raised:
         client.request("GET", PATH)
@@ -42,7 +42,7 @@ def test_a_server_that_stays_busy_is_told() -> None:
     assert len(seen) == BUSY_RETRIES + 1
 
 
-def test_a_server_that_is_not_there_is_named_at_once() -> None:
+def test_an_unreachable_server_is_an_error_without_retries() -> None:
     with busy_at_first(0, []) as client:
         pass
     with pytest.raises(
@@ -52,7 +52,7 @@ def test_a_server_that_is_not_there_is_named_at_once() -> None:
     assert not client.is_healthy("/readyz")
 
 
-def test_the_schema_is_asked_for_in_the_format_of_clients_until_it_is_there() -> None:
+def test_the_schema_is_requested_in_the_format_of_clients_until_it_is_served() -> None:
     seen: list[Request] = []
 
     def answer(request: Request) -> Answer:

@@ -29,14 +29,14 @@ def test_the_folder_is_private_and_marked(tmp_path: Path) -> None:
     assert other.passphrase.read_text() != passphrase
 
 
-def test_the_variable_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_sets_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SANDBOX_DIR", str(tmp_path / "named"))
     assert Folder().path == tmp_path / "named"
     monkeypatch.delenv("SANDBOX_DIR")
     assert Folder().path == folders.CHECKOUT.resolve() / ".sandbox"
 
 
-def test_a_folder_with_something_else_is_neither_used_nor_wiped(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_neither_used_nor_wiped(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     folder = Folder(tmp_path)
     with pytest.raises(SandboxError, match="will not start a sandbox in"):
@@ -65,7 +65,7 @@ def test_ports_are_chosen_once_and_differ(tmp_path: Path) -> None:
     assert folder.ports() == ports
 
 
-def test_an_occupied_port_is_given_up_unless_it_is_ours(tmp_path: Path) -> None:
+def test_an_occupied_port_is_replaced_unless_the_sandbox_uses_it(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "new")
     folder.prepare()
     folder.choose_ports(NAMES, held=())
@@ -88,7 +88,7 @@ def test_no_free_port_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.Mon
         folder.choose_ports(NAMES, held=())
 
 
-def test_links_follow_the_tools(tmp_path: Path) -> None:
+def test_links_are_updated_with_the_tools(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "new")
     folder.prepare()
     for target in ("a", "b"):

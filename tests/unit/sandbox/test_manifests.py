@@ -22,12 +22,12 @@ def crd() -> dict[str, Any]:
     return {"kind": "CustomResourceDefinition", "spec": spec, "status": {"conditions": []}}
 
 
-def test_prose_goes_and_fields_called_description_stay() -> None:
+def test_descriptions_are_removed_but_fields_named_description_stay() -> None:
     found = without_descriptions(crd())
     schema = found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     assert schema == {"properties": {"description": {"type": "string"}, "host": {"type": "string"}}}
     assert "status" not in found
 
 
-def test_only_served_versions_are_expected() -> None:
+def test_only_served_versions_are_listed() -> None:
     assert list(served([crd()])) == [("example.org", "v1", "things")]

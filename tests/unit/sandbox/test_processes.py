@@ -53,13 +53,13 @@ def test_a_process_runs_detached_with_a_private_log(supervisor: Supervisor) -> N
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_another_supervisor_of_the_same_folder_recognises_it(supervisor: Supervisor, tmp_path: Path) -> None:
+def test_another_supervisor_of_the_same_folder_recognizes_a_process(supervisor: Supervisor, tmp_path: Path) -> None:
     service = Service("one", SLEEP)
     supervisor.start(service)
     assert Supervisor(tmp_path).is_current(service)
 
 
-def test_a_crash_is_told_from_a_stop(supervisor: Supervisor) -> None:
+def test_a_crash_differs_from_a_stop(supervisor: Supervisor) -> None:
     supervisor.start(Service("one", (sys.executable, "-c", "print('one'); print('two'); raise SystemExit(3)")))
     eventually(lambda: supervisor.state("one") is State.CRASHED)
     assert supervisor.report("one").last_lines == ("one", "two")
@@ -83,7 +83,9 @@ def test_a_reused_pid_is_not_mistaken_for_the_process(supervisor: Supervisor, tm
         stranger.wait()
 
 
-def test_what_ignores_sigterm_is_killed_within_bounds(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_ignores_sigterm_is_killed_after_a_timeout(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(processes, "TERMINATE_SECONDS", 0.3)
     supervisor.start(Service("one", STUBBORN))
     eventually(lambda: supervisor.last_lines("one") == ("ready",))
@@ -94,7 +96,9 @@ def test_what_ignores_sigterm_is_killed_within_bounds(supervisor: Supervisor, mo
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_change_of_words_environment_or_inputs_asks_for_a_new_process(supervisor: Supervisor, tmp_path: Path) -> None:
+def test_a_change_of_arguments_environment_or_inputs_needs_a_new_process(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
     file = tmp_path / "input"
     file.write_text("a")
     service = Service("one", SLEEP, {"A": "1"}, (file,))
@@ -106,7 +110,7 @@ def test_a_change_of_words_environment_or_inputs_asks_for_a_new_process(supervis
     assert not supervisor.is_current(service)
 
 
-def test_a_process_inherits_no_credential(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_inherits_no_credentials(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_TOKEN", "hunter2")
     monkeypatch.setenv("HTTPS_PROXY", "http://user:hunter2@example")
     supervisor.start(Service("one", (sys.executable, "-c", "import os; print(dict(os.environ), flush=True)")))
@@ -122,9 +126,7 @@ def test_the_log_of_the_previous_run_is_kept(supervisor: Supervisor) -> None:
     assert supervisor.log("one").with_suffix(".previous.log").read_text() == "first\n"
 
 
-def test_a_process_that_cannot_be_recorded_does_not_stay(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_cannot_be_recorded_is_killed(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -1,4 +1,4 @@
-"""`make up` recovers from an update that was killed, and asks nobody where there is nothing to recover from."""
+"""`make up` recovers a stack from a killed update, and only then."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ def recovered(sandbox: Any) -> bool:  # noqa: ANN401  # as above
     return bool(sandbox.ran)
 
 
-def test_nothing_is_recovered_that_was_not_killed(sandbox: Any) -> None:  # noqa: ANN401
+def test_a_stack_without_a_killed_update_is_not_recovered(sandbox: Any) -> None:  # noqa: ANN401
     assert not recovered(sandbox)
     sandbox.state.unlink()
     assert not recovered(sandbox)
 
 
-def test_a_lock_that_was_left_is_recovered_from(sandbox: Any) -> None:  # noqa: ANN401
+def test_a_stack_with_a_lock_is_recovered(sandbox: Any) -> None:  # noqa: ANN401
     sandbox.lock.write_text("{}")
     assert recovered(sandbox)
 
 
-def test_a_pending_operation_is_recovered_from(sandbox: Any) -> None:  # noqa: ANN401
+def test_a_stack_with_a_pending_operation_is_recovered(sandbox: Any) -> None:  # noqa: ANN401
     sandbox.state.write_text(json.dumps({"checkpoint": {"latest": {"pending_operations": [{"type": "creating"}]}}}))
     assert recovered(sandbox)
 
 
-def test_what_cannot_be_recovered_is_not_deployed_to(sandbox: Any) -> None:  # noqa: ANN401
+def test_a_failed_recovery_is_an_error(sandbox: Any) -> None:  # noqa: ANN401
     sandbox.lock.write_text("{}")
     sandbox.exit_code = 2
     with pytest.raises(SandboxError, match="stack dev could not be recovered"):

@@ -22,10 +22,10 @@ BINARY = b"#!/bin/sh\necho hello\n"
 
 class Handler(QuietHandler):
     files: ClassVar[dict[str, bytes]] = {}
-    asked: ClassVar[list[str]] = []
+    requested: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:  # noqa: N802  # named by the base class
-        self.asked.append(self.path)
+        self.requested.append(self.path)
         body = self.files.get(self.path)
         self.send_response(200 if body is not None else 404)
         self.end_headers()
@@ -34,14 +34,14 @@ class Handler(QuietHandler):
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    Handler.files, Handler.asked = {}, []
+    Handler.files, Handler.requested = {}, []
     with http_server(Handler) as port:
         yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager
 def silent_server() -> Iterator[str]:
-    """Accepts connections and never answers."""
+    """Accepts connections and never responds."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -65,7 +65,9 @@ def test_a_binary_with_the_published_checksum_is_installed(tmp_path: Path, serve
     assert (tmp_path / "tool").stat().st_mode & 0o111
 
 
-def test_an_archive_is_unpacked_with_what_lies_beside_the_executable(tmp_path: Path, server: str, hosts: Hosts) -> None:
+def test_an_archive_is_unpacked_with_the_files_in_the_folder_of_the_executable(
+    tmp_path: Path, server: str, hosts: Hosts
+) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name in ("tool-1/tool", "tool-1/helper", "tool-1/docs/readme", "../outside"):
@@ -89,16 +91,14 @@ def test_a_wrong_checksum_is_refused(tmp_path: Path, server: str, hosts: Hosts) 
     assert not (tmp_path / "tool").exists()
 
 
-def test_a_release_without_a_published_checksum_is_not_even_downloaded(
-    tmp_path: Path, server: str, hosts: Hosts
-) -> None:
+def test_a_release_without_a_published_checksum_is_not_downloaded(tmp_path: Path, server: str, hosts: Hosts) -> None:
     Handler.files = {"/tool": BINARY, "/sums": b"not a list"}
     with pytest.raises(UnavailableError, match="do not include tool"):
         releases.install(Release(f"{server}/tool", f"{server}/sums"), "tool", tmp_path, hosts)
-    assert Handler.asked == ["/sums"]
+    assert Handler.requested == ["/sums"]
 
 
-def test_a_missing_file_does_not_condemn_the_host(tmp_path: Path, server: str, hosts: Hosts) -> None:
+def test_a_missing_file_does_not_make_the_host_unreachable(tmp_path: Path, server: str, hosts: Hosts) -> None:
     with pytest.raises(UnavailableError, match="404"):
         releases.fetch(f"{server}/nothing", tmp_path / "file", hosts)
     Handler.files = {"/there": b"x"}
@@ -129,7 +129,7 @@ def test_a_failure_is_forgotten_after_a_while(tmp_path: Path, hosts: Hosts, monk
     hosts.check("example")
 
 
-def test_a_host_that_never_answers_costs_a_bounded_wait(
+def test_the_wait_for_a_host_that_does_not_respond_is_limited(
     tmp_path: Path, hosts: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(releases, "RESPONSE_SECONDS", 0.3)
@@ -142,13 +142,13 @@ def test_a_host_that_never_answers_costs_a_bounded_wait(
             releases.fetch(f"{url}/other", tmp_path / "file", hosts)
 
 
-def test_offline_asks_nobody(tmp_path: Path, server: str, hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_sends_no_requests(tmp_path: Path, server: str, hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SANDBOX_OFFLINE", "1")
     with pytest.raises(UnavailableError, match="SANDBOX_OFFLINE"):
         releases.install(Release(f"{server}/tool", f"{server}/tool.sha256"), "tool", tmp_path, hosts)
-    assert Handler.asked == []
+    assert Handler.requested == []
 
 
 @pytest.mark.parametrize("text", [f"{'a' * 64}\n", f"{'a' * 64}  tool\n", f"{'b' * 64}  other\n{'A' * 64} *tool\n"])
-def test_upstream_writes_checksums_in_several_ways(text: str) -> None:
+def test_published_checksums_have_several_formats(text: str) -> None:
     assert releases.published_checksum(text, "tool") == "a" * 64

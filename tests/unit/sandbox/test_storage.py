@@ -35,7 +35,7 @@ CHOSEN = {SELECTED_NODE: "node-a"}
         (claim(CHOSEN, dataSource={"kind": "VolumeSnapshot", "name": "x"}), "WaitForFirstConsumer", False),
     ],
 )
-def test_a_claim_gets_a_volume_once_it_can_be_used(found: Json, mode: str, *, needed: bool) -> None:
+def test_a_claim_gets_a_volume_when_it_needs_one(found: Json, mode: str, *, needed: bool) -> None:
     assert needs_volume(found, storage_class() | {"volumeBindingMode": mode}) is needed
 
 

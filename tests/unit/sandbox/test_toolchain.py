@@ -107,7 +107,9 @@ def test_releases_are_named_for_the_platform(monkeypatch: pytest.MonkeyPatch, ma
         assert TOOLS[name].filled_release() is None
 
 
-def test_the_cache_is_keyed_by_everything_that_shapes_a_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_key_includes_everything_that_affects_a_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     tool = TOOLS["etcd"]
     before = toolchain.cache_folder(tool)
     assert toolchain.cache_folder(tool) == before
@@ -144,7 +146,7 @@ def test_a_release_is_preferred_to_a_build(path: Path, monkeypatch: pytest.Monke
     assert toolchain.ensure(["etcd"])["etcd"].parent == toolchain.cache_folder(TOOLS["etcd"])
 
 
-def test_a_refused_release_leaves_nothing_behind_and_is_built(
+def test_a_rejected_release_is_deleted_and_the_tool_is_built(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def install(_release: object, name: str, folder: Path, _hosts: object) -> None:
@@ -158,7 +160,7 @@ def test_a_refused_release_leaves_nothing_behind_and_is_built(
     assert "wrong checksum" in capsys.readouterr().err
 
 
-def test_a_build_of_another_version_is_refused(path: Path) -> None:
+def test_a_build_of_another_version_is_an_error(path: Path) -> None:
     fake_go(path, WORKING_GO.format(version="0.0.1"))
     with pytest.raises(SandboxError, match=r"etcd reports version 0\.0\.1"):
         toolchain.ensure(["etcd"])
@@ -200,7 +202,7 @@ def test_an_unreachable_registry_is_one_clear_error(tmp_path: Path) -> None:
         go.module_folder("istio.io/api", version, module)
 
 
-def test_a_full_disk_of_our_own_writing_is_one_clear_error() -> None:
+def test_a_full_disk_is_one_clear_error() -> None:
     with pytest.raises(SandboxError, match=r"no space left on device: /dev/full"), cache.disk_errors_explained("x"):
         raise OSError(28, "No space left on device", "/dev/full")
 
@@ -214,7 +216,7 @@ def test_an_unwritable_cache_is_one_clear_error(path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_build_leaves_nothing_and_ends_its_compiler(path: Path, stop: signal.Signals) -> None:
+def test_an_interrupted_build_leaves_no_files_and_stops_its_compiler(path: Path, stop: signal.Signals) -> None:
     fake_go(path, f"echo $$ > {path}/pid; exec sleep 60")
     command = subprocess.Popen(
         [sys.executable, "-m", "sandbox", "tools", "etcd"], cwd=CHECKOUT, stderr=subprocess.PIPE, text=True
@@ -230,7 +232,7 @@ def test_an_interrupted_build_leaves_nothing_and_ends_its_compiler(path: Path, s
         os.kill(int((path / "pid").read_text()), 0)
 
 
-def test_what_a_killed_run_left_is_removed_by_the_next(path: Path) -> None:
+def test_files_of_a_killed_run_are_removed_by_the_next(path: Path) -> None:
     partial = cache.root() / "tools" / f"{cache.PARTIAL_PREFIX}x"
     partial.mkdir(parents=True)
     (partial / "half").write_text("half")
@@ -247,7 +249,7 @@ def test_an_old_go_is_not_used(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         toolchain.ensure(["etcd"])
 
 
-def test_builds_ignore_the_callers_flags_but_respect_the_callers_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_builds_use_the_registry_of_the_caller_but_not_other_go_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GOFLAGS", "GOOS", "GOROOT", "CGO_ENABLED", "GOEXPERIMENT", "GOPROXY", "GOPRIVATE", "GONOSUMDB"):
         monkeypatch.setenv(name, "the caller's")
     environment = golang.Go(Path("go")).environment
@@ -260,7 +262,7 @@ def test_builds_ignore_the_callers_flags_but_respect_the_callers_registry(monkey
     assert environment["GOTOOLCHAIN"] == "local"
 
 
-def test_unknown_tools_are_refused() -> None:
+def test_an_unknown_tool_is_an_error() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "sandbox", "tools", "etcdd"], cwd=CHECKOUT, capture_output=True, text=True, check=False
     )

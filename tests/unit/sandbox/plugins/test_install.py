@@ -38,7 +38,7 @@ def folder(home: Path, plugin: Plugin = RANDOM) -> Path:
 
 
 def official(parent: Path, plugin: Plugin, version: str | None = None) -> Path:
-    """Put a program that tells its version where an official plugin would be."""
+    """Create an executable that prints its version in place of an official plugin."""
     parent.mkdir(parents=True, exist_ok=True)
     executable = parent / plugin.file
     executable.write_text(f"#!/bin/sh\necho v{version or plugin.version}\n")
@@ -47,7 +47,7 @@ def official(parent: Path, plugin: Plugin, version: str | None = None) -> Path:
 
 
 def official_cli(parent: Path) -> Path:
-    """Put a CLI of the right version there, with the language host beside it, as its archive has them."""
+    """Create a CLI of the right version with the language host in its folder, as in its archive."""
     cli = official(parent, HOST).with_name("pulumi")
     cli.write_text(f"#!/bin/sh\necho v{HOST.version}\n")
     cli.chmod(0o755)
@@ -63,7 +63,7 @@ def test_stand_ins_are_installed_under_the_versions_of_the_sdk(home: Path) -> No
     assert not list((home / "plugins").glob("*.partial"))
 
 
-def test_a_stand_in_starts_from_any_folder_whatever_lies_there(home: Path, tmp_path: Path) -> None:
+def test_a_stand_in_starts_in_any_folder_whatever_its_files(home: Path, tmp_path: Path) -> None:
     install(home, PYTHON)
     (tmp_path / "grpc.py").write_text("raise SystemExit('shadowed')")
     (tmp_path / "sandbox").mkdir()
@@ -91,14 +91,14 @@ def test_another_interpreter_renews_the_stand_in(home: Path) -> None:
     assert "/opt/other/python" in (folder(home) / RANDOM.file).read_text()
 
 
-def test_a_damaged_stand_in_is_mended(home: Path) -> None:
+def test_a_damaged_stand_in_is_repaired(home: Path) -> None:
     install(home, PYTHON)
     (folder(home) / RANDOM.file).unlink()
     install(home, PYTHON)
     assert (folder(home) / RANDOM.file).exists()
 
 
-def test_an_official_plugin_in_place_is_left_alone(home: Path) -> None:
+def test_an_installed_official_plugin_is_kept(home: Path) -> None:
     executable = official(folder(home), RANDOM)
     content = executable.read_text()
     install(home, PYTHON)
@@ -125,7 +125,7 @@ def test_an_official_language_host_is_linked_with_its_script(home: Path, tmp_pat
 
 
 @pytest.mark.parametrize(("wanted", "alone"), [("standin", True), ("official", False), ("", False)])
-def test_the_official_language_host_beside_the_cli_is_out_of_the_way_of_stand_ins(
+def test_the_official_language_host_in_the_clis_folder_does_not_hide_stand_ins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, alone: bool
 ) -> None:
     monkeypatch.setenv("PLUGINS", wanted)
@@ -139,15 +139,15 @@ def test_the_official_language_host_beside_the_cli_is_out_of_the_way_of_stand_in
     assert cli(link, tmp_path / "cli").read_text() == "another version"
 
 
-def test_a_cli_without_plugins_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cli_without_plugins_is_used_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLUGINS", "standin")
     found = official_cli(tmp_path / "bin")
     (tmp_path / "bin" / HOST.file).unlink()
     assert cli(found, tmp_path / "cli") == found
 
 
-def test_a_plugin_without_a_flag_for_its_version_is_asked_as_the_engine_asks_it(home: Path, tmp_path: Path) -> None:
-    """As the official plugin for Kubernetes: it exits with 2 for `--version`, and tells it when it serves."""
+def test_a_plugin_without_a_version_flag_is_called_over_grpc(home: Path, tmp_path: Path) -> None:
+    """As with the official plugin for Kubernetes, which exits with 2 for `--version`."""
     install(tmp_path / "other", PYTHON)
     executable = official(tmp_path / "bin", KUBERNETES)
     executable.write_text(
@@ -160,13 +160,13 @@ def test_a_plugin_without_a_flag_for_its_version_is_asked_as_the_engine_asks_it(
     assert (folder(tmp_path / "third", KUBERNETES) / MARKER).read_text() == STANDIN
 
 
-def test_an_official_plugin_of_another_version_is_not_taken(home: Path, tmp_path: Path) -> None:
+def test_an_official_plugin_of_another_version_is_not_used(home: Path, tmp_path: Path) -> None:
     official(tmp_path / "bin", RANDOM, version="0.0.1")
     install(home, PYTHON)
     assert (folder(home) / MARKER).read_text() == STANDIN
 
 
-def test_an_official_plugin_that_turns_up_replaces_the_stand_in_after_a_day(home: Path, tmp_path: Path) -> None:
+def test_a_new_official_plugin_replaces_the_stand_in_after_a_day(home: Path, tmp_path: Path) -> None:
     install(home, PYTHON)
     executable = official(tmp_path / "user" / ".pulumi" / "plugins" / RANDOM.folder, RANDOM)
     install(home, PYTHON)
@@ -177,7 +177,7 @@ def test_an_official_plugin_that_turns_up_replaces_the_stand_in_after_a_day(home
     assert (folder(home) / RANDOM.file).resolve() == executable
 
 
-def test_official_only_fails_clearly_where_there_is_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_official_only_is_an_error_if_there_is_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLUGINS", "official")
     with pytest.raises(SandboxError) as raised:
         install(home, PYTHON)
@@ -185,7 +185,7 @@ def test_official_only_fails_clearly_where_there_is_none(home: Path, monkeypatch
     assert "unset PLUGINS" in raised.value.fix
 
 
-def test_stand_ins_only_overrides_an_official_one_elsewhere(
+def test_stand_ins_only_overrides_an_official_plugin_on_path(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     official(tmp_path / "bin", RANDOM)
@@ -205,13 +205,13 @@ def test_stand_ins_only_never_removes_a_plugin_that_someone_installed(
     assert executable.exists()
 
 
-def test_another_choice_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_choice_is_an_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLUGINS", "mine")
     with pytest.raises(SandboxError, match="official or standin"):
         install(home, PYTHON)
 
 
-def test_an_archive_is_fetched_from_upstreams_release(
+def test_an_archive_is_downloaded_from_the_official_release(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(releases.OFFLINE_VARIABLE)
@@ -233,7 +233,7 @@ def test_an_archive_is_fetched_from_upstreams_release(
     assert (folder(home, KUBERNETES) / MARKER).read_text() == STANDIN
 
 
-def test_there_is_no_place_for_logs_unless_somebody_wants_them(home: Path) -> None:
+def test_the_cli_writes_no_logs_unless_their_folder_exists(home: Path) -> None:
     install(home, PYTHON)
     install(home, PYTHON)
     assert (home / "logs").is_file()

@@ -1,4 +1,4 @@
-"""Requests over a real connection: answers, refusals, retries, watches, and servers that do not answer."""
+"""Requests over a real connection: responses, errors, retries, watches, unreachable servers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RESOURCES = {
 
 @dataclass
 class Server:
-    """Answers each path with its answers in turn, the last one again and again."""
+    """Returns the responses of each path in turn and repeats the last one."""
 
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     seen: list[tuple[str, str, str]] = field(default_factory=list)
@@ -90,7 +90,7 @@ def test_answers_warnings_and_credentials(server: Server) -> None:
     assert server.seen == [("POST", "/a?dryRun=All", '{"b": 1}')]
 
 
-def test_a_refusal_keeps_the_reasons(server: Server) -> None:
+def test_an_error_response_keeps_its_causes(server: Server) -> None:
     status = {
         "message": "bad",
         "reason": "Invalid",
@@ -104,7 +104,7 @@ def test_a_refusal_keeps_the_reasons(server: Server) -> None:
     assert [(cause.field, cause.message) for cause in error.causes] == [("f", "m")]
 
 
-def test_a_busy_server_is_asked_again(server: Server) -> None:
+def test_requests_to_a_busy_server_are_retried(server: Server) -> None:
     server.answers["/a"] = [
         (429, {"Retry-After": "0"}, "{}"),
         (503, {"Retry-After": "0"}, "{}"),
@@ -114,7 +114,7 @@ def test_a_busy_server_is_asked_again(server: Server) -> None:
     assert server.asked("/a") == 3
 
 
-def test_a_server_that_does_not_answer_is_named_with_the_fix() -> None:
+def test_an_unreachable_server_is_an_error_with_a_fix() -> None:
     with pytest.raises(UnreachableError) as failure:
         Server(port=9).api().request("GET", "/version")
     assert "http://127.0.0.1:9" in failure.value.message
@@ -122,7 +122,7 @@ def test_a_server_that_does_not_answer_is_named_with_the_fix() -> None:
     assert "KUBECONFIG" in failure.value.message
 
 
-def test_kinds_are_asked_for_once_and_again_when_missing(server: Server) -> None:
+def test_kinds_are_requested_once_and_again_if_missing(server: Server) -> None:
     discovery, thing = Discovery(server.api()), Kind("example.com", "v1", "Thing")
     with pytest.raises(NoSuchKindError):
         discovery.find(thing)
@@ -134,7 +134,7 @@ def test_kinds_are_asked_for_once_and_again_when_missing(server: Server) -> None
     assert server.asked("/apis/example.com/v1") == 2
 
 
-def test_an_informer_follows_what_happens_and_lists_again_when_it_lost_track(server: Server) -> None:
+def test_an_informer_watches_and_lists_again_after_an_error(server: Server) -> None:
     def listed(*names: str) -> str:
         items = [{"metadata": {"name": name}} for name in names]
         return json.dumps(
@@ -169,7 +169,7 @@ def test_an_informer_follows_what_happens_and_lists_again_when_it_lost_track(ser
     assert cancellation
 
 
-def test_an_update_without_changes_asks_the_server_nothing(server: Server) -> None:
+def test_an_update_without_changes_sends_no_requests(server: Server) -> None:
     urn, context = "urn:pulumi:s::p::kubernetes:core/v1:Secret::it", Mock(spec=grpc.ServicerContext)
     provider = KubernetesProvider("")
     variables = {"kubernetes:config:kubeconfig": json.dumps(server.kubeconfig())}

@@ -1,4 +1,4 @@
-"""Completing inputs: names, namespaces, and what is refused."""
+"""Completed inputs: names, namespaces and rejected kinds."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ def test_kind_name_and_namespace_are_filled_in(cluster: Cluster) -> None:
     assert name(complete(cluster, {})) != name(completed)
 
 
-def test_a_name_that_was_made_up_is_kept(cluster: Cluster) -> None:
+def test_a_generated_name_is_kept(cluster: Cluster) -> None:
     first = complete(cluster, {})
     assert complete(cluster, {}, olds=dict(first))["metadata"] == first["metadata"]
 
 
 @pytest.mark.parametrize("given", ["fixed", UNKNOWN])
-def test_a_given_name_is_left_alone(cluster: Cluster, given: str) -> None:
+def test_an_explicit_name_is_kept(cluster: Cluster, given: str) -> None:
     completed = complete(cluster, {"metadata": {"name": given}})
     assert completed["metadata"] == {"name": given, "namespace": "team"}
 
 
-def test_the_same_seed_makes_the_same_name(cluster: Cluster) -> None:
+def test_the_same_seed_generates_the_same_name(cluster: Cluster) -> None:
     assert name(complete(cluster, {}, randomSeed=b"x")) == name(complete(cluster, {}, randomSeed=b"x"))
 
 
-def test_the_engine_proposes_names_or_forbids_them(cluster: Cluster) -> None:
+def test_the_engine_proposes_names_or_disables_autonaming(cluster: Cluster) -> None:
     proposed = Autonaming(proposed_name="proposed", mode=Autonaming.PROPOSE)
     assert name(complete(cluster, {}, autonaming=proposed)) == "proposed"
     with pytest.raises(PluginError, match="autonaming is disabled"):
@@ -73,7 +73,7 @@ def test_cluster_scoped_objects_get_no_namespace(cluster: Cluster) -> None:
     assert completed["metadata"] == {"name": "x"}
 
 
-def test_server_made_names_are_refused(cluster: Cluster) -> None:
+def test_generate_name_is_rejected(cluster: Cluster) -> None:
     with pytest.raises(PluginError, match="generateName"):
         complete(cluster, {"metadata": {"generateName": "x-"}})
 
@@ -87,7 +87,7 @@ def test_server_made_names_are_refused(cluster: Cluster) -> None:
         ("kubernetes:core/v1:SecretList", {"items": []}, "list resources"),
     ],
 )
-def test_what_is_not_supported_is_refused(token: str, inputs: Properties, named: str) -> None:
+def test_unsupported_kinds_are_rejected(token: str, inputs: Properties, named: str) -> None:
     with pytest.raises(PluginError) as failure:
         check.refuse_unsupported(token, inputs)
     assert named in failure.value.message
@@ -101,5 +101,5 @@ def test_what_is_not_supported_is_refused(token: str, inputs: Properties, named:
         ("kubernetes:example.com/v1:AllowList", {"kind": "AllowList", "spec": {}}),
     ],
 )
-def test_kinds_that_only_sound_alike_are_supported(token: str, inputs: Properties) -> None:
+def test_kinds_with_similar_names_are_supported(token: str, inputs: Properties) -> None:
     check.refuse_unsupported(token, inputs)

@@ -1,4 +1,4 @@
-"""Which inputs differ from the live object, what the engine is told of it, and what a difference replaces."""
+"""The differences between inputs and the live object, and which of them replace it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def replaced(obj: Object, old: Object, settings: Settings | None = None) -> set[
     return {path for path, detail in details.items() if is_replacing(detail)}
 
 
-def test_what_is_wholly_unknown_replaces_by_all_in_it_that_cannot_change_in_place() -> None:
-    """So the engine asks about a StatefulSet whose claim is replaced: the official plugin names the same."""
+def test_an_unknown_map_replaces_by_its_immutable_fields() -> None:
+    """The engine diffs a StatefulSet this way if its claim is replaced; the official plugin returns the same."""
     spec: Object = {"replicas": 1, "selector": {"a": "b"}, "serviceName": "db", "revisionHistoryLimit": 3}
     kind: Object = {"apiVersion": "apps/v1", "kind": "StatefulSet"}
     old: Object = {**kind, "spec": spec}
@@ -45,7 +45,7 @@ def test_what_is_wholly_unknown_replaces_by_all_in_it_that_cannot_change_in_plac
     assert replaced({"apiVersion": "v1", "kind": "Service", "spec": UNKNOWN}, {"spec": {"ports": []}}) == set()
 
 
-def test_differences_are_named_down_to_the_field() -> None:
+def test_differences_have_the_paths_of_fields() -> None:
     old: Object = {"spec": {"replicas": 1, "ports": [{"port": 80}, {"port": 81}], "gone": True, "same": 1.0}}
     new: Object = {"spec": {"replicas": 2, "ports": [{"port": 80, "name": "web"}], "new": {"a": 1}, "same": 1}}
     assert differences(old, new) == {
@@ -57,7 +57,7 @@ def test_differences_are_named_down_to_the_field() -> None:
     }
 
 
-def test_null_is_the_same_as_absent_and_true_is_not_one() -> None:
+def test_null_equals_a_missing_value_and_true_does_not_equal_one() -> None:
     assert differences({"a": None, "b": 1}, {"c": None, "b": 1}) == {}
     assert differences({"a": 1}, {"a": None}) == {"a": DELETE}
     assert differences({"a": 1}, {"a": True}) == {"a": UPDATE}
@@ -67,7 +67,7 @@ def test_unknown_values_always_differ() -> None:
     assert differences({"a": "x"}, {"a": UNKNOWN, "b": UNKNOWN}) == {"a": UPDATE, "b": ADD}
 
 
-def test_what_the_server_added_is_no_difference() -> None:
+def test_fields_that_the_server_added_are_no_difference() -> None:
     live: Object = {"spec": {"replicas": 1, "strategy": {"type": "x"}, "list": [{"a": 1, "b": 2}]}, "status": {}}
     inputs: Object = {"spec": {"replicas": 1, "list": [{"a": 1}]}}
     assert prune_object(live, inputs) == inputs
@@ -102,7 +102,7 @@ def test_identity_always_replaces() -> None:
         ("example.com/v1", "Secret", "data.key", False),
     ],
 )
-def test_the_table_says_what_replaces(api_version: str, name: str, path: str, *, replaces: bool) -> None:
+def test_changes_of_immutable_fields_replace(api_version: str, name: str, path: str, *, replaces: bool) -> None:
     def with_value(value: str) -> Object:
         obj = kind(api_version, name)
         node = obj
@@ -117,14 +117,14 @@ def test_the_table_says_what_replaces(api_version: str, name: str, path: str, *,
     assert bool(replaced(with_value("new"), with_value("old"))) == replaces
 
 
-def test_a_container_of_a_replacing_field_replaces_when_it_is_added_whole() -> None:
+def test_adding_a_map_with_an_immutable_field_replaces() -> None:
     new = kind("v1", "Pod", spec={"containers": [{"name": "a", "image": "x"}]})
     assert replaced(new, kind("v1", "Pod")) == {"spec"}
     old = kind("v1", "Pod", spec={"containers": [{"name": "a", "image": "y"}]})
     assert replaced(new, old) == {"spec.containers[0].image"}
 
 
-def test_mutable_data_updates_in_place_unless_it_is_frozen() -> None:
+def test_mutable_data_updates_in_place_unless_the_object_is_immutable() -> None:
     settings = Settings(config_map_mutable=True, secret_mutable=True)
     for name in ("ConfigMap", "Secret"):
         old, new = (kind("v1", name, data={"key": value}) for value in ("old", "new"))
@@ -132,7 +132,7 @@ def test_mutable_data_updates_in_place_unless_it_is_frozen() -> None:
         assert replaced({**new, "immutable": True}, {**old, "immutable": True}, settings) == {"data.key"}
 
 
-def test_merge_patches_set_what_differs_from_the_live_object_and_remove_what_is_no_longer_asked_for() -> None:
+def test_merge_patches_set_fields_that_differ_and_remove_fields_that_are_no_longer_inputs() -> None:
     live: Object = {"a": {"b": 5, "c": 2, "theirs": 1}, "d": [{"x": 1, "default": 2}], "e": "x", "theirs": True}
     old: Object = {"a": {"b": 1, "c": 2}, "d": [{"x": 1}], "e": "x", "never": 1}
     new: Object = {"a": {"b": 1, "f": 3}, "d": [{"x": 1}]}
@@ -142,7 +142,7 @@ def test_merge_patches_set_what_differs_from_the_live_object_and_remove_what_is_
 
 
 @pytest.mark.parametrize("path", ["spec.ports[0].name", 'metadata.labels["a.b/c"]', "a[*].b", 'x["quo\\"te"]'])
-def test_paths_survive_parsing(path: str) -> None:
+def test_paths_are_parsed_and_rendered(path: str) -> None:
     parsed = paths.parse(path)
     assert paths.render(parsed) == path.replace("[*]", ".*")
     assert paths.covers(parsed, (*parsed, "more"))

@@ -1,4 +1,4 @@
-"""When objects count as ready, and what is said of those that do not."""
+"""When objects are ready, and the messages about those that are not."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_deployment_is_ready_when_its_newest_pods_are(live: Object, others: li
     assert ready_workloads.deployment(live, Fixed(*others)).ready == ready
 
 
-def test_what_is_wrong_with_pods_is_told() -> None:
+def test_problems_of_pods_are_reported() -> None:
     waiting: Property = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
     pod: Object = {
         "kind": "Pod",
@@ -129,7 +129,7 @@ def test_a_stateful_set_is_ready_when_every_replica_is_new(live: Object, *, read
     assert ready_workloads.stateful_set(live, Fixed()).ready == ready
 
 
-def test_a_job_is_ready_when_complete_and_lost_when_failed() -> None:
+def test_a_job_is_ready_when_complete_and_fails_when_failed() -> None:
     def job(**statuses: str) -> Verdict:
         return ready_workloads.job({"status": {"conditions": conditioned(**statuses)}}, Fixed())
 
@@ -243,7 +243,7 @@ def test_wait_for_conditions_and_paths(expression: str, *, ready: bool) -> None:
     assert conditions.parse(expression)(LIVE, Fixed()).ready == ready
 
 
-def test_a_stale_status_satisfies_nothing() -> None:
+def test_an_outdated_status_does_not_satisfy_a_condition() -> None:
     stale: Object = {**LIVE, "metadata": {"generation": 3}}
     assert not conditions.parse("jsonpath={.status.phase}=Bound")(stale, Fixed()).ready
     assert not conditions.parse("condition=Ready")(stale, Fixed()).ready
@@ -260,7 +260,7 @@ def test_a_stale_status_satisfies_nothing() -> None:
         ("condition=", "prefix"),
     ],
 )
-def test_a_wrong_wait_for_names_the_rule(expression: str, rule: str) -> None:
+def test_an_invalid_wait_for_is_an_error_that_names_the_rule(expression: str, rule: str) -> None:
     with pytest.raises(PluginError) as failure:
         conditions.parse(expression)
     assert rule in failure.value.message

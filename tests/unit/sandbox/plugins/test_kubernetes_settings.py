@@ -1,4 +1,4 @@
-"""The provider's configuration: read, refused, compared; and the cluster that a kubeconfig leads to."""
+"""The provider's configuration and the cluster that a kubeconfig selects."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_defaults_are_those_of_the_official_provider() -> None:
     assert settings.read({}) == Settings(server_side_apply=True)
 
 
-def test_environment_variables_stand_in_for_switches_that_are_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_are_the_defaults_of_switches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_K8S_ENABLE_SECRET_MUTABLE", "true")
     monkeypatch.setenv("PULUMI_K8S_ENABLE_SERVER_SIDE_APPLY", "false")
     found = settings.read(variables(enableServerSideApply="true"))
@@ -57,7 +57,7 @@ def test_environment_variables_stand_in_for_switches_that_are_not_set(monkeypatc
         ("kubeClientSettings", '{"timeout": "soon"}', "in seconds"),
     ],
 )
-def test_what_can_not_be_honoured_is_refused(key: str, value: str, rule: str) -> None:
+def test_unsupported_settings_are_rejected(key: str, value: str, rule: str) -> None:
     with pytest.raises(PluginError) as failure:
         settings.read(variables(**{key: value}))
     assert rule in failure.value.message
@@ -79,7 +79,7 @@ def test_the_request_timeout_is_read() -> None:
         (EXPLICIT, {"unheardOf": "1"}, [""]),
     ],
 )
-def test_every_broken_rule_of_a_configuration_is_named(urn: str, news: Properties, keys: list[str]) -> None:
+def test_every_error_in_a_configuration_is_reported(urn: str, news: Properties, keys: list[str]) -> None:
     assert [failure.property for failure in configuration.failures(urn, news)] == keys
 
 
@@ -126,7 +126,9 @@ def test_a_kubeconfig_is_found_by_content_path_or_environment(tmp_path: Path, mo
     assert kubeconfig.resolve(Settings(cluster="d")).server == "https://two"
 
 
-def test_several_kubeconfigs_are_one_and_their_files_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_kubeconfigs_are_merged_and_their_files_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = tmp_path / "a" / "config", tmp_path / "b" / "config"
     for file in (first, second):
         file.parent.mkdir()
@@ -153,7 +155,7 @@ def test_several_kubeconfigs_are_one_and_their_files_are_found(tmp_path: Path, m
         (Settings(kubeconfig="- TOKEN\n- b"), "not a kubeconfig"),
     ],
 )
-def test_a_kubeconfig_that_leads_nowhere_is_explained_without_its_content(given: Settings, rule: str) -> None:
+def test_an_unusable_kubeconfig_is_an_error_without_its_content(given: Settings, rule: str) -> None:
     with pytest.raises(PluginError) as failure:
         kubeconfig.resolve(given)
     assert rule in failure.value.message

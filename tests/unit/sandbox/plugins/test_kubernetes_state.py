@@ -1,4 +1,4 @@
-"""What is stored of objects, what of it is secret, and who owns which field."""
+"""Stored objects, their secrets and the managers of their fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sandbox.plugins.kubernetes.scrub import Scrubber
 from sandbox.plugins.properties import UNKNOWN, Properties, Secret, decode, encode, reveal
 
 
-def test_stored_parts_come_back() -> None:
+def test_stored_parts_are_loaded() -> None:
     inputs: Object = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1"}}
     live: Object = {**inputs, "metadata": {"uid": "x"}}
     stored = decode(encode(checkpoint.store(inputs, live, inputs, "v1", "manager")))
@@ -38,7 +38,7 @@ def test_data_of_secrets_is_secret_whatever_the_program_says() -> None:
     assert live["data"] == {"a": "x"}
 
 
-def test_schema_extensions_are_spelled_for_each_side() -> None:
+def test_schema_extensions_are_renamed_in_both_directions() -> None:
     program: Properties = {"spec": {"x_kubernetes_preserve_unknown_fields": True, "x_other": 1}}
     obj = checkpoint.to_object(program)
     assert obj == {"spec": {"x-kubernetes-preserve-unknown-fields": True, "x_other": 1}}
@@ -58,7 +58,7 @@ def test_string_data_becomes_data_as_on_the_server() -> None:
     assert "stringData" in secret
 
 
-def test_unknown_values_and_other_kinds_are_left_alone() -> None:
+def test_unknown_values_and_other_kinds_stay_unchanged() -> None:
     unknown: Object = {"apiVersion": "v1", "kind": "Secret", "stringData": {"a": UNKNOWN}}
     assert normalize(unknown) == unknown
     foreign: Object = {"apiVersion": "example.com/v1", "kind": "Secret", "stringData": {"a": "b"}}

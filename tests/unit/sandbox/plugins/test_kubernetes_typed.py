@@ -1,4 +1,4 @@
-"""Inputs as Go's types write them: what is dropped, what is kept, how amounts are spelt."""
+"""Inputs as Go types serialize them: omitted values, kept values, quantities."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_empty_values_of_pointers_and_of_required_fields_are_kept() -> None:
     assert normalize(role) == {**role, "metadata": {}}
 
 
-def test_amounts_have_one_spelling_where_they_are_amounts() -> None:
+def test_quantities_have_one_form_in_fields_of_quantities() -> None:
     resources: Object = {"requests": {"cpu": "0.5", "memory": "1024Mi"}, "limits": {"cpu": 2.0}}
     container: Object = {"name": "0.5", "resources": resources}
     same: Object = {"name": "0.5", "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "2"}}}
@@ -59,7 +59,7 @@ def test_amounts_have_one_spelling_where_they_are_amounts() -> None:
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"labels": {}}},
     ],
 )
-def test_what_does_not_fit_its_type_or_has_none_stays_as_it_is(given: Object) -> None:
+def test_values_of_a_wrong_or_unknown_type_stay_unchanged(given: Object) -> None:
     assert normalize(given) == given
 
 
@@ -71,9 +71,9 @@ def test_what_does_not_fit_its_type_or_has_none_stays_as_it_is(given: Object) ->
         (0.25, "250m"), (2, "2"), ("-5", "-5"), ("abc", None), (True, None), ("", None),
     ],
 )  # fmt: skip
-def test_spellings_are_those_of_kubernetes(given: Property, spelling: str | None) -> None:
+def test_quantities_have_the_canonical_form_of_kubernetes(given: Property, spelling: str | None) -> None:
     assert canonical(given) == spelling
 
 
-def test_the_types_are_those_of_the_api_server_that_is_pinned() -> None:
+def test_the_types_are_those_of_the_pinned_api_server() -> None:
     assert version() == module_version("kubernetes", "k8s.io/api"), "see sandbox/plugins/kubernetes/types.go"

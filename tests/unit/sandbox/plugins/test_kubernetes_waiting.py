@@ -1,4 +1,4 @@
-"""Waiting for what no watch will tell of."""
+"""Waits for events that no watch reports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ THING: Object = {
 
 
 class Vanishing:
-    """A cluster in which the kind goes with its definition, after the object was seen so many times."""
+    """A cluster in which the CRD is deleted after some requests for the object."""
 
     def __init__(self, seen: int) -> None:
         self.cancellation = Cancellation()
@@ -42,7 +42,7 @@ class Vanishing:
 
 
 @pytest.mark.timeout(10)
-def test_an_object_whose_kind_went_too_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_whose_crd_was_deleted_counts_as_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "RECHECK_SECONDS", 0.01)
     cluster = cast(Cluster, Vanishing(seen=3))
     waiting.until_gone(cluster, THING, {}, 0, Reporter(EngineLog(""), "", str))

@@ -39,7 +39,7 @@ def test_a_package_version_maps_to_its_plugin_version(package: str, plugin: str 
     assert plugin_version_of(package) == plugin
 
 
-def test_the_plugin_file_wins_over_what_the_package_name_says() -> None:
+def test_the_plugin_file_overrides_the_package_name() -> None:
     found = dependency(
         "pulumi-thing", "1.0", {"resource": True, "name": "other", "version": "2.0.0", "server": "https://x"}
     )
@@ -47,7 +47,7 @@ def test_the_plugin_file_wins_over_what_the_package_name_says() -> None:
     assert (found.name, found.version, found.server, found.kind) == ("other", "v2.0.0", "https://x", "resource")
 
 
-def test_a_package_without_a_plugin_file_is_named_by_its_package() -> None:
+def test_a_plugin_without_a_plugin_file_has_the_name_of_its_package() -> None:
     found = dependency("pulumi-thing", "1.0", None)
     assert found is not None
     assert (found.name, found.version) == ("thing", "v1.0.0")
@@ -76,7 +76,7 @@ def test_the_projects_environment_needs_its_two_providers_in_their_own_versions(
     assert set(found) == {"kubernetes", "random"}
 
 
-def test_program_dependencies_are_all_packages_or_those_nothing_needs() -> None:
+def test_program_dependencies_are_all_packages_or_the_direct_ones() -> None:
     tools = resolve("/", "/", {"toolchain": "pip", "virtualenv": sys.prefix})
     everything = {package.name.lower() for package in program_dependencies(tools, transitive=True)}
     direct = {package.name.lower() for package in program_dependencies(tools, transitive=False)}

@@ -35,7 +35,7 @@ wrapped = st.recursive(
 
 
 @given(st.dictionaries(st.text(min_size=1), wrapped, max_size=4))
-def test_properties_survive_the_wire(properties: Properties) -> None:
+def test_properties_are_encoded_and_decoded(properties: Properties) -> None:
     wire = struct_pb2.Struct.FromString(encode(properties).SerializeToString())
     assert decode(wire) == properties
 
@@ -65,7 +65,7 @@ def test_an_asset_stays_as_it_is() -> None:
     assert decode(encode({"asset": asset})) == {"asset": asset}
 
 
-def test_what_the_wire_cannot_carry_is_refused() -> None:
+def test_values_that_cannot_be_encoded_are_rejected() -> None:
     with pytest.raises(TypeError, match="object"):
         encode_value(object())  # type: ignore[arg-type]  # the point of the test
 

@@ -1,4 +1,4 @@
-"""The server that all stand-ins share, met over real gRPC connections to real processes."""
+"""The gRPC server of all stand-ins, in real processes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_version_is_that_of_the_package(plugin: Plugin) -> None:
     assert plugin[1].GetPluginInfo(empty_pb2.Empty()).version.count(".") == 2
 
 
-def test_what_is_not_supported_says_so(plugin: Plugin) -> None:
+def test_an_unsupported_call_is_one_clear_error(plugin: Plugin) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         plugin[1].GetSchema(provider_pb2.GetSchemaRequest())
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
@@ -94,7 +94,7 @@ def test_an_error_carries_its_message_and_its_detail(plugin: Plugin) -> None:
     assert (status.message, detail.message) == ("the disk is full", "no space")
 
 
-def test_a_defect_is_located_without_quoting_values(plugin: Plugin) -> None:
+def test_an_unexpected_exception_is_reported_without_values(plugin: Plugin) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         plugin[1].Delete(provider_pb2.DeleteRequest())
     message = str(raised.value.details())
@@ -109,7 +109,7 @@ def test_messages_beyond_grpcs_default_limit_pass(plugin: Plugin) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_stops_the_plugin_although_a_call_hangs(plugin: Plugin, number: signal.Signals) -> None:
+def test_an_interrupt_stops_the_plugin_even_if_a_call_hangs(plugin: Plugin, number: signal.Signals) -> None:
     process, stub = plugin
     pending = stub.Cancel.future(empty_pb2.Empty())
     stub.GetPluginInfo(empty_pb2.Empty())

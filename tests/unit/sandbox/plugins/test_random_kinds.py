@@ -44,18 +44,18 @@ def test_a_string_has_its_length_its_minimums_and_only_allowed_characters(
             assert counts[name] == least
 
 
-def test_minimums_do_not_stand_at_the_front() -> None:
+def test_minimum_characters_are_shuffled() -> None:
     results = [drawn({"length": 20, "minNumeric": 1, "numeric": False}) for _ in range(50)]
     assert len({next(index for index, c in enumerate(result) if c.isdigit()) for result in results}) > 5
 
 
-def test_every_allowed_character_turns_up() -> None:
+def test_every_allowed_character_is_used() -> None:
     assert set(drawn({"length": 5000, "lower": False, "upper": False, "numeric": False})) == set(SPECIAL)
     only: Properties = {"length": 500, "lower": False, "upper": False, "numeric": False, "overrideSpecial": "ab"}
     assert set(drawn(only)) == {"a", "b"}
 
 
-def test_both_ends_of_a_range_turn_up() -> None:
+def test_both_ends_of_a_range_are_used() -> None:
     integer = kind("Integer")
     results = {integer.generate({"min": -1, "max": 1, "seed": None}).outputs["result"] for _ in range(200)}
     assert results == {-1, 0, 1}
@@ -79,11 +79,11 @@ def test_both_ends_of_a_range_turn_up() -> None:
         ("Id", {"byteLength": 0}, "byteLength"),
     ],
 )
-def test_a_wrong_input_is_named(name: str, inputs: Properties, property_: str) -> None:
+def test_an_invalid_input_is_reported(name: str, inputs: Properties, property_: str) -> None:
     assert [key for key, _ in check(kind(name), inputs)] == [property_]
 
 
-def test_all_wrong_inputs_are_named_at_once() -> None:
+def test_all_invalid_inputs_are_reported_together() -> None:
     assert {key for key, _ in check(kind("Integer"), {"min": "1", "step": 2})} == {"min", "step", "max"}
 
 
@@ -97,7 +97,7 @@ def test_all_wrong_inputs_are_named_at_once() -> None:
         ("Uuid", {"keepers": {"epoch": "1"}}),
     ],
 )
-def test_right_inputs_pass(name: str, inputs: Properties) -> None:
+def test_valid_inputs_pass(name: str, inputs: Properties) -> None:
     assert check(kind(name), inputs) == []
 
 
@@ -129,13 +129,13 @@ def test_only_a_change_of_meaning_is_a_difference(old: Properties, new: Properti
         ("Uuid", "1234"),
     ],
 )
-def test_a_wrong_import_id_says_what_it_should_be(name: str, import_id: str) -> None:
+def test_an_invalid_import_id_is_an_error_with_the_format(name: str, import_id: str) -> None:
     with pytest.raises(PluginError, match="import id"):
         kind(name).parse(import_id)
 
 
 @pytest.mark.parametrize("name", ["Bytes", "Id", "Uuid", "String"])
-def test_an_imported_value_is_the_one_that_was_made(name: str) -> None:
+def test_an_imported_value_equals_the_generated_one(name: str) -> None:
     inputs = complete(kind(name), {"length": 9, "byteLength": 9})
     made = kind(name).generate({key: value for key, value in inputs.items() if key in kind(name).fields})
     found = kind(name).parse(made.id)

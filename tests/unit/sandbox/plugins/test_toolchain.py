@@ -13,7 +13,7 @@ def make(root: Path, **options: object) -> Toolchain:
     return resolve(str(root), str(root / "program"), options)
 
 
-def test_a_relative_virtual_environment_lies_under_the_project(tmp_path: Path) -> None:
+def test_a_relative_virtual_environment_is_in_the_projects_folder(tmp_path: Path) -> None:
     assert make(tmp_path, virtualenv="env").virtualenv == tmp_path / "env"
     assert make(tmp_path, virtualenv="/opt/env").virtualenv == Path("/opt/env")
 
@@ -24,7 +24,7 @@ def test_without_options_the_interpreter_on_path_runs_the_program(tmp_path: Path
     assert tools.environment({"PATH": "/bin"}) == {"PATH": "/bin"}
 
 
-def test_a_plugin_has_a_virtual_environment_of_its_own(tmp_path: Path) -> None:
+def test_a_plugin_has_its_own_virtual_environment(tmp_path: Path) -> None:
     assert resolve(str(tmp_path), str(tmp_path), {}, is_plugin=True).virtualenv == tmp_path / "venv"
 
 
@@ -45,12 +45,12 @@ def test_an_activated_environment_comes_first_on_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("lock", "expected"), [("uv.lock", "uv"), ("requirements.txt", "pip")])
-def test_a_lock_file_above_the_program_chooses_the_toolchain(tmp_path: Path, lock: str, expected: str) -> None:
+def test_a_lock_file_in_a_parent_folder_selects_the_toolchain(tmp_path: Path, lock: str, expected: str) -> None:
     (tmp_path / lock).touch()
     assert make(tmp_path).name == expected
 
 
-def test_uv_places_its_environment_beside_the_lock_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uv_creates_its_environment_next_to_the_lock_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "uv.lock").touch()
     assert make(tmp_path, toolchain="uv").virtualenv == tmp_path / ".venv"
     monkeypatch.setenv("UV_PROJECT_ENVIRONMENT", "elsewhere")
@@ -58,7 +58,7 @@ def test_uv_places_its_environment_beside_the_lock_file(tmp_path: Path, monkeypa
     assert make(tmp_path, toolchain="uv", virtualenv="given").virtualenv == tmp_path / "given"
 
 
-def test_poetry_is_refused_by_name_and_by_its_lock_file(tmp_path: Path) -> None:
+def test_poetry_is_rejected_by_name_and_by_its_lock_file(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="poetry"):
         make(tmp_path, toolchain="poetry")
     (tmp_path / "poetry.lock").touch()
@@ -69,7 +69,7 @@ def test_poetry_is_refused_by_name_and_by_its_lock_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layout", "expected"), [("absent", "does not exist"), ("empty", "is not a virtual"), ("dangling", "is broken")]
 )
-def test_an_unusable_environment_says_what_is_wrong_and_the_fix(tmp_path: Path, layout: str, expected: str) -> None:
+def test_an_unusable_environment_is_an_error_with_a_fix(tmp_path: Path, layout: str, expected: str) -> None:
     if layout != "absent":
         (tmp_path / "env" / "bin").mkdir(parents=True)
     if layout == "dangling":
@@ -79,7 +79,7 @@ def test_an_unusable_environment_says_what_is_wrong_and_the_fix(tmp_path: Path, 
     assert "pulumi install" in raised.value.message
 
 
-def test_an_environment_is_made_when_it_is_absent_or_empty(tmp_path: Path) -> None:
+def test_an_environment_is_created_if_it_is_missing_or_empty(tmp_path: Path) -> None:
     tools = make(tmp_path, virtualenv="env")
     assert tools.needs_virtualenv()
     (tmp_path / "env").mkdir()
@@ -103,6 +103,6 @@ def test_pip_installs_the_requirements_of_the_program(tmp_path: Path) -> None:
     assert rest[-1].environment["VIRTUAL_ENV"] == str(tmp_path / "env")
 
 
-def test_uv_without_a_project_says_how_to_make_one(tmp_path: Path) -> None:
+def test_uv_without_a_project_is_an_error_with_a_fix(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="uv init"):
         list(commands(make(tmp_path, toolchain="uv"), {}))
