@@ -89,11 +89,6 @@ class PlainObject:
     before: Json
     after: Json
 
-    @property
-    def changes(self) -> bool:
-        """Whether the versions differ."""
-        return self.before != self.after
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -103,11 +98,6 @@ class Plan:
     """The Kubernetes objects except the namespace."""
     random: tuple[tuple[str, Json], ...]
     """Kind and inputs of each random value."""
-
-    @property
-    def changing(self) -> int:
-        """The number of objects that differ between the versions."""
-        return sum(item.changes for item in self.objects)
 
 
 def plan(before: Sequence[Resource], after: Sequence[Resource], namespace: str) -> Plan:

@@ -33,8 +33,6 @@ WORKERS: Final = 256  # each call has a thread, which waits for the cluster; the
 PARENT_CHECK_SECONDS: Final = 1.0
 STOP_GRACE_SECONDS: Final = 2.0  # the engine kills after 5 s: sdk/go/common/resource/plugin/plugin.go
 
-__all__ = ["CHANNEL_OPTIONS", "PluginError", "package_version", "plugin_info", "serve", "unsupported"]
-
 if TYPE_CHECKING:
     Interceptor = grpc.ServerInterceptor[Message, Message]
 else:

@@ -122,7 +122,7 @@ class TestState:
 
         before = [config("same", "1"), config("edited", "1"), config("removed", "1")]
         found = plan(before, [config("same", "1"), config("edited", "2"), config("new", "1")], "space")
-        assert found.changing == 1
+        assert [item.before == item.after for item in found.objects] == [True, False, True]
 
     def test_a_plan_contains_no_secret_value(self) -> None:
         secret: Json = {

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
 from sandbox.plugins.errors import PluginError
-from sandbox.plugins.kubernetes import conditions
+from sandbox.plugins.kubernetes import conditions, ready_core, ready_workloads
 from sandbox.plugins.kubernetes.api import ApiError
 from sandbox.plugins.kubernetes.cluster import Cluster
-from sandbox.plugins.kubernetes.criteria import criterion
 from sandbox.plugins.kubernetes.discovery import NoSuchKindError
 from sandbox.plugins.kubernetes.enginelog import Reporter
 from sandbox.plugins.kubernetes.informers import Informer
@@ -22,6 +22,7 @@ from sandbox.plugins.kubernetes.readiness import MINUTE, Check, Criterion
 SKIP_AWAIT: Final = "pulumi.com/skipAwait"
 TIMEOUT: Final = "pulumi.com/timeoutSeconds"
 DEFAULT_SECONDS: Final = 10 * MINUTE
+CRITERIA: Final[Mapping[tuple[str, str], Criterion]] = {**ready_core.CRITERIA, **ready_workloads.CRITERIA}
 RECHECK_SECONDS: Final = 2.0
 """A watch reports a deletion at once, but not if the CRD of the object was deleted too."""
 # For these kinds, skipAwait also skips the wait for the deletion: `allowsSkipAwaitWithDelete` in overrides.go.
@@ -61,6 +62,11 @@ class ListView:
     def all(self, kind: Kind) -> list[Object]:
         """List the objects of a kind."""
         return self._cluster.list(kind, self._namespace)
+
+
+def criterion(kind: Kind) -> Criterion | None:
+    """Return the readiness criterion of a kind, None if its objects are ready as soon as they exist."""
+    return CRITERIA.get((kind.group, kind.kind))
 
 
 def seconds(inputs: Object, timeout: float) -> float | None:

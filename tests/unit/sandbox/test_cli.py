@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from sandbox.__main__ import app
 from sandbox.folder import CHECKOUT, Folder
 
 
@@ -18,6 +22,15 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def test_the_help_of_each_command_is_one_line_of_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run(tmp_path, "--help").stdout.splitlines()
+    for command in app.registered_commands:
+        assert command.callback
+        first = (inspect.getdoc(command.callback) or "").splitlines()[0]
+        assert any(first in line for line in lines), first
 
 
 def test_status_of_no_sandbox_is_stopped(tmp_path: Path) -> None:

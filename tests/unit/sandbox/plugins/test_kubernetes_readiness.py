@@ -6,9 +6,9 @@ import pytest
 
 from sandbox.plugins.errors import PluginError
 from sandbox.plugins.kubernetes import conditions, ready_core, ready_workloads
-from sandbox.plugins.kubernetes.criteria import criterion
 from sandbox.plugins.kubernetes.objects import Kind, Object
 from sandbox.plugins.kubernetes.readiness import Verdict
+from sandbox.plugins.kubernetes.waiting import criterion
 from sandbox.plugins.properties import Property
 
 OWNED: Property = [{"uid": "owner"}]

@@ -22,7 +22,8 @@ CHECKOUT = Path(__file__).resolve().parents[4]
 SERVICER = """
     import sys, time
     from google.protobuf import empty_pb2
-    from sandbox.plugins.protocol import PluginError, plugin_info, serve, unsupported
+    from sandbox.plugins.errors import PluginError
+    from sandbox.plugins.protocol import plugin_info, serve, unsupported
     from sandbox.plugins.pulumirpc import errors_pb2, provider_pb2, provider_pb2_grpc
 
     class Faulty(provider_pb2_grpc.ResourceProviderServicer):
