@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.engine.conftest import ProgramFactory
 from tests.engine.harness import CHECKOUT, Result
 
-RULE = "namespace-enforces-restricted"
+POLICY = "namespace-enforces-restricted"
 LABEL = "pod-security.kubernetes.io/enforce"
 PROGRAM = "import pulumi_kubernetes as k8s; k8s.core.v1.Namespace('shop', metadata={'name': 'shop'})"
 
@@ -17,13 +17,13 @@ def test_a_missing_label_is_refused_or_added_as_the_configuration_says(program: 
     namespace, config = program(PROGRAM), tmp_path / "levels.json"
 
     def preview(level: str) -> Result:
-        config.write_text(json.dumps({RULE: level, "security-waivers-used": "disabled"}))
+        config.write_text(json.dumps({"all": "disabled", POLICY: level}))
         pack = CHECKOUT / "policies" / "security"
         return namespace.preview("--policy-pack", str(pack), "--policy-pack-config", str(config))
 
     refused = preview("mandatory")
     assert refused.exit_code != 0
-    assert RULE in refused.output
+    assert POLICY in refused.output
     assert "Unknown experiment" not in refused.output  # gRPC, of what its server is told
 
     (shop,) = (step for step in preview("remediate").ok().steps if step.name == "shop")

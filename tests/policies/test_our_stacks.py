@@ -9,29 +9,24 @@ from typing import Any
 import pytest
 import yaml
 from langfuse_policies.catalogue import POLICIES
-from langfuse_policies.engine.policy import PackName
+from langfuse_policies.engine.packs import PACKS
 from langfuse_policies.facts.resources import Resource
+from langfuse_policies.levels import ALL, NAMES, Entry, configured, level
 from langfuse_policies.testing import resource
 from pulumi.runtime.proto import analyzer_pb2 as messages
 
-from tests.policies.engine import Engine
+from tests.policies.engine import LEVELS, Engine
 from tests.unit.program import recorded
 
 CHECKOUT = Path(__file__).parents[2]
 WAIVERS = CHECKOUT / "policies" / "waivers.yaml"
+CONFIG = CHECKOUT / "policies" / "config"
 STACKS = ("dev", "staging", "prod", "preview")
 MOST_WAIVERS = 5
 
 
-def levels(environment: str) -> dict[str, str | dict[str, Any]]:
-    found: dict[str, str | dict[str, Any]] = json.loads(
-        (CHECKOUT / "policies" / "config" / f"{environment}.json").read_text()
-    )
-    return found
-
-
-def level(entry: str | Mapping[str, Any]) -> str:
-    return entry if isinstance(entry, str) else str(entry["enforcementLevel"])
+def levels(environment: str) -> dict[str, Entry]:
+    return configured(CONFIG / f"{environment}.json")
 
 
 @functools.cache
@@ -62,9 +57,8 @@ def resources(stack: str, changes: str = "{}") -> list[Resource]:
 
 
 def violations(stack: str, config: Mapping[str, str | Mapping[str, Any]], changes: str = "{}") -> list[str]:
-    packs: tuple[PackName, ...] = ("security", "reliability")
     found = resources(stack, changes)
-    judged = [one for pack in packs for one in Engine(pack, waivers=WAIVERS, config=config).judge(*found)]
+    judged = [one for pack in PACKS for one in Engine(pack, waivers=WAIVERS, config=config).judge(*found)]
     return [f"{one.policyName}: {one.message}" for one in judged if one.enforcementLevel == messages.MANDATORY]
 
 
@@ -93,10 +87,27 @@ def test_the_waivers_are_few() -> None:
 
 
 @pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
-def test_each_policy_has_a_level_in_each_environment(environment: str) -> None:
-    found = levels(environment)
-    assert set(found) == set(POLICIES)
-    assert {level(entry) for entry in found.values()} <= {"mandatory", "advisory", "disabled", "remediate"}
+def test_a_configuration_names_only_policies_that_differ_from_its_default(environment: str) -> None:
+    entries = json.loads((CONFIG / f"{environment}.json").read_text())
+    default = entries.pop(ALL)
+    assert set(entries) <= set(NAMES)
+    assert default not in entries.values()
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+def test_every_entry_sets_a_level(environment: str) -> None:
+    # The engine ends with an assertion if a pack gets settings without a level for a policy of the other pack.
+    found = {level(entry) for entry in levels(environment).values()}
+    assert found <= {"mandatory", "advisory", "disabled", "remediate"}
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+def test_reports_are_at_the_level_of_a_pack_without_configuration(environment: str) -> None:
+    entries = levels(environment)
+    for pack in PACKS:
+        infos = Engine(pack).analyzer.GetAnalyzerInfo(None, None).policies
+        own = {one.name: one.enforcementLevel for one in infos if one.name not in POLICIES}
+        assert own == {name: LEVELS[level(entries[name])] for name in own}
 
 
 @pytest.mark.parametrize("environment", ["dev", "staging", "prod"])

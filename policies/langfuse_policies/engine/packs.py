@@ -13,6 +13,10 @@ from langfuse_policies.engine.policy import PackName, Policy
 from langfuse_policies.engine.run import Run
 from langfuse_policies.engine.waivers import Ledger, WaiversError, read
 
+PACKS: tuple[PackName, ...] = ("security", "reliability")
+REPORTS = ("waivers-hold", "waivers-used", "waived", "not-checked")
+"""The policies of each pack that report on the run, for example `security-waived`."""
+
 _DOCS = "docs/policies.md"
 
 
