@@ -35,7 +35,7 @@ GRACE_SECONDS = 600
 
 RESOURCES = Resources(cpu="250m", cpu_limit="2", memory="1Gi", ephemeral_storage="512Mi")
 RELEASE_PATH = "/release"
-AUTHORITIES_PATH = f"{RELEASE_PATH}/authorities.pem"
+CA_BUNDLE_PATH = f"{RELEASE_PATH}/ca-bundle.pem"
 """CA bundle of the web image. The image of Postgres has none."""
 
 
@@ -93,7 +93,7 @@ class Migrations(pulumi.ComponentResource):
 
 def _scripts() -> dict[str, str]:
     own = ("list-release-migrations.sh", "check-postgres-schema.sh", "check-clickhouse-schema.sh")
-    return {**read_scripts(SCRIPTS, *own), **read_scripts(CLIENT_SCRIPTS, "copy-authorities.sh")}
+    return {**read_scripts(SCRIPTS, *own), **read_scripts(CLIENT_SCRIPTS, "copy-ca-bundle.sh")}
 
 
 def _migrate(context: ApplicationContext) -> Container:
@@ -136,7 +136,7 @@ def checks(context: ApplicationContext, mounts: Sequence[Mount]) -> list[Contain
             resources=JOB_RESOURCES,
             mounts=mounts,
             env={
-                **postgres_environment(postgres, authorities=AUTHORITIES_PATH),
+                **postgres_environment(postgres, ca_bundle=CA_BUNDLE_PATH),
                 "PSQL_COMMAND": postgres.psql_command,
                 **shared,
             },

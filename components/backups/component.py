@@ -27,7 +27,7 @@ WAIT_SECONDS = 300
 DEADLINE_SECONDS = 6 * 3600
 GRACE_SECONDS = 30
 CLIENT_PATH = "/client"
-AUTHORITIES_PATH = f"{CLIENT_PATH}/authorities.pem"
+CA_BUNDLE_PATH = f"{CLIENT_PATH}/ca-bundle.pem"
 """CA bundle of the image of the object store's client. The image of Postgres has none."""
 
 MINIMUM_BYTES = 1024
@@ -80,7 +80,7 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
     account = service_account(scope, object_store.account_annotations)
     files = {
         **read_scripts(SCRIPTS, "copy-client.sh", "backup-postgres.sh"),
-        **read_scripts(CLIENT_SCRIPTS, "copy-authorities.sh"),
+        **read_scripts(CLIENT_SCRIPTS, "copy-ca-bundle.sh"),
     }
     scripts = scripts_mount(scope, files)
     client = Mount.scratch("client", CLIENT_PATH, size="128Mi")
@@ -118,10 +118,10 @@ def _dump(context: ApplicationContext, mounts: Sequence[Mount]) -> Container:
         resources=DUMP_RESOURCES,
         mounts=mounts,
         env={
-            **postgres_environment(postgres, authorities=AUTHORITIES_PATH),
+            **postgres_environment(postgres, ca_bundle=CA_BUNDLE_PATH),
             **object_store_environment(object_store, f"{CLIENT_PATH}/config"),
             **bucket.keys(""),
-            "SSL_CERT_FILE": AUTHORITIES_PATH,
+            "SSL_CERT_FILE": CA_BUNDLE_PATH,
             "BUCKET": bucket.name,
             "CLIENT_DIR": CLIENT_PATH,
             "MINIMUM_BYTES": str(MINIMUM_BYTES),

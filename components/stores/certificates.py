@@ -18,5 +18,5 @@ def ca_bundle_mounts(
         return ()
     scope = Scope(installation.workload("certificates", component="certificates"), opts)
     files = {f"{store}.pem": pem for store, pem in bundles.items()}
-    bundle = config_map(scope, "authorities", files)
+    bundle = config_map(scope, "ca-bundles", files)
     return (Mount.config("certificates", bundle.metadata.name, CERTIFICATES_PATH),)

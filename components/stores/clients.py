@@ -1,4 +1,4 @@
-"""The environment in which the stores' own command-line clients find a store and their password."""
+"""Environment variables for the stores' own command-line clients: addresses and credentials."""
 
 from pathlib import Path
 
@@ -9,24 +9,24 @@ from components.stores.connections import ClickHouseConnection, ObjectStoreConne
 CLIENT_SCRIPTS = Path(__file__).parent / "scripts"
 
 CLICKHOUSE_CLIENT_RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="512Mi")
-"""For scripts that use ClickHouse's client, which is the server's program."""
+"""For scripts that use ClickHouse's client, which is the same program as the server."""
 
 OBJECT_STORE_CLIENT_RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="512Mi")
 """For scripts that use MinIO's client to copy objects."""
 
 _OBJECT_STORE_CLIENT_BOUNDS: Environment = {"GOMAXPROCS": "2", "GOMEMLIMIT": "200MiB"}
-"""MinIO's client starts a worker for each core of the node, whatever the container may use, adds as many again every
-four seconds, and knows no limit of a cgroup v2 (cmd/parallel-manager.go). Measured with `mc mirror` of 3.6 GB: without
-these bounds 415 MiB on 8 cores and 493 MiB on 64, with them 234 and 256 MiB."""
+"""MinIO's client starts a worker for each core of the node, and adds as many again every four seconds. It ignores the
+limits of a cgroup v2 (cmd/parallel-manager.go). Measured with `mc mirror` of 3.6 GB: 415 MiB on 8 cores and
+493 MiB on 64 without these bounds, 234 and 256 MiB with them."""
 
 
-def postgres_environment(connection: PostgresConnection, *, authorities: str) -> Environment:
-    """For libpq's programs, past a pooler.
+def postgres_environment(connection: PostgresConnection, *, ca_bundle: str) -> Environment:
+    """The environment of programs that use libpq. They connect to the server itself and bypass a pooler.
 
     Args:
-        connection: Where the server is.
-        authorities: File with the certificates of public authorities, in the container. Postgres' own image has none:
-            its Dockerfile removes the package once it is built.
+        connection: The server.
+        ca_bundle: Path in the container of a bundle with public CA certificates. The image of Postgres has none: its
+            Dockerfile removes the package at the end.
     """
     return {
         "PGHOST": connection.server.host,
@@ -35,21 +35,21 @@ def postgres_environment(connection: PostgresConnection, *, authorities: str) ->
         "PGDATABASE": connection.database,
         "PGPASSWORD": connection.password,
         "PGCONNECT_TIMEOUT": "5",
-        **_postgres_tls(connection, authorities),
+        **_postgres_tls(connection, ca_bundle),
     }
 
 
-def _postgres_tls(connection: PostgresConnection, authorities: str) -> Environment:
-    """`verify` also compares the host's name."""
+def _postgres_tls(connection: PostgresConnection, ca_bundle: str) -> Environment:
+    """The TLS variables of libpq. `verify` also compares the host name with the certificate."""
     if connection.tls is None:
         return {}
     if connection.tls == "verify":
-        return {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": connection.ca_path or authorities}
+        return {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": connection.ca_path or ca_bundle}
     return {"PGSSLMODE": connection.tls}
 
 
 def clickhouse_environment(connection: ClickHouseConnection) -> Environment:
-    """For clickhouse-client, which reads user and password there (programs/client/Client.cpp)."""
+    """The environment of clickhouse-client, which reads its user and password there (programs/client/Client.cpp)."""
     return {
         "CLICKHOUSE_HOST": connection.native.host,
         "CLICKHOUSE_PORT": str(connection.native.port),
@@ -63,9 +63,9 @@ def clickhouse_environment(connection: ClickHouseConnection) -> Environment:
 
 
 def object_store_environment(connection: ObjectStoreConnection, folder: str) -> Environment:
-    """For MinIO's client: where the store is, and a folder that it may write to.
+    """The environment of MinIO's client: the URL of the store, and a folder that the client can write to.
 
-    Where the pod's identity stands for keys, it trades the token that the cloud mounts for keys there
+    If pods use their identity, the client exchanges the token that the cloud mounts for keys, at the STS endpoint
     (mc: cmd/client.go).
     """
     sts = f"https://sts.{connection.region}.amazonaws.com{'.cn' if connection.region.startswith('cn-') else ''}"

@@ -53,7 +53,7 @@ def release_check_environment(version: str) -> Environment:
         "LANGFUSE_VERSION": version,
         "MINIMUM_CLICKHOUSE": releases.dotted(releases.FLOORS[major]["clickhouse"]),
         # Empty if the release works with every ClickHouse.
-        "MENDED_LANGFUSE": releases.dotted(mended) if release(version) < mended else "",
+        "FIXED_LANGFUSE": releases.dotted(mended) if release(version) < mended else "",
     }
 
 

@@ -25,7 +25,7 @@ def make_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[]
 def store(make_store: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A MinIO server that the provisioning script has set up."""
     made = make_store()
-    result = provision(made, tmp_path_factory.mktemp("wanted"))
+    result = provision(made, tmp_path_factory.mktemp("provisioning"))
     assert result.code == 0, result.output
     return made
 

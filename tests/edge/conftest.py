@@ -35,7 +35,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A provisioned MinIO server with the rendered variables."""
     folder = tmp_path_factory.mktemp("store")
     with serving(folder, server_variables(folder)) as made:
-        result = provision(made, tmp_path_factory.mktemp("wanted"))
+        result = provision(made, tmp_path_factory.mktemp("provisioning"))
         assert result.code == 0, result.output
         yield made
 

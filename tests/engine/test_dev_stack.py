@@ -146,15 +146,15 @@ def test_a_setting_in_a_config_map_rolls_its_readers_alone(dev: Stack, view: Vie
     result = dev.up().ok()
 
     assert {(kind, base_name(name) if kind == "ConfigMap" else name) for kind, name in touched(result)} == {
-        ("ConfigMap", "langfuse-object-store-provisioning-wanted"),
+        ("ConfigMap", "langfuse-object-store-provisioning-desired-state"),
         ("Job", "langfuse-object-store-provisioning"),
     }
     assert view.pods() == pods
     assert changed(jobs, view.jobs()) == {"object-store-provisioning"}
     job = view.get("job", view.jobs()["object-store-provisioning"][0])
     assert conditions(job)["Complete"] == "True"
-    wanted = view.mounted(job["spec"]["template"], "wanted")
-    assert f'"Days": {days}' in wanted["events.lifecycle.json"]
+    desired = view.mounted(job["spec"]["template"], "desired-state")
+    assert f'"Days": {days}' in desired["events.lifecycle.json"]
 
 
 def test_a_memory_limit_rolls_its_store_alone(dev: Stack, view: View) -> None:

@@ -189,7 +189,7 @@ def cluster_admin(stack: Props) -> None:
 
 
 def media_expire(stack: Props) -> None:
-    data = stack["ConfigMap/langfuse-object-store-provisioning-wanted"]["data"]
+    data = stack["ConfigMap/langfuse-object-store-provisioning-desired-state"]["data"]
     data["media.lifecycle.json"] = data["events.lifecycle.json"]
 
 

@@ -4,7 +4,7 @@
 # Waits for the server and for Keeper, without which no statement ON CLUSTER ends.
 # Reads CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (the client takes it from there),
 # CLICKHOUSE_DATABASE, CLICKHOUSE_CLUSTERED, CLICKHOUSE_TLS, WAIT_SECONDS, NAMESPACE, RELEASE_DIR (what
-# list-release-migrations.sh wrote), LANGFUSE_VERSION, MINIMUM_CLICKHOUSE, and MENDED_LANGFUSE: the first release that
+# list-release-migrations.sh wrote), LANGFUSE_VERSION, MINIMUM_CLICKHOUSE, and FIXED_LANGFUSE: the first release that
 # works with every ClickHouse, empty if this is one.
 set -eu
 
@@ -53,9 +53,9 @@ fi
 # Since 26.8 a number in JSON is a time in seconds, unless the user's profile says otherwise: every trace is lost.
 seconds=$(query "SELECT count() FROM system.settings
     WHERE name = 'input_format_read_datetime_number_as_raw_value' AND value = '0'")
-if [ -n "$MENDED_LANGFUSE" ] && [ "$seconds" != 0 ]; then
+if [ -n "$FIXED_LANGFUSE" ] && [ "$seconds" != 0 ]; then
     fail "ClickHouse $running would drop every trace that Langfuse $LANGFUSE_VERSION writes. Nothing was changed. Either
-  - use Langfuse $MENDED_LANGFUSE or newer: pulumi config set langfuse:version $MENDED_LANGFUSE, or
+  - use Langfuse $FIXED_LANGFUSE or newer: pulumi config set langfuse:version $FIXED_LANGFUSE, or
   - set compatibility to 26.4 in the settings profile of the user $CLICKHOUSE_USER, or
   - use a ClickHouse before 26.8."
 fi

@@ -25,6 +25,6 @@ done | sed 's/^0*//' > "$RELEASE_DIR/clickhouse"
 [ -s "$RELEASE_DIR/clickhouse" ] || fail "the image ships no ClickHouse migrations"
 
 cp "$shared/scripts/cleanup.sql" "$RELEASE_DIR/cleanup.sql"
-sh "${0%/*}/copy-authorities.sh" "$RELEASE_DIR/authorities.pem"
+sh "${0%/*}/copy-ca-bundle.sh" "$RELEASE_DIR/ca-bundle.pem"
 echo "this release ships $(wc -l < "$RELEASE_DIR/postgres") Postgres and" \
     "$(wc -l < "$RELEASE_DIR/clickhouse") ClickHouse migrations"

@@ -4,4 +4,4 @@
 set -eu
 
 cp "$(command -v mc)" "$CLIENT_DIR/mc"
-sh "${0%/*}/copy-authorities.sh" "$CLIENT_DIR/authorities.pem"
+sh "${0%/*}/copy-ca-bundle.sh" "$CLIENT_DIR/ca-bundle.pem"

@@ -175,8 +175,8 @@ def _versioned(client: "S3Client", props: Properties) -> bool:
     return bool(answer.get("Status") == "Enabled")
 
 
-def _same_rules(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> bool:
+def _same_rules(found: list[dict[str, Any]], desired: list[dict[str, Any]]) -> bool:
     def plain(rules: list[dict[str, Any]]) -> list[str]:
         return sorted(str(sorted(rule.items())) for rule in rules)
 
-    return plain(found) == plain(wanted)
+    return plain(found) == plain(desired)

@@ -37,7 +37,7 @@ def bucket_environment(buckets: Mapping[Purpose, Bucket]) -> Environment:
     return variables
 
 
-def wanted_state(buckets: Mapping[Purpose, Bucket], retention: Retention, backup_days: int) -> dict[str, str]:
+def desired_state(buckets: Mapping[Purpose, Bucket], retention: Retention, backup_days: int) -> dict[str, str]:
     """The input of the provisioning script: a policy for each user, and lifecycle rules for each bucket."""
     policies = {f"{purpose}.policy.json": policy(purpose, bucket.name) for purpose, bucket in buckets.items()}
     days = expiry_days(retention, backup_days)

@@ -34,7 +34,7 @@ from components.schema.stores import ManagedObjectStore
 from components.stores.clients import object_store_environment
 from components.stores.connections import Endpoint, ObjectStoreConnection
 from components.stores.contract import Flow, Refs, StoreContext
-from components.stores.object_store.buckets import STALE_UPLOADS_DAYS, bucket_environment, wanted_state
+from components.stores.object_store.buckets import STALE_UPLOADS_DAYS, bucket_environment, desired_state
 from components.stores.object_store.mode import ObjectStoreMode, buckets, key_ids
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -60,6 +60,7 @@ DNS_CACHE = "5s"
 """How often a server resolves the addresses of the others. MinIO's own default is 30 s (cmd/common-main.go)."""
 
 GRACE_SECONDS = 60
+DESIRED_STATE_PATH = "/desired-state"
 WAIT_SECONDS = 600
 """How long provisioning waits for a server that still needs its volume and its image."""
 
@@ -224,11 +225,11 @@ class Managed(ObjectStoreMode[ManagedObjectStore]):
         scope = Scope(workload, opts)
         account = service_account(scope)
         scripts = scripts_mount(scope, read_scripts(SCRIPTS, "provision-object-store.sh"))
-        state = wanted_state(connection.buckets, self.own, self.settings.backups.retention_days)
-        wanted = config_map(scope, "wanted", state)
+        state = desired_state(connection.buckets, self.own, self.settings.backups.retention_days)
+        desired = config_map(scope, "desired-state", state)
         mounts = [
             scripts,
-            Mount.config("wanted", wanted.metadata.name, "/wanted"),
+            Mount.config("desired-state", desired.metadata.name, DESIRED_STATE_PATH),
             Mount.scratch("client", "/client"),
         ]
         environment = provisioning_environment(context.refs, connection)
@@ -293,5 +294,5 @@ def provisioning_environment(refs: Refs, connection: ObjectStoreConnection) -> E
         "ROOT_SECRET_ACCESS_KEY": refs[secret_access_key],
         **bucket_environment(connection.buckets),
         "WAIT_SECONDS": str(WAIT_SECONDS),
-        "WANTED": "/wanted",
+        "DESIRED_STATE": DESIRED_STATE_PATH,
     }

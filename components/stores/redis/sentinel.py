@@ -44,11 +44,11 @@ HAND_OVER_SECONDS = 15
 """How long a stopping primary tries to have a replica promoted. The handover takes a few seconds, and at most twice
 this time. The rest of `GRACE_SECONDS` is left for the server."""
 
-ASK_SECONDS = 20
+FIND_PRIMARY_SECONDS = 20
 """How long a starting server waits for the Sentinels of other pods to name the primary. A new pod may reach no other
 pod for a moment, until its network policies and its DNS name are in effect."""
 
-SENTINEL_ASK_SECONDS = 5
+SENTINEL_FIND_PRIMARY_SECONDS = 5
 """The same for a Sentinel. It is shorter because the servers wait for the Sentinels after all three have stopped."""
 
 RUNNING_CONFIGURATION = "/run/valkey/valkey.conf"
@@ -148,7 +148,12 @@ def _server(own: SentinelRedis, environment: Environment, mounts: Sequence[Mount
     return container(
         "valkey",
         images.valkey(own.version),
-        command=[*run_script("start-valkey-member.sh"), CONFIGURATION, RUNNING_CONFIGURATION, str(ASK_SECONDS)],
+        command=[
+            *run_script("start-valkey-member.sh"),
+            CONFIGURATION,
+            RUNNING_CONFIGURATION,
+            str(FIND_PRIMARY_SECONDS),
+        ],
         resources=own.resources,
         mounts=mounts,
         env=environment,
@@ -165,7 +170,7 @@ def _sentinel(own: SentinelRedis, environment: Environment, mounts: Sequence[Mou
     return container(
         "sentinel",
         images.valkey(own.version),
-        command=[*run_script("start-sentinel.sh"), str(SENTINEL_PORT), str(SENTINEL_ASK_SECONDS)],
+        command=[*run_script("start-sentinel.sh"), str(SENTINEL_PORT), str(SENTINEL_FIND_PRIMARY_SECONDS)],
         resources=SENTINEL_RESOURCES,
         mounts=mounts,
         env=environment,

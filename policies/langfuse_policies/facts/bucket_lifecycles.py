@@ -171,5 +171,5 @@ def _texts(resource: Resource) -> Iterator[Field]:
 
 
 def _stem(path: str) -> str:
-    """`/wanted/events.lifecycle.json` as `events`."""
+    """`/desired-state/events.lifecycle.json` as `events`."""
     return re.sub(r"(?:[._-]?(?:lifecycle|ilm))?(?:\.\w{2,5})?$", "", path.rpartition("/")[2])

@@ -60,7 +60,7 @@ def back_up_postgres(postgres: PostgresServer, store: Store, folder: Path, **rep
     }
     result = run(job, environment(job, **variables), postgres.clients)
     left = {path.name for path in shared.iterdir()}
-    assert left <= {"mc", "authorities.pem"}, "the pod keeps no part of the dump"
+    assert left <= {"mc", "ca-bundle.pem"}, "the pod keeps no part of the dump"
     noted = (store.clients / COMMAND_LINES).read_text()  # the copy of the client is the same wrapper
     return replace(result, command_lines=result.command_lines + noted)
 

@@ -145,7 +145,7 @@ def test_a_schema_newer_than_the_release_is_refused(schema: ClickHouseServer, tm
 
 def check_old(clickhouse: ClickHouseServer, folder: Path) -> Run:
     """Run the check for a Langfuse release that writes timestamps as numbers."""
-    return check(clickhouse, folder, LANGFUSE_VERSION="4.16.0", MENDED_LANGFUSE="4.28.0")
+    return check(clickhouse, folder, LANGFUSE_VERSION="4.16.0", FIXED_LANGFUSE="4.28.0")
 
 
 def test_a_release_with_numeric_timestamps_is_accepted_with_the_compatibility_setting(
@@ -160,7 +160,7 @@ def test_a_server_that_would_lose_every_trace_of_the_release_is_refused(
     users = clickhouse.folder / "users.xml"
     shipped = users.read_text()
     users.write_text(shipped.replace("<compatibility>26.4</compatibility>", ""))
-    refused, passed = check_old(clickhouse, tmp_path), check(clickhouse, tmp_path, MENDED_LANGFUSE="")
+    refused, passed = check_old(clickhouse, tmp_path), check(clickhouse, tmp_path, FIXED_LANGFUSE="")
     users.write_text(shipped)
     assert refused.code == 1
     assert "would drop every trace that Langfuse 4.16.0 writes" in refused.output

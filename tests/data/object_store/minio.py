@@ -90,10 +90,10 @@ def answers(store: Store, path: str) -> bool:
         return False
 
 
-def wanted(folder: Path, **changed: str) -> Path:
+def desired_state(folder: Path, **changed: str) -> Path:
     """Write the files that the Job mounts, with some of them changed."""
     folder.mkdir(exist_ok=True)
-    for name, text in (dict(config_map(f"{JOB}-wanted")) | changed).items():
+    for name, text in (dict(config_map(f"{JOB}-desired-state")) | changed).items():
         (folder / name).write_text(text)
     return folder
 
@@ -107,7 +107,7 @@ def provision(store: Store, folder: Path, files: Mapping[str, str] | None = None
         job,
         **{
             "STORE_URL": store.url,
-            "WANTED": str(wanted(folder / "wanted", **(files or {}))),
+            "DESIRED_STATE": str(desired_state(folder / "desired-state", **(files or {}))),
             "MC_CONFIG_DIR": str(own),
             "WAIT_SECONDS": "20",
             **replaced,

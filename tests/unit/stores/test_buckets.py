@@ -8,7 +8,7 @@ from components.kubernetes.variables import SecretRef
 from components.schema.purposes import PURPOSES, Purpose
 from components.settings.load import parse
 from components.stores.connections import Bucket
-from components.stores.object_store.buckets import policy, wanted_state
+from components.stores.object_store.buckets import desired_state, policy
 
 KEY = SecretRef(name="secret", key="key")
 BUCKETS = {purpose: Bucket(name=f"x-{purpose}", access_key_id=KEY, secret_access_key=KEY) for purpose in PURPOSES}
@@ -16,7 +16,7 @@ BUCKETS = {purpose: Bucket(name=f"x-{purpose}", access_key_id=KEY, secret_access
 
 def test_expiry_follows_the_settings_and_media_never_expires() -> None:
     settings = parse("dev", {"host": "a.example.com", "objectStore": {"eventsDays": 90, "exportsDays": 3}})
-    files = wanted_state(BUCKETS, settings.object_store, backup_days=14)
+    files = desired_state(BUCKETS, settings.object_store, backup_days=14)
     days = {
         name: json.loads(text)["Rules"][0]["Expiration"]["Days"]
         for name, text in files.items()

@@ -62,7 +62,7 @@ def test_the_application_uses_the_pooler_and_migrations_bypass_it() -> None:
             "verify",
             None,
             "sslmode=require&sslaccept=strict",
-            {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/client/authorities.pem"},
+            {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/client/ca-bundle.pem"},
         ),
         (
             "verify",
@@ -128,7 +128,7 @@ def test_clients_have_the_release_of_the_server(recording: Recording, release: s
 
 def test_a_private_ca_is_mounted_in_every_client() -> None:
     recording = external(ca=CA)
-    bundle = recording.one("ConfigMap", "langfuse-certificates-authorities")
+    bundle = recording.one("ConfigMap", "langfuse-certificates-ca-bundles")
     assert bundle.inputs["data"] == {"postgres.pem": CA}
     for kind, name in (
         ("Deployment", "langfuse-web"),

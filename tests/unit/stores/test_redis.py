@@ -122,7 +122,7 @@ def test_a_private_ca_is_mounted_in_web_and_worker() -> None:
     for program in ("web", "worker"):
         mounts = container(recording.one("Deployment", f"langfuse-{program}"))["volumeMounts"]
         assert "/etc/langfuse/certificates" in {mount["mountPath"] for mount in mounts}
-    assert recording.one("ConfigMap", "langfuse-certificates-authorities").inputs["data"] == {"redis.pem": CA}
+    assert recording.one("ConfigMap", "langfuse-certificates-ca-bundles").inputs["data"] == {"redis.pem": CA}
 
 
 @pytest.fixture(scope="module")

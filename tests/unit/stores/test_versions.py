@@ -82,7 +82,7 @@ def test_lazy_materialization_is_disabled_in_web_and_worker() -> None:
 )
 def test_the_check_before_a_migration_knows_which_release_fixes_a_bug(version: str, mended: str) -> None:
     known = release_check_environment(version)
-    assert known["MENDED_LANGFUSE"] == mended
+    assert known["FIXED_LANGFUSE"] == mended
     assert known.items() <= variables(migration_client(recorded("dev", {"version": version}))).items()
 
 

@@ -3,7 +3,7 @@
 # policy. Runs again and again with the same result; a changed number of days or a changed key is applied, and what
 # somebody attached to a user besides its policy is taken away.
 #
-# Reads STORE_URL, ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY, WAIT_SECONDS and WANTED: a folder with
+# Reads STORE_URL, ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY, WAIT_SECONDS and DESIRED_STATE: a folder with
 # PURPOSE.policy.json and, for buckets with rules, PURPOSE.lifecycle.json. Per purpose PURPOSE_BUCKET,
 # PURPOSE_ACCESS_KEY_ID and PURPOSE_SECRET_ACCESS_KEY. Keys reach the client by environment and standard input only.
 set -eu
@@ -31,7 +31,7 @@ wait_for_store() {
 }
 
 apply_lifecycle() {
-    rules="$WANTED/$1.lifecycle.json"
+    rules="$DESIRED_STATE/$1.lifecycle.json"
     if [ -f "$rules" ]; then
         output=$(mc ilm rule import "store/$2" < "$rules" 2>&1) || fail "lifecycle rules of $2: $output"
     elif mc ilm rule ls "store/$2" > /dev/null 2>&1; then
@@ -64,7 +64,7 @@ provision() {
     quietly mc mb --ignore-existing "store/$2"
     quietly mc anonymous set private "store/$2"
     apply_lifecycle "$1" "$2"
-    quietly mc admin policy create store "$2" "$WANTED/$1.policy.json"
+    quietly mc admin policy create store "$2" "$DESIRED_STATE/$1.policy.json"
     output=$(printf '%s\n%s\n' "$3" "$4" | mc admin user add store 2>&1) || fail "cannot set the key of user $3"
     quietly mc admin policy attach store "$2" --user "$3"
     detach_others "$3" "$2"

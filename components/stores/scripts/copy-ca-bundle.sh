@@ -11,5 +11,5 @@ for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.cr
         exit 0
     fi
 done
-echo "copy-authorities: the image has no certificates of public authorities" >&2
+echo "copy-ca-bundle: the image has no certificates of public authorities" >&2
 : > "$1"
