@@ -46,8 +46,8 @@ the last day on which it holds. A waiver that matches a finding is reported; an 
 a malformed one is an error. `LANGFUSE_POLICIES_WAIVERS` sets another file.
 
 **Limits.** Pulumi does not pass the option `retainOnDelete` to policies: `tests/unit/stores` check it for every
-resource that holds data. The signature of an image can be verified by an admission controller with access to the registry, not
-in a preview.
+resource that holds data. An admission controller with access to the registry can verify the signature of an image; a
+preview can't.
 
 Findings contain paths, never values, because policies receive secrets in plain text.
 """
