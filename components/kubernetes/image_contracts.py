@@ -1,7 +1,7 @@
-"""What each image must have: everything that our commands, scripts and probes take for granted in it.
+"""The requirements on each image: the commands and files that the stack's commands, scripts and probes use.
 
-For whoever mirrors images or builds them on another base. `docs/images.md` is made from this, with a command that
-checks an image; `tests/unit/kubernetes/test_image_contracts.py` compares it with what the program renders.
+They are for users who mirror images or build them on another base. `docs/images.md` is generated from them, with a
+command that checks an image. `tests/unit/kubernetes/test_image_contracts.py` compares them with the rendered pods.
 """
 
 import shlex
@@ -14,23 +14,23 @@ from components.schema.images import DEFAULT_VERSION, Image
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """What one image must have, besides a numeric user that it can run as with a read-only root file system."""
+    """The requirements on one image. It must also run as a numeric user with a read-only root file system."""
 
     image: Image
-    """In the release that is the default; others of it must have the same."""
+    """The image in its default release. Other releases have the same requirements."""
     commands: Sequence[str]
-    """Found on PATH. `sh` is /bin/sh, a POSIX shell."""
+    """Commands on PATH. `sh` is /bin/sh, a POSIX shell."""
     files: Sequence[str] = ()
-    """Read by scripts."""
+    """Files that scripts read."""
     locales: Sequence[str] = ()
     named_user: bool = False
-    """Whether the user must have a name in /etc/passwd."""
+    """Whether the user must have an entry in /etc/passwd."""
     notes: Sequence[str] = ()
-    """What no command can check."""
+    """Requirements that no command can check."""
 
     @property
     def check(self) -> str:
-        """A script for `/bin/sh -c` in the image, which prints what is missing."""
+        """A script for `/bin/sh -c` in the image. It prints what is missing."""
         lines = [f'for c in {" ".join(self.commands)}; do command -v "$c" > /dev/null || echo "no $c"; done']
         lines += [f'[ -r {path} ] || echo "no {path}"' for path in self.files]
         lines += [f'case $(locale -a) in *{name}*) ;; *) echo "no locale {name}" ;; esac' for name in self.locales]
@@ -40,7 +40,7 @@ class Contract:
 
     @property
     def docker_command(self) -> str:
-        """The check as a command: it prints nothing if all is there."""
+        """The check as a docker command. It prints nothing if all requirements are met."""
         uid = self.image.uid
         return (
             f"docker run --rm --read-only --user {uid}:{uid} --entrypoint /bin/sh \\\n"
@@ -49,10 +49,11 @@ class Contract:
 
 
 _POSTGRES_STOP = (
-    "Its stop signal is SIGINT, a fast shutdown: at SIGTERM the server waits for every client to leave, and is killed.",
-    "A data directory that an earlier version of this program made also needs the locale `en_US.utf8`.",
+    "Its stop signal is SIGINT, a fast shutdown. After a SIGTERM the server waits for all clients to disconnect, and "
+    "is killed.",
+    "A data directory that an earlier version of this program created also needs the locale `en_US.utf8`.",
 )
-_ENTRYPOINT = "Its own entrypoint is run: it must be Langfuse's."
+_ENTRYPOINT = "Its entrypoint must be that of Langfuse: the stack runs it."
 
 CONTRACTS: Mapping[str, Contract] = {
     contract.image.repository: contract
@@ -111,15 +112,15 @@ CONTRACTS: Mapping[str, Contract] = {
             image=images.MINIO_CLIENT,
             commands=("sh", "cp", "date", "mc", "sleep", "timeout"),
             notes=(
-                "`mc` is linked statically: the backup of Postgres runs it in Postgres' image.",
-                "It has the certificates of public authorities where Go looks for them.",
+                "`mc` is statically linked: the backup of Postgres runs it in the image of Postgres.",
+                "It has the certificates of public CAs in a directory where Go looks for them.",
             ),
         ),
         Contract(
             image=images.web(DEFAULT_VERSION),
             commands=("sh", "cp", "sed", "wc"),
             files=("/app/packages/shared/scripts/cleanup.sql",),
-            notes=(_ENTRYPOINT, "It has the certificates of public authorities where Go looks for them."),
+            notes=(_ENTRYPOINT, "It has the certificates of public CAs in a directory where Go looks for them."),
         ),
         Contract(image=images.worker(DEFAULT_VERSION), commands=(), notes=(_ENTRYPOINT,)),
     )

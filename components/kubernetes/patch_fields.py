@@ -1,8 +1,8 @@
-"""Checks the fields of `patches` against the types of Kubernetes' API, before anything is asked of a cluster.
+"""Checks the fields of `patches` against the types of the Kubernetes API, without a cluster.
 
-The API server drops a field that it does not know, so a misspelt patch would change nothing and fail nowhere. The
-types are those of pulumi_kubernetes, which are generated from the API's specification. Custom resources have no types
-there: only the API server knows their CRDs, and refuses unknown fields in updates, not when it creates an object.
+The API server drops unknown fields, so a misspelt patch would have no effect and cause no error. The types are those
+of pulumi_kubernetes, which are generated from the specification of the API. Custom resources have no types there. Only
+the API server knows their CRDs, and it refuses unknown fields in updates, but not when it creates an object.
 """
 
 import difflib
@@ -27,7 +27,7 @@ API_VERSIONS: Final = (
     "autoscaling.v2",
     "rbac.v1",
 )
-"""Modules of pulumi_kubernetes with the kinds that the program makes."""
+"""Modules of pulumi_kubernetes with the kinds that the program creates."""
 
 QUANTITIES: Final = frozenset(
     {
@@ -49,9 +49,9 @@ QUANTITIES: Final = frozenset(
         "VolumeResourceRequirements.requests",
     }
 )
-"""Fields that take a number beside a text, as `cpu: 2`: those of type Quantity in api/openapi-spec/swagger.json."""
+"""Fields of type Quantity in api/openapi-spec/swagger.json. They accept a number as well as a string: `cpu: 2`."""
 
-SHAPES: Final[Mapping[object, str]] = {
+TYPE_NAMES: Final[Mapping[object, str]] = {
     str: "a string",
     int: "an integer",
     float: "a number",
@@ -63,58 +63,58 @@ SHAPES: Final[Mapping[object, str]] = {
 }
 
 
-def field_problems(kind: str, patch: Mapping[str, JsonValue]) -> Iterator[str]:
-    """Yield `path: rule; fix` for each field that objects of a kind don't have, and for each value of another type.
+def field_errors(kind: str, patch: Mapping[str, JsonValue]) -> Iterator[str]:
+    """Yield `path: rule; fix` for each unknown field, and for each value of the wrong type.
 
-    Values are not shown: one may be a credential. Yields nothing for a kind that is not one of Kubernetes' own.
+    The messages contain no values: a value may be a credential. A kind that is not built into Kubernetes has no errors.
     """
     for version in API_VERSIONS:
         fields = getattr(importlib.import_module(f"pulumi_kubernetes.{version}"), f"{kind}InitArgs", None)
         if fields is not None:
-            yield from _map_problems(fields, patch, "", kind.lower())
+            yield from _map_errors(fields, patch, "", kind.lower())
             return
 
 
-def _map_problems(fields: type, given: Mapping[str, JsonValue], path: str, explained: str) -> Iterator[str]:
-    """`explained` is the path without indices, as `kubectl explain` takes it."""
-    known = _types.input_type_types(fields)  # by name in JSON; private, but what the generated classes are made for
-    for name, value in given.items():
+def _map_errors(fields: type, patch: Mapping[str, JsonValue], path: str, explained: str) -> Iterator[str]:
+    """`explained` is the path without indices, for `kubectl explain`."""
+    known = _types.input_type_types(fields)  # by JSON name; private, but meant for the generated classes
+    for name, value in patch.items():
         here = f"{path}.{name}" if path else name
         if name not in known:
             yield f"{here}: is not a field; {_hint(name, known)} (kubectl explain {explained})"
         elif value is not None:  # null removes the field
             quantity = f"{fields.__name__.removesuffix('Args')}.{name}" in QUANTITIES
-            yield from _problems(known[name], value, here, f"{explained}.{name}", quantity=quantity)
+            yield from _value_errors(known[name], value, here, f"{explained}.{name}", quantity=quantity)
 
 
-def _problems(
+def _value_errors(
     expected: object, value: JsonValue, path: str, explained: str, *, quantity: bool = False
 ) -> Iterator[str]:
     types = list(_alternatives(expected))
     for type_ in types:
         origin = get_origin(type_)
         if isinstance(value, dict) and isinstance(type_, type) and _types.is_input_type(type_):
-            yield from _map_problems(type_, value, path, explained)
+            yield from _map_errors(type_, value, path, explained)
         elif isinstance(value, dict) and origin is Mapping:
             for key, item in value.items():
                 if item is not None:
-                    yield from _problems(get_args(type_)[1], item, f"{path}.{key}", explained, quantity=quantity)
+                    yield from _value_errors(get_args(type_)[1], item, f"{path}.{key}", explained, quantity=quantity)
         elif isinstance(value, list) and origin is Sequence:
-            yield from _list_problems(get_args(type_)[0], value, path, explained)
+            yield from _list_errors(get_args(type_)[0], value, path, explained)
         elif not _is_scalar(value, type_, quantity=quantity):
             continue
         return
-    wanted = " or ".join(dict.fromkeys(_shape(type_) for type_ in types))
+    allowed = " or ".join(dict.fromkeys(_type_name(type_) for type_ in types))
     fix = "; put it in quotes" if str in types and isinstance(value, (bool, int, float)) else ""
-    yield f"{path}: must be {wanted}, not {_shape(type(value))}{fix} (kubectl explain {explained})"
+    yield f"{path}: must be {allowed}, not {_type_name(type(value))}{fix} (kubectl explain {explained})"
 
 
-def _list_problems(expected: object, given: Sequence[JsonValue], path: str, explained: str) -> Iterator[str]:
+def _list_errors(expected: object, items: Sequence[JsonValue], path: str, explained: str) -> Iterator[str]:
     by_key = path.rsplit(".", maxsplit=1)[-1] in MERGE_KEYS
-    for index, item in enumerate(given):
+    for index, item in enumerate(items):
         if by_key and isinstance(item, dict):
-            item = {key: value for key, value in item.items() if key != DELETE}  # noqa: PLW2901  # it is no field
-        yield from _problems(expected, item, f"{path}.{index}", explained)
+            item = {key: value for key, value in item.items() if key != DELETE}  # noqa: PLW2901  # it is not a field
+        yield from _value_errors(expected, item, f"{path}.{index}", explained)
 
 
 def _is_scalar(value: JsonValue, type_: object, *, quantity: bool) -> bool:
@@ -131,12 +131,12 @@ def _is_scalar(value: JsonValue, type_: object, *, quantity: bool) -> bool:
             return type_ is Any
 
 
-def _shape(type_: object) -> str:
-    return SHAPES.get(get_origin(type_) or type_, SHAPES[Mapping])
+def _type_name(type_: object) -> str:
+    return TYPE_NAMES.get(get_origin(type_) or type_, TYPE_NAMES[Mapping])
 
 
 def _alternatives(annotation: object) -> Iterator[object]:
-    """Yield the types that JSON can have: no outputs and awaitables, and text for what is one of several texts."""
+    """Yield the types that a JSON value can have: without outputs and awaitables, and str for enumerations."""
     if get_origin(annotation) in {Union, UnionType}:
         for part in get_args(annotation):
             yield from _alternatives(part)

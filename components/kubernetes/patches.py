@@ -1,4 +1,4 @@
-"""`patches`: changes of single objects that no configuration key makes, merged before policies judge them."""
+"""`patches`: changes to individual objects, which are merged before policies check them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,85 +20,91 @@ MERGE_KEYS: Mapping[str, Sequence[str]] = {
     "imagePullSecrets": ("name",),
     "hostAliases": ("ip",),
 }
-"""By what elements of a list are told apart; lists that are not here are replaced (patchMergeKey in k8s.io/api)."""
+"""The keys that identify elements of a list (patchMergeKey in k8s.io/api). Other lists are replaced."""
 
 DELETE = "$patch"
-"""`$patch: delete` in an element of such a list removes it."""
+"""`$patch: delete` in an element of such a list deletes the element."""
 
 
 class Patches:
-    """The patches of a stack, and which of them met their object.
+    """The patches of a stack, and the objects that they were applied to.
 
-    The merge happens in the engine's transform, which sees objects as Kubernetes will. Which objects there are is known
-    when all have been constructed. What is wrong ends the preview, before anything is changed.
+    A transform of the engine merges them, because it sees objects in the form that Kubernetes receives. Whether an
+    object exists is known only after all of them have been constructed. Errors end the preview, before any change.
     """
 
     def __init__(self, patches: Sequence[Patch]) -> None:
         self._patches = patches
-        self._met: dict[int, pulumi.Resource] = {}
-        self._faults: list[str] = []
+        self._patched: dict[int, pulumi.Resource] = {}
+        self._errors: list[str] = []
 
     def options(self, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions | None:
-        """Options of the component whose children are patched."""
+        """The options of the component whose children are patched."""
         if not self._patches:
             return opts
-        own = pulumi.ResourceOptions(transforms=[self.transform], transformations=[self._look])
+        own = pulumi.ResourceOptions(transforms=[self.transform], transformations=[self._record])
         return pulumi.ResourceOptions.merge(opts, own)
 
     def check(self) -> dict[str, object]:
-        """To be called when everything was constructed. An output of the component, which fails with a merge.
+        """Check that every patch had an object. Call this after all objects have been constructed.
+
+        Returns:
+            Outputs for the component. They fail if a patch could not be merged.
 
         Raises:
-            pulumi.RunError: naming the patches that nothing met.
+            pulumi.RunError: With the patches whose object does not exist.
         """
-        missed = [
-            f"langfuse:patches.{number}: there is no {patch.kind} {patch.name} in the stack; its objects are listed by "
-            "`pulumi stack`"
+        missing = [
+            f"langfuse:patches.{number}: the stack has no {patch.kind} {patch.name}; `pulumi stack` lists its objects"
             for number, patch in enumerate(self._patches)
-            if number not in self._met
+            if number not in self._patched
         ]
-        if missed:
-            raise pulumi.RunError(Redaction()("\n  ".join(["patches without an object:", *missed])))
+        if missing:
+            raise pulumi.RunError(Redaction()("\n  ".join(["patches without an object:", *missing])))
         if not self._patches:
             return {}
-        return {"patched": pulumi.Output.all(*(resource.urn for resource in self._met.values())).apply(self._finish)}
+        return {
+            "patched": pulumi.Output.all(*(resource.urn for resource in self._patched.values())).apply(
+                self._raise_errors
+            )
+        }
 
     def transform(self, args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult | None:
-        """The engine's question before it registers a resource: an answer replaces its properties."""
+        """The transform that the engine calls before it registers a resource. A result replaces its properties."""
         props: Mapping[str, object] = args.props
-        chosen = self._for(args.type_, args.name, props)
-        for number, patch in chosen:
+        matching = self._for(args.type_, args.name, props)
+        for number, patch in matching:
             try:
                 props = merged(props, patch.patch)
             except ValueError as error:
-                # An exception would reach people as a traceback of two processes: `_finish` tells it instead.
-                self._faults.append(f"langfuse:patches.{number}: {patch.kind} {patch.name}: {error}")
-        if not chosen:
+                # An exception here would be shown as a traceback of two processes. `_raise_errors` reports it instead.
+                self._errors.append(f"langfuse:patches.{number}: {patch.kind} {patch.name}: {error}")
+        if not matching:
             return None
-        return pulumi.ResourceTransformResult(props=named_anew(args.props, props), opts=args.opts)
+        return pulumi.ResourceTransformResult(props=renamed(args.props, props), opts=args.opts)
 
-    def _finish(self, _: Sequence[str]) -> int:
-        if self._faults:
-            raise pulumi.RunError(Redaction()("\n  ".join(["patches that can't be merged:", *self._faults])))
+    def _raise_errors(self, _: Sequence[str]) -> int:
+        if self._errors:
+            raise pulumi.RunError(Redaction()("\n  ".join(["patches that cannot be merged:", *self._errors])))
         return len(self._patches)
 
-    def _look(self, args: pulumi.ResourceTransformationArgs) -> None:
-        self._met |= {number: args.resource for number, _ in self._for(args.type_, args.name, args.props)}
+    def _record(self, args: pulumi.ResourceTransformationArgs) -> None:
+        self._patched |= {number: args.resource for number, _ in self._for(args.type_, args.name, args.props)}
 
     def _for(self, type_: str, name: str, props: Mapping[str, object]) -> list[tuple[int, Patch]]:
         if not type_.startswith("kubernetes:"):
             return []
         kind = type_.rsplit(":", maxsplit=1)[-1]
-        given = _name(props)
+        object_name = _name(props)
         return [
             (number, patch)
             for number, patch in enumerate(self._patches)
-            if patch.kind == kind and patch.name in {given, name, content_base(props)}
+            if patch.kind == kind and patch.name in {object_name, name, content_base(props)}
         ]
 
 
 def content_base(props: Mapping[str, object]) -> str | None:
-    """The part before the hash, of an object that is named after its content (`installation.config_map`)."""
+    """The name without the hash, for an object whose name ends with a hash of its content; None for others."""
     name, data = _name(props), props.get("data")
     if not isinstance(name, str) or not isinstance(data, Mapping):
         return None
@@ -106,8 +112,8 @@ def content_base(props: Mapping[str, object]) -> str | None:
     return base if name == content_name(base, data) else None
 
 
-def named_anew(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
-    """The patched object; one that is named after its content gets the name of its new content."""
+def renamed(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
+    """The patched object. If its name ends with a hash of its content, the hash is updated."""
     result, base = dict(after), content_base(before)
     metadata, data = after.get("metadata"), after.get("data")
     if base and isinstance(metadata, Mapping) and isinstance(data, Mapping) and metadata.get("name") == _name(before):
@@ -121,10 +127,10 @@ def _name(props: Mapping[str, object]) -> object:
 
 
 def merged(base: Mapping[str, object], patch: Mapping[str, JsonValue], path: str = "") -> dict[str, object]:
-    """A map with a patch merged into it; null removes a key.
+    """A map with a patch merged into it. A null in the patch removes the key.
 
     Raises:
-        ValueError: naming the place where the patch has another shape than the object.
+        ValueError: With the path at which the patch and the object have different types.
     """
     result = dict(base)
     for key, value in patch.items():
@@ -134,7 +140,7 @@ def merged(base: Mapping[str, object], patch: Mapping[str, JsonValue], path: str
             result.pop(key, None)
         elif isinstance(value, Mapping):
             if old is not None and not isinstance(old, Mapping):
-                raise ValueError(f"{here} is no map in the object; give a value of its shape")
+                raise ValueError(f"{here} is not a map in the object; use a value of the same type")
             result[key] = merged(old or {}, value, here)
         elif isinstance(value, list) and key in MERGE_KEYS and isinstance(old, list):
             result[key] = _merged_list(old, value, MERGE_KEYS[key], here)
@@ -148,17 +154,21 @@ def _merged_list(base: Sequence[object], patch: Sequence[JsonValue], keys: Seque
     for element in patch:
         key = next((key for key in keys if isinstance(element, Mapping) and key in element), None)
         if key is None or not isinstance(element, Mapping):
-            raise ValueError(f"{path}: an element has no {' or '.join(keys)}, by which it would be merged; add it")
+            raise ValueError(
+                f"{path}: an element has no {' or '.join(keys)}, which identifies it for the merge; add it"
+            )
         place = next(
             (i for i, old in enumerate(result) if isinstance(old, Mapping) and old.get(key) == element[key]), None
         )
         if element.get(DELETE) == "delete":
             if place is None:
-                raise ValueError(f"{path}: there is no element with {key} {element[key]} to delete; remove it")
+                raise ValueError(
+                    f"{path}: there is no element with {key} {element[key]} to delete; remove this element"
+                )
             del result[place]
             continue
         if DELETE in element:
-            raise ValueError(f"{path}: {DELETE}: {element[DELETE]} is not supported; only delete is")
+            raise ValueError(f"{path}: {DELETE}: {element[DELETE]} is not supported; use delete")
         old = result[place] if place is not None else {}
         new = merged(old if isinstance(old, Mapping) else {}, element, f"{path}[{element[key]}]")
         if place is None:

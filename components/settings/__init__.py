@@ -1,1 +1,1 @@
-"""From the stack file to validated settings: defaults, checks, warnings."""
+"""Turns a stack file into validated settings: defaults, checks and warnings."""

@@ -1,6 +1,6 @@
-"""Files that people edit: read whole, with one error that names the file and the line.
+"""Reads files that users edit. An error has the file and the line.
 
-No error quotes a value: a stack file may hold credentials.
+No error contains a value: a stack file may contain credentials.
 """
 
 import json
@@ -16,19 +16,19 @@ EXAMPLE: Final = ", as in `langfuse:host: langfuse.example.com`"
 
 
 class DocumentError(Exception):
-    """What is wrong with a file, where, and what to do; shown without a traceback."""
+    """An error in a file, with its line and the fix. It is shown without a traceback."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """The content of a file, and where each part of it stands."""
+    """The content of a file, and the line of each part."""
 
     file: Path
     content: object = field(repr=False)
     _node: yaml.Node | None = field(default=None, repr=False)
 
     def line(self, *path: str | int) -> int:
-        """The line of the key or entry at a path, or of the last part of the path that exists."""
+        """The line of the key or item at a path, or of the last part of the path that exists."""
         line, node = 1, self._node
         for part in path:
             found = _inside(node, part)
@@ -58,10 +58,10 @@ def read(file: Path) -> Document:
 
 
 def read_mapping(file: Path) -> tuple[Document, Mapping[str, object]]:
-    """Read a file that must be a map of keys. An empty file has none.
+    """Read a file that must be a map of keys. An empty file has no keys.
 
     Raises:
-        DocumentError: The file cannot be read, or is something else.
+        DocumentError: The file cannot be read, or is not a map.
     """
     document = read(file)
     return document, _mapping(document, document.content, "the file")
@@ -71,7 +71,7 @@ def read_stack(file: Path) -> Mapping[str, object]:
     """Read the configuration in a stack file: the map under `config`, by key.
 
     Raises:
-        DocumentError: The file cannot be read, or its `config` is no map.
+        DocumentError: The file cannot be read, or its `config` is not a map.
     """
     document, content = read_mapping(file)
     return _mapping(document, content.get("config"), "`config`", "config", example=EXAMPLE)
@@ -96,7 +96,7 @@ def _json(file: Path, text: str) -> Document:
 
 
 def parse(file: Path, text: str) -> Document:
-    """Parse YAML; `file` is where errors say that it stands.
+    """Parse YAML. `file` is the name in errors.
 
     Raises:
         DocumentError: It is not YAML.
@@ -110,18 +110,20 @@ def parse(file: Path, text: str) -> Document:
         raise DocumentError(f"{file}, line {line}: is not YAML: {_problem(error)}; correct it") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, int(error.position)) + 1
-        raise DocumentError(f"{file}, line {line}: is not YAML: it holds a control character; remove it") from None
+        raise DocumentError(f"{file}, line {line}: is not YAML: it contains a control character; remove it") from None
     except ValueError:  # for example a date on the 40th of a month
-        raise DocumentError(f"{file}: holds a value that is none, such as a date that does not exist") from None
+        raise DocumentError(
+            f"{file}: contains an impossible value, for example a date that does not exist; correct it"
+        ) from None
     return Document(file, content, node)
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
-    """What the parser says. Of what it quotes, only characters and its own names, such as `<stream end>`."""
-    said = error.problem or "it cannot be parsed"
-    if said.startswith("but "):
-        said = f"{error.context}, {said}"
-    return re.sub(r"'(?!<[\w ]+>'|\\?.')[^']*'", "'...'", said)
+    """The parser's message. Quoted text is hidden, except single characters and the parser's own names."""
+    message = error.problem or "it cannot be parsed"
+    if message.startswith("but "):
+        message = f"{error.context}, {message}"
+    return re.sub(r"'(?!<[\w ]+>'|\\?.')[^']*'", "'...'", message)
 
 
 def _inside(node: yaml.Node | None, part: str | int) -> tuple[int, yaml.Node] | None:

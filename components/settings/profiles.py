@@ -1,6 +1,6 @@
-"""Kinds of environment as data, in the shape of a stack file: how careful, how available, how open.
+"""The defaults of each kind of environment: protection, availability and access, in the form of a stack file.
 
-How large is another matter: `components/settings/scales.py`.
+The defaults for its size are in `components/settings/scales.py`.
 """
 
 from typing import Final
@@ -9,9 +9,9 @@ from pydantic import JsonValue
 
 from components.schema.images import DEFAULT_VERSION
 
-_FINISHES_JOBS: Final[dict[str, JsonValue]] = {"terminationGracePeriodSeconds": 330}
-"""At SIGTERM the worker waits for its jobs, of which some take five minutes, then writes what it holds to ClickHouse
-(worker/src/utils/shutdown.ts)."""
+_FINISH_JOBS: Final[dict[str, JsonValue]] = {"terminationGracePeriodSeconds": 330}
+"""After a SIGTERM the worker waits for its jobs, some of which take five minutes. Then it writes its buffers to
+ClickHouse (worker/src/utils/shutdown.ts)."""
 
 _COMMON: Final[dict[str, JsonValue]] = {
     "version": DEFAULT_VERSION,
@@ -42,12 +42,12 @@ PROFILES: Final[dict[str, dict[str, JsonValue]]] = {
         **_COMMON,
         "objectStore": {"mode": "managed", "nodes": 1, "eventsDays": 7, "exportsDays": 1},
     },
-    "staging": {**_COMMON, "protect": True, "worker": _FINISHES_JOBS},
+    "staging": {**_COMMON, "protect": True, "worker": _FINISH_JOBS},
     "prod": {
         **_COMMON,
         "scale": "medium",
         "protect": True,
-        "worker": _FINISHES_JOBS,
+        "worker": _FINISH_JOBS,
         "clickhouse": {"mode": "managed", "replicas": 3, "keepers": 3},
         "redis": {"mode": "sentinel"},
         "objectStore": {"mode": "managed", "nodes": 4, "eventsDays": 30, "exportsDays": 7},

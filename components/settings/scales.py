@@ -1,12 +1,12 @@
-"""How large an environment is, in the shape of a stack file: one table for replicas, resources and storage.
+"""The defaults for each size of an environment: replicas, resources and storage, in the form of a stack file.
 
-`small` is the least that starts. `medium` is what Langfuse documents as the minimum of a production environment
+`small` is the minimum that starts. `medium` is what Langfuse documents as the minimum of a production environment
 (langfuse.com/self-hosting/configuration/scaling): 2 CPUs and 4 GiB for each of web, worker and Postgres, 1 CPU and
-1.5 GiB for Redis, 2 CPUs and 8 GiB for ClickHouse, which has 16 GiB or more in larger ones, and 2 CPUs and 4 GiB for
-MinIO. Beyond that Langfuse publishes no table: `large` and `xlarge` follow from the load by the arithmetic in
-`operations/sizing.py`, which names the source of each number or says that it is an assumption.
+1.5 GiB for Redis, 2 CPUs and 8 GiB for ClickHouse (16 GiB or more for larger environments), and 2 CPUs and 4 GiB for
+MinIO. Beyond that Langfuse publishes no table: `large` and `xlarge` are calculated from the load by
+`operations/sizing.py`, which names the source of each number, or marks it as an assumption.
 
-What follows from memory is set where it is used: Node's heap in `environment.py`, ClickHouse's limits in
+Limits that follow from the memory are set elsewhere: Node's heap in `environment.py`, ClickHouse's limits in
 `stores/clickhouse/config/config.xml`, Valkey's in `valkey.py`.
 """
 
@@ -18,12 +18,12 @@ from pydantic import JsonValue
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What a scale is meant for."""
+    """The load that a scale is meant for."""
 
     events_per_second: float
-    """Spans, generations and scores that arrive, sustained."""
+    """Sustained rate of spans, generations and scores."""
     retained_days: int
-    """Days that they are kept in ClickHouse."""
+    """Number of days for which ClickHouse keeps them."""
 
 
 LOADS: Final[dict[str, Load]] = {

@@ -139,9 +139,9 @@ def test_a_kubeconfig_that_is_not_there_is_told(nowhere: StackFactory, tmp_path:
     stack = nowhere("dev")
     missing = str(tmp_path / "missing")
     run = stack.preview if command == "preview" else stack.up
-    assert the_error(run(KUBECONFIG=missing)).startswith(f"KUBECONFIG names {missing}, which does not exist; set")
+    assert the_error(run(KUBECONFIG=missing)).startswith(f"KUBECONFIG is {missing}, which does not exist; set")
     stack.configure({"langfuse:cluster": {"kubeconfig": missing}})
-    assert the_error(run()).startswith(f"langfuse:cluster.kubeconfig names {missing}, which does not exist")
+    assert the_error(run()).startswith(f"langfuse:cluster.kubeconfig is {missing}, which does not exist")
 
 
 def test_several_kubeconfigs_are_read_as_one(nowhere: StackFactory, sandbox: Sandbox, tmp_path: Path) -> None:

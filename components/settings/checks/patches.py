@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from components.kubernetes.patch_fields import field_problems
+from components.kubernetes.patch_fields import field_errors
 from components.schema.environment import Settings
 
 
@@ -16,5 +16,5 @@ def patches_are_allowed(settings: Settings) -> Iterator[str]:
         metadata = patch.patch.get("metadata")
         for key in sorted({"name", "namespace"} & (metadata.keys() if isinstance(metadata, dict) else set())):
             yield f"patches.{number}.patch.metadata.{key}: would create another object; remove it"
-        for problem in field_problems(patch.kind, patch.patch):
-            yield f"patches.{number}.patch.{problem}"
+        for error in field_errors(patch.kind, patch.patch):
+            yield f"patches.{number}.patch.{error}"

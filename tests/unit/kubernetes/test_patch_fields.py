@@ -6,7 +6,7 @@ import pytest
 from pulumi import _types
 from pydantic import JsonValue
 
-from components.kubernetes.patch_fields import API_VERSIONS, QUANTITIES, field_problems
+from components.kubernetes.patch_fields import API_VERSIONS, QUANTITIES, field_errors
 from components.settings.load import SettingsError, parse
 from tests.unit.program import recorded
 
@@ -20,7 +20,7 @@ def container(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def problems(patch: Mapping[str, JsonValue], kind: str = "Deployment") -> list[str]:
-    return [problem.removeprefix("spec.template.spec.") for problem in field_problems(kind, patch)]
+    return [problem.removeprefix("spec.template.spec.") for problem in field_errors(kind, patch)]
 
 
 def is_native(type_: str) -> bool:
@@ -34,8 +34,8 @@ def test_every_object_of_the_program_is_checked_and_valid(stack: str) -> None:
     native = [item for item in recorded(stack) if item.custom and is_native(item.type)]
     assert {"Deployment", "StatefulSet", "CronJob"} <= {item.kind for item in native}
     for item in native:
-        assert list(field_problems(item.kind, item.inputs)) == [], item.name
-        assert "not a field" in str(list(field_problems(item.kind, {"spek": {}}))), item.name
+        assert list(field_errors(item.kind, item.inputs)) == [], item.name
+        assert "not a field" in str(list(field_errors(item.kind, {"spek": {}}))), item.name
 
 
 @pytest.mark.parametrize(

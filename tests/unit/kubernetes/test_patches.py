@@ -82,7 +82,7 @@ def test_other_lists_are_replaced() -> None:
 def test_unknown_outputs_are_kept() -> None:
     later_value = pulumi.Output.from_input(1)
     assert merged({"a": {"b": later_value}}, {"a": {"c": 1}})["a"] == {"b": later_value, "c": 1}
-    with pytest.raises(ValueError, match=r"a\.b is no map"):
+    with pytest.raises(ValueError, match=r"a\.b is not a map"):
         merged({"a": {"b": later_value}}, {"a": {"b": {"c": 1}}})
 
 
@@ -92,8 +92,8 @@ def test_unknown_outputs_are_kept() -> None:
         ({"containers": [{"image": "x"}]}, "has no name"),
         ({"containers": ["web"]}, "has no name"),
         ({"containers": [{"name": "none", "$patch": "delete"}]}, "no element with name none to delete"),
-        ({"containers": [{"name": "web", "$patch": "replace"}]}, "only delete is"),
-        ({"containers": {"name": "web"}}, "is no map in the object"),
+        ({"containers": [{"name": "web", "$patch": "replace"}]}, "is not supported; use delete"),
+        ({"containers": {"name": "web"}}, "is not a map in the object"),
     ],
 )
 def test_a_patch_of_another_type_is_refused(patch: dict[str, JsonValue], message: str) -> None:
@@ -159,7 +159,7 @@ def test_a_patch_that_does_not_fit_fails_with_one_message() -> None:
         patches.transform(args)  # as the engine does when the object is registered
         Group(patches)
 
-    with pytest.raises(pulumi.RunError, match=r"langfuse:patches\.0: ConfigMap unnamed: data\.a is no map"):
+    with pytest.raises(pulumi.RunError, match=r"langfuse:patches\.0: ConfigMap unnamed: data\.a is not a map"):
         record(program)
 
 
@@ -175,7 +175,7 @@ def test_without_patches_there_is_no_transform() -> None:
 
 def test_a_patch_without_an_object_is_refused() -> None:
     patches = Patches([config_map("named"), config_map("nobody")])
-    with pytest.raises(pulumi.RunError, match=r"langfuse:patches\.1: there is no ConfigMap nobody") as raised:
+    with pytest.raises(pulumi.RunError, match=r"langfuse:patches\.1: the stack has no ConfigMap nobody") as raised:
         record(lambda: Group(patches))
     assert "patches.0" not in str(raised.value)
 

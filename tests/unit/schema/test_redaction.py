@@ -123,7 +123,7 @@ def test_values_that_are_secret_in_pulumi_are_hidden_in_every_error() -> None:
 
 def test_an_error_about_an_unused_patch_quotes_no_credential() -> None:
     patch = {"kind": "Deployment", "name": URLS[0], "patch": {"spec": {}}}
-    with pytest.raises(pulumi.RunError, match="there is no Deployment") as raised:
+    with pytest.raises(pulumi.RunError, match="the stack has no Deployment") as raised:
         run("dev", {"patches": [patch]})
     assert PASSWORD not in str(raised.value)
 

@@ -75,10 +75,10 @@ def test_a_configured_file_that_is_missing_is_an_error_in_previews_too(
     home: Path, monkeypatch: pytest.MonkeyPatch, needed: bool
 ) -> None:
     assert problem(Cluster(kubeconfig="/none"), needed=needed).startswith(
-        "langfuse:cluster.kubeconfig names /none, which does not exist; set KUBECONFIG or langfuse:cluster.kubeconfig"
+        "langfuse:cluster.kubeconfig is /none, which does not exist; set KUBECONFIG or langfuse:cluster.kubeconfig"
     )
     monkeypatch.setenv(kubeconfig.VARIABLE, "/none:/nothing")
-    assert problem(needed=needed).startswith("KUBECONFIG names /none:/nothing, which does not exist; set")
+    assert problem(needed=needed).startswith("KUBECONFIG is /none:/nothing, which does not exist; set")
 
 
 def test_several_files_are_merged_and_missing_ones_are_skipped(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,11 +111,14 @@ def test_several_files_are_left_to_the_provider(home: Path, monkeypatch: pytest.
         ("clusters: [", "line 1: is not YAML"),
         ("apiVersion: v1\nusers:\n\t- hunter2\n", "line 3: is not YAML"),
         ("hunter2", "line 1: the file must be a map of keys"),
-        ("{}", "no context is the current one; set langfuse:cluster.context to one; the file has none"),
-        ("contexts: 3", "no context is the current one"),
-        (content("one", current=None), "no context is the current one; set langfuse:cluster.context to one of one"),
-        (content("one", current="gone"), 'current-context is "gone", and there is no such context; choose one of one'),
-        (content("one", cluster="gone"), 'context "one" has no cluster that the file names under clusters'),
+        ("{}", "there is no current context; set langfuse:cluster.context to one; the file has none"),
+        ("contexts: 3", "there is no current context"),
+        (content("one", current=None), "there is no current context; set langfuse:cluster.context to one of one"),
+        (
+            content("one", current="gone"),
+            'current-context is "gone", which is not a context of this kubeconfig; choose one of one',
+        ),
+        (content("one", cluster="gone"), 'context "one" refers to a cluster that is not under `clusters`'),
     ],
 )
 def test_an_unusable_file_is_reported_with_its_path(home: Path, text: object, says: str) -> None:
