@@ -1,1 +1,1 @@
-"""The operator's command line: `python -m operations`."""
+"""The command line for operators: `python -m operations`."""

@@ -1,5 +1,5 @@
-"""What a command of an operator can't do, in words for people."""
+"""Errors of commands, in words for people."""
 
 
 class OperationError(Exception):
-    """What happened, where, and what to do about it; shown without a traceback."""
+    """What happened, where, and what to do. Printed without a traceback."""

@@ -1,6 +1,6 @@
-"""One comment on a pull request and one issue for drift, updated in place through GitHub's REST API.
+"""Keeps one comment on a pull request and one issue about drift, with GitHub's REST API.
 
-Requests and answers: docs.github.com/rest/issues/comments and docs.github.com/rest/issues/issues.
+API reference: docs.github.com/rest/issues/comments and docs.github.com/rest/issues/issues.
 """
 
 import os
@@ -19,13 +19,13 @@ Json = Mapping[str, Any]  # of any shape
 
 
 class GitHub:
-    """A repository, as the runner's environment names it."""
+    """The repository that the runner's environment names."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
-        """Take address, repository and token from the variables that a runner sets.
+        """Read the address, repository and token from the variables of the runner.
 
         Raises:
-            OperationError: Naming the variable that is missing.
+            OperationError: A variable is missing.
         """
         try:
             api = environment.get("GITHUB_API_URL", "https://api.github.com")
@@ -42,19 +42,19 @@ class GitHub:
         }
 
     def comment(self, number: int, marker: str, text: str) -> None:
-        """Write the comment that starts with a marker, or replace its text: one for each pull request."""
+        """Create the comment that starts with a marker, or replace its text. A pull request has one."""
         body = {"body": f"{marker}\n{text}"}
         for comment in self._all(f"issues/{number}/comments"):
-            if _is_ours(comment, marker):
+            if _is_from_bot(comment, marker):
                 self._send("PATCH", f"issues/comments/{comment['id']}", body)
                 return
         self._send("POST", f"issues/{number}/comments", body)
 
     def issue(self, marker: str, title: str, text: str, *, needed: bool) -> None:
-        """Open the issue that starts with a marker or replace its text; when it is not needed any more, close it."""
+        """Open the issue that starts with a marker, or replace its text. Close it if it is not needed any more."""
         body = {"body": f"{marker}\n{text}"}
         for issue in self._all("issues?state=open"):
-            if _is_ours(issue, marker):
+            if _is_from_bot(issue, marker):
                 self._send("PATCH", f"issues/{issue['number']}", body if needed else {**body, "state": "closed"})
                 return
         if needed:
@@ -86,6 +86,6 @@ class GitHub:
         return answer
 
 
-def _is_ours(item: Json, marker: str) -> bool:
-    """Whether a bot wrote it with this marker; a person's text is left alone, whatever it starts with."""
+def _is_from_bot(item: Json, marker: str) -> bool:
+    """Whether a bot wrote an item with this marker. The text of a person is never changed."""
     return (item.get("body") or "").startswith(marker) and item["user"]["type"] == "Bot"

@@ -1,4 +1,4 @@
-"""Whether an installation answers at its public address, in the version that was deployed."""
+"""Checks that an installation answers at its public address, in the version that was deployed."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,14 +11,14 @@ from operations.errors import OperationError
 TIMEOUT_SECONDS: Final = 10
 
 READY: Final = "/api/public/ready"
-"""500 once the process was told to end (web/src/pages/api/public/ready.ts)."""
+"""Answers 500 while the process shuts down (web/src/pages/api/public/ready.ts)."""
 
 HEALTH: Final = "/api/public/health?failIfDatabaseUnavailable=true"
-"""Status and version; 503 without Postgres (web/src/pages/api/public/health.ts)."""
+"""Answers with the status and version, with 503 without Postgres (web/src/pages/api/public/health.ts)."""
 
 
 def check(url: str, version: str) -> Iterator[str]:
-    """What is wrong with an installation."""
+    """The problems of an installation."""
     for path in (READY, HEALTH):
         try:
             answer = requests.get(url + path, timeout=TIMEOUT_SECONDS)
@@ -32,17 +32,17 @@ def check(url: str, version: str) -> Iterator[str]:
 
 
 def wait(url: str, version: str, *, attempts: int, pause: float, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Ask until everything is well.
+    """Check an installation until it is healthy.
 
     Args:
         url: The installation's public address.
         version: The release of Langfuse that was deployed.
-        attempts: How often to ask.
+        attempts: The most checks.
         pause: Seconds between two attempts.
-        sleep: Waits.
+        sleep: Called with the seconds to wait.
 
     Raises:
-        OperationError: With what was still wrong at the last attempt.
+        OperationError: The last check found problems; the message lists them.
     """
     wrong: list[str] = []
     for attempt in range(attempts):
@@ -58,4 +58,4 @@ def _version(answer: requests.Response) -> str:
     try:
         return str(answer.json()["version"])
     except (ValueError, KeyError, TypeError):
-        return "(none: this is not Langfuse's answer)"
+        return "(none: this answer is not from Langfuse)"

@@ -1,7 +1,7 @@
-"""What a load asks of an environment, number by number, and where the arithmetic comes from.
+"""Computes what a load needs of an environment, with the arithmetic and its sources.
 
-Langfuse publishes minimums and one figure for Redis, and neither throughput by pod nor bytes by event. What is not
-published is an assumption here, with a name and a reason: measure yours and compare.
+Langfuse publishes minimums and one figure for Redis, but neither throughput per pod nor bytes per event. These are
+assumptions here, each with a name and a reason: measure your own and compare.
 """
 
 import math
@@ -18,64 +18,63 @@ from components.settings.scales import Load
 DAY_SECONDS: Final = 86_400
 
 EVENT_BYTES: Final = 5_000
-"""Assumption: JSON of one event with its prompt and completion, some thousand characters. `--event-bytes` replaces it,
-and it is worth replacing: every storage figure is proportional to it."""
+"""Assumption: the JSON of one event with its prompt and completion, some thousand characters. Set `--event-bytes` to
+your own average: every storage figure is proportional to it."""
 
 EVENTS_PER_CPU: Final = 25
-"""Assumption: events a second for each requested core of web, of worker and of a ClickHouse server at half load. Half,
-since Langfuse calls a container of 2 CPUs saturated above 50 % (configuration/scaling, "Scaling the worker
-containers")."""
+"""Assumption: events per second for each requested core of web, worker and ClickHouse, at half load: Langfuse calls a
+container of 2 CPUs saturated above 50 % (configuration/scaling, "Scaling the worker containers")."""
 
 JOB_SECONDS: Final = Decimal("0.2")
-"""Assumption: what one event keeps a worker waiting: reads from the object store, Redis and Postgres. Spans that
-arrive over OpenTelemetry come many to a job, so that this errs on the safe side."""
+"""Assumption: the time that a worker waits for the object store, Redis and Postgres per event. A job of OpenTelemetry
+holds many spans, so this is an upper bound."""
 
 REDIS_BYTES_PER_EVENT_A_MINUTE: Final = Decimal(10**9) / 100_000
-"""Langfuse: about 1 GB of memory for every 100,000 events a minute (deployment/infrastructure/cache)."""
+"""Langfuse: about 1 GB of memory per 100,000 events a minute (deployment/infrastructure/cache)."""
 
 REDIS_DATA_SHARE: Final = Decimal("0.75")
-"""Of the memory, what `components/stores/redis/valkey.py` lets data have."""
+"""The share of the memory that data may use (`components/stores/redis/valkey.py`)."""
 
 CLICKHOUSE_BYTES_PER_CPU: Final = 4 * 1024**3
-"""Of Langfuse's minimum: 8 GiB with 2 CPUs (configuration/scaling)."""
+"""Langfuse's minimum is 8 GiB with 2 CPUs (configuration/scaling)."""
 
 COMPRESSION: Final = 5
 """Assumption: how much smaller an event is in ClickHouse than as JSON. Inputs and outputs are compressed with ZSTD(3)
 (packages/shared/clickhouse/migrations/clustered/0039_create_events_full.up.sql)."""
 
 TABLES: Final = Decimal("1.5")
-"""Assumption: table `events_full` and what is kept beside it: `events_core` with the first 200 characters (migration
-0041), indices, and parts that are being merged."""
+"""Assumption: the table `events_full`, plus `events_core` with the first 200 characters (migration 0041), indexes, and
+parts that are being merged."""
 
 FULL_AT: Final = Decimal("0.8")
-"""A volume is planned to be this full: Langfuse advises an alert at 80 % (deployment/infrastructure/clickhouse)."""
+"""The planned fill level of a volume: Langfuse advises an alert at 80 % (deployment/infrastructure/clickhouse)."""
 
 ERASURE_SHARE: Final = {1: Decimal(1), 4: Decimal("0.5")}
-"""Of MinIO's volumes what objects can use, by number of servers: four volumes hold two of data and two of parity
-(EC:2, MinIO's default for a set of four)."""
+"""The share of MinIO's volumes that holds objects, by number of servers: of four volumes two hold parity (EC:2, MinIO's
+default for a set of four)."""
 
 POSTGRES_DUMP_BYTES: Final = 100_000_000
-"""Assumption: users, prompts, datasets and settings, compressed. Postgres holds no events."""
+"""Assumption: compressed users, prompts, datasets and settings. Postgres holds no events."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """One number that the load asks for, beside what an environment has."""
+    """One number that the load needs, and the number of the environment."""
 
     key: str
-    """Of the stack file, without `langfuse:`."""
+    """The key in the stack file, without `langfuse:`."""
     least: int | str
-    """What to set at least, in the key's own format."""
+    """The smallest sufficient value, in the format of the key."""
     has: int | str
     fits: bool
     formula: str
     source: str
     also: Mapping[str, str] = field(default_factory=dict)
-    """What has to grow with it: a limit."""
+    """Other keys to raise with it, such as a limit."""
 
 
 def needs(load: Load, settings: Settings, event_bytes: int = EVENT_BYTES) -> Sequence[Need]:
-    """Everything of an environment that grows with the load. What is external is not sized here."""
+    """Every number of an environment that grows with the load. External stores are not sized."""
     rate = Decimal(str(load.events_per_second))
     return [
         *_workloads(rate, settings),
@@ -107,7 +106,7 @@ def _workloads(rate: Decimal, settings: Settings) -> Iterator[Need]:
             rate * JOB_SECONDS / pods,
             jobs,
             f"{plain(rate)} events/s x {JOB_SECONDS} s / {pods} pods",
-            f"assumption: an event keeps a worker waiting for {JOB_SECONDS} s",
+            f"assumption: a worker waits {JOB_SECONDS} s per event",
         )
 
 
@@ -120,7 +119,7 @@ def _redis(rate: Decimal, settings: Settings) -> Iterator[Need]:
         rate * 60 * REDIS_BYTES_PER_EVENT_A_MINUTE / REDIS_DATA_SHARE,
         store.resources.memory,
         f"{plain(rate)} events/s x 60 s x {plain(REDIS_BYTES_PER_EVENT_A_MINUTE)} bytes / {REDIS_DATA_SHARE}",
-        "Langfuse: 1 GB for every 100,000 events a minute; data may take three quarters",
+        "Langfuse: 1 GB for every 100,000 events a minute; data may use three quarters",
     )
 
 
@@ -149,12 +148,12 @@ def _clickhouse(rate: Decimal, days: int, settings: Settings, event_bytes: int) 
         store.storage,
         f"{plain(rate)} events/s x {DAY_SECONDS} s x {days} days x {event_bytes} bytes / {COMPRESSION} x {TABLES} "
         f"/ {FULL_AT}",
-        f"assumption: compressed to 1/{COMPRESSION}, x {TABLES} for what is kept beside; Langfuse: alert at 80 % full",
+        f"assumption: compressed to 1/{COMPRESSION}, x {TABLES} for other tables; Langfuse: alert at 80 % full",
     )
 
 
 def _object_store(rate: Decimal, days: int, settings: Settings, event_bytes: int) -> Iterator[Need]:
-    """Media and exports are not in it: nobody but you knows how many there are."""
+    """Without media and exports: their amount does not follow from the load."""
     store = settings.object_store
     if store.mode == "external":
         return
@@ -171,13 +170,13 @@ def _object_store(rate: Decimal, days: int, settings: Settings, event_bytes: int
         f"({plain(rate)} events/s x {DAY_SECONDS} s x {store.events_days} days x {event_bytes} bytes "
         f"+ {copies} full backups of ClickHouse x {gigabytes(_rows(rate, days, event_bytes))} "
         f"+ {dumps} of Postgres x {gigabytes(Decimal(POSTGRES_DUMP_BYTES))}) / {plain(share)} / {FULL_AT}",
-        "raw events are kept as they came; media and exports come on top; "
+        "raw events are stored as received; media and exports come on top; "
         "MinIO: of four volumes two hold data; assumption: size of a Postgres dump",
     )
 
 
 def _rows(rate: Decimal, days: int, event_bytes: int) -> Decimal:
-    """Bytes of Langfuse's tables in ClickHouse."""
+    """The bytes of Langfuse's tables in ClickHouse."""
     return rate * DAY_SECONDS * days * event_bytes / COMPRESSION * TABLES
 
 
@@ -199,7 +198,7 @@ def _cores(key: str, exact: Decimal, has: str, formula: str, source: str) -> Nee
 
 
 def _quantity(value: Decimal) -> str:
-    """Bytes as a Kubernetes quantity, rounded up to three digits or so."""
+    """Bytes as a Kubernetes quantity, rounded up to about three digits."""
     for power, suffix in ((4, "Ti"), (3, "Gi")):
         if value >= 10 * 1024**power:
             return f"{math.ceil(value / 1024**power)}{suffix}"
@@ -207,10 +206,10 @@ def _quantity(value: Decimal) -> str:
 
 
 def plain(number: Decimal) -> str:
-    """A number without an exponent or idle zeros."""
+    """A number without an exponent or trailing zeros."""
     return f"{number.normalize():f}"
 
 
 def gigabytes(number: Decimal) -> str:
-    """Bytes for people."""
+    """Bytes in gigabytes, with the unit."""
     return f"{number / 10**9:.1f} GB"

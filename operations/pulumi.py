@@ -1,4 +1,4 @@
-"""Pulumi's command line, for one stack of this checkout."""
+"""Runs the Pulumi CLI for a stack of this checkout."""
 
 import json
 import subprocess
@@ -15,20 +15,20 @@ from operations.errors import OperationError
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 STACKS: Final = CHECKOUT / "stacks"
 
-SECRET_MARK: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105  # says only that a value is one
-"""Marks a special value in state (sdk/go/common/resource/properties.go)."""
+SECRET_MARK: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105  # not a secret itself
+"""The key of a special value in the state (sdk/go/common/resource/properties.go)."""
 
 Json = Mapping[str, Any]  # of any shape
 
 
 @dataclass(frozen=True)
 class Events:
-    """The events of an operation, without those that only its developers should see."""
+    """The events of an operation, without debug messages."""
 
     exit_code: int
     events: tuple[Json, ...] = field(repr=False)
     complaint: str = field(repr=False)
-    """What the command said beside its events."""
+    """What the command printed to stderr."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,19 @@ class Pulumi:
 
     stack: str
     config_file: Path | None = None
-    """Instead of `stacks/Pulumi.<stack>.yaml`."""
+    """Used instead of `stacks/Pulumi.<stack>.yaml`."""
 
     def events(self, *words: str) -> Events:
-        """Run an operation and read its events from a pipe: they quote values, and never lie on a disk."""
-        configured = () if words[0] == "policy" else self._configured()  # `policy analyze` reads the state alone
+        """Run an operation and return its events. They quote values, so no file ever holds them."""
+        configured = () if words[0] == "policy" else self._configured()  # `policy analyze` reads only the state
         done = self._run(*words, "--json", *configured)
         return Events(done.returncode, tuple(_events(done.stdout)), done.stderr.strip())
 
     def run(self, *words: str, folder: Path = CHECKOUT, stdin: str = "") -> str:
-        """Run a command to its end and return what it prints.
+        """Run a command and return what it prints.
 
         Raises:
-            OperationError: With what the command said.
+            OperationError: The command failed. The message has its error.
         """
         done = self._run(*words, folder=folder, stdin=stdin)
         if done.returncode:
@@ -57,10 +57,10 @@ class Pulumi:
         return done.stdout
 
     def change(self, *words: str) -> None:
-        """Run an update and show what it does.
+        """Run an update and show its progress.
 
         Raises:
-            OperationError: It failed.
+            OperationError: The update failed.
         """
         found = tools.find()
         command = [*_command(found, *words), "--stack", self.stack, "--yes", "--skip-preview", *self._configured()]
@@ -68,24 +68,24 @@ class Pulumi:
             command, cwd=CHECKOUT, env=found.environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
         )
         if done.returncode:
-            raise OperationError(f"`pulumi {words[0]}` of stack {self.stack} failed: see its messages above")
+            raise OperationError(f"`pulumi {words[0]}` of stack {self.stack} failed; see its messages above")
 
     def outputs(self) -> Json:
-        """The stack's outputs, secret ones hidden."""
+        """The outputs of the stack. Secret ones are hidden."""
         found: Json = json.loads(self.run("stack", "output", "--json"))
         return found
 
     def settings(self) -> Json:
-        """The configuration as it stands in the stack's file, by key."""
+        """The configuration in the stack file, by key."""
         file = self.config_file or STACKS / f"Pulumi.{self.stack}.yaml"
         if not file.exists():
-            raise OperationError(f"there is no stack file {file}; name a stack that has one, or --config-file")
+            raise OperationError(f"{file} does not exist; name a stack that has a stack file, or pass --config-file")
         return documents.read_stack(file)
 
     def secrets(self) -> frozenset[str]:
-        """Every text that is secret in the stack's state or configuration; it never leaves this process.
+        """Every secret text in the state or configuration of the stack. It never leaves this process.
 
-        What can't be read is empty: without it the engine couldn't have quoted it either.
+        State or configuration that can't be read counts as empty: the engine could not have quoted it either.
         """
         texts: set[str] = set()
         for words, configured in (
@@ -99,11 +99,11 @@ class Pulumi:
 
     @property
     def folder(self) -> Path:
-        """Where the stack's file is."""
+        """The folder of the stack file."""
         return self.config_file.parent if self.config_file else STACKS
 
     def tags(self) -> Mapping[str, str]:
-        """The stack's tags."""
+        """The tags of the stack."""
         found: Mapping[str, str] = json.loads(self.run("stack", "tag", "ls", "--json"))
         return found
 
@@ -116,18 +116,18 @@ class Pulumi:
 
 
 def listed() -> list[str]:
-    """The names of this project's stacks in the backend."""
+    """The names of the stacks of this project in the backend."""
     done = _pulumi("stack", "ls", "--json")
     if done.returncode:
-        raise OperationError(f"the stacks can't be listed: {done.stderr.strip()}")
+        raise OperationError(f"listing the stacks failed: {done.stderr.strip()}")
     return [stack["name"] for stack in json.loads(done.stdout)]
 
 
 def backend() -> str:
-    """The URL of the backend that keeps the state."""
+    """The URL of the backend that stores the state."""
     done = _pulumi("whoami", "--json")
     if done.returncode:
-        raise OperationError(f"the backend can't be asked: {done.stderr.strip()}")
+        raise OperationError(f"reading the backend's URL failed: {done.stderr.strip()}")
     return str(json.loads(done.stdout)["url"])
 
 
@@ -152,12 +152,12 @@ def _events(text: str) -> Iterator[Json]:
     for line in text.splitlines():
         if line.startswith("{"):
             event = json.loads(line)
-            if event.get("diagnosticEvent", {}).get("severity") != "debug":  # the SDK's quote secrets
+            if event.get("diagnosticEvent", {}).get("severity") != "debug":  # the SDK quotes secrets in them
                 yield event
 
 
 def _secret(value: object) -> Iterator[str]:
-    """The secret texts in an exported state, or in a printed configuration."""
+    """The secret texts in an exported state or a printed configuration."""
     if isinstance(value, list):
         for item in value:
             yield from _secret(item)

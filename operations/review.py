@@ -1,4 +1,4 @@
-"""Review stacks: an installation for each pull request, beside the others, gone when it is closed or expired."""
+"""Review stacks: an installation for each pull request, destroyed when it is closed or the stack expires."""
 
 import re
 import tempfile
@@ -19,20 +19,20 @@ from operations.recovery.stack import recover
 TEMPLATE: Final = STACKS / "review.yaml"
 TAG: Final = "expires"
 LABEL: Final = "review/expires"
-"""On the namespace, for people who look at the cluster."""
+"""A label of the namespace, for people who look at the cluster."""
 EXPIRY: Final = "%Y%m%dT%H%MZ"  # a label takes no colon
 STACK: Final = re.compile(r"pr-[1-9]\d*")
 
 
 def name(number: int) -> str:
-    """The stack of a pull request."""
+    """The name of the stack of a pull request."""
     return f"pr-{number}"
 
 
 def up(
     number: int,
     expires: datetime,
-    tell: Callable[[str], None],
+    say: Callable[[str], None],
     *,
     flags: Sequence[str] = (),
     template: Path = TEMPLATE,
@@ -40,41 +40,41 @@ def up(
     """Deploy a pull request, or update it. Returns its address.
 
     Args:
-        number: The pull request's.
-        expires: Until when it stays.
-        tell: Says what had to be recovered: pipelines of pull requests are cancelled by the next push.
+        number: The number of the pull request.
+        expires: When the stack expires.
+        say: Prints what was recovered: the next push cancels the pipeline of a pull request.
         flags: More flags of `pulumi up`.
-        template: What all review stacks have in common.
+        template: The configuration that all review stacks share.
     """
     stack = name(number)
     with _configured(stack, _settings(stack, expires, template)) as pulumi:
         if stack not in listed():
-            # In the folder of the file: `stack init` writes one, and that in `stacks` would be the checkout's.
+            # `stack init` writes a stack file: here into the folder of the temporary one, not into `stacks`.
             pulumi.run("stack", "init", folder=pulumi.folder)
-        recover(pulumi, tell)
+        recover(pulumi, say)
         pulumi.run("stack", "tag", "set", TAG, expires.astimezone(UTC).strftime(EXPIRY))
         pulumi.change("up", *flags)
         return str(pulumi.outputs()["url"])
 
 
-def destroy(stack: str, tell: Callable[[str], None]) -> None:
-    """Delete everything of a review stack, and the stack. One that is gone already is fine.
+def destroy(stack: str, say: Callable[[str], None]) -> None:
+    """Delete a review stack with all its resources, if it exists.
 
-    What a deployment that was killed has made is recovered first: else it would stay.
+    Recovers first from a deployment that was killed: otherwise objects that it created would stay.
 
     Raises:
-        OperationError: It is not a review stack.
+        OperationError: The stack is not a review stack.
     """
     if not STACK.fullmatch(stack):
-        raise OperationError(f'"{stack}" is not a review stack; those are called pr-NUMBER')
+        raise OperationError(f'"{stack}" is not a review stack; review stacks are called pr-NUMBER')
     if stack in listed():
         with _configured(stack, {}) as pulumi:
-            recover(pulumi, tell)
+            recover(pulumi, say)
             pulumi.change("destroy", "--remove")
 
 
 def expired(now: datetime) -> list[str]:
-    """Review stacks whose time is over; one without a time was never finished."""
+    """Review stacks that have expired. A stack without a time was not completely created, and counts as expired."""
     found = []
     for stack in filter(STACK.fullmatch, listed()):
         expires = Pulumi(stack).tags().get(TAG)
@@ -83,31 +83,31 @@ def expired(now: datetime) -> list[str]:
     return found
 
 
-def sweep(now: datetime, tell: Callable[[str], None]) -> None:
-    """Destroy what is expired. One that can't be destroyed doesn't keep the others.
+def sweep(now: datetime, say: Callable[[str], None]) -> None:
+    """Destroy the stacks that have expired. A failure does not stop the others.
 
     Raises:
-        OperationError: Naming every stack that is left.
+        OperationError: Some stacks are left; the message names them.
     """
     problems = []
     for stack in expired(now):
-        tell(f"destroying {stack} ...")
+        say(f"destroying {stack} ...")
         try:
-            destroy(stack, tell)
+            destroy(stack, say)
         except OperationError as error:
             problems.append(f"{stack}: {error}")
     if problems:
-        raise OperationError("\n  ".join([f"{len(problems)} expired stacks are left:", *problems]))
+        raise OperationError("\n  ".join([f"{len(problems)} expired stacks could not be destroyed:", *problems]))
 
 
 def _settings(stack: str, expires: datetime, template: Path) -> dict[str, object]:
-    """The template's configuration for one stack: a host of its own, and nothing that is hard to delete."""
+    """The configuration of one stack: the template with its own host, and without protection from deletion."""
     if not template.exists():
-        raise OperationError(f"there is no {template}; it configures every review stack")
+        raise OperationError(f"{template} does not exist; it configures every review stack")
     config = documents.read_stack(template)
     host, patches = config.get(f"{PROJECT}:host"), config.get(f"{PROJECT}:patches", [])
     if not isinstance(host, str):
-        raise OperationError(f"{template}: {PROJECT}:host is required; review stacks are reached at pr-NUMBER under it")
+        raise OperationError(f"{template}: {PROJECT}:host is required; review stacks get the hosts pr-NUMBER under it")
     if not isinstance(patches, list):
         raise OperationError(f"{template}: {PROJECT}:patches must be a list")
     namespace = f"{PROJECT}-{stack}"
@@ -127,9 +127,9 @@ def _settings(stack: str, expires: datetime, template: Path) -> dict[str, object
 
 @contextmanager
 def _configured(stack: str, config: dict[str, object]) -> Iterator[Pulumi]:
-    """The stack with a file of its own, for as long as it is worked on."""
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
+    """The stack with a temporary stack file."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": PROJECT, "runtime": "python"}))
         file = folder / f"Pulumi.{stack}.yaml"
         file.write_text(yaml.safe_dump({"config": config}))

@@ -1,6 +1,6 @@
-"""What the objects of a stack request of their cluster: lasting pods and volumes. Jobs come on top while they run.
+"""Sums what the objects of a stack request of their cluster: steady-state pods and volumes, without Jobs.
 
-Before an update a value, or a whole map, may be unknown: a text stands in its place. It counts nothing.
+In a preview a value, or a whole map, can be unknown. Events have a text in its place, which counts nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ Value = Any  # of any shape: an object of Kubernetes, or a part of one
 
 
 def requests(objects: Mapping[str, Json]) -> Requests:
-    """The sum over objects, given by URN. Where the number of pods follows the load, the most that there may be."""
+    """The sum over objects by URN. An autoscaled workload counts with its maximum of pods."""
     most = dict(_autoscaled(objects))
     claims = {_name(item): item for urn, item in objects.items() if _is(urn, "core", "PersistentVolumeClaim")}
     total = Requests(storage=_sum(map(_volume, claims.values())))
@@ -62,7 +62,7 @@ def _resources(holder: Value) -> Requests:
 
 
 def _own_volumes(item: Value, replicas: int, claims: Mapping[str, Json]) -> Iterator[Decimal]:
-    """What a StatefulSet makes itself: not those whose claims are objects of the stack, under the name it expects."""
+    """The volumes that a StatefulSet creates, without those whose claims are objects of the stack."""
     first = _number(_at(item, "spec", "ordinals", "start"), default=0)
     for template in _list(_at(item, "spec", "volumeClaimTemplates")):
         for ordinal in range(first, first + replicas):

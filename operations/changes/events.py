@@ -1,10 +1,10 @@
-"""From the engine's events to what a report needs of them.
+"""Reads from the engine's events what a report needs.
 
 Events quote more than people should see: `debug` messages of the SDK hold secrets in plain text, inputs and outputs
 hold every value that was not marked as secret. Only operations, names and property paths leave this module, and the
-inputs that capacity is counted from.
+inputs from which capacity is computed.
 
-Shape of events: sdk/go/common/apitype/events.go of Pulumi.
+Events are defined in sdk/go/common/apitype/events.go of Pulumi.
 """
 
 import re
@@ -24,34 +24,34 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "import": "create",
     "update": "update",
     "delete": "delete",
-    # The steps of one replacement; which of them come, and in which order, depends on the provider.
+    # The steps of one replacement. Their selection and order depend on the provider.
     **dict.fromkeys(("replace", "create-replacement", "delete-replaced", "import-replacement"), "replace"),
 }
 
 REFRESHED: Final = "resOutputsEvent"
-"""The event that tells what a refresh has found."""
+"""The event with the findings of a refresh."""
 
 _COLOR: Final = re.compile(r"<\{%.*?%\}>")  # sdk/go/common/diag/colors
 _GENERAL: Final = re.compile("preview failed|update failed|an unhandled error occurred: .*")
-"""Errors that only say that there was another one."""
+"""Errors that only report that there was another error."""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What the events of one operation tell."""
+    """The content of the events of one operation."""
 
     changes: tuple[Change, ...]
     unchanged: int
     findings: tuple[Finding, ...]
     errors: tuple[str, ...]
     before: Mapping[str, Json] = field(repr=False)
-    """Inputs by URN of every resource there was."""
+    """Inputs by URN of every existing resource."""
     after: Mapping[str, Json] = field(repr=False)
-    """Inputs by URN of every resource that there would be."""
+    """Inputs by URN of every resource after the update."""
 
 
 def observe(events: Iterable[Json], *, steps: str = "resourcePreEvent") -> Observed:
-    """Read events. `steps` is the event to read operations from: a refresh tells its findings in `resOutputsEvent`."""
+    """Read events. `steps` is the event that holds the operations: for a refresh it is `resOutputsEvent`."""
     changes: dict[str, Change] = {}
     same: set[str] = set()
     before: dict[str, Json] = {}
@@ -77,7 +77,7 @@ def observe(events: Iterable[Json], *, steps: str = "resourcePreEvent") -> Obser
         elif event.get("diagnosticEvent", {}).get("severity") == "error":
             errors.append(_plain(event["diagnosticEvent"]["message"]))
     return Observed(
-        # The engine's order is another each time.
+        # The order of the engine varies from run to run.
         changes=with_followers([change for _, change in sorted(changes.items())], before),
         unchanged=len(same - changes.keys()),
         findings=tuple(sorted(findings, key=lambda finding: (finding.urn, finding.policy, finding.message))),
@@ -88,7 +88,7 @@ def observe(events: Iterable[Json], *, steps: str = "resourcePreEvent") -> Obser
 
 
 def _is_object(step: Json) -> bool:
-    """Whether it is there outside of Pulumi: components, providers and the stack itself are not."""
+    """Whether a resource exists outside Pulumi: components, providers and the stack itself do not."""
     state = step.get("new") or step.get("old") or {}
     return bool(state.get("custom")) and not step["type"].startswith("pulumi:")
 
@@ -113,25 +113,25 @@ def holds_data(token: str, inputs: Json) -> bool:
 
 
 def _named(step: Json) -> Sequence[str]:
-    """The properties that the provider names."""
+    """The changed properties, as the provider names them."""
     detailed = step.get("detailedDiff") or {}
     return (
         sorted(step.get("keys") or ())
         or sorted(path for path, difference in detailed.items() if difference["diffKind"].endswith("-replace"))
-        or sorted(detailed)  # the engine's own order changes from run to run
+        or sorted(detailed)  # the order of the engine varies from run to run
         or step.get("diffs")
         or ()
     )
 
 
 def _is_of_the_server(step: Json) -> bool:
-    """Whether a refresh found nothing but what the API server itself keeps."""
+    """Whether a refresh found only fields that the API server itself maintains."""
     named = _named(step)
     return step["op"] == "update" and bool(named) and not reasons.real(step["type"], named, {}, {}, replaces=False)
 
 
 def _finding(event: Json) -> Finding:
-    # The engine writes the policy's description as the first line, then what the rule has reported.
+    # The first line is the policy's description, the rest is the finding.
     description, _, message = _plain(event["message"]).partition("\n")
     return Finding(
         policy=event["policyName"],

@@ -1,4 +1,4 @@
-"""What holds data is replaced or deleted only where the change says so by name, in `stacks/acknowledged.yaml`.
+"""Refuses to replace or delete what holds data, unless `stacks/acknowledged.yaml` names the resource.
 
 - stack: dev
   resource: kubernetes:core/v1:PersistentVolumeClaim::langfuse-postgres-data
@@ -21,7 +21,7 @@ FILE: Final = STACKS / "acknowledged.yaml"
 
 
 class Acknowledgement(Frozen):
-    """One loss that is meant."""
+    """One intended loss."""
 
     stack: str
     resource: str
@@ -33,31 +33,31 @@ class Acknowledgement(Frozen):
     @classmethod
     def _resource(cls, text: str) -> str:
         if "::" not in text:
-            raise ValueError("is not `type::name` or a URN; the report of the preview names it")
+            raise ValueError("is not `type::name` or a URN; copy it from the report of the preview")
         return text
 
     @field_validator("reason", "stack")
     @classmethod
-    def _said(cls, text: str) -> str:
+    def _text(cls, text: str) -> str:
         if not text.strip():
             raise ValueError("is empty")
         return text
 
     def covers(self, change: Change) -> bool:
-        """Whether it means this change."""
+        """Whether it permits this change."""
         return self.action == change.action and self.resource in {change.urn, resource_of(change)}
 
 
 def resource_of(change: Change) -> str:
-    """How an acknowledgement names what is changed."""
+    """The name of a changed resource in an acknowledgement."""
     return f"{change.type}::{change.name}"
 
 
 def acknowledgements(file: Path) -> Sequence[Acknowledgement]:
-    """Read the file; without one there are none.
+    """Read the acknowledgements of a file, if it exists.
 
     Raises:
-        OperationError: Naming every entry that can't be used, and why.
+        OperationError: Entries are invalid; the message lists all of them.
     """
     if not file.exists():
         return []
@@ -69,30 +69,30 @@ def acknowledgements(file: Path) -> Sequence[Acknowledgement]:
             f"line {document.line(*detail['loc'])}: {_explain(detail['loc'], detail['type'], detail['msg'])}"
             for detail in error.errors()
         ]
-        raise OperationError("\n  ".join([f"{file} can't be used:", *problems])) from None
+        raise OperationError("\n  ".join([f"{file} has invalid entries:", *problems])) from None
 
 
 def judge(stack: str, changes: Sequence[Change], known: Sequence[Acknowledgement]) -> Verdict:
     """Judge the changes of a stack.
 
-    A StatefulSet that is replaced along with its claim is no loss of its own: what is acknowledged is the claim.
+    A StatefulSet that is replaced together with its claim is no loss of its own: the claim is acknowledged.
     """
     stateful = [change for change in changes if change.action in {"replace", "delete"} and change.holds_data]
     losses = [change for change in stateful if not change.follows]
-    meant = [acknowledgement for acknowledgement in known if acknowledgement.stack == stack]
-    acknowledged = [change for change in losses if any(one.covers(change) for one in meant)]
+    intended = [acknowledgement for acknowledgement in known if acknowledgement.stack == stack]
+    acknowledged = [change for change in losses if any(one.covers(change) for one in intended)]
     return Verdict(
         refused=tuple(change for change in losses if change not in acknowledged),
         acknowledged=tuple(acknowledged),
         unused=tuple(
-            f"{one.action} of {one.resource}" for one in meant if not any(one.covers(change) for change in stateful)
+            f"{one.action} of {one.resource}" for one in intended if not any(one.covers(change) for change in stateful)
         ),
     )
 
 
 def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:
     if not location:
-        return "it must be a list of entries with stack, resource, action and reason"
+        return "the file must be a list of entries with stack, resource, action and reason"
     entry = f"entry {int(location[0]) + 1}"
     if kind == "model_type":
         return f"{entry}: must have the keys stack, resource, action and reason"

@@ -1,4 +1,4 @@
-"""A report as Markdown that a reviewer reads in ten seconds, and that fits into a comment."""
+"""Writes reports as Markdown that fits into a comment."""
 
 import html
 import re
@@ -15,25 +15,25 @@ COMMENT_CHARACTERS: Final = 65_536
 
 TITLES: Final = {
     "update": "What this change does",
-    "drift": "What differs from what was deployed",
-    "state": "What the policies say of what is deployed",
+    "drift": "What was changed outside Pulumi",
+    "state": "What the policies find in what is deployed",
 }
-NOTHING: Final = {"update": "nothing changes", "drift": "everything is as deployed", "state": "nothing is refused"}
-FOUND: Final = {"delete": "gone", "update": "changed", "create": "new", "replace": "replaced"}
-"""What a refresh finds, in its words."""
+NOTHING: Final = {"update": "no changes", "drift": "no drift", "state": "no violations"}
+FOUND: Final = {"delete": "deleted", "update": "changed", "create": "new", "replace": "replaced"}
+"""Words for the changes that a refresh finds."""
 
 ORDER: Final[tuple[Action, ...]] = ("replace", "delete", "create", "update")
 SEVERITIES: Final = {"critical": 0, "high": 1, "medium": 2, "low": 3}
-PATHS: Final = 3  # a reader wants to know where, not every line
+PATHS: Final = 3  # a reader needs the place, not every line
 NAMES: Final = 8
 TEXT: Final = 600
 NAME: Final = 150
 ROWS: Final = (1000, 300, 100, 30, 10, 3, 1, 0)
-"""How many rows a table may have; the first number that makes the whole text fit is taken."""
+"""Numbers of rows that a table may have. The first number with which the whole text fits is used."""
 
 
 def markdown(reports: Sequence[Report], *, note: str = "", characters: int = COMMENT_CHARACTERS) -> str:
-    """Every report under one title. What doesn't fit is counted where it would stand."""
+    """Write every report under one title. Tables that do not fit say how many rows they leave out."""
     title = TITLES[next((report.of for report in reports if report.of != "update"), "update")]
     texts = ("\n\n".join([f"## {title}", *(_stack(report, rows) for report in reports), note]) for rows in ROWS)
     text = ""
@@ -51,9 +51,7 @@ def _stack(report: Report, rows: int) -> str:
         parts.append(_refused(report, rows))
     if report.guard.unused:
         unused = [f"- {_code(entry)}" for entry in report.guard.unused]
-        said = (
-            "**Acknowledged, but not needed.** Remove it from `stacks/acknowledged.yaml`: it would let a loss through."
-        )
+        said = "**Acknowledged, but not needed.** Remove this from `stacks/acknowledged.yaml`: it would permit a later loss."
         parts.append(f"{said}\n\n{_limited(unused, rows, 'acknowledgements')}")
     if report.changes:
         header = "| | resource | property |\n|---|---|---|\n"
@@ -61,7 +59,7 @@ def _stack(report: Report, rows: int) -> str:
         parts.append(header + _limited([*lines], rows, "rows", cells=3))
     if stopping := [finding for finding in report.findings if finding.stops]:
         parts.append(_findings([[finding] for finding in stopping], rows))
-    if report.changes and report.of == "update" and not report.problems:  # after a problem the rest is not known
+    if report.changes and report.of == "update" and not report.problems:  # after a problem the requests are unknown
         parts.append(_capacity(report.capacity))
     if advice := [finding for finding in report.findings if not finding.stops]:
         rules = _by_policy(advice)
@@ -94,10 +92,10 @@ def _refused(report: Report, rows: int) -> str:
     left = len(report.guard.refused) - len(entries)
     return "\n".join(
         [
-            "**What holds data would be lost.** If that is meant, say why in `stacks/acknowledged.yaml`:",
+            "**This update would lose data.** If that is intended, add to `stacks/acknowledged.yaml`, with a reason:",
             "",
             *(["```yaml", *entries, "```"] if entries else []),
-            *([f"Left out here: {left} more."] if left else []),
+            *([f"{left} more are left out."] if left else []),
         ]
     )
 
@@ -112,9 +110,9 @@ def _row(change: Change) -> str:
     paths = [*map(_code, change.because)]
     loss = change.action in {"replace", "delete"}
     if change.follows and not paths:
-        reason = f"goes with the claim {_code(name_of(change.follows))}"
+        reason = f"follows the claim {_code(name_of(change.follows))}"
     else:
-        reason = _some(paths, PATHS) if paths else "what it depends on" if change.action == "replace" else ""
+        reason = _some(paths, PATHS) if paths else "a dependency" if change.action == "replace" else ""
     return f"| {f'**{change.action}**' if loss else change.action} | {change.kind} {_code(change.name)} | {reason} |"
 
 
@@ -124,7 +122,7 @@ def _found(change: Change) -> str:
 
 
 def _created(changes: Iterable[Change]) -> Iterator[str]:
-    """What is new needs no reason: a row for each kind."""
+    """A row for each kind of new resource, without reasons."""
     kinds: dict[str, list[str]] = {}
     for change in changes:
         kinds.setdefault(change.kind, []).append(_code(change.name))
@@ -142,7 +140,7 @@ def _by_policy(findings: Sequence[Finding]) -> Sequence[Sequence[Finding]]:
 
 
 def _findings(groups: Sequence[Sequence[Finding]], rows: int) -> str:
-    """A row for each group of findings of one policy, with what the first one says."""
+    """A row for each group of findings of one policy, with the message of the first one."""
     lines = [
         f"| {_code(first.policy)} | {_text(first.severity)} | {_places([first, *more])} | {_text(first.message)} |"
         for first, *more in groups
@@ -182,10 +180,10 @@ def _plain(value: Decimal, sign: str = "") -> str:
 
 def _limited(lines: Sequence[str], rows: int, what: str, cells: int = 0) -> str:
     left = len(lines) - rows
-    said = f"Left out here: {left} of {len(lines)} {what}." if left > 0 else ""
-    if said and cells:
-        said = f"| {said} " + "| " * (cells - 1) + "|"
-    return "\n".join([*lines[:rows], *([said] if said else [])])
+    note = f"{left} of {len(lines)} {what} are left out." if left > 0 else ""
+    if note and cells:
+        note = f"| {note} " + "| " * (cells - 1) + "|"
+    return "\n".join([*lines[:rows], *([note] if note else [])])
 
 
 def _some(items: Sequence[str], most: int) -> str:
@@ -194,13 +192,13 @@ def _some(items: Sequence[str], most: int) -> str:
 
 
 def _code(text: str) -> str:
-    """A name as code, where nothing in it is Markdown, a mention or the end of a cell."""
+    """A name as code. Nothing in it acts as Markdown, as a mention or as the end of a cell."""
     line = _clipped(" ".join(text.split()).replace("`", "'"), NAME)
     return f"`{line}`".replace("|", "\\|")
 
 
 def _text(text: str) -> str:
-    """Text of others on one line: nothing in it is Markdown, HTML or a mention."""
+    """Foreign text on one line. Nothing in it acts as Markdown, as HTML or as a mention."""
     line = html.escape(_clipped(" ".join(text.split()), TEXT), quote=False)
     return re.sub(r"([\\`*_{}\[\]#|~])", r"\\\1", line).replace("@", "@\u200b")
 

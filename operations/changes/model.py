@@ -1,4 +1,4 @@
-"""A report on one stack: what would change, what that costs, and whether it may. It holds names, never values."""
+"""A report on one stack: changes, requests, policy findings and losses of data. It holds names, never values."""
 
 from typing import Literal
 
@@ -11,20 +11,20 @@ Outcome = Literal["fine", "refused", "failed"]
 
 
 class Frozen(BaseModel):
-    """Immutable, and strict about its keys: a report is written by one job and read by another."""
+    """Immutable, without unknown keys: one job writes a report, another reads it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Change(Frozen):
-    """What would become of one resource."""
+    """The change of one resource."""
 
     urn: str
     action: Action
     because: tuple[str, ...] = ()
-    """Paths of properties: those that force a replacement, else those that differ."""
+    """Paths of the properties that force a replacement; for an update, of those that differ."""
     follows: str = ""
-    """URN of the volume claim whose replacement takes this along."""
+    """URN of the volume claim whose replacement causes this one."""
     holds_data: bool = False
     """Whether its replacement or deletion loses data, or a value that nobody can make a second time."""
 
@@ -40,16 +40,16 @@ class Change(Frozen):
 
     @property
     def kind(self) -> str:
-        """The type as people say it, for example `Secret`."""
+        """The last part of the type, for example `Secret`."""
         return self.type.rpartition(":")[2]
 
 
 class Finding(Frozen):
-    """What a policy has found."""
+    """A finding of a policy."""
 
     policy: str
     level: str
-    """`mandatory` stops the update; `advisory` doesn't."""
+    """`mandatory` stops the update, `advisory` does not."""
     severity: str = ""
     urn: str = ""
     message: str
@@ -68,20 +68,20 @@ class Capacity(Frozen):
 
 
 class Verdict(Frozen):
-    """What the guard says of replacements and deletions of what holds data."""
+    """The result of the guard for resources that hold data."""
 
     refused: tuple[Change, ...] = ()
     acknowledged: tuple[Change, ...] = ()
     unused: tuple[str, ...] = ()
-    """Acknowledgements that no change needs: left in place, one would let a later loss through."""
+    """Acknowledgements that no change needs. Left in place, one would permit a later loss."""
 
 
 class Report(Frozen):
-    """All that a reviewer decides on."""
+    """Everything that a reviewer needs to decide."""
 
     stack: str
     of: Literal["update", "drift", "state"] = "update"
-    """Whether it tells what an update would do, what somebody did behind Pulumi's back, or of what is deployed."""
+    """The changes of an update, the changes made outside Pulumi, or the deployed state."""
     outcome: Outcome
     changes: tuple[Change, ...] = ()
     unchanged: int = 0
@@ -89,7 +89,7 @@ class Report(Frozen):
     guard: Verdict = Verdict()
     findings: tuple[Finding, ...] = ()
     problems: tuple[str, ...] = ()
-    """Why the preview could not be made."""
+    """Errors of a preview that failed."""
 
 
 def name_of(urn: str) -> str:
@@ -98,5 +98,5 @@ def name_of(urn: str) -> str:
 
 
 def type_of(urn: str) -> str:
-    """The resource's own type: the last of its URN's, where each parent's stands before it."""
+    """The type of the resource. A URN names the types of its parents before it."""
     return urn.split("::", 3)[2].rpartition("$")[2]

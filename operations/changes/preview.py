@@ -1,4 +1,4 @@
-"""Makes the report on a stack: what `pulumi preview` would do, or what a refresh finds changed behind its back."""
+"""Creates reports: of an update, of changes made outside Pulumi, and of the deployed state."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -25,40 +25,40 @@ def preview(
 
     Args:
         pulumi: The stack.
-        known: Losses that are meant.
+        known: Intended losses.
         packs: Flags that name policy packs and their configuration.
-        allow_unused: Accept acknowledgements that nothing needs, as when an update is done a second time.
+        allow_unused: Accept acknowledgements that no change needs, as when an update runs a second time.
     """
     report = _report(pulumi, pulumi.events("preview", *packs), steps="resourcePreEvent")
     guard = judge(pulumi.stack, report.changes, known)
-    if allow_unused or report.outcome != "fine":  # of a preview that was stopped nobody can say what it leaves as it is
+    if allow_unused or report.outcome != "fine":  # a preview that stopped does not show every change
         guard = guard.model_copy(update={"unused": ()})
     refused = report.outcome == "fine" and (guard.refused or guard.unused)
     return report.model_copy(update={"guard": guard, **({"outcome": "refused"} if refused else {})})
 
 
 def drift(pulumi: Pulumi) -> Report:
-    """Find what was changed behind Pulumi's back. Every change counts, whoever made it."""
+    """Find changes made outside Pulumi, whoever made them."""
     report = _report(pulumi, pulumi.events("refresh", "--preview-only"), steps=REFRESHED)
     outcome = "refused" if report.changes and not report.problems else report.outcome
     return report.model_copy(update={"of": "drift", "outcome": outcome})
 
 
 def deployed(pulumi: Pulumi, packs: Sequence[str]) -> Report:
-    """Judge the state of a deployed stack with policy packs: nothing is unknown there."""
+    """Check the state of a deployed stack with policy packs. The state has no unknown values."""
     report = _report(pulumi, pulumi.events("policy", "analyze", *packs), steps="")
     return report.model_copy(update={"of": "state"})
 
 
 def policy_flags(profile: str) -> Sequence[str]:
-    """Flags for both packs, as strict as the profile asks for; a preview environment is judged as dev is."""
+    """Flags for both packs with the configuration of the profile. Preview environments use that of dev."""
     config = POLICIES / "config" / f"{'dev' if profile == 'preview' else profile}.json"
-    documents.read_mapping(config)  # the CLI's own error names no line
+    documents.read_mapping(config)  # the error of the CLI has no line number
     return [flag for pack in PACKS for flag in (f"--policy-pack={POLICIES / pack}", f"--policy-pack-config={config}")]
 
 
 def profile_of(pulumi: Pulumi) -> str:
-    """The profile of a stack: its own name unless its file says otherwise."""
+    """The profile of a stack. It is the name of the stack unless the stack file sets another."""
     profile = pulumi.settings().get(f"{PROJECT}:profile", pulumi.stack)
     if not isinstance(profile, str) or profile not in PROFILES:
         raise OperationError(f'{PROJECT}:profile: "{profile}" is not a profile; choose one of {", ".join(PROFILES)}')

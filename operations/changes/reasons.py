@@ -1,8 +1,8 @@
-"""Which properties say why an object is changed or replaced: those that really differ.
+"""Finds the properties that are the reason of a change: those that differ.
 
-A provider names more. Where an object is replaced because of one that it depends on, the engine asks the provider with
-the dependent property unknown, and every property in it that forces a replacement is named, changed or not. A refresh
-names what the API server keeps itself, such as `status`.
+A provider names more. If an object is replaced because of a dependency, the engine calls the provider with the
+dependent property unknown. The provider then names every property in it that forces a replacement, changed or not. A
+refresh also names fields that the API server maintains, such as `status`.
 """
 
 import re
@@ -12,27 +12,27 @@ from typing import Any, Final
 Json = Mapping[str, Any]  # inputs, of any shape
 
 KUBERNETES: Final = "kubernetes:"
-SECRET: Final = "[secret]"  # noqa: S105  # what events show in place of a secret
+SECRET: Final = "[secret]"  # noqa: S105  # replaces secrets in events
 REPLACE_UNREADY: Final = "pulumi.com/replaceUnready"
-"""A Job that has failed is replaced by this annotation without any difference."""
+"""With this annotation a failed Job is replaced, without any difference."""
 
 OF_THE_SERVER: Final = re.compile(
     r"""(status|__\w+|metadata\.(creationTimestamp|generation|managedFields|resourceVersion|selfLink|uid))\b.*"""
 )
-"""What the API server and its controllers write (metav1.ObjectMeta), and what the provider notes beside the object."""
+"""Fields that the API server and its controllers write (metav1.ObjectMeta), and those that the provider adds."""
 
 _PART: Final = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[\]]+)')
 _MISSING: Final = object()
 
 
 def real(kind: str, paths: Sequence[str], old: Json, new: Json, *, replaces: bool) -> tuple[str, ...]:
-    """The paths that are reasons.
+    """The paths that are reasons of a change.
 
     Args:
         kind: The type token.
-        paths: What the provider has named.
-        old: Inputs before; empty if they are not known.
-        new: Inputs after; empty if they are not known.
+        paths: The paths that the provider names.
+        old: The inputs before the change; empty if unknown.
+        new: The inputs after the change; empty if unknown.
         replaces: Whether the object is replaced.
     """
     if not kind.startswith(KUBERNETES):
@@ -41,7 +41,7 @@ def real(kind: str, paths: Sequence[str], old: Json, new: Json, *, replaces: boo
     if not (old and new):
         return found
     differing = tuple(path for path in found if REPLACE_UNREADY in path or _differs(path, old, new))
-    # The server may have changed what the inputs say: then a path that is the same in both is the reason of an update.
+    # The object may have changed in the cluster: then a path that is equal in both inputs is the reason of an update.
     return differing if differing or replaces else found
 
 
@@ -60,4 +60,4 @@ def _inside(value: Any, part: str | int) -> Any:  # noqa: ANN401  # a part of an
         return value.get(part, _MISSING)
     if isinstance(value, list) and isinstance(part, int):
         return value[part] if part < len(value) else _MISSING
-    return value  # nothing is in it, as in one that is not known yet: it is compared itself
+    return value  # it has no parts, as an unknown value: compared itself

@@ -1,4 +1,4 @@
-"""Which workloads are replaced along with a volume claim: Kubernetes deletes no claim that a pod still mounts."""
+"""Finds workloads that are replaced because of a volume claim: Kubernetes deletes no claim that a pod still mounts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -11,11 +11,11 @@ Json = Mapping[str, Any]  # inputs, of any shape
 
 
 def with_followers(changes: Sequence[Change], before: Mapping[str, Json]) -> tuple[Change, ...]:
-    """The changes, each that follows from the replacement of a claim with that claim.
+    """The changes; those that follow from the replacement of a claim name the claim.
 
     Args:
-        changes: Of one update.
-        before: Inputs by URN of every resource there was.
+        changes: The changes of one update.
+        before: Inputs by URN of every existing resource.
     """
     claims = {
         _name(before.get(change.urn, {})): change.urn
@@ -32,7 +32,7 @@ def with_followers(changes: Sequence[Change], before: Mapping[str, Json]) -> tup
 
 
 def _mounts(inputs: Json) -> Iterator[str]:
-    """Names of the claims that the pods of a workload mount."""
+    """The names of the claims that the pods of a workload mount."""
     value: Any = inputs
     for key in ("spec", "template", "spec", "volumes"):
         value = value.get(key) if isinstance(value, Mapping) else None

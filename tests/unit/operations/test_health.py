@@ -54,7 +54,7 @@ def test_it_may_take_its_time(installation: tuple[Installation, str]) -> None:
         ("/api/public/ready", Answer(status=500), "ready: answers 500"),
         ("/api/public/health", Answer({"status": "Database not available", "version": "4.16.0"}, 503), "answers 503"),
         ("/api/public/health", Answer({"status": "OK", "version": "4.15.0"}), "runs version 4.15.0, not 4.16.0"),
-        ("/api/public/health", Answer("a portal's sign-in page"), "not Langfuse's answer"),
+        ("/api/public/health", Answer("a portal's sign-in page"), "not from Langfuse"),
     ],
 )
 def test_what_stays_wrong_is_said(installation: tuple[Installation, str], path: str, answer: Answer, said: str) -> None:

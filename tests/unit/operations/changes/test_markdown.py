@@ -51,7 +51,7 @@ def test_the_worst_comes_first_and_says_what_forces_it() -> None:
 def test_what_goes_with_a_claim_says_so() -> None:
     server = Change(urn=urn("kubernetes:apps/v1:StatefulSet", "db"), action="replace", follows=urn(CLAIM, "data"))
     assert rows(markdown([report(changes=[server])])) == [
-        ["**replace**", "StatefulSet `db`", "goes with the claim `data`"]
+        ["**replace**", "StatefulSet `db`", "follows the claim `data`"]
     ]
 
 
@@ -169,14 +169,14 @@ def test_a_small_report_leaves_nothing_out() -> None:
 def test_drift_is_told_in_words_of_what_was_found() -> None:
     changes = [change("delete", JOB, "gone"), change("update", DEPLOYMENT, "web", "spec.replicas")]
     assert rows(markdown([report(of="drift", outcome="refused", changes=changes)])) == [
-        ["gone", "Job `gone`", ""],
+        ["deleted", "Job `gone`", ""],
         ["changed", "Deployment `web`", "`spec.replicas`"],
     ]
 
 
 def test_what_is_deployed_is_told_apart_from_a_change() -> None:
     assert markdown([report(of="state", changes=())]).splitlines() == [
-        "## What the policies say of what is deployed",
+        "## What the policies find in what is deployed",
         "",
-        "### `dev`: nothing is refused",
+        "### `dev`: no violations",
     ]
