@@ -1,11 +1,13 @@
 #!/bin/sh
-# Refuses to migrate a ClickHouse that does not fit the release of Langfuse, and a schema that is dirty or newer than
-# the release, and says how to repair it.
-# Waits for the server and for Keeper, without which no statement ON CLUSTER ends.
-# Reads CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (the client takes it from there),
-# CLICKHOUSE_DATABASE, CLICKHOUSE_CLUSTERED, CLICKHOUSE_TLS, WAIT_SECONDS, NAMESPACE, RELEASE_DIR (what
-# list-release-migrations.sh wrote), LANGFUSE_VERSION, MINIMUM_CLICKHOUSE, and FIXED_LANGFUSE: the first release that
-# works with every ClickHouse, empty if this is one.
+# Checks that ClickHouse can be migrated to a release of Langfuse.
+#
+# Fails if ClickHouse does not work with the release, or if the schema is dirty or newer than the release, and prints
+# how to repair it. Before that, it waits for the server and for Keeper: without Keeper, ON CLUSTER statements hang.
+#
+# Environment: CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (read by the client),
+# CLICKHOUSE_DATABASE, CLICKHOUSE_CLUSTERED, CLICKHOUSE_TLS, WAIT_SECONDS, NAMESPACE, RELEASE_DIR (written by
+# list-release-migrations.sh), LANGFUSE_VERSION, MINIMUM_CLICKHOUSE, and FIXED_LANGFUSE (the first release that works
+# with every ClickHouse; empty if LANGFUSE_VERSION does).
 set -eu
 
 secure=
@@ -21,7 +23,7 @@ query() {
         --connect_timeout 5 ${secure:+"$secure"} --query "$1"
 }
 
-# Arguments: what is waited for, statement.
+# Retries a statement until it succeeds. Arguments: name of the server for the error, statement.
 wait_for() {
     until error=$(query "$2" 2>&1 > /dev/null); do
         [ "$(date +%s)" -lt "$deadline" ] ||
@@ -30,7 +32,7 @@ wait_for() {
     done
 }
 
-# Whether release $1 is older than $2.
+# Succeeds if release $1 is older than $2.
 older() {
     [ "$1" != "$2" ] &&
         [ "$(printf '%s\n' "$1" "$2" | sort -t . -k 1,1n -k 2,2n -k 3,3n -k 4,4n | head -n 1)" = "$1" ]
@@ -50,17 +52,18 @@ if older "$running" "$MINIMUM_CLICKHOUSE"; then
     fail "ClickHouse $running is too old for Langfuse $LANGFUSE_VERSION. Nothing was changed. Use ClickHouse \
 $MINIMUM_CLICKHOUSE or newer."
 fi
-# Since 26.8 a number in JSON is a time in seconds, unless the user's profile says otherwise: every trace is lost.
-seconds=$(query "SELECT count() FROM system.settings
+# ClickHouse 26.8 and newer reads a number in JSON as a time in seconds, unless the user's profile changes that. Older
+# releases of Langfuse write milliseconds, so every trace would be lost.
+reads_seconds=$(query "SELECT count() FROM system.settings
     WHERE name = 'input_format_read_datetime_number_as_raw_value' AND value = '0'")
-if [ -n "$FIXED_LANGFUSE" ] && [ "$seconds" != 0 ]; then
+if [ -n "$FIXED_LANGFUSE" ] && [ "$reads_seconds" != 0 ]; then
     fail "ClickHouse $running would drop every trace that Langfuse $LANGFUSE_VERSION writes. Nothing was changed. Either
   - use Langfuse $FIXED_LANGFUSE or newer: pulumi config set langfuse:version $FIXED_LANGFUSE, or
   - set compatibility to 26.4 in the settings profile of the user $CLICKHOUSE_USER, or
   - use a ClickHouse before 26.8."
 fi
 
-# A pod of ours has a client; of another server we know the address only.
+# The repair command runs the client inside the pod of a managed server, and connects to an external one.
 client="clickhouse-client --host $CLICKHOUSE_HOST --port $CLICKHOUSE_PORT${secure:+ $secure}"
 case $CLICKHOUSE_HOST in
     *."$NAMESPACE".svc) client="kubectl --namespace $NAMESPACE exec ${CLICKHOUSE_HOST%%.*} -- clickhouse-client" ;;
@@ -86,17 +89,18 @@ if [ "$dirty" != 0 ]; then
     before=$(sort -n "$RELEASE_DIR/clickhouse" | while read -r number; do
         [ "$number" -ge "$version" ] || echo "$number"
     done | tail -n 1)
-    fail "migration $version was begun and never finished: the database is dirty. Nothing was changed now. To repair:
-  1. Undo by hand what it already did: its statements stand in clickhouse/migrations/$folder/, file number $version.
-  2. Say that migration ${before:--1} is the last finished one:
+    fail "migration $version started but did not finish: the database is dirty. This run changed nothing. To repair:
+  1. Undo manually what the migration has changed. Its statements are in clickhouse/migrations/$folder/, file number \
+$version.
+  2. Record migration ${before:--1} as the last finished one:
      $client --user $CLICKHOUSE_USER --query \\
        \"INSERT INTO $table (version, dirty, sequence) SELECT ${before:--1}, 0, toUnixTimestamp64Nano(now64(9))\"
-  3. Run pulumi up again: the migration is applied from its beginning."
+  3. Run pulumi up again. It applies the migration from the beginning."
 fi
 if [ "$version" -gt "$newest" ]; then
     fail "the schema is newer than this release: it is at migration $version, the release ends at $newest. Nothing was \
 changed. To repair, either
-  - go on with a release that has it: pulumi config set langfuse:version VERSION, or
-  - restore the backup that was taken before the upgrade, then run pulumi up again."
+  - use a release that contains the migration: pulumi config set langfuse:version VERSION, or
+  - restore the backup from before the upgrade, then run pulumi up again."
 fi
 echo "ClickHouse: at migration $version of $newest, clean"

@@ -1,7 +1,10 @@
 #!/bin/sh
-# Refuses to migrate a Postgres schema that is half migrated or newer than the release, and says how to repair it.
-# Reads PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WAIT_SECONDS, RELEASE_DIR (what list-release-migrations.sh wrote)
-# and PSQL_COMMAND (how a person reaches the database with psql).
+# Checks that the Postgres schema can be migrated to a release of Langfuse.
+#
+# Fails if the schema is half migrated or newer than the release, and prints how to repair it.
+#
+# Environment: PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WAIT_SECONDS, RELEASE_DIR (written by
+# list-release-migrations.sh) and PSQL_COMMAND (the psql command that an operator runs to repair the schema).
 set -eu
 
 fail() {
@@ -30,18 +33,18 @@ failed=$(query 'SELECT migration_name FROM _prisma_migrations
     WHERE finished_at IS NULL AND rolled_back_at IS NULL ORDER BY started_at')
 if [ -n "$failed" ]; then
     name=$(printf '%s\n' "$failed" | head -n 1)
-    fail "migration $name was begun and never finished. Nothing was changed now. To repair:
-  1. See what stopped it:
+    fail "migration $name started but did not finish. This run changed nothing. To repair:
+  1. Read the error:
      $PSQL_COMMAND \\
        --command \"SELECT logs FROM _prisma_migrations WHERE migration_name = '$name'\"
-  2. Undo by hand what it already did (its statements stand in prisma/migrations/$name/migration.sql), then:
+  2. Undo manually what the migration has changed (its statements are in prisma/migrations/$name/migration.sql), then:
      $PSQL_COMMAND \\
        --command \"UPDATE _prisma_migrations SET rolled_back_at = now()
                    WHERE migration_name = '$name' AND finished_at IS NULL\"
-  3. Run pulumi up again: the migration is applied from its beginning."
+  3. Run pulumi up again. It applies the migration from the beginning."
 fi
 
-# The release's entrypoint forgets the names in cleanup.sql before it migrates.
+# Before it migrates, the entrypoint of the release removes the names in cleanup.sql from the table.
 newer=$(query 'SELECT DISTINCT migration_name FROM _prisma_migrations
     WHERE rolled_back_at IS NULL ORDER BY migration_name' | while read -r name; do
     if ! grep -qxF -e "$name" "$RELEASE_DIR/postgres" && ! grep -qF -e "'$name'" "$RELEASE_DIR/cleanup.sql"; then
@@ -50,9 +53,9 @@ newer=$(query 'SELECT DISTINCT migration_name FROM _prisma_migrations
 done)
 if [ -n "$newer" ]; then
     name=$(printf '%s\n' "$newer" | tail -n 1)
-    fail "the schema is newer than this release: it has $(printf '%s\n' "$newer" | wc -l) migrations that the \
-release does not know, the last is $name. Nothing was changed. To repair, either
-  - go on with a release that has it: pulumi config set langfuse:version VERSION, or
-  - restore the backup that was taken before the upgrade, then run pulumi up again."
+    fail "the schema is newer than this release: the release does not contain $(printf '%s\n' "$newer" | wc -l) of its \
+migrations, the last of them is $name. Nothing was changed. To repair, either
+  - use a release that contains the migration: pulumi config set langfuse:version VERSION, or
+  - restore the backup from before the upgrade, then run pulumi up again."
 fi
 echo "Postgres: $(query 'SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NOT NULL') migrations, all finished"

@@ -1,8 +1,10 @@
 #!/bin/sh
-# Lets the server back up the database to the backups bucket, and writes the marker .complete when it says that the
-# backup is whole: a backup without it does not count. The server holds the keys of the bucket (named collection
-# "backups"), not this script.
-# Reads CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (the client takes it from there),
+# Backs up a ClickHouse database to the backups bucket.
+#
+# The server writes the backup. It has the keys of the bucket (named collection "backups"), this script has not. The
+# marker .complete is written after the server reports success; a backup without it is incomplete.
+#
+# Environment: CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (read by the client),
 # CLICKHOUSE_DATABASE, CLICKHOUSE_TLS and WAIT_SECONDS.
 set -eu
 
@@ -14,7 +16,7 @@ fail() {
     exit 1
 }
 
-# No time limit on the answer: the server says nothing until the backup has ended.
+# The timeout is a day, because the server sends nothing until the backup has finished.
 query() {
     clickhouse-client --host "$CLICKHOUSE_HOST" --port "$CLICKHOUSE_PORT" --user "$CLICKHOUSE_USER" \
         --connect_timeout 5 --receive_timeout 86400 ${secure:+"$secure"} --query "$1"
@@ -33,7 +35,7 @@ echo "backing up database $CLICKHOUSE_DATABASE as $folder"
 result=$(query "BACKUP DATABASE $CLICKHOUSE_DATABASE TO S3(backups, '$folder') FORMAT TSV" 2>&1) ||
     fail "the server could not write $folder: $result"
 status=$(printf '%s' "$result" | cut -f 2)
-[ "$status" = BACKUP_CREATED ] || fail "backup $folder ended as \"$status\""
+[ "$status" = BACKUP_CREATED ] || fail "backup $folder finished with status \"$status\""
 
 query "INSERT INTO FUNCTION s3(backups, filename = '$folder/.complete', format = 'JSONEachRow')
     SELECT 'clickhouse' AS store, '$name' AS name, '$CLICKHOUSE_DATABASE' AS database, version() AS version" ||

@@ -1,10 +1,12 @@
 #!/bin/sh
-# Dumps the database and the roles to BUCKET/postgres/NAME/. The dump is streamed: no disk of the pod ever holds it. It
-# is then read back from the store, through pg_restore to its end, and only after that the marker .complete is written:
-# a backup without it does not count.
-# Reads PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WAIT_SECONDS, MINIMUM_BYTES, PART_SIZE, CLIENT_DIR (what
-# copy-client.sh wrote, with room for a few small files), STORE_URL, ACCESS_KEY_ID, SECRET_ACCESS_KEY and BUCKET.
-# Without keys the client takes those that the pod's identity is given at MC_STS_ENDPOINT_store.
+# Backs up a Postgres database and its roles to BUCKET/postgres/NAME/.
+#
+# The dump is streamed to the store, so it needs no disk space in the pod. Then pg_restore reads it back from the store
+# to its end, and only after that the marker .complete is written. A backup without the marker is incomplete.
+#
+# Environment: PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WAIT_SECONDS, MINIMUM_BYTES, PART_SIZE, CLIENT_DIR
+# (written by copy-client.sh, with room for a few small files), STORE_URL, BUCKET, ACCESS_KEY_ID and SECRET_ACCESS_KEY.
+# Without keys, the client requests keys for the pod's identity at MC_STS_ENDPOINT_store.
 set -eu
 
 export PATH="$PATH:$CLIENT_DIR"
@@ -33,19 +35,19 @@ server=$(psql --no-psqlrc --no-align --tuples-only --quiet --command 'SHOW serve
 client=$(pg_dump --version)
 client=${client##*) }
 [ "${server%%[!0-9]*}" -le "${client%%[!0-9]*}" ] ||
-    fail "Postgres at $PGHOST:$PGPORT is release $server, pg_dump is $client and refuses a newer server: set \
+    fail "Postgres at $PGHOST:$PGPORT is release $server, but pg_dump is $client and refuses a newer server: set \
 langfuse:postgres.version to the server's release"
 
 name=$(date -u +%Y-%m-%dT%H-%M-%SZ)
 folder="$BUCKET/postgres/$name"
 target="store/$folder"
 
-# A shell knows only how the last command of a pipeline ended: the others leave a note.
-ended_well() {
+# Runs a command of a pipeline, and notes its failure in a file: a POSIX shell reports only the last command's status.
+note_failure() {
     "$@" || echo "$1" >> "$work/failed"
 }
 
-# Passes its input on, and writes sum and size of what went through to files of that name.
+# Copies standard input to standard output, and writes its checksum and size to the files "sum" and "size".
 measure() {
     sha256sum < "$work/sum.in" > "$work/sum" &
     wc -c < "$work/size.in" > "$work/size" &
@@ -53,28 +55,28 @@ measure() {
     wait
 }
 
-# Arguments: file, name of the object.
+# Uploads a file of the backup. Arguments: file, name of the object.
 upload() {
     output=$(mc cp --quiet "$1" "$target/$2" 2>&1) || fail "cannot write $folder/$2: $output"
 }
 
 echo "dumping database $PGDATABASE of $PGHOST:$PGPORT to $folder"
-ended_well pg_dump --format=custom | measure |
+note_failure pg_dump --format=custom | measure |
     mc pipe --quiet --part-size "$PART_SIZE" "$target/database.dump" > "$work/output" 2>&1 ||
     fail "cannot write $folder/database.dump: $(cat "$work/output")"
-[ ! -e "$work/failed" ] || fail "the dump was cut short: $(cat "$work/failed") failed"
+[ ! -e "$work/failed" ] || fail "the dump is incomplete: $(cat "$work/failed") failed"
 sum=$(cut -d ' ' -f 1 "$work/sum")
 bytes=$(tr -d ' ' < "$work/size")
-[ "$bytes" -ge "$MINIMUM_BYTES" ] || fail "the dump has $bytes bytes, at least $MINIMUM_BYTES were expected"
+[ "$bytes" -ge "$MINIMUM_BYTES" ] || fail "the dump has $bytes bytes, expected at least $MINIMUM_BYTES"
 
-# Listing a truncated dump succeeds; only reading it through finds what is missing.
+# pg_restore lists even a truncated dump. Only reading it to the end finds missing data.
 echo "reading $bytes bytes back"
-ended_well mc cat "$target/database.dump" | measure | {
-    pg_restore --file=/dev/null || fail "the dump cannot be read to its end"
+note_failure mc cat "$target/database.dump" | measure | {
+    pg_restore --file=/dev/null || fail "pg_restore can't read the dump to its end"
     cat > /dev/null
 }
 [ ! -e "$work/failed" ] || fail "$folder/database.dump cannot be read back: $(cat "$work/failed") failed"
-[ "$(cut -d ' ' -f 1 "$work/sum")" = "$sum" ] || fail "$folder/database.dump reads back differently"
+[ "$(cut -d ' ' -f 1 "$work/sum")" = "$sum" ] || fail "the stored $folder/database.dump differs from the dump"
 
 cd "$work"
 pg_dumpall --database="$PGDATABASE" --globals-only --no-role-passwords --file=globals.sql
@@ -84,7 +86,7 @@ sha256sum globals.sql manifest.json > SHA256SUMS
 for file in globals.sql manifest.json; do
     upload "$file" "$file"
     mc cat "$target/$file" > stored || fail "cannot read $folder/$file back"
-    [ "$(sha256sum < stored)" = "$(sha256sum < "$file")" ] || fail "$folder/$file reads back differently"
+    [ "$(sha256sum < stored)" = "$(sha256sum < "$file")" ] || fail "the stored $folder/$file differs from the file"
 done
 echo "$sum  database.dump" >> SHA256SUMS
 upload SHA256SUMS SHA256SUMS

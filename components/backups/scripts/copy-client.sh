@@ -1,6 +1,6 @@
 #!/bin/sh
-# Copies the object store's client and the certificates of public authorities to CLIENT_DIR, for the container that
-# dumps a database: it has to run two programs at once, which come in different images.
+# Copies the client of the object store and public CA certificates to CLIENT_DIR, for the container that backs up
+# Postgres: it runs pg_dump and the client together, and each is in an image of its own.
 set -eu
 
 cp "$(command -v mc)" "$CLIENT_DIR/mc"

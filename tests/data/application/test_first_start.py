@@ -77,7 +77,7 @@ def test_a_failed_creation_is_reported_at_once(image: Path) -> None:
     began = time.monotonic()
     done = start(image, "fails")
     assert done.returncode == 1
-    assert "first-start: the server answered 500: its log above says what it could not make" in done.stdout
+    assert "first-start: the server answered 500: see its log above for what it could not create" in done.stdout
     assert time.monotonic() - began < 25  # it does not wait for something that cannot succeed
     assert not running(image)
 
@@ -85,7 +85,7 @@ def test_a_failed_creation_is_reported_at_once(image: Path) -> None:
 def test_a_server_that_exits_is_reported_at_once(image: Path) -> None:
     done = start(image, "ends")
     assert done.returncode == 1
-    assert "first-start: the server ended" in done.stdout
+    assert "first-start: the server exited" in done.stdout
 
 
 @pytest.mark.parametrize("behaviour", ["silent", "answers 60000"])

@@ -34,7 +34,7 @@ def image(folder: Path) -> None:
 def test_the_migrations_of_a_release_are_listed(tmp_path: Path) -> None:
     image(tmp_path)
     result = listed(tmp_path)
-    assert (result.code, result.output) == (0, "this release ships 2 Postgres and 2 ClickHouse migrations\n")
+    assert (result.code, result.output) == (0, "this release contains 2 Postgres and 2 ClickHouse migrations\n")
     assert (tmp_path / "release/postgres").read_text() == "20230518_first\n20260101_second\n"
     assert (tmp_path / "release/clickhouse").read_text() == "1\n10\n"
     assert (tmp_path / "release/cleanup.sql").read_text() == "DELETE"
@@ -46,4 +46,4 @@ def test_an_image_with_another_layout_is_refused(tmp_path: Path) -> None:
         file.unlink()
     result = listed(tmp_path)
     assert result.code == 1
-    assert "ships no ClickHouse migrations" in result.output
+    assert "contains no ClickHouse migrations" in result.output

@@ -150,12 +150,12 @@ def test_a_dump_of_many_parts_is_complete(
 
 
 CUT_SHORT = {
-    "pg_dump fails half way": ("pg_dump", 'REAL "$@" | head -c 3000; exit 1', "the dump was cut short: pg_dump failed"),
-    "pg_dump is killed": ("pg_dump", 'REAL "$@" | head -c 3000; kill -9 $$', "the dump was cut short: pg_dump failed"),
+    "pg_dump fails half way": ("pg_dump", 'REAL "$@" | head -c 3000; exit 1', "the dump is incomplete: pg_dump failed"),
+    "pg_dump is killed": ("pg_dump", 'REAL "$@" | head -c 3000; kill -9 $$', "the dump is incomplete: pg_dump failed"),
     "the end of the dump is missing": (
         "pg_dump",
         'REAL "$@" | head -c -2000',
-        "the dump cannot be read to its end",
+        "pg_restore can't read the dump to its end",
     ),
     "the roles can't be read": ("pg_dumpall", "exit 1", ""),
 }
@@ -176,9 +176,9 @@ def test_a_truncated_dump_is_not_a_backup(
 LOST_ON_THE_WAY = {
     "the upload is killed": ("pipe) head -c 2000 > /dev/null; kill -9 $$", "cannot write langfuse-dev-backups/"),
     "the upload fails": ("pipe) echo no room >&2; exit 1", "no room"),
-    "the store keeps less": ('pipe) head -c -100 | REAL "$@"', "the dump cannot be read to its end"),
-    "the store gives back less": ('cat) REAL "$@" | head -c -100', "the dump cannot be read to its end"),
-    "the store adds something": ('cat) REAL "$@" && echo more', "reads back differently"),
+    "the store keeps less": ('pipe) head -c -100 | REAL "$@"', "pg_restore can't read the dump to its end"),
+    "the store gives back less": ('cat) REAL "$@" | head -c -100', "pg_restore can't read the dump to its end"),
+    "the store adds something": ('cat) REAL "$@" && echo more', "differs from the dump"),
     "the download fails": ('cat) REAL "$@"; exit 1', "cannot be read back: mc failed"),
     "a small file can't be written": ("cp) echo refused; exit 1", "globals.sql: refused"),
 }
@@ -199,7 +199,7 @@ def test_an_incomplete_upload_is_not_a_backup(
 def test_a_dump_that_is_too_small_is_an_error(postgres: PostgresServer, fresh_store: Store, tmp_path: Path) -> None:
     result = back_up_postgres(postgres, fresh_store, tmp_path, MINIMUM_BYTES="100000000")
     assert result.code == 1
-    assert "at least 100000000 were expected" in result.output
+    assert "expected at least 100000000" in result.output
     assert markers(fresh_store, "") == []
 
 

@@ -129,7 +129,7 @@ def test_a_dirty_schema_is_refused_with_its_repair(schema: ClickHouseServer, tmp
     schema.query("INSERT INTO default.schema_migrations VALUES (47, 1, 4)")
     result = check(schema, tmp_path, newest=50)
     assert result.code == 1
-    assert "migration 47 was begun and never finished" in result.output
+    assert "migration 47 started but did not finish" in result.output
     repair = result.output.split('"')[1]
     schema.query(repair)
     assert check(schema, tmp_path, newest=50).output == "ClickHouse: at migration 46 of 50, clean\n"

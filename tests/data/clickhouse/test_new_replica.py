@@ -91,7 +91,7 @@ def test_a_replica_without_tables_waits_for_one_that_has_them(replicas: Replicas
     replicas.set_keeper_tables(SOME_TABLES, new)
     empty = replicas.probe("langfuse-clickhouse-1")
     assert empty.code == 1
-    assert "lacks tables, and who may have them does not answer: langfuse-clickhouse-2." in empty.output
+    assert "a replica that may have them does not answer: langfuse-clickhouse-2." in empty.output
     assert NOBODY in empty.output
 
     replicas.start(0).query(";".join(TABLES))
@@ -131,7 +131,7 @@ def test_the_migrations_table_is_created_last(replicas: Replicas) -> None:
     users.write_text(shipped.replace(" CREATE,", "").replace("<grants>", f"<grants>{only}", 1))
     result = replicas.probe("langfuse-clickhouse-1")
     assert result.code == 1
-    assert f"can't create what {replicas.hosts[0]} has: " in result.output
+    assert f"can't create the tables of {replicas.hosts[0]}: " in result.output
     assert new.query(NAMES) == ""
 
     users.write_text(shipped)
@@ -163,4 +163,4 @@ def test_a_replica_is_ready_once_it_has_caught_up_or_after_a_time_limit(
 def test_a_pod_that_is_not_a_replica_is_an_error(replicas: Replicas) -> None:
     result = replicas.probe("langfuse-clickhouse-3")
     assert result.code == 1
-    assert result.output.startswith("check-clickhouse-replica: langfuse-clickhouse-3 is none of the replicas langfuse-")
+    assert "check-clickhouse-replica: langfuse-clickhouse-3 is not in the list of replicas: langfuse-" in result.output

@@ -80,7 +80,7 @@ def test_a_killed_initialization_is_started_again(here: ServerFolder, moment: Mo
     killed(here.initialize(), unfinished, moment)
     assert not here.data.exists()
     assert unfinished.exists()
-    assert "making the data directory" in here.initialized()
+    assert "creating the data directory" in here.initialized()
     assert kept_aside(here) == []
     assert_works(here)
 
@@ -144,7 +144,7 @@ IN_PLACE = {name: MOMENTS[name] for name in list(MOMENTS)[:4]}
 def test_an_unfinished_directory_of_an_earlier_release_is_moved_away(here: ServerFolder, moment: Moment) -> None:
     with initialized_by_the_image(here, moment):
         files = {path.relative_to(here.data) for path in here.data.rglob("*")}
-    assert "was begun and never finished" in here.initialized()
+    assert "was never finished, and nothing was stored in it" in here.initialized()
     (aside,) = kept_aside(here)
     assert {path.relative_to(aside) for path in aside.rglob("*")} >= files
     assert_works(here)
@@ -172,7 +172,7 @@ def test_a_directory_with_any_data_is_not_touched(here: ServerFolder, statements
     with initialized_by_the_image(here):
         as_superuser(here, *statements)
     inode = here.data.stat().st_ino
-    assert "the data directory is of Postgres" in here.initialized()
+    assert "the data directory belongs to Postgres" in here.initialized()
     assert here.data.stat().st_ino == inode
     assert kept_aside(here) == []
 
@@ -183,7 +183,7 @@ def test_the_database_survives_later_starts(here: ServerFolder) -> None:
     with here.serving() as server:
         server.query("INSERT INTO made VALUES (42)")
         stop_server(here.data)
-    assert "the data directory is of Postgres" in here.initialized()
+    assert "the data directory belongs to Postgres" in here.initialized()
     with here.serving() as server:
         assert server.query("SELECT n FROM made") == "42"
 
@@ -204,11 +204,11 @@ def test_a_data_directory_of_another_major_release_is_refused(here: ServerFolder
     for other in (int(own) - 1, int(own) + 1):
         (here.data / "PG_VERSION").write_text(f"{other}\n")
         output = refused(here)
-        assert f"the data directory is of Postgres {other}, which Postgres {own}." in output
+        assert f"the data directory belongs to Postgres {other}, which Postgres {own}." in output
         assert f"Set langfuse:postgres.version to a release of {other}" in output
     (here.data / "PG_VERSION").write_text(f"{own}\n")
     works_again = here.initialized()
-    assert "the data directory is of Postgres" in works_again
+    assert "the data directory belongs to Postgres" in works_again
 
 
 def test_a_damaged_data_directory_is_refused(here: ServerFolder) -> None:

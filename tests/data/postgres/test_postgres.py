@@ -76,7 +76,7 @@ def test_an_unfinished_migration_is_refused_with_its_repair(schema: PostgresServ
     schema.query("INSERT INTO _prisma_migrations (migration_name) VALUES ('20260807120000_third')")
     result = check(schema, tmp_path)
     assert result.code == 1
-    assert "migration 20260807120000_third was begun and never finished" in result.output
+    assert "migration 20260807120000_third started but did not finish" in result.output
     repair = result.output.split('--command "')[2].split('"')[0]
     schema.query(repair)
     assert check(schema, tmp_path).code == 0

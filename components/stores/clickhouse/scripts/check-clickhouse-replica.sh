@@ -1,14 +1,17 @@
 #!/bin/sh
-# Startup probe of a ClickHouse server that is one of several replicas. Replication brings rows to a table, but nothing
-# brings the table: this makes the tables and views that the other replicas have and this one, new or with an empty
-# volume, lacks. Succeeds when nothing is missing and the rows written in the meantime have arrived.
-# Never waits: the kubelet calls it again and again, and kills it at the probe's timeout.
-# Reads POD_NAME, REPLICAS (host names of all, separated by spaces), CLICKHOUSE_PORT, CLICKHOUSE_USER,
-# CLICKHOUSE_PASSWORD (the client takes it from there), CLICKHOUSE_DATABASE, MAX_DELAY_SECONDS, CATCH_UP_SECONDS and
+# Startup probe of a ClickHouse replica: creates missing tables, and succeeds when the replica has caught up.
+#
+# ClickHouse replicates the rows of a table, but not the table itself. On a new replica, or one that lost its volume,
+# this script creates the tables and views that the other replicas have. It succeeds when none is missing and the rows
+# that were written in the meantime have arrived.
+# It never waits: the kubelet runs it periodically, and kills it at the probe's timeout.
+#
+# Environment: POD_NAME, REPLICAS (all host names, separated by spaces), CLICKHOUSE_PORT, CLICKHOUSE_USER,
+# CLICKHOUSE_PASSWORD (read by the client), CLICKHOUSE_DATABASE, MAX_DELAY_SECONDS, CATCH_UP_SECONDS and
 # READ_ONLY_SECONDS.
 set -eu
 
-# golang-migrate's table is created last: a replica that has it has every other table too.
+# The table of golang-migrate is created last: a replica that has it has every other table too.
 last=schema_migrations
 
 fail() {
@@ -16,7 +19,7 @@ fail() {
     exit 1
 }
 
-# Arguments: host, statement.
+# Runs a statement on a replica. Arguments: host, statement.
 query() {
     clickhouse-client --host "$1" --port "$CLICKHOUSE_PORT" --user "$CLICKHOUSE_USER" --connect_timeout 3 \
         --receive_timeout 20 --query "$2"
@@ -26,8 +29,8 @@ own_tables() {
     query 127.0.0.1 "SELECT groupArray(name) FROM system.tables WHERE database = '$CLICKHOUSE_DATABASE' FORMAT TSVRaw"
 }
 
-# Arguments: host. What creates the tables and views that are there and not here, one statement a line; views after
-# tables. With its UUID a table finds the same place in Keeper as those of the other replicas.
+# Prints the statements that create the tables and views that another replica has and this one lacks: one per line, and
+# views after tables. The UUID gives a table the same path in Keeper as on the other replicas. Arguments: host.
 missing_from() {
     query "$1" "SELECT create_table_query FROM system.tables
         WHERE database = '$CLICKHOUSE_DATABASE' AND NOT startsWith(name, '.') AND NOT has($own, name)
@@ -35,13 +38,13 @@ missing_from() {
         SETTINGS show_table_uuid_in_table_create_query_if_not_nil = 1 FORMAT TSVRaw"
 }
 
-# Arguments: host that has the table, statement.
+# Creates a table or a view, and prints the error if that fails. Arguments: host that has it, statement.
 create() {
     error=$(query 127.0.0.1 "$2" 2>&1) && return
     case $error in
         *REPLICA_ALREADY_EXISTS*)
-            # The volume was lost: Keeper still lists this replica, without its table. The other replica refuses to
-            # take it from the list while its last connection to Keeper is open.
+            # This replica lost its volume, and Keeper still lists the replica for this table. The other replica removes
+            # it from the list, but refuses to while its last session with Keeper is open.
             table=${2#CREATE TABLE IF NOT EXISTS }
             table=${table%% *}
             error=$(query "$1" "SYSTEM DROP REPLICA '$POD_NAME' FROM TABLE $table" 2>&1 && query 127.0.0.1 "$2" 2>&1) &&
@@ -52,7 +55,7 @@ create() {
     return 1
 }
 
-# Arguments: host that has the tables. Creates what standard input says; prints what failed.
+# Runs the statements of standard input, and prints the errors. Arguments: host that has the tables.
 create_all() {
     failed=
     sed -e 's/^CREATE TABLE /&IF NOT EXISTS /' -e 's/^CREATE VIEW /&IF NOT EXISTS /' \
@@ -67,7 +70,7 @@ create_all() {
 
 case " $REPLICAS" in
     *" $POD_NAME."*) ;;
-    *) fail "$POD_NAME is none of the replicas $REPLICAS" ;;
+    *) fail "$POD_NAME is not in the list of replicas: $REPLICAS" ;;
 esac
 
 own=$(own_tables 2>&1) || fail "the server does not answer yet: $own"
@@ -77,7 +80,7 @@ for other in $REPLICAS; do
     if missing=$(missing_from "$other" 2>&1); then
         [ -n "$missing" ] || continue
         problem=$(printf '%s\n' "$missing" | create_all "$other")
-        [ -z "$problem" ] || fail "can't create what $other has: $problem"
+        [ -z "$problem" ] || fail "can't create the tables of $other: $problem"
         own=$(own_tables)
     else
         unreachable="$other: $missing"
@@ -88,16 +91,17 @@ case $own in
     *"'$last'"*) ;;
     *)
         if [ -n "$unreachable" ]; then
-            # Nobody has tables before the first migration. Afterwards, whoever does not answer may be who has them.
+            # Before the first migration, no replica has tables. After it, the unreachable replica may have them.
             tables=$(query 127.0.0.1 "SELECT max(numChildren) FROM system.zookeeper
                 WHERE path = '/clickhouse' AND name = 'tables'" 2>&1) || fail "Keeper does not answer yet: $tables"
-            [ "$tables" = 0 ] || fail "lacks tables, and who may have them does not answer: $unreachable"
+            [ "$tables" = 0 ] ||
+                fail "tables are missing, and a replica that may have them does not answer: $unreachable"
         fi
         ;;
 esac
 
-# Without Keeper the delay is unknown and tables are read-only. The limits are for what does not pass by itself: reads
-# of old rows are better than none.
+# Without Keeper, the delay is unknown and tables are read-only. Both states may last, so after a limit the replica
+# serves reads anyway: reads of old rows are better than none.
 state=$(query 127.0.0.1 "SELECT max(is_readonly), max(absolute_delay), uptime() FROM system.replicas
     WHERE database = '$CLICKHOUSE_DATABASE' FORMAT TSV" 2>&1) || fail "the server does not answer: $state"
 read_only=$(printf '%s' "$state" | cut -f 1)

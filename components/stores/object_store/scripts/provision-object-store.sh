@@ -1,11 +1,13 @@
 #!/bin/sh
-# Brings the object store to its wanted state: per purpose one bucket with its lifecycle rules, one user and one
-# policy. Runs again and again with the same result; a changed number of days or a changed key is applied, and what
-# somebody attached to a user besides its policy is taken away.
+# Brings the buckets, lifecycle rules, users and policies of the object store to the desired state.
 #
-# Reads STORE_URL, ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY, WAIT_SECONDS and DESIRED_STATE: a folder with
-# PURPOSE.policy.json and, for buckets with rules, PURPOSE.lifecycle.json. Per purpose PURPOSE_BUCKET,
-# PURPOSE_ACCESS_KEY_ID and PURPOSE_SECRET_ACCESS_KEY. Keys reach the client by environment and standard input only.
+# Each purpose gets a bucket with lifecycle rules, a user and a policy. The script is idempotent. It applies changed
+# retention and changed keys, and detaches every other policy from a user.
+#
+# Environment: STORE_URL, ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY, WAIT_SECONDS, and DESIRED_STATE, a folder with
+# PURPOSE.policy.json and, for buckets with rules, PURPOSE.lifecycle.json. For each purpose: PURPOSE_BUCKET,
+# PURPOSE_ACCESS_KEY_ID and PURPOSE_SECRET_ACCESS_KEY. The client gets keys only through its environment and standard
+# input.
 set -eu
 
 export MC_HOST_store="${STORE_URL%%://*}://$ROOT_ACCESS_KEY_ID:$ROOT_SECRET_ACCESS_KEY@${STORE_URL#*://}"
@@ -15,7 +17,7 @@ fail() {
     exit 1
 }
 
-# Prints nothing unless the command fails: some commands would print keys as JSON.
+# Runs a command, and prints its output only if it fails: some commands print keys as JSON.
 quietly() {
     output=$("$@" 2>&1) || fail "$1 $2 $3 failed: $output"
 }
@@ -27,19 +29,19 @@ wait_for_store() {
             fail "$STORE_URL did not accept the root credentials within $WAIT_SECONDS s: $output"
         sleep 2
     done
-    echo "object store $STORE_URL answers"
+    echo "object store $STORE_URL is ready"
 }
 
 apply_lifecycle() {
     rules="$DESIRED_STATE/$1.lifecycle.json"
     if [ -f "$rules" ]; then
-        output=$(mc ilm rule import "store/$2" < "$rules" 2>&1) || fail "lifecycle rules of $2: $output"
+        output=$(mc ilm rule import "store/$2" < "$rules" 2>&1) || fail "cannot set the lifecycle rules of $2: $output"
     elif mc ilm rule ls "store/$2" > /dev/null 2>&1; then
         quietly mc ilm rule rm --all --force "store/$2"
     fi
 }
 
-# Detaches from user $1 every policy but $2.
+# Detaches every policy except $2 from user $1.
 detach_others() {
     info=$(mc --json admin user info store "$1" 2>&1) || fail "cannot read user $1"
     case $info in
@@ -59,7 +61,7 @@ detach_others() {
     IFS=$old_ifs
 }
 
-# Arguments: purpose, bucket, access key id, secret access key.
+# Applies the desired state of one purpose. Arguments: purpose, bucket, access key id, secret access key.
 provision() {
     quietly mc mb --ignore-existing "store/$2"
     quietly mc anonymous set private "store/$2"
@@ -68,7 +70,7 @@ provision() {
     output=$(printf '%s\n%s\n' "$3" "$4" | mc admin user add store 2>&1) || fail "cannot set the key of user $3"
     quietly mc admin policy attach store "$2" --user "$3"
     detach_others "$3" "$2"
-    echo "$1: bucket $2 and user $3 are as wanted"
+    echo "$1: bucket $2 and user $3 are up to date"
 }
 
 wait_for_store

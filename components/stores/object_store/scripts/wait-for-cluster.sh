@@ -1,13 +1,16 @@
 #!/bin/sh
-# Waits until this MinIO server is one of its cluster: it serves, and the others see its drive again.
+# Waits until this MinIO server has joined its cluster: it serves requests, and the others see its drive.
+#
 # Usage: wait-for-cluster.sh PORT JOIN_SECONDS RECONNECT_SECONDS
-# A startup probe, so that an update or a drain takes the next server only then: with two of four away, objects that are
-# on three drives may be missing. After JOIN_SECONDS a server that answers has started all the same. In an update that
-# changes MinIO or its MINIO_* variables, the first server joins only when the second is updated
+#
+# It is a startup probe, so an update or a drain stops the next server only after this one has joined: with two of four
+# servers down, objects on three drives may be missing. After JOIN_SECONDS it succeeds if this server answers, joined or
+# not: if an update changes MinIO or its MINIO_* variables, the first server joins only after the second one was updated
 # (cmd/bootstrap-peer-server.go).
-# Servers that went on without this one try to reach its drive at growing intervals, of up to RECONNECT_SECONDS. Nothing
-# that can be asked tells when they all have: it waits for that time.
-# Reads SERVERS and _MINIO_SERVER_LOCAL (host:port, of all and of this one).
+# Servers that kept running without this one try to reach its drive at growing intervals of up to RECONNECT_SECONDS. No
+# health check shows when all of them have succeeded, so the script waits for that time.
+#
+# Environment: SERVERS and _MINIO_SERVER_LOCAL (host:port of all servers, and of this one).
 set -eu
 
 own=127.0.0.1:$1
@@ -24,8 +27,8 @@ joined() {
     for server in $SERVERS; do
         [ "$server" = "$_MINIO_SERVER_LOCAL" ] || ! healthy "$server" live || set -- "$@" "$server"
     done
-    # Each of the others has to see as many drives as there are servers that answer (cmd/healthcheck-handler.go): all
-    # four, which is three without its own; three, with which it writes; or two, with which it reads.
+    # Each of the others must see as many drives as there are servers that answer (cmd/healthcheck-handler.go). With
+    # maintenance=true it does not count its own drive, so it needs all four; for writes it needs three, for reads two.
     case $# in
         3) view="cluster?maintenance=true" ;;
         2) view=cluster ;;
@@ -36,9 +39,9 @@ joined() {
     done
 }
 
-went_on=''
+others_running=''
 for server in $SERVERS; do
-    [ "$server" = "$_MINIO_SERVER_LOCAL" ] || ! healthy "$server" cluster/read || went_on=yes
+    [ "$server" = "$_MINIO_SERVER_LOCAL" ] || ! healthy "$server" cluster/read || others_running=yes
 done
 until joined; do
     if [ "$(date +%s)" -ge "$deadline" ]; then
@@ -47,6 +50,6 @@ until joined; do
     fi
     sleep 1
 done
-if [ -n "$went_on" ]; then
+if [ -n "$others_running" ]; then
     sleep "$reconnect"
 fi

@@ -1,8 +1,11 @@
 #!/bin/sh
-# Runs before every start of the server. Makes the data directory where there is none yet: in a directory beside it that
-# is renamed once role and database are in it, so that a start that was killed half way leaves nothing that looks like a
-# database. Refuses a data directory of another major release. Deletes nothing but what such a start left unfinished.
-# Reads PGDATA, PGHOST (a directory for the socket), POSTGRES_INITDB_ARGS and what create-database.sh reads.
+# Creates the data directory of Postgres if it does not exist, before each start of the server.
+#
+# It is created under another name, and renamed when it contains the role and the database. So an interrupted first
+# start never leaves a directory that looks like a database. The script fails if the data directory belongs to another
+# major release. It deletes nothing except the unfinished directory of an interrupted first start.
+#
+# Environment: PGDATA, PGHOST (a directory for the socket), POSTGRES_INITDB_ARGS, and that of create-database.sh.
 set -eu
 
 fail() {
@@ -16,12 +19,12 @@ release=${release%% *}
 major=${release%%.*}
 unfinished="$PGDATA.unfinished"
 
-# Objects that somebody makes have numbers from 16384 on (FirstNormalObjectId in src/include/access/transam.h): here the
-# role, the database, and then what Langfuse makes. The server's control file has the next one.
-first_own=16384
+# Objects that users create have OIDs from 16384 (FirstNormalObjectId in src/include/access/transam.h): here the role,
+# the database, and then the objects of Langfuse. The control file of the server contains the next OID.
+first_user_oid=16384
 
-# Whether nothing was ever made in PGDATA: no database, no tablespace, and by the control file, if there is one, no more
-# than the role.
+# Succeeds if nothing was ever stored in PGDATA: it contains no database and no tablespace, and according to the control
+# file, if it exists, at most the role and the database were created.
 was_never_used() {
     for folder in "$PGDATA" "$PGDATA/base" "$PGDATA/global" "$PGDATA/pg_tblspc"; do
         [ ! -e "$folder" ] || { [ -r "$folder" ] && [ -x "$folder" ]; } || fail "user $(id -u) can't read $folder"
@@ -30,7 +33,7 @@ was_never_used() {
         number=${folder##*/}
         case $number in
             *[!0-9]*) ;;
-            *) [ "$number" -lt "$first_own" ] || return 1 ;;
+            *) [ "$number" -lt "$first_user_oid" ] || return 1 ;;
         esac
     done
     [ -z "$(ls -A "$PGDATA/pg_tblspc" 2> /dev/null)" ] || return 1
@@ -40,37 +43,37 @@ was_never_used() {
     next=${control#*"Latest checkpoint's NextOID:"}
     next=${next%%[!0-9 ]*}
     case $control in
-        *'state: '*' shut down'*) limit=$((first_own + 2)) ;; # role and database
-        *) limit=$((first_own + 8191)) ;; # a server that runs has 8192 numbers in hand, from initdb's own on
+        *'state: '*' shut down'*) limit=$((first_user_oid + 2)) ;; # role and database
+        *) limit=$((first_user_oid + 8191)) ;; # a running server reserves 8192 OIDs, counted from those of initdb
     esac
     [ -n "$next" ] && [ "$next" -le "$limit" ]
 }
 
-# Earlier releases of this program made the data directory in place.
+# Earlier versions of this program created the data directory under its final name.
 if [ -e "$PGDATA" ] && was_never_used; then
-    aside="$PGDATA.never-used-$(date -u +%Y-%m-%dT%H-%M-%SZ)"
-    echo "$PGDATA was begun and never finished: nothing was ever stored in it. It is kept as $aside"
-    mv "$PGDATA" "$aside"
+    unused="$PGDATA.never-used-$(date -u +%Y-%m-%dT%H-%M-%SZ)"
+    echo "$PGDATA was never finished, and nothing was stored in it: it is renamed to $unused"
+    mv "$PGDATA" "$unused"
 fi
 
 if [ -e "$PGDATA" ]; then
-    [ -s "$PGDATA/PG_VERSION" ] || fail "$PGDATA holds databases and no PG_VERSION: it is damaged. Nothing was changed. \
-Restore a backup"
+    [ -s "$PGDATA/PG_VERSION" ] || fail "$PGDATA contains databases but no PG_VERSION: it is damaged. Nothing was \
+changed. Restore a backup"
     found=$(cat "$PGDATA/PG_VERSION")
-    [ "$found" = "$major" ] || fail "the data directory is of Postgres $found, which Postgres $release can't read. Nothing \
-was changed. Set langfuse:postgres.version to a release of $found; docs/runbooks/postgres-release.md says how to go to \
-another"
+    [ "$found" = "$major" ] || fail "the data directory belongs to Postgres $found, which Postgres $release can't \
+read. Nothing was changed. Set langfuse:postgres.version to a release of $found; docs/runbooks/postgres-release.md describes \
+how to change to another one"
     chmod 0700 "$PGDATA"
-    echo "the data directory is of Postgres $found"
+    echo "the data directory belongs to Postgres $found"
     exit 0
 fi
 
 rm -rf "$unfinished"
-echo "making the data directory of Postgres $release"
+echo "creating the data directory of Postgres $release"
 set -f
 # shellcheck disable=SC2086  # several options
 initdb --pgdata="$unfinished" --username=postgres --auth-local=trust --auth-host=reject $POSTGRES_INITDB_ARGS ||
-    fail "the image's initdb failed: docs/images.md says what an image of Postgres must have"
+    fail "initdb failed: see docs/images.md for the requirements of a Postgres image"
 set +f
 pg_ctl --pgdata="$unfinished" --silent --wait start \
     --options="-c listen_addresses='' -c unix_socket_directories='$PGHOST' -c password_encryption=scram-sha-256"

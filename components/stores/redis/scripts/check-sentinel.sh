@@ -1,23 +1,25 @@
 #!/bin/sh
-# Succeeds when a Sentinel could have another Valkey promoted: it sees enough Sentinels, and knows of a replica.
-# The client takes the password from REDISCLI_AUTH. Reads MASTER_NAME.
+# Checks that a Sentinel can fail over: it sees a quorum of Sentinels and knows a replica.
+#
 # Usage: check-sentinel.sh PORT
+#
+# Environment: MASTER_NAME and REDISCLI_AUTH (the password, read by the client).
 set -eu
 
-ask() {
+sentinel() {
     valkey-cli -h 127.0.0.1 -p "$port" SENTINEL "$1" "$MASTER_NAME"
 }
 
 port=$1
-reply=$(ask CKQUORUM)
+reply=$(sentinel CKQUORUM)
 case $reply in
     OK*) ;;
     *)
-        echo "no other Valkey could be promoted: $reply" >&2
+        echo "failover is not possible: $reply" >&2
         exit 1
         ;;
 esac
-if [ "$(ask MASTER | sed -n '/^num-slaves$/{n;p;}')" = 0 ]; then
-    echo "no other Valkey could be promoted: no replica is known yet" >&2
+if [ "$(sentinel MASTER | sed -n '/^num-slaves$/{n;p;}')" = 0 ]; then
+    echo "failover is not possible: the Sentinel knows no replica yet" >&2
     exit 1
 fi

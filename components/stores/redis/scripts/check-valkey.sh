@@ -1,6 +1,9 @@
 #!/bin/sh
-# Succeeds when Valkey answers and can lose no job: nothing is evicted, and writes go to the append-only file.
-# The client takes the password from REDISCLI_AUTH.
+# Checks that Valkey answers and loses no jobs: it evicts no keys, and writes an append-only file.
+#
+# Usage: check-valkey.sh [PORT]
+#
+# Environment: REDISCLI_AUTH (the password, read by the client).
 set -eu
 
 port=${1:-6379}
@@ -16,10 +19,10 @@ if [ "$reply" != PONG ]; then
 fi
 for pair in maxmemory-policy=noeviction appendonly=yes; do
     name=${pair%%=*}
-    wanted=${pair#*=}
+    required=${pair#*=}
     actual=$(setting "$name")
-    if [ "$actual" != "$wanted" ]; then
-        echo "Valkey would lose jobs: $name is \"$actual\", it must be \"$wanted\"" >&2
+    if [ "$actual" != "$required" ]; then
+        echo "Valkey would lose jobs: $name is \"$actual\", it must be \"$required\"" >&2
         exit 1
     fi
 done

@@ -1,26 +1,31 @@
 #!/bin/sh
-# Before this Valkey stops: if it is the primary, has a replica promoted. Its clients wait for that and go on, where they
-# would fail until the Sentinels notice that it is gone.
+# Has a replica promoted before this Valkey stops, if it is the primary.
+#
 # Usage: hand-over-primary.sh PORT SECONDS
-# Gives up after SECONDS and ends within twice that time. The Sentinels then promote a replica as after a crash.
-# Reads REDISCLI_AUTH, MASTER_NAME, SENTINELS, OWN_SENTINEL and MEMBER (host:port, of all and of this pod).
+#
+# Clients wait during the handover and then continue. Without it, their requests would fail until the Sentinels notice
+# that the primary is gone. The script gives up after SECONDS and exits within twice that time. The Sentinels then
+# promote a replica as after a crash.
+#
+# Environment: REDISCLI_AUTH, MASTER_NAME, SENTINELS (host:port of all Sentinels), OWN_SENTINEL and MEMBER (host:port of
+# this pod's Sentinel and server).
 set -eu
 
 port=$1
 deadline=$(($(date +%s) + $2))
 
-own() {
+own() { # runs a command on this server
     timeout 2 valkey-cli -h 127.0.0.1 -p "$port" "$@" | tr -d '\r'
 }
 
-at() {
+at() { # runs a command on another server. Arguments: host:port, command
     address=$1
     shift
     timeout 2 valkey-cli -h "${address%:*}" -p "${address##*:}" "$@" 2> /dev/null | tr -d '\r' || :
 }
 
-# This pod's own Sentinel stops as well.
-others() {
+# Prints the Sentinels of the other pods. That of this pod stops as well.
+other_sentinels() {
     for sentinel in $SENTINELS; do [ "$sentinel" = "$OWN_SENTINEL" ] || echo "$sentinel"; done
 }
 
@@ -36,10 +41,10 @@ caught_up() {
     ! echo "$replicas" | grep -qv ",offset=$offset,"
 }
 
-# Has the Sentinel of another pod promote a replica, without asking the others whether this server is down. With the
-# server's own FAILOVER command they would take it for one that is down.
+# Has the Sentinel of another pod promote a replica without a vote on whether this server is down. With the server's own
+# FAILOVER command, the Sentinels would consider this server down.
 start_failover() {
-    for sentinel in $(others); do
+    for sentinel in $(other_sentinels); do
         case $(at "$sentinel" SENTINEL FAILOVER "$MASTER_NAME") in
             OK* | INPROG*) return 0 ;;
         esac
@@ -47,17 +52,18 @@ start_failover() {
     return 1
 }
 
-# Some clients ask for the address alone, which changes a second earlier than the rest.
+# Prints the primary that a Sentinel reports. The answer of GET-MASTER-ADDR-BY-NAME would change a second earlier, and
+# some clients read the rest as well.
 primary_of() {
     at "$1" SENTINEL MASTER "$MASTER_NAME" | sed -n '/^ip$/{n;p;}; /^port$/{n;p;}' | {
         read -r host && read -r port && echo "$host:$port" || :
     }
 }
 
-# Whether each Sentinel that answers names another primary, and that one takes writes, for which it needs a replica.
+# Succeeds if every Sentinel that answers names another primary, and that one accepts writes: it has an online replica.
 handed_over() {
     next=''
-    for sentinel in $(others); do
+    for sentinel in $(other_sentinels); do
         named=$(primary_of "$sentinel")
         [ "$named" != "$MEMBER" ] || return 1
         next=${named:-$next}
@@ -84,11 +90,11 @@ unpause_and_fail() {
 }
 
 own INFO replication | grep -qx role:master || exit 0
-# Writes wait, so that none is lost: replicas have all of them when one is promoted.
+# Pauses writes, so that the replicas have all of them when one is promoted.
 own CLIENT PAUSE "$(($2 * 2000))" WRITE > /dev/null
-within_time caught_up || unpause_and_fail "no replica has all data"
-start_failover || unpause_and_fail "no Sentinel promotes a replica"
-within_time handed_over || fail "no replica takes writes yet"
-# Clients that waited ask the Sentinels again and find the new primary.
+within_time caught_up || unpause_and_fail "no replica has caught up"
+start_failover || unpause_and_fail "no Sentinel starts a failover"
+within_time handed_over || fail "no replica accepts writes yet"
+# Disconnects the waiting clients. They query the Sentinels again and find the new primary.
 own REPLICAOF "${next%:*}" "${next##*:}" > /dev/null
 own CLIENT KILL TYPE normal > /dev/null

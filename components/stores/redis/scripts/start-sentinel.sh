@@ -1,8 +1,12 @@
 #!/bin/sh
-# Starts a Sentinel that goes on from what it knew: which Valkey is the primary, and who the others are.
+# Starts a Sentinel with the primary that the other Sentinels name, and with its own former state.
+#
 # Usage: start-sentinel.sh PORT WAIT_SECONDS
-# Reads what find-primary.sh reads, QUORUM and DOWN_AFTER_MILLISECONDS. Sentinel rewrites its file, with the password,
-# which is why only its user can read it; an old password there is replaced.
+#
+# Sentinel rewrites its configuration file, which contains the password, so only its user can read the file. The script
+# replaces an old password there.
+#
+# Environment: that of find-primary.sh, QUORUM and DOWN_AFTER_MILLISECONDS.
 set -eu
 
 : "${REDISCLI_AUTH:?is not set: the password of Valkey}"
@@ -13,13 +17,13 @@ primary=$(/bin/sh "$(dirname "$0")/find-primary.sh" "$2")
 monitor="sentinel monitor $MASTER_NAME ${primary%:*} ${primary##*:} $QUORUM"
 known='myid|config-epoch|leader-epoch|current-epoch|known-sentinel'
 if grep -qxF "$monitor" "$SENTINEL_STATE" 2> /dev/null; then
-    # Of another primary it learns the replicas from that one: it is no replica of itself.
+    # A new primary reports its replicas itself. The former list would name it as a replica of itself.
     known="$known|known-replica"
 fi
 {
     printf 'dir "%s"\n' "$(dirname "$SENTINEL_STATE")"
     printf 'port %s\nprotected-mode no\nrequirepass "%s"\n' "$port" "$REDISCLI_AUTH"
-    # Names stay when a pod gets another address.
+    # Host names stay the same when a pod gets another address.
     printf 'sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n'
     printf 'sentinel announce-ip "%s"\nsentinel announce-port %s\n' "${OWN_SENTINEL%:*}" "${OWN_SENTINEL##*:}"
     printf '%s\n' "$monitor"

@@ -1,8 +1,12 @@
 #!/bin/sh
-# Starts one of the Valkeys that Sentinels watch: as the primary if it is the one they name, else as its replica.
+# Starts a Valkey that Sentinels watch, as the primary if the Sentinels name it, else as a replica of the primary.
+#
 # Usage: start-valkey-member.sh CONFIGURATION RUNNING_CONFIGURATION WAIT_SECONDS
-# The second file is written anew at each start, where Sentinels can have it rewritten (CONFIG REWRITE) after a failover.
-# Reads what find-primary.sh reads. No password is on a command line.
+#
+# RUNNING_CONFIGURATION is written at each start. Sentinels have it rewritten (CONFIG REWRITE) after a failover.
+# No password is on a command line.
+#
+# Environment: that of find-primary.sh, and MEMBER (host:port of this server).
 set -eu
 
 : "${REDISCLI_AUTH:?is not set: the password of Valkey}"
@@ -12,11 +16,11 @@ running=$2
 primary=$(/bin/sh "$(dirname "$0")/find-primary.sh" "$3")
 umask 077
 {
-    # The file with the password of a single server, which is not here.
+    # Only a single server has the included file with the password.
     sed '/^include /d' "$configuration"
     printf 'requirepass "%s"\nmasterauth "%s"\n' "$REDISCLI_AUTH" "$REDISCLI_AUTH"
     printf 'replica-announce-ip "%s"\nreplica-announce-port %s\n' "${MEMBER%:*}" "${MEMBER##*:}"
-    # A primary that is cut off from both others takes no jobs that the next one would never see.
+    # A primary that is cut off from both replicas refuses writes: the next primary would not have them.
     printf 'min-replicas-to-write 1\nmin-replicas-max-lag 10\n'
     if [ "$primary" != "$MEMBER" ]; then
         printf 'replicaof %s %s\n' "${primary%:*}" "${primary##*:}"

@@ -1,6 +1,9 @@
 #!/bin/sh
-# Starts Valkey with the password from REDISCLI_AUTH, which appears on no command line.
+# Starts Valkey with a password, without showing it on a command line.
+#
 # Usage: start-valkey.sh CONFIGURATION PASSWORD_FILE
+#
+# Environment: REDISCLI_AUTH (the password).
 set -eu
 
 : "${REDISCLI_AUTH:?is not set: the password of Valkey}"
