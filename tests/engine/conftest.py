@@ -1,4 +1,4 @@
-"""Fixtures of the tests that run the real engine. `PLUGINS=official|standin` chooses the plugins they run on."""
+"""Fixtures of tests that run the real engine. `PLUGINS=official|standin` selects the plugins."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.engine.kube import dev, kube, namespace, on_cluster, sandbox
 from tests.engine.stacks import Stack, StackFactory
 
 __all__ = ["dev", "kube", "namespace", "on_cluster", "sandbox"]
-"""Fixtures, imported here alone: each module that imported them would get a cluster of its own."""
+"""Fixtures are imported only here: every module that imported them would start its own cluster."""
 
 ProgramFactory = Callable[[str], Program]
 
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """The pinned CLI with every plugin in a PULUMI_HOME of the test session."""
+    """The pinned CLI, with a PULUMI_HOME for the test session that has every plugin."""
     found = toolchain.installed(toolchain.TOOLS["pulumi"])
     if found is None:
         pytest.fail("the Pulumi CLI of the pinned version is not there: run `make tools`", pytrace=False)
@@ -40,7 +40,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 @pytest.fixture
 def program(engine: Engine, tmp_path: Path) -> ProgramFactory:
-    """Make a program of its source; each has a project, a stack and a backend of its own."""
+    """Creates programs from source code, each with its own project, stack and backend."""
     made = 0
 
     def make(source: str) -> Program:
@@ -55,7 +55,7 @@ def program(engine: Engine, tmp_path: Path) -> ProgramFactory:
 
 @pytest.fixture
 def nowhere(engine: Engine, tmp_path: Path) -> StackFactory:
-    """Makes stacks for a person without any cluster."""
+    """Creates stacks in an environment without a cluster."""
     backend, home = tmp_path / "backend", tmp_path / "home"
     backend.mkdir()
     home.mkdir()

@@ -1,4 +1,4 @@
-"""Runs Pulumi programs with the real CLI and tells what became of each resource."""
+"""Runs Pulumi programs with the real CLI and returns what happened to each resource."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ REPLACING: Final = frozenset({"replace", "create-replacement", "delete-replaced"
 COMMAND_LINE: Final = {
     "PULUMI_SKIP_UPDATE_CHECK": "true",
     "PULUMI_DEBUG_COMMANDS": "true",  # for --event-log
-    "GOGC": "400",  # the CLI ends before its garbage counts
+    "GOGC": "400",  # the CLI exits before garbage collection would pay
 }
-"""Variables of the CLI in every test."""
+"""Variables for the CLI in every test."""
 
 QUIET: Final = "import os, signal; signal.signal(signal.SIGINT, lambda *_: os._exit(32))\n"
-"""What every program begins with, so that one that is interrupted ends without a traceback, as ours does."""
+"""The first lines of every program: an interrupted one ends without a traceback, as the project's program does."""
 
 Json = dict[str, "JsonValue"]
 JsonValue = None | bool | int | float | str | list["JsonValue"] | Json
@@ -40,14 +40,14 @@ JsonValue = None | bool | int | float | str | list["JsonValue"] | Json
 
 @dataclass(frozen=True)
 class Step:
-    """What the engine did, or would do, with one resource. `diffs` are the top-level properties that differ."""
+    """The operation on one resource. `diffs` lists the top-level properties that differ."""
 
     urn: str
     op: str
     diffs: tuple[str, ...]
     detailed: Mapping[str, str]
     inputs: Mapping[str, Any] = field(repr=False)
-    """What the program asked for; none of what is deleted."""
+    """The inputs from the program; empty for deletions."""
 
     @property
     def name(self) -> str:
@@ -72,22 +72,22 @@ class Result:
 
     @property
     def output(self) -> str:
-        """All that a person would see."""
+        """Everything that is printed."""
         return self.stdout + self.stderr
 
     @cached_property
     def steps(self) -> list[Step]:
-        """One entry for each step, in the engine's order."""
+        """The steps in the engine's order."""
         return list(self._steps())
 
     @property
     def ops(self) -> dict[str, str]:
-        """What happened by resource name; a replacement's three steps are one `replace`."""
+        """The operations by resource name. The three steps of a replacement are one `replace`."""
         return {step.name: "replace" if step.op in REPLACING else step.op for step in self.steps}
 
     @property
     def changes(self) -> dict[str, str]:
-        """What happened to the resources that did not stay the same; providers and the stack itself left out."""
+        """The operations on changed resources, without providers and the stack."""
         return {
             step.name: "replace" if step.op in REPLACING else step.op
             for step in self.steps
@@ -103,7 +103,7 @@ class Result:
         ]
 
     def ok(self) -> Result:
-        """Return this result; fail with everything that was printed when the command failed."""
+        """Return this result. If the command failed, fail with its output."""
         assert self.exit_code == 0, f"{' '.join(self.command)} exited with {self.exit_code}\n{self.output}"
         return self
 
@@ -129,19 +129,19 @@ class Result:
 
 @dataclass(frozen=True)
 class Engine:
-    """A Pulumi CLI with its plugins; every program run by it has a backend of its own."""
+    """A Pulumi CLI with its plugins. Every program has its own backend."""
 
     cli: Path
     home: Path
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def has_standin(self, kind: str, name: str) -> bool:
-        """Say whether a plugin is the stand-in of this checkout, not the official one."""
+        """Whether a plugin is the stand-in of this checkout."""
         (plugin,) = (plugin for plugin in PLUGINS if (plugin.kind, plugin.name) == (kind, name))
         return (self.home / "plugins" / plugin.folder / MARKER).read_text() == STANDIN
 
     def environment(self, backend: Path) -> dict[str, str]:
-        """Return the environment of a command: nothing of the developer's own Pulumi or cluster gets in."""
+        """The environment of a command, without the developer's own Pulumi settings and cluster."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "KUBE"))}
         passphrase = self.home / "passphrase"
         return {
@@ -156,7 +156,7 @@ class Engine:
 
 
 class Program:
-    """One Pulumi project with one stack, in a folder of its own."""
+    """One Pulumi project with one stack in its own folder."""
 
     def __init__(self, engine: Engine, folder: Path, *, name: str = "program") -> None:
         self.engine = engine
@@ -176,16 +176,16 @@ class Program:
         (self.folder / "Pulumi.yaml").write_text(yaml.safe_dump(content))
 
     def write(self, source: str, file: str = "__main__.py") -> None:
-        """Write the program, or a module of it."""
+        """Write the program or one of its modules."""
         (self.folder / file).write_text((QUIET if file == "__main__.py" else "") + textwrap.dedent(source))
 
     def pulumi(self, *arguments: str, stdin: str = "") -> Result:
-        """Run a command of the CLI on the stack, whatever its outcome."""
+        """Run a command of the CLI on the stack."""
         self._initialize()
         return self._run(*arguments, stdin=stdin)
 
     def share_backend(self, other: Program) -> None:
-        """Keep this program's state where the other has its own, so that stack references find it."""
+        """Use the backend of another program, so that stack references can be resolved."""
         self._backend = other._backend
 
     def preview(self, *flags: str) -> Result:
@@ -197,7 +197,7 @@ class Program:
         return self._operation("up", "--yes", "--skip-preview", *flags)
 
     def refresh(self, *flags: str) -> Result:
-        """Read the resources again."""
+        """Refresh the state."""
         return self._operation("refresh", "--yes", "--skip-preview", *flags)
 
     def destroy(self, *flags: str) -> Result:
@@ -205,36 +205,36 @@ class Program:
         return self._operation("destroy", "--yes", "--skip-preview", *flags)
 
     def config_set(self, key: str, value: str, *, secret: bool = False) -> None:
-        """Set a configuration value; a secret one goes through a pipe, as people should do it."""
+        """Set a configuration value. A secret is passed through a pipe, as users should do."""
         if secret:
             self.pulumi("config", "set", "--secret", key, stdin=value).ok()
         else:
             self.pulumi("config", "set", key, value).ok()
 
     def configure(self, **values: object) -> None:
-        """Give the stack these plain configuration values, of any shape, and no other."""
+        """Replace the configuration of the stack by these plain values."""
         config = {f"{self.name}:{key}": value for key, value in values.items()}
         file = self.folder / f"Pulumi.{STACK}.yaml"
         kept = yaml.safe_load(file.read_text()) if file.exists() else {}
         file.write_text(yaml.safe_dump({**kept, "config": config}))
 
     def export(self) -> str:
-        """Return the stack's state as text: secrets are in it as ciphertext."""
+        """The state of the stack as text, with encrypted secrets."""
         return self.pulumi("stack", "export").ok().stdout
 
     def state(self) -> dict[str, dict[str, object]]:
-        """Return the state of each resource by its name."""
+        """The state of each resource by name."""
         resources = checkpoint(self._backend, self.name, STACK).get("resources") or []
         return {resource["urn"].split("::")[3]: resource for resource in resources}
 
     def outputs(self) -> dict[str, object]:
-        """Return the stack's outputs, secret ones in plain text."""
+        """The outputs of the stack, with secrets in plain text."""
         result = json.loads(self.pulumi("stack", "output", "--json", "--show-secrets").ok().stdout)
         assert isinstance(result, dict)
         return result
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command without waiting for it; the caller must end it."""
+        """Start a command in the background. The caller must end it."""
         self._initialize()
         return subprocess.Popen(
             self._command(arguments),
@@ -248,7 +248,7 @@ class Program:
         )
 
     def _initialize(self) -> None:
-        """Make the stack if it isn't there: the first of an engine by the CLI, others as copies, ten times as fast."""
+        """Create the stack if it does not exist: the first by the CLI, others as copies, which is ten times faster."""
         if self._initialized:
             return
         self._initialized = True
@@ -295,7 +295,7 @@ class Program:
 
 
 def checkpoint(backend: Path, project: str, stack: str) -> dict[str, Any]:
-    """The state of a stack as its backend keeps it: faster than `pulumi stack export`, which says the same."""
+    """The state of a stack, read from its backend. Faster than `pulumi stack export`, with the same content."""
     kept = json.loads((backend / ".pulumi" / "stacks" / project / f"{stack}.json").read_text())
     found: dict[str, Any] = kept["checkpoint"].get("latest") or {}
     return found

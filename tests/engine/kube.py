@@ -1,4 +1,4 @@
-"""A cluster for the engine's tests, and a look at its objects that does not go through Pulumi."""
+"""The cluster of the engine's tests, and access to its objects without Pulumi."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.engine.stacks import Stack, deploy
 from tests.engine.view import connect
 
 CLUSTER_VARIABLE: Final = "TEST_KUBECONFIG"
-"""Names the kubeconfig of a cluster to use; without it, a sandbox is started for the test run."""
+"""The kubeconfig of a cluster to use. Without it, a sandbox is started for the test run."""
 NOT_FOUND: Final = 404
 ClusterProgramFactory: TypeAlias = "Callable[[str], ClusterProgram]"
 
@@ -48,7 +48,7 @@ class Kube:
     client: ApiClient
 
     def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Json | None:
-        """Return an object, None when there is none."""
+        """An object; None if it does not exist."""
         try:
             return cast(Json, self._of(api_version, kind).get(name=name, namespace=namespace).to_dict())
         except ApiException as error:
@@ -57,15 +57,15 @@ class Kube:
             raise
 
     def names(self, api_version: str, kind: str, namespace: str) -> set[str]:
-        """Return the names of all objects of a kind in a namespace."""
+        """The names of all objects of a kind in a namespace."""
         return {item.metadata.name for item in self._of(api_version, kind).get(namespace=namespace).items}
 
     def create(self, manifest: Json, namespace: str | None = None) -> None:
-        """Create an object behind Pulumi's back."""
+        """Create an object outside Pulumi."""
         self._of(str(manifest["apiVersion"]), str(manifest["kind"])).create(body=manifest, namespace=namespace)
 
     def edit(self, manifest: Json, name: str, namespace: str | None = None, *, manager: str = "kubectl-edit") -> None:
-        """Change an object as `kubectl edit` or, by another name, a controller does."""
+        """Change an object as `kubectl edit` does or, with another field manager, as a controller does."""
         self._of(str(manifest["apiVersion"]), str(manifest["kind"])).patch(
             body=manifest,
             name=name,
@@ -75,7 +75,7 @@ class Kube:
         )
 
     def delete(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> None:
-        """Delete an object behind Pulumi's back."""
+        """Delete an object outside Pulumi."""
         self._of(api_version, kind).delete(name=name, namespace=namespace)
 
     def _of(self, api_version: str, kind: str) -> dynamic.Resource:
@@ -87,7 +87,7 @@ class Kube:
 
 
 def at(value: object, path: str) -> object:
-    """Return what stands at a path such as `spec.containers.0.image`; fail, naming the step, where there is nothing."""
+    """The value at a path such as `spec.containers.0.image`. Fails at the first step that does not exist."""
     for step in path.split("."):
         if isinstance(value, list):
             value = value[int(step)]
@@ -100,9 +100,9 @@ def at(value: object, path: str) -> object:
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """The sandbox of the test run: what is in it belongs to the tests by its namespace, and its stacks by name.
+    """The sandbox of the test run. Every test has its own namespaces, and its stacks have unique names.
 
-    All workers have one: a control plane costs twelve seconds of CPU time to start, and four a minute.
+    All workers share it: a control plane takes twelve seconds of CPU time to start, and four per minute.
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     base = tmp_path_factory.getbasetemp()
@@ -123,7 +123,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def dev(sandbox: Sandbox) -> Stack:
-    """The dev stack in the sandbox of the test run, deployed once. Others look at it too: it must stay as it is."""
+    """The dev stack in the shared sandbox, deployed once. Tests must not change it."""
     stack = Stack("dev", sandbox.folder.path / "stacks", sandbox.environment())
     with exclusive(sandbox.folder.path.with_name("dev-lock"), _wait):
         if not stack.file.exists():
@@ -132,7 +132,7 @@ def dev(sandbox: Sandbox) -> Stack:
 
 
 def _wait() -> None:
-    """Another worker is at it, and takes as long as it takes."""
+    """Wait for another worker, however long it takes."""
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +147,7 @@ def kube(request: pytest.FixtureRequest) -> Kube:
 
 @pytest.fixture
 def namespace(kube: Kube) -> Iterator[str]:
-    """A namespace of the test's own."""
+    """A namespace for one test."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
@@ -155,7 +155,7 @@ def namespace(kube: Kube) -> Iterator[str]:
 
 
 class ClusterProgram(Program):
-    """A program that runs against the test's cluster; NAMESPACE in its source stands for the test's namespace."""
+    """A program on the cluster. NAMESPACE in its source is replaced by the namespace of the test."""
 
     def __init__(self, engine: Engine, folder: Path, kubeconfig: Path, namespace: str) -> None:
         super().__init__(engine, folder)
@@ -163,13 +163,13 @@ class ClusterProgram(Program):
         self.variables["KUBECONFIG"] = str(kubeconfig)
 
     def write(self, source: str, file: str = "__main__.py") -> None:
-        """Write the program; see PREAMBLE for what it may use."""
+        """Write the program, which follows the definitions in PREAMBLE."""
         super().write((PREAMBLE + textwrap.dedent(source)).replace("NAMESPACE", self.namespace), file)
 
 
 @pytest.fixture
 def on_cluster(kube: Kube, namespace: str, engine: Engine, tmp_path: Path) -> ClusterProgramFactory:
-    """Make a program on the cluster; each has a project, a stack and a backend of its own."""
+    """Creates programs on the cluster, each with its own project, stack and backend."""
     made = 0
 
     def make(source: str) -> ClusterProgram:

@@ -1,4 +1,4 @@
-"""Every way to run each store, as configuration, with what it must come to; and few combinations that pair them all."""
+"""Every mode of each store as configuration, with the resources that it must create; and combinations of them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Choice:
 
     config: Mapping[str, object]
     sets: Mapping[str, int] = field(default_factory=dict)
-    """StatefulSets that it takes, and their replicas."""
+    """The StatefulSets that it creates, with their replicas."""
     kinds: Mapping[str, int] = field(default_factory=dict)
-    """Of the kinds in COUNTED the resources that it takes."""
+    """The numbers of resources that it creates, of the kinds in COUNTED."""
     issued: tuple[str, ...] = ()
-    """Credentials that somebody outside gives out."""
+    """Credentials that an external system issues."""
 
 
 OBJECT_STORE_KEYS: Final = tuple(
@@ -84,7 +84,7 @@ FACTORS: Final[Mapping[str, Mapping[str, Choice]]] = {
 }
 
 Row: TypeAlias = tuple[str, ...]
-"""A choice for each factor, in their order."""
+"""A choice for each factor, in the order of the factors."""
 
 
 def all_rows() -> Iterator[Row]:
@@ -93,12 +93,12 @@ def all_rows() -> Iterator[Row]:
 
 
 def choices(row: Row) -> list[Choice]:
-    """What a row chooses."""
+    """The choices of a row."""
     return [FACTORS[factor][name] for factor, name in zip(FACTORS, row, strict=True)]
 
 
 def config(row: Row) -> dict[str, object]:
-    """The configuration of a row, with a Secret for every credential that somebody outside gives out."""
+    """The configuration of a row, with a Secret for every credential that an external system issues."""
     merged: dict[str, object] = {"host": "langfuse.example.com"}
     for choice in choices(row):
         merged |= choice.config
@@ -106,26 +106,26 @@ def config(row: Row) -> dict[str, object]:
     if named["credentials"] == "generated":
         sources = {key: secret_key(key) for choice in choices(row) for key in choice.issued}
         merged["credentials"] = {"values": sources}
-    elif named["credentials"] == "existing" and named["postgres"] == "cloudnativepg":  # the operator asks for this key
+    elif named["credentials"] == "existing" and named["postgres"] == "cloudnativepg":  # the operator requires this key
         merged["credentials"] = {
-            **FACTORS["credentials"]["existing"].config["credentials"],  # type: ignore[dict-item]  # a map: see above
+            **FACTORS["credentials"]["existing"].config["credentials"],  # type: ignore[dict-item]  # a map, as above
             "values": {"postgresPassword": secret_key("password")},
         }
     return merged
 
 
 def secret_key(key: str) -> dict[str, str]:
-    """A credential in a Secret of somebody else."""
+    """A credential in an existing Secret."""
     return {"source": "existing", "secret": "outside", "key": key}
 
 
 def combined(row: Row, together: int) -> set[tuple[tuple[str, str], ...]]:
-    """Every so many choices that stand together in a row."""
+    """All combinations of so many choices in a row."""
     return set(combinations(zip(FACTORS, row, strict=True), together))
 
 
 def few_rows(together: int) -> list[Row]:
-    """Few rows in which every so many choices of different factors stand together at least once (greedy)."""
+    """A small set of rows that contains every combination of so many choices (greedy)."""
     held = {row: combined(row, together) for row in all_rows()}
     missing = set().union(*held.values())
     chosen: list[Row] = []

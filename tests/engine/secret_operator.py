@@ -1,6 +1,6 @@
-"""Plays the External Secrets operator: it reads ExternalSecrets and writes the Secrets that they ask for.
+"""Replaces the External Secrets operator: it reads ExternalSecrets and writes their Secrets.
 
-It does what version 1.3.2 does with the fields that the program sets (pkg/controllers/externalsecret), and no more:
+It implements the fields that the program sets as version 1.3.2 does (pkg/controllers/externalsecret), and no others:
 creation policy, immutable targets, refresh policy, merged templates without expressions, and the Ready condition.
 """
 
@@ -18,24 +18,24 @@ from sandbox.services import ADMIN, API_SERVER, url
 
 POLL_SECONDS: Final = 0.2
 MANAGED: Final = "reconcile.external-secrets.io/managed"
-"""The label of every Secret that it writes (apis/externalsecrets/v1)."""
+"""The label of every Secret that the operator writes (apis/externalsecrets/v1)."""
 
 
 class GoneError(Exception):
-    """The object was deleted meanwhile."""
+    """The object has been deleted."""
 
 
 class SecretOperator(threading.Thread):
-    """Follows the ExternalSecrets of a namespace until it is stopped."""
+    """Processes the ExternalSecrets of a namespace until it is stopped."""
 
     def __init__(self, sandbox: Sandbox, namespace: str, store: Mapping[str, Mapping[str, str]], delay: float) -> None:
-        """Start with `start`.
+        """Create the thread. It begins with `start`.
 
         Args:
-            sandbox: Where it runs.
-            namespace: Whose ExternalSecrets it follows.
-            store: What the secret store holds: entry, property, value.
-            delay: Seconds that reading from the store takes, at least.
+            sandbox: The cluster.
+            namespace: The namespace of the ExternalSecrets.
+            store: The content of the secret store: entry, property, value.
+            delay: Minimum time in seconds that reading from the store takes.
         """
         super().__init__(daemon=True)
         folder = sandbox.folder
@@ -49,7 +49,7 @@ class SecretOperator(threading.Thread):
         self._round = 0
 
     def run(self) -> None:
-        """Poll: a watch would have to be interrupted."""
+        """Poll, since a watch would have to be interrupted."""
         while not self._ended.wait(POLL_SECONDS):
             for item in self._client.request("GET", self._path)["items"]:
                 if self._is_due(item):
@@ -58,12 +58,12 @@ class SecretOperator(threading.Thread):
                         self._sync(item)
 
     def stop(self) -> None:
-        """End; returns when nothing is under way."""
+        """Stop, and wait until the current work is done."""
         self._ended.set()
         self.join()
 
     def refresh(self, store: Mapping[str, Mapping[str, str]]) -> None:
-        """Give the store other values, and let the refresh interval pass."""
+        """Change the values in the store, and let the refresh interval pass."""
         self._store = store
         self._round += 1
 

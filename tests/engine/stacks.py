@@ -1,4 +1,4 @@
-"""The program of this checkout as people run it: its stacks, their updates, and what is secret in their state."""
+"""Stacks of this checkout's program: their commands, and the secrets in their state."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ COMPONENTS: Final = "langfuse:index:"
 SHORTEST_SECRET: Final = 16
 
 SECRET_MARK: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105  # says only that a value is secret
-"""Marks a special value in state (sdk/go/common/resource/properties.go)."""
+"""The key of special values in the state (sdk/go/common/resource/properties.go)."""
 
 
 class Stack:
-    """One stack of this checkout's program. Its file is a copy: those in `stacks/` are only read."""
+    """One stack of this checkout's program. Its file is a copy; the files in `stacks/` are only read."""
 
     def __init__(self, name: str, folder: Path, environment: Mapping[str, str]) -> None:
-        """`folder` holds the stack's file and the Pulumi.yaml that makes it a project for `stack init`."""
+        """`folder` contains the stack file and the Pulumi.yaml that `stack init` needs."""
         self.name = name
         self.folder = folder
         self.printed: list[str] = []
-        """What people could see of every command so far."""
+        """The output of every command so far."""
         self.environment = {**environment, **COMMAND_LINE}
 
     @classmethod
     def new(
         cls, name: str, folder: Path, environment: Mapping[str, str], config: Mapping[str, object] | None = None
     ) -> Stack:
-        """Make a stack that is configured as its file in `stacks/` (if there is one) and as `config` says."""
+        """Create a stack with the configuration of its file in `stacks/`, if any, and of `config`."""
         folder.mkdir(parents=True)
         project = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"]
         (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": project, "runtime": "python"}))
@@ -56,14 +56,14 @@ class Stack:
         return self.folder / f"Pulumi.{self.name}.yaml"
 
     def configure(self, config: Mapping[str, object]) -> None:
-        """Set configuration keys, as in a stack file; a key with the value None is removed."""
+        """Set keys of the stack file. A key with the value None is removed."""
         content = yaml.safe_load(self.file.read_text()) or {}
         merged = {**content.get("config", {}), **config}
         content["config"] = {key: value for key, value in merged.items() if value is not None}
         self.file.write_text(yaml.safe_dump(content))
 
     def setting(self, *path: str) -> object:
-        """The value at a path of the configuration in the stack's file, None if it is not there."""
+        """The value at a path of the stack file; None if there is none."""
         value: object = yaml.safe_load(self.file.read_text())["config"]
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
@@ -78,11 +78,11 @@ class Stack:
         return self._operation("up", "--yes", "--skip-preview", *flags, **variables)
 
     def refresh(self, *flags: str) -> Result:
-        """Read every resource from the cluster."""
+        """Refresh the state from the cluster."""
         return self._operation("refresh", *flags)
 
     def destroy(self, *flags: str) -> Result:
-        """Delete the resources, after a preview: it is there that Pulumi refuses before anything is gone."""
+        """Delete the resources, after a preview, in which Pulumi refuses before it deletes anything."""
         return self._operation("destroy", "--yes", *flags)
 
     def preview_destroy(self, *flags: str) -> Result:
@@ -103,7 +103,7 @@ class Stack:
         return found
 
     def pending(self) -> list[Json]:
-        """Operations that an interrupted update left unfinished."""
+        """The unfinished operations of an interrupted update."""
         found: list[Json] = self._checkpoint().get("pending_operations") or []
         return found
 
@@ -121,7 +121,7 @@ class Stack:
         return urn
 
     def start_up(self) -> subprocess.Popen[str]:
-        """Start an update without waiting for it, in a process group of its own; the caller must end it."""
+        """Start an update in the background, in its own process group. The caller must end it."""
         return subprocess.Popen(
             self._words("up", "--yes", "--skip-preview", *self._where()),
             cwd=CHECKOUT,
@@ -144,7 +144,7 @@ class Stack:
         events = tuple(
             event
             for event in map(json.loads, lines)
-            # The SDK's debug events quote secrets; no person sees them.
+            # The SDK's debug events, which are not printed, quote secrets.
             if event.get("diagnosticEvent", {}).get("severity") != "debug"
         )
         self.printed += [result.output, *map(json.dumps, events)]
@@ -162,7 +162,7 @@ class Stack:
 
 
 class StackFactory(Protocol):
-    """Makes a stack: one of those in `stacks/`, or one of another name, with this configuration on top."""
+    """Creates a stack, based on its file in `stacks/` if there is one, with this configuration."""
 
     def __call__(self, name: str, config: Mapping[str, object] | None = None) -> Stack: ...
 
@@ -183,13 +183,13 @@ def run(words: list[str], environment: Mapping[str, str], folder: Path = CHECKOU
 
 
 def deploy(stack: str, folder: Path) -> Result:
-    """Do what `make up STACK=stack` does once the virtual environment is there."""
+    """Run what `make up STACK=stack` runs in the virtual environment."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "KUBE"))}
     return run([sys.executable, "-m", "sandbox", "deploy", stack], {**environment, "SANDBOX_DIR": str(folder)})
 
 
-def touched(result: Result) -> set[tuple[str, str]]:
-    """Kind and name of the resources that did not stay the same; components, which are only inputs, left out."""
+def changed_resources(result: Result) -> set[tuple[str, str]]:
+    """Kind and name of the changed resources, without components, which only have inputs."""
     return {
         (step.type.rpartition(":")[2], step.name)
         for step in result.steps
@@ -198,7 +198,7 @@ def touched(result: Result) -> set[tuple[str, str]]:
 
 
 def drifted(result: Result) -> set[tuple[str, str]]:
-    """Kind and name of the resources that a refresh found changed or gone."""
+    """Kind and name of the resources that a refresh found changed or deleted."""
     events: list[Json] = [dict(event) for event in result.events if "resOutputsEvent" in event]
     found = [event["resOutputsEvent"]["metadata"] for event in events]
     return {
@@ -209,9 +209,9 @@ def drifted(result: Result) -> set[tuple[str, str]]:
 
 
 def secret_texts(state: object) -> set[str]:
-    """Every text that is secret in a state exported with `--show-secrets`, also without the base64 of a Secret.
+    """Every secret text in a state exported with `--show-secrets`; the data of Secrets also decoded.
 
-    The metadata of Secrets is left out: its names and labels are no secrets elsewhere.
+    The metadata of Secrets is left out, since names and labels are not secret elsewhere.
     """
     if isinstance(state, dict):
         if SECRET_MARK in state and "plaintext" in state:
@@ -222,12 +222,12 @@ def secret_texts(state: object) -> set[str]:
 
 
 def forms(value: str) -> tuple[str, str]:
-    """A value as it is and as Kubernetes stores it."""
+    """A value in plain text and in base64, as Kubernetes stores it."""
     return value, base64.b64encode(value.encode()).decode()
 
 
 def contents(files: Iterable[Path]) -> dict[Path, bytes]:
-    """The bytes of files."""
+    """The contents of files."""
     return {file: file.read_bytes() for file in files}
 
 

@@ -1,4 +1,4 @@
-"""The real API server takes every object into a namespace that enforces PodSecurity's `restricted`."""
+"""The API server admits every object to a namespace that enforces PodSecurity's `restricted`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_every_object_is_admitted(kube: Kube, stack: str) -> None:
     assert judged == {f"{one['kind']}/{one['metadata']['name']}" for one in objects if one["kind"] in kinds}
 
 
-def test_a_pod_that_is_not_restricted_is_refused_with_every_control(kube: Kube) -> None:
+def test_a_privileged_pod_is_refused_with_every_violated_control(kube: Kube) -> None:
     web = next(one for one in copy.deepcopy(manifests("dev")) if one["kind"] == "Deployment")
     pod = web["spec"]["template"]["spec"]
     pod["hostNetwork"] = True
@@ -37,7 +37,7 @@ def test_a_pod_that_is_not_restricted_is_refused_with_every_control(kube: Kube) 
         "capabilities_restricted",
         "hostNamespaces",
         "hostPathVolumes",
-        "hostPorts",  # in the node's network every port of a container is one of the node
+        "hostPorts",  # in the host network, container ports are host ports
         "restrictedVolumes",
         "runAsNonRoot",
         "seccompProfile_restricted",

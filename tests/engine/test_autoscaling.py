@@ -1,4 +1,4 @@
-"""An autoscaler takes over the number of pods of a Deployment, and gives it back, without a pod fewer in between."""
+"""Autoscaling of a Deployment can be enabled and disabled without removing a pod."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PREAMBLE = f"""
 
 
 def source(image: str = "image:1", **settings: object) -> str:
-    """A program with one Deployment, made as those of web and worker are."""
+    """A program with one Deployment, created as those of web and worker."""
     resources = {"cpu": "1", "cpuLimit": "1", "memory": "64Mi"}
     return (
         PREAMBLE.replace("IMAGE", image)
@@ -59,13 +59,13 @@ def replicas(kube: Kube, namespace: str) -> object:
 
 
 def scale(kube: Kube, namespace: str, number: int) -> None:
-    """Set the number of pods as an autoscaler does under load."""
+    """Set the number of pods, as an autoscaler does."""
     change: Json = {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": number}}
     kube.edit(change, NAME, namespace, manager="kube-controller-manager")
 
 
 def history(kube: Kube, namespace: str, since: Json) -> list[int]:
-    """Each number of pods that the Deployment was to have since it was seen, one after the other."""
+    """The desired numbers of replicas of the Deployment since a resource version, in order."""
     events = watch.Watch().stream(  # type: ignore[no-untyped-call]  # the library has no types
         AppsV1Api(kube.client).list_namespaced_deployment,
         namespace,
@@ -76,7 +76,7 @@ def history(kube: Kube, namespace: str, since: Json) -> list[int]:
     return [number for place, number in enumerate(numbers) if place == 0 or number != numbers[place - 1]]
 
 
-def test_autoscaling_is_switched_on_changed_and_switched_off_without_a_gap(
+def test_enabling_changing_and_disabling_autoscaling_keeps_the_pods(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     program = made(on_cluster, source(replicas=3))
@@ -102,7 +102,7 @@ def test_autoscaling_is_switched_on_changed_and_switched_off_without_a_gap(
     assert history(kube, namespace, start) == [3, 4, 5]
 
 
-def test_a_number_that_was_there_before_comes_back_when_the_autoscaler_goes(
+def test_disabling_autoscaling_restores_the_configured_replicas(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     program = made(on_cluster, source(replicas=2))
@@ -124,7 +124,7 @@ def test_an_autoscaled_deployment_starts_with_its_minimum(
 def test_an_autoscaled_deployment_of_an_older_release_keeps_its_pods(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
-    """It was sent without a number of pods."""
+    """Older releases did not set the number of replicas."""
     program = made(
         on_cluster,
         PREAMBLE

@@ -1,4 +1,4 @@
-"""What people get wrong, and what is not there: one clear message each, and a stack that can be used afterwards."""
+"""Mistakes in the input and missing requirements: one clear message each, and the stack stays usable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENGINE_ENDINGS = ("update failed", "preview failed", "program exited with non-ze
 
 @pytest.fixture
 def on_cluster(sandbox: Sandbox, tmp_path: Path) -> Iterator[StackFactory]:
-    """Makes stacks on the cluster, each in a namespace of its name, and takes the namespaces away in the end."""
+    """Creates stacks on the cluster, each in a namespace of the same name, and deletes the namespaces at the end."""
     made: list[str] = []
 
     def make(name: str, config: Mapping[str, object] | None = None) -> Stack:
@@ -40,7 +40,7 @@ def on_cluster(sandbox: Sandbox, tmp_path: Path) -> Iterator[StackFactory]:
 
 
 def the_error(result: Result) -> str:
-    """The only error that a failed command showed, apart from the engine's own word that there was one."""
+    """The only error of a failed command, apart from the engine's summary."""
     assert result.exit_code != 0
     assert "Traceback" not in result.output
     errors = [message for message in result.messages("error") if not message.endswith(ENGINE_ENDINGS)]
@@ -50,7 +50,7 @@ def the_error(result: Result) -> str:
 
 
 def one_cluster(server: str) -> dict[str, object]:
-    """A kubeconfig with nothing but this server."""
+    """A kubeconfig with this server only."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -62,7 +62,7 @@ def one_cluster(server: str) -> dict[str, object]:
 
 
 def interrupt(process: subprocess.Popen[str], when: Callable[[str], bool]) -> str:
-    """Press Ctrl-C once a line of the output says that it is time; returns what was printed."""
+    """Send an interrupt once a line of the output fulfils a condition, and return the output."""
     assert process.stdout is not None
     printed: list[str] = []
     try:
@@ -70,7 +70,7 @@ def interrupt(process: subprocess.Popen[str], when: Callable[[str], bool]) -> st
             printed.append(line)
             if when(line):
                 break
-        os.killpg(process.pid, signal.SIGINT)  # a terminal signals the whole group
+        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole process group
         printed += process.stdout.readlines()
         assert process.wait(STOP_SECONDS) != 0, "".join(printed)
     finally:
@@ -91,7 +91,7 @@ def test_preview_needs_no_cluster(nowhere: StackFactory) -> None:
     assert result.stderr == ""
 
 
-def test_every_bad_key_is_told_at_once(nowhere: StackFactory) -> None:
+def test_every_wrong_key_is_reported_at_once(nowhere: StackFactory) -> None:
     bad: dict[str, object] = {
         "langfuse:hots": "example.com",
         "langfuse:host": "https://langfuse.example.com",
@@ -114,7 +114,7 @@ def test_every_bad_key_is_told_at_once(nowhere: StackFactory) -> None:
     stack.preview().ok()
 
 
-def test_an_unreachable_cluster_is_named(nowhere: StackFactory, tmp_path: Path) -> None:
+def test_an_unreachable_cluster_is_reported_with_its_address(nowhere: StackFactory, tmp_path: Path) -> None:
     kubeconfig = tmp_path / "closed.kubeconfig"
     stack = nowhere("dev", {"langfuse:cluster": {"kubeconfig": str(kubeconfig)}})
     with socket.socket() as closed:
@@ -127,7 +127,7 @@ def test_an_unreachable_cluster_is_named(nowhere: StackFactory, tmp_path: Path) 
     stack.preview().ok()
 
 
-def test_no_cluster_at_all_is_told(nowhere: StackFactory) -> None:
+def test_a_missing_kubeconfig_is_reported(nowhere: StackFactory) -> None:
     stack = nowhere("dev")
     error = the_error(stack.up())
     assert error.startswith("there is no kubeconfig: KUBECONFIG is not set")
@@ -135,7 +135,9 @@ def test_no_cluster_at_all_is_told(nowhere: StackFactory) -> None:
 
 
 @pytest.mark.parametrize("command", ["preview", "up"])
-def test_a_kubeconfig_that_is_not_there_is_told(nowhere: StackFactory, tmp_path: Path, command: str) -> None:
+def test_a_configured_kubeconfig_that_does_not_exist_is_reported(
+    nowhere: StackFactory, tmp_path: Path, command: str
+) -> None:
     stack = nowhere("dev")
     missing = str(tmp_path / "missing")
     run = stack.preview if command == "preview" else stack.up
@@ -144,7 +146,7 @@ def test_a_kubeconfig_that_is_not_there_is_told(nowhere: StackFactory, tmp_path:
     assert the_error(run()).startswith(f"langfuse:cluster.kubeconfig is {missing}, which does not exist")
 
 
-def test_several_kubeconfigs_are_read_as_one(nowhere: StackFactory, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_several_kubeconfigs_are_merged(nowhere: StackFactory, sandbox: Sandbox, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text(yaml.safe_dump(one_cluster("https://127.0.0.1:1")))
     both = os.pathsep.join([str(other), str(tmp_path / "missing"), sandbox.environment()["KUBECONFIG"]])
@@ -155,7 +157,7 @@ def test_several_kubeconfigs_are_read_as_one(nowhere: StackFactory, sandbox: San
     assert 'langfuse:cluster.context is "elsewhere"' in the_error(stack.preview(KUBECONFIG=both))
 
 
-def test_a_missing_crd_is_named_with_the_fix(on_cluster: StackFactory, sandbox: Sandbox) -> None:
+def test_a_missing_crd_is_reported_with_the_fix(on_cluster: StackFactory, sandbox: Sandbox) -> None:
     stack = on_cluster("without-an-operator", {"langfuse:postgres": {"mode": "cloudnativepg"}})
     error = the_error(stack.up())
     assert 'no matches for kind "ObjectStore" in version "barmancloud.cnpg.io/v1"' in error
@@ -168,7 +170,7 @@ def test_a_missing_crd_is_named_with_the_fix(on_cluster: StackFactory, sandbox: 
         assert conditions(item)["Available"] == "True"
 
 
-def test_a_namespace_of_somebody_else_is_left_alone(on_cluster: StackFactory, sandbox: Sandbox) -> None:
+def test_an_existing_namespace_is_not_changed(on_cluster: StackFactory, sandbox: Sandbox) -> None:
     view = View(sandbox, "taken")
     view.kubectl("create", "namespace", "taken").ok()
     before = view.objects("all", "configmaps", "serviceaccounts")
@@ -185,7 +187,7 @@ def test_a_namespace_of_somebody_else_is_left_alone(on_cluster: StackFactory, sa
     stack.preview().ok()
 
 
-def test_an_interrupted_up_goes_on_with_the_next(on_cluster: StackFactory, sandbox: Sandbox) -> None:
+def test_the_next_update_continues_an_interrupted_one(on_cluster: StackFactory, sandbox: Sandbox) -> None:
     stack = on_cluster("interrupted")
     printed = interrupt(stack.start_up(), lambda line: "StatefulSet" in line and "creating" in line)
     assert "Traceback" not in printed
@@ -200,7 +202,7 @@ def test_an_interrupted_up_goes_on_with_the_next(on_cluster: StackFactory, sandb
         assert conditions(item)["Available"] == "True"
 
 
-def test_an_unknown_stack_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_an_unknown_stack_is_reported_before_anything_starts(tmp_path: Path) -> None:
     result = deploy("nonsense", tmp_path / "sandbox")
     assert result.exit_code == 1
     assert result.stdout == ""

@@ -1,4 +1,4 @@
-"""Buckets that the stack keeps, through the real CLI in a real MinIO."""
+"""Managed buckets of an external store, with the real CLI and a real MinIO server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SOURCE: Final = """
 
 
 class Store:
-    """A MinIO server, and programs that keep their buckets in it."""
+    """A MinIO server, and programs that manage buckets in it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -48,7 +48,7 @@ class Store:
         )
 
     def configure(self, program: Program, prefix: str, **store: object) -> None:
-        """Give a program buckets whose names begin so."""
+        """Configure a program with buckets whose names have a prefix."""
         always = {
             "mode": "external",
             "endpoint": self.url,
@@ -62,12 +62,12 @@ class Store:
         program.configure(store={**always, **store})
 
     def buckets(self, prefix: str) -> set[str]:
-        """The buckets whose names begin so."""
+        """The purposes of the buckets whose names have a prefix."""
         found = self.client.list_buckets()["Buckets"]
         return {bucket["Name"].removeprefix(f"{prefix}-") for bucket in found if bucket["Name"].startswith(prefix)}
 
     def days(self, prefix: str) -> Mapping[str, int | None]:
-        """After how many days the objects in each bucket expire."""
+        """The number of days after which the objects in each bucket expire."""
         return {purpose: self._days(f"{prefix}-{purpose}") for purpose in PURPOSES}
 
     def _days(self, bucket: str) -> int | None:
@@ -83,7 +83,7 @@ class Store:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder, port = tmp_path_factory.mktemp("minio"), free_port()
-    # Its console would take a port of its own choice, at times this one.
+    # Its console would listen on a random port, which could be this one.
     variables = {
         "MINIO_ROOT_USER": KEYS[0],
         "MINIO_ROOT_PASSWORD": KEYS[1],
@@ -101,7 +101,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def new_program(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Program]:
-    """Makes programs of nothing but buckets, run by somebody whose keys are in the environment."""
+    """Creates programs with buckets only, with the keys in the environment."""
 
     def make() -> Program:
         program = Program(engine, tmp_path_factory.mktemp("buckets"))
@@ -118,7 +118,7 @@ def new_program(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Cal
 
 @pytest.fixture(scope="module")
 def deployed(store: Store, new_program: Callable[[], Program]) -> Program:
-    """Buckets as a first update makes them."""
+    """Buckets after a first update."""
     program = new_program()
     store.configure(program, "kept", eventsDays=30, exportsDays=7)
     program.up().ok()
@@ -126,13 +126,13 @@ def deployed(store: Store, new_program: Callable[[], Program]) -> Program:
 
 
 def the_error(result: Result, bucket: str) -> str:
-    """What a failed command says about a bucket."""
+    """The error of a failed command about a bucket."""
     assert result.exit_code != 0
     (error,) = (message for message in result.messages("error") if bucket in message)
     return error
 
 
-def test_buckets_are_made_with_their_rules_and_then_left_alone(store: Store, deployed: Program) -> None:
+def test_buckets_are_created_with_their_rules_and_then_not_changed(store: Store, deployed: Program) -> None:
     assert store.buckets("kept") == set(PURPOSES)
     assert store.days("kept") == {"events": 30, "media": None, "exports": 7, "backups": 14}
     assert store.client.get_bucket_versioning(Bucket="kept-media")["Status"] == "Enabled"
@@ -141,7 +141,7 @@ def test_buckets_are_made_with_their_rules_and_then_left_alone(store: Store, dep
     deployed.up("--expect-no-changes").ok()
 
 
-def test_rules_that_somebody_removed_are_mended_with_the_next_change(store: Store, deployed: Program) -> None:
+def test_removed_rules_are_restored_with_the_next_change(store: Store, deployed: Program) -> None:
     store.client.delete_bucket_lifecycle(Bucket="kept-events")
     assert drifted(deployed.refresh().ok()) == {("Bucket", "langfuse-test-events")}
 
@@ -165,9 +165,7 @@ def test_a_bucket_with_objects_is_not_deleted(store: Store, deployed: Program) -
     assert store.buckets("kept") == set()
 
 
-def test_an_empty_bucket_is_taken_over_and_one_with_objects_is_not(
-    store: Store, new_program: Callable[[], Program]
-) -> None:
+def test_only_an_empty_existing_bucket_is_adopted(store: Store, new_program: Callable[[], Program]) -> None:
     program = new_program()
     for purpose in ("events", "backups"):
         store.client.create_bucket(Bucket=f"there-{purpose}")

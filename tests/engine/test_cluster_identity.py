@@ -1,4 +1,4 @@
-"""What a stack's cluster is called in a kubeconfig is no part of what is deployed to it."""
+"""The names of a cluster in a kubeconfig do not affect what is deployed to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.engine.harness import Result
-from tests.engine.stacks import Stack, touched
+from tests.engine.stacks import Stack, changed_resources
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
@@ -21,7 +21,7 @@ RULES = ("networking.k8s.io/v1:NetworkPolicy", "security.istio.io/v1:Authorizati
 
 
 def _others(stack: str) -> Callable[[str, list[str]], set[str]]:
-    """What a copy of the backend leaves out: other stacks, which are being written meanwhile, and locks."""
+    """The files that a copy of the backend leaves out: locks, and other stacks, which may be written meanwhile."""
 
     def ignored(folder: str, names: list[str]) -> set[str]:
         if Path(folder).parent.name == "stacks":
@@ -32,7 +32,7 @@ def _others(stack: str) -> Callable[[str, list[str]], set[str]]:
 
 
 class Copy(Stack):
-    """The dev stack with a state and a kubeconfig of its own: its previews look at the same cluster."""
+    """The dev stack with a copy of its state and its own kubeconfig, for previews on the same cluster."""
 
     def __init__(self, dev: Stack, folder: Path) -> None:
         kubeconfig, backend = folder / "kubeconfig", folder / "backend"
@@ -47,7 +47,7 @@ class Copy(Stack):
         self.elsewhere = str(shutil.copy(kubeconfig, folder / "elsewhere"))
 
     def edit(self, kind: str, **change: object) -> int:
-        """Change the state of every resource of a type; how many there were."""
+        """Change the state of every resource of a type, and return their number."""
         exported = json.loads(self.export())
         found = [item for item in exported["deployment"]["resources"] if item["type"].endswith(kind)]
         for item in found:
@@ -59,7 +59,7 @@ class Copy(Stack):
         self._pulumi("stack", "import", "--stack", self.name, "--file", str(file)).ok()
         return len(found)
 
-    def asked(self, **cluster: str) -> Result:
+    def preview_with(self, **cluster: str) -> Result:
         """A preview with this configuration of the cluster."""
         self.configure({"langfuse:cluster": cluster or None})
         return self.preview().ok()
@@ -77,21 +77,21 @@ def replaced(result: Result) -> set[str]:
 CALLED: list[Mapping[str, str]] = [{"context": "old"}, {"context": "new"}, {}]
 
 
-def test_a_context_that_is_named_renamed_or_no_longer_named_replaces_nothing(copy: Copy) -> None:
+def test_setting_changing_or_removing_the_context_replaces_nothing(copy: Copy) -> None:
     for cluster in [*CALLED, {"kubeconfig": copy.elsewhere}, {"kubeconfig": copy.elsewhere, "context": "new"}]:
-        result = copy.asked(**cluster)
-        assert (replaced(result), touched(result)) == (set(), set()), cluster
+        result = copy.preview_with(**cluster)
+        assert (replaced(result), changed_resources(result)) == (set(), set()), cluster
 
 
-def test_a_state_that_was_made_under_a_contexts_name_keeps_everything(copy: Copy) -> None:
+def test_a_state_that_identifies_the_cluster_by_context_replaces_nothing(copy: Copy) -> None:
     named = {"clusterIdentifier": "old", "context": "old"}
     assert copy.edit(PROVIDER, inputs=named, outputs=named) == 1
     for cluster in CALLED:
-        result = copy.asked(**cluster)
-        assert (replaced(result), touched(result)) == (set(), set()), cluster
+        result = copy.preview_with(**cluster)
+        assert (replaced(result), changed_resources(result)) == (set(), set()), cluster
 
 
-def test_protection_of_rules_is_lifted_without_a_change_of_them(copy: Copy) -> None:
+def test_removing_the_protection_of_policies_does_not_change_them(copy: Copy) -> None:
     assert sum(copy.edit(kind, protect=True, retainOnDelete=True) for kind in RULES) > 10
-    result = copy.asked()
-    assert (replaced(result), touched(result)) == (set(), set())
+    result = copy.preview_with()
+    assert (replaced(result), changed_resources(result)) == (set(), set())

@@ -1,4 +1,4 @@
-"""The dev stack of this checkout on a real API server, through its whole life."""
+"""The dev stack of this checkout on a real API server, from the first update to its deletion."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from components.kubernetes.names import base_name
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import CHECKOUT, Result
-from tests.engine.stacks import Stack, contents, deploy, drifted, forms, secret_texts, touched
+from tests.engine.stacks import Stack, changed_resources, contents, deploy, drifted, forms, secret_texts
 from tests.engine.view import NAME_LABEL, View, changed, conditions
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """One that holds nothing else, as after the first `make up`."""
+    """A sandbox with no other stack, as at the first `make up`."""
     own = Sandbox(tmp_path_factory.mktemp("sandbox"))
     try:
         yield own
@@ -49,8 +49,8 @@ def deployed(sandbox: Sandbox, first: Result) -> Stack:
 
 @pytest.fixture
 def dev(deployed: Stack) -> Stack:
-    """The stack as deployed. Tests change it and leave it consistent, not as it was."""
-    if not deployed.resources():  # destroyed by the test of just that
+    """The deployed stack. Tests change it and leave it in a consistent state."""
+    if not deployed.resources():  # deleted by the last test
         deployed.up().ok()
     return deployed
 
@@ -61,11 +61,11 @@ def view(sandbox: Sandbox, dev: Stack) -> View:
 
 
 def other(*choices: T, than: object) -> T:
-    """The first of the choices that is not the present one."""
+    """The first choice that differs from the current value."""
     return next(choice for choice in choices if choice != than)
 
 
-def test_everything_works_after_the_first_up(first: Result, view: View) -> None:
+def test_every_workload_is_ready_after_the_first_update(first: Result, view: View) -> None:
     assert "Langfuse 4." in first.stderr
     assert f"kubectl -n {view.namespace} get pods" in first.stderr
     for item in view.objects("deployments"):
@@ -92,21 +92,21 @@ def test_the_stack_files_of_the_checkout_are_only_read(dev: Stack) -> None:
     assert contents((CHECKOUT / "stacks").iterdir()) == STACK_FILES
 
 
-def test_second_up_changes_nothing(dev: Stack) -> None:
+def test_a_second_update_changes_nothing(dev: Stack) -> None:
     dev.preview("--expect-no-changes").ok()
     again = dev.up("--expect-no-changes").ok()
     assert {step.op for step in again.steps} == {"same"}
     assert len(again.steps) == len(dev.resources())
 
 
-def test_a_new_version_touches_nothing_stateful(dev: Stack, view: View) -> None:
+def test_a_new_version_changes_nothing_stateful(dev: Stack, view: View) -> None:
     version = other("4.16.1", "4.16.2", than=dev.setting("langfuse:version"))
     stores, jobs, pods = view.identities(*STATEFUL), view.jobs(), view.pods()
 
     dev.configure({"langfuse:version": version})
     result = dev.up().ok()
 
-    assert touched(result) == {
+    assert changed_resources(result) == {
         ("Deployment", "langfuse-web"),
         ("Deployment", "langfuse-worker"),
         ("Job", "langfuse-first-start"),
@@ -138,14 +138,14 @@ def test_another_major_release_of_postgres_is_refused_before_anything_changes(de
     dev.up().ok()
 
 
-def test_a_setting_in_a_config_map_rolls_its_readers_alone(dev: Stack, view: View) -> None:
+def test_a_setting_in_a_config_map_restarts_only_its_readers(dev: Stack, view: View) -> None:
     days = other(31, 32, than=dev.setting("langfuse:objectStore", "eventsDays"))
     pods, jobs = view.pods(), view.jobs()
 
     dev.configure({"langfuse:objectStore": {"eventsDays": days}})
     result = dev.up().ok()
 
-    assert {(kind, base_name(name) if kind == "ConfigMap" else name) for kind, name in touched(result)} == {
+    assert {(kind, base_name(name) if kind == "ConfigMap" else name) for kind, name in changed_resources(result)} == {
         ("ConfigMap", "langfuse-object-store-provisioning-desired-state"),
         ("Job", "langfuse-object-store-provisioning"),
     }
@@ -157,7 +157,7 @@ def test_a_setting_in_a_config_map_rolls_its_readers_alone(dev: Stack, view: Vie
     assert f'"Days": {days}' in desired["events.lifecycle.json"]
 
 
-def test_a_memory_limit_rolls_its_store_alone(dev: Stack, view: View) -> None:
+def test_a_memory_limit_restarts_only_its_store(dev: Stack, view: View) -> None:
     memory = other("1Gi", "2Gi", than=dev.setting("langfuse:redis", "resources", "memory"))
     most = {"1Gi": 768, "2Gi": 1536}[memory] * 2**20
     pods, jobs, claims = view.pods(), view.jobs(), view.identities("persistentvolumeclaims")
@@ -173,8 +173,8 @@ def test_a_memory_limit_rolls_its_store_alone(dev: Stack, view: View) -> None:
     assert f"maxmemory {most}" in view.mounted(pod, "config")["valkey.conf"]
 
 
-def test_an_update_that_failed_can_be_taken_back(dev: Stack, view: View) -> None:
-    """It made a ConfigMap and got no further; the former one is still in use."""
+def test_a_failed_update_can_be_reverted(dev: Stack, view: View) -> None:
+    """The update created a ConfigMap before it failed. The former ConfigMap is still in use."""
     before = {"langfuse:redis": dev.setting("langfuse:redis"), "langfuse:patches": dev.setting("langfuse:patches")}
     memory = other("1Gi", "2Gi", than=dev.setting("langfuse:redis", "resources", "memory"))
     nothing = {"spec": {"template": {"spec": {"containers": [{"name": "valkey", "image": ""}]}}}}
@@ -190,14 +190,14 @@ def test_an_update_that_failed_can_be_taken_back(dev: Stack, view: View) -> None
     dev.preview("--expect-no-changes").ok()
 
 
-def test_a_new_credential_rolls_its_readers_alone(dev: Stack, view: View) -> None:
+def test_a_new_credential_restarts_only_its_readers(dev: Stack, view: View) -> None:
     expected = view.readers("langfuse-redis")
     assert expected == {"redis", "web", "worker"}
     pods, jobs, values = view.pods(), view.jobs(), view.generated()
 
     result = dev.up("--replace", dev.urn("random:index/randomPassword:RandomPassword", "langfuse-redis")).ok()
 
-    assert touched(result) == {
+    assert changed_resources(result) == {
         ("RandomPassword", "langfuse-redis"),
         ("Secret", "langfuse-redis"),
         *(("StatefulSet" if name == "redis" else "Deployment", f"langfuse-{name}") for name in expected),
@@ -208,7 +208,7 @@ def test_a_new_credential_rolls_its_readers_alone(dev: Stack, view: View) -> Non
     assert changed(jobs, view.jobs()) == {"first-start"}
 
 
-def test_refresh_shows_outside_edits_and_up_mends_them(dev: Stack, view: View) -> None:
+def test_a_refresh_shows_outside_changes_and_an_update_reverts_them(dev: Stack, view: View) -> None:
     edited = {
         ("Deployment", "langfuse-web"),
         ("Service", "langfuse-web"),
@@ -229,20 +229,20 @@ def test_refresh_shows_outside_edits_and_up_mends_them(dev: Stack, view: View) -
     dev.refresh("--yes", "--skip-preview").ok()
     mended = dev.up().ok()
 
-    assert touched(mended) == edited
+    assert changed_resources(mended) == edited
     for (kind, name), item in before.items():
         present = view.get(kind, name)
         assert present.get("spec") == item.get("spec"), (kind, name)
-        same_data = present.get("data") == item.get("data")  # not in the assertion: pytest would show the Secret
+        same_data = present.get("data") == item.get("data")  # outside the assertion: pytest would show the Secret
         assert same_data, (kind, name)
     dev.preview("--expect-no-changes").ok()
 
 
-def test_no_credential_is_in_state_logs_or_output(sandbox: Sandbox, dev: Stack, view: View) -> None:
-    """Whatever was printed by then counts, as does every file of the sandbox but etcd's, the cluster's own store."""
+def test_no_credential_is_in_the_state_the_logs_or_the_output(sandbox: Sandbox, dev: Stack, view: View) -> None:
+    """Checks all output so far and every file of the sandbox except etcd's, the store of the cluster itself."""
     known = set(view.user_names())
     values = {*view.generated().values(), *secret_texts(json.loads(dev.export("--show-secrets")))} - known
-    number = len(values)  # pytest shows what stands in an assertion
+    number = len(values)  # pytest shows the values in an assertion
     assert number > 30
     dev.preview("--diff", "--refresh").ok()
     files = [
@@ -264,8 +264,8 @@ def test_no_credential_is_in_state_logs_or_output(sandbox: Sandbox, dev: Stack, 
     assert would_be_found
 
 
-def test_after_kubectl_apply_and_a_refresh_no_credential_is_in_state(dev: Stack, view: View) -> None:
-    """`kubectl apply` writes what it is given into an annotation, the data of a Secret included."""
+def test_no_credential_is_in_the_state_after_kubectl_apply_and_a_refresh(dev: Stack, view: View) -> None:
+    """`kubectl apply` writes the whole object into an annotation, including the data of a Secret."""
     here = ("--namespace", view.namespace)
     secrets = [{**item, "apiVersion": "v1"} for item in view.objects("secrets")]
     view.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": secrets})).ok()
@@ -284,7 +284,7 @@ def test_after_kubectl_apply_and_a_refresh_no_credential_is_in_state(dev: Stack,
     view.kubectl("annotate", *here, "secrets", "--all", f"{APPLIED}-").ok()
 
 
-def test_destroy_leaves_what_is_protected_and_says_so(dev: Stack, view: View) -> None:
+def test_destroy_retains_protected_resources_and_says_so(dev: Stack, view: View) -> None:
     dev.configure({"langfuse:protect": True})
     try:
         dev.up().ok()
@@ -310,7 +310,7 @@ def test_destroy_leaves_what_is_protected_and_says_so(dev: Stack, view: View) ->
     assert changed(values, view.generated()) == set()
 
 
-def test_destroy_leaves_nothing(dev: Stack, view: View) -> None:
+def test_destroy_deletes_everything_that_is_not_protected(dev: Stack, view: View) -> None:
     result = dev.destroy().ok()
     assert set(result.changes.values()) == {"delete"}
     assert dev.resources() == []

@@ -1,4 +1,4 @@
-"""Staging and prod in one cluster beside dev: they come up, take upgrades without a loss, and are hard to destroy."""
+"""Staging, prod and dev in one cluster: they become ready, keep all data in upgrades, and cannot be deleted easily."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sandbox.cluster import ZONES
 from sandbox.controlplane import Sandbox
 from sandbox.storage import ZONE
 from tests.engine.harness import CHECKOUT
-from tests.engine.stacks import Stack, deploy, run, touched
+from tests.engine.stacks import Stack, changed_resources, deploy, run
 from tests.engine.view import NAME_LABEL, Json, View, conditions
 from tests.waiting import eventually
 
@@ -44,24 +44,24 @@ UPGRADES: Mapping[str, Mapping[str, object]] = {
         "langfuse:objectStore": {"storage": "500Gi", "exportsDays": 3, "resources": {"memory": "6Gi"}},
     },
 }
-"""A release, and another setting and another size of every store; in staging also the way from one replica to three."""
+"""Another release, setting and size for every store; in staging also three replicas instead of one."""
 
 AVAILABLE: Mapping[str, Mapping[str, int]] = {
     "staging": {"clickhouse": 3, "keeper": 3, "object-store": 1, "postgres": 1, "redis": 1},
     "prod": {"clickhouse": 3, "keeper": 3, "object-store": 4, "postgres": 1, "redis": 3},
 }
-"""Pods of each store after the upgrade."""
+"""The number of pods of each store after the upgrade."""
 
 SIZES: Mapping[str, Mapping[str, str]] = {
     "staging": {"clickhouse": "12Gi", "keeper": "2Gi", "object-store": "40Gi", "postgres": "6Gi", "redis": "3Gi"},
     "prod": {"clickhouse": "120Gi", "keeper": "12Gi", "object-store": "500Gi", "postgres": "60Gi", "redis": "12Gi"},
 }
-"""Of each store's volumes after the upgrade."""
+"""The sizes of the volumes of each store after the upgrade."""
 
 
 @pytest.fixture(scope="module")
 def dev_alone(sandbox: Sandbox, dev: Stack) -> Mapping[str, object]:
-    """What dev was before it had neighbours."""
+    """The objects of dev before staging and prod were deployed."""
     return View(sandbox, f"langfuse-{dev.name}").identities(*EVERYTHING)
 
 
@@ -96,12 +96,12 @@ def all_available(view: View) -> bool:
 
 
 def capacities(view: View) -> set[tuple[str, str]]:
-    """The sizes that the volumes have, by store."""
+    """The sizes of the volumes by store."""
     return {(store(item), item["status"]["capacity"]["storage"]) for item in view.objects("persistentvolumeclaims")}
 
 
 def kept(view: View) -> Mapping[str, str]:
-    """The uid of everything that holds data, down to the volumes."""
+    """The uid of every object with data, including volumes."""
     items = view.objects(*STATEFUL)
     volumes = [item["spec"]["volumeName"] for item in items if item["kind"] == "PersistentVolumeClaim"]
     items += [view.get("namespace", view.namespace), *(view.get("persistentvolume", name) for name in volumes)]
@@ -109,7 +109,7 @@ def kept(view: View) -> Mapping[str, str]:
 
 
 def zones(view: View) -> Mapping[str, set[str]]:
-    """The zones in which each store's pods run."""
+    """The zones of the pods of each store."""
     of_node = {
         name: view.get("node", name)["metadata"]["labels"][ZONE]
         for name in {pod["spec"]["nodeName"] for pod in view.objects("pods")}
@@ -120,7 +120,7 @@ def zones(view: View) -> Mapping[str, set[str]]:
     return found
 
 
-def test_staging_and_prod_come_up_beside_dev(
+def test_staging_and_prod_become_ready_without_changing_dev(
     dev_alone: Mapping[str, object], stacks: Mapping[str, Stack], views: Mapping[str, View]
 ) -> None:
     for view in views.values():
@@ -149,14 +149,14 @@ def test_prod_is_replicated_over_three_zones(views: Mapping[str, View]) -> None:
 
 
 @pytest.mark.parametrize("name", GUARDED)
-def test_second_up_changes_nothing(stacks: Mapping[str, Stack], name: str) -> None:
+def test_a_second_update_changes_nothing(stacks: Mapping[str, Stack], name: str) -> None:
     again = stacks[name].up("--expect-no-changes").ok()
     assert {step.op for step in again.steps} == {"same"}
     assert len(again.steps) == len(stacks[name].resources()) > 100
 
 
 @pytest.mark.parametrize("name", GUARDED)
-def test_the_policies_refuse_nothing_of_what_is_deployed(stacks: Mapping[str, Stack], name: str) -> None:
+def test_the_policies_accept_the_deployed_stacks(stacks: Mapping[str, Stack], name: str) -> None:
     stack = stacks[name]
     words = [sys.executable, "-m", "operations", "policies", "--stack", name, "--json"]
     result = run(words, stack.environment, CHECKOUT)
@@ -164,7 +164,7 @@ def test_the_policies_refuse_nothing_of_what_is_deployed(stacks: Mapping[str, St
     assert result.exit_code == 0
 
 
-def test_the_policies_refuse_nothing_of_a_preview_of_prod(stacks: Mapping[str, Stack]) -> None:
+def test_the_policies_accept_a_preview_of_prod(stacks: Mapping[str, Stack]) -> None:
     prod = stacks["prod"]
     words = [sys.executable, "-m", "operations", "preview", "--stack", "prod", "--json"]
     result = run([*words, "--config-file", str(prod.file)], prod.environment, CHECKOUT)
@@ -173,7 +173,7 @@ def test_the_policies_refuse_nothing_of_a_preview_of_prod(stacks: Mapping[str, S
 
 
 @pytest.mark.parametrize("name", GUARDED)
-def test_an_upgrade_of_everything_loses_nothing(
+def test_an_upgrade_of_every_store_keeps_all_data(
     stacks: Mapping[str, Stack], views: Mapping[str, View], name: str
 ) -> None:
     stack, view = stacks[name], views[name]
@@ -186,7 +186,7 @@ def test_an_upgrade_of_everything_loses_nothing(
     assert {identity: after.get(identity) for identity in before} == before
     assert view.digests() == credentials
     assert {step.type.rpartition(":")[2] for step in result.steps if "replace" in step.op} == {"Job"}
-    changed = {item for item in touched(result) if item[0] in {"Deployment", "StatefulSet"}}
+    changed = {item for item in changed_resources(result) if item[0] in {"Deployment", "StatefulSet"}}
     assert changed == {
         ("Deployment", "langfuse-web"),
         ("Deployment", "langfuse-worker"),
@@ -196,7 +196,7 @@ def test_an_upgrade_of_everything_loses_nothing(
     eventually(lambda: capacities(view) == set(SIZES[name].items()))
 
 
-def test_a_rule_that_is_removed_is_gone_also_where_data_is_protected(
+def test_a_removed_policy_is_deleted_in_protected_stacks_too(
     stacks: Mapping[str, Stack], views: Mapping[str, View]
 ) -> None:
     stack, view = stacks["staging"], views["staging"]
@@ -220,7 +220,7 @@ def test_a_rule_that_is_removed_is_gone_also_where_data_is_protected(
     assert after.keys() == before.keys()
 
 
-def test_what_keeps_the_data_keeps_the_rule_that_denies_by_default(stacks: Mapping[str, Stack]) -> None:
+def test_resources_with_data_depend_on_the_default_deny_policy(stacks: Mapping[str, Stack]) -> None:
     gone = set(stacks["prod"].preview_destroy("--exclude-protected").ok().changes)
     assert {"langfuse-web", "langfuse-allow-web-ingress", "langfuse-quota"} & gone
     assert not {
@@ -228,7 +228,7 @@ def test_what_keeps_the_data_keeps_the_rule_that_denies_by_default(stacks: Mappi
     }
 
 
-def test_destroy_refuses_what_is_protected_and_says_how_to_go_on(
+def test_destroy_refuses_protected_resources_and_says_how_to_continue(
     stacks: Mapping[str, Stack], views: Mapping[str, View]
 ) -> None:
     prod, view = stacks["prod"], views["prod"]
@@ -239,7 +239,7 @@ def test_destroy_refuses_what_is_protected_and_says_how_to_go_on(
     assert refused.exit_code != 0
     assert "Traceback" not in refused.output
     told = "\n".join(refused.messages("error"))
-    for item in view.objects("statefulsets"):  # the engine stops at these: what they need would go after them
+    for item in view.objects("statefulsets"):  # the engine stops here: their dependencies would be deleted after them
         name = item["metadata"]["name"]
         assert f'StatefulSet::{name}" cannot be deleted\nbecause it is protected' in told
     assert "remove the `protect` flag" in told
@@ -248,5 +248,5 @@ def test_destroy_refuses_what_is_protected_and_says_how_to_go_on(
 
     prod.configure({"langfuse:protect": False})
     freed = prod.up().ok()
-    assert touched(freed) == set()
+    assert changed_resources(freed) == set()
     assert set(prod.preview_destroy().ok().changes.values()) == {"delete"}

@@ -1,4 +1,4 @@
-"""A stack whose credentials stand in a secret store, with a stand-in of the External Secrets operator."""
+"""A stack with its credentials in a secret store, and a replacement of the External Secrets operator."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ CONFIG: Final[Mapping[str, object]] = {
 
 
 def value(name: str, *, version: int = 1) -> str:
-    """A value that the store holds, in the form that its credential has."""
+    """A value in the format of its credential."""
     digits = hashlib.sha256(f"{name} {version}".encode()).hexdigest()
     return digits if name == "ENCRYPTION_KEY" else digits[:40]
 
 
 def contents(*, version: int = 1) -> Mapping[str, Mapping[str, str]]:
-    """All that the store holds."""
+    """The content of the secret store."""
     return {ENTRY: {name: value(name, version=version) for name in map(str.upper, CREDENTIALS)}}
 
 
@@ -80,7 +80,7 @@ def references(view: View) -> set[tuple[str, str]]:
     }
 
 
-def test_up_goes_green_and_no_pod_was_there_before_its_secrets(stack: Stack, view: View) -> None:
+def test_no_pod_is_created_before_its_secrets(stack: Stack, view: View) -> None:
     for item in view.objects("deployments"):
         assert conditions(item)["Available"] == "True", item["metadata"]["name"]
     for item in view.objects("externalsecrets"):
@@ -92,23 +92,23 @@ def test_up_goes_green_and_no_pod_was_there_before_its_secrets(stack: Stack, vie
                 assert time <= pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]
 
 
-def test_pods_read_what_the_operator_wrote(stack: Stack, view: View) -> None:
+def test_pods_read_the_values_from_the_store(stack: Stack, view: View) -> None:
     secrets = {item["metadata"]["name"]: item for item in view.objects("secrets")}
     read = references(view)
     assert read
     for name, key in read:
         assert key in secrets[name]["data"], (name, key)
         written = MANAGED in secrets[name]["metadata"].get("labels", {})
-        assert written or key == "access-key-id", (name, key)  # the ids of our own store's keys are no secrets
+        assert written or key == "access-key-id", (name, key)  # the ids of the managed store's keys are not secret
     stored, written_values = set(contents()[ENTRY].values()), set(view.generated().values())
-    unused = len(stored - written_values)  # pytest shows what stands in an assertion
+    unused = len(stored - written_values)  # pytest shows the values in an assertion
     assert unused <= len([name for name in CREDENTIALS if name.endswith("access_key_id") or name == "admin_api_key"])
     state = stack.export("--show-secrets")
     told = any(one in state for one in stored)
     assert not told
 
 
-def test_a_refresh_brings_new_passwords_and_leaves_what_data_depends_on(
+def test_a_refresh_updates_passwords_and_keeps_encryption_keys(
     stack: Stack, view: View, operator: SecretOperator
 ) -> None:
     before = view.digests()
@@ -126,7 +126,7 @@ def test_a_refresh_brings_new_passwords_and_leaves_what_data_depends_on(
     stack.preview("--expect-no-changes").ok()
 
 
-def test_secrets_outlive_what_asked_for_them(stack: Stack, view: View) -> None:
+def test_secrets_outlive_their_external_secrets(stack: Stack, view: View) -> None:
     before = {item["metadata"]["name"]: item["metadata"]["uid"] for item in view.objects("secrets")}
     view.kubectl("delete", "--namespace", view.namespace, "--cascade=foreground", "externalsecrets", "--all").ok()
     assert view.objects("externalsecrets") == []

@@ -1,4 +1,4 @@
-"""An update that ends while the migration runs: whatever is tried next, two migrations never run at once."""
+"""An update that is killed during the migration: two migrations never run at the same time."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ HELD: Final = {
     "name": JOB,
     "patch": {"spec": {"template": {"spec": {"schedulingGates": [{"name": "example.com/held"}]}}}},
 }
-"""The migration's pod waits until `release` lets it go: a migration that takes its time."""
+"""The pod of the migration waits for `release`, which simulates a long migration."""
 GRACE: Final = "example.com/grace-period"
-"""A finalizer: a deleted pod that has it is there until it is removed, like one in its grace period."""
+"""A finalizer: a deleted pod exists until it is removed, like a pod in its grace period."""
 ENDED: Final = {"Succeeded", "Failed"}
 START_SECONDS: Final = 180
 
@@ -37,13 +37,13 @@ Migrating: TypeAlias = "Callable[[str], tuple[Stack, View]]"
 
 
 def migrators(view: View) -> list[Json]:
-    """The pods of migrations that have not ended."""
+    """The running pods of migrations."""
     pods = [pod for pod in view.objects("pods") if pod["metadata"]["labels"].get(NAME_LABEL) == "migrations"]
     return [pod for pod in pods if pod["status"]["phase"] not in ENDED]
 
 
 class Migrators:
-    """Counts, many times a second, the pods of migrations that have not ended."""
+    """Counts the running pods of migrations several times per second."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -71,13 +71,13 @@ def patch_pod(view: View, pod: Json, path: str, value: object) -> None:
 
 
 def release(view: View) -> None:
-    """Let the migration that waits go on."""
+    """Let the waiting migration continue."""
     (pod,) = migrators(view)
     patch_pod(view, pod, "/spec/schedulingGates", [])
 
 
 def update_until_it_migrates(stack: Stack, view: View) -> subprocess.Popen[str]:
-    """Start an update and return once its migration runs."""
+    """Start an update, and return once its migration runs."""
     before = {pod["metadata"]["uid"] for pod in migrators(view)}
     process = stack.start_up()
     try:
@@ -89,7 +89,7 @@ def update_until_it_migrates(stack: Stack, view: View) -> subprocess.Popen[str]:
 
 
 def end(process: subprocess.Popen[str], by: signal.Signals) -> str:
-    """End the CLI, and what it started, by a signal."""
+    """End the CLI and its child processes by a signal."""
     os.killpg(process.pid, by)
     printed, _ = process.communicate(timeout=60)
     return printed
@@ -102,7 +102,7 @@ def let_it_finish(process: subprocess.Popen[str], view: View) -> None:
 
 
 def assert_clean(stack: Stack, view: View) -> None:
-    """One finished migration, the application available, and nothing left to do."""
+    """Assert that one migration finished, the application is available, and an update changes nothing."""
     jobs = [job for job in view.objects("jobs") if job["metadata"]["labels"][NAME_LABEL] == "migrations"]
     assert [(job["metadata"]["name"], conditions(job)["Complete"]) for job in jobs] == [(JOB, "True")]
     assert stack.pending() == []
@@ -111,15 +111,15 @@ def assert_clean(stack: Stack, view: View) -> None:
     stack.preview("--expect-no-changes").ok()
 
 
-def clear_the_way(stack: Stack, view: View) -> None:
-    """Delete the Job that only the cluster knows, and forget that Pulumi wanted to create it."""
+def remove_unknown_job(stack: Stack, view: View) -> None:
+    """Delete the Job that is not in the state, and remove its pending operation."""
     view.kubectl("delete", "--namespace", view.namespace, "--cascade=foreground", f"job/{JOB}").ok()
     stack.refresh("--yes", "--skip-preview", "--clear-pending-creates").ok()
 
 
 @pytest.fixture
 def migrating(sandbox: Sandbox, tmp_path: Path) -> Iterator[Migrating]:
-    """Makes a stack whose migrations wait, and takes its namespace away in the end."""
+    """Creates stacks whose migrations wait, and deletes their namespaces at the end."""
     made: list[View] = []
 
     def make(name: str) -> tuple[Stack, View]:
@@ -133,26 +133,26 @@ def migrating(sandbox: Sandbox, tmp_path: Path) -> Iterator[Migrating]:
 
 
 def test_after_a_killed_update_no_second_migration_starts(migrating: Migrating) -> None:
-    """The API server refuses a second Job of the name, in a first update and in an upgrade."""
+    """The API server refuses a second Job of the same name, in a first update and in an upgrade."""
     stack, view = migrating("migrating")
     with Migrators(view) as seen:
         for version in ("4.16.0", "4.16.1"):
             stack.configure({"langfuse:version": version})
             end(update_until_it_migrates(stack, view), signal.SIGKILL)
-            stack.pulumi("cancel", "--yes").ok()  # the lock of the process that is gone
+            stack.pulumi("cancel", "--yes").ok()  # the lock of the killed process
 
             again = stack.up()
 
             assert again.exit_code != 0
             assert f'jobs.batch "{JOB}" already exists' in again.output
             assert len(migrators(view)) == 1
-            clear_the_way(stack, view)
+            remove_unknown_job(stack, view)
             let_it_finish(update_until_it_migrates(stack, view), view)
             assert_clean(stack, view)
     assert seen.most == 1
 
 
-def test_a_migration_that_is_replaced_is_gone_before_the_next_starts(migrating: Migrating) -> None:
+def test_a_replaced_migration_is_deleted_before_the_next_starts(migrating: Migrating) -> None:
     stack, view = migrating("cancelled")
     with Migrators(view) as seen:
         end(update_until_it_migrates(stack, view), signal.SIGINT)

@@ -1,7 +1,7 @@
-"""Commands that are killed at several moments: after `recover` the next one works, and nothing is left over.
+"""Commands that are killed at several moments: after `recover` the next command works, and nothing is left over.
 
-A first `up`, an upgrade and a `destroy` are killed ten times each, or as often as `KILLS` says.
-Each moment goes on where the one before was recovered, as a pipeline does that is cancelled again and again.
+A first `up`, an upgrade and a `destroy` are killed ten times each, or `KILLS` times.
+Each attempt continues after the recovery of the one before, as in a pipeline that is cancelled several times.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from operations.recovery import pending
 from operations.recovery.stack import recover
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import CHECKOUT
-from tests.engine.stacks import Stack, drifted, touched
+from tests.engine.stacks import Stack, changed_resources, drifted
 from tests.engine.view import View, conditions
 from tests.waiting import eventually
 
@@ -36,7 +36,7 @@ MOMENTS: Final = int(os.environ.get("KILLS", "10"))
 POLL_SECONDS: Final = 0.01
 SMALL: Final = {"langfuse:profile": "dev", "langfuse:host": "langfuse.localhost", "langfuse:ingress": {"tls": False}}
 UPGRADE: Final = {"langfuse:version": "4.82.1", "langfuse:owner": "somebody-else"}
-"""Every object gets another label, and the migration Job another image."""
+"""Changes a label of every object, and the image of the migration Job."""
 
 KINDS: Final = (
     *("configmaps", "cronjobs", "deployments", "jobs", "limitranges", "networkpolicies", "persistentvolumeclaims"),
@@ -46,7 +46,7 @@ KINDS: Final = (
 OF_THE_CLUSTER: Final = {"ConfigMap/kube-root-ca.crt", "ConfigMap/istio-ca-root-cert", "ServiceAccount/default"}
 
 CONTENT: Final = re.compile("-[0-9a-f]{8}$")
-"""What the name of a ConfigMap ends with."""
+"""The hash at the end of the name of a ConfigMap."""
 
 Moment = Callable[[], bool]
 
@@ -62,7 +62,7 @@ class Victim:
         self._killed = 0
 
     def kill(self, command: str, *moments: Moment) -> None:
-        """Start a command, kill it at the moment when all of this holds, and recover."""
+        """Start a command, kill it at the moment when all conditions hold, and recover."""
         process = subprocess.Popen(
             [*self.stack._words(command, "--yes", "--skip-preview"), *self.stack._where()],
             cwd=CHECKOUT,
@@ -78,14 +78,14 @@ class Victim:
                 time.sleep(POLL_SECONDS)
         finally:
             self._killed += 1
-            end = os.killpg if self._killed % 2 else os.kill  # with its plugins, as a pipeline does, or by itself
+            end = os.killpg if self._killed % 2 else os.kill  # with its plugins, as in a pipeline, or alone
             end(process.pid, signal.SIGKILL)
             process.wait()
         assert self.recover()
         assert self.stack.pending() == []
 
     def recover(self) -> bool:
-        """Recover, as `python -m operations recover` does. Returns whether it had to."""
+        """Recover as `python -m operations recover` does. Returns whether there was anything to recover."""
         return recover(Pulumi(self.stack.name, self.stack.file), self.stack.printed.append)
 
     def known(self) -> set[str]:
@@ -94,7 +94,7 @@ class Victim:
         return {f"{kind}/{name}" for kind, _, name in ((kind, *id_.rpartition("/")[1:]) for kind, id_ in ids)}
 
     def there(self) -> set[str]:
-        """Kind and name of every object of the namespace in the cluster that no controller made."""
+        """Kind and name of every object of the namespace in the cluster that no controller created."""
         found = {
             f"{item['kind']}/{item['metadata']['name']}"
             for item in self.view.objects(*KINDS)
@@ -103,11 +103,11 @@ class Victim:
         return found - OF_THE_CLUSTER
 
     def count(self, holds: Callable[[Mapping[str, Any]], bool] = lambda _: True) -> int:
-        """How many resources of the state something holds of."""
+        """The number of resources in the state that fulfil a condition."""
         return sum(holds(item) for item in self._resources())
 
-    def has_made_what_the_state_does_not_know(self) -> bool:
-        """Whether an object is there whose creation has not ended."""
+    def has_created_an_unknown_object(self) -> bool:
+        """Whether an object exists whose creation has not finished in the state."""
         return any(
             operation["type"] == "creating"
             and _is_object(operation["resource"])
@@ -115,17 +115,17 @@ class Victim:
             for operation in self._pending()
         )
 
-    def is_at_work(self) -> bool:
-        """Whether an operation on an object is under way."""
+    def has_pending_operation(self) -> bool:
+        """Whether an operation on an object is in progress."""
         return any(_is_object(operation["resource"]) for operation in self._pending())
 
-    def is_as_after_an_undisturbed_run(self, resources: Counter[str]) -> None:
+    def assert_consistent(self, resources: Counter[str]) -> None:
         """Assert that state, cluster and program agree, and that everything is ready."""
         assert _places(self.stack, self._resources()) == resources
         assert not any(item.get("delete") or item.get("initErrors") for item in self._resources())
         assert self.there() == self.known() - {f"Namespace/{self.namespace}"}
         assert drifted(self.stack.refresh("--yes", "--skip-preview").ok()) == set()
-        assert touched(self.stack.preview().ok()) == set()
+        assert changed_resources(self.stack.preview().ok()) == set()
         for item in self.view.objects("deployments"):
             assert conditions(item)["Available"] == "True"
         for item in self.view.objects("jobs"):
@@ -151,39 +151,39 @@ def victim(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     victim.view.delete()
 
 
-def test_a_stack_survives_commands_that_are_killed_at_any_moment(victim: Victim, dev: Stack) -> None:
+def test_a_stack_can_be_recovered_after_commands_killed_at_any_moment(victim: Victim, dev: Stack) -> None:
     resources = _places(dev, dev.resources())
     total = resources.total()
     steps = [total * moment // (MOMENTS + 1) for moment in range(1, MOMENTS + 1)]
 
     for number, step in enumerate(steps):
-        at = victim.is_at_work if number % 2 else victim.has_made_what_the_state_does_not_know
+        at = victim.has_pending_operation if number % 2 else victim.has_created_an_unknown_object
         victim.kill("up", _reached(victim.count, step), at)
         assert victim.there() <= victim.known()
     victim.stack.up().ok()
-    victim.is_as_after_an_undisturbed_run(resources)
+    victim.assert_consistent(resources)
 
     victim.stack.configure(UPGRADE)
     labelled = victim.count(_has_labels)
     for moment in range(1, MOMENTS + 1):
         upgraded = _reached(partial(victim.count, _is_upgraded), labelled * moment // (MOMENTS + 1))
-        victim.kill("up", upgraded, victim.is_at_work)
+        victim.kill("up", upgraded, victim.has_pending_operation)
         assert victim.there() <= victim.known()
     victim.stack.up().ok()
-    victim.is_as_after_an_undisturbed_run(resources)
+    victim.assert_consistent(resources)
     assert victim.count(_is_upgraded) == victim.count(_has_labels)
 
     for number, step in enumerate(steps):
-        victim.kill("destroy", _reached(lambda: total - victim.count(), step), victim.is_at_work)
+        victim.kill("destroy", _reached(lambda: total - victim.count(), step), victim.has_pending_operation)
         if number == MOMENTS // 2:
             victim.stack.up().ok()
-            victim.is_as_after_an_undisturbed_run(resources)
+            victim.assert_consistent(resources)
     victim.stack.destroy("--skip-preview").ok()
     assert victim.stack.resources() == []
     eventually(lambda: victim.view.kubectl("get", "namespace", victim.namespace).exit_code != 0)
 
 
-def test_a_stack_that_was_not_killed_has_nothing_to_recover_from(dev: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_complete_stack_needs_no_recovery(dev: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     for key, value in dev.environment.items():
         monkeypatch.setenv(key, value)
     before = dev.export()
@@ -200,8 +200,8 @@ def _is_object(item: Mapping[str, Any]) -> bool:
 
 
 def _places(stack: Stack, resources: Iterable[Mapping[str, Any]]) -> Counter[str]:
-    """Types and names of resources, without what differs between stacks: the stack's name, and hashes of content."""
-    own = f"langfuse-{stack.name}"  # what the stack and its namespace are called
+    """Types and names of resources, without the name of the stack and hashes of content."""
+    own = f"langfuse-{stack.name}"  # the names of the stack and of its namespace
     return Counter(CONTENT.sub("", str(item["urn"]).replace(own, "own").split("::", 2)[2]) for item in resources)
 
 
@@ -219,7 +219,7 @@ def _is_upgraded(item: Mapping[str, Any]) -> bool:
 
 
 def _read(what: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Read the state while it is written."""
+    """Read the state while the engine may write it."""
     while True:
         try:
             return what()

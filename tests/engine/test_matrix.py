@@ -1,7 +1,7 @@
-"""Every store mode, credential source, profile and major version, in combination.
+"""Combinations of store modes, credential sources, profiles and major versions.
 
-A preview takes seconds: the CLI is given rows that hold every choice, the program alone rows that hold every pair of
-choices, and the rules the full cross product.
+A preview takes seconds. The CLI runs rows with every choice, the program alone runs rows with every pair of choices,
+and the checks run the full cross product.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EACH, PAIRS = few_rows(together=1), few_rows(together=2)
 
 
 class Resource(Protocol):
-    """What a row makes, as a preview or the program alone shows it."""
+    """A resource of a row, from a preview or from a recording."""
 
     @property
     def type(self) -> str: ...
@@ -39,7 +39,7 @@ def kind(resource: Resource) -> str:
 
 
 def of_kind(resources: Sequence[Resource], wanted: str) -> list[Resource]:
-    """The resources of a kind, components left out."""
+    """The resources of a kind, without components."""
     return [item for item in resources if kind(item) == wanted and not item.type.startswith("langfuse:")]
 
 
@@ -49,21 +49,21 @@ def variables(resources: Sequence[Resource], program: str) -> set[str]:
     return {item["name"] for item in container["env"]}
 
 
-def assert_is_what_was_chosen(row: Row, resources: Sequence[Resource]) -> None:
+def assert_matches(row: Row, resources: Sequence[Resource]) -> None:
     named = dict(zip(FACTORS, row, strict=True))
     sets = {item.name: item.inputs["spec"]["replicas"] for item in of_kind(resources, "StatefulSet")}
     assert sets == {f"langfuse-{name}": count for choice in choices(row) for name, count in choice.sets.items()}
     kinds = Counter(kind(item) for item in resources if not item.type.startswith("langfuse:"))
     expected = Counter({name: count for choice in choices(row) for name, count in choice.kinds.items()})
     assert {name: kinds[name] for name in COUNTED} == {name: expected[name] for name in COUNTED}
-    # An access key's id is a name that a store of ours is given, whatever the source.
+    # The id of an access key is generated for a managed store, whatever the source.
     assert bool(kinds["RandomPassword"]) == (named["credentials"] == "generated")
     assert bool(kinds["ExternalSecret"]) == (named["credentials"] == "external-secrets")
     for program in ("web", "worker"):
         assert variables(resources, program) - names(named["version"], program) - NOT_THE_APPLICATIONS_OWN == set()
 
 
-def test_the_rows_hold_every_choice_and_every_pair() -> None:
+def test_the_rows_contain_every_choice_and_every_pair() -> None:
     assert {(factor, name) for row in EACH for factor, name in zip(FACTORS, row, strict=True)} == {
         (factor, name) for factor, names in FACTORS.items() for name in names
     }
@@ -75,21 +75,21 @@ def test_the_rows_hold_every_choice_and_every_pair() -> None:
     assert len(PAIRS) < 25
 
 
-def test_the_rules_accept_the_full_cross_product() -> None:
+def test_the_checks_accept_the_full_cross_product() -> None:
     for row in all_rows():
         settings = parse("matrix", config(row))
         assert (settings.profile, settings.version) == row[:2]
 
 
 @pytest.mark.parametrize("row", PAIRS, ids="-".join)
-def test_the_program_makes_what_was_chosen(row: Row) -> None:
-    assert_is_what_was_chosen(row, run("matrix", config(row)).resources)
+def test_the_program_registers_the_resources_of_a_row(row: Row) -> None:
+    assert_matches(row, run("matrix", config(row)).resources)
 
 
 @pytest.mark.sandbox
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("row", EACH, ids="-".join)
-def test_a_preview_shows_what_was_chosen(nowhere: StackFactory, row: Row) -> None:
+def test_a_preview_shows_the_resources_of_a_row(nowhere: StackFactory, row: Row) -> None:
     stack = nowhere("matrix", {f"langfuse:{key}": value for key, value in config(row).items()})
 
     result = stack.preview().ok()
@@ -97,4 +97,4 @@ def test_a_preview_shows_what_was_chosen(nowhere: StackFactory, row: Row) -> Non
     assert {step.op for step in result.steps} == {"create"}
     assert result.messages("warning", "error") == []
     assert result.stderr == ""
-    assert_is_what_was_chosen(row, result.steps)
+    assert_matches(row, result.steps)

@@ -13,7 +13,7 @@ LABEL = "pod-security.kubernetes.io/enforce"
 PROGRAM = "import pulumi_kubernetes as k8s; k8s.core.v1.Namespace('shop', metadata={'name': 'shop'})"
 
 
-def test_a_missing_label_is_refused_or_added_as_the_configuration_says(program: ProgramFactory, tmp_path: Path) -> None:
+def test_a_missing_label_is_refused_or_added_as_configured(program: ProgramFactory, tmp_path: Path) -> None:
     namespace, config = program(PROGRAM), tmp_path / "levels.json"
 
     def preview(level: str) -> Result:

@@ -1,4 +1,4 @@
-"""What a pull request shows and runs, on a real API server: reports, the guard's verdicts, review stacks."""
+"""The pipeline of a pull request on a real API server: reports, the guard and review stacks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BREAKS_A_POLICY = {
 
 
 class Branch:
-    """The dev stack as a branch configures it, and what it acknowledges."""
+    """The dev stack as a branch configures it, and the changes that the branch acknowledges."""
 
     def __init__(self, dev: Stack, folder: Path, config: Mapping[str, object]) -> None:
         content = yaml.safe_load(dev.file.read_text())
@@ -50,7 +50,7 @@ class Branch:
         self._acknowledged.write_text(yaml.safe_dump([entry]))
 
     def preview(self, *flags: str) -> Result:
-        """Run the command that the pipeline runs."""
+        """Run the command of the pipeline."""
         words = [sys.executable, "-m", "operations", "preview", "--stack", "dev", *flags]
         files = ["--config-file", str(self._file), "--acknowledged", str(self._acknowledged)]
         return run([*words, *files], self._dev.environment, CHECKOUT)
@@ -61,7 +61,7 @@ class Branch:
     [("new-version", NEW_VERSION, 0), ("replaced-volume", REPLACES_A_VOLUME, 1), ("only-docs", {}, 0)],
     ids=["a new version", "a volume that would be replaced", "only docs"],
 )
-def test_the_report_of_a_branch(
+def test_the_report_shows_the_changes_of_a_branch(
     dev: Stack, tmp_path: Path, name: str, config: Mapping[str, object], exit_code: int
 ) -> None:
     result = Branch(dev, tmp_path, config).preview("--no-policies", "--markdown")
@@ -70,7 +70,7 @@ def test_the_report_of_a_branch(
     assert result.exit_code == exit_code
 
 
-def test_a_replaced_volume_is_let_through_by_name_alone(dev: Stack, tmp_path: Path) -> None:
+def test_a_replaced_volume_is_accepted_only_if_it_is_acknowledged_by_name(dev: Stack, tmp_path: Path) -> None:
     branch = Branch(dev, tmp_path, REPLACES_A_VOLUME)
 
     branch.acknowledge(stack="dev", resource=CLAIM, action="replace", reason="moved by hand")
@@ -92,17 +92,17 @@ def test_a_branch_that_breaks_a_policy_is_refused(dev: Stack, tmp_path: Path) ->
     hide = Redaction(
         secret_texts(json.loads(dev.export("--show-secrets"))), public=[str(item["urn"]) for item in dev.resources()]
     )
-    unhidden = hide(result.output) == result.output  # not in the assertion: pytest would show what differs
+    unhidden = hide(result.output) == result.output  # outside the assertion: pytest would show the difference
     assert unhidden
 
 
-def test_a_stack_that_cannot_be_previewed_is_neither_fine_nor_refused(dev: Stack, tmp_path: Path) -> None:
+def test_a_failed_preview_is_neither_accepted_nor_refused(dev: Stack, tmp_path: Path) -> None:
     result = Branch(dev, tmp_path, {"langfuse:host": "http://x"}).preview("--no-policies", "--json")
     assert result.exit_code == 2
     assert ["langfuse:host" in problem for problem in json.loads(result.stdout)["problems"]] == [True]
 
 
-def test_a_change_behind_pulumis_back_is_found(sandbox: Sandbox, dev: Stack) -> None:
+def test_a_change_outside_pulumi_is_detected(sandbox: Sandbox, dev: Stack) -> None:
     view = View(sandbox, "langfuse-dev")
     hosts = view.get("virtualservice", "langfuse")["spec"]["hosts"]
     view.patch("virtualservice", "langfuse", {"spec": {"hosts": ["elsewhere.example.com"]}}, manager="kubectl-edit")
@@ -117,7 +117,7 @@ def test_a_change_behind_pulumis_back_is_found(sandbox: Sandbox, dev: Stack) -> 
     assert change["because"] == ["spec.hosts[0]"]
 
 
-def test_a_review_stack_comes_up_is_updated_expires_and_is_gone(
+def test_a_review_stack_is_deployed_updated_and_deleted_when_it_expires(
     sandbox: Sandbox, dev: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key, value in dev.environment.items():
@@ -148,5 +148,5 @@ def test_a_review_stack_comes_up_is_updated_expires_and_is_gone(
     assert f"pr-{REVIEW}" not in listed()
     assert "NotFound" in own.kubectl("get", "namespace", own.namespace).stderr
     assert neighbour.identities("deployments", "statefulsets", "secrets", "persistentvolumeclaims") == before
-    review.destroy(f"pr-{REVIEW}", told.append)  # a second time is fine
+    review.destroy(f"pr-{REVIEW}", told.append)  # deleting it again is not an error
     assert Pulumi("dev").outputs()["namespace"] == "langfuse-dev"

@@ -1,4 +1,4 @@
-"""The sandbox's control plane, for real: start, repair, persistence, and what a cluster must do."""
+"""The control plane of the sandbox: start, repair, persistence and the behaviour of a cluster."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.waiting import eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]
 
-START_CPU_SECONDS = 30  # 15 s on two cores; what the clock shows depends on what else the machine does
+START_CPU_SECONDS = 30  # 15 s on two cores; elapsed time depends on the load of the machine
 MEMORY_BYTES = 2**30
 
 Json = dict[str, Any]
@@ -91,13 +91,13 @@ def namespace(sandbox: Sandbox, request: pytest.FixtureRequest) -> Iterator[str]
     kubectl(sandbox, "delete", "namespace", name, "--wait=false")
 
 
-def test_the_start_takes_little_time(sandbox: Sandbox) -> None:
+def test_the_start_takes_little_cpu_time(sandbox: Sandbox) -> None:
     times = [psutil.Process(report.pid).cpu_times() for report in sandbox.status().processes]
     assert sum(spent.user + spent.system for spent in times) < START_CPU_SECONDS
 
 
 def test_the_schema_is_ready_when_up_returns(sandbox: Sandbox) -> None:
-    """The API server puts it together when it is first asked for, and tells when that was."""
+    """The API server builds the schema at the first request, and reports when that was."""
     installed_last = max(file.stat().st_mtime for file in sandbox.folder.pulumi_home.glob(f"plugins/*/{MARKER}"))
     time.sleep(1.1)
     printed = kubectl(sandbox, "get", "--raw", "/openapi/v2", "-v=8").stderr
@@ -169,7 +169,7 @@ def test_deployment_becomes_available_and_job_completes(sandbox: Sandbox, namesp
     assert waited.returncode == 0, waited.stderr
 
 
-def test_claim_waits_for_its_pod_then_binds_grows_and_vanishes(sandbox: Sandbox, namespace: str) -> None:
+def test_a_claim_waits_for_its_pod_and_can_grow_and_be_deleted(sandbox: Sandbox, namespace: str) -> None:
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
     apply(sandbox, named("PersistentVolumeClaim", "v1", "data", claim, namespace=namespace))
@@ -197,7 +197,7 @@ def test_claim_waits_for_its_pod_then_binds_grows_and_vanishes(sandbox: Sandbox,
     eventually(lambda: kubectl(sandbox, "get", "pv", name).returncode != 0)
 
 
-def test_volume_of_a_retaining_class_outlives_its_claim(sandbox: Sandbox, namespace: str) -> None:
+def test_a_volume_of_a_retaining_class_outlives_its_claim(sandbox: Sandbox, namespace: str) -> None:
     keeping = get(sandbox, "storageclass", STORAGE_CLASS)
     apply(
         sandbox,
@@ -225,7 +225,7 @@ def test_volume_of_a_retaining_class_outlives_its_claim(sandbox: Sandbox, namesp
     kubectl(sandbox, "delete", "pv", name)
 
 
-def test_restricted_namespace_refuses_a_privileged_pod(sandbox: Sandbox, namespace: str) -> None:
+def test_a_restricted_namespace_refuses_a_privileged_pod(sandbox: Sandbox, namespace: str) -> None:
     label = "pod-security.kubernetes.io/enforce=restricted"
     assert kubectl(sandbox, "label", "namespace", namespace, label).returncode == 0
     pod = pod_spec()
@@ -235,7 +235,7 @@ def test_restricted_namespace_refuses_a_privileged_pod(sandbox: Sandbox, namespa
     assert "violates PodSecurity" in refused.stderr
 
 
-def test_strangers_are_refused(sandbox: Sandbox) -> None:
+def test_unauthenticated_requests_are_refused(sandbox: Sandbox) -> None:
     server = sandbox.status().server
     assert server
     result = kubectl(
@@ -257,7 +257,7 @@ def test_only_the_owner_can_read_private_files(sandbox: Sandbox) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 
-def test_everything_listens_on_loopback_only(sandbox: Sandbox) -> None:
+def test_every_process_listens_on_loopback_only(sandbox: Sandbox) -> None:
     for report in sandbox.status().processes:
         for connection in psutil.Process(report.pid).net_connections():
             if connection.status == psutil.CONN_LISTEN:
@@ -268,7 +268,7 @@ def test_memory_stays_below_a_gibibyte(sandbox: Sandbox) -> None:
     assert sum(report.memory_bytes or 0 for report in sandbox.status().processes) < MEMORY_BYTES
 
 
-def test_env_makes_plain_tools_use_the_sandbox(sandbox: Sandbox) -> None:
+def test_env_configures_other_tools_for_the_sandbox(sandbox: Sandbox) -> None:
     command = f'eval "$("{sys.executable}" -m sandbox env)" && kubectl get nodes -o name && pulumi whoami -v'
     result = subprocess.run(
         ["/bin/sh", "-ec", command],
@@ -284,7 +284,7 @@ def test_env_makes_plain_tools_use_the_sandbox(sandbox: Sandbox) -> None:
     assert str(sandbox.folder.backend) in result.stdout
 
 
-def test_status_tells_programs_what_runs(sandbox: Sandbox) -> None:
+def test_status_is_available_as_json(sandbox: Sandbox) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "sandbox", "status", "--json"],
         cwd=CHECKOUT,
@@ -301,7 +301,7 @@ def test_status_tells_programs_what_runs(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("name", services.SERVICES)
-def test_a_killed_process_is_named_with_its_log_and_up_repairs_only_that(sandbox: Sandbox, name: str) -> None:
+def test_a_killed_process_is_reported_with_its_log_and_restarted_alone(sandbox: Sandbox, name: str) -> None:
     before = {report.name: report.pid for report in sandbox.status().processes}
     victim = psutil.Process(before[name])
     victim.kill()
@@ -324,7 +324,7 @@ def test_a_killed_process_is_named_with_its_log_and_up_repairs_only_that(sandbox
     }
 
 
-def test_state_survives_down_and_up_and_an_occupied_port_is_left_to_its_owner(
+def test_the_state_survives_a_restart_on_another_port(
     sandbox: Sandbox, namespace: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     apply(sandbox, {**named("ConfigMap", "v1", "kept", namespace=namespace), "data": {"a": "b"}})
@@ -342,7 +342,7 @@ def test_state_survives_down_and_up_and_an_occupied_port_is_left_to_its_owner(
     assert get(sandbox, "-n", namespace, "configmap", "kept")["data"] == {"a": "b"}
 
 
-def test_second_up_changes_nothing_and_is_quick(sandbox: Sandbox) -> None:
+def test_a_second_up_changes_nothing_and_is_fast(sandbox: Sandbox) -> None:
     before = [report.pid for report in sandbox.status().processes]
     start = time.process_time()
     sandbox.up()
@@ -362,7 +362,7 @@ def test_a_damaged_folder_gives_one_clear_error(sandbox: Sandbox, tmp_path: Path
     assert sandbox.status().state == "running"
 
 
-def test_reset_wipes_everything_and_leaves_no_process(tmp_path: Path, sandbox: Sandbox) -> None:
+def test_reset_deletes_everything_and_leaves_no_process(tmp_path: Path, sandbox: Sandbox) -> None:
     copy = tmp_path / "other"
     other = Sandbox(copy)
     other.folder.prepare()
@@ -379,15 +379,15 @@ def test_every_crd_of_the_manifests_is_established(sandbox: Sandbox) -> None:
     assert wanted <= {crd["metadata"]["name"] for crd in found if _established(crd)}
 
 
-def test_crds_are_as_the_api_server_itself_establishes_them(sandbox: Sandbox) -> None:
-    """They are written to etcd before it starts; one that is posted shows what it would have made of them."""
+def test_crds_equal_those_that_the_api_server_establishes(sandbox: Sandbox) -> None:
+    """They are written to etcd before it starts. A posted CRD shows how the server would have stored them."""
     wanted = next(crd for crd in manifests.ensure().read_crds() if crd["spec"]["names"]["kind"] == "VirtualService")
     ours = wanted["metadata"]["name"]
     copy = json.loads(json.dumps(wanted).replace(wanted["spec"]["group"], "example.test"))
     apply(sandbox, copy)
     theirs = ours.replace(wanted["spec"]["group"], "example.test")
     try:
-        # `kubectl wait` fails on a CRD that has no conditions yet, as it has none right after it was created.
+        # `kubectl wait` fails on a CRD without conditions, as right after its creation.
         eventually(lambda: _established(get(sandbox, "crd", theirs)))
         preloaded, posted = (_timeless(get(sandbox, "crd", name)) for name in (ours, theirs))
         assert preloaded["status"] == posted["status"]

@@ -1,4 +1,4 @@
-"""What the API server has of a deployed stack: a look at the cluster that does not go through Pulumi."""
+"""The objects of a deployed stack, read from the API server without Pulumi."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ LISTED: Final = {
     "/apis/apps/v1": ("deployments", "statefulsets"),
     "/apis/batch/v1": ("jobs",),
 }
-"""Kinds that tests look at again and again, by the path of their API. `kubectl` takes a tenth of a second each time."""
+"""API paths of kinds that tests read often: `kubectl` takes a tenth of a second of CPU time per call."""
 
-Json = dict[str, Any]  # a Kubernetes object: of any shape
+Json = dict[str, Any]  # a Kubernetes object of any kind
 
 
 @dataclass(frozen=True)
 class View:
-    """What the API server has of a namespace."""
+    """The objects of a namespace."""
 
     sandbox: Sandbox
     namespace: str
 
     def kubectl(self, *words: str, stdin: str = "") -> Result:
-        """Run kubectl, whatever its outcome."""
+        """Run kubectl."""
         done = subprocess.run(
             [self.sandbox.folder.bin / "kubectl", *words],
             env=self.sandbox.environment(),
@@ -54,11 +54,11 @@ class View:
         return Result(("kubectl", *words), done.returncode, done.stdout, done.stderr)
 
     def delete(self) -> None:
-        """Take the namespace away, if it is there; what is in it goes later."""
+        """Delete the namespace, if it exists, without waiting for its objects."""
         self.kubectl("delete", "namespace", self.namespace, "--wait=false", "--ignore-not-found").ok()
 
     def objects(self, *kinds: str) -> list[Json]:
-        """Every object of these kinds in the namespace."""
+        """All objects of these kinds in the namespace."""
         return [item for kind in kinds for item in self._listed(kind)]
 
     def _listed(self, kind: str) -> list[Json]:
@@ -82,14 +82,14 @@ class View:
         return found
 
     def patch(self, kind: str, name: str, change: Json, *, manager: str) -> None:
-        """Change an object behind Pulumi's back, as the named program would."""
+        """Change an object outside Pulumi, as a field manager."""
         self.kubectl(
             *("patch", "--namespace", self.namespace, kind, name, "--type=merge"),
             *(f"--patch={json.dumps(change)}", f"--field-manager={manager}"),
         ).ok()
 
     def identities(self, *kinds: str) -> dict[str, tuple[str, object]]:
-        """What changes when somebody replaces an object or changes more of it than its status."""
+        """The uid and generation of each object, which change when it is replaced or its spec changes."""
         return {
             f"{item['kind']}/{item['metadata']['name']}": (
                 item["metadata"]["uid"],
@@ -99,7 +99,7 @@ class View:
         }
 
     def pods(self) -> dict[str, frozenset[str]]:
-        """The ids of the pods of each running workload, once no pod of a former template is left."""
+        """The uids of the pods of each workload, once no pod of a former template is left."""
         wanted = {
             item["metadata"]["labels"][NAME_LABEL]: item["spec"]["replicas"]
             for item in self.objects("deployments", "statefulsets")
@@ -119,7 +119,7 @@ class View:
         return found
 
     def jobs(self) -> dict[str, tuple[str, str]]:
-        """Name and id of each workload's Job; fails if a workload has two."""
+        """Name and uid of the Job of each workload. Fails if a workload has two."""
         jobs = [job for job in self.objects("jobs") if "ownerReferences" not in job["metadata"]]
         found = {
             job["metadata"]["labels"][NAME_LABEL]: (job["metadata"]["name"], job["metadata"]["uid"]) for job in jobs
@@ -128,15 +128,15 @@ class View:
         return found
 
     def generated(self) -> dict[str, str]:
-        """Every value in the Secrets of the namespace that is not a user name, by Secret and key."""
+        """Every value in the Secrets of the namespace except user names, by Secret and key."""
         return {key: value for key, value in self._secrets() if not key.endswith(USER_NAMES)}
 
     def digests(self) -> dict[str, str]:
-        """The same as hashes, which a failing assertion may show."""
+        """The hashes of these values, which a failing assertion may show."""
         return {key: hashlib.sha256(value.encode()).hexdigest() for key, value in self.generated().items()}
 
     def user_names(self) -> list[str]:
-        """The other values of the Secrets: no secrets."""
+        """The user names in the Secrets, which are not secret."""
         return [value for key, value in self._secrets() if key.endswith(USER_NAMES)]
 
     def _secrets(self) -> list[tuple[str, str]]:
@@ -147,7 +147,7 @@ class View:
         ]
 
     def readers(self, secret: str) -> set[str]:
-        """The running workloads whose pods refer to a Secret."""
+        """The workloads whose pods refer to a Secret."""
         return {
             item["metadata"]["labels"][NAME_LABEL]
             for item in self.objects("deployments", "statefulsets")
@@ -163,15 +163,15 @@ class View:
 
 @cache
 def connect(kubeconfig: str) -> ApiClient:
-    """The API server of a kubeconfig, by one client for all who ask."""
+    """The client for a kubeconfig, shared by all callers."""
     return config.new_client_from_config(kubeconfig)  # type: ignore[no-untyped-call,no-any-return]  # has no types
 
 
 def conditions(item: Json) -> dict[str, str]:
-    """The status conditions of an object: type -> status."""
+    """The status of each condition of an object."""
     return {condition["type"]: condition["status"] for condition in item["status"].get("conditions", [])}
 
 
 def changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
-    """The keys whose values differ; every key counts that only one of them has."""
+    """The keys whose values differ, or that only one mapping has."""
     return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}

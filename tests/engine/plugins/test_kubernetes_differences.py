@@ -1,4 +1,4 @@
-"""What counts as a difference, and what becomes of a change that the API server refuses."""
+"""What counts as a difference, and the result of a change that the API server refuses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.engine.harness import Json
 from tests.engine.kube import ClusterProgramFactory, Kube, at
 
 
-def test_a_change_that_the_server_refuses_fails_and_replaces_nothing(
+def test_a_change_that_the_server_refuses_fails_without_a_replacement(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     source = """
@@ -32,8 +32,8 @@ def test_a_change_that_the_server_refuses_fails_and_replaces_nothing(
     assert at(after, "metadata.uid") == at(before, "metadata.uid")
 
 
-def test_what_the_server_makes_of_a_value_differs_at_every_run(on_cluster: ClusterProgramFactory) -> None:
-    """An empty list that the server answers with null, and empty labels, which are not normalized in Secrets."""
+def test_values_that_the_server_changes_differ_in_every_run(on_cluster: ClusterProgramFactory) -> None:
+    """An empty list that the server returns as null, and empty labels, which are not normalized in Secrets."""
     program = on_cluster("""
         k8s.rbac.v1.Role("role", metadata=meta("role"), rules=[])
         k8s.core.v1.Secret("secret", metadata=meta("secret", labels={}), string_data={"a": "b"})
@@ -45,7 +45,7 @@ def test_what_the_server_makes_of_a_value_differs_at_every_run(on_cluster: Clust
     assert program.up().ok().changes == again
 
 
-def test_a_field_that_a_definition_does_not_have_is_dropped_at_creation_and_refused_afterwards(
+def test_an_unknown_field_is_dropped_at_creation_and_refused_in_updates(
     on_cluster: ClusterProgramFactory, namespace: str
 ) -> None:
     group = f"{namespace}.example.com"
@@ -66,7 +66,7 @@ def test_a_field_that_a_definition_does_not_have_is_dropped_at_creation_and_refu
     program.destroy().ok()
 
 
-def test_inputs_of_kubernetes_own_kinds_are_kept_as_its_types_write_them(on_cluster: ClusterProgramFactory) -> None:
+def test_inputs_of_builtin_kinds_are_normalized(on_cluster: ClusterProgramFactory) -> None:
     program = on_cluster("""
         k8s.apps.v1.Deployment("web", metadata=meta("web", labels={}), spec={
             "replicas": 1, "paused": False, "selector": {"matchLabels": {"app": "web"}},
@@ -129,10 +129,10 @@ def test_a_claim_is_not_replaced_while_a_pod_uses_it(
     assert at(after, "spec.accessModes") == ["ReadWriteOncePod"]
 
 
-def test_a_preview_tells_a_conflict_that_the_update_takes_over(
+def test_a_preview_shows_a_conflict_that_the_update_resolves(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
-    """The update makes fields of kubectl its own before it applies; a preview changes nothing, owners included."""
+    """The update takes ownership of kubectl's fields before it applies; a preview does not change ownership."""
     source = """
         k8s.apps.v1.Deployment("web", metadata=meta("web", annotations={"step": "STEP"}), spec={
             "replicas": COUNT, "selector": {"matchLabels": {"app": "web"}}, "template": template("web")})

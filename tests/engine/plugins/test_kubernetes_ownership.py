@@ -1,4 +1,4 @@
-"""Fields with several owners: what people and controllers change, and objects that are there already."""
+"""Fields with several owners: changes by people and controllers, and existing objects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.engine.harness import Json
 from tests.engine.kube import ClusterProgramFactory, Kube, at
 
 
-def test_an_edit_from_outside_is_shown_by_refresh_and_mended_by_the_next_up(
+def test_an_outside_change_is_shown_by_a_refresh_and_reverted_by_the_next_update(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     program = on_cluster("""
@@ -32,7 +32,7 @@ def test_an_edit_from_outside_is_shown_by_refresh_and_mended_by_the_next_up(
     assert program.up().ok().changes == {}
 
 
-def test_a_field_that_another_manager_owns_is_a_conflict_until_it_is_forced(
+def test_a_field_of_another_manager_is_a_conflict_unless_forced(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     source = """
@@ -57,7 +57,7 @@ def test_a_field_that_another_manager_owns_is_a_conflict_until_it_is_forced(
     assert at(live, "spec.replicas") == 3
 
 
-def test_ignored_changes_stay_as_they_are(on_cluster: ClusterProgramFactory, kube: Kube, namespace: str) -> None:
+def test_ignored_changes_are_kept(on_cluster: ClusterProgramFactory, kube: Kube, namespace: str) -> None:
     source = """
         k8s.apps.v1.Deployment("web", metadata=meta("web"), spec={
             "replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": template("web", "image:OLD")},
@@ -73,7 +73,7 @@ def test_ignored_changes_stay_as_they_are(on_cluster: ClusterProgramFactory, kub
     assert at(live, "spec.replicas") == 2
 
 
-def test_an_object_that_exists_is_not_taken_over(on_cluster: ClusterProgramFactory, kube: Kube, namespace: str) -> None:
+def test_an_existing_object_is_not_adopted(on_cluster: ClusterProgramFactory, kube: Kube, namespace: str) -> None:
     theirs: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs"}, "data": {"a": "theirs"}}
     kube.create(theirs, namespace)
     program = on_cluster('k8s.core.v1.ConfigMap("cm", metadata=meta("theirs"), data={"a": "ours"})')
@@ -87,7 +87,7 @@ def test_an_object_that_exists_is_not_taken_over(on_cluster: ClusterProgramFacto
     assert "cm" not in program.state()
 
 
-def test_upserting_takes_an_existing_object_over(on_cluster: ClusterProgramFactory, kube: Kube, namespace: str) -> None:
+def test_upserting_adopts_an_existing_object(on_cluster: ClusterProgramFactory, kube: Kube, namespace: str) -> None:
     theirs: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs"}, "data": {"b": "theirs"}}
     kube.create(theirs, namespace)
     program = on_cluster('k8s.core.v1.ConfigMap("cm", metadata=meta("theirs"), data={"a": "ours"})')

@@ -1,4 +1,4 @@
-"""Kubernetes objects through the real engine: created, changed in place, replaced, mended, imported, deleted."""
+"""Kubernetes objects with the real engine: create, update, replace, repair, import and delete."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def test_every_sort_of_object_becomes_ready_and_a_second_up_changes_nothing(
+def test_every_kind_of_object_becomes_ready_and_a_second_update_changes_nothing(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     program = on_cluster(EVERY_SORT)
@@ -93,7 +93,7 @@ def test_a_changed_image_updates_in_place_and_a_changed_config_map_replaces_it(
     result = program.up().ok()
     assert result.changes == preview.changes
     first = next(step for step in result.steps if step.name == "fixed")
-    assert first.op == "delete-replaced"  # its name is taken
+    assert first.op == "delete-replaced"  # its name is in use
 
     after, new_name = kube.get("apps/v1", "Deployment", "web", namespace), program.outputs()["cm"]
     assert at(after, "metadata.uid") == at(before, "metadata.uid")
@@ -122,7 +122,7 @@ def test_mutable_secrets_and_config_maps_change_in_place(
     assert program.up().ok().changes == {}
 
 
-def test_fields_that_can_not_change_replace_the_object(
+def test_changing_an_immutable_field_replaces_the_object(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     source = """
@@ -145,7 +145,7 @@ def test_fields_that_can_not_change_replace_the_object(
     assert kube.get("v1", "Service", "renamed-new", namespace) is not None
 
 
-def test_an_object_is_imported_as_it_is(on_cluster: ClusterProgramFactory, kube: Kube, namespace: str) -> None:
+def test_an_object_is_imported_unchanged(on_cluster: ClusterProgramFactory, kube: Kube, namespace: str) -> None:
     theirs: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs"}, "data": {"a": "1"}}
     kube.create(theirs, namespace)
     program = on_cluster("""
@@ -162,7 +162,7 @@ def test_an_object_is_imported_as_it_is(on_cluster: ClusterProgramFactory, kube:
     assert "nowhere" in missing.output
 
 
-def test_a_custom_resource_follows_its_definition_in_one_program(
+def test_a_program_can_create_a_definition_and_its_custom_resource(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     group = f"{namespace}.example.com"

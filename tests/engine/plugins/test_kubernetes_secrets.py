@@ -1,4 +1,4 @@
-"""No secret value in plain state, in a message or in an error."""
+"""No secret value is in plain text in the state, in messages or in errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def seen(result: Result) -> str:
     return result.output + "".join(map(str, result.events))
 
 
-def test_secrets_are_secret_in_state_whatever_the_program_says(
+def test_secrets_are_always_encrypted_in_the_state(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     program = on_cluster(f"""
@@ -43,7 +43,7 @@ def test_secrets_are_secret_in_state_whatever_the_program_says(
     assert at(cm, "data") == {"key": PASSWORD, "open": "in the open"}
 
 
-def test_what_kubectl_apply_writes_into_metadata_is_secret_where_the_program_says_so(
+def test_annotations_of_kubectl_apply_are_secret_if_the_program_marks_the_metadata(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     applied = f'{{"data": {{"key": "{FORMS[1]}"}}}}'
@@ -59,15 +59,15 @@ def test_what_kubectl_apply_writes_into_metadata_is_secret_where_the_program_say
     program.up().ok()
     kube.edit({**theirs, "metadata": {"annotations": metadata["annotations"]}}, "ours", namespace)
     program.refresh().ok()
-    assert shows(program.export())  # or else the rest would prove nothing
+    assert shows(program.export())  # otherwise the rest would prove nothing
     program.write(source.replace("OPTIONS", 'additional_secret_outputs=["metadata"]'))
     for step in (program.up, program.refresh, program.up):
         step().ok()
         assert not shows(program.export()), step.__name__
 
 
-def test_a_refusal_leaves_no_secret_in_state(on_cluster: ClusterProgramFactory) -> None:
-    """Its message is the API server's, which may quote what it refuses."""
+def test_a_refused_object_leaves_no_secret_in_the_state(on_cluster: ClusterProgramFactory) -> None:
+    """The message of the API server may quote the object."""
     program = on_cluster(f"""
         value = pulumi.Output.secret("{PASSWORD}!")
         k8s.core.v1.ConfigMap("label", metadata=meta("label", labels={{"key": value}}))

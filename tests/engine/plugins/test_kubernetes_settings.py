@@ -1,4 +1,4 @@
-"""The provider's configuration, and what it says about what it can't do."""
+"""The configuration of the provider, and its errors about unsupported settings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_names_follow_the_autonaming_configuration(on_cluster: ClusterProgramFac
 
 
 @pytest.mark.parametrize("kubeconfig", ["missing", "closed"])
-def test_without_a_cluster_previews_work_and_up_says_what_is_missing(
+def test_without_a_cluster_previews_work_and_updates_report_what_is_missing(
     on_cluster: ClusterProgramFactory, kubeconfig: str
 ) -> None:
     program = on_cluster("""
@@ -62,7 +62,9 @@ def test_without_a_cluster_previews_work_and_up_says_what_is_missing(
     assert not {"cm", "secret", "thing"} & program.state().keys()
 
 
-def test_objects_go_to_the_configured_namespace(on_cluster: ClusterProgramFactory, kube: Kube, namespace: str) -> None:
+def test_objects_are_created_in_the_configured_namespace(
+    on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
+) -> None:
     program = on_cluster("""
         k8s.core.v1.ConfigMap("cm", metadata={"name": "cm"})
         k8s.rbac.v1.ClusterRole("role", metadata={"name": "NAMESPACE"}, rules=[
@@ -89,7 +91,7 @@ def test_an_explicit_provider_takes_a_kubeconfig_by_content_or_path(
     program.up().ok()
     assert kube.get("v1", "ConfigMap", "cm", namespace) is not None
     program.write(source.replace("KUBECONFIG", f"'{kube.kubeconfig}'"))
-    assert program.up().ok().changes == {}  # the same cluster by another way
+    assert program.up().ok().changes == {}  # the same cluster, configured differently
 
     elsewhere = program.folder / "elsewhere"
     elsewhere.write_text(unreachable())
@@ -97,7 +99,7 @@ def test_an_explicit_provider_takes_a_kubeconfig_by_content_or_path(
     assert program.preview().ok().ops["cluster"] == "replace"
 
 
-def test_a_wrong_context_is_named(on_cluster: ClusterProgramFactory) -> None:
+def test_an_unknown_context_is_reported(on_cluster: ClusterProgramFactory) -> None:
     program = on_cluster('k8s.core.v1.ConfigMap("cm", metadata=meta("cm"))')
     program.config_set("kubernetes:context", "nonexistent")
     result = program.up()
@@ -105,7 +107,7 @@ def test_a_wrong_context_is_named(on_cluster: ClusterProgramFactory) -> None:
     assert any("nonexistent" in message for message in result.messages("error"))
 
 
-def test_a_refresh_of_an_unreachable_cluster_keeps_the_state_unless_told_otherwise(
+def test_a_refresh_of_an_unreachable_cluster_keeps_the_state_by_default(
     on_cluster: ClusterProgramFactory, kube: Kube
 ) -> None:
     program = on_cluster('k8s.core.v1.ConfigMap("cm", metadata=meta("cm"))')
@@ -129,7 +131,7 @@ def test_a_refresh_of_an_unreachable_cluster_keeps_the_state_unless_told_otherwi
     assert "cm" not in program.state()
 
 
-def test_objects_are_rendered_as_files_instead(on_cluster: ClusterProgramFactory, tmp_path: Path) -> None:
+def test_objects_can_be_rendered_as_files(on_cluster: ClusterProgramFactory, tmp_path: Path) -> None:
     source = f"""
         provider = k8s.Provider("files", render_yaml_to_directory="{tmp_path}/yaml")
         opts = pulumi.ResourceOptions(provider=provider)
@@ -193,7 +195,7 @@ def test_strict_mode_forbids_the_ambient_cluster(on_cluster: ClusterProgramFacto
         ('k8s.Provider("it", helm_release_settings={"driver": "secret"})', "helmReleaseSettings"),
     ],
 )
-def test_what_is_not_supported_says_so(
+def test_unsupported_settings_are_reported(
     on_cluster: ClusterProgramFactory, engine: Engine, source: str, named: str
 ) -> None:
     if not engine.has_standin("resource", "kubernetes"):

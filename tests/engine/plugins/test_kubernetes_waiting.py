@@ -1,4 +1,4 @@
-"""What the provider waits for, how it reports what does not become ready, and that nothing of it is lost from state."""
+"""Waiting for readiness: what the provider waits for, how it reports failures, and that the state is complete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROMPT_SECONDS = 20.0
 LONG_SECONDS = 600
 
 
-def test_a_rollout_that_times_out_is_explained_kept_and_mended(
+def test_a_rollout_that_times_out_is_explained_and_can_be_repaired(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     source = """
@@ -37,7 +37,7 @@ def test_a_rollout_that_times_out_is_explained_kept_and_mended(
     assert at(live, "status.availableReplicas") == 1
 
 
-def test_a_failed_job_is_reported_and_replaced_when_it_may_be(
+def test_a_failed_job_is_reported_and_replaced_if_allowed(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     source = """
@@ -60,9 +60,7 @@ def test_a_failed_job_is_reported_and_replaced_when_it_may_be(
     assert program.up().ok().changes == {}
 
 
-def test_annotations_say_whether_and_for_what_to_wait(
-    on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
-) -> None:
+def test_annotations_configure_what_to_wait_for(on_cluster: ClusterProgramFactory, kube: Kube, namespace: str) -> None:
     program = on_cluster(f"""
         def sleeper(name, **annotations):
             k8s.apps.v1.Deployment(name, metadata=meta(name, annotations=annotations), spec={{
@@ -86,7 +84,7 @@ def test_annotations_say_whether_and_for_what_to_wait(
     assert kube.names("apps/v1", "Deployment", namespace) == {"skipped", "condition", "path", "never", "wrong"}
 
 
-def test_a_timeout_of_the_resource_option_wins(on_cluster: ClusterProgramFactory) -> None:
+def test_a_timeout_in_the_resource_options_takes_precedence(on_cluster: ClusterProgramFactory) -> None:
     program = on_cluster(f"""
         k8s.core.v1.Pod("pod", metadata=meta("pod", annotations={{"pulumi.com/timeoutSeconds": "{LONG_SECONDS}"}}),
             spec={{"containers": [{{"name": "main", "image": "image:1"}}], "nodeSelector": {NOWHERE}}},
@@ -113,7 +111,7 @@ def test_a_claim_that_waits_for_its_consumer_is_ready_and_a_pod_is_awaited(
     assert at(claim, "status.phase") == "Pending"
 
 
-def test_an_interrupt_ends_the_waiting_and_keeps_the_state(
+def test_an_interrupt_ends_the_wait_and_keeps_the_state(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     program = on_cluster(f"""
@@ -137,7 +135,7 @@ def test_an_interrupt_ends_the_waiting_and_keeps_the_state(
     assert kube.get("apps/v1", "Deployment", "web", namespace) is None
 
 
-def test_destroy_waits_for_what_holds_an_object_and_forgives_what_is_gone(
+def test_destroy_waits_for_finalizers_and_ignores_missing_objects(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:
     program = on_cluster("""

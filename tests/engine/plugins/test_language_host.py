@@ -1,4 +1,4 @@
-"""What a Python program meets at run time: its output, its errors, its settings, its end."""
+"""A Python program at run time: its output, its errors, its configuration and its end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_stdout_and_stderr_of_the_program_are_shown(program: ProgramFactory) -> 
     assert "to stderr" in result.messages("info#err")
 
 
-def test_a_plain_run_warns_of_nothing(program: ProgramFactory) -> None:
+def test_a_normal_run_has_no_warnings(program: ProgramFactory) -> None:
     simple = program("import pulumi; pulumi.export('answer', 42)")
     for result in (simple.preview(), simple.up(), simple.destroy()):
         result.ok()
@@ -36,7 +36,7 @@ def test_a_plain_run_warns_of_nothing(program: ProgramFactory) -> None:
         assert "warning" not in result.output.lower()
 
 
-def test_an_exception_is_one_error_that_starts_in_the_program(program: ProgramFactory) -> None:
+def test_an_exception_is_one_error_with_a_traceback_of_the_program(program: ProgramFactory) -> None:
     result = program("def fail():\n    raise KeyError('no such thing')\n\nfail()\n").preview()
     assert result.exit_code != 0
     (error,) = result.messages("error")
@@ -46,7 +46,7 @@ def test_an_exception_is_one_error_that_starts_in_the_program(program: ProgramFa
     assert "runpy" not in error
 
 
-def test_a_run_error_is_its_message_alone(program: ProgramFactory) -> None:
+def test_a_run_error_is_shown_as_its_message(program: ProgramFactory) -> None:
     result = program("import pulumi\nraise pulumi.RunError('the bucket name is taken')").preview()
     assert result.exit_code != 0
     errors = result.messages("error")
@@ -60,13 +60,13 @@ def test_an_exit_code_of_the_program_is_reported(program: ProgramFactory) -> Non
     assert any("7" in error for error in result.messages("error"))
 
 
-def test_a_syntax_error_names_its_line(program: ProgramFactory) -> None:
+def test_a_syntax_error_is_shown_with_its_line(program: ProgramFactory) -> None:
     result = program("x = (\n").preview()
     assert result.exit_code != 0
     assert any("SyntaxError" in error and "line 2" in error for error in result.messages("error"))
 
 
-def test_a_program_without_main_says_what_is_missing(program: ProgramFactory) -> None:
+def test_a_missing_main_file_is_reported(program: ProgramFactory) -> None:
     empty = program("")
     (empty.folder / "__main__.py").unlink()
     result = empty.preview()
@@ -99,7 +99,7 @@ def test_settings_reach_the_program(program: ProgramFactory) -> None:
     assert previewed["main"] == "__main__"
 
 
-def test_the_program_sees_its_own_modules_and_none_of_the_plugins(program: ProgramFactory) -> None:
+def test_the_program_can_import_its_own_modules_and_none_of_the_plugins(program: ProgramFactory) -> None:
     own = program(
         """
         import importlib.util, os, sys
@@ -112,7 +112,7 @@ def test_the_program_sees_its_own_modules_and_none_of_the_plugins(program: Progr
     assert own.preview().ok().messages("info") == ["from helpers from runner None None"]
 
 
-def test_configuration_reaches_the_program_and_secrets_stay_secret(program: ProgramFactory) -> None:
+def test_the_program_reads_its_configuration_and_secrets_stay_secret(program: ProgramFactory) -> None:
     configured = program(
         """
         import sys
@@ -134,7 +134,7 @@ def test_configuration_reaches_the_program_and_secrets_stay_secret(program: Prog
     assert "correct horse battery" not in state + result.output
 
 
-def test_the_program_can_tell_which_values_are_secret(program: ProgramFactory) -> None:
+def test_the_program_knows_which_values_are_secret(program: ProgramFactory) -> None:
     careful = program(
         """
         from pulumi.runtime import is_config_secret
@@ -146,7 +146,7 @@ def test_the_program_can_tell_which_values_are_secret(program: ProgramFactory) -
     assert careful.preview().ok().messages("info") == ["True False"]
 
 
-def test_a_missing_configuration_value_is_named(program: ProgramFactory) -> None:
+def test_a_missing_configuration_value_is_reported(program: ProgramFactory) -> None:
     result = program("import pulumi; pulumi.Config().require('host')").preview()
     assert result.exit_code != 0
     assert any("program:host" in error for error in result.messages("error"))
@@ -195,7 +195,9 @@ def test_a_missing_virtual_environment_is_one_error_with_the_fix(program: Progra
         ({"virtualenv": 3}, "virtualenv"),
     ],
 )
-def test_a_wrong_runtime_option_is_named(program: ProgramFactory, options: dict[str, object], expected: str) -> None:
+def test_an_invalid_runtime_option_is_reported(
+    program: ProgramFactory, options: dict[str, object], expected: str
+) -> None:
     wrong = program("import pulumi")
     wrong.options(options)
     result = wrong.preview()
@@ -213,7 +215,7 @@ def test_an_interpreter_without_pulumi_says_how_to_install_it(program: ProgramFa
     assert "No module named 'pulumi'" in result.output
 
 
-def test_the_type_checker_stops_a_wrong_program(program: ProgramFactory) -> None:
+def test_a_type_error_stops_the_program(program: ProgramFactory) -> None:
     wrong = program("x: int = 'text'\nprint('the program ran')\n")
     wrong.options({"toolchain": "pip", "virtualenv": sys.prefix, "typechecker": "mypy"})
     result = wrong.preview()
@@ -249,7 +251,7 @@ def test_an_interrupt_ends_the_program_and_its_children(program: ProgramFactory,
 
 
 @pytest.mark.parametrize("killed", ["engine", "language host"])
-def test_the_program_ends_with_what_runs_it(program: ProgramFactory, tmp_path: Path, killed: str) -> None:
+def test_the_program_ends_with_the_process_that_runs_it(program: ProgramFactory, tmp_path: Path, killed: str) -> None:
     pid_file = tmp_path / "pid"
     endless = program(
         f"""
@@ -361,7 +363,7 @@ def write_pack(folder: Path) -> Path:
     return pack
 
 
-def test_a_policy_pack_judges_a_preview_by_the_stacks_configuration(program: ProgramFactory, tmp_path: Path) -> None:
+def test_a_policy_pack_checks_a_preview_with_the_stacks_configuration(program: ProgramFactory, tmp_path: Path) -> None:
     pack = write_pack(tmp_path)
     strings = program("import pulumi_random; pulumi_random.RandomString('token', length=12)")
     refused = strings.preview("--policy-pack", str(pack))
@@ -371,7 +373,7 @@ def test_a_policy_pack_judges_a_preview_by_the_stacks_configuration(program: Pro
     strings.preview("--policy-pack", str(pack)).ok()
 
 
-def test_a_policy_pack_judges_an_exported_state(program: ProgramFactory, tmp_path: Path) -> None:
+def test_a_policy_pack_checks_an_exported_state(program: ProgramFactory, tmp_path: Path) -> None:
     pack = write_pack(tmp_path)
     strings = program("import pulumi_random; pulumi_random.RandomString('token', length=12)")
     strings.up().ok()
@@ -382,7 +384,7 @@ def test_a_policy_pack_judges_an_exported_state(program: ProgramFactory, tmp_pat
     assert "token has fewer than 16 characters" in result.output
 
 
-def test_a_policy_pack_that_does_not_start_says_why(program: ProgramFactory, tmp_path: Path) -> None:
+def test_a_policy_pack_that_does_not_start_reports_the_reason(program: ProgramFactory, tmp_path: Path) -> None:
     pack = write_pack(tmp_path)
     (pack / "__main__.py").write_text("raise ValueError('no rules here')\n")
     result = program("import pulumi").preview("--policy-pack", str(pack))
@@ -411,12 +413,14 @@ def write_wheel(folder: Path, name: str, source: str = "") -> None:
 
 
 def lend_pulumi(environment: Path) -> None:
-    """Let a virtual environment see the packages of the tests' own, so that nothing is downloaded."""
+    """Make the installed packages available in a virtual environment, so that nothing is downloaded."""
     (site_packages,) = environment.glob("lib/python3*/site-packages")
     (site_packages / "lent.pth").write_text(sysconfig.get_path("purelib"))
 
 
-def test_install_makes_the_virtual_environment_and_shows_what_it_does(program: ProgramFactory, tmp_path: Path) -> None:
+def test_install_creates_the_virtual_environment_and_shows_its_progress(
+    program: ProgramFactory, tmp_path: Path
+) -> None:
     for name in ("wheel", "setuptools", "greeting"):
         write_wheel(tmp_path / "wheels", name, "TEXT = 'installed'")
     fresh = program("import sys, greeting; print(greeting.TEXT, sys.prefix)")
@@ -429,7 +433,7 @@ def test_install_makes_the_virtual_environment_and_shows_what_it_does(program: P
     assert fresh.preview().ok().messages("info") == [f"installed {fresh.folder / 'own'}"]
 
 
-def test_a_requirement_that_cannot_be_had_fails_the_install(program: ProgramFactory, tmp_path: Path) -> None:
+def test_an_unavailable_requirement_fails_the_install(program: ProgramFactory, tmp_path: Path) -> None:
     for name in ("wheel", "setuptools"):
         write_wheel(tmp_path / "wheels", name)
     fresh = program("")
@@ -462,10 +466,10 @@ def test_the_uv_toolchain_runs_the_program_in_its_synchronized_environment(progr
     assert (project.folder / "uv.lock").exists()
 
 
-def test_stand_ins_run_beside_a_cli_that_brings_its_own_host(
+def test_stand_ins_are_used_with_a_cli_that_bundles_a_language_host(
     program: ProgramFactory, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the official CLI does, whose host wins over the one in PULUMI_HOME."""
+    """The host of the official CLI takes precedence over the one in PULUMI_HOME."""
     if not engine.has_standin("language", "python"):
         pytest.skip("there is no stand-in")
     bundled = tmp_path / "official" / "pulumi"

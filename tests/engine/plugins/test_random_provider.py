@@ -1,4 +1,4 @@
-"""Random values through the real engine: made once, kept, replaced when an input changes, secret in state."""
+"""Random values with the real engine: generated once, kept, replaced with their inputs, and secret in the state."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EVERY_KIND = """
 """
 
 
-def test_values_have_their_form_and_stay_over_updates_and_refreshes(program: ProgramFactory) -> None:
+def test_values_have_the_requested_format_and_survive_updates_and_refreshes(program: ProgramFactory) -> None:
     every = program(EVERY_KIND)
     preview = every.preview().ok()
     assert preview.changes == dict.fromkeys(("password", "text", "content", "identifier", "number", "unique"), "create")
@@ -65,16 +65,16 @@ def test_values_have_their_form_and_stay_over_updates_and_refreshes(program: Pro
     assert every.outputs() == values
 
 
-def test_secret_results_are_ciphertext_in_state(program: ProgramFactory) -> None:
+def test_secret_results_are_encrypted_in_the_state(program: ProgramFactory) -> None:
     every = program(EVERY_KIND)
     result = every.up().ok()
     values = every.outputs()
     state = every.export()
     for name in ("password", "bcrypt", "hex"):
         assert cast(str, values[name]) not in state + result.output
-    assert cast(str, values["text"]) in state  # a RandomString is no secret
+    assert cast(str, values["text"]) in state  # a RandomString is not secret
     assert every.state()["password"]["id"] == "none"
-    assert every.state()["content"]["id"] == values["base64"]  # never encrypted: no place for what must stay secret
+    assert every.state()["content"]["id"] == values["base64"]  # never encrypted: not for secrets
 
 
 CHANGING = """
@@ -121,7 +121,7 @@ def test_a_changed_input_replaces_the_value(program: ProgramFactory) -> None:
         ("RandomInteger('x', min=5, max=4)", "min"),
     ],
 )
-def test_inputs_that_no_value_can_meet_are_refused(program: ProgramFactory, resource: str, expected: str) -> None:
+def test_impossible_inputs_are_refused(program: ProgramFactory, resource: str, expected: str) -> None:
     wrong = program(f"import pulumi_random\npulumi_random.{resource}\n")
     result = wrong.up()
     assert result.exit_code != 0
@@ -130,7 +130,7 @@ def test_inputs_that_no_value_can_meet_are_refused(program: ProgramFactory, reso
     assert "x" not in wrong.state()
 
 
-def test_the_characters_are_those_asked_for(program: ProgramFactory) -> None:
+def test_values_have_the_requested_characters(program: ProgramFactory) -> None:
     chosen = program(
         """
         import pulumi
@@ -166,7 +166,7 @@ def test_existing_values_can_be_imported(program: ProgramFactory) -> None:
     assert imported.up().ok().changes == {}
 
 
-def test_an_input_known_only_after_creation_is_previewed(program: ProgramFactory) -> None:
+def test_an_unknown_input_can_be_previewed(program: ProgramFactory) -> None:
     chained = program(
         """
         import pulumi_random as random
