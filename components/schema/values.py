@@ -1,4 +1,4 @@
-"""Domain types of the configuration: each validates once and says what is wrong and what would be right."""
+"""The types of configuration values. An error says what is wrong with a value and what a correct value is."""
 
 import ipaddress
 import re
@@ -11,13 +11,13 @@ from components.schema import schedules
 from components.schema.policy_library import parse_quantity
 
 LINK_LOCAL = ipaddress.IPv4Network("169.254.0.0/16")
-"""Holds the clouds' metadata services, which hand out credentials."""
+"""Contains the metadata services of clouds, which serve credentials."""
 
-CREDENTIALS_OF_CLOUDS = [
+METADATA_SERVICES = [
     ipaddress.ip_network(network)
     for network in (
-        "169.254.169.0/24",  # of machines: AWS, Google Cloud, Azure and others
-        "169.254.170.0/24",  # of tasks and pods in AWS
+        "169.254.169.0/24",  # for machines: AWS, Google Cloud, Azure and others
+        "169.254.170.0/24",  # for tasks and pods in AWS
         "fd00:ec2::/112",
         "100.100.100.200/32",  # Alibaba Cloud
     )
@@ -44,7 +44,7 @@ def quantity_value(text: str) -> Decimal:
 def _bytes(text: str) -> str:
     value = quantity_value(text)
     if text.endswith("m"):
-        raise ValueError('counts thousandths of a byte; did you mean "' + text[:-1] + 'Mi"?')
+        raise ValueError('is in thousandths of a byte; did you mean "' + text[:-1] + 'Mi"?')
     if value < 0:
         raise ValueError('is negative; write it like "50Gi"')
     if value < 1024**2:
@@ -59,7 +59,7 @@ def _cpu(text: str) -> str:
 
 
 def release(version: str) -> tuple[int, ...]:
-    """The numbers of a release, by which releases are ordered: (4, 16, 0) for `4.16.0`."""
+    """The numbers of a release, for comparisons: (4, 16, 0) for `4.16.0`."""
     return tuple(int(number) for number in re.findall(r"\d+", version.split("-", maxsplit=1)[0]))
 
 
@@ -67,16 +67,16 @@ def _version(text: str) -> str:
     match = _VERSION.fullmatch(text)
     if match is None:
         found = re.search(r"\d+\.\d+\.\d+", text)
-        hint = f'did you mean "{found[0]}"?' if found else 'name one exactly, as in "4.82.0": floating tags move'
+        hint = f'did you mean "{found[0]}"?' if found else 'use an exact release, as in "4.82.0": floating tags change'
         raise ValueError(f"is not a Langfuse release; {hint}")
     if int(match[1]) not in {3, 4}:
-        raise ValueError("is not a supported Langfuse release; 3.x and 4.x are")
+        raise ValueError("is not a supported Langfuse release; use 3.x or 4.x")
     return text
 
 
 def _store_version(text: str) -> str:
     if not (re.fullmatch(r"\d+\.\d+[A-Za-z0-9._-]*", text) or re.fullmatch(r"RELEASE\.\d{4}-\d\d-\d\dT[\d-]+Z", text)):
-        raise ValueError('is not an exact release; name one with its minor version, as in "17.10"')
+        raise ValueError('is not an exact release; include the minor version, as in "17.10"')
     return text
 
 
@@ -105,7 +105,7 @@ def _pem(text: str) -> str:
 
 
 def host_name(text: str) -> str:
-    """A DNS name, and nothing around it."""
+    """Validate a DNS name without a scheme, port or path."""
     bare = re.sub(r"^[a-z0-9+.-]+://(.*@)?", "", text).split("/")[0].split(":")[0]
     labels = text.split(".")
     if text != bare or len(text) > 253 or not all(_DNS_LABEL.fullmatch(label) for label in labels):  # noqa: PLR2004
@@ -122,9 +122,11 @@ def _dns_label(text: str) -> str:
 
 
 def _namespace(text: str) -> str:
-    """Names with `kube-` are Kubernetes' own (kubernetes.io/docs/concepts/overview/working-with-objects/namespaces)."""
+    """Kubernetes reserves names with `kube-` (kubernetes.io/docs/concepts/overview/working-with-objects/namespaces)."""
     if text in {"default", "istio-system", "cnpg-system"} or text.startswith("kube-"):
-        raise ValueError("belongs to the cluster: rules for a namespace would bind what else is there; name another")
+        raise ValueError(
+            "belongs to the cluster: the stack's policies would affect what else runs there; use another namespace"
+        )
     return _dns_label(text)
 
 
@@ -163,24 +165,24 @@ def _network_range(text: str) -> str:
     try:
         network = ipaddress.ip_network(text)
     except ValueError:
-        raise ValueError('is not a range of addresses; write it like "203.0.113.0/24", without host bits') from None
+        raise ValueError('is not an IP range; write it like "203.0.113.0/24", without host bits') from None
     if isinstance(network, ipaddress.IPv4Network) and network.subnet_of(LINK_LOCAL):
-        raise ValueError("is where clouds hand out credentials; remove it")
+        raise ValueError("contains addresses where clouds serve credentials; remove it")
     return str(network)
 
 
 def _dns_range(text: str) -> str:
-    """Servers of DNS: a link-local address, too, unless it is where clouds hand out credentials."""
+    """DNS servers may be link-local addresses, except those where clouds serve credentials."""
     try:
         network = ipaddress.ip_network(text)
     except ValueError:
-        raise ValueError('is not a range of addresses; write it like "10.96.0.10/32", without host bits') from None
+        raise ValueError('is not an IP range; write it like "10.96.0.10/32", without host bits') from None
     if network.prefixlen < network.max_prefixlen - 8:
-        raise ValueError(f'holds {network.num_addresses} addresses; name the servers, as in "10.96.0.10/32"')
+        raise ValueError(f'contains {network.num_addresses} addresses; list the servers, as in "10.96.0.10/32"')
     if network.is_link_local and network.num_addresses > 1:
-        raise ValueError('is link-local: name a single address, as in "169.254.20.10/32"')
-    if any(network.version == other.version and network.overlaps(other) for other in CREDENTIALS_OF_CLOUDS):
-        raise ValueError("is where clouds hand out credentials; remove it")
+        raise ValueError('is link-local: use a single address, as in "169.254.20.10/32"')
+    if any(network.version == other.version and network.overlaps(other) for other in METADATA_SERVICES):
+        raise ValueError("contains addresses where clouds serve credentials; remove it")
     return str(network)
 
 

@@ -105,7 +105,7 @@ def test_every_wrong_key_is_reported_at_once(nowhere: StackFactory) -> None:
     said = {line.strip().partition(": ")[0]: line for line in problems}
     assert 'did you mean "host"?' in said["langfuse:hots"]
     assert 'did you mean "langfuse.example.com"?' in said["langfuse:host"]
-    assert '"latest" is not a Langfuse release; name one exactly, as in "4.82.0"' in said["langfuse:version"]
+    assert '"latest" is not a Langfuse release; use an exact release, as in "4.82.0"' in said["langfuse:version"]
     assert 'did you mean "50Gi"?' in said["langfuse:postgres.storage"]
     assert '"two" must be a whole number' in said["langfuse:web.replicas"]
     assert [item["type"] for item in stack.resources()] in ([], ["pulumi:pulumi:Stack"])

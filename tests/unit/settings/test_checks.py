@@ -38,7 +38,7 @@ REFUSED: list[tuple[Check, str, Config, str]] = [
         memory.memory_is_enough,
         "dev",
         {"web": {"resources": {"memory": "64Mi"}}},
-        'web.resources.memory: "64Mi" is less than it starts and works with; use 1Gi or more',
+        'web.resources.memory: "64Mi" is less than the process needs to start and work; use 1Gi or more',
     ),
     (
         memory.memory_is_enough,
