@@ -60,9 +60,10 @@ _SERVED = frozenset(
 
 @topic.resources(
     "no-removed-api-version",
-    title="Objects are of API versions that clusters serve",
-    why="An upgrade of the cluster or of an operator stops serving the version, and nothing can be deployed any more.",
-    fix="Use the version of the API that replaced it, with its schema.",
+    title="Objects use API versions that clusters serve",
+    why="After an upgrade of the cluster or of an operator, the version is no longer served and nothing can be "
+    "deployed.",
+    fix="Use the version that replaced it, with its schema.",
     severity=Severity.HIGH,
     also_in=("Kubernetes: deprecated API migration guide", "KSV107", "kube-linter: no-extensions-v1beta", "pluto"),
 )

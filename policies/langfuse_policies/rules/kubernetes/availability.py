@@ -25,7 +25,7 @@ class Replicas(Settings):
 @topic.stack(
     "several-replicas",
     title="Stateless servers have several replicas",
-    why="With one replica every drain of a node and every crash is an outage.",
+    why="With one replica, every drain of a node and every crash is an outage.",
     fix="Set replicas, or the autoscaler's minimum, to at least 2.",
     severity=Severity.HIGH,
     also_in=(
@@ -66,8 +66,9 @@ def _scale(workload: Workload) -> Field:
 
 @topic.stack(
     "rollout-keeps-capacity",
-    title="A rollout takes no replica away before the next one serves",
-    why="Each rollout, and each one that gets stuck, would run with fewer replicas than the load was planned for.",
+    title="A rollout removes no replica before the next one is ready",
+    why="Otherwise each rollout runs with fewer replicas than the load was planned for, and a stuck rollout does "
+    "so until it is fixed.",
     fix="Set strategy.type to RollingUpdate with rollingUpdate.maxUnavailable 0 and maxSurge 1.",
     severity=Severity.MEDIUM,
     also_in=("kube-score: deployment-strategy", "kube-linter: no-rolling-update-strategy"),
@@ -86,8 +87,8 @@ def rollout_keeps_capacity(stack: Stack) -> Findings:
 @topic.stack(
     "replicas-spread",
     title="Replicas are spread over nodes or zones",
-    why="The scheduler may put all replicas on one node, and a quorum with them.",
-    fix="Add topologySpreadConstraints, or a podAntiAffinity, with a selector of the pods' own labels.",
+    why="Otherwise the scheduler may place all replicas, or the majority of a quorum, on one node.",
+    fix="Add topologySpreadConstraints or a podAntiAffinity with a selector that matches the pods' own labels.",
     severity=Severity.MEDIUM,
     also_in=("kube-linter: no-anti-affinity", "kube-score: deployment-has-host-podantiaffinity"),
 )
@@ -125,7 +126,7 @@ def _spreading(spec: Field) -> Iterator[Field]:
 @topic.resources(
     "database-members-spread",
     "postgresql.cnpg.io/Cluster",
-    title="The members of a Postgres cluster are kept apart",
+    title="The members of a Postgres cluster run on different nodes",
     why="A standby on the primary's node is lost together with it.",
     fix="Leave affinity.enablePodAntiAffinity at its default, true.",
     severity=Severity.MEDIUM,

@@ -25,9 +25,9 @@ _KEYS = ("ENCRYPTION_KEY", "SALT")
 
 @topic.stack(
     "backup-elsewhere",
-    title="Backups leave the stack that they are of",
-    why="A backup in the stack's own object store is lost together with what it was made of.",
-    fix="Write it to an object store outside of the cluster, or add a job that copies it there.",
+    title="Backups are stored outside the stack",
+    why="A backup in the stack's own object store is lost together with the data that it was made from.",
+    fix="Write it to an object store outside the cluster, or add a job that copies it there.",
     severity=Severity.CRITICAL,
 )
 def backup_elsewhere(stack: Stack) -> Findings:
@@ -52,9 +52,9 @@ def backup_elsewhere(stack: Stack) -> Findings:
 
 @topic.stack(
     "backup-own-credentials",
-    title="The application has no key to its backups",
-    why="Whoever takes over the application can delete the backups too if it shares their key.",
-    fix="Give the backups a key of their own that may write and not delete.",
+    title="The application has no access to its backups",
+    why="If the application shares the key of the backups, whoever takes over the application can delete them too.",
+    fix="Give the backups a key of their own that can write but not delete.",
     severity=Severity.HIGH,
 )
 def backup_own_credentials(stack: Stack) -> Findings:
@@ -85,7 +85,7 @@ def _application_secrets(stack: Stack, wanted: re.Pattern[str]) -> Iterable[tupl
 @topic.stack(
     "backup-own-bucket",
     title="Backups have a bucket of their own",
-    why="In the application's bucket its lifecycle rules expire them, and its keys can delete them.",
+    why="In the application's bucket, its lifecycle rules expire the backups and its keys can delete them.",
     fix="Name another bucket in the backup.",
     severity=Severity.HIGH,
 )
@@ -118,9 +118,10 @@ class Escrow(Settings):
 
 @topic.stack(
     "keys-kept-outside",
-    title="The keys that backups are read with are kept outside of the cluster too",
-    why="Without ENCRYPTION_KEY and SALT a restored Langfuse can read no stored credential and knows no API key.",
-    fix="Take the Secret from an external secret store, push it to one (PushSecret), or back it up with an own job.",
+    title="The keys that are needed to read a restored Langfuse are also stored outside the cluster",
+    why="Without ENCRYPTION_KEY and SALT, a restored Langfuse can decrypt no stored credential and accepts no API key.",
+    fix="Take the Secret from an external secret store, push it to one (PushSecret), or back it up with a job of "
+    "its own.",
     severity=Severity.HIGH,
     langfuse=True,
     settings=Escrow,

@@ -21,8 +21,9 @@ _MINUTES = 60
 @topic.stack(
     "backup-of-each-store",
     title="Every store that holds data is backed up on a schedule",
-    why="What is in no backup is gone with its volume, its cluster or one wrong command.",
-    fix="Add a CronJob that backs it up, labelled app.kubernetes.io/component: backup, or its operator's own schedule.",
+    why="Data without a backup is lost with its volume, its cluster or one wrong command.",
+    fix="Add a CronJob that backs the store up, with the label app.kubernetes.io/component: backup, or use the "
+    "schedule of its operator.",
     severity=Severity.CRITICAL,
 )
 def backup_of_each_store(stack: Stack) -> Findings:
@@ -42,9 +43,9 @@ def _copies_but(media: set[str | None], job: BackupJob) -> bool:
 
 @topic.stack(
     "backup-not-suspended",
-    title="No backup and no restore drill is suspended",
-    why="A suspended CronJob looks like a backup in every list, and nothing is backed up.",
-    fix="Set suspend to false; take the object away if it is not wanted.",
+    title="Backups and restore drills are not suspended",
+    why="A suspended CronJob is listed like any other, but nothing is backed up.",
+    fix="Set suspend to false; delete the object if it is not needed.",
     severity=Severity.CRITICAL,
 )
 def backup_not_suspended(stack: Stack) -> Findings:
@@ -66,10 +67,10 @@ def schedule_of(job: BackupJob) -> Schedule | None:
 
 @topic.stack(
     "backup-schedule-valid",
-    title="The schedule of a backup is valid cron",
-    why="An operator accepts a schedule that it can't read, and Kubernetes a day that never comes, as 30 February: the "
-    "backup never starts.",
-    fix="Write five fields, minute first, as in `15 */6 * * *`; CloudNativePG wants six, seconds first.",
+    title="The schedule of a backup is a valid cron expression",
+    why="Operators accept schedules that they can't parse, and Kubernetes accepts dates that do not exist, such as "
+    "30 February: the backup never starts.",
+    fix="Write five fields, minute first, as in `15 */6 * * *`; CloudNativePG expects six, seconds first.",
     severity=Severity.HIGH,
 )
 def backup_schedule_valid(stack: Stack) -> Findings:
@@ -97,9 +98,9 @@ class RecoveryPoint(Settings):
 
 @topic.stack(
     "backup-often-enough",
-    title="A backup runs as often as the recovery point objective asks",
-    why="What was written since the last backup is lost with the store.",
-    fix="Shorten the interval of the schedule, or agree on a longer one in the configuration of this rule.",
+    title="Backups run as often as the recovery point objective requires",
+    why="Everything written since the last backup is lost with the store.",
+    fix="Shorten the interval of the schedule, or set a longer one in the configuration of this policy.",
     severity=Severity.HIGH,
     settings=RecoveryPoint,
 )
@@ -116,9 +117,9 @@ def backup_often_enough(stack: Stack, settings: RecoveryPoint) -> Findings:
 
 @topic.stack(
     "backups-not-at-once",
-    title="No two backups start in the same minute",
-    why="Backups that start together take the disks and the network from the application, and from each other.",
-    fix="Shift the minute of one of the schedules.",
+    title="Backups do not start in the same minute",
+    why="Backups that start together compete with the application, and with each other, for disks and network.",
+    fix="Change the minute of one of the schedules.",
     severity=Severity.LOW,
 )
 def backups_not_at_once(stack: Stack) -> Findings:

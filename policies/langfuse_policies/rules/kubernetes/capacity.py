@@ -26,7 +26,7 @@ def _request(pod: Pod, container: Container, resource: str) -> Field:
 @topic.pods(
     "resource-requests",
     title="Containers request CPU and memory",
-    why="Without requests the scheduler fills nodes beyond what they can carry, and evicts these pods first.",
+    why="Without requests, the scheduler places more pods on a node than it can run, and evicts these pods first.",
     fix="Set resources.requests.cpu and resources.requests.memory to what the container usually needs.",
     severity=Severity.MEDIUM,
     also_in=("NSA: resource policies", "CKV_K8S_10", "CKV_K8S_12", "C-0268", "C-0269", "KSV015", "KSV016"),
@@ -41,7 +41,8 @@ def resource_requests(pod: Pod) -> Findings:
 @topic.pods(
     "memory-limit",
     title="Containers have a memory limit",
-    why="A leak in one container takes the memory of the whole node, and the kernel kills its neighbours.",
+    why="Without a limit, a leak in one container uses up the memory of the node, and the kernel kills other "
+    "containers.",
     fix="Set resources.limits.memory.",
     severity=Severity.MEDIUM,
     also_in=("NSA: resource policies", "CKV_K8S_13", "C-0271", "KSV018"),
@@ -55,8 +56,8 @@ def memory_limit(pod: Pod) -> Findings:
 
 @topic.pods(
     "store-memory-guaranteed",
-    title="A store's memory is its own",
-    why="A store plans its caches by its limit: with a lower request it is killed when the node has promised too much.",
+    title="The memory request of a store equals its limit",
+    why="A store sizes its caches by its limit. With a lower request, it is killed when the node runs out of memory.",
     fix="Set resources.requests.memory of the store to its limit.",
     severity=Severity.MEDIUM,
     also_in=("Kyverno: memory-requests-equal-limits",),
@@ -73,7 +74,7 @@ def store_memory_guaranteed(pod: Pod) -> Findings:
 @topic.pods(
     "ephemeral-storage-bounded",
     title="Containers request and limit ephemeral storage",
-    why="Logs and scratch files of one container fill the node's disk, and the kubelet evicts every pod there.",
+    why="Otherwise logs and scratch files of one container can fill the node's disk, and the kubelet evicts pods.",
     fix="Set resources.requests and resources.limits for ephemeral-storage.",
     severity=Severity.LOW,
     also_in=(
@@ -91,7 +92,7 @@ def ephemeral_storage_bounded(pod: Pod) -> Findings:
 @topic.pods(
     "empty-dir-size-limit",
     title="An emptyDir has a size limit",
-    why="It lies on the node's disk or in its memory, which it fills for every pod there.",
+    why="An emptyDir uses the node's disk or memory. Without a limit it can fill them for every pod on the node.",
     fix="Set emptyDir.sizeLimit.",
     severity=Severity.LOW,
     also_in=("Kyverno: require-emptydir-requests-and-limits",),
@@ -106,7 +107,8 @@ def empty_dir_size_limit(pod: Pod) -> Findings:
 @topic.pods(
     "store-priority-class",
     title="Stores have a priority class",
-    why="When nodes are short, pods without priority go first, and with a store everything else stops as well.",
+    why="When a node runs short of resources, pods without priority are evicted first, and without its store "
+    "Langfuse stops.",
     fix="Set priorityClassName to a class above that of stateless pods.",
     severity=Severity.LOW,
     also_in=("kube-linter: priority-class-name", "Polaris: priorityClassNotSet"),
@@ -119,8 +121,8 @@ def store_priority_class(pod: Pod) -> Findings:
 
 @topic.stack(
     "namespace-quota",
-    title="A ResourceQuota bounds each namespace",
-    why="One runaway workload, or whoever may create pods, takes the nodes of every other environment.",
+    title="Each namespace has a ResourceQuota",
+    why="Without a quota, one runaway workload can take the capacity of every other environment.",
     fix="Add a ResourceQuota to the namespace.",
     severity=Severity.LOW,
     also_in=("NSA: resource policies", "KSV040", "Kyverno: add-ns-quota"),
@@ -131,8 +133,8 @@ def namespace_quota(stack: Stack) -> Findings:
 
 @topic.stack(
     "namespace-limit-range",
-    title="A LimitRange gives each namespace's containers defaults",
-    why="Containers of operators and people come without requests and limits unless the namespace gives them some.",
+    title="Each namespace has a LimitRange with defaults for containers",
+    why="Containers that operators and people create often have no requests and limits of their own.",
     fix="Add a LimitRange with default and defaultRequest to the namespace.",
     severity=Severity.LOW,
     also_in=("NSA: resource policies", "KSV039"),

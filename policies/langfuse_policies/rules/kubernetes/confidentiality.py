@@ -34,8 +34,8 @@ _ENCRYPTION_PARAMETERS = {
 @topic.resources(
     "encrypted-volumes",
     "storage.k8s.io/StorageClass",
-    title="Volumes are encrypted where they lie",
-    why="A disk, a snapshot or a returned drive can be read without any password of the stores on it.",
+    title="Volumes are encrypted at rest",
+    why="The data on an unencrypted disk, snapshot or returned drive can be read without any password.",
     fix="Set the parameter encrypted to 'true' in the StorageClass.",
     severity=Severity.HIGH,
     also_in=("C-0264",),
@@ -55,10 +55,10 @@ def _encrypts(server: Container) -> bool:
 
 @topic.stack(
     "encrypted-objects",
-    title="An object store encrypts what it keeps",
-    why="Media, events and backups lie readable on its disks.",
-    fix="Give MinIO a key (MINIO_KMS_SECRET_KEY_FILE, or a KMS) and MINIO_KMS_AUTO_ENCRYPTION=on, or its claims an "
-    "encrypted StorageClass of the stack.",
+    title="Object stores encrypt data at rest",
+    why="Otherwise media, events and backups can be read on the store's disks.",
+    fix="Give MinIO a key (MINIO_KMS_SECRET_KEY_FILE, or a KMS) and set MINIO_KMS_AUTO_ENCRYPTION=on, or use an "
+    "encrypted StorageClass of the stack for its claims.",
     severity=Severity.HIGH,
 )
 def encrypted_objects(stack: Stack) -> Findings:
@@ -101,9 +101,10 @@ _ENCRYPTION = re.compile(
 
 @topic.stack(
     "encrypted-backups",
-    title="Backups are encrypted where they are kept",
-    why="A backup holds every trace, and lies where more people and machines can read it than the store itself.",
-    fix="Ask the store to encrypt (--sse), or encrypt before the upload (age), and keep the key apart.",
+    title="Backups are encrypted at rest",
+    why="A backup contains every trace, and is stored where more people and machines can read it than the store "
+    "itself.",
+    fix="Let the store encrypt it (--sse), or encrypt it before the upload (age), and keep the key elsewhere.",
     severity=Severity.HIGH,
 )
 def encrypted_backups(stack: Stack) -> Findings:
@@ -153,8 +154,8 @@ _NAMES_DATA = re.compile(r"BUCKET|DATABASE|POSTGRES|^PG|CLICKHOUSE|REDIS|S3_|END
 @topic.resources(
     "no-other-environment",
     title="No environment uses the stores or credentials of another one",
-    why="What is tried out in one environment is written into the data of another, and one leaked key opens both.",
-    fix="Name stores, buckets and Secrets after the stack, and give each environment its own.",
+    why="Otherwise tests in one environment write into the data of another, and one leaked key opens both.",
+    fix="Put the name of the stack into the names of stores, buckets and Secrets, and give each environment its own.",
     severity=Severity.HIGH,
     settings=Environments,
 )

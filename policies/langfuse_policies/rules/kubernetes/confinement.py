@@ -28,7 +28,7 @@ _APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
 @topic.pods(
     "seccomp-profile",
     title="A seccomp profile filters system calls",
-    why="Without it a container may make every system call, and most ways out of a container need a rare one.",
+    why="Without a profile, a container may make every system call. Most container escapes need a rare one.",
     fix="Set seccompProfile.type to RuntimeDefault in the pod's securityContext.",
     severity=Severity.MEDIUM,
     also_in=("PSS restricted: seccompProfile_restricted", "CIS 5.7.2", "CKV_K8S_31", "C-0055", "KSV030"),
@@ -50,7 +50,7 @@ def seccomp_profile(pod: Pod) -> Findings:
 @topic.pods(
     "read-only-root-filesystem",
     title="The root file system is read-only",
-    why="Whoever breaks in can't replace programs or leave tools behind, and nothing fills the node's disk unseen.",
+    why="An attacker can't replace programs or leave tools behind, and no process fills the node's disk unnoticed.",
     fix="Set readOnlyRootFilesystem to true and mount an emptyDir with a sizeLimit where the program writes.",
     severity=Severity.MEDIUM,
     also_in=("NSA: immutable file systems", "CKV_K8S_22", "C-0017", "KSV014"),
@@ -65,9 +65,10 @@ def read_only_root_filesystem(pod: Pod) -> Findings:
 
 @topic.pods(
     "restricted-volumes",
-    title="Volumes are of the restricted types",
-    why="The other types reach the node or a foreign server past storage classes, quotas and their access rules.",
-    fix="Use a PersistentVolumeClaim for data and configMap, secret, projected or emptyDir for the rest.",
+    title="Volumes have types that the restricted standard allows",
+    why="Other types give access to the node or to a foreign server, and bypass storage classes, quotas and their "
+    "access rules.",
+    fix="Use a PersistentVolumeClaim for data, and configMap, secret, projected or emptyDir for the rest.",
     severity=Severity.MEDIUM,
     also_in=("PSS restricted: restrictedVolumes", "KSV028"),
 )
@@ -80,8 +81,8 @@ def restricted_volumes(pod: Pod) -> Findings:
 
 @topic.pods(
     "default-proc-mount",
-    title="/proc is masked as usual",
-    why="An unmasked /proc shows and changes what belongs to the node's kernel.",
+    title="/proc is masked",
+    why="An unmasked /proc exposes the node's kernel settings, and lets the container change them.",
     fix="Remove procMount.",
     severity=Severity.MEDIUM,
     also_in=("PSS restricted: procMount_restricted", "KSV027"),
@@ -95,9 +96,9 @@ def default_proc_mount(pod: Pod) -> Findings:
 
 @topic.pods(
     "safe-sysctls",
-    title="Pods set only sysctls that are theirs alone",
-    why="The others change the kernel for every pod of the node, or give up a protection of it.",
-    fix="Remove the sysctl; tune nodes by their own configuration.",
+    title="Pods set only namespaced sysctls that are safe",
+    why="Other sysctls change the kernel for every pod on the node, or turn off one of its protections.",
+    fix="Remove the sysctl; configure nodes instead.",
     severity=Severity.MEDIUM,
     also_in=("PSS baseline: sysctls", "KSV026"),
 )
@@ -109,9 +110,9 @@ def safe_sysctls(pod: Pod) -> Findings:
 
 @topic.pods(
     "default-selinux",
-    title="SELinux confines containers as usual",
-    why="A type, user or role of one's choice can be one that SELinux doesn't confine.",
-    fix="Remove seLinuxOptions, or keep to container_t and its kin.",
+    title="SELinux confines containers with the default types",
+    why="A custom type, user or role may not be confined.",
+    fix="Remove seLinuxOptions, or use container_t or one of its variants.",
     severity=Severity.MEDIUM,
     also_in=("PSS baseline: seLinuxOptions", "KSV025"),
 )
@@ -127,9 +128,9 @@ def default_selinux(pod: Pod) -> Findings:
 
 @topic.pods(
     "apparmor-confined",
-    title="AppArmor is not switched off",
-    why="Unconfined, a container may mount and trace what the default profile denies.",
-    fix="Set the type RuntimeDefault or Localhost, or remove the profile: RuntimeDefault is the default.",
+    title="AppArmor is not disabled",
+    why="An unconfined container may mount and trace what the default profile denies.",
+    fix="Set the type to RuntimeDefault or Localhost, or remove the profile: RuntimeDefault is the default.",
     severity=Severity.MEDIUM,
     also_in=("PSS baseline: appArmorProfile", "KSV002"),
 )
@@ -150,8 +151,8 @@ def _confines(profile: str) -> bool:
 
 @topic.pods(
     "no-windows-host-process",
-    title="No Windows container runs as a process of its host",
-    why="Such a container is the administrator of its node.",
+    title="No Windows container is a host process",
+    why="A host process container is an administrator of its node.",
     fix="Remove windowsOptions.hostProcess.",
     severity=Severity.CRITICAL,
     also_in=("PSS baseline: windowsHostProcess", "CIS 5.2.11", "KSV103"),

@@ -18,8 +18,9 @@ _KIND = "batch/CronJob"
 @topic.resources(
     "cron-runs-apart",
     _KIND,
-    title="A run doesn't start while another one is going",
-    why="Two backups at once slow each other down until none ends; a replaced one never ends at all.",
+    title="A run does not start while another one is active",
+    why="Two backups at the same time slow each other down until neither finishes; a run that is replaced never "
+    "finishes.",
     fix="Set concurrencyPolicy to Forbid.",
     severity=Severity.MEDIUM,
     also_in=("Kubernetes: CronJob concurrency policy",),
@@ -41,9 +42,9 @@ class StartingDeadline(Settings):
 @topic.resources(
     "cron-catches-up",
     _KIND,
-    title="A run that missed its time starts late",
-    why="With a short deadline a restart of the control plane skips the night's run; with none, no run starts "
-    "ever again after 100 missed ones.",
+    title="A run that missed its start time still starts",
+    why="With a short deadline, a restart of the control plane skips the night's run; without one, no run ever "
+    "starts again after 100 missed ones.",
     fix="Set startingDeadlineSeconds to at least 200.",
     severity=Severity.MEDIUM,
     also_in=("kube-score: cronjob-has-deadline",),
@@ -60,8 +61,8 @@ def cron_catches_up(job: Resource, settings: StartingDeadline) -> Findings:
 @topic.resources(
     "cron-run-ends",
     _KIND,
-    title="A run has an end",
-    why="A run that hangs keeps all later ones from starting, and none of them fails, so nothing alerts.",
+    title="A run has a deadline",
+    why="A run that hangs blocks all later ones. None of them fails, so there is no alert.",
     fix="Set activeDeadlineSeconds in jobTemplate.spec.",
     severity=Severity.MEDIUM,
     also_in=("Kubernetes: Job termination and cleanup",),
@@ -75,8 +76,9 @@ def cron_run_ends(job: Resource) -> Findings:
 @topic.resources(
     "cron-retries-bounded",
     _KIND,
-    title="The retries of a run are a decision",
-    why="By default a run is tried 7 times, over half an hour, which is seldom right for what writes or costs.",
+    title="The number of retries is set",
+    why="By default a run is tried 7 times within half an hour, which is rarely right for a run that writes data "
+    "or costs money.",
     fix="Set backoffLimit in jobTemplate.spec.",
     severity=Severity.LOW,
     also_in=("Kubernetes: Job backoff limit",),
@@ -89,8 +91,8 @@ def cron_retries_bounded(job: Resource) -> Findings:
 @topic.resources(
     "cron-history",
     _KIND,
-    title="How many finished runs are kept is a decision",
-    why="By default one failed run is kept: the first failure, with its cause, is gone after the second.",
+    title="The number of finished runs that are kept is set",
+    why="By default one failed run is kept: after a second failure, the first one and its cause are gone.",
     fix="Set successfulJobsHistoryLimit and failedJobsHistoryLimit, the latter to at least 1.",
     severity=Severity.LOW,
     also_in=("Kubernetes: CronJob history limits",),
@@ -106,10 +108,10 @@ def cron_history(job: Resource) -> Findings:
 @topic.resources(
     "cron-finished-runs-removed",
     _KIND,
-    title="Finished runs are removed after a while",
-    why="The history counts runs, not days: the last ones stay for ever once the schedule is rare or stopped, and so "
-    "does what their pods still hold, logs and volumes.",
-    fix="Set ttlSecondsAfterFinished in jobTemplate.spec, long enough for somebody to read why a run failed.",
+    title="Finished runs are deleted after some time",
+    why="The history limits count runs, not days: when the schedule is rare or suspended, the last runs stay "
+    "forever, with their pods, logs and volumes.",
+    fix="Set ttlSecondsAfterFinished in jobTemplate.spec, long enough to find out why a run failed.",
     severity=Severity.LOW,
     also_in=("kube-linter: job-ttl-seconds-after-finished",),
 )
@@ -120,10 +122,9 @@ def cron_finished_runs_removed(job: Resource) -> Findings:
 
 @topic.stack(
     "job-volume-own-class",
-    title="The volume of a Job is not of the class that keeps data",
-    why="A StorageClass for data retains its volumes: each run leaves one behind, with a dump of the database on it, "
-    "unencrypted and forgotten.",
-    fix="Stream the data to where it belongs, use an emptyDir, or name a StorageClass of its own, which deletes.",
+    title="Volumes of Jobs do not use a StorageClass that retains data",
+    why="Such a class keeps a volume of every run, with an unencrypted dump of the database that nobody remembers.",
+    fix="Stream the data to its destination, use an emptyDir, or name a StorageClass with the reclaim policy Delete.",
     severity=Severity.HIGH,
 )
 def job_volume_own_class(stack: Stack) -> Findings:
@@ -148,9 +149,9 @@ def _claims(stack: Stack) -> Iterator[Field]:
 @topic.resources(
     "job-restart-policy",
     _KIND, "batch/Job",
-    title="The pods of a Job end",
-    why="The default restart policy, Always, is refused for Jobs by the API server.",
-    fix="Set restartPolicy of the pod to Never, or to OnFailure.",
+    title="The restart policy of a Job is Never or OnFailure",
+    why="The API server refuses the default restart policy, Always, for Jobs.",
+    fix="Set restartPolicy of the pod to Never or OnFailure.",
     severity=Severity.MEDIUM,
     also_in=("kube-score: cronjob-restartpolicy", "kube-linter: restart-policy"),
 )  # fmt: skip
@@ -164,7 +165,8 @@ def job_restart_policy(job: Resource) -> Findings:
     "cron-time-zone",
     _KIND,
     title="A schedule names its time zone",
-    why="Otherwise it follows the clock of the control plane, which is the provider's affair and may know summer time.",
+    why="Otherwise the schedule follows the clock of the control plane, which the provider sets and which may "
+    "change with daylight saving time.",
     fix="Set timeZone, for example to Etc/UTC.",
     severity=Severity.LOW,
     also_in=("Kubernetes: CronJob time zones",),

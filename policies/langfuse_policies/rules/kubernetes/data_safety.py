@@ -28,9 +28,9 @@ def _unprotected(resource: Resource) -> Findings:
     *NAMESPACES,
     *DEFINITIONS,
     title="Namespaces and custom resource definitions are protected from deletion",
-    why="With a namespace every volume claim and every Secret in it is deleted, with a definition every object of its "
-    "kind.",
-    fix="Give it the resource option protect=True; `pulumi state unprotect` lets one deletion through.",
+    why="Deleting a namespace deletes its volume claims and Secrets; deleting a definition deletes every object of "
+    "its kind.",
+    fix="Set the resource option protect=True; `pulumi state unprotect` permits one deletion.",
     severity=Severity.CRITICAL,
 )
 def protect_namespaces(resource: Resource) -> Findings:
@@ -42,9 +42,9 @@ def protect_namespaces(resource: Resource) -> Findings:
     *VOLUMES,
     STATEFUL_SET,
     *STORES,
-    title="Volumes and what runs on them are protected from deletion",
-    why="A changed field that can't be changed in place makes the engine delete the store and start an empty one.",
-    fix="Give it the resource option protect=True; `pulumi state unprotect` lets one deletion through.",
+    title="Volumes and the objects that use them are protected from deletion",
+    why="A change of a field that can't be updated in place makes the engine delete the store and create an empty one.",
+    fix="Set the resource option protect=True; `pulumi state unprotect` permits one deletion.",
     severity=Severity.CRITICAL,
 )
 def protect_stores(resource: Resource) -> Findings:
@@ -55,8 +55,8 @@ def protect_stores(resource: Resource) -> Findings:
     "protect-buckets",
     *BUCKETS,
     title="Buckets are protected from deletion",
-    why="With the bucket go the events, the media or the backups in it.",
-    fix="Give it the resource option protect=True; `pulumi state unprotect` lets one deletion through.",
+    why="Deleting the bucket deletes the events, the media or the backups in it.",
+    fix="Set the resource option protect=True; `pulumi state unprotect` permits one deletion.",
     severity=Severity.CRITICAL,
 )
 def protect_buckets(resource: Resource) -> Findings:
@@ -68,7 +68,7 @@ def protect_buckets(resource: Resource) -> Findings:
     *CREDENTIALS,
     title="Credentials are protected from deletion",
     why="A new password locks the application out of its stores; a new SALT or ENCRYPTION_KEY makes data unreadable.",
-    fix="Give it the resource option protect=True; `pulumi state unprotect` lets one deletion through.",
+    fix="Set the resource option protect=True; `pulumi state unprotect` permits one deletion.",
     severity=Severity.CRITICAL,
 )
 def protect_credentials(resource: Resource) -> Findings:
@@ -78,8 +78,8 @@ def protect_credentials(resource: Resource) -> Findings:
 @topic.resources(
     "retain-volume-claims",
     "apps/StatefulSet",
-    title="A StatefulSet leaves its volume claims when it is scaled or deleted",
-    why="With Delete, one wrong replica count is enough to lose a volume.",
+    title="A StatefulSet keeps its volume claims when it is scaled down or deleted",
+    why="With the policy Delete, one wrong replica count deletes a volume.",
     fix="Remove spec.persistentVolumeClaimRetentionPolicy, or set whenDeleted and whenScaled to Retain.",
     severity=Severity.CRITICAL,
 )
@@ -94,8 +94,8 @@ def retain_volume_claims(resource: Resource) -> Findings:
     "retain-volumes",
     "storage.k8s.io/StorageClass",
     "core/PersistentVolume",
-    title="A volume outlives its claim",
-    why="The default of a StorageClass is Delete: whoever deletes the claim deletes the disk.",
+    title="A volume is kept when its claim is deleted",
+    why="The default of a StorageClass is Delete: deleting the claim deletes the disk.",
     fix="Set reclaimPolicy (persistentVolumeReclaimPolicy of a PersistentVolume) to Retain.",
     severity=Severity.CRITICAL,
 )
@@ -113,8 +113,8 @@ def retain_volumes(resource: Resource) -> Findings:
 @topic.resources(
     "expandable-volumes",
     "storage.k8s.io/StorageClass",
-    title="Volumes can grow",
-    why="A full disk stops the store, and a volume that can't grow has to be copied to another one first.",
+    title="Volumes can be expanded",
+    why="A full disk stops the store. Without expansion, the data has to be copied to another volume first.",
     fix="Set allowVolumeExpansion to true.",
     severity=Severity.HIGH,
 )
@@ -131,8 +131,9 @@ _PROPAGATION = "pulumi.com/deletionPropagationPolicy"
 @topic.resources(
     "no-silent-replacement",
     "apps/StatefulSet",
-    title="A changed volume claim template doesn't replace a running store",
-    why="Kubernetes allows no change of it, so the provider deletes the StatefulSet with its pods, and makes it anew.",
+    title="A changed volume claim template does not replace a running store",
+    why="Kubernetes does not allow the change, so the provider deletes the StatefulSet with its pods and creates "
+    "it again.",
     fix="Set protect=True, or ignore_changes=['spec.volumeClaimTemplates'], or the annotation "
     "pulumi.com/deletionPropagationPolicy: orphan, which keeps the pods.",
     severity=Severity.HIGH,

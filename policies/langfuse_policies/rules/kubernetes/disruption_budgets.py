@@ -16,8 +16,8 @@ _BUDGET = "policy/PodDisruptionBudget"
 
 @topic.stack(
     "disruption-budget",
-    title="A disruption budget covers every workload with several replicas",
-    why="Without one, draining nodes for an upgrade may take all replicas at once.",
+    title="Every workload with several replicas has a disruption budget",
+    why="Without one, draining nodes for an upgrade may stop all replicas at once.",
     fix="Add a PodDisruptionBudget with maxUnavailable 1 that selects the pods.",
     severity=Severity.MEDIUM,
     also_in=("kube-score: deployment-has-poddisruptionbudget", "Polaris: missingPodDisruptionBudget"),
@@ -37,7 +37,7 @@ def disruption_budget(stack: Stack) -> Findings:
 
 @topic.stack(
     "disruption-budget-leaves-room",
-    title="A disruption budget lets one pod go",
+    title="A disruption budget allows at least one eviction",
     why="A budget that allows no eviction blocks the drain of a node, and with it the upgrade of the cluster.",
     fix="Set maxUnavailable to 1, or minAvailable below the number of replicas.",
     severity=Severity.MEDIUM,
@@ -53,8 +53,8 @@ def disruption_budget_leaves_room(stack: Stack) -> Findings:
 
 @topic.stack(
     "autoscaler-minimum-above-budget",
-    title="An autoscaler's minimum leaves the disruption budget room",
-    why="At night, scaled down to its minimum, the workload would block every drain of a node.",
+    title="The minimum of an autoscaler is above the disruption budget",
+    why="Scaled down to its minimum, the workload blocks every drain of a node.",
     fix="Raise the autoscaler's minimum above minAvailable, or set maxUnavailable to 1.",
     severity=Severity.MEDIUM,
     also_in=("Kyverno: pdb-minavailable", "Polaris: pdbMinAvailableGreaterThanHPAMinReplicas"),
@@ -108,8 +108,8 @@ def _count(bound: Field, replicas: float) -> float | None:
 @topic.resources(
     "evict-unhealthy-pods",
     _BUDGET,
-    title="A disruption budget doesn't protect pods that are broken",
-    why="By default a pod that never gets ready counts as protected, and blocks the drain of its node for ever.",
+    title="A disruption budget does not protect unhealthy pods",
+    why="By default a pod that never becomes ready is protected, and blocks the drain of its node forever.",
     fix="Set unhealthyPodEvictionPolicy to AlwaysAllow.",
     severity=Severity.LOW,
     also_in=("kube-linter: pdb-unhealthy-pod-eviction-policy",),
@@ -121,8 +121,8 @@ def evict_unhealthy_pods(budget: Resource) -> Findings:
 
 @topic.stack(
     "autoscaler-owns-replicas",
-    title="A workload with an autoscaler states no replicas",
-    why="Each deployment would reset the scale to the stated number, in the middle of the load.",
+    title="A workload with an autoscaler does not set replicas",
+    why="Each deployment would reset the number of replicas, also under load.",
     fix="Remove replicas from the workload, or list spec.replicas in ignore_changes.",
     severity=Severity.MEDIUM,
     also_in=("kube-score: deployment-targeted-by-hpa-does-not-have-replicas-configured",),

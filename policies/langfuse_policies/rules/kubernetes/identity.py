@@ -18,8 +18,8 @@ Account = tuple[str, str]
 
 @topic.stack(
     "no-needless-token",
-    title="Only pods that use the API hold a token for it",
-    why="Whoever breaks into a container finds the token, and with it all that the service account may do.",
+    title="Only pods that use the Kubernetes API have a token for it",
+    why="An attacker in a container finds the token, and with it the permissions of the service account.",
     fix="Set automountServiceAccountToken: false on the pod, and project no token into a volume.",
     severity=Severity.MEDIUM,
     also_in=("CIS 5.1.6", "NSA: authentication and authorization", "CKV_K8S_38", "C-0034", "KSV036"),
@@ -50,9 +50,9 @@ def _projected_tokens(pod: Pod) -> list[Field]:
 @topic.resources(
     "service-account-without-token",
     "core/ServiceAccount",
-    title="Service accounts don't hand out tokens by default",
-    why="Every pod that forgets to say otherwise gets the token.",
-    fix="Set automountServiceAccountToken: false; the pod that needs a token says so itself.",
+    title="Service accounts do not mount their token by default",
+    why="Every pod that does not set automountServiceAccountToken gets the token.",
+    fix="Set automountServiceAccountToken: false; a pod that needs the token sets it to true.",
     severity=Severity.MEDIUM,
     also_in=("CIS 5.1.6", "C-0034", "C-0190"),
 )
@@ -64,8 +64,8 @@ def service_account_without_token(account: Resource) -> Findings:
 @topic.pods(
     "own-service-account",
     title="Pods have a service account of their own",
-    why="What anybody grants to the account default, every pod of the namespace may do.",
-    fix="Make a ServiceAccount for the component, and name it in serviceAccountName.",
+    why="Every pod of the namespace that uses the account default has all permissions granted to it.",
+    fix="Create a ServiceAccount for the component and name it in serviceAccountName.",
     severity=Severity.MEDIUM,
     also_in=("CIS 5.1.5", "CKV_K8S_41", "C-0189", "kube-linter: default-service-account"),
 )
@@ -78,8 +78,8 @@ def own_service_account(pod: Pod) -> Findings:
 @topic.stack(
     "service-account-of-one-component",
     title="Components don't share service accounts",
-    why="What one component needs, the other may do as well, and a mesh can't tell them apart.",
-    fix="Make a ServiceAccount for each.",
+    why="Permissions that one component needs are available to the other, and a mesh can't tell them apart.",
+    fix="Create a ServiceAccount for each component.",
     severity=Severity.MEDIUM,
     also_in=("C-0189",),
 )
@@ -117,8 +117,9 @@ def _account(pod: Pod) -> Account | None:
 
 @topic.stack(
     "jobs-within-their-namespace",
-    title="Jobs have no rights outside their namespace",
-    why="A migration or restore runs scripts and images that change often; a slip in one must not reach the cluster.",
+    title="Jobs have no permissions outside their namespace",
+    why="Migrations and restores run scripts and images that change often; a mistake in one must not affect the "
+    "cluster.",
     fix="Bind a Role of the namespace with a RoleBinding.",
     severity=Severity.MEDIUM,
     also_in=("C-0272",),

@@ -27,7 +27,7 @@ _MAJOR_ONLY = re.compile(r"v?\d{1,2}(-[A-Za-z.]+)?$")  # longer numbers are date
     "image-by-digest",
     *IMAGE_KINDS,
     title="Images are named by digest",
-    why="A tag can be moved: what was reviewed and what a node pulls next may be two different programs.",
+    why="A tag can be moved: the program that was reviewed and the one that a node pulls later may differ.",
     fix="Append the digest that the registry shows for the tag: repository:tag@sha256:...",
     severity=Severity.HIGH,
     also_in=("NSA: container images", "CKV_K8S_43", "Kyverno: require-image-checksum", "Gatekeeper: k8simagedigests"),
@@ -42,7 +42,7 @@ def image_by_digest(resource: Resource) -> Findings:
     "image-of-a-release",
     *IMAGE_KINDS,
     title="Tags name an exact release",
-    why="A floating tag brings another version with the next restart, and with it migrations that nobody asked for "
+    why="A floating tag can bring another version at the next restart, and with it migrations that nobody planned "
     "(langfuse-k8s issue 109).",
     fix="Name the full version, for example 4.16.0, or the digest.",
     severity=Severity.HIGH,
@@ -89,8 +89,8 @@ class Registries(Settings):
     "allowed-registries",
     *IMAGE_KINDS,
     title="Images come from known registries",
-    why="Whoever owns the registry decides what runs here, digest or not.",
-    fix="Copy the image to a registry of yours, or add its registry to the setting `registries` of this rule.",
+    why="The owner of the registry decides which program runs, with or without a digest.",
+    fix="Copy the image to your own registry, or add its registry to the setting `registries` of this policy.",
     severity=Severity.HIGH,
     also_in=("NSA: container images", "C-0078", "KSV034", "KSV125", "Gatekeeper: k8sallowedrepos"),
     settings=Registries,
@@ -112,10 +112,10 @@ class Abandoned(Settings):
 @topic.resources(
     "no-abandoned-image",
     *IMAGE_KINDS,
-    title="No image that nobody keeps up",
-    why="Bitnami's free images were frozen in August 2025, MinIO's on Docker Hub were removed in September 2026: they "
-    "get no fixes, and one day can't be pulled.",
-    fix="Use the image of the project itself, or a build that is kept up.",
+    title="Images are maintained",
+    why="Bitnami's free images were frozen in August 2025, and MinIO's images were removed from Docker Hub in "
+    "September 2026: they get no fixes, and may become unavailable.",
+    fix="Use the image of the project itself, or a maintained build.",
     severity=Severity.HIGH,
     settings=Abandoned,
 )
@@ -128,9 +128,8 @@ def no_abandoned_image(resource: Resource, settings: Abandoned) -> Findings:
 @topic.resources(
     "no-needless-pull",
     *IMAGE_KINDS,
-    title="A digest is pulled once",
-    why="With a digest the content can't change: pulling at every start only adds the registry to what must be up "
-    "when a pod is to move.",
+    title="An image with a digest is pulled once",
+    why="The content of a digest never changes. Pulling it at every start makes each start depend on the registry.",
     fix="Set imagePullPolicy: IfNotPresent.",
     severity=Severity.LOW,
 )
@@ -144,7 +143,7 @@ def no_needless_pull(resource: Resource) -> Findings:
     "image-can-be-pulled",
     *IMAGE_KINDS,
     title="Nodes may pull images",
-    why="With the policy Never a pod starts only on nodes where somebody left the image before.",
+    why="With the policy Never, a pod starts only on nodes that already have the image.",
     fix="Set imagePullPolicy: IfNotPresent.",
     severity=Severity.LOW,
 )
@@ -167,9 +166,9 @@ def _pull_policies(resource: Resource) -> Iterator[tuple[Field, Field]]:
 
 @topic.stack(
     "pull-secret-of-a-registry",
-    title="Pull secrets hold the credentials of a registry",
-    why="The kubelet skips a pull secret of another type without a word, and the image can't be pulled.",
-    fix="Make it a Secret of type kubernetes.io/dockerconfigjson.",
+    title="Pull secrets contain the credentials of a registry",
+    why="The kubelet silently skips a pull secret of another type, and the image can't be pulled.",
+    fix="Use a Secret of type kubernetes.io/dockerconfigjson.",
     severity=Severity.LOW,
 )
 def pull_secret_of_a_registry(stack: Stack) -> Findings:

@@ -35,9 +35,10 @@ def _recommended(subject: Resource) -> dict[str, dict[str, str]]:
 @topic.resources(
     "recommended-labels",
     "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "batch/Job", "batch/CronJob",
-    title="Workloads carry the recommended labels",
-    why="They tell whose a workload is, of which environment, and what manages it; dashboards and costs group by them.",
-    fix="Add the labels of Kubernetes' recommendation, app.kubernetes.io/name and its kin.",
+    title="Workloads have the recommended labels",
+    why="The labels say which application, environment and tool a workload belongs to. Dashboards and cost reports "
+    "group by them.",
+    fix="Add the labels that Kubernetes recommends, such as app.kubernetes.io/name.",
     severity=Severity.LOW,
     also_in=("Kubernetes: recommended labels", "C-0076", "C-0077", "kube-linter: required-label-owner"),
     settings=RequiredLabels,
@@ -52,8 +53,8 @@ def recommended_labels(subject: Resource, settings: RequiredLabels) -> Findings:
 @topic.resources(
     "no-naked-pod",
     "core/Pod", "apps/ReplicaSet", "core/ReplicationController",
-    title="A controller that rolls out new versions makes the pods",
-    why="Nobody replaces a bare pod when its node dies, and a bare ReplicaSet never takes up a new version.",
+    title="Pods are managed by a controller that rolls out new versions",
+    why="Nothing replaces a bare pod when its node fails, and a bare ReplicaSet never rolls out a new version.",
     fix="Use a Deployment, a StatefulSet or a Job.",
     severity=Severity.MEDIUM,
     also_in=("C-0073", "Kyverno: prevent-bare-pods"),

@@ -32,10 +32,11 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 @topic.pods(
     "no-waiting-post-start",
     title="No postStart hook waits",
-    why="While a postStart hook runs, the kubelet publishes no address of the pod: no Service leads to it, DNS does "
-    "not know it, and network policies may not let it out yet. A hook that waits for itself or for pods that start "
-    "with it waits until it is killed, and the pod can't even be deleted meanwhile (kubernetes/kubernetes#85966).",
-    fix="Do what waits in a startupProbe, an init container or a sidecar. A postStart hook may write and move files.",
+    why="While a postStart hook runs, the kubelet publishes no address of the pod: no Service routes to it, it has "
+    "no DNS name, and network policies may block its connections. A hook that waits for itself or for pods that "
+    "start with it waits until it is killed, and meanwhile the pod can't even be deleted "
+    "(kubernetes/kubernetes#85966).",
+    fix="Wait in a startupProbe, an init container or a sidecar. A postStart hook may write and move files.",
     severity=Severity.HIGH,
 )
 def no_waiting_post_start(pod: Pod) -> Findings:
@@ -59,11 +60,11 @@ class Stop(Settings):
 
 @topic.pods(
     "pre-stop-within-grace",
-    title="A preStop hook leaves time to stop",
-    why="The grace period begins with the hook: what the hook takes, the server lacks to finish requests and to write "
-    "its data, and then it is killed. Without an end of its own, a hook takes all of it.",
-    fix="Bound the hook (`timeout 10 COMMAND`), and set terminationGracePeriodSeconds to what the hook and the server "
-    "take together.",
+    title="A preStop hook leaves the server time to stop",
+    why="The grace period starts with the hook. The server has only the rest of it to finish requests and write "
+    "its data before it is killed. A hook without a time limit can use all of it.",
+    fix="Limit the hook (`timeout 10 COMMAND`), and set terminationGracePeriodSeconds to the time of the hook plus "
+    "that of the server.",
     severity=Severity.HIGH,
     settings=Stop,
 )

@@ -42,8 +42,8 @@ def _for_all(stack: Stack, kind: str, namespace: str, settings: Root) -> list[Re
 
 @topic.stack(
     "mtls-in-the-mesh",
-    title="The mesh takes encrypted connections only",
-    why="Istio's default is PERMISSIVE: it also takes plain text from pods that prove nothing.",
+    title="The mesh accepts only encrypted connections",
+    why="Istio's default is PERMISSIVE, which also accepts plain text from pods without an identity.",
     fix="Add a PeerAuthentication with mtls.mode STRICT to the namespace.",
     severity=Severity.HIGH,
     also_in=("Istio: security best practices", "Kyverno: enforce-strict-mtls"),
@@ -72,7 +72,7 @@ class Exceptions(Settings):
     "mtls-without-exceptions",
     _PEER_AUTHENTICATION,
     title="No pod and no port is exempt from mutual TLS",
-    why="Through the exception everything comes in as plain text, from anybody.",
+    why="An exception accepts plain text from everyone.",
     fix="Set the mode to STRICT, and bring the client into the mesh.",
     severity=Severity.HIGH,
     also_in=("Istio: security best practices", "Kyverno: enforce-strict-mtls"),
@@ -89,9 +89,10 @@ def mtls_without_exceptions(policy: Resource, settings: Exceptions) -> Findings:
 
 @topic.stack(
     "mesh-allows-nothing-by-default",
-    title="The mesh denies what nobody allowed",
-    why="Without an AuthorizationPolicy every workload of the mesh may call every other.",
-    fix="Add an AuthorizationPolicy with an empty spec to the namespace, then one that allows for each server.",
+    title="The mesh denies requests by default",
+    why="Without an AuthorizationPolicy, every workload of the mesh may call every other one.",
+    fix="Add an AuthorizationPolicy with an empty spec to the namespace, then one that allows requests for each "
+    "server.",
     severity=Severity.HIGH,
     also_in=("Istio: security best practices", "Kyverno: require-authorizationpolicy"),
     settings=Root,
@@ -109,9 +110,9 @@ def mesh_allows_nothing_by_default(stack: Stack, settings: Root) -> Findings:
 @topic.resources(
     "authorization-fails-closed",
     _AUTHORIZATION,
-    title="What an AuthorizationPolicy doesn't know, it denies",
-    why="To allow all but a path lets its other spellings through, and so does to deny a path: the proxy and the "
-    "application may read one request in two ways.",
+    title="An AuthorizationPolicy denies requests that it does not match",
+    why="A policy that allows everything except a path also allows other spellings of the path, and a policy that "
+    "denies a path misses them: the proxy and the application may parse a request differently.",
     fix="Allow by positive matches (paths, principals); deny by negative ones (notPaths, notPrincipals).",
     severity=Severity.HIGH,
     also_in=("Istio: security best practices",),
@@ -141,8 +142,8 @@ def _matches(rule: Field) -> Iterator[tuple[str, Field]]:
 @topic.stack(
     "tokens-are-required",
     title="Where tokens are checked, a token is required",
-    why="A RequestAuthentication alone refuses wrong tokens, and lets in requests without any.",
-    fix="Add an AuthorizationPolicy for the same workloads that asks for requestPrincipals.",
+    why="A RequestAuthentication alone refuses invalid tokens, but accepts requests without a token.",
+    fix="Add an AuthorizationPolicy for the same workloads that requires requestPrincipals.",
     severity=Severity.HIGH,
     also_in=("Istio: RequestAuthentication",),
     settings=Root,

@@ -41,8 +41,8 @@ class Membership(Settings):
 @topic.stack(
     "pods-in-the-mesh",
     title="Pods of a meshed namespace are in the mesh",
-    why="A pod outside has no identity: for its sake mutual TLS and authorization get exceptions.",
-    fix="Remove the label or annotation, or list the workload in the setting `exempt` of this rule.",
+    why="A pod outside the mesh has no identity, so mutual TLS and authorization need exceptions for it.",
+    fix="Remove the label or annotation, or list the workload in the setting `exempt` of this policy.",
     severity=Severity.MEDIUM,
     also_in=("Istio: sidecar injection", "Kyverno: prevent-disabling-injection-for-pods"),
     settings=Membership,
@@ -86,8 +86,8 @@ class NativeSidecars(Settings):
 @topic.stack(
     "jobs-end-in-the-mesh",
     title="Sidecars of Jobs end with them",
-    why="An ordinary sidecar runs on when the Job's container is done, and the Job never completes (istio issue "
-    "11659).",
+    why="An ordinary sidecar keeps running when the Job's container is done, and the Job never completes (istio "
+    "issue 11659).",
     fix='Annotate the pod with sidecar.istio.io/nativeSidecar: "true".',
     severity=Severity.MEDIUM,
     also_in=("Istio: sidecar injection",),
@@ -112,9 +112,10 @@ class Cni(Settings):
 @topic.resources(
     "mesh-without-privileges",
     "core/Namespace",
-    title="The mesh asks for no privileges",
-    why="The container istio-init needs NET_ADMIN and NET_RAW: where pods must be restricted, none starts.",
-    fix="Use ambient mode, or install istio-cni and set `cni` of this rule to true.",
+    title="The mesh needs no privileges in pods",
+    why="The container istio-init needs NET_ADMIN and NET_RAW, so no pod starts in a namespace that enforces the "
+    "restricted standard.",
+    fix="Use ambient mode, or install istio-cni and set `cni` of this policy to true.",
     severity=Severity.MEDIUM,
     also_in=("Istio: pod security admission",),
     settings=Cni,

@@ -29,8 +29,9 @@ _DIRECTIONS: tuple[Direction, ...] = ("Ingress", "Egress")
 
 @topic.stack(
     "default-deny",
-    title="Namespaces deny what nobody allowed",
-    why="Without a policy every pod talks to every other and to the internet: one that is broken into has them all.",
+    title="Namespaces deny traffic by default",
+    why="Without a policy, every pod can reach every other pod and the internet, and so can an attacker in one of "
+    "them.",
     fix="Add a NetworkPolicy with podSelector {} and policyTypes [Ingress, Egress] that allows nothing.",
     severity=Severity.HIGH,
     also_in=("CIS 5.3.2", "NSA: network separation", "CKV2_K8S_6", "C-0030", "C-0260", "Kyverno: add-networkpolicy"),
@@ -62,9 +63,9 @@ def _peers(rule: Field, direction: Direction) -> Field:
 
 @topic.stack(
     "pods-covered-by-policy",
-    title="Every pod has a policy that allows what it needs",
-    why="A pod that no policy selects is cut off where traffic is denied by default, and open where it is not; most "
-    "often a label was changed on one side only.",
+    title="A network policy selects every pod",
+    why="A pod that no policy selects is cut off where traffic is denied by default, and open where it is not. The "
+    "usual cause is a label that was changed on one side only.",
     fix="Select the pod's labels in a NetworkPolicy that lists its clients and its destinations.",
     severity=Severity.HIGH,
     also_in=("CKV2_K8S_6", "C-0260", "KSV038", "kube-score: pod-networkpolicy", "kube-linter: non-isolated-pod"),
@@ -99,10 +100,9 @@ class Dns(Settings):
 
 @topic.stack(
     "names-can-be-resolved",
-    title="Pods that connect may resolve names",
-    why="Where egress is denied and port 53 is forgotten, every connection fails with an error that names the wrong "
-    "cause.",
-    fix="Allow egress to the cluster's DNS, UDP and TCP port 53 (5353 on OpenShift), and to NodeLocal DNSCache.",
+    title="Pods that connect to others may use DNS",
+    why="Where egress is denied and port 53 is not allowed, every connection fails with a misleading error.",
+    fix="Allow egress to the cluster's DNS on UDP and TCP port 53 (5353 on OpenShift), and to NodeLocal DNSCache.",
     severity=Severity.HIGH,
     also_in=("Kyverno: add-networkpolicy-dns",),
     settings=Dns,
@@ -146,9 +146,9 @@ class Metadata(Settings):
 @topic.resources(
     "no-egress-to-metadata",
     KIND,
-    title="Pods don't reach the cloud's metadata service",
-    why="It hands the node's credentials to whoever asks, so a request forged in an application becomes access to the "
-    "cloud account.",
+    title="Pods can't reach the cloud's metadata service",
+    why="The service returns the node's credentials to every client, so a forged request in an application can "
+    "become access to the cloud account.",
     fix="Add 169.254.0.0/16 to the block's except.",
     severity=Severity.HIGH,
     also_in=("C-0052", "NSA: network separation"),
@@ -172,8 +172,8 @@ def no_egress_to_metadata(policy: Resource, settings: Metadata) -> Findings:
 @topic.resources(
     "egress-to-named-destinations",
     KIND,
-    title="Egress is to named destinations",
-    why="A rule without destinations lets pods connect to everything, inside and outside.",
+    title="Egress rules name their destinations",
+    why="A rule without destinations allows connections to everything, inside and outside the cluster.",
     fix="List pods, namespaces or address blocks in `to`.",
     severity=Severity.HIGH,
     also_in=("NSA: network separation",),
@@ -196,9 +196,9 @@ class InternetPorts(Settings):
 @topic.resources(
     "internet-by-port",
     KIND,
-    title="The internet is reached at listed ports only",
-    why="With all ports open, data leaves by any protocol: mail, shells, tunnels.",
-    fix="List the ports, most often 443.",
+    title="Egress to the internet is limited to listed ports",
+    why="With all ports open, data can leave by any protocol, such as mail, shells or tunnels.",
+    fix="List the ports, usually 443.",
     severity=Severity.HIGH,
     also_in=("NSA: network separation",),
     settings=InternetPorts,
@@ -228,8 +228,8 @@ def _egress(policy: Resource) -> list[Field]:
     "services-inside-the-cluster",
     "core/Service",
     title="Services are of type ClusterIP",
-    why="NodePort and LoadBalancer open a port to the network of the nodes or to the internet, past gateway, TLS and "
-    "sign-in.",
+    why="NodePort and LoadBalancer open a port on the network of the nodes or on the internet, and bypass gateway, "
+    "TLS and sign-in.",
     fix="Use ClusterIP, and route through the gateway.",
     severity=Severity.HIGH,
     also_in=("NSA: network separation", "KSV108", "kube-linter: exposed-services", "Gatekeeper: k8sblocknodeport"),
@@ -242,9 +242,9 @@ def services_inside_the_cluster(service: Resource) -> Findings:
 @topic.resources(
     "no-external-ips",
     "core/Service",
-    title="No Service claims addresses",
-    why="A Service with externalIPs takes over the traffic to any address that it names, also another's "
-    "(CVE-2020-8554).",
+    title="No Service sets externalIPs",
+    why="A Service with externalIPs receives the traffic to any address that it names, even one that belongs to "
+    "someone else (CVE-2020-8554).",
     fix="Remove spec.externalIPs.",
     severity=Severity.HIGH,
     also_in=("Gatekeeper: k8sexternalips", "Kyverno: restrict-service-external-ips", "KSV108"),

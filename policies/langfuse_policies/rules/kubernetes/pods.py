@@ -11,8 +11,8 @@ topic = Topic("pods", title="Pods", pack="security")
 @topic.pods(
     "no-privileged-container",
     title="No container is privileged",
-    why="A privileged container is root on its node: whoever breaks into it has the cluster.",
-    fix="Remove securityContext.privileged; grant the one capability that is needed, if any.",
+    why="A privileged container is root on its node: an attacker in it controls the cluster.",
+    fix="Remove securityContext.privileged; add the one capability that is needed, if any.",
     severity=Severity.CRITICAL,
     also_in=("PSS baseline: privileged", "CIS 5.2.2", "NSA: non-root containers", "CKV_K8S_16", "C-0057", "KSV017"),
 )
@@ -24,9 +24,9 @@ def no_privileged_container(pod: Pod) -> Findings:
 
 @topic.pods(
     "no-host-namespace",
-    title="No pod shares a namespace of its node",
-    why="With the node's network, processes or shared memory a pod gets round network policies and sees other pods' "
-    "traffic and secrets.",
+    title="No pod uses a namespace of its node",
+    why="In the node's network, process or IPC namespace, a pod bypasses network policies and sees the traffic and "
+    "secrets of other pods.",
     fix="Remove hostNetwork, hostPID and hostIPC.",
     severity=Severity.CRITICAL,
     also_in=("PSS baseline: hostNamespaces", "CIS 5.2.3", "CKV_K8S_17", "CKV_K8S_19", "C-0038", "C-0041", "KSV009"),
@@ -40,7 +40,7 @@ def no_host_namespace(pod: Pod) -> Findings:
 @topic.pods(
     "no-host-path",
     title="No volume is a path of the node",
-    why="A path of the node leads to the container runtime's socket, the kubelet's credentials and other pods' data.",
+    why="A path of the node can expose the container runtime's socket, the kubelet's credentials and other pods' data.",
     fix="Use a PersistentVolumeClaim, an emptyDir or a projected volume.",
     severity=Severity.CRITICAL,
     also_in=("PSS baseline: hostPathVolumes", "CIS 5.2.12", "NSA: hostPath", "CKV_K8S_27", "C-0048", "KSV023"),
@@ -56,8 +56,8 @@ def no_host_path(pod: Pod) -> Findings:
     "no-host-path-persistent-volume",
     "core/PersistentVolume",
     title="No PersistentVolume is a path of the node",
-    why="A pod that claims it reaches the node's files, and no admission control of pods sees that.",
-    fix="Use a CSI driver, or a local volume on a disk of its own.",
+    why="A pod that claims the volume can access the node's files, and pod admission does not detect it.",
+    fix="Use a CSI driver, or a local volume on a separate disk.",
     severity=Severity.HIGH,
     also_in=("C-0045", "C-0048"),
 )
@@ -68,8 +68,8 @@ def no_host_path_persistent_volume(volume: Resource) -> Findings:
 
 @topic.pods(
     "no-host-port",
-    title="No container takes a port of its node",
-    why="A port of the node is open to everyone who reaches the node, past Services and network policies.",
+    title="No container uses a port of its node",
+    why="A port of the node is open to everyone who can reach the node, and bypasses Services and network policies.",
     fix="Remove hostPort; publish the port with a Service.",
     severity=Severity.HIGH,
     also_in=("PSS baseline: hostPorts", "CIS 5.2.13", "CKV_K8S_26", "C-0044", "KSV024"),
@@ -83,9 +83,10 @@ def no_host_port(pod: Pod) -> Findings:
 
 @topic.pods(
     "no-host-probe",
-    title="Probes and hooks ask the pod itself",
-    why="The kubelet sends probes and hooks: with a host of one's choice it asks inside the node's network for others.",
-    fix="Remove host; send the name in a Host header if the server needs it.",
+    title="Probes and hooks connect to the pod itself",
+    why="The kubelet sends probes and hooks. With a custom host, it sends requests into the node's network on "
+    "behalf of the pod.",
+    fix="Remove host; set a Host header if the server needs the name.",
     severity=Severity.LOW,
     also_in=("PSS baseline: hostProbesAndHostLifecycle",),
 )
@@ -113,8 +114,8 @@ _IDLE = ("sleep infinity", "tail -f /dev/null")
 
 @topic.pods(
     "no-debug-container",
-    title="No container is there for debugging",
-    why="A shell with tools that waits beside the service is what an intruder looks for.",
+    title="No container is a debugging tool",
+    why="A container with a shell and tools beside the service helps an attacker.",
     fix="Remove it; debug with `kubectl debug`, whose container ends with the session.",
     severity=Severity.LOW,
     also_in=("MITRE T1609",),
@@ -140,8 +141,8 @@ _SSH_PORT = 22
 @topic.pods(
     "no-ssh-port",
     title="No container listens for SSH",
-    why="A login past the API server has no audit log, no roles and keys of its own.",
-    fix="Remove the port; enter with `kubectl exec`.",
+    why="SSH bypasses the API server: it has no audit log and no roles, and its own keys.",
+    fix="Remove the port; use `kubectl exec`.",
     severity=Severity.LOW,
     also_in=("C-0042", "kube-linter: ssh-port"),
 )

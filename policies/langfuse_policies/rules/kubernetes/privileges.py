@@ -10,7 +10,8 @@ topic = Topic("privileges", title="Users and capabilities", pack="security")
 @topic.pods(
     "drop-all-capabilities",
     title="Containers drop all capabilities",
-    why="A runtime grants a dozen of root's powers by default, among them raw packets for spoofing in the cluster.",
+    why="Runtimes grant a dozen capabilities of root by default, among them raw packets, which allow spoofing in "
+    "the cluster.",
     fix="Set securityContext.capabilities.drop to [ALL] in every container.",
     severity=Severity.HIGH,
     also_in=("PSS restricted: capabilities_restricted", "CIS 5.2.10", "CKV_K8S_37", "C-0046", "KSV106"),
@@ -27,8 +28,8 @@ def drop_all_capabilities(pod: Pod) -> Findings:
 @topic.pods(
     "no-added-capability",
     title="Containers add no capability but NET_BIND_SERVICE",
-    why="Each capability is a part of root's power, and several lead to all of it.",
-    fix="Remove capabilities.add, or move what needs it to a pod of its own.",
+    why="Each capability is a part of root's power, and several of them can be used to gain all of it.",
+    fix="Remove capabilities.add, or move the process that needs the capability to a pod of its own.",
     severity=Severity.HIGH,
     also_in=("PSS restricted: capabilities_restricted", "CIS 5.2.9", "CKV_K8S_25", "C-0046", "KSV022"),
 )
@@ -41,8 +42,8 @@ def no_added_capability(pod: Pod) -> Findings:
 
 @topic.pods(
     "no-privilege-escalation",
-    title="No process gains privileges",
-    why="Unless it is denied, a set-user-id program in the image makes a user root again.",
+    title="Processes can't gain privileges",
+    why="Otherwise a set-user-ID program in the image can make a user root again.",
     fix="Set securityContext.allowPrivilegeEscalation to false in every container.",
     severity=Severity.HIGH,
     also_in=("PSS restricted: allowPrivilegeEscalation", "CIS 5.2.6", "CKV_K8S_20", "C-0016", "KSV001"),
@@ -58,7 +59,7 @@ def no_privilege_escalation(pod: Pod) -> Findings:
 @topic.pods(
     "run-as-non-root",
     title="The kubelet refuses to start containers as root",
-    why="An image that runs as root, today or after its next release, would start as root.",
+    why="Without this setting, an image that runs as root, now or in its next release, starts as root.",
     fix="Set runAsNonRoot to true in the pod's securityContext.",
     severity=Severity.HIGH,
     also_in=("PSS restricted: runAsNonRoot", "CIS 5.2.7", "CKV_K8S_23", "C-0013", "KSV012"),
@@ -80,8 +81,8 @@ def run_as_non_root(pod: Pod) -> Findings:
 @topic.pods(
     "no-root-user",
     title="No container runs as user 0",
-    why="Root in a container is root on the node as soon as one wall between them fails.",
-    fix="Set runAsUser to a user other than 0.",
+    why="Root in a container is root on the node as soon as one isolation mechanism fails.",
+    fix="Set runAsUser to a user ID other than 0.",
     severity=Severity.HIGH,
     also_in=("PSS restricted: runAsUser", "CIS 5.2.7", "C-0013", "KSV105"),
 )
@@ -95,10 +96,10 @@ def no_root_user(pod: Pod) -> Findings:
 
 @topic.pods(
     "numeric-user",
-    title="The user is set by its number",
-    why="Images name their user (Langfuse's are nextjs and expressjs): the kubelet can't tell that a name isn't root, "
-    "and refuses to start the container.",
-    fix="Set runAsUser to the number of the image's user, in the pod's or the container's securityContext.",
+    title="The user is set by its ID",
+    why="Images name their user (Langfuse's are nextjs and expressjs). The kubelet can't tell whether a name is "
+    "root, and refuses to start the container.",
+    fix="Set runAsUser to the ID of the image's user, in the pod's or the container's securityContext.",
     severity=Severity.HIGH,
     also_in=("CKV_K8S_40", "KSV020", "kube-score: container-security-context-user-group-id"),
 )
@@ -112,9 +113,9 @@ def numeric_user(pod: Pod) -> Findings:
 
 @topic.pods(
     "numeric-group",
-    title="The group is set by its number",
-    why="A user that is set without a group is in root's group, 0, unless the image knows that user.",
-    fix="Set runAsGroup to a group other than 0, in the pod's or the container's securityContext.",
+    title="The group is set by its ID",
+    why="A user without a group is in the root group, 0, unless the image defines that user.",
+    fix="Set runAsGroup to a group ID other than 0, in the pod's or the container's securityContext.",
     severity=Severity.MEDIUM,
     also_in=("KSV021", "kube-score: container-security-context-user-group-id"),
 )
@@ -129,8 +130,8 @@ def numeric_group(pod: Pod) -> Findings:
 @topic.pods(
     "no-root-group",
     title="No container is in group 0",
-    why="Images and volumes give much to root's group that was meant for root alone.",
-    fix="Set runAsGroup, fsGroup and supplementalGroups to groups other than 0.",
+    why="Images and volumes give the root group access to many files that only root should have.",
+    fix="Set runAsGroup, fsGroup and supplementalGroups to group IDs other than 0.",
     severity=Severity.MEDIUM,
     also_in=("KSV116", "Kyverno: require-non-root-groups"),
 )
@@ -144,8 +145,8 @@ def no_root_group(pod: Pod) -> Findings:
 
 @topic.pods(
     "volume-group",
-    title="A group owns the claimed volumes",
-    why="A fresh volume belongs to root: without fsGroup a user other than root can't write to it.",
+    title="Claimed volumes belong to a group",
+    why="A new volume belongs to root: without fsGroup, other users can't write to it.",
     fix="Set fsGroup in the pod's securityContext to the group of the containers.",
     severity=Severity.MEDIUM,
     also_in=("KSV116", "Kyverno: require-non-root-groups"),

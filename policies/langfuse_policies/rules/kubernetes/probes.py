@@ -27,8 +27,9 @@ def _servers(pod: Pod) -> list[Container]:
 @topic.servers(
     "readiness-probe",
     title="Servers have a readiness probe",
-    why="Without it traffic comes before the server listens, and a rollout goes on past pods that never work.",
-    fix="Add a readinessProbe that asks whether the container can serve.",
+    why="Without a probe, a pod gets traffic before the server listens, and a rollout continues past pods that "
+    "never work.",
+    fix="Add a readinessProbe that checks whether the container can serve requests.",
     severity=Severity.MEDIUM,
     also_in=("CKV_K8S_9", "C-0018", "kube-linter: no-readiness-probe"),
 )
@@ -41,7 +42,7 @@ def readiness_probe(pod: Pod) -> Findings:
 @topic.servers(
     "liveness-probe",
     title="Servers have a liveness probe",
-    why="A process that hangs but does not end is never started again.",
+    why="A process that hangs without exiting is never restarted.",
     fix="Add a livenessProbe that fails only when a restart helps.",
     severity=Severity.MEDIUM,
     also_in=("CKV_K8S_8", "C-0056", "kube-linter: no-liveness-probe"),
@@ -54,10 +55,10 @@ def liveness_probe(pod: Pod) -> Findings:
 
 @topic.servers(
     "patient-liveness-probe",
-    title="Liveness is more patient than readiness",
-    why="When both ask the same with the same patience, a busy server is killed instead of being given a pause, and so "
-    "is the next one.",
-    fix="Give the livenessProbe another question, or a higher failureThreshold or periodSeconds.",
+    title="The liveness probe is more patient than the readiness probe",
+    why="If both probes are the same, a busy server is killed instead of getting less traffic, and then so is the "
+    "next one.",
+    fix="Use another check for the livenessProbe, or a higher failureThreshold or periodSeconds.",
     severity=Severity.MEDIUM,
     also_in=("kube-score: pod-probes-identical", "Kyverno: validate-probes"),
 )
@@ -102,9 +103,9 @@ _SWITCHES = ("LANGFUSE_AUTO_POSTGRES_MIGRATION_DISABLED", "LANGFUSE_AUTO_CLICKHO
 
 @topic.pods(
     "migrations-survive-probes",
-    title="Probes leave web the time to migrate",
-    why="Web migrates ClickHouse before it listens: a kubelet that kills it midway leaves a dirty database version, "
-    "people must repair.",
+    title="Probes give web enough time to migrate",
+    why="Web migrates ClickHouse before it listens. If the kubelet kills it during a migration, the database is "
+    "left dirty and has to be repaired by hand.",
     fix="Migrate in a Job and set both LANGFUSE_AUTO_*_MIGRATION_DISABLED to true, or give web a startupProbe whose "
     "periodSeconds times failureThreshold is at least 900.",
     severity=Severity.HIGH,

@@ -15,9 +15,9 @@ _BINDINGS = ("rbac.authorization.k8s.io/RoleBinding", "rbac.authorization.k8s.io
 @topic.resources(
     "no-cluster-admin",
     *_BINDINGS,
-    title="Nobody is made cluster-admin",
-    why="One pod of a cluster-admin taken over is the cluster taken over.",
-    fix="Grant a Role with what is needed.",
+    title="No binding grants cluster-admin",
+    why="An attacker in one pod with cluster-admin controls the cluster.",
+    fix="Grant a Role with the permissions that are needed.",
     severity=Severity.CRITICAL,
     also_in=("CIS 5.1.1", "C-0035", "KSV111", "kube-linter: cluster-admin-role-binding"),
 )
@@ -29,8 +29,8 @@ def no_cluster_admin(binding: Resource) -> Findings:
 @topic.resources(
     "no-rbac-wildcards",
     *_ROLES,
-    title="Roles name what they grant",
-    why="A wildcard grants what exists today and all that is installed later.",
+    title="Roles contain no wildcards",
+    why="A wildcard grants everything that exists now and everything that is installed later.",
     fix="List the API groups, resources and verbs.",
     severity=Severity.CRITICAL,
     also_in=("CIS 5.1.3", "CKV_K8S_49", "C-0187", "KSV044", "KSV045", "KSV046"),
@@ -60,8 +60,8 @@ def _has(entries: Field, wanted: tuple[str, ...]) -> bool:
     "no-listing-of-secrets",
     *_ROLES,
     title="No role lists Secrets",
-    why="To list or watch Secrets is to read all of them, at once.",
-    fix="Grant get on the Secrets that are needed, by resourceNames; or mount them.",
+    why="Permission to list or watch Secrets is permission to read all of them.",
+    fix="Grant get on the Secrets that are needed, by resourceNames, or mount them.",
     severity=Severity.CRITICAL,
     also_in=("CIS 5.1.2", "C-0186", "KSV041", "kube-linter: access-to-secrets"),
 )
@@ -90,8 +90,9 @@ def no_exec_into_pods(role: Resource) -> Findings:
 @topic.resources(
     "no-escalation",
     *_ROLES,
-    title="No role grants more than its owner has",
-    why="The verbs escalate, bind and impersonate lift the limit that nobody can grant what he doesn't have.",
+    title="No role allows escalation",
+    why="The verbs escalate, bind and impersonate lift the rule that nobody can grant permissions that they do not "
+    "have.",
     fix="Remove the verb.",
     severity=Severity.CRITICAL,
     also_in=("CIS 5.1.8", "CKV_K8S_158", "C-0191", "KSV043"),
@@ -106,9 +107,9 @@ def no_escalation(role: Resource) -> Findings:
 @topic.resources(
     "no-control-of-webhooks",
     *_ROLES,
-    title="No role changes admission webhooks",
-    why="Who writes a webhook sees and changes every object of the cluster, Secrets included.",
-    fix="Remove it; cluster add-ons that need it are installed apart from applications.",
+    title="No role can change admission webhooks",
+    why="Whoever can change a webhook can read and change every object of the cluster, including Secrets.",
+    fix="Remove the permission; install cluster add-ons that need it separately from applications.",
     severity=Severity.CRITICAL,
     also_in=("CIS 5.1.12", "CKV_K8S_155", "C-0281", "KSV114"),
 )
@@ -121,9 +122,9 @@ def no_control_of_webhooks(role: Resource) -> Findings:
 @topic.resources(
     "no-approval-of-certificates",
     *_ROLES,
-    title="No role approves certificates",
+    title="No role can approve certificates",
     why="An approved request is a client certificate for any user or group.",
-    fix="Remove it.",
+    fix="Remove the permission.",
     severity=Severity.CRITICAL,
     also_in=("CIS 5.1.11", "CKV_K8S_156", "C-0280"),
 )
@@ -138,9 +139,9 @@ def no_approval_of_certificates(role: Resource) -> Findings:
 @topic.resources(
     "no-proxy-to-nodes",
     *_ROLES,
-    title="No role reaches the kubelet",
-    why="nodes/proxy runs commands in every pod of a node, past admission and audit.",
-    fix="Remove it; metrics are at nodes/metrics.",
+    title="No role can reach the kubelet",
+    why="nodes/proxy can run commands in every pod of a node, and bypasses admission and audit.",
+    fix="Remove the permission; metrics are at nodes/metrics.",
     severity=Severity.CRITICAL,
     also_in=("CIS 5.1.10", "C-0279"),
 )
@@ -152,9 +153,9 @@ def no_proxy_to_nodes(role: Resource) -> Findings:
 @topic.resources(
     "no-making-of-tokens",
     *_ROLES,
-    title="No role makes tokens",
-    why="Who makes tokens acts as any service account of the namespace.",
-    fix="Remove it, or name the one account in resourceNames.",
+    title="No role can create tokens",
+    why="Whoever can create tokens can act as any service account of the namespace.",
+    fix="Remove the permission, or name the one account in resourceNames.",
     severity=Severity.CRITICAL,
     also_in=("CIS 5.1.13", "C-0282"),
 )
@@ -167,8 +168,9 @@ def no_making_of_tokens(role: Resource) -> Findings:
 @topic.resources(
     "no-rights-for-everyone",
     *_BINDINGS,
-    title="Nothing is granted to everybody",
-    why="These groups hold everybody on the network, or every pod of the cluster; system:masters can't be taken back.",
+    title="Nothing is granted to everyone",
+    why="These groups contain everyone on the network, or every pod of the cluster; permissions of system:masters "
+    "can't be revoked.",
     fix="Name the service account or the group of people that needs it.",
     severity=Severity.CRITICAL,
     also_in=("CIS 5.1.7", "C-0262", "C-0265", "KSV122", "KSV123", "Gatekeeper: k8sdisallowanonymous"),

@@ -18,7 +18,7 @@ _WITHOUT_PODS = ("k8s.io", "istio.io", "external-secrets.io", "cert-manager.io",
 @topic.pods(
     "no-duplicate-variable",
     title="No environment variable is set twice",
-    why="The last one counts, unseen, and a server-side apply may merge the two in another order.",
+    why="The last value silently wins, and a server-side apply may merge the entries in another order.",
     fix="Remove all but one of them.",
     severity=Severity.MEDIUM,
     also_in=("kube-linter: duplicate-env-var", "kube-score: environment-variable-key-duplication"),
@@ -36,8 +36,8 @@ def no_duplicate_variable(pod: Pod) -> Findings:
 @topic.resources(
     "selector-matches-template",
     "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "apps/ReplicaSet",
-    title="A workload selects the pods that it makes",
-    why="The API server refuses it, at the end of a deployment that had begun.",
+    title="The selector of a workload matches its pod template",
+    why="The API server refuses the workload in the middle of a deployment.",
     fix="Give the pod template all labels of the selector.",
     severity=Severity.MEDIUM,
     also_in=("kube-linter: mismatching-selector",),
@@ -53,7 +53,7 @@ def selector_matches_template(workload: Resource) -> Findings:
 @topic.stack(
     "service-selects-pods",
     title="A Service selects pods that exist",
-    why="A Service without pods answers nobody, and nothing says so.",
+    why="A Service without pods accepts no connection, and nothing reports it.",
     fix="Make the selector match the labels of a pod template in the namespace.",
     severity=Severity.MEDIUM,
     also_in=("kube-linter: dangling-service", "kube-score: service-targets-pod"),
@@ -72,7 +72,8 @@ def service_selects_pods(stack: Stack) -> Findings:
 @topic.stack(
     "policy-selects-pods",
     title="Network policies and disruption budgets select pods that exist",
-    why="They look like protection and protect nothing: mostly a label was renamed in one of two places.",
+    why="A policy or budget without pods protects nothing. The usual cause is a label that was renamed in one of "
+    "two places.",
     fix="Make the selector match the labels of a pod template in the namespace.",
     severity=Severity.MEDIUM,
     also_in=("kube-linter: dangling-networkpolicy", "kube-score: networkpolicy-targets-pod"),
@@ -92,8 +93,8 @@ def policy_selects_pods(stack: Stack) -> Findings:
 @topic.stack(
     "autoscaler-has-target",
     title="An autoscaler's target exists",
-    why="An autoscaler without target scales nothing, which shows only under load.",
-    fix="Name the Deployment or StatefulSet in scaleTargetRef as it is called.",
+    why="An autoscaler without a target scales nothing, which shows only under load.",
+    fix="Set scaleTargetRef to the name of the Deployment or StatefulSet.",
     severity=Severity.MEDIUM,
     also_in=("kube-linter: dangling-horizontalpodautoscaler", "kube-score: hpa-has-target"),
 )
@@ -112,9 +113,9 @@ def autoscaler_has_target(stack: Stack) -> Findings:
 
 @topic.stack(
     "service-account-exists",
-    title="A pod's service account exists",
-    why="No pod is made until it does, and the Deployment waits without an error.",
-    fix="Make the ServiceAccount in the same namespace, or correct serviceAccountName.",
+    title="The service account of a pod exists",
+    why="Without it no pod is created, and the Deployment waits without an error.",
+    fix="Create the ServiceAccount in the same namespace, or correct serviceAccountName.",
     severity=Severity.MEDIUM,
     also_in=("kube-linter: non-existent-service-account",),
 )

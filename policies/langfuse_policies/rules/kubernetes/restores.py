@@ -46,8 +46,8 @@ class Retention(Settings):
 
 @topic.stack(
     "backup-retention",
-    title="Backups are kept as long as it takes to notice damage",
-    why="Damage that is found after a week can't be undone with backups of three days.",
+    title="Backups are kept long enough to notice damage",
+    why="Damage that is noticed after a week can't be undone with backups of three days.",
     fix="Raise the retention of the backup.",
     severity=Severity.HIGH,
     settings=Retention,
@@ -83,9 +83,9 @@ def _variables(containers: Iterable[Container]) -> Iterator[Field]:
 
 @topic.stack(
     "backup-retention-stated",
-    title="How long backups are kept is stated",
-    why="Without it they pile up until the disk is full, or somebody deletes by hand what was still needed.",
-    fix="State the days, in the job (RETENTION_DAYS), in the operator's resource, or as a rule of the bucket.",
+    title="The retention of backups is set",
+    why="Without it, backups accumulate until the disk is full, or until somebody deletes one that was still needed.",
+    fix="Set the days in the job (RETENTION_DAYS), in the operator's resource, or in a lifecycle rule of the bucket.",
     severity=Severity.HIGH,
 )
 def backup_retention_stated(stack: Stack) -> Findings:
@@ -126,9 +126,10 @@ class Chain(Settings):
 
 @topic.pods(
     "backup-chain-short",
-    title="A chain of incremental backups is short",
-    why="One damaged link makes every later one worthless, and each one is reported as a success all the same.",
-    fix="Make a full backup more often.",
+    title="Chains of incremental backups are short",
+    why="One damaged backup makes every later one of its chain useless, although each of them is reported as a "
+    "success.",
+    fix="Make full backups more often.",
     severity=Severity.HIGH,
     settings=Chain,
 )
@@ -148,9 +149,9 @@ def backup_chain_short(pod: Pod, settings: Chain) -> Findings:
 
 @topic.stack(
     "restore-drill-of-each-store",
-    title="A restore of every store is rehearsed on a schedule",
-    why="A backup that was never restored may be empty, damaged, or lack the key that it is read with.",
-    fix="Add a CronJob that restores the newest backup into a scratch place and checks what is there, labelled "
+    title="Restores of every store are rehearsed on a schedule",
+    why="A backup that was never restored may be empty or damaged, or its key may be missing.",
+    fix="Add a CronJob that restores the newest backup into a scratch place and checks the result, with the label "
     "app.kubernetes.io/component: restore-drill.",
     severity=Severity.CRITICAL,
 )
@@ -170,7 +171,7 @@ class Drills(Settings):
 @topic.stack(
     "restore-drill-often-enough",
     title="Restores are rehearsed often enough",
-    why="Between two drills backups can be broken, and nobody knows.",
+    why="Between two drills, backups can be broken without anyone noticing.",
     fix="Shorten the interval of the drill's schedule.",
     severity=Severity.HIGH,
     settings=Drills,
@@ -184,9 +185,9 @@ def restore_drill_often_enough(stack: Stack, settings: Drills) -> Findings:
 
 @topic.stack(
     "restore-drill-apart",
-    title="A restore drill can't write to the stores in use",
-    why="A drill that reaches the real database restores over it.",
-    fix="Let it restore into a server of its own, with a password of its own.",
+    title="Restore drills have no access to the stores in use",
+    why="A drill that can reach the real database may overwrite it.",
+    fix="Restore into a separate server with a password of its own.",
     severity=Severity.CRITICAL,
 )
 def restore_drill_apart(stack: Stack) -> Findings:

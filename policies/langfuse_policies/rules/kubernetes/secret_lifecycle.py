@@ -20,8 +20,8 @@ topic = Topic("secret-lifecycle", title="Secrets: made, fetched, renewed", pack=
 @topic.resources(
     "external-secret-refreshed",
     "external-secrets.io/ExternalSecret",
-    title="External secrets are fetched again, unless they are made once",
-    why="With an interval of zero a rotated secret never arrives, and the old one stays in use.",
+    title="External secrets are refreshed, unless they are created once",
+    why="With an interval of zero, a rotated secret never arrives and the old one stays in use.",
     fix="Set spec.refreshInterval above zero, or spec.refreshPolicy to CreatedOnce where the value must never change.",
     severity=Severity.HIGH,
 )
@@ -39,8 +39,8 @@ def external_secret_refreshed(resource: Resource) -> Findings:
 @topic.resources(
     "generated-secret-made-once",
     "external-secrets.io/ExternalSecret",
-    title="A generated external secret is made once",
-    why="Generators keep no state: each refresh makes another password, which the server does not know.",
+    title="Generated external secrets are created once",
+    why="Generators keep no state: each refresh generates another password, which the server does not know.",
     fix="Set spec.refreshPolicy to CreatedOnce.",
     severity=Severity.HIGH,
 )
@@ -65,8 +65,8 @@ def _is_zero(interval: Field) -> bool:
 @topic.resources(
     "external-secret-retained",
     "external-secrets.io/ExternalSecret",
-    title="A Secret survives the loss of its source",
-    why="Otherwise an entry deleted by mistake at the provider deletes the Secret, and pods don't start any more.",
+    title="A Secret is kept when its source is deleted",
+    why="Otherwise deleting an entry at the provider by mistake deletes the Secret, and pods no longer start.",
     fix="Set spec.target.deletionPolicy to Retain.",
     severity=Severity.HIGH,
 )
@@ -79,7 +79,7 @@ def external_secret_retained(resource: Resource) -> Findings:
     "cluster-secret-store-bounded",
     "external-secrets.io/ClusterSecretStore",
     title="A ClusterSecretStore names the namespaces that may use it",
-    why="Without conditions whoever may make an ExternalSecret in any namespace reads every secret behind the store.",
+    why="Without conditions, whoever can create an ExternalSecret in any namespace can read every secret of the store.",
     fix="Use a SecretStore in the namespace, or set spec.conditions.",
     severity=Severity.HIGH,
     also_in=("C-0208",),
@@ -102,9 +102,11 @@ class PasswordLength(Settings):
     "password-in-url-alphabet",
     "random/RandomPassword",
     "generators.external-secrets.io/Password",
-    title="Generated passwords hold letters and digits only",
-    why="Passwords end in URLs of databases, where other characters cut the URL short: migrations fail.",
-    fix="Set special to false (of the generator of External Secrets: symbols to 0); length makes up for the alphabet.",
+    title="Generated passwords contain only letters and digits",
+    why="Passwords are inserted into database URLs, where other characters end the password early, and migrations "
+    "fail.",
+    fix="Set special to false (symbols to 0 in a generator of External Secrets); a longer password makes up for "
+    "the smaller alphabet.",
     severity=Severity.MEDIUM,
 )
 def password_in_url_alphabet(resource: Resource) -> Findings:
@@ -121,8 +123,8 @@ def password_in_url_alphabet(resource: Resource) -> Findings:
     "random/RandomPassword",
     "generators.external-secrets.io/Password",
     title="Generated passwords are long",
-    why="A password of letters and digits needs length to withstand guessing.",
-    fix="Give it at least as many characters as the policy's configuration asks for.",
+    why="A password of letters and digits has to be long to resist guessing.",
+    fix="Give it at least as many characters as the configuration of this policy requires.",
     severity=Severity.MEDIUM,
     settings=PasswordLength,
 )
@@ -142,9 +144,9 @@ class RotationAge(Settings):
     "secret-rotated",
     "core/Secret",
     "external-secrets.io/ExternalSecret",
-    title="A Secret that says when it was rotated was rotated lately",
-    why="The longer a secret is in use, the more copies of it there are, and the less anybody dares to change it.",
-    fix="Rotate it, and set its annotation rotated-at to the day; what must never change is immutable.",
+    title="Secrets that record their rotation were rotated recently",
+    why="The longer a secret is in use, the more copies of it exist, and the riskier it is to change.",
+    fix="Rotate it and set its annotation rotated-at to the date; a Secret that must never change is immutable.",
     severity=Severity.LOW,
     also_in=("SOC 2: CC6.1",),
     settings=RotationAge,
@@ -169,8 +171,9 @@ def secret_rotated(resource: Resource, settings: RotationAge) -> Findings:
     "backup-credentials-in-files",
     "batch/CronJob",
     title="Scheduled jobs read credentials from files",
-    why="Variables are inherited by every child process and are part of its dump; Langfuse itself reads nothing else.",
-    fix="Mount the Secret, and name the file: PGPASSFILE, AWS_SHARED_CREDENTIALS_FILE, a client's configuration.",
+    why="Child processes inherit environment variables, and crash dumps contain them. Langfuse itself reads variables only.",
+    fix="Mount the Secret and name the file: PGPASSFILE, AWS_SHARED_CREDENTIALS_FILE, or a configuration file of "
+    "the client.",
     severity=Severity.LOW,
     also_in=("CIS 5.4.1", "CKV_K8S_35", "C-0207", "kube-linter: read-secret-from-env-var"),
 )

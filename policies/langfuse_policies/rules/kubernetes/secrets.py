@@ -16,7 +16,7 @@ _IN_PLAIN_TEXT = "a secret stands here in plain text"
 @topic.pods(
     "no-literal-secret-in-env",
     title="No environment variable holds a secret in plain text",
-    why="Whoever may read the workload or its history reads the secret, and it can't be rotated by itself.",
+    why="Everyone who may read the workload or its history can read the secret, and it can't be rotated on its own.",
     fix="Put the value in a Secret and refer to it with valueFrom.secretKeyRef.",
     severity=Severity.CRITICAL,
     also_in=("CIS 5.4.1", "NSA: secrets", "CKV_K8S_35", "C-0012", "KSV0109", "polaris: sensitiveContainerEnvVar"),
@@ -31,9 +31,9 @@ def no_literal_secret_in_env(pod: Pod) -> Findings:
 
 @topic.pods(
     "no-secret-in-command",
-    title="No command or argument holds a secret",
-    why="Commands are seen by everybody who may list processes or read the workload, and are written to logs.",
-    fix="Hand the secret over in a variable or file that comes from a Secret, and refer to it in the command.",
+    title="No command or argument contains a secret",
+    why="Everyone who may list processes or read the workload sees commands, and logs contain them.",
+    fix="Pass the secret in a variable or file that comes from a Secret, and refer to it in the command.",
     severity=Severity.CRITICAL,
     also_in=("C-0012", "KSV0109"),
 )
@@ -65,9 +65,9 @@ def _secret_words(words: list[Field]) -> Iterator[Field]:
 @topic.resources(
     "no-secret-in-config-map",
     "core/ConfigMap",
-    title="No ConfigMap holds a secret",
-    why="ConfigMaps are readable by far more people and programs than Secrets, and are not encrypted at rest.",
-    fix="Move the value to a Secret; have the configuration read it from a variable or from a file.",
+    title="No ConfigMap contains a secret",
+    why="More people and programs can read ConfigMaps than Secrets, and ConfigMaps are not encrypted at rest.",
+    fix="Move the value to a Secret; let the configuration read it from a variable or a file.",
     severity=Severity.CRITICAL,
     also_in=("C-0012", "KSV0109", "polaris: sensitiveConfigmapContent"),
 )
@@ -86,9 +86,10 @@ def no_secret_in_config_map(resource: Resource) -> Findings:
 
 @topic.resources(
     "no-secret-in-annotations",
-    title="No annotation or label holds a secret",
-    why="Annotations and labels are shown by every tool that lists objects, and are copied to logs and metrics.",
-    fix="Remove it and change the secret, which counts as known; name the key of a checksum after what it is.",
+    title="No annotation or label contains a secret",
+    why="Tools that list objects show annotations and labels, and copy them to logs and metrics.",
+    fix="Remove it and rotate the secret, which is no longer secret; if it is a checksum, say so in the name of "
+    "its key.",
     severity=Severity.CRITICAL,
     also_in=("C-0012",),
 )
@@ -106,9 +107,9 @@ def no_secret_in_annotations(resource: Resource) -> Findings:
 
 @topic.resources(
     "no-secret-in-manifest",
-    title="No other field holds a token, a private key or a URL with a password",
-    why="Routes, headers, schedules and custom resources are not kept like Secrets, though they can hold what is one.",
-    fix="Refer to a Secret in its place; most kinds of resources have a field for it.",
+    title="No other field contains a token, a private key or a URL with a password",
+    why="Routes, headers, schedules and custom resources are not protected as Secrets are.",
+    fix="Refer to a Secret instead; most kinds of resources have a field for it.",
     severity=Severity.CRITICAL,
     also_in=("C-0012",),
 )

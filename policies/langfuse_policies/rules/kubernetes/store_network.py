@@ -28,10 +28,10 @@ class Operators(Settings):
 
 @topic.stack(
     "stores-name-their-clients",
-    title="Stores let in clients by name only",
-    why="Whoever reaches a store needs only its password; a rule for everybody lets in the one pod that was broken "
-    "into.",
-    fix="Select the clients' labels in `from`; only an object store may let in a namespace of others, for links.",
+    title="Stores accept connections from named clients only",
+    why="An attacker who can reach a store needs only its password. A rule for everyone admits any pod that was "
+    "broken into.",
+    fix="Select the clients' labels in `from`; only an object store may admit another namespace, for links.",
     severity=Severity.HIGH,
     also_in=("C-0054",),
     settings=Operators,
@@ -91,10 +91,10 @@ class Clients(Settings):
 
 @topic.stack(
     "langfuse-stores-for-langfuse",
-    title="Langfuse's stores are for Langfuse",
-    why="They hold prompts, traces and API keys of all projects: web, worker, and the Jobs that migrate and back up "
-    "are all that needs them.",
-    fix="Remove the pod's labels from `from`; it gets its data from the API.",
+    title="Only Langfuse connects to its stores",
+    why="They contain the prompts, traces and API keys of all projects. Only web, worker, and the Jobs for "
+    "migrations and backups need them.",
+    fix="Remove the pod's labels from `from`; let it use Langfuse's API.",
     severity=Severity.HIGH,
     langfuse=True,
     settings=Clients,
@@ -118,9 +118,9 @@ def _belongs(pod: Pod, settings: Clients) -> bool:
 
 @topic.stack(
     "keeper-for-clickhouse",
-    title="Keeper is for ClickHouse alone",
-    why="Keeper asks for no password in its usual setup: whoever reaches it can drop the replicas of every table.",
-    fix="Let in ClickHouse and Keeper, and nobody else.",
+    title="Only ClickHouse connects to Keeper",
+    why="Keeper usually requires no password: whoever can reach it can drop the replicas of every table.",
+    fix="Allow only ClickHouse and Keeper.",
     severity=Severity.HIGH,
 )
 def keeper_for_clickhouse(stack: Stack) -> Findings:

@@ -24,8 +24,8 @@ _POLICY = "content-security-policy"
 
 @topic.stack(
     "csp-enforces-https",
-    title="Browsers are told to load everything over https",
-    why="Without the directive a page may still ask for parts of itself in plain text.",
+    title="Browsers are told to load everything over HTTPS",
+    why="Without the directive, a page may request parts of itself in plain text.",
     fix="Add the response header Content-Security-Policy: upgrade-insecure-requests in the route to web.",
     severity=Severity.MEDIUM,
     also_in=("Langfuse: encryption guide",),
@@ -45,12 +45,12 @@ def csp_enforces_https(stack: Stack) -> Findings:
 
 @topic.stack(
     "stored-files-are-inert",
-    title="Uploaded files can't act as their reader",
-    why="Whoever has a project's key can upload HTML and SVG. Under the host of the user interface, a script in such a "
-    "file reads and changes what the user who opens it can.",
-    fix="In routes to the object store set the response headers Content-Security-Policy: sandbox; default-src 'none'; "
-    "img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline' and X-Content-Type-Options: nosniff, and remove "
-    "the request header Cookie; or give the buckets a host of their own.",
+    title="Uploaded files can't run scripts in the user interface",
+    why="Everyone with a project's key can upload HTML and SVG. Served from the host of the user interface, a "
+    "script in such a file can read and change everything that the user who opens it can.",
+    fix="In routes to the object store, set the response headers Content-Security-Policy: sandbox; default-src "
+    "'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline' and X-Content-Type-Options: "
+    "nosniff, and remove the request header Cookie; or use a separate host for the buckets.",
     severity=Severity.HIGH,
     also_in=("OWASP: file upload", "CWE-79", "CWE-434"),
     langfuse=True,

@@ -25,7 +25,7 @@ def _servers(pod: Pod) -> Iterator[Container]:
 @topic.servers(
     "event-bucket-set",
     title="Langfuse has a bucket for events",
-    why="Every event is written there before it is queued: without the bucket nothing is ingested.",
+    why="Langfuse writes every event to the bucket before it queues it: without the bucket, nothing is ingested.",
     fix="Set LANGFUSE_S3_EVENT_UPLOAD_BUCKET on web and worker.",
     severity=Severity.HIGH,
     langfuse=True,
@@ -38,9 +38,9 @@ def event_bucket_set(pod: Pod) -> Findings:
 
 @topic.servers(
     "bucket-prefix-ends-in-slash",
-    title="Prefixes in buckets end in a slash",
-    why="Langfuse puts the prefix before the key as it stands, so that no rule on a folder matches.",
-    fix="End the prefix in a slash.",
+    title="Bucket prefixes end in a slash",
+    why="Langfuse prepends the prefix to the key unchanged, so a lifecycle rule for a folder matches nothing.",
+    fix="Add a slash to the end of the prefix.",
     severity=Severity.HIGH,
     langfuse=True,
 )
@@ -54,9 +54,9 @@ def bucket_prefix_ends_in_slash(pod: Pod) -> Findings:
 
 @topic.servers(
     "buckets-apart",
-    title="Events, media and exports are kept apart",
-    why="Events and exports expire, media must not: in one place no rule can tell them.",
-    fix="Give each a bucket of its own, or a prefix of its own in one bucket.",
+    title="Events, media and exports are stored separately",
+    why="Events and exports expire, media must not: in one place, a lifecycle rule can't distinguish them.",
+    fix="Give each its own bucket, or its own prefix in one bucket.",
     severity=Severity.HIGH,
     langfuse=True,
 )
@@ -76,9 +76,9 @@ def buckets_apart(pod: Pod) -> Findings:
 
 @topic.stack(
     "media-never-expires",
-    title="Nothing expires in media",
-    why="Langfuse finds a file that it has seen by its hash and never uploads it again: what expires is lost for good.",
-    fix="Restrict the rule to the prefix or the bucket of events or exports.",
+    title="Media never expire",
+    why="Langfuse recognizes a file by its hash and does not upload it again: an expired file is lost.",
+    fix="Limit the lifecycle rule to the prefix or the bucket of events or exports.",
     severity=Severity.CRITICAL,
     langfuse=True,
 )
@@ -106,8 +106,9 @@ class ExportDays(Settings):
 @topic.stack(
     "events-expire",
     title="Raw events expire, but not before a backup can be replayed with them",
-    why="Events fill the store; too early gone, what came after the last backup can't be ingested again.",
-    fix="Let the bucket or prefix of events expire within the days of the policy's configuration, for example 30.",
+    why="Events fill the store. If they expire too early, events since the last backup can't be ingested again.",
+    fix="Let the bucket or prefix of events expire within the days that this policy's configuration sets, for "
+    "example 30.",
     severity=Severity.CRITICAL,
     langfuse=True,
     settings=EventDays,
@@ -119,8 +120,9 @@ def events_expire(stack: Stack, settings: EventDays) -> Findings:
 @topic.stack(
     "exports-expire",
     title="Exports expire",
-    why="Exports are copies of traces that nobody deletes with the traces.",
-    fix="Let the bucket or prefix of exports expire within the days of the policy's configuration, for example 7.",
+    why="Exports are copies of traces, and are not deleted with the traces.",
+    fix="Let the bucket or prefix of exports expire within the days that this policy's configuration sets, for "
+    "example 7.",
     severity=Severity.CRITICAL,
     langfuse=True,
     settings=ExportDays,
@@ -158,9 +160,9 @@ def _keeper(stack: Stack, target: Target) -> Resource | None:
 @topic.resources(
     "stale-uploads-aborted",
     *AWS_LIFECYCLES,
-    title="Unfinished uploads are removed from S3",
-    why="The parts of a broken upload are invisible in listings, and are paid for until somebody aborts it.",
-    fix="Add a rule with abortIncompleteMultipartUpload, for example after 7 days.",
+    title="Incomplete uploads are removed from S3",
+    why="Listings do not show the parts of an incomplete upload, but they cost money until the upload is aborted.",
+    fix="Add a lifecycle rule with abortIncompleteMultipartUpload, for example after 7 days.",
     severity=Severity.CRITICAL,
     also_in=("CKV_AWS_300",),
 )
@@ -173,9 +175,9 @@ def stale_uploads_aborted(resource: Resource) -> Findings:
 
 @topic.stack(
     "clickhouse-disk-never-expires",
-    title="Nothing expires in the bucket of a ClickHouse disk",
-    why="ClickHouse keeps the list of its files elsewhere: parts whose objects are gone can't be read any more.",
-    fix="Remove the rule; ClickHouse deletes by itself what it needs no longer.",
+    title="Objects of a ClickHouse disk never expire",
+    why="ClickHouse stores the list of its files elsewhere: a part whose objects are deleted can't be read.",
+    fix="Remove the lifecycle rule; ClickHouse deletes objects that it no longer needs.",
     severity=Severity.CRITICAL,
     langfuse=True,
 )
@@ -201,9 +203,9 @@ def _disk_buckets(stack: Stack) -> set[str]:
 
 @topic.stack(
     "noncurrent-versions-expire",
-    title="Replaced versions expire in buckets that keep versions",
-    why="Langfuse deletes current versions only: what users had deleted stays for ever, and is paid for.",
-    fix="Add a rule with noncurrentVersionExpiration, and one with expiredObjectDeleteMarker.",
+    title="Noncurrent versions expire in versioned buckets",
+    why="Langfuse deletes current versions only: data that users deleted is kept forever, and costs money.",
+    fix="Add a lifecycle rule with noncurrentVersionExpiration, and one with expiredObjectDeleteMarker.",
     severity=Severity.MEDIUM,
     also_in=("CKV_AWS_300",),
     langfuse=True,

@@ -33,9 +33,10 @@ class AllowedRanges(Settings):
 
 @topic.pods(
     "no-broad-allow-list",
-    title="Requests that users of Langfuse cause reach few private addresses",
-    why="Users name addresses that Langfuse then asks; an open list lets them ask the cloud's metadata or a store.",
-    fix="List single hosts, or ranges as narrow as the policy's configuration asks for.",
+    title="Requests that users of Langfuse trigger can reach few private addresses",
+    why="Users name addresses that Langfuse then requests; a broad list lets them reach the cloud's metadata "
+    "service or a store.",
+    fix="List single hosts, or ranges as narrow as this policy's configuration requires.",
     severity=Severity.HIGH,
     also_in=("OWASP ASVS: 5.2.6", "Langfuse: hardening guide"),
     langfuse=True,
@@ -68,9 +69,9 @@ def _too_open(item: str, settings: AllowedRanges) -> str:
 
 @topic.pods(
     "no-unverified-tls",
-    title="Certificates are verified",
-    why="TLS without verification talks to whoever answers: it hides the fault and protects from nobody.",
-    fix="Trust the authority instead: NODE_EXTRA_CA_CERTS, REDIS_TLS_CA_PATH.",
+    title="TLS certificates are verified",
+    why="Without verification, a connection may go to anyone, and the cause of the error stays hidden.",
+    fix="Trust the certificate authority instead: NODE_EXTRA_CA_CERTS, REDIS_TLS_CA_PATH.",
     severity=Severity.HIGH,
     also_in=("OWASP ASVS: 9.2.1",),
     langfuse=True,
@@ -90,9 +91,10 @@ def no_unverified_tls(pod: Pod) -> Findings:
 
 @topic.stack(
     "stores-by-tls",
-    title="Langfuse reaches its stores by TLS, or inside a mesh that encrypts",
-    why="Traces, prompts and passwords cross the network in plain text, for every node and cable on the way to read.",
-    fix="Use https and sslmode=require, set REDIS_TLS_ENABLED=true; inside the cluster a mesh in STRICT mode will do.",
+    title="Langfuse connects to its stores with TLS, or inside a mesh that encrypts",
+    why="Otherwise traces, prompts and passwords cross the network in plain text.",
+    fix="Use https and sslmode=require, and set REDIS_TLS_ENABLED=true; inside the cluster, a mesh in STRICT mode "
+    "is enough.",
     severity=Severity.HIGH,
     also_in=("OWASP ASVS: 9.2.2",),
     langfuse=True,
@@ -156,9 +158,9 @@ def _inside(host: str) -> bool:
 
 @topic.pods(
     "low-privilege-store-users",
-    title="Langfuse uses stores as a user of its own",
-    why="As a superuser a fault in Langfuse becomes one of the whole server: every database, its users and settings.",
-    fix="Make a user that owns Langfuse's database only: neither postgres nor ClickHouse's default.",
+    title="Langfuse uses its own user in each store",
+    why="With a superuser, a fault in Langfuse affects the whole server: every database, its users and its settings.",
+    fix="Create a user that owns Langfuse's database only: neither postgres nor ClickHouse's default.",
     severity=Severity.HIGH,
     also_in=("CIS PostgreSQL: 4.2",),
     langfuse=True,
@@ -180,8 +182,8 @@ def low_privilege_store_users(pod: Pod) -> Findings:
 @topic.stack(
     "low-privilege-object-store-keys",
     title="Langfuse does not use the administrator's keys of its object store",
-    why="With them it can delete every bucket, the backups included, and make users.",
-    fix="Make a key per bucket with the rights to list, read and write, and to delete where retention is in use.",
+    why="The administrator's keys can delete every bucket, including backups, and create users.",
+    fix="Create a key for each bucket that can list, read and write, and delete where retention is in use.",
     severity=Severity.HIGH,
     langfuse=True,
 )

@@ -33,8 +33,8 @@ _FIXED = ("SALT", "ENCRYPTION_KEY")
 
 @topic.resources(
     "no-shipped-secret",
-    title="No secret has a value that is shipped as an example",
-    why="Example values stand in public repositories; whoever reaches the port tries them first.",
+    title="No secret is an example value",
+    why="Example values are public; attackers try them first.",
     fix="Generate a random value.",
     severity=Severity.CRITICAL,
     also_in=("OWASP ASVS: 2.10.2",),
@@ -75,8 +75,8 @@ def _url_password(text: str) -> str:
 
 @topic.servers(
     "langfuse-secrets-set",
-    title="Langfuse has its salt, its encryption key and the secret of its sessions",
-    why="Without ENCRYPTION_KEY Langfuse starts, and stores the keys of LLM providers and integrations unencrypted.",
+    title="Langfuse has a salt, an encryption key and a session secret",
+    why="Without ENCRYPTION_KEY, Langfuse starts and stores the keys of LLM providers and integrations unencrypted.",
     fix="Set SALT and ENCRYPTION_KEY on web and worker, NEXTAUTH_SECRET on web, each from a Secret.",
     severity=Severity.CRITICAL,
     langfuse=True,
@@ -92,8 +92,9 @@ def langfuse_secrets_set(pod: Pod) -> Findings:
 @topic.stack(
     "encryption-key-form",
     title="The encryption key is 64 random hexadecimal digits",
-    why="Langfuse checks the length only: other characters fail at the first use, a patterned key protects nothing.",
-    fix="Make it with `openssl rand -hex 32`, before anything is stored with the old one.",
+    why="Langfuse checks only the length: other characters fail at the first use, and a key with a pattern is easy "
+    "to guess.",
+    fix="Generate it with `openssl rand -hex 32`, before anything is encrypted with the old one.",
     severity=Severity.CRITICAL,
     langfuse=True,
 )
@@ -109,9 +110,9 @@ def encryption_key_form(stack: Stack) -> Findings:
 
 @topic.stack(
     "langfuse-secret-length",
-    title="The salt and the secret of sessions have 32 bytes or more",
+    title="The salt and the session secret have 32 bytes or more",
     why="A short secret can be guessed from a single signed session or hashed API key.",
-    fix="Make it with `openssl rand -base64 32`; the salt only before the first API key exists.",
+    fix="Generate it with `openssl rand -base64 32`; change the salt only before the first API key exists.",
     severity=Severity.CRITICAL,
     langfuse=True,
 )
@@ -122,8 +123,8 @@ def langfuse_secret_length(stack: Stack) -> Findings:
 @topic.stack(
     "admin-api-key-length",
     title="The key of the Admin API has 32 bytes or more",
-    why="It opens every organization and project of the instance.",
-    fix="Make it with `openssl rand -base64 32`, or unset ADMIN_API_KEY where the Admin API is not used.",
+    why="It gives access to every organization and project of the instance.",
+    fix="Generate it with `openssl rand -base64 32`, or unset ADMIN_API_KEY if the Admin API is not used.",
     severity=Severity.HIGH,
     langfuse=True,
 )
@@ -147,9 +148,9 @@ def _settings(stack: Stack, name: str) -> Iterator[tuple[Setting, Resource]]:
 
 @topic.stack(
     "langfuse-keys-shared",
-    title="Web and worker have the same salt and the same encryption key",
-    why="With another key the worker can't read what web encrypted, and with another salt it knows no API key.",
-    fix="Have both read SALT and ENCRYPTION_KEY from one key of one Secret.",
+    title="Web and worker use the same salt and the same encryption key",
+    why="With another key, the worker can't decrypt what web encrypted; with another salt, it accepts no API key.",
+    fix="Let both read SALT and ENCRYPTION_KEY from the same key of the same Secret.",
     severity=Severity.CRITICAL,
     langfuse=True,
 )
@@ -176,8 +177,9 @@ def _same(one: Setting, other: Setting) -> bool:
 @topic.stack(
     "langfuse-keys-fixed",
     title="The salt and the encryption key can't change by accident",
-    why="Nothing rotates them: with another salt every API key is void, with another key stored credentials are lost.",
-    fix="Protect their Secret in Pulumi or make it immutable; of an ExternalSecret set refreshPolicy to CreatedOnce.",
+    why="They can't be rotated: with another salt every API key is invalid, with another key stored credentials "
+    "are lost.",
+    fix="Protect their Secret in Pulumi or make it immutable; set refreshPolicy of an ExternalSecret to CreatedOnce.",
     severity=Severity.CRITICAL,
     langfuse=True,
 )

@@ -38,9 +38,10 @@ def services(stack: Stack, wanted: Callable[[Container], bool]) -> set[ServiceNa
 
 @topic.stack(
     "no-public-admin-api",
-    title="The admin API and internal paths are not public",
-    why="One key opens the admin API: who has it makes organizations and API keys, and replays or drops queues. "
-    "Another one opens /api/internal, where Langfuse's AI gateway gets the keys of model providers.",
+    title="The Admin API and internal paths are not public",
+    why="The Admin API requires one key: its holder creates organizations and API keys, and replays or drops "
+    "queues. Another key gives access to /api/internal, where Langfuse's AI gateway gets the keys of model "
+    "providers.",
     fix="Answer /api/admin and /api/internal with directResponse 404 in a route before all others, without further "
     "conditions.",
     severity=Severity.HIGH,
@@ -83,7 +84,7 @@ def _requests(route: Field) -> Iterator[str]:
 @topic.stack(
     "worker-not-exposed",
     title="The worker is not public",
-    why="Its port has no sign-in: it is made for probes.",
+    why="The port of the worker serves probes and has no sign-in.",
     fix="Remove the route, or the worker's labels from the Service's selector.",
     severity=Severity.HIGH,
     also_in=("Langfuse: hardening",),
@@ -108,9 +109,9 @@ _PROTOCOLS: dict[float, tuple[str, ...]] = {
 @topic.resources(
     "ports-tell-their-protocol",
     "core/Service",
-    title="Ports of stores tell their protocol",
-    why="A mesh that has to guess waits for the client's first bytes, or takes the store for HTTP: connections hang or "
-    "break.",
+    title="Ports of stores declare their protocol",
+    why="Otherwise a mesh guesses the protocol: it waits for the client's first bytes or assumes HTTP, and "
+    "connections hang or fail.",
     fix="Name the port tcp-..., or set appProtocol: tcp.",
     severity=Severity.MEDIUM,
     also_in=("Istio: protocol selection",),

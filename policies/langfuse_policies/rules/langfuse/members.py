@@ -37,9 +37,10 @@ class WorkerGrace(Settings):
 
 @topic.servers(
     "web-drains",
-    title="Web is given the time to drain",
-    why="Web waits 110 seconds after SIGTERM before it closes: killed earlier, it drops requests that it has accepted.",
-    fix="Set terminationGracePeriodSeconds of web to at least 120, and what a preStop hook takes on top.",
+    title="Web has enough time to drain",
+    why="Web waits 110 seconds after SIGTERM before it closes. If it is killed earlier, it drops requests that it "
+    "has accepted.",
+    fix="Set terminationGracePeriodSeconds of web to at least 120, plus the time of a preStop hook.",
     severity=Severity.HIGH,
     langfuse=True,
     settings=WebGrace,
@@ -56,9 +57,9 @@ def web_drains(pod: Pod, settings: WebGrace) -> Findings:
 
 @topic.servers(
     "worker-drains",
-    title="The worker is given the time to finish its jobs, and no more",
-    why="Killed too early it loses events that it has taken from the queue; and it may never end by itself, so that "
-    "every rollout waits as long as it is allowed to.",
+    title="The worker has enough time to finish its jobs, and no more",
+    why="If it is killed too early, it loses events that it has taken from the queue. It may never exit by itself, "
+    "so every rollout takes the whole grace period.",
     fix="Set terminationGracePeriodSeconds of the worker to between 60 and 360.",
     severity=Severity.HIGH,
     langfuse=True,
@@ -96,8 +97,9 @@ _ALTINITY_LAYOUTS = "spec.configuration.clusters"
     "keeper-quorum",
     "apps/StatefulSet", "clickhouse.com/KeeperCluster", "clickhouse-keeper.altinity.com/ClickHouseKeeperInstallation",
     title="Keeper has an odd number of members, and enough of them",
-    why="Without a majority of Keepers replicated tables are read-only, and an even number tolerates no more faults.",
-    fix="Set the replicas of Keeper to 3 or 5; the least number is a setting of this rule.",
+    why="Without a majority of Keepers, replicated tables are read-only. An even number tolerates no more failures "
+    "than the odd number below it.",
+    fix="Set the replicas of Keeper to 3 or 5; the setting `least` of this policy sets the minimum.",
     severity=Severity.HIGH,
     also_in=("ClickHouse: Keeper sizing",),
     settings=Quorum,
@@ -125,9 +127,9 @@ def _keepers(resource: Resource) -> list[Field]:
 @topic.stack(
     "single-shard",
     title="Langfuse's ClickHouse has one shard",
-    why="Langfuse's tables are replicated, not distributed: with two shards a trace is there or not, as the connection "
-    "falls (langfuse/langfuse-k8s#91).",
-    fix="Set the number of shards to 1; grow with larger nodes and with replicas.",
+    why="Langfuse's tables are replicated, not distributed: with two shards, a query returns a trace only if it "
+    "reaches the right one (langfuse/langfuse-k8s#91).",
+    fix="Set the number of shards to 1; scale with larger nodes and with replicas.",
     severity=Severity.HIGH,
     langfuse=True,
 )

@@ -30,8 +30,8 @@ def _defaults_hold(container: Container, configuration: Configuration) -> bool:
 
 @topic.stack(
     "redis-never-evicts",
-    title="Redis never evicts",
-    why="Jobs of the queue are keys: when Redis evicts one, events that were accepted are never ingested.",
+    title="Redis never evicts keys",
+    why="Queued jobs are keys: if Redis evicts one, events that were accepted are never ingested.",
     fix="Set maxmemory-policy to noeviction.",
     severity=Severity.CRITICAL,
     also_in=("Langfuse: cache guide", "BullMQ: going to production"),
@@ -46,8 +46,8 @@ def redis_never_evicts(stack: Stack) -> Findings:
 
 @topic.stack(
     "redis-append-only",
-    title="Redis writes what it accepts to disk",
-    why="Without the append-only file a restart loses every job that waits, with the events in it.",
+    title="Redis persists writes to disk",
+    why="Without the append-only file, a restart loses every queued job and its events.",
     fix="Set appendonly to yes.",
     severity=Severity.CRITICAL,
     also_in=("BullMQ: going to production",),
@@ -72,9 +72,9 @@ class RedisMemory(Settings):
 
 @topic.stack(
     "redis-memory-bounded",
-    title="Redis stops before its container does",
-    why="Without a bound below the limit the kernel kills Redis in the middle of a write, again and again.",
-    fix="Set maxmemory to no more than the policy's configuration allows of the memory limit.",
+    title="The maxmemory of Redis is below its memory limit",
+    why="Otherwise the kernel kills Redis in the middle of a write, again and again.",
+    fix="Set maxmemory to at most the share of the memory limit that this policy's configuration allows.",
     severity=Severity.CRITICAL,
     langfuse=True,
     settings=RedisMemory,

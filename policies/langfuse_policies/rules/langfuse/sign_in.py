@@ -35,8 +35,8 @@ def _servers(pod: Pod, *roles: LangfuseRole) -> Iterator[Container]:
 
 @topic.servers(
     "nextauth-url-https",
-    title="Langfuse is told its public address, with https",
-    why="Sign-in sends people and their tokens to this address, and links in e-mails are made from it.",
+    title="NEXTAUTH_URL is the public address with https",
+    why="Sign-in redirects people and their tokens to this address, and links in emails use it.",
     fix="Set NEXTAUTH_URL to https:// and the public host, without a path.",
     severity=Severity.HIGH,
     langfuse=True,
@@ -57,8 +57,8 @@ def nextauth_url_https(pod: Pod) -> Findings:
 
 @topic.stack(
     "nextauth-url-routed",
-    title="Langfuse's public address is one that is routed to it",
-    why="Sign-in returns to an address that nobody answers, or that another application answers.",
+    title="A route leads from NEXTAUTH_URL to web",
+    why="Otherwise sign-in redirects to an address that nothing serves, or that another application serves.",
     fix="Set NEXTAUTH_URL to a host of the VirtualService, HTTPRoute or Ingress in front of web.",
     severity=Severity.HIGH,
     langfuse=True,
@@ -95,9 +95,9 @@ class SessionLength(Settings):
 
 @topic.servers(
     "sign-up-closed",
-    title="Nobody can register without being invited",
-    why="Langfuse lets whoever reaches it make an account and an organization, unless it is told not to.",
-    fix="Set AUTH_DISABLE_SIGNUP=true, or AUTH_DISABLE_USERNAME_PASSWORD=true where all sign in by single sign-on.",
+    title="Sign-up requires an invitation",
+    why="By default everyone who can reach Langfuse can create an account and an organization.",
+    fix="Set AUTH_DISABLE_SIGNUP=true, or AUTH_DISABLE_USERNAME_PASSWORD=true if everyone uses single sign-on.",
     severity=Severity.HIGH,
     also_in=(_HARDENING,),
     langfuse=True,
@@ -116,8 +116,8 @@ def _sign_up_open(container: Container) -> bool:
 
 @topic.servers(
     "open-sign-up-verified",
-    title="Where people may register, their e-mail addresses are verified",
-    why="Otherwise somebody registers with another person's address and receives the invitations meant for them.",
+    title="Where sign-up is open, email addresses are verified",
+    why="Otherwise somebody can sign up with another person's address and receive the invitations meant for them.",
     fix="Set AUTH_EMAIL_VERIFICATION_REQUIRED=true with SMTP_CONNECTION_URL, or close sign-up.",
     severity=Severity.HIGH,
     also_in=(_HARDENING,),
@@ -131,9 +131,9 @@ def open_sign_up_verified(pod: Pod) -> Findings:
 
 @topic.servers(
     "session-length",
-    title="Sessions end",
-    why="A session lasts 30 days unless it is told otherwise: so long is a stolen cookie of use.",
-    fix="Set AUTH_SESSION_MAX_AGE, in minutes, to no more than the policy's configuration allows.",
+    title="Sessions expire early",
+    why="By default a session lasts 30 days, and so does the use of a stolen cookie.",
+    fix="Set AUTH_SESSION_MAX_AGE, in minutes, to at most the value that this policy's configuration allows.",
     severity=Severity.HIGH,
     also_in=(_HARDENING,),
     langfuse=True,
@@ -150,8 +150,8 @@ def session_length(pod: Pod, settings: SessionLength) -> Findings:
 
 @topic.servers(
     "telemetry-off",
-    title="Langfuse reports nothing about its use",
-    why="Telemetry is on by default, and sends figures of the instance to its makers.",
+    title="Telemetry is off",
+    why="Telemetry is on by default, and sends usage figures of the instance to Langfuse.",
     fix="Set TELEMETRY_ENABLED=false on web.",
     severity=Severity.LOW,
     also_in=(_HARDENING,),
@@ -168,8 +168,8 @@ def telemetry_off(pod: Pod) -> Findings:
 
 @topic.servers(
     "no-demo-sign-in",
-    title="No setting of demonstrations and test data is on",
-    why="The demo signs every visitor in, and the seed's key is the same in every copy of the source.",
+    title="No setting for demos and test data is on",
+    why="The demo signs every visitor in, and the key in the seed data is public.",
     fix="Remove the variable.",
     severity=Severity.CRITICAL,
     langfuse=True,
@@ -186,7 +186,7 @@ def no_demo_sign_in(pod: Pod) -> Findings:
     "node-env-production",
     title="Langfuse runs in production mode",
     why="Other modes show stack traces and relax the checks of cookies and sign-in.",
-    fix="Leave NODE_ENV out: the image sets it to production.",
+    fix="Remove NODE_ENV: the image sets it to production.",
     severity=Severity.CRITICAL,
     langfuse=True,
 )
@@ -198,7 +198,7 @@ def node_env_production(pod: Pod) -> Findings:
 
 @topic.servers(
     "no-local-code-evaluation",
-    title="People's code does not run inside Langfuse's own process",
+    title="Users' code does not run in Langfuse's own process",
     why="The dispatcher insecure-local runs evaluation code of every project member with the worker's credentials.",
     fix="Unset LANGFUSE_CODE_EVAL_DISPATCHER, or name a dispatcher that isolates code.",
     severity=Severity.CRITICAL,

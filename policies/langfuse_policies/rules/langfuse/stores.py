@@ -30,8 +30,9 @@ _NOISY_LOGS = (
 
 @topic.stack(
     "clickhouse-cluster-mode",
-    title="Langfuse knows whether ClickHouse is a cluster",
-    why="The engines of tables are chosen once: without replication replicas differ, with it nothing starts alone.",
+    title="CLICKHOUSE_CLUSTER_ENABLED matches the ClickHouse server",
+    why="The table engines are chosen once: without replication, replicas differ; with it, a server without Keeper "
+    "does not start.",
     fix="Set CLICKHOUSE_CLUSTER_ENABLED=true for replicas or Keeper, false for a single server without Keeper.",
     severity=Severity.HIGH,
     also_in=("Langfuse: ClickHouse guide",),
@@ -88,7 +89,7 @@ def _is_utc(zone: str) -> bool:
 @topic.stack(
     "one-migrator",
     title="One process migrates the databases",
-    why="ClickHouse migrations take no lock: two at once leave a dirty version, and web never starts again.",
+    why="ClickHouse migrations take no lock: two at once leave the database dirty, and web no longer starts.",
     fix="Set LANGFUSE_AUTO_POSTGRES_MIGRATION_DISABLED and LANGFUSE_AUTO_CLICKHOUSE_MIGRATION_DISABLED to true on web.",
     severity=Severity.HIGH,
     also_in=("Langfuse: discussion 10697",),
@@ -108,10 +109,10 @@ def one_migrator(stack: Stack) -> Findings:
 
 @topic.stack(
     "one-first-start",
-    title="One process makes the first organization",
-    why="Web makes it at its start (LANGFUSE_INIT_*). Several at once fail on each other's rows, do not end, and "
-    "answer every request with 500 until a probe restarts them.",
-    fix="Set LANGFUSE_INIT_* on a Job that runs web until it answers, and not on web itself.",
+    title="One process creates the first organization",
+    why="Web creates it at its start (LANGFUSE_INIT_*). Several instances conflict with each other's rows, do not "
+    "exit, and answer every request with 500 until a probe restarts them.",
+    fix="Set LANGFUSE_INIT_* on a Job that runs web until it responds, and not on web itself.",
     severity=Severity.MEDIUM,
     langfuse=True,
 )
@@ -142,9 +143,10 @@ _PHASE = {
 
 @topic.servers(
     "v4-phase-coherent",
-    title="The settings of the way to v4 go together",
-    why="Some combinations stop the worker at its start; legacy writing with the backfill on loses rows for good.",
-    fix="legacy takes dual_write and no backfill, events_only takes direct and the preview opt-in.",
+    title="The settings of the migration to v4 are consistent",
+    why="Some combinations stop the worker at its start; legacy writes together with the backfill lose rows "
+    "permanently.",
+    fix="Use legacy with dual_write and no backfill, and events_only with direct and the preview opt-in.",
     severity=Severity.HIGH,
     also_in=("Langfuse: upgrade guide v3 to v4",),
     langfuse=True,
@@ -181,8 +183,8 @@ def _major(container: Container) -> str:
 @topic.stack(
     "clickhouse-system-logs-bounded",
     title="System logs of ClickHouse are off or expire",
-    why="On by default and without an end, they grow to many times the size of the traces and fill the volume.",
-    fix="Remove them in the configuration or give each a ttl; keep query_log, which Langfuse v4 reads.",
+    why="They are on by default and never expire: they grow to many times the size of the traces and fill the volume.",
+    fix="Remove them from the configuration or give each a ttl; keep query_log, which Langfuse v4 reads.",
     severity=Severity.MEDIUM,
     also_in=("Langfuse: issue 13123",),
     langfuse=True,

@@ -43,9 +43,9 @@ class Floor(Settings):
 @topic.pods(
     "langfuse-version-floor",
     title="Langfuse has no known remote code execution",
-    why="Before 3.137.0 the web server runs what a single request tells it to (CVE-2025-55182 in React, langfuse "
-    "issue 10933).",
-    fix="Upgrade: the newest release of version 3 first, then version 4.",
+    why="Before 3.137.0, a single request can run code in the web server (CVE-2025-55182 in React, langfuse issue "
+    "10933).",
+    fix="Upgrade: to the newest release of version 3 first, then to version 4.",
     severity=Severity.CRITICAL,
     langfuse=True,
     settings=Floor,
@@ -69,9 +69,9 @@ class Support(Settings):
 
 @topic.pods(
     "langfuse-supported",
-    title="Langfuse gets security fixes",
-    why="A version past its last day of support keeps every hole that is found from then on.",
-    fix="Upgrade to a version that is supported.",
+    title="The version of Langfuse gets security fixes",
+    why="A version past its end of support keeps every vulnerability that is found later.",
+    fix="Upgrade to a supported version.",
     severity=Severity.CRITICAL,
     langfuse=True,
     settings=Support,
@@ -119,8 +119,8 @@ class Matrix(Settings):
 
 @topic.stack(
     "store-versions-in-matrix",
-    title="Stores are as new as Langfuse needs them",
-    why="On an older store migrations fail half way, and Langfuse doesn't start.",
+    title="Stores have the versions that Langfuse requires",
+    why="On an older store, migrations fail halfway and Langfuse does not start.",
     fix="Upgrade the store first, then Langfuse.",
     severity=Severity.HIGH,
     langfuse=True,
@@ -138,10 +138,10 @@ def store_versions_in_matrix(stack: Stack, settings: Matrix) -> Findings:
 
 @topic.stack(
     "no-broken-clickhouse",
-    title="No ClickHouse that answers wrongly or drops traces",
-    why="Some releases of ClickHouse answer queries of Langfuse 4 wrongly: traces go missing in lists and sums. Since "
-    "26.8 ClickHouse drops every trace that Langfuse before 4.28.0 (of version 3: before 3.225.7) writes, while SDKs "
-    "get 200.",
+    title="ClickHouse has no release that returns wrong results or drops traces",
+    why="Some releases of ClickHouse return wrong results to Langfuse 4: traces are missing from lists and sums. "
+    "Since 26.8, ClickHouse drops every trace that Langfuse before 4.28.0 (of version 3: before 3.225.7) writes, "
+    "while SDKs get 200.",
     fix="Use the release that is named. With ClickHouse 26.8 or newer, use Langfuse 4.28.0 or newer (of version 3: "
     "3.225.7 or newer).",
     severity=Severity.HIGH,
@@ -200,10 +200,9 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 @topic.stack(
     "postgres-client-of-server-major",
-    title="Jobs use the Postgres client of the server's major version",
-    why="pg_dump refuses a newer server, and a dump of a newer client may not restore on the older server: the backup "
-    "is none.",
-    fix="Give the Job the image of the server's major version.",
+    title="Jobs use a Postgres client of the server's major version",
+    why="pg_dump refuses a newer server, and a dump of a newer client may not restore on the older server.",
+    fix="Use an image of the server's major version for the Job.",
     severity=Severity.HIGH,
 )
 def postgres_client_of_server_major(stack: Stack) -> Findings:
