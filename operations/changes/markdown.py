@@ -51,8 +51,11 @@ def _stack(report: Report, rows: int) -> str:
         parts.append(_refused(report, rows))
     if report.guard.unused:
         unused = [f"- {_code(entry)}" for entry in report.guard.unused]
-        said = "**Acknowledged, but not needed.** Remove this from `stacks/acknowledged.yaml`: it would permit a later loss."
-        parts.append(f"{said}\n\n{_limited(unused, rows, 'acknowledgements')}")
+        note = (
+            "**Acknowledged, but not needed.** Remove this from `stacks/acknowledged.yaml`, because it would permit a "
+            "later loss."
+        )
+        parts.append(f"{note}\n\n{_limited(unused, rows, 'acknowledgements')}")
     if report.changes:
         header = "| | resource | property |\n|---|---|---|\n"
         lines = map(_found, report.changes) if report.of == "drift" else _rows(report)
