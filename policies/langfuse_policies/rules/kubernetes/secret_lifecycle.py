@@ -171,7 +171,8 @@ def secret_rotated(resource: Resource, settings: RotationAge) -> Findings:
     "backup-credentials-in-files",
     "batch/CronJob",
     title="Scheduled jobs read credentials from files",
-    why="Child processes inherit environment variables, and crash dumps contain them. Langfuse itself reads variables only.",
+    why="Child processes inherit environment variables, and crash dumps contain them. Langfuse itself "
+    "reads variables only.",
     fix="Mount the Secret and name the file: PGPASSFILE, AWS_SHARED_CREDENTIALS_FILE, or a configuration file of "
     "the client.",
     severity=Severity.LOW,
