@@ -14,6 +14,7 @@ from components.kubernetes.objects import Scope, custom_resource
 from components.kubernetes.pods import JOB_RESOURCES, requirements
 from components.schema import images
 from components.schema.requests import Pods, Requests
+from components.schema.schedules import with_seconds
 from components.schema.stores import CloudNativePgPostgres
 from components.stores.connections import ObjectStoreConnection, PostgresConnection
 from components.stores.contract import Flow, Operator, Refs, StoreContext
@@ -189,7 +190,7 @@ def scheduled_backup_spec(schedule: str) -> dict[str, object]:
         "immediate": True,
         "method": "plugin",
         "pluginConfiguration": {"name": PLUGIN},
-        "schedule": f"0 {schedule}",  # the operator's first field is seconds
+        "schedule": with_seconds(schedule),
     }
 
 

@@ -252,6 +252,12 @@ def test_the_schedule_of_cloudnative_pg_has_a_field_for_seconds() -> None:
     assert cluster().one("ScheduledBackup").inputs["spec"]["schedule"] == "0 15 */6 * * *"
 
 
+def test_cloudnative_pg_starts_base_backups_when_a_cron_job_of_the_same_schedule_starts() -> None:
+    """Its parser takes `*/2` for every day, and would start them on Mondays alone."""
+    recording = recorded("dev", {"postgres": {"mode": "cloudnativepg"}, "backups": {"postgresSchedule": "0 2 */2 * 1"}})
+    assert spec(recording, "ScheduledBackup")["schedule"] == "0 0 2 1-31/2 * 1"
+
+
 @pytest.mark.parametrize("version", ["15.18", "16.9", "17.10", "18.4"])
 def test_the_configured_release_runs_with_a_locale_of_every_image(version: str) -> None:
     recording = recorded("dev", {"postgres": {"mode": "managed", "version": version}})
