@@ -34,6 +34,14 @@ def without(tree: Config, *keys: str) -> Config:
 FAULTS = [
     # Unknown keys.
     Fault({"hots": "x"}, "hots", 'is not a known key; did you mean "host"?'),
+    Fault({"zzz": "x"}, "zzz", "is not a known key; the keys here are profile, scale, host, version, namespace"),
+    Fault({"postgres": {"storge": "5Gi"}}, "postgres.storge", 'is not a known key; did you mean "storage"?'),
+    Fault({"postgres": {"storage": "lots"}}, "postgres.storage", 'is not a Kubernetes quantity; write it like "50Gi"'),
+    Fault({"postgres": {"storage": "50 GiB"}}, "postgres.storage", 'did you mean "50Gi"?'),
+    Fault({"host": ""}, "host", "is not a host name"),
+    Fault({"version": "4.16"}, "version", "use an exact release"),
+    Fault({"backups": {"postgresSchedule": "0 25 * * *"}}, "backups.postgresSchedule", 'has "25" as hour'),
+    Fault({"backups": {"postgresSchedule": "5-1 2 * * *"}}, "backups.postgresSchedule", 'has "5-1" as minute'),
     Fault({"Web": {"replicas": 2}}, "Web", 'is not a known key; did you mean "web"?'),
     Fault({"object_store": {"storage": "1Gi"}}, "object_store", 'did you mean "objectStore"?'),
     Fault({"postgresql": {"storage": "1Gi"}}, "postgresql", 'did you mean "postgres"?'),
