@@ -61,8 +61,8 @@ if [ -e "$PGDATA" ]; then
 changed. Restore a backup"
     found=$(cat "$PGDATA/PG_VERSION")
     [ "$found" = "$major" ] || fail "the data directory belongs to Postgres $found, which Postgres $release can't \
-read. Nothing was changed. Set langfuse:postgres.version to a release of $found; docs/runbooks/postgres-release.md describes \
-how to change to another one"
+read. Nothing was changed. Set langfuse:postgres.version to a release of $found; docs/runbooks/postgres-release.md \
+describes how to change to another one"
     chmod 0700 "$PGDATA"
     echo "the data directory belongs to Postgres $found"
     exit 0

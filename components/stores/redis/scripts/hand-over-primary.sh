@@ -14,11 +14,13 @@ set -eu
 port=$1
 deadline=$(($(date +%s) + $2))
 
-own() { # runs a command on this server
+# Runs a command on this server.
+own() {
     timeout 2 valkey-cli -h 127.0.0.1 -p "$port" "$@" | tr -d '\r'
 }
 
-at() { # runs a command on another server. Arguments: host:port, command
+# Runs a command on another server. Arguments: host:port, command.
+at() {
     address=$1
     shift
     timeout 2 valkey-cli -h "${address%:*}" -p "${address##*:}" "$@" 2> /dev/null | tr -d '\r' || :
