@@ -56,7 +56,7 @@ class Langfuse(pulumi.ComponentResource):
         credentials = Credentials("credentials", needed, inside)
         store_context = StoreContext(
             refs=credentials.refs,
-            checksums=credentials.annotations,
+            checksum_annotations=credentials.annotations,
             object_store=modes.object_store.connection(credentials.refs),
         )
         # Volumes are deleted before the credentials that their data depends on: after an interrupted `destroy`, the
@@ -76,7 +76,7 @@ class Langfuse(pulumi.ComponentResource):
                 object_store=object_store.connection,
             ),
             refs=credentials.refs,
-            checksums=credentials.annotations,
+            checksum_annotations=credentials.annotations,
             ca_bundles=ca_bundle_mounts(installation, modes.ca_bundles, inside),
         )
         databases = [*postgres.ready, *clickhouse.ready]

@@ -7,7 +7,7 @@ from components.application.sign_in import callback_urls
 from components.schema.environment import Settings
 from components.schema.values import release
 from components.stores.connections import Endpoint
-from components.stores.contract import Refs
+from components.stores.contract import SecretRefs
 from components.stores.modes import StoreModes
 
 
@@ -75,7 +75,7 @@ def sdk_versions(version: str) -> dict[str, str]:
     return {"langfuse": ">=4.7" if release(version) >= (4, 82) else ">=4.7,<5", "@langfuse/client": ">=5.4"}
 
 
-def _readme(settings: Settings, web: Endpoint, refs: Refs) -> str:
+def _readme(settings: Settings, web: Endpoint, refs: SecretRefs) -> str:
     """Markdown that Pulumi Cloud shows beside the stack."""
 
     def read(id_: str) -> str:

@@ -7,7 +7,7 @@ from components.kubernetes.installation import Installation
 from components.kubernetes.pods import Mount
 from components.schema.environment import Settings
 from components.stores.connections import Connections
-from components.stores.contract import Checksums, Refs
+from components.stores.contract import ChecksumAnnotations, SecretRefs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class ApplicationContext:
     installation: Installation
     settings: Settings
     stores: Connections
-    refs: Refs
-    checksums: Checksums
+    refs: SecretRefs
+    checksum_annotations: ChecksumAnnotations
     ca_bundles: Sequence[Mount]
     """CA bundles that verify the certificates of external stores."""

@@ -26,7 +26,7 @@ from components.stores.connections import (
     Connections,
     PostgresConnection,
 )
-from components.stores.contract import Refs
+from components.stores.contract import SecretRefs
 from components.stores.versions import query_environment
 
 WEB_PORT = 3000
@@ -50,7 +50,7 @@ def migration_environment(postgres: PostgresConnection, clickhouse: ClickHouseCo
     }
 
 
-def web_environment(settings: Settings, stores: Connections, refs: Refs) -> Environment:
+def web_environment(settings: Settings, stores: Connections, refs: SecretRefs) -> Environment:
     """For web, which serves the UI and the API. It runs no migrations and does not create the first organization."""
     return {
         **migration_environment(stores.postgres, stores.clickhouse),
@@ -69,7 +69,7 @@ def web_environment(settings: Settings, stores: Connections, refs: Refs) -> Envi
     }
 
 
-def first_start_environment(settings: Settings, stores: Connections, refs: Refs) -> Environment:
+def first_start_environment(settings: Settings, stores: Connections, refs: SecretRefs) -> Environment:
     """For the web server that creates what `firstStart` configures: the environment of web, and what to create.
 
     At every start it creates what is missing (web/src/initialize.ts). It listens on localhost only.
@@ -93,7 +93,7 @@ def first_start_environment(settings: Settings, stores: Connections, refs: Refs)
     }
 
 
-def worker_environment(settings: Settings, stores: Connections, refs: Refs) -> Environment:
+def worker_environment(settings: Settings, stores: Connections, refs: SecretRefs) -> Environment:
     """For worker, which processes the queues and writes to ClickHouse. It runs background migrations only."""
     ingestion = settings.ingestion
     return {
@@ -113,7 +113,7 @@ def worker_environment(settings: Settings, stores: Connections, refs: Refs) -> E
     }
 
 
-def _shared_environment(settings: Settings, stores: Connections, refs: Refs, workload: Workload) -> Environment:
+def _shared_environment(settings: Settings, stores: Connections, refs: SecretRefs, workload: Workload) -> Environment:
     """For web and worker alike, but for the heap of each."""
     ingestion = settings.ingestion
     return {

@@ -77,7 +77,7 @@ class FirstStart(pulumi.ComponentResource):
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
             restart_policy="Never",
-            annotations=context.checksums(secret_names(environment)),
+            annotations=context.checksum_annotations(secret_names(environment)),
         )
         waits = pulumi.ResourceOptions(depends_on=list(after))
         self.ready = [job(scope, template, deadline_seconds=DEADLINE_SECONDS, retries=RETRIES, opts=waits)]

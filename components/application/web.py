@@ -82,7 +82,7 @@ class Web(pulumi.ComponentResource):
             mounts=mounts,
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
-            annotations=context.checksums(secret_names(environment)),
+            annotations=context.checksum_annotations(secret_names(environment)),
         )
         deployment(scope, settings, template, after=after)
         self.endpoint = Endpoint(host=workload.resource_name, port=WEB_PORT)

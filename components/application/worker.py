@@ -75,7 +75,7 @@ class Worker(pulumi.ComponentResource):
             mounts=mounts,
             grace_seconds=settings.termination_grace_period_seconds,
             service_account=account.metadata.name,
-            annotations=context.checksums(secret_names(environment)),
+            annotations=context.checksum_annotations(secret_names(environment)),
         )
         deployment(scope, settings, template, after=after)
         self.register_outputs({})

@@ -1,4 +1,4 @@
-"""Who connects to which store: the input of network policies and of the mesh's rules."""
+"""The flows of an installation: the input of network policies and of the mesh's rules."""
 
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -9,10 +9,10 @@ from components.stores.modes import StoreModes
 
 
 def flows(settings: Settings, stores: StoreModes) -> Sequence[Flow]:
-    """Every connection of the installation to a store, including the second object store."""
+    """Every flow to a store, including that of the off-site copy to the second object store."""
     found = [flow for mode in stores for flow in mode.flows()]
-    if other := settings.backups.off_site:
-        port = url_port(other.endpoint)
+    if off_site := settings.backups.off_site:
+        port = url_port(off_site.endpoint)
         found.append(Flow(purpose="off-site", server=None, ports=[port], clients=[OFF_SITE_COPY]))
     return found
 

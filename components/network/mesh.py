@@ -65,12 +65,12 @@ class Mesh(pulumi.ComponentResource):
 def authentication(settings: Settings, stores: StoreModes) -> dict[str, dict[str, JsonValue]]:
     """The PeerAuthentications by name: mutual TLS is required.
 
-    The pods of the Postgres operator are outside the mesh, so the port of the object store also accepts their plain
-    text. NetworkPolicies and the keys then control the access. Archives in an external store are sent over HTTPS.
+    Pods that an operator creates are outside the mesh, so the port of the object store also accepts their plain text.
+    NetworkPolicies and the keys then control the access. Archives in an external store are sent over HTTPS.
     """
     found: dict[str, dict[str, JsonValue]] = {MUTUAL_TLS: {"mtls": {"mode": "STRICT"}}}
     for flow in flows(settings, stores):
-        if flow.server and flow.operated_clients:
+        if flow.server and flow.from_operator_pods and stores.operator_pods:
             found[f"{flow.server}-archive"] = {
                 "selector": {"matchLabels": {"app.kubernetes.io/name": flow.server}},
                 "mtls": {"mode": "STRICT"},
@@ -87,7 +87,7 @@ def authorization(settings: Settings, stores: StoreModes) -> dict[str, dict[str,
         if flow.server:
             accounts = [_identity(settings, client) for client in flow.clients]
             rules.setdefault(flow.server, []).extend(_allow("principals", accounts, flow.ports))
-            if flow.operated_clients:  # they have no identity
+            if flow.from_operator_pods and stores.operator_pods:  # they have no identity in the mesh
                 rules[flow.server].append({"to": _to(flow.ports)})
     store = stores.object_store
     if store.public_port:

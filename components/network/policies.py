@@ -1,7 +1,7 @@
 """NetworkPolicies: the connections that pods of the namespace may open and accept. Everything else is denied."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -15,7 +15,7 @@ from components.network.mesh_policies import mesh_policies, tunnel_ports
 from components.schema.application import Dns
 from components.schema.environment import Settings
 from components.schema.values import LINK_LOCAL
-from components.stores.contract import APPLICATION, OFF_SITE_COPY, Flow, Operator
+from components.stores.contract import APPLICATION, OFF_SITE_COPY, Flow
 from components.stores.modes import StoreModes
 
 Peer = k8s.networking.v1.NetworkPolicyPeerArgsDict
@@ -84,10 +84,10 @@ def policies(settings: Settings, stores: StoreModes) -> dict[str, Policy]:
         DEFAULT_DENY: {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
         **_common_egress(settings, tunnel),
         "allow-web-ingress": _ingress(_pods(["web"]), _from(_web_clients(settings), [WEB_PORT, *tunnel])),
-        **(_operated(stores.postgres.operator, settings, stores) if stores.postgres.operator else {}),
+        **_operator_pods(settings, stores),
         **_identity_egress(stores),
         **_external_stores(settings, stores, tunnel),
-        **_own_stores(settings, stores, tunnel),
+        **_managed_stores(settings, stores, tunnel),
     }
 
 
@@ -119,7 +119,7 @@ def _external_stores(settings: Settings, stores: StoreModes, tunnel: Sequence[in
     }
 
 
-def _own_stores(settings: Settings, stores: StoreModes, tunnel: Sequence[int]) -> dict[str, Policy]:
+def _managed_stores(settings: Settings, stores: StoreModes, tunnel: Sequence[int]) -> dict[str, Policy]:
     """Ingress of each server that this stack runs: from its clients, and through the public route."""
     rules: dict[str, list[IngressRule]] = {}
     for flow in flows(settings, stores):
@@ -132,35 +132,32 @@ def _own_stores(settings: Settings, stores: StoreModes, tunnel: Sequence[int]) -
     return {f"allow-{server}-ingress": _ingress(_pods([server]), found) for server, found in rules.items()}
 
 
-def _operated(operator: Operator, settings: Settings, stores: StoreModes) -> dict[str, Policy]:
-    """For pods that an operator creates: servers, and Jobs that create or restore one.
+def _operator_pods(settings: Settings, stores: StoreModes) -> dict[str, Policy]:
+    """Ingress and egress of pods that an operator creates: servers, and Jobs that create or restore one.
 
     They connect to each other, to the API server and to the archive; clients and the operator connect to them
     (cloudnative-pg.io/documentation/current/networking). Every pod may connect to pods of the namespace and to DNS
     servers.
     """
-    pods = _operated_pods(operator)
     egress = _to(["0.0.0.0/0"], API_SERVER_PORTS)
     for flow in flows(settings, stores):
-        if flow.server is None and flow.operated_clients:
+        if flow.server is None and flow.from_operator_pods:
             egress += _to_outside(flow.ports, [])
     if stores.object_store.uses_identity:
         egress.append(_to_pod_identity())
-    ingress: list[IngressRule] = [
-        {"from_": [{"pod_selector": _pods(operator.clients)}], "ports": _ports([operator.port])},
-        {
-            "from_": [{"pod_selector": pods}, _namespace(operator.namespace)],
-            "ports": _ports([operator.port, operator.status_port]),
-        },
-    ]
-    return {
-        f"allow-{operator.name}-ingress": _ingress(pods, ingress),
-        f"allow-{operator.name}-egress": _egress(pods, egress),
-    }
-
-
-def _operated_pods(operator: Operator) -> k8s.meta.v1.LabelSelectorArgsDict:
-    return {"match_labels": dict(operator.selector)}
+    found: dict[str, Policy] = {}
+    for pods in stores.operator_pods:
+        selector = _labels(pods.selector)
+        ingress: list[IngressRule] = [
+            {"from_": [{"pod_selector": _pods(pods.clients)}], "ports": _ports([pods.port])},
+            {
+                "from_": [{"pod_selector": selector}, _namespace(pods.namespace)],
+                "ports": _ports([pods.port, pods.status_port]),
+            },
+        ]
+        found[f"allow-{pods.name}-ingress"] = _ingress(selector, ingress)
+        found[f"allow-{pods.name}-egress"] = _egress(selector, egress)
+    return found
 
 
 def _ingress(pods: k8s.meta.v1.LabelSelectorArgsDict, rules: Sequence[IngressRule]) -> Policy:
@@ -199,8 +196,8 @@ def _to_outside(ports: Sequence[int], tunnel: Sequence[int]) -> list[EgressRule]
 def _clients(flow: Flow, stores: StoreModes) -> list[Peer]:
     """The pods that open the connections."""
     peers: list[Peer] = [{"pod_selector": _pods(flow.clients)}]
-    if flow.operated_clients and stores.postgres.operator:
-        peers.append({"pod_selector": _operated_pods(stores.postgres.operator)})
+    if flow.from_operator_pods:
+        peers += [{"pod_selector": _labels(pods.selector)} for pods in stores.operator_pods]
     return peers
 
 
@@ -220,6 +217,10 @@ def _range(cidr: str) -> Peer:
     if isinstance(network, ipaddress.IPv4Network) and network.supernet_of(LINK_LOCAL):
         return {"ip_block": {"cidr": cidr, "except_": [str(LINK_LOCAL)]}}
     return {"ip_block": {"cidr": cidr}}
+
+
+def _labels(labels: Mapping[str, str]) -> k8s.meta.v1.LabelSelectorArgsDict:
+    return {"match_labels": dict(labels)}
 
 
 def _pods(names: Sequence[str]) -> k8s.meta.v1.LabelSelectorArgsDict:

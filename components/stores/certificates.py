@@ -13,7 +13,7 @@ from components.stores.contract import CERTIFICATES_PATH
 def ca_bundle_mounts(
     installation: Installation, bundles: Mapping[str, str], opts: pulumi.ResourceOptions
 ) -> Sequence[Mount]:
-    """A ConfigMap with every CA bundle, mounted for containers that connect to a store; nothing if there is none."""
+    """The mount of a ConfigMap with all CA bundles, for containers that connect to a store; none without a bundle."""
     if not bundles:
         return ()
     scope = Scope(installation.workload("certificates", component="certificates"), opts)

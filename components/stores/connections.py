@@ -1,4 +1,4 @@
-"""What a store hands on to whoever uses it: addresses and references to credentials, never a password."""
+"""Connections to stores: addresses and references to credentials, never a password."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from components.schema.purposes import Purpose
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where a store listens."""
+    """An address where a store listens."""
 
     host: str
     port: int
@@ -24,83 +24,83 @@ class Endpoint:
 
     @property
     def http_url(self) -> str:
-        """The endpoint as an http or https URL; a scheme's own port is left out, as in the host that S3 signs."""
-        scheme, own = ("https", 443) if self.tls else ("http", 80)
-        return f"{scheme}://{self.host if self.port == own else self.authority}"
+        """The http or https URL. The scheme's default port is omitted, as in the host name that S3 signs."""
+        scheme, default_port = ("https", 443) if self.tls else ("http", 80)
+        return f"{scheme}://{self.host if self.port == default_port else self.authority}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresConnection:
-    """Postgres, as Langfuse, the migrations and the backups reach it."""
+    """How Langfuse, the migrations and the backups connect to Postgres."""
 
     endpoint: Endpoint
     database: str
     username: str
     password: SecretRef
     version: str
-    """Its release: the clients in Jobs are of the same."""
+    """The release of the server, and of the clients in Jobs."""
     psql_command: str
-    """How a person reaches the database with psql, for the repairs that checks print."""
+    """The psql command that an operator runs to repair the schema. Checks print it."""
     direct: Endpoint | None = None
-    """Past a pooler, for migrations and backups; `endpoint` if there is none."""
+    """The server behind a pooler, for migrations and backups. None without a pooler."""
     pooler: bool = False
     """Whether `endpoint` is a pooler in transaction mode."""
     tls: Literal["disable", "require", "verify"] | None = None
-    """`require` encrypts, `verify` also checks the certificate; None takes what the server offers."""
+    """`require` encrypts, `verify` also checks the certificate. None uses TLS if the server offers it."""
     ca_path: str | None = None
-    """The file of certificates that its own is checked against; the system's if not given."""
+    """Path of the CA bundle that verifies the server's certificate. None uses the public CA certificates."""
 
     @property
     def server(self) -> Endpoint:
-        """The server itself."""
+        """The server itself, not its pooler."""
         return self.direct or self.endpoint
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClickHouseConnection:
-    """ClickHouse: HTTP for the application, the native protocol for migrations and backups."""
+    """How clients connect to ClickHouse: the application by HTTP, migrations and backups by the native protocol."""
 
     http: Endpoint
     native: Endpoint
-    """Of one and the same replica for migrations: golang-migrate reads the version that it has just written, and
+    """For migrations it is always the same replica: golang-migrate reads back the version that it has just written, and
     another replica might not have it yet."""
     username: str
     password: SecretRef
     database: str = "default"
     clustered: bool = True
-    """Chosen once: there is no way from unclustered to clustered tables."""
+    """Whether tables are replicated. It can't change later: there is no conversion between the two kinds of tables."""
     client_version: str = images.CLICKHOUSE.tag
-    """Release of the clients in Jobs: the server's own."""
+    """Release of the clients in Jobs, which is that of the server."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RedisConnection:
-    """Valkey or Redis."""
+    """How clients connect to Valkey or Redis."""
 
     endpoint: Endpoint
-    """A single server; in other topologies the first node."""
+    """A single server, or the first node of another topology."""
     password: SecretRef
     topology: Literal["single", "cluster", "sentinel"] = "single"
     nodes: Sequence[Endpoint] = ()
     """Nodes of a cluster, or Sentinels."""
     master_name: str | None = None
-    """Name of the primary that the Sentinels watch."""
+    """The name under which the Sentinels monitor the primary."""
     sentinel_password: SecretRef | None = None
     username: str | None = None
     ca_path: str | None = None
-    """The file of certificates that the servers' are checked against; the system's if not given."""
+    """Path of the CA bundle that verifies the servers' certificates. None uses the public CA certificates."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """A bucket and the only credentials that can use it; none where the pod's identity stands for them."""
+    """A bucket and the keys of its user. There are no keys if pods use their identity."""
 
     name: str
     access_key_id: SecretRef | None = None
     secret_access_key: SecretRef | None = None
 
     def keys(self, prefix: str) -> Environment:
-        """The credentials as environment variables with a prefix."""
+        """The keys as environment variables with a prefix."""
         if self.access_key_id is None or self.secret_access_key is None:
             return {}
         return {f"{prefix}ACCESS_KEY_ID": self.access_key_id, f"{prefix}SECRET_ACCESS_KEY": self.secret_access_key}
@@ -108,32 +108,32 @@ class Bucket:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectStoreConnection:
-    """S3: one bucket and one user per purpose."""
+    """How clients connect to an object store. Each purpose has a bucket and a user."""
 
     endpoint: Endpoint
-    """Reached from inside the cluster."""
+    """The address inside the cluster."""
     region: str
     force_path_style: bool
     buckets: Mapping[Purpose, Bucket]
     public_url: str | None = None
-    """Where browsers and SDKs reach a store outside; None where the buckets are served under the UI's own host."""
+    """The URL of an external store for browsers and SDKs. None if the buckets are served by the public route."""
     encryption: Literal["none", "AES256", "aws:kms"] = "none"
     kms_key_id: str | None = None
     identity: Mapping[str, str] | None = None
-    """Annotations of the service accounts that stand for the credentials; None where there are keys."""
+    """Annotations of service accounts that give pods an identity in the cloud. None if there are keys."""
 
     @property
     def served_buckets(self) -> Sequence[str]:
-        """Buckets that browsers and SDKs reach under the UI's own host."""
+        """Buckets that browsers and SDKs reach through the public route."""
         return [] if self.public_url else [self.buckets[purpose].name for purpose in ("media", "exports")]
 
     @property
     def account_annotations(self) -> Mapping[str, str]:
-        """What the service account of whoever uses a bucket is given."""
+        """Annotations for the service accounts of the bucket's clients."""
         return self.identity or {}
 
     def bucket_url(self, purpose: Purpose) -> str:
-        """The URL of a bucket, by path or by host."""
+        """The URL of a bucket, in path style or with the bucket in the host name."""
         bucket = self.buckets[purpose].name
         if self.force_path_style:
             return f"{self.endpoint.http_url}/{bucket}/"

@@ -1,7 +1,8 @@
 """The contract of stores: the questions that every mode of every store answers.
 
-Everything else only puts the answers together: network policies and mesh rules the connections, the quota and the
-sizing command the requests, the credentials component the credentials, and so on.
+A *mode* is one way to run a store, for example a managed server or a connection to an external one. It is a subclass of
+`StoreMode`, in a file of its own. All other code only combines the answers: the network policies and the rules of the
+mesh the flows, the quota and the sizing command the requests, the credentials component the credentials, and so on.
 """
 
 from abc import ABC, abstractmethod
@@ -20,17 +21,17 @@ from components.schema.environment import Settings
 from components.schema.requests import Pods
 from components.stores.connections import ObjectStoreConnection
 
-SettingsT = TypeVar("SettingsT", bound=Model)
+ConfigT = TypeVar("ConfigT", bound=Model)
 ConnectionT = TypeVar("ConnectionT")
 
-Refs = Mapping[str, SecretRef]
-"""Where pods read a credential, by its id in `components/credentials/registry.py`."""
+SecretRefs = Mapping[str, SecretRef]
+"""The key of a Secret for each credential, by the id of the credential in `components/credentials/registry.py`."""
 
-Checksums = Callable[[Collection[str]], Mapping[str, pulumi.Input[str]]]
-"""Pod annotations with the checksums of Secrets, given by their names: a new value restarts the pods."""
+ChecksumAnnotations = Callable[[Collection[str]], Mapping[str, pulumi.Input[str]]]
+"""Returns pod annotations with the checksums of Secrets, by their names: a new value restarts the pods."""
 
 APPLICATION = ("web", "worker")
-"""Workloads of the application that stay."""
+"""The long-lived workloads of the application."""
 
 SERVERS = (*APPLICATION, "first-start")
 """Workloads that run a server of the application."""
@@ -39,7 +40,7 @@ OFF_SITE_COPY = "backup-off-site"
 """The workload that copies backups and media to a second object store."""
 
 CERTIFICATES_PATH = "/etc/langfuse/certificates"
-"""Where every container that connects to a store finds its CA bundle."""
+"""The directory of CA bundles in every container that connects to a store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,132 +48,138 @@ class Flow:
     """Connections that workloads open to one workload of the installation, or to an external store."""
 
     purpose: str
-    """The store, for example `redis`. Rules for an external store are named after it."""
+    """The store, for example `redis`. Network policies for an external store are named after it."""
     server: str | None
-    """The workload that accepts them; None for an external store."""
+    """The workload that accepts the connections; None for an external store."""
     ports: Sequence[int]
     clients: Sequence[str]
-    """Workloads by name."""
-    operated_clients: bool = False
-    """Whether the pods of the Postgres operator (`Operator`) connect as well."""
+    """Names of the workloads that open the connections."""
+    from_operator_pods: bool = False
+    """Whether pods that an operator creates (`OperatorPods`) connect as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Operator:
-    """Pods that an operator creates, and the operator that connects to them.
+class OperatorPods:
+    """Pods that an operator creates for a store. They have the operator's labels, and are outside the mesh."""
 
-    They have the operator's labels and are outside the mesh.
-    """
-
+    name: str
+    """The store. Network policies for the pods are named after it."""
     selector: Mapping[str, str]
     """Labels that select the pods."""
-    namespace: str
-    """Where the operator runs."""
-    name: str
-    """The store, for the names of rules."""
     port: int
-    """Where clients and the pods themselves connect."""
-    status_port: int
-    """Where the operator queries the state of each pod."""
+    """The port where clients and the pods themselves connect."""
     clients: Sequence[str]
-    """Workloads by name."""
+    """Names of the workloads that connect."""
+    status_port: int
+    """The port where the operator queries the state of each pod."""
+    namespace: str
+    """The namespace of the operator."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoreContext:
-    """What a mode needs to create its resources."""
+    """What a mode needs from other components to create its resources."""
 
-    refs: Refs
-    checksums: Checksums
+    refs: SecretRefs
+    checksum_annotations: ChecksumAnnotations
     object_store: ObjectStoreConnection
     """For databases that archive or back up to it."""
 
 
-class StoreMode(ABC, Generic[SettingsT, ConnectionT]):
-    """One way to run a store. All answers follow from the settings alone, so they are known before anything exists."""
+class StoreMode(ABC, Generic[ConfigT, ConnectionT]):
+    """One way to run a store.
+
+    All answers follow from the settings alone, so they are known before any resource exists.
+    """
 
     name: str
     """The store: `postgres`, `clickhouse`, `redis` or `object-store`."""
 
-    def __init__(self, settings: Settings, own: SettingsT) -> None:
-        """Answers for a configuration.
+    def __init__(self, settings: Settings, config: ConfigT) -> None:
+        """Creates a mode.
 
         Args:
             settings: The settings of the installation.
-            own: The part of them that configures this store.
+            config: The part of the settings that configures this store.
         """
         self.settings = settings
-        self.own = own
+        self.config = config
         self.installation = Installation.of(settings)
 
     @abstractmethod
-    def connection(self, refs: Refs) -> ConnectionT:
-        """How clients connect to it."""
+    def connection(self, refs: SecretRefs) -> ConnectionT:
+        """How clients connect to the store."""
 
     @abstractmethod
     def flows(self) -> Sequence[Flow]:
-        """Who connects to it on which ports."""
+        """Which workloads connect to which ports."""
 
     @abstractmethod
     def credentials(self) -> Collection[str]:
-        """The ids of the credentials that it and its clients need."""
+        """The ids of the credentials that the store and its clients need."""
 
     @property
     @abstractmethod
     def backed_up_by(self) -> Literal["job", "provider"] | None:
-        """A Job of this stack, the provider of an external store, or None if its data is not worth a backup."""
+        """A Job of this stack, the provider of an external store, or None if the store needs no backup."""
 
     @property
     @abstractmethod
     def version(self) -> str | None:
-        """Its release; None if the configuration of an external store does not state it."""
+        """The release of the store; None if the configuration of an external store does not state it."""
+
+    @abstractmethod
+    def outputs(self, connection: ConnectionT) -> Mapping[str, JsonValue]:
+        """The outputs of the component. Policies that check the whole stack read them."""
 
     def pods(self) -> Sequence[Pods]:
-        """What it requests of the cluster."""
+        """The pods of the store with their requests; none for an external store."""
         return ()
 
     @property
+    def is_managed(self) -> bool:
+        """Whether this stack runs the store."""
+        return bool(self.pods())
+
+    @property
+    def operator_pods(self) -> OperatorPods | None:
+        """The pods that an operator creates, if an operator runs the store."""
+        return None
+
+    @property
     def ca(self) -> str | None:
-        """The CA bundle that verifies the certificates of its servers, PEM; None for the CAs of the system."""
+        """The CA bundle that verifies the server's certificate, in PEM; None to use the public CA certificates."""
         return None
 
     @property
     def ca_path(self) -> str | None:
-        """Where containers find its CA bundle."""
+        """The path of the CA bundle in containers; None without one."""
         return f"{CERTIFICATES_PATH}/{self.name}.pem" if self.ca else None
 
-    @property
-    def operator(self) -> Operator | None:
-        """The pods of an operator, if one runs the store."""
-        return None
-
     def visible(self) -> Mapping[str, object]:
-        """Inputs of its component, which policies see."""
-        return self.own.model_dump()
-
-    @abstractmethod
-    def outputs(self, connection: ConnectionT) -> Mapping[str, JsonValue]:
-        """Outputs of its component, which policies on the whole stack see."""
+        """The inputs of the component, which policies see. They contain no secret."""
+        return self.config.model_dump()
 
     def create(self, context: StoreContext, opts: pulumi.ResourceOptions) -> Sequence[pulumi.Resource]:
-        """Creates its resources.
+        """Creates the resources of the store; none for an external store.
 
         Args:
             context: Credentials and the object store.
-            opts: Options of the resources: children of the store's component.
+            opts: Options of the resources, which are children of the store's component.
 
         Returns:
-            What clients wait for before they connect.
+            The resources that clients wait for before they connect.
         """
         return ()
 
 
 class Store(pulumi.ComponentResource, Generic[ConnectionT]):
-    """The component of a store, with the resources that its mode creates."""
+    """The component of a store. Its children are the resources that the mode creates."""
 
     connection: ConnectionT
+    """How clients connect to the store."""
     ready: Sequence[pulumi.Resource]
-    """What clients wait for before they connect."""
+    """The resources that clients wait for before they connect."""
 
     def __init__(
         self,

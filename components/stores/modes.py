@@ -1,6 +1,6 @@
-"""The stores of an installation in their configured modes."""
+"""The stores of an installation, each in its configured mode."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ from components.schema.environment import Settings
 from components.stores.clickhouse.component import clickhouse_mode
 from components.stores.clickhouse.mode import ClickHouseMode
 from components.stores.connections import PostgresConnection, RedisConnection
-from components.stores.contract import StoreMode
+from components.stores.contract import OperatorPods, StoreMode
 from components.stores.object_store.component import object_store_mode
 from components.stores.object_store.mode import ObjectStoreMode
 from components.stores.postgres.component import postgres_mode
@@ -17,7 +17,7 @@ from components.stores.redis.component import redis_mode
 
 @dataclass(frozen=True, kw_only=True)
 class StoreModes:
-    """The mode of each store. Iteration is over all of them."""
+    """The mode of each store. Iterating over it yields all four."""
 
     postgres: StoreMode[Any, PostgresConnection]
     redis: StoreMode[Any, RedisConnection]
@@ -35,13 +35,18 @@ class StoreModes:
         )
 
     def __iter__(self) -> Iterator[StoreMode[Any, Any]]:
-        """Every store."""
+        """Yield the mode of every store."""
         yield from (self.postgres, self.clickhouse, self.redis, self.object_store)
 
     @property
     def credentials(self) -> Collection[str]:
         """The ids of the credentials that stores and their clients need."""
         return {id_ for mode in self for id_ in mode.credentials()}
+
+    @property
+    def operator_pods(self) -> Sequence[OperatorPods]:
+        """Pods that operators create."""
+        return [mode.operator_pods for mode in self if mode.operator_pods]
 
     @property
     def ca_bundles(self) -> Mapping[str, str]:

@@ -4,8 +4,8 @@ from typing import Any
 
 from components.schema.environment import Settings
 from components.schema.stores import ExternalClickHouse, ManagedClickHouse
-from components.stores.clickhouse.external import External
-from components.stores.clickhouse.managed import Managed
+from components.stores.clickhouse.external import ExternalClickHouseMode
+from components.stores.clickhouse.managed import ManagedClickHouseMode
 from components.stores.clickhouse.mode import ClickHouseMode
 from components.stores.connections import ClickHouseConnection
 from components.stores.contract import Store
@@ -18,7 +18,7 @@ class ClickHouse(Store[ClickHouseConnection]):
 def clickhouse_mode(settings: Settings) -> ClickHouseMode[Any]:
     """The configured mode. A new mode is one more case."""
     match settings.clickhouse:
-        case ManagedClickHouse() as own:
-            return Managed(settings, own)
-        case ExternalClickHouse() as own:
-            return External(settings, own)
+        case ManagedClickHouse() as config:
+            return ManagedClickHouseMode(settings, config)
+        case ExternalClickHouse() as config:
+            return ExternalClickHouseMode(settings, config)

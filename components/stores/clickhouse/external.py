@@ -7,35 +7,35 @@ from components.schema.stores import ExternalClickHouse
 from components.schema.values import release
 from components.stores.clickhouse.mode import JOBS, ClickHouseMode
 from components.stores.connections import ClickHouseConnection, Endpoint
-from components.stores.contract import SERVERS, Flow, Refs
+from components.stores.contract import SERVERS, Flow, SecretRefs
 
 
-class External(ClickHouseMode[ExternalClickHouse]):
+class ExternalClickHouseMode(ClickHouseMode[ExternalClickHouse]):
     """Connects to a server that this stack does not run."""
 
     backed_up_by = "provider"
 
-    def connection(self, refs: Refs) -> ClickHouseConnection:
+    def connection(self, refs: SecretRefs) -> ClickHouseConnection:
         """The configured server."""
-        own = self.own
+        config = self.config
         return ClickHouseConnection(
-            http=Endpoint(host=own.host, port=own.http_port, tls=own.tls),
-            native=Endpoint(host=own.host, port=own.native_port, tls=own.tls),
-            username=own.username,
+            http=Endpoint(host=config.host, port=config.http_port, tls=config.tls),
+            native=Endpoint(host=config.host, port=config.native_port, tls=config.tls),
+            username=config.username,
             password=refs["clickhouse_password"],
-            database=own.database,
-            clustered=own.clustered,
-            client_version=client_version(own.version),
+            database=config.database,
+            clustered=config.clustered,
+            client_version=client_version(config.version),
         )
 
-    def backup_connection(self, refs: Refs) -> None:
+    def backup_connection(self, refs: SecretRefs) -> None:
         """None: the provider backs up."""
 
     def flows(self) -> Sequence[Flow]:
         """HTTP from the application, the native protocol from Jobs."""
         return [
-            Flow(purpose=self.name, server=None, ports=[self.own.http_port], clients=SERVERS),
-            Flow(purpose=f"{self.name}-native", server=None, ports=[self.own.native_port], clients=JOBS),
+            Flow(purpose=self.name, server=None, ports=[self.config.http_port], clients=SERVERS),
+            Flow(purpose=f"{self.name}-native", server=None, ports=[self.config.native_port], clients=JOBS),
         ]
 
     def credentials(self) -> Collection[str]:

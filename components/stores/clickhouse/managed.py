@@ -31,7 +31,7 @@ from components.stores.clickhouse.files import configuration_mount
 from components.stores.clickhouse.keeper import CLIENT_PORT, RAFT_PORT, Keeper
 from components.stores.clickhouse.mode import JOBS, ClickHouseMode
 from components.stores.connections import ClickHouseConnection, Endpoint, ObjectStoreConnection
-from components.stores.contract import SERVERS, Flow, Refs, StoreContext
+from components.stores.contract import SERVERS, Flow, SecretRefs, StoreContext
 
 SCRIPTS = Path(__file__).parent / "scripts"
 FILES = Path(__file__).parent / "config"
@@ -70,7 +70,7 @@ REPLICA_PORTS: Mapping[str, int] = {"http-replicas": INTERSERVER_PORT}
 """Ports of other replicas."""
 
 
-class Managed(ClickHouseMode[ManagedClickHouse]):
+class ManagedClickHouseMode(ClickHouseMode[ManagedClickHouse]):
     """A cluster `default` with a single shard, even if it has only one replica.
 
     Langfuse creates its tables replicated or not, and there is no way to convert them. A second shard would hide a part
@@ -82,19 +82,19 @@ class Managed(ClickHouseMode[ManagedClickHouse]):
     @property
     def hosts(self) -> Sequence[str]:
         """DNS names of the replicas."""
-        return self.installation.workload(self.name, component="analytics").host_names(self.own.replicas)
+        return self.installation.workload(self.name, component="analytics").host_names(self.config.replicas)
 
-    def connection(self, refs: Refs) -> ClickHouseConnection:
+    def connection(self, refs: SecretRefs) -> ClickHouseConnection:
         """HTTP through the Service. The native protocol of migrations goes to the first replica."""
         return ClickHouseConnection(
             http=Endpoint(host="langfuse-clickhouse", port=HTTP_PORT),
             native=Endpoint(host=self.hosts[0], port=NATIVE_PORT),
             username=APPLICATION_USER,
             password=refs["clickhouse_password"],
-            client_version=self.own.version,
+            client_version=self.config.version,
         )
 
-    def backup_connection(self, refs: Refs) -> ClickHouseConnection:
+    def backup_connection(self, refs: SecretRefs) -> ClickHouseConnection:
         """For a user that can back up, and can neither read nor write rows."""
         return replace(
             self.connection(refs),
@@ -122,22 +122,24 @@ class Managed(ClickHouseMode[ManagedClickHouse]):
 
     def pods(self) -> Sequence[Pods]:
         """A pod for each replica and each Keeper."""
-        own = self.own
+        config = self.config
         return [
-            Pods(name=self.name, replicas=own.replicas, each=Requests.of(own.resources, own.storage)),
-            Pods(name="keeper", replicas=own.keepers, each=Requests.of(own.keeper_resources, own.keeper_storage)),
+            Pods(name=self.name, replicas=config.replicas, each=Requests.of(config.resources, config.storage)),
+            Pods(
+                name="keeper", replicas=config.keepers, each=Requests.of(config.keeper_resources, config.keeper_storage)
+            ),
         ]
 
     def create(self, context: StoreContext, opts: pulumi.ResourceOptions) -> Sequence[pulumi.Resource]:
         """Keepers and a StatefulSet of servers."""
-        own = self.own
-        image = images.clickhouse(own.version)
+        config = self.config
+        image = images.clickhouse(config.version)
         scope = Scope(self.installation.workload(self.name, component="analytics", version=image.tag), opts)
-        keeper = Keeper("clickhouse-keeper", self.installation, own, opts)
+        keeper = Keeper("clickhouse-keeper", self.installation, config, opts)
         account = service_account(scope, context.object_store.account_annotations)
         service(scope, PORTS)
         governing = service(scope, {**PORTS, **REPLICA_PORTS}, headless=True)
-        volumes = volume_claims(scope, scope.workload.pod_names(own.replicas), own.storage)
+        volumes = volume_claims(scope, scope.workload.pod_names(config.replicas), config.storage)
         mounts = [
             Mount.template(VOLUME, "/var/lib/clickhouse"),
             self._configuration(scope, keeper, context.object_store),
@@ -147,14 +149,14 @@ class Managed(ClickHouseMode[ManagedClickHouse]):
         environment = server_environment(context.refs, context.object_store, self.hosts)
         template = pod(
             scope.workload,
-            [_server(own, mounts, environment)],
+            [_server(config, mounts, environment)],
             fs_group=image.uid,
             mounts=mounts,
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
-            annotations=context.checksums(secret_names(environment)),
+            annotations=context.checksum_annotations(secret_names(environment)),
         )
-        patient = wait_at_most(pulumi.ResourceOptions(), minutes=UPDATE_MINUTES) if own.replicas > 1 else None
+        patient = wait_at_most(pulumi.ResourceOptions(), minutes=UPDATE_MINUTES) if config.replicas > 1 else None
         servers = stateful_set(scope, template, governing=governing, volumes=volumes, opts=patient)
         return [servers, *keeper.ready]
 
@@ -173,16 +175,16 @@ class Managed(ClickHouseMode[ManagedClickHouse]):
         )
 
 
-def _server(own: ManagedClickHouse, mounts: Sequence[Mount], environment: Environment) -> Container:
+def _server(config: ManagedClickHouse, mounts: Sequence[Mount], environment: Environment) -> Container:
     return container(
         "clickhouse",
-        images.clickhouse(own.version),
+        images.clickhouse(config.version),
         command=["clickhouse-server", f"--config-file={CONFIG_PATH}/config.xml"],
-        resources=own.resources,
+        resources=config.resources,
         mounts=mounts,
         env=environment,
         ports={**PORTS, **REPLICA_PORTS, "http-metrics": METRICS_PORT},
-        startup=startup_probe(own.replicas),
+        startup=startup_probe(config.replicas),
         readiness=http_probe("/ping", HTTP_PORT, period=10, failures=3),
         liveness=tcp_probe(NATIVE_PORT, period=20, failures=6),
     )
@@ -201,7 +203,7 @@ def startup_probe(replicas: int) -> Probe:
     return exec_probe(command, period=5, failures=(START_SECONDS + CATCH_UP_SECONDS) // 5, timeout=60)
 
 
-def server_environment(refs: Refs, backups: ObjectStoreConnection, replicas: Sequence[str]) -> Environment:
+def server_environment(refs: SecretRefs, backups: ObjectStoreConnection, replicas: Sequence[str]) -> Environment:
     """The variables that `config/*.xml`, the generated files and the startup probe of replicas read."""
     return {
         "CLICKHOUSE_PASSWORD": refs["clickhouse_password"],

@@ -6,27 +6,27 @@ from typing import TypeVar
 
 from components.schema.stores import ExternalClickHouse, ManagedClickHouse
 from components.stores.connections import ClickHouseConnection
-from components.stores.contract import Refs, StoreMode
+from components.stores.contract import SecretRefs, StoreMode
 
 JOBS = ("migrations", "backup-clickhouse")
 """Workloads that use the native protocol."""
 
-OwnT = TypeVar("OwnT", ManagedClickHouse, ExternalClickHouse)
+ConfigT = TypeVar("ConfigT", ManagedClickHouse, ExternalClickHouse)
 
 
-class ClickHouseMode(StoreMode[OwnT, ClickHouseConnection], ABC):
+class ClickHouseMode(StoreMode[ConfigT, ClickHouseConnection], ABC):
     """A way to run ClickHouse."""
 
     name = "clickhouse"
 
     @abstractmethod
-    def backup_connection(self, refs: Refs) -> ClickHouseConnection | None:
+    def backup_connection(self, refs: SecretRefs) -> ClickHouseConnection | None:
         """A connection for the Job that backs up; None if the provider of an external server does."""
 
     @property
     def version(self) -> str | None:
         """Its release."""
-        return self.own.version
+        return self.config.version
 
     def outputs(self, connection: ClickHouseConnection) -> Mapping[str, str]:
         """The address."""

@@ -1,4 +1,4 @@
-"""Requests to an S3 store, and what its answers mean: errors name the bucket and what could not be done."""
+"""Requests to an S3 store. Errors name the bucket, what could not be done, and why."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 Answer = TypeVar("Answer")
-Properties = dict[str, Any]  # what the engine hands over: `region`, `expireDays` and so on; other values are ours
+Properties = dict[str, Any]
+"""The properties of a bucket in the engine: `name`, `region`, `expireDays` and so on."""
 
 UNSUPPORTED: Final = {"NotImplemented", "MethodNotAllowed", "XNotImplemented", "UnsupportedOperation", "MalformedXML"}
+"""Error codes of stores that do not know a kind of rule."""
 ABSENT: Final = {
     "NoSuchLifecycleConfiguration",
     "NoSuchPublicAccessBlockConfiguration",
@@ -21,14 +23,15 @@ ABSENT: Final = {
     "NoSuchTagSet",
     "NoSuchTagSetError",
 }
+"""Error codes for a bucket that has no rule of a kind."""
 
 
 class BucketError(Exception):
-    """One problem of one bucket, with what to do about it."""
+    """An error with a bucket, and how to fix it."""
 
 
 def connect(props: Properties) -> "S3Client":
-    """A client with the keys of whoever runs Pulumi."""
+    """A client with the credentials of whoever runs Pulumi."""
     style: Literal["path", "virtual"] = "path" if props["forcePathStyle"] else "virtual"
     client: S3Client = boto3.session.Session().client(
         "s3",
@@ -39,11 +42,16 @@ def connect(props: Properties) -> "S3Client":
     return client
 
 
-def ask(props: Properties, done: str, request: Callable[[], Answer]) -> Answer:
-    """A request's answer.
+def send(props: Properties, action: str, request: Callable[[], Answer]) -> Answer:
+    """Send a request and return the answer.
+
+    Args:
+        props: The bucket.
+        action: What the request does, for the error: `created`, `listed` and so on.
+        request: Sends the request.
 
     Raises:
-        BucketError: naming the bucket, what could not be done, and why.
+        BucketError: If the store refuses the request or can't be reached.
     """
     try:
         return request()
@@ -52,47 +60,51 @@ def ask(props: Properties, done: str, request: Callable[[], Answer]) -> Answer:
         why = f"{detail.get('Code')}: {detail.get('Message', '')}"
     except BotoCoreError as error:
         why = str(error)
-    raise BucketError(f"bucket {props['name']} can't be {done}: {why}")
+    raise BucketError(f"bucket {props['name']} can't be {action}: {why}")
 
 
-def code(error: ClientError) -> str:
-    """What the store calls an error."""
+def send_optional(props: Properties, action: str, request: Callable[[], object]) -> dict[str, Any]:
+    """Send a request about a rule and return the answer. It is empty if there is no rule, or no support for it.
+
+    Raises:
+        BucketError: If the store refuses the request for another reason.
+    """
+    try:
+        answer = request()
+    except ClientError as error:
+        if error_code(error) in ABSENT | UNSUPPORTED:
+            return {}
+        raise BucketError(f"bucket {props['name']} can't be {action}: {error}") from None
+    return answer if isinstance(answer, dict) else {}
+
+
+def error_code(error: ClientError) -> str:
+    """The code of an error in S3's API, for example `NoSuchBucket`."""
     return str(error.response["Error"].get("Code"))
 
 
 def exists(client: "S3Client", props: Properties) -> bool:
-    """Whether there is such a bucket.
+    """Whether the bucket exists.
 
     Raises:
-        BucketError: when it is somebody else's, or can't be looked at.
+        BucketError: If the bucket belongs to another account, or if the request fails.
     """
     try:
         client.head_bucket(Bucket=props["name"])
     except ClientError as error:
-        if code(error) in {"404", "NoSuchBucket"}:
+        if error_code(error) in {"404", "NoSuchBucket"}:
             return False
-        if code(error) in {"403", "AccessDenied"}:
+        if error_code(error) in {"403", "AccessDenied"}:
             raise BucketError(
-                f"bucket {props['name']} belongs to somebody else, or the keys of whoever runs Pulumi may not see it"
+                f"bucket {props['name']} belongs to another account, or the keys of whoever runs Pulumi can't access it"
             ) from None
-        raise BucketError(f"bucket {props['name']} can't be looked at: {error}") from None
+        raise BucketError(f"bucket {props['name']} can't be read: {error}") from None
     except BotoCoreError as error:
-        raise BucketError(f"bucket {props['name']} can't be looked at: {error}") from None
+        raise BucketError(f"bucket {props['name']} can't be read: {error}") from None
     return True
 
 
 def has_objects(client: "S3Client", props: Properties) -> bool:
-    """Whether there is anything in the bucket; old versions of objects count."""
-    found = ask(props, "listed", lambda: client.list_object_versions(Bucket=props["name"], MaxKeys=1))
+    """Whether the bucket contains objects. Old versions and delete markers count."""
+    found = send(props, "listed", lambda: client.list_object_versions(Bucket=props["name"], MaxKeys=1))
     return bool(found.get("Versions") or found.get("DeleteMarkers"))
-
-
-def optional(props: Properties, done: str, request: Callable[[], object]) -> dict[str, Any]:
-    """An answer; an empty one if there is no such rule or the store knows no such rules."""
-    try:
-        answer = request()
-    except ClientError as error:
-        if code(error) in ABSENT | UNSUPPORTED:
-            return {}
-        raise BucketError(f"bucket {props['name']} can't be {done}: {error}") from None
-    return answer if isinstance(answer, dict) else {}

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from components.stores.object_store.bucket_requests import UNSUPPORTED, BucketError, Properties, ask, code, optional
+from components.stores.object_store.bucket_requests import (
+    UNSUPPORTED,
+    BucketError,
+    Properties,
+    error_code,
+    send,
+    send_optional,
+)
 from components.stores.object_store.buckets import lifecycle_rules
 
 if TYPE_CHECKING:
@@ -18,7 +25,7 @@ OWNER_TAG: Final = "langfuse-instance"
 
 
 def apply_rules(client: "S3Client", props: Properties) -> None:
-    """Sets every rule. A rule that the store does not support is an error if it is on, and skipped if it is off.
+    """Set every rule. A rule that the store does not support is an error if it is on, and skipped if it is off.
 
     Nothing is removed unless a request has found it. A store that does not know a kind of rule may take the request to
     delete it for one to delete the bucket, or the request to set it for one to create a bucket (observed with MinIO and
@@ -32,7 +39,7 @@ def apply_rules(client: "S3Client", props: Properties) -> None:
     _apply_versioning(client, props)
     _apply_lifecycle(client, props)
     tags: Any = {"TagSet": [{"Key": OWNER_TAG, "Value": props["instance"]}]}
-    optional(props, "tagged", lambda: client.put_bucket_tagging(Bucket=props["name"], Tagging=tags))
+    send_optional(props, "tagged", lambda: client.put_bucket_tagging(Bucket=props["name"], Tagging=tags))
 
 
 def _apply_public_access_block(client: "S3Client", props: Properties) -> None:
@@ -49,7 +56,7 @@ def _apply_public_access_block(client: "S3Client", props: Properties) -> None:
         try:
             client.get_public_access_block(Bucket=name)
         except ClientError as error:
-            if code(error) in UNSUPPORTED:
+            if error_code(error) in UNSUPPORTED:
                 raise
 
     flags: Any = dict.fromkeys(
@@ -116,14 +123,14 @@ def _apply_lifecycle(client: "S3Client", props: Properties) -> None:
 
 
 def _require(props: Properties, key: str, off: str, request: Callable[[], object]) -> None:
-    """Sends a request that sets a rule. An error names the key, and the value that does without the rule."""
+    """Send a request that sets a rule. The error names the key, and the value that turns the rule off."""
     try:
         request()
     except ClientError as error:
-        if code(error) in UNSUPPORTED:
+        if error_code(error) in UNSUPPORTED:
             raise BucketError(
-                f"bucket {props['name']}: the store does not support this ({code(error)}); set objectStore.{key} to "
-                f"{off}"
+                f"bucket {props['name']}: the store does not support objectStore.{key} ({error_code(error)}); "
+                f"set it to {off}"
             ) from None
         raise BucketError(f"bucket {props['name']}: objectStore.{key} can't be set: {error}") from None
     except BotoCoreError as error:
@@ -131,25 +138,25 @@ def _require(props: Properties, key: str, off: str, request: Callable[[], object
 
 
 def _remove(props: Properties, query: Callable[[], object], request: Callable[[], object]) -> None:
-    if optional(props, "looked at", query):
-        ask(props, "changed", request)
+    if send_optional(props, "read", query):
+        send(props, "changed", request)
 
 
 def state(client: "S3Client", props: Properties) -> Properties:
-    """The properties as the store has them, so that the next comparison finds manual changes."""
+    """The properties as read from the store, so that the next comparison finds manual changes."""
     name = props["name"]
-    rules = optional(props, "looked at", lambda: client.get_bucket_lifecycle_configuration(Bucket=name))
+    rules = send_optional(props, "read", lambda: client.get_bucket_lifecycle_configuration(Bucket=name))
     found = [dict(rule) for rule in rules.get("Rules", [])]
     days = next((rule["Expiration"]["Days"] for rule in found if rule.get("Expiration", {}).get("Days")), None)
     if not _same_rules(found, lifecycle_rules({**props, "expireDays": days})):
         days = "changed by hand"
-    encryption = optional(props, "looked at", lambda: client.get_bucket_encryption(Bucket=name))
+    encryption = send_optional(props, "read", lambda: client.get_bucket_encryption(Bucket=name))
     default: Mapping[str, Any] = (
         encryption["ServerSideEncryptionConfiguration"]["Rules"][0]["ApplyServerSideEncryptionByDefault"]
         if encryption
         else {}
     )
-    block = optional(props, "looked at", lambda: client.get_public_access_block(Bucket=name))
+    block = send_optional(props, "read", lambda: client.get_public_access_block(Bucket=name))
     flags = block.get("PublicAccessBlockConfiguration", {})
     algorithm = default.get("SSEAlgorithm", "none")
     # S3 encrypts every bucket by default, which is no drift.
@@ -166,12 +173,12 @@ def state(client: "S3Client", props: Properties) -> Properties:
 
 def owner(client: "S3Client", props: Properties) -> str | None:
     """The installation that created the bucket, if one did."""
-    answer = optional(props, "looked at", lambda: client.get_bucket_tagging(Bucket=props["name"]))
+    answer = send_optional(props, "read", lambda: client.get_bucket_tagging(Bucket=props["name"]))
     return next((tag["Value"] for tag in answer.get("TagSet", []) if tag["Key"] == OWNER_TAG), None)
 
 
 def _versioned(client: "S3Client", props: Properties) -> bool:
-    answer = optional(props, "looked at", lambda: client.get_bucket_versioning(Bucket=props["name"]))
+    answer = send_optional(props, "read", lambda: client.get_bucket_versioning(Bucket=props["name"]))
     return bool(answer.get("Status") == "Enabled")
 
 

@@ -1,4 +1,4 @@
-"""The desired state of buckets: who may do what in each, and what expires. Pure functions that tests read as tables."""
+"""The desired state of buckets: policies of users and lifecycle rules. Pure functions, which tests read as tables."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,12 +24,12 @@ _OBJECT_ACTIONS: Mapping[Purpose, Sequence[str]] = {
     "exports": _READ_WRITE,
     "backups": _READ_WRITE,
 }
-"""What Langfuse does in each bucket (packages/shared/src/server/services/StorageService.ts and its callers). It deletes
-objects together with traces and projects; exports only expire. Whoever can write backups can't delete them."""
+"""The actions of Langfuse in each bucket (packages/shared/src/server/services/StorageService.ts and its callers). It
+deletes objects together with traces and projects. Exports only expire. Keys that write backups can't delete them."""
 
 
 def bucket_environment(buckets: Mapping[Purpose, Bucket]) -> Environment:
-    """For each purpose, the bucket and the keys of its user."""
+    """Environment variables with the bucket of each purpose and the keys of its user."""
     variables: dict[str, str | SecretRef | PodField] = {}
     for purpose, bucket in buckets.items():
         variables[f"{purpose.upper()}_BUCKET"] = bucket.name

@@ -8,8 +8,8 @@ from components.schema.environment import Settings
 from components.schema.stores import ExternalObjectStore, ManagedObjectStore
 from components.stores.connections import ObjectStoreConnection
 from components.stores.contract import Store, StoreContext
-from components.stores.object_store.external import External
-from components.stores.object_store.minio import Managed
+from components.stores.object_store.external import ExternalObjectStoreMode
+from components.stores.object_store.managed import ManagedObjectStoreMode
 from components.stores.object_store.mode import ObjectStoreMode
 
 
@@ -31,7 +31,7 @@ class ObjectStore(Store[ObjectStoreConnection]):
 def object_store_mode(settings: Settings) -> ObjectStoreMode[Any]:
     """The configured mode. A new mode is one more case."""
     match settings.object_store:
-        case ManagedObjectStore() as own:
-            return Managed(settings, own)
-        case ExternalObjectStore() as own:
-            return External(settings, own)
+        case ManagedObjectStore() as config:
+            return ManagedObjectStoreMode(settings, config)
+        case ExternalObjectStore() as config:
+            return ExternalObjectStoreMode(settings, config)

@@ -7,40 +7,40 @@ import pulumi
 from components.schema.purposes import PURPOSES, Purpose, shared_buckets
 from components.schema.stores import ExternalObjectStore
 from components.stores.connections import Endpoint, ObjectStoreConnection
-from components.stores.contract import Flow, Refs, StoreContext
+from components.stores.contract import Flow, SecretRefs, StoreContext
 from components.stores.object_store.managed_buckets import managed_buckets
 from components.stores.object_store.mode import ObjectStoreMode, buckets, key_ids
 
 HTTPS_PORT = 443
 
 
-class External(ObjectStoreMode[ExternalObjectStore]):
+class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
     """Connects to a store that this stack does not run. It may manage the buckets there."""
 
-    def connection(self, refs: Refs) -> ObjectStoreConnection:
+    def connection(self, refs: SecretRefs) -> ObjectStoreConnection:
         """The configured store."""
-        own = self.own
+        config = self.config
         endpoint = parse_endpoint(self._url)
-        names: dict[Purpose, str] = {purpose: getattr(own.buckets, purpose) for purpose in PURPOSES}
+        names: dict[Purpose, str] = {purpose: getattr(config.buckets, purpose) for purpose in PURPOSES}
         return ObjectStoreConnection(
             endpoint=endpoint,
-            region=own.region,
-            force_path_style=own.force_path_style,
+            region=config.region,
+            force_path_style=config.force_path_style,
             buckets=buckets(names, refs),
-            public_url=own.public_endpoint or endpoint.http_url,
-            encryption=own.encryption,
-            kms_key_id=own.kms_key_id,
-            identity=own.identity_annotations if self.uses_identity else None,
+            public_url=config.public_endpoint or endpoint.http_url,
+            encryption=config.encryption,
+            kms_key_id=config.kms_key_id,
+            identity=config.identity_annotations if self.uses_identity else None,
         )
 
     @property
     def _url(self) -> str:
-        return self.own.endpoint or aws_url(self.own.region)
+        return self.config.endpoint or aws_url(self.config.region)
 
     @property
     def uses_identity(self) -> bool:
         """Whether `identity` is `workload`."""
-        return self.own.identity == "workload"
+        return self.config.identity == "workload"
 
     @property
     def version(self) -> None:
@@ -55,7 +55,7 @@ class External(ObjectStoreMode[ExternalObjectStore]):
                 server=None,
                 ports=sorted(ports),
                 clients=self.clients,
-                operated_clients=self.settings.postgres.mode == "cloudnativepg",
+                from_operator_pods=True,
             )
         ]
 
@@ -69,7 +69,7 @@ class External(ObjectStoreMode[ExternalObjectStore]):
         If the stack manages their rules, the configuration is refused instead
         (components/settings/checks/stores.py).
         """
-        names = {purpose: getattr(self.own.buckets, purpose) for purpose in PURPOSES}
+        names = {purpose: getattr(self.config.buckets, purpose) for purpose in PURPOSES}
         return [
             f"objectStore.buckets: {name} is used for {', '.join(purposes)}. A lifecycle rule on it would expire all "
             "of them, and media must never expire; whoever holds the key of one can reach the others."
@@ -78,7 +78,7 @@ class External(ObjectStoreMode[ExternalObjectStore]):
 
     def create(self, context: StoreContext, opts: pulumi.ResourceOptions) -> Sequence[pulumi.Resource]:
         """The buckets, if the stack manages them."""
-        return managed_buckets(self.own, self.settings.backups.retention_days, self.installation, opts)
+        return managed_buckets(self.config, self.settings.backups.retention_days, self.installation, opts)
 
 
 def aws_url(region: str) -> str:

@@ -1,4 +1,4 @@
-"""Buckets of an external store that this stack manages, as resources."""
+"""Buckets of an external store as resources of the stack (`objectStore.manageBuckets`)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ from components.stores.object_store.buckets import expiry_days
 
 
 class ManagedBucket(Resource, module="langfuse", name="Bucket"):
-    """A bucket and its rules."""
+    """A bucket with its rules, from `BucketProvider`."""
 
     def __init__(self, name: str, props: Mapping[str, pulumi.Input[object]], opts: pulumi.ResourceOptions) -> None:
         from components.stores.object_store.bucket_provider import BucketProvider  # noqa: PLC0415  # boto3 loads slowly
@@ -23,7 +23,7 @@ class ManagedBucket(Resource, module="langfuse", name="Bucket"):
 def managed_buckets(
     settings: ExternalObjectStore, backup_days: int, installation: Installation, opts: pulumi.ResourceOptions
 ) -> Sequence[pulumi.Resource]:
-    """The buckets as resources, if the stack is to keep them. They outlive the stack where data is protected."""
+    """Creates the buckets, if the stack manages them. Where data is protected, they outlive the stack."""
     if not settings.manage_buckets:
         return []
     days = expiry_days(settings, backup_days)

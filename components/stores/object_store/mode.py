@@ -9,12 +9,12 @@ from pydantic import JsonValue
 from components.schema.purposes import PURPOSES, Purpose
 from components.schema.stores import ExternalObjectStore, ManagedObjectStore
 from components.stores.connections import Bucket, ObjectStoreConnection
-from components.stores.contract import APPLICATION, OFF_SITE_COPY, Refs, StoreMode
+from components.stores.contract import APPLICATION, OFF_SITE_COPY, SecretRefs, StoreMode
 
-OwnT = TypeVar("OwnT", ManagedObjectStore, ExternalObjectStore)
+ConfigT = TypeVar("ConfigT", ManagedObjectStore, ExternalObjectStore)
 
 
-class ObjectStoreMode(StoreMode[OwnT, ObjectStoreConnection], ABC):
+class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
     """A way to store objects. The off-site copy, if it is configured, is a Job of this stack."""
 
     name = "object-store"
@@ -46,14 +46,14 @@ class ObjectStoreMode(StoreMode[OwnT, ObjectStoreConnection], ABC):
 
     def visible(self) -> Mapping[str, object]:
         """The settings, and how long backups are kept."""
-        return {"backup_days": self.settings.backups.retention_days, **self.own.model_dump()}
+        return {"backup_days": self.settings.backups.retention_days, **self.config.model_dump()}
 
     def outputs(self, connection: ObjectStoreConnection) -> Mapping[str, JsonValue]:
         """The buckets, and how long their objects are kept."""
         return {
             "buckets": [bucket.name for bucket in connection.buckets.values()],
-            "eventsDays": self.own.events_days,
-            "exportsDays": self.own.exports_days,
+            "eventsDays": self.config.events_days,
+            "exportsDays": self.config.exports_days,
         }
 
 
@@ -62,7 +62,7 @@ def key_ids(purpose: str) -> tuple[str, str]:
     return f"object_store_{purpose}_access_key_id", f"object_store_{purpose}_secret_access_key"
 
 
-def buckets(names: Mapping[Purpose, str], refs: Refs) -> Mapping[Purpose, Bucket]:
+def buckets(names: Mapping[Purpose, str], refs: SecretRefs) -> Mapping[Purpose, Bucket]:
     """The buckets, with the keys of their users if there are any."""
     return {
         purpose: Bucket(

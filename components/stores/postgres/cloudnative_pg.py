@@ -17,7 +17,7 @@ from components.schema.requests import Pods, Requests
 from components.schema.schedules import with_seconds
 from components.schema.stores import CloudNativePgPostgres
 from components.stores.connections import ObjectStoreConnection, PostgresConnection
-from components.stores.contract import Flow, Operator, Refs, StoreContext
+from components.stores.contract import Flow, OperatorPods, SecretRefs, StoreContext
 from components.stores.postgres.mode import (
     BUILTIN_LOCALE,
     CLIENTS,
@@ -59,7 +59,7 @@ WAIT_UNTIL_READY = {"pulumi.com/waitFor": "condition=Ready"}
 CLUSTER = "langfuse-postgres"
 
 
-class CloudNativePg(PostgresMode[CloudNativePgPostgres]):
+class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
     """A primary and its replicas. The operator handles failover, and creates a PodDisruptionBudget.
 
     The write-ahead log is archived in the backups bucket at least every five minutes, the operator's default, together
@@ -67,13 +67,13 @@ class CloudNativePg(PostgresMode[CloudNativePgPostgres]):
     does.
     """
 
-    def connection(self, refs: Refs) -> PostgresConnection:
+    def connection(self, refs: SecretRefs) -> PostgresConnection:
         """The Service of the primary. `psql` selects the primary's pod by its label, since it changes at failover."""
         kubectl = f"kubectl --namespace {self.installation.namespace}"
         primary = f"$({kubectl} get pod --output name --selector {CLUSTER_LABEL}={CLUSTER},{ROLE_LABEL}=primary)"
         return in_cluster_connection(
             f"{CLUSTER}-rw",
-            self.own.version,
+            self.config.version,
             refs["postgres_password"],
             psql_command=f"{kubectl} exec {primary} --container postgres -- psql --dbname {DATABASE}",
             tls="require",
@@ -86,13 +86,17 @@ class CloudNativePg(PostgresMode[CloudNativePgPostgres]):
     def pods(self) -> Sequence[Pods]:
         """A pod for each server."""
         return [
-            Pods(name=self.name, replicas=self.own.instances, each=Requests.of(self.own.resources, self.own.storage))
+            Pods(
+                name=self.name,
+                replicas=self.config.instances,
+                each=Requests.of(self.config.resources, self.config.storage),
+            )
         ]
 
     @property
-    def operator(self) -> Operator:
+    def operator_pods(self) -> OperatorPods:
         """The pods that the operator creates, for servers and for Jobs."""
-        return Operator(
+        return OperatorPods(
             name=self.name,
             selector={CLUSTER_LABEL: CLUSTER},
             namespace=OPERATOR_NAMESPACE,
@@ -106,7 +110,7 @@ class CloudNativePg(PostgresMode[CloudNativePgPostgres]):
 
         The operator reads name and password of the role from the Secret of the password.
         """
-        scope = Scope(self.installation.workload(self.name, component="database", version=self.own.version), opts)
+        scope = Scope(self.installation.workload(self.name, component="database", version=self.config.version), opts)
         archive = custom_resource(
             scope,
             OBJECT_STORE_API_VERSION,
@@ -135,7 +139,7 @@ class CloudNativePg(PostgresMode[CloudNativePgPostgres]):
 
     def cluster_spec(self, context: StoreContext) -> dict[str, object]:
         """The specification of the cluster. The operator creates restricted pods with a read-only root file system."""
-        own, storage_class = self.own, self.installation.storage_class
+        config, storage_class = self.config, self.installation.storage_class
         return {
             "bootstrap": {
                 "initdb": {
@@ -144,22 +148,22 @@ class CloudNativePg(PostgresMode[CloudNativePgPostgres]):
                     "secret": {"name": context.refs["postgres_password"].name},
                     "dataChecksums": True,
                     "encoding": "UTF8",
-                    **locale(own.version),
+                    **locale(config.version),
                 }
             },
             "enablePDB": True,
             "enableSuperuserAccess": False,
             "inheritedMetadata": {"labels": OUTSIDE_MESH},
-            "imageName": images.cloudnative_pg(own.version),
-            "instances": own.instances,
+            "imageName": images.cloudnative_pg(config.version),
+            "instances": config.instances,
             "plugins": [{"name": PLUGIN, "isWALArchiver": True, "parameters": {"barmanObjectName": CLUSTER}}],
-            "postgresql": {"parameters": parameters(own)},
+            "postgresql": {"parameters": parameters(config)},
             "primaryUpdateStrategy": "unsupervised",
-            "resources": {**requirements(own.resources)},
+            "resources": {**requirements(config.resources)},
             "seccompProfile": {"type": "RuntimeDefault"},
             "serviceAccountTemplate": {"metadata": {"annotations": {**context.object_store.account_annotations}}},
             "storage": {
-                "size": own.storage,
+                "size": config.storage,
                 "resizeInUseVolumes": True,
                 **({"storageClass": storage_class} if storage_class else {}),
             },

@@ -6,9 +6,9 @@ from components.schema.environment import Settings
 from components.schema.stores import CloudNativePgPostgres, ExternalPostgres, ManagedPostgres
 from components.stores.connections import PostgresConnection
 from components.stores.contract import Store, StoreMode
-from components.stores.postgres.cloudnative_pg import CloudNativePg
-from components.stores.postgres.external import External
-from components.stores.postgres.managed import Managed
+from components.stores.postgres.cloudnative_pg import CloudNativePgMode
+from components.stores.postgres.external import ExternalPostgresMode
+from components.stores.postgres.managed import ManagedPostgresMode
 
 
 class Postgres(Store[PostgresConnection]):
@@ -18,9 +18,9 @@ class Postgres(Store[PostgresConnection]):
 def postgres_mode(settings: Settings) -> StoreMode[Any, PostgresConnection]:
     """The configured mode. A new mode is one more case."""
     match settings.postgres:
-        case ManagedPostgres() as own:
-            return Managed(settings, own)
-        case CloudNativePgPostgres() as own:
-            return CloudNativePg(settings, own)
-        case ExternalPostgres() as own:
-            return External(settings, own)
+        case ManagedPostgres() as config:
+            return ManagedPostgresMode(settings, config)
+        case CloudNativePgPostgres() as config:
+            return CloudNativePgMode(settings, config)
+        case ExternalPostgres() as config:
+            return ExternalPostgresMode(settings, config)

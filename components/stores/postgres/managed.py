@@ -16,7 +16,7 @@ from components.schema.requests import Pods, Requests
 from components.schema.stores import ManagedPostgres
 from components.schema.values import quantity_value
 from components.stores.connections import PostgresConnection
-from components.stores.contract import Flow, Refs, StoreContext
+from components.stores.contract import Flow, SecretRefs, StoreContext
 from components.stores.postgres.mode import (
     BUILTIN_LOCALE,
     CLIENTS,
@@ -46,20 +46,20 @@ DATA: Environment = {"PGDATA": f"{DATA_PATH}/pgdata", "TZ": "UTC"}
 """PGDATA is a subdirectory: the root of a volume may hold lost+found, and initdb requires an empty directory."""
 
 
-class Managed(PostgresMode[ManagedPostgres]):
+class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
     """One server with one role, which owns one database and is not a superuser.
 
     The superuser can't log in over the network (`config/pg_hba.conf`).
     """
 
-    def connection(self, refs: Refs) -> PostgresConnection:
+    def connection(self, refs: SecretRefs) -> PostgresConnection:
         """The server by the name of its Service. People use the superuser, from inside the pod."""
         psql = (
             f"kubectl --namespace {self.installation.namespace} exec langfuse-postgres-0 --container postgres -- "
             f"psql --username postgres --dbname {DATABASE}"
         )
         return in_cluster_connection(
-            "langfuse-postgres", self.own.version, refs["postgres_password"], psql_command=psql
+            "langfuse-postgres", self.config.version, refs["postgres_password"], psql_command=psql
         )
 
     def flows(self) -> Sequence[Flow]:
@@ -68,7 +68,7 @@ class Managed(PostgresMode[ManagedPostgres]):
 
     def pods(self) -> Sequence[Pods]:
         """One pod."""
-        return [Pods(name=self.name, replicas=1, each=Requests.of(self.own.resources, self.own.storage))]
+        return [Pods(name=self.name, replicas=1, each=Requests.of(self.config.resources, self.config.storage))]
 
     def create(self, context: StoreContext, opts: pulumi.ResourceOptions) -> Sequence[pulumi.Resource]:
         """A StatefulSet. An init container creates the data directory.
@@ -76,13 +76,13 @@ class Managed(PostgresMode[ManagedPostgres]):
         The image's entrypoint takes any directory with a PG_VERSION for a database, so it would never repeat a first
         start that was killed halfway (github.com/docker-library/postgres, docker-entrypoint.sh).
         """
-        image = images.postgres(self.own.version)
+        image = images.postgres(self.config.version)
         scope = Scope(self.installation.workload(self.name, component="database", version=image.tag), opts)
         account = service_account(scope)
         service(scope, {"tcp-postgres": PORT})
         governing = service(scope, {"tcp-postgres": PORT}, headless=True)
-        claim = volume_claim(scope, self.own.storage)
-        configuration = config_map(scope, "config", configuration_files(self.own))
+        claim = volume_claim(scope, self.config.storage)
+        configuration = config_map(scope, "config", configuration_files(self.config))
         scripts = scripts_mount(
             scope, read_scripts(SCRIPTS, "initialize-postgres.sh", "create-database.sh"), role="first-start"
         )
@@ -91,37 +91,37 @@ class Managed(PostgresMode[ManagedPostgres]):
             Mount.config("config", configuration.metadata.name, "/etc/postgresql"),
             Mount.scratch("run", SOCKET_PATH),
             TMP,
-            shared_memory(self.own),
+            shared_memory(self.config),
         ]
         environment: Environment = {
             "POSTGRES_PASSWORD": context.refs["postgres_password"],
             "APPLICATION_ROLE": ROLE,
             "APPLICATION_DATABASE": DATABASE,
             "PGHOST": SOCKET_PATH,
-            "POSTGRES_INITDB_ARGS": initdb_arguments(self.own.version),
+            "POSTGRES_INITDB_ARGS": initdb_arguments(self.config.version),
             **DATA,
         }
         template = pod(
             scope.workload,
-            [_server(self.own, mounts)],
-            init_containers=[_initialize(self.own, [scripts, *mounts], environment)],
+            [_server(self.config, mounts)],
+            init_containers=[_initialize(self.config, [scripts, *mounts], environment)],
             fs_group=image.uid,
             mounts=[scripts, *mounts],
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
-            annotations=context.checksums(secret_names(environment)),
+            annotations=context.checksum_annotations(secret_names(environment)),
         )
         return [
             stateful_set(scope, template, governing=governing, opts=pulumi.ResourceOptions(hooks=same_major_release()))
         ]
 
 
-def _initialize(own: ManagedPostgres, mounts: Sequence[Mount], environment: Environment) -> Container:
+def _initialize(config: ManagedPostgres, mounts: Sequence[Mount], environment: Environment) -> Container:
     initialize = container(
         "initialize",
-        images.postgres(own.version),
+        images.postgres(config.version),
         command=run_script("initialize-postgres.sh"),
-        resources=own.resources,
+        resources=config.resources,
         mounts=mounts,
         env=environment,
     )
@@ -129,13 +129,13 @@ def _initialize(own: ManagedPostgres, mounts: Sequence[Mount], environment: Envi
     return initialize
 
 
-def _server(own: ManagedPostgres, mounts: Sequence[Mount]) -> Container:
+def _server(config: ManagedPostgres, mounts: Sequence[Mount]) -> Container:
     is_ready = ["pg_isready", "--host", "127.0.0.1", "--username", ROLE, "--dbname", DATABASE]
     return container(
         "postgres",
-        images.postgres(own.version),
+        images.postgres(config.version),
         command=["postgres", "-c", "config_file=/etc/postgresql/postgresql.conf"],
-        resources=own.resources,
+        resources=config.resources,
         mounts=mounts,
         env=DATA,
         ports={"tcp-postgres": PORT},

@@ -22,10 +22,10 @@ BUILTIN_LOCALE = 17
 """First major release with a built-in locale. With a locale of the system, another C library in a new image may change
 the order of text under existing indexes. C.UTF-8 of earlier releases also sorts by code point, without a guarantee."""
 
-OwnT = TypeVar("OwnT", ManagedPostgres, CloudNativePgPostgres, ExternalPostgres)
+ConfigT = TypeVar("ConfigT", ManagedPostgres, CloudNativePgPostgres, ExternalPostgres)
 
 
-class PostgresMode(StoreMode[OwnT, PostgresConnection], ABC):
+class PostgresMode(StoreMode[ConfigT, PostgresConnection], ABC):
     """A way to run Postgres. Jobs of this stack dump it in every mode."""
 
     name = "postgres"
@@ -38,7 +38,7 @@ class PostgresMode(StoreMode[OwnT, PostgresConnection], ABC):
     @property
     def version(self) -> str | None:
         """Its release."""
-        return self.own.version
+        return self.config.version
 
     def credentials(self) -> Collection[str]:
         """The password of the role that owns the database."""

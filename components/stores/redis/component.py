@@ -6,9 +6,9 @@ from components.schema.environment import Settings
 from components.schema.stores import ExternalRedis, ManagedRedis, SentinelRedis
 from components.stores.connections import RedisConnection
 from components.stores.contract import Store, StoreMode
-from components.stores.redis.external import External
-from components.stores.redis.sentinel import Sentinel
-from components.stores.redis.valkey import Managed
+from components.stores.redis.external import ExternalRedisMode
+from components.stores.redis.managed import ManagedRedisMode
+from components.stores.redis.sentinel import SentinelRedisMode
 
 
 class Redis(Store[RedisConnection]):
@@ -21,9 +21,9 @@ class Redis(Store[RedisConnection]):
 def redis_mode(settings: Settings) -> StoreMode[Any, RedisConnection]:
     """The configured mode. A new mode is one more case."""
     match settings.redis:
-        case ManagedRedis() as own:
-            return Managed(settings, own)
-        case SentinelRedis() as own:
-            return Sentinel(settings, own)
-        case ExternalRedis() as own:
-            return External(settings, own)
+        case ManagedRedis() as config:
+            return ManagedRedisMode(settings, config)
+        case SentinelRedis() as config:
+            return SentinelRedisMode(settings, config)
+        case ExternalRedis() as config:
+            return ExternalRedisMode(settings, config)

@@ -8,10 +8,10 @@ from components.schema.stores import ExternalRedis, ManagedRedis, SentinelRedis
 from components.stores.connections import RedisConnection
 from components.stores.contract import StoreMode
 
-OwnT = TypeVar("OwnT", ManagedRedis, SentinelRedis, ExternalRedis)
+ConfigT = TypeVar("ConfigT", ManagedRedis, SentinelRedis, ExternalRedis)
 
 
-class RedisMode(StoreMode[OwnT, RedisConnection], ABC):
+class RedisMode(StoreMode[ConfigT, RedisConnection], ABC):
     """A way to run Redis. Queued jobs are lost with it, and no backup would bring them back in time."""
 
     name = "redis"
@@ -20,7 +20,7 @@ class RedisMode(StoreMode[OwnT, RedisConnection], ABC):
     @property
     def version(self) -> str | None:
         """Its release."""
-        return self.own.version
+        return self.config.version
 
     def credentials(self) -> Collection[str]:
         """One password, of the servers and their Sentinels."""

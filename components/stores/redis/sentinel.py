@@ -15,7 +15,7 @@ from components.schema.base import Resources
 from components.schema.requests import Pods, Requests
 from components.schema.stores import SentinelRedis
 from components.stores.connections import Endpoint, RedisConnection
-from components.stores.contract import SERVERS, Flow, Refs, StoreContext
+from components.stores.contract import SERVERS, Flow, SecretRefs, StoreContext
 from components.stores.redis.mode import RedisMode
 from components.stores.redis.valkey import (
     CONFIGURATION,
@@ -64,15 +64,15 @@ SCRIPT_NAMES = (
 )
 
 
-class Sentinel(RedisMode[SentinelRedis]):
+class SentinelRedisMode(RedisMode[SentinelRedis]):
     """A primary and two replicas. Sentinels promote a replica when the primary is lost."""
 
     @property
     def workload(self) -> Workload:
         """The workload that servers and Sentinels belong to."""
-        return self.installation.workload(self.name, component="queue", version=images.valkey(self.own.version).tag)
+        return self.installation.workload(self.name, component="queue", version=images.valkey(self.config.version).tag)
 
-    def connection(self, refs: Refs) -> RedisConnection:
+    def connection(self, refs: SecretRefs) -> RedisConnection:
         """The Sentinels, which know the primary."""
         sentinels = self._endpoints(SENTINEL_PORT)
         return RedisConnection(
@@ -92,7 +92,7 @@ class Sentinel(RedisMode[SentinelRedis]):
     def pods(self) -> Sequence[Pods]:
         """Three pods with a server and a Sentinel each."""
         return [
-            Pods(name=self.name, replicas=REPLICAS, each=Requests.of(self.own.resources, self.own.storage)),
+            Pods(name=self.name, replicas=REPLICAS, each=Requests.of(self.config.resources, self.config.storage)),
             Pods(name="sentinel", replicas=REPLICAS, sidecar_of=self.name, each=Requests.of(SENTINEL_RESOURCES)),
         ]
 
@@ -101,20 +101,20 @@ class Sentinel(RedisMode[SentinelRedis]):
         scope = Scope(self.workload, opts)
         account = service_account(scope)
         governing = service(scope, {"tcp-redis": PORT, "tcp-sentinel": SENTINEL_PORT}, headless=True)
-        volumes = volume_claims(scope, scope.workload.pod_names(REPLICAS), self.own.storage)
+        volumes = volume_claims(scope, scope.workload.pod_names(REPLICAS), self.config.storage)
         data = Mount.template(VOLUME, "/data")
-        configuration = configuration_mounts(scope, self.own.resources)
+        configuration = configuration_mounts(scope, self.config.resources)
         scripts = scripts_mount(scope, read_scripts(SCRIPTS, *SCRIPT_NAMES))
         mounts = [data, *configuration, scripts]
         environment = self.environment(context.refs["redis_password"])
         template = pod(
             scope.workload,
-            [_server(self.own, environment, mounts), _sentinel(self.own, environment, [data, scripts])],
+            [_server(self.config, environment, mounts), _sentinel(self.config, environment, [data, scripts])],
             fs_group=images.VALKEY.uid,
             mounts=mounts,
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
-            annotations=context.checksums(secret_names(environment)),
+            annotations=context.checksum_annotations(secret_names(environment)),
         )
         return [stateful_set(scope, template, governing=governing, volumes=volumes)]
 
@@ -140,21 +140,21 @@ class Sentinel(RedisMode[SentinelRedis]):
         return [Endpoint(host=host, port=port) for host in self.workload.host_names(REPLICAS)]
 
 
-def _server(own: SentinelRedis, environment: Environment, mounts: Sequence[Mount]) -> Container:
+def _server(config: SentinelRedis, environment: Environment, mounts: Sequence[Mount]) -> Container:
     """The server. It is ready once it has the data, so an update waits for that before it replaces the next pod.
 
     A primary hands over before it stops, and then waits for nothing: its replicas have the same data.
     """
     return container(
         "valkey",
-        images.valkey(own.version),
+        images.valkey(config.version),
         command=[
             *run_script("start-valkey-member.sh"),
             CONFIGURATION,
             RUNNING_CONFIGURATION,
             str(FIND_PRIMARY_SECONDS),
         ],
-        resources=own.resources,
+        resources=config.resources,
         mounts=mounts,
         env=environment,
         ports={"tcp-redis": PORT},
@@ -165,11 +165,11 @@ def _server(own: SentinelRedis, environment: Environment, mounts: Sequence[Mount
     )
 
 
-def _sentinel(own: SentinelRedis, environment: Environment, mounts: Sequence[Mount]) -> Container:
+def _sentinel(config: SentinelRedis, environment: Environment, mounts: Sequence[Mount]) -> Container:
     """The Sentinel. It has started once enough Sentinels see each other to promote a server."""
     return container(
         "sentinel",
-        images.valkey(own.version),
+        images.valkey(config.version),
         command=[*run_script("start-sentinel.sh"), str(SENTINEL_PORT), str(SENTINEL_FIND_PRIMARY_SECONDS)],
         resources=SENTINEL_RESOURCES,
         mounts=mounts,

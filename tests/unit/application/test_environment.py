@@ -400,7 +400,7 @@ def test_outputs_list_the_compatible_sdk_versions(version: str, python: str) -> 
         settings=found,
         stores=STORES,
         refs=refs(found),
-        checksums=lambda _: {},
+        checksum_annotations=lambda _: {},
         ca_bundles=(),
     )
     found_outputs = outputs(context, Endpoint(host="langfuse-web", port=3000))

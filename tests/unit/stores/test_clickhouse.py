@@ -52,7 +52,7 @@ def clickhouse(backups: ObjectStoreConnection = STORE, **settings: object) -> Re
     def program() -> None:
         context = StoreContext(
             refs=REFS,
-            checksums=lambda _: {"checksum/secret": pulumi.Output.from_input("sum")},
+            checksum_annotations=lambda _: {"checksum/secret": pulumi.Output.from_input("sum")},
             object_store=backups,
         )
         ClickHouse("clickhouse", clickhouse_mode(chosen), context)

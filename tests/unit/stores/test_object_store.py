@@ -47,7 +47,7 @@ def object_store(**settings: object) -> tuple[Recording, ObjectStore]:
     def program() -> None:
         context = StoreContext(
             refs=refs,
-            checksums=lambda names: {f"checksum/{name}": {"s": "sum", "e": "other"}[name] for name in names},
+            checksum_annotations=lambda names: {f"checksum/{name}": {"s": "sum", "e": "other"}[name] for name in names},
             object_store=mode.connection(refs),
         )
         created.append(ObjectStore("object-store", mode, context))
