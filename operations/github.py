@@ -78,9 +78,9 @@ class GitHub:
         except requests.RequestException as error:
             raise OperationError(f"GitHub can't be reached: {method} {url}: {type(error).__name__}") from None
         if not answer.ok:
-            said = answer.json().get("message", "") if "json" in answer.headers.get("Content-Type", "") else ""
+            message = answer.json().get("message", "") if "json" in answer.headers.get("Content-Type", "") else ""
             raise OperationError(
-                f"GitHub refused {method} {url}: {answer.status_code} {said}; the job needs the permission to write "
+                f"GitHub refused {method} {url}: {answer.status_code} {message}; the job needs the permission to write "
                 "pull requests (for a comment) or issues (for drift)"
             )
         return answer

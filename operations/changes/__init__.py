@@ -1,1 +1,1 @@
-"""What an update would do, for people who decide on it: read from the engine's events, judged, and told."""
+"""The report on an update: read from the events of the engine, judged, and written as Markdown."""

@@ -84,7 +84,7 @@ def _heading(report: Report) -> str:
         "**refused: stale acknowledgement**": bool(report.guard.unused),
         f"**refused by {stopping} policy finding{'s' if stopping > 1 else ''}**": bool(stopping),
     }
-    return "; ".join([*([done] if done else []), *(said for said, holds in why.items() if holds)])
+    return "; ".join([*([done] if done else []), *(reason for reason, holds in why.items() if holds)])
 
 
 def _refused(report: Report, rows: int) -> str:

@@ -16,7 +16,7 @@ from operations.errors import OperationError
 from operations.pulumi import Pulumi
 from sandbox import deploy
 from sandbox.errors import SandboxError
-from tests.unit.operations.test_delivery import UNTIL
+from tests.unit.operations.test_stacks import UNTIL
 
 BROKEN = [
     ("config: [", 1, "is not YAML"),
