@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-ROOTS = dict.fromkeys(("components", "operations", "sandbox", "benchmarks"), CHECKOUT) | {
+ROOTS = dict.fromkeys(("components", "operations", "sandbox", "benchmarks", "tools"), CHECKOUT) | {
     "langfuse_policies": CHECKOUT / "policies"
 }
 """Packages and the folder from which each is imported."""
