@@ -22,7 +22,7 @@ status: program ## Show the processes of the local control plane
 	@$(RUN) -m sandbox status
 
 test: lint tools ## Run all checks and tests
-	@GOMEMLIMIT=1GiB $(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	@GOMEMLIMIT=1GiB $(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 20
 
 test-fast: development ## Run the tests that need only Python
 	@$(RUN) -m pytest tests/unit --numprocesses 3 --dist worksteal
