@@ -12,6 +12,7 @@ from typing import Final
 
 from components.schema.environment import Settings
 from components.schema.schedules import schedule
+from components.schema.stores import ManagedClickHouse, ManagedObjectStore, ManagedRedis, SentinelRedis
 from components.schema.values import quantity_value
 from components.settings.scales import Load
 
@@ -112,7 +113,7 @@ def _workloads(rate: Decimal, settings: Settings) -> Iterator[Need]:
 
 def _redis(rate: Decimal, settings: Settings) -> Iterator[Need]:
     store = settings.redis
-    if store.mode == "external":
+    if not isinstance(store, ManagedRedis | SentinelRedis):
         return
     yield _bytes(
         "redis.resources.memory",
@@ -125,7 +126,7 @@ def _redis(rate: Decimal, settings: Settings) -> Iterator[Need]:
 
 def _clickhouse(rate: Decimal, days: int, settings: Settings, event_bytes: int) -> Iterator[Need]:
     store = settings.clickhouse
-    if store.mode == "external":
+    if not isinstance(store, ManagedClickHouse):
         return
     cores = rate / EVENTS_PER_CPU
     yield _cores(
@@ -155,7 +156,7 @@ def _clickhouse(rate: Decimal, days: int, settings: Settings, event_bytes: int) 
 def _object_store(rate: Decimal, days: int, settings: Settings, event_bytes: int) -> Iterator[Need]:
     """Without media and exports: their amount does not follow from the load."""
     store = settings.object_store
-    if store.mode == "external":
+    if not isinstance(store, ManagedObjectStore):
         return
     events = rate * DAY_SECONDS * store.events_days * event_bytes
     kept = settings.backups.retention_days

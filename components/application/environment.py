@@ -130,7 +130,7 @@ def _shared_environment(settings: Settings, stores: Connections, refs: SecretRef
         **event_environment(stores.object_store),
         **query_environment(settings.clickhouse.version),
         # Langfuse's default of 32 GB is more memory than the server has: it would never spill to disk.
-        "CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY": str(_spill_bytes(settings)),
+        "CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY": str(_spill_bytes(stores.clickhouse)),
         # Kubernetes sets HOSTNAME to the pod's name, and the servers would listen on that address only.
         "HOSTNAME": "0.0.0.0",  # noqa: S104
         "LANGFUSE_LOG_FORMAT": settings.application.log_format,
@@ -147,11 +147,9 @@ def _configured(**variables: str | bool | None) -> Environment:
     return {name: text(value) for name, value in variables.items() if value is not None}
 
 
-def _spill_bytes(settings: Settings) -> int:
+def _spill_bytes(clickhouse: ClickHouseConnection) -> int:
     """Half of ClickHouse's memory: larger aggregations spill to disk."""
-    store = settings.clickhouse
-    memory = store.memory if store.mode == "external" else store.resources.memory
-    return int(quantity_value(memory) / 2)
+    return int(quantity_value(clickhouse.memory) / 2)
 
 
 def _heap_mebibytes(workload: Workload) -> int:

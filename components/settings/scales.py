@@ -7,7 +7,7 @@ MinIO. Beyond that Langfuse publishes no table: `large` and `xlarge` are calcula
 `operations/sizing.py`, which names the source of each number, or marks it as an assumption.
 
 Limits that follow from the memory are set elsewhere: Node's heap in `environment.py`, ClickHouse's limits in
-`stores/clickhouse/config/config.xml`, Valkey's in `valkey.py`.
+`stores/clickhouse/config/config.xml`, Valkey's in `stores/redis/valkey.py`.
 """
 
 from dataclasses import dataclass

@@ -66,6 +66,8 @@ class ClickHouseConnection:
     another replica might not have it yet."""
     username: str
     password: SecretRef
+    memory: str
+    """The memory of a server: large aggregations of the application spill to disk at half of it."""
     database: str = "default"
     clustered: bool = True
     """Whether tables are replicated. It can't change later: there is no conversion between the two kinds of tables."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from components.schema.environment import Settings
 from components.schema.schedules import schedule
+from components.stores.modes import StoreModes
 
 MINUTES_A_DAY = 24 * 60
 
@@ -35,7 +36,7 @@ def off_site_store_is_separate(settings: Settings) -> Iterator[str]:
     service = f"langfuse-object-store.{settings.namespace}.svc"
     own_hosts = {settings.host, "langfuse-object-store", service, f"{service}.cluster.local"}
     host = off_site.endpoint.split("://")[1].partition(":")[0]
-    if settings.object_store.mode == "managed" and host in own_hosts:
+    if StoreModes.of(settings).object_store.is_managed and host in own_hosts:
         yield (
             f"backups.offSite.endpoint: {json.dumps(off_site.endpoint)} is the object store of this installation, so "
             "the copies would be lost with it; use another store"

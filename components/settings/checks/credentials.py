@@ -74,7 +74,8 @@ def external_credentials_have_a_source(settings: Settings) -> Iterator[str]:
 
 def _external_mode(id_: str, settings: Settings) -> str | None:
     """The key and value that make the store of a credential an external one; None if it is managed."""
-    for name in ("postgres", "clickhouse", "redis", "object_store"):
-        if id_.startswith(f"{name}_") and getattr(settings, name).mode == "external":
-            return f"{to_camel(name)}.mode external"
+    for mode in StoreModes.of(settings):
+        name = mode.name.replace("-", "_")
+        if id_.startswith(f"{name}_") and not mode.is_managed:
+            return f"{to_camel(name)}.mode {getattr(settings, name).mode}"
     return None

@@ -8,7 +8,7 @@ from components.credentials.sources import needed_credentials
 from components.schema.credentials import Existing
 from components.schema.environment import Settings
 from components.schema.purposes import shared_buckets
-from components.schema.stores import ExternalObjectStore
+from components.schema.stores import ExternalObjectStore, ExternalRedis, ManagedRedis, SentinelRedis
 from components.schema.values import quantity_value
 from components.stores.modes import StoreModes
 
@@ -23,7 +23,9 @@ def keepers_match_replicas(settings: Settings) -> Iterator[str]:
 def append_only_file_fits(settings: Settings) -> Iterator[str]:
     """While Redis rewrites its append-only file, the old file still exists."""
     store = settings.redis
-    if store.mode != "external" and quantity_value(store.storage) < 2 * quantity_value(store.resources.memory):
+    if not isinstance(store, ManagedRedis | SentinelRedis):
+        return
+    if quantity_value(store.storage) < 2 * quantity_value(store.resources.memory):
         yield (
             f"redis.storage: {json.dumps(store.storage)} is less than twice the memory "
             f"({store.resources.memory}), which a rewrite of the append-only file needs; enlarge it"
@@ -33,7 +35,7 @@ def append_only_file_fits(settings: Settings) -> Iterator[str]:
 def external_redis_has_an_address(settings: Settings) -> Iterator[str]:
     """Each topology of an external Redis requires different keys."""
     store = settings.redis
-    if store.mode != "external":
+    if not isinstance(store, ExternalRedis):
         return
     if store.topology == "single" and not store.host:
         yield "redis.host: is required with topology single; set it to the host of the server"

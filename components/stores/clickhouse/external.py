@@ -23,6 +23,7 @@ class ExternalClickHouseMode(ClickHouseMode[ExternalClickHouse]):
             native=Endpoint(host=config.host, port=config.native_port, tls=config.tls),
             username=config.username,
             password=refs["clickhouse_password"],
+            memory=config.memory,
             database=config.database,
             clustered=config.clustered,
             client_version=client_version(config.version),

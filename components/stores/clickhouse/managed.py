@@ -91,6 +91,7 @@ class ManagedClickHouseMode(ClickHouseMode[ManagedClickHouse]):
             native=Endpoint(host=self.hosts[0], port=NATIVE_PORT),
             username=APPLICATION_USER,
             password=refs["clickhouse_password"],
+            memory=self.config.resources.memory,
             client_version=self.config.version,
         )
 

@@ -4,14 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TypeVar
 
-from components.schema.stores import ExternalClickHouse, ManagedClickHouse
+from components.schema.stores import ClickHouse
 from components.stores.connections import ClickHouseConnection
 from components.stores.contract import SecretRefs, StoreMode
 
 JOBS = ("migrations", "backup-clickhouse")
 """Workloads that use the native protocol."""
 
-ConfigT = TypeVar("ConfigT", ManagedClickHouse, ExternalClickHouse)
+ConfigT = TypeVar("ConfigT", bound=ClickHouse)
 
 
 class ClickHouseMode(StoreMode[ConfigT, ClickHouseConnection], ABC):

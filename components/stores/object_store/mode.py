@@ -7,11 +7,11 @@ from typing import Literal, TypeVar
 from pydantic import JsonValue
 
 from components.schema.purposes import PURPOSES, Purpose
-from components.schema.stores import ExternalObjectStore, ManagedObjectStore
+from components.schema.stores import ObjectStore
 from components.stores.connections import Bucket, ObjectStoreConnection
 from components.stores.contract import APPLICATION, OFF_SITE_COPY, SecretRefs, StoreMode
 
-ConfigT = TypeVar("ConfigT", ManagedObjectStore, ExternalObjectStore)
+ConfigT = TypeVar("ConfigT", bound=ObjectStore)
 
 
 class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):

@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 
 from components.kubernetes.variables import SecretRef
 from components.schema.base import Resources
-from components.schema.stores import CloudNativePgPostgres, ExternalPostgres, ManagedPostgres
+from components.schema.stores import Postgres
 from components.schema.values import quantity_value
 from components.stores.connections import Endpoint, PostgresConnection
 from components.stores.contract import SERVERS, StoreMode
@@ -22,7 +22,7 @@ BUILTIN_LOCALE = 17
 """First major release with a built-in locale. With a locale of the system, another C library in a new image may change
 the order of text under existing indexes. C.UTF-8 of earlier releases also sorts by code point, without a guarantee."""
 
-ConfigT = TypeVar("ConfigT", ManagedPostgres, CloudNativePgPostgres, ExternalPostgres)
+ConfigT = TypeVar("ConfigT", bound=Postgres)
 
 
 class PostgresMode(StoreMode[ConfigT, PostgresConnection], ABC):

@@ -4,11 +4,11 @@ from abc import ABC
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
-from components.schema.stores import ExternalRedis, ManagedRedis, SentinelRedis
+from components.schema.stores import Redis
 from components.stores.connections import RedisConnection
 from components.stores.contract import StoreMode
 
-ConfigT = TypeVar("ConfigT", ManagedRedis, SentinelRedis, ExternalRedis)
+ConfigT = TypeVar("ConfigT", bound=Redis)
 
 
 class RedisMode(StoreMode[ConfigT, RedisConnection], ABC):

@@ -47,6 +47,7 @@ STORES = Connections(
         native=Endpoint(host="ch-0", port=9000),
         username="langfuse",
         password=ref("clickhouse"),
+        memory="8Gi",
     ),
     redis=RedisConnection(endpoint=Endpoint(host="redis", port=6379), password=ref("redis")),
     object_store=ObjectStoreConnection(
