@@ -12,7 +12,7 @@ from components.schema import application as settings
 from components.settings import kubeconfig
 from operations.cluster import Cluster
 from operations.errors import OperationError
-from tests.http_server import Answer, serving
+from tests.http_server import Answer, Request, serving
 from tests.unit.operations import test_cluster_identity as identity
 
 
@@ -52,3 +52,34 @@ def test_a_kubeconfig_that_cannot_be_used_gives_one_error(tmp_path: Path, text: 
     file.write_text(text)
     with pytest.raises(OperationError, match="kubeconfig"):
         Cluster(settings.Cluster(kubeconfig=str(file))).namespace_uid("langfuse-dev")
+
+
+KINDS = [
+    {"name": "configmaps", "singularName": "configmap", "namespaced": True, "kind": "ConfigMap", "verbs": ["get"]},
+]
+API: dict[str, Any] = {
+    "/version": {"major": "1", "minor": "36"},
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    "/apis": {"kind": "APIGroupList", "groups": []},
+    "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": KINDS},
+    "/api/v1/namespaces/ns/configmaps/there": {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "there", "creationTimestamp": "2026-01-01T00:00:00Z"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "exists"), [("ConfigMap", "there", True), ("ConfigMap", "x", False), ("X", "x", False)]
+)
+def test_objects_are_found_by_kind_and_name(tmp_path: Path, kind: str, name: str, *, exists: bool) -> None:
+    def answer(request: Request) -> Answer:
+        found = API.get(request.path.partition("?")[0])
+        return Answer(found) if found else Answer({"kind": "Status"}, status=404)
+
+    with serving(answer) as url:
+        cluster = Cluster(settings.Cluster(kubeconfig=identity.kubeconfig(tmp_path, own=url)))
+        found = cluster.get({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "ns"}})
+    assert bool(found) == exists
+    assert not found or found["metadata"]["creationTimestamp"] == "2026-01-01T00:00:00Z"
