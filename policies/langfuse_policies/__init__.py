@@ -1,1 +1,1 @@
-"""Rules for Kubernetes and Langfuse, for Pulumi's policy packs."""
+"""Policies for Kubernetes and Langfuse, for packs of `pulumi_policy`."""

@@ -1,4 +1,4 @@
-"""For tests of policies, and of stacks against the policies.
+"""Helpers for tests of policies, and for tests of stacks with the policies.
 
 deployment = resource("kubernetes:apps/v1:Deployment", {"spec": {"template": UNKNOWN}})
 assert paths(judged(POLICIES["no-privileged-container"], deployment)) == []
@@ -19,12 +19,12 @@ from langfuse_policies.facts.resources import Resource, Stack
 
 __all__ = ["UNKNOWN", "judged", "judged_all", "paths", "resource", "resources_of", "token_of", "unknown_paths"]
 
-#: What a manifest can't say: options of Pulumi and types other than Kubernetes', under this key of a document.
+#: The key of a document for options of Pulumi and for types other than those of Kubernetes.
 PULUMI_KEY = "x-pulumi"
 
 
 def token_of(kind: str) -> str:
-    """A type token of a kind as policies name it: `kubernetes:apps/v1:Deployment` for `apps/Deployment`."""
+    """The type token of a kind: `kubernetes:apps/v1:Deployment` for `apps/Deployment`."""
     return f"kubernetes:{kind.replace('/', '/v1:')}"
 
 
@@ -38,7 +38,7 @@ def resource(
     ignore_changes: Sequence[str] = (),
     parent: str = "",
 ) -> Resource:
-    """A resource as a policy sees it; `UNKNOWN` stands for a value that a preview doesn't know."""
+    """Creates a resource; `UNKNOWN` stands for a value that is unknown in a preview."""
     return Resource(
         type=type_token,
         name=name,
@@ -79,7 +79,7 @@ def _of_manifest(document: dict[str, Any], stack: str) -> Resource:
 
 
 def judged(policy: Policy, subject: Resource | Iterable[Resource], settings: Settings | None = None) -> list[Finding]:
-    """What a policy finds: on one resource, or, for a policy on stacks, on all of them together."""
+    """The findings of a policy in one resource, or, for a policy on stacks, in all of them together."""
     if policy.scope == "stack":
         return policy.on(Stack([subject] if isinstance(subject, Resource) else list(subject)), settings)
     each = [subject] if isinstance(subject, Resource) else subject
@@ -89,18 +89,18 @@ def judged(policy: Policy, subject: Resource | Iterable[Resource], settings: Set
 def judged_all(
     resources: Sequence[Resource], policies: Iterable[Policy] = POLICIES.values()
 ) -> dict[str, list[Finding]]:
-    """The findings of each policy that has any."""
+    """The findings by policy."""
     found = {policy.id: judged(policy, resources) for policy in policies}
     return {id: findings for id, findings in found.items() if findings}  # noqa: A001  # the policy's id
 
 
 def paths(findings: Iterable[Finding]) -> list[str]:
-    """Where the faults are."""
+    """The paths of findings."""
     return [finding.path for finding in findings]
 
 
 def unknown_paths(policy: Policy, subject: Resource) -> set[str]:
-    """The paths of unknown values that the policy asked for."""
+    """The paths of unknown values that the policy reads."""
     subject.unknown_paths.clear()
     policy.on(subject)
     return set(subject.unknown_paths)

@@ -195,7 +195,7 @@ def media_expire(stack: Props) -> None:
 
 def media_expire_by_command(stack: Props) -> None:
     name = "ConfigMap/langfuse-object-store-provisioning-scripts"
-    command = "mc ilm policy add --expire-days 30 store/langfuse-prod-media"
+    command = "mc ilm rule add --expire-days 30 store/langfuse-prod-media"
     stack.script(name, "provision-object-store.sh", command)
 
 

@@ -20,7 +20,7 @@ Args = ResourceValidationArgs | StackValidationArgs
 
 @dataclass
 class Reading:
-    """The resource or the stack of one request of the engine, and what is known of it so far."""
+    """The resource or the stack of one request of the engine, and its judgements so far."""
 
     subject: Resource | Stack | None = None
     judgements: dict[str, Judgement] = field(default_factory=dict)

@@ -29,16 +29,16 @@ PackName = Literal["security", "reliability"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault. It names the place and what is wrong there, never the value that stands there."""
+    """One finding: a place and the problem there, never the value."""
 
     path: str
     problem: str
-    #: Of the resource at fault; policies on the whole stack set it, for the others it is known.
+    #: The resource; set by policies on the whole stack, known for the others.
     urn: str = ""
 
     @property
     def message(self) -> str:
-        """As it is reported: `spec.template.spec.containers[web].image: names no tag`."""
+        """The message of a report: `spec.template.spec.containers[web].image: names no tag`."""
         return f"{self.path}: {self.problem}" if self.path else self.problem
 
 
@@ -46,7 +46,7 @@ Findings = Iterator[Finding]
 
 
 def finding(place: Field | Resource | Pod | str, problem: str, of: Resource | None = None) -> Finding:
-    """A fault at a field or of a whole resource; policies on the stack say of which resource."""
+    """Creates a finding for a field or a whole resource; policies on the stack pass the resource."""
     if isinstance(place, Field):
         return Finding(place.path, problem, of.urn if of else "")
     if isinstance(place, Pod):
@@ -76,19 +76,19 @@ class Policy:
     check: Callable[..., Findings] = field(repr=False)
     #: The same policy in standards and tools, the most authoritative first, for example `PSS baseline: privileged`.
     also_in: tuple[str, ...] = ()
-    #: About Langfuse itself: silent where it is not.
+    #: About Langfuse itself: reports nothing where Langfuse is not deployed.
     langfuse: bool = False
     #: The typed configuration, every key with a default; None when there is nothing to configure.
     settings: type[Settings] | None = None
-    #: Adds what is missing to labels or annotations; policies on anything else have none.
+    #: Returns missing labels or annotations; other policies have no remedy.
     remedy: Callable[[Resource], dict[str, dict[str, str]]] | None = field(default=None, repr=False)
 
     def reads(self, resource: Resource) -> bool:
-        """Whether it is about resources of this kind."""
+        """Whether it applies to resources of this kind."""
         return not self.kinds or resource.kind in self.kinds
 
     def on(self, subject: Resource | Stack, settings: Settings | None = None) -> list[Finding]:
-        """What is wrong with a resource, or with a stack; settings are the defaults unless given."""
+        """The findings in a resource or a stack, with default settings unless others are passed."""
         if isinstance(subject, Resource) and not self.reads(subject):
             return []
         if self.settings is None:
@@ -97,7 +97,7 @@ class Policy:
 
 
 class About(TypedDict):
-    """What a policy tells of itself: see the fields of `Policy`."""
+    """The texts and options of a policy: see the fields of `Policy`."""
 
     title: str
     why: str
@@ -126,7 +126,7 @@ class Topic:
         return self._on_pods(id, frozenset(POD_TEMPLATES), about)
 
     def servers(self, id: str, **about: Unpack[About]) -> Callable[[Check], Check]:  # noqa: A002
-        """A policy on pods that run until they are told to stop: not on Jobs."""
+        """A policy on pods that run until they are stopped, so not on Jobs."""
         return self._on_pods(id, SERVERS, about)
 
     def _on_pods(self, id: str, kinds: frozenset[str], about: About) -> Callable[[Check], Check]:  # noqa: A002

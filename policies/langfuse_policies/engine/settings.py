@@ -12,18 +12,18 @@ from typing import Any, Self
 import msgspec
 
 SettingsError = msgspec.ValidationError
-"""A setting has the wrong name, type or value: the message names its path and the policy."""
+"""A setting has a wrong name, type or value: the message contains its path and the requirement."""
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
-    """Base of a policy's settings: every key has a default, and one that doesn't exist is an error."""
+    """Base class of a policy's settings: every key has a default, and unknown keys are errors."""
 
     @classmethod
     def read(cls, config: Mapping[str, object]) -> Self:
-        """The settings that the configuration of a policy gives.
+        """Reads the settings from the configuration of a policy.
 
         Raises:
-            SettingsError: It can't be used.
+            SettingsError: The configuration is invalid.
         """
         return msgspec.convert(config, cls, strict=False, str_keys=True)  # numbers arrive as floats, keys as text
 

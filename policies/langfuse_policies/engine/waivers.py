@@ -1,8 +1,8 @@
-"""Waivers: who accepts which finding where, why, and until when.
+"""Waivers: findings that an owner accepts until a date, with a reason.
 
     - policy: image-by-digest
       resource: "*/*/*"
-      reason: No registry can be asked here; the lock file of digests comes with the first deployment.
+      reason: The lock file of digests is written with the first deployment.
       owner: platform@example.com
       expires: 2027-01-31
 
@@ -32,11 +32,11 @@ class Waiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     resource: _Text
     reason: _Text
     owner: _Text
-    #: The last day on which it holds, in UTC.
+    #: The last day on which it is valid, in UTC.
     expires: datetime.date
 
     def covers(self, policy: str, place: str) -> bool:
-        """Whether it is about this policy at this place, `STACK/KIND/NAME`."""
+        """Whether it covers this policy at this place, `STACK/KIND/NAME`."""
         return self.policy == policy and fnmatchcase(place, self.resource)
 
     def __str__(self) -> str:
@@ -49,15 +49,15 @@ class WaiversError(Exception):
 
 
 def place_of(resource: Resource) -> str:
-    """What a waiver's pattern is compared with; of the stack as a whole it is `STACK/`."""
+    """The text that a waiver's pattern is compared with; `STACK/` for the whole stack."""
     return f"{resource.stack}/{resource.kind}/{resource.name}"
 
 
 def read(path: Path, policies: Collection[str]) -> list[Waiver]:
-    """The waivers of a file; none when there is no file.
+    """Reads the waivers of a file; none if the file does not exist.
 
     Raises:
-        WaiversError: It is malformed; every fault is named.
+        WaiversError: The file is invalid; the message lists every error.
     """
     if not path.exists():
         return []
@@ -94,18 +94,18 @@ def _entries(path: Path) -> Iterator[tuple[int, object]]:
 
 @dataclass
 class Ledger:
-    """Which waivers are in force, and which of them were needed."""
+    """The waivers, and which of them matched a finding."""
 
     waivers: list[Waiver]
     today: datetime.date
     used: set[Waiver] = field(default_factory=set)
 
     def holds(self, policy: str, place: str) -> bool:
-        """Whether a waiver in force covers a place, used or not."""
+        """Whether a valid waiver covers a place."""
         return any(waiver.covers(policy, place) and waiver.expires >= self.today for waiver in self.waivers)
 
     def waives(self, policy: str, place: str) -> bool:
-        """Whether a finding is waived; the waiver counts as used."""
+        """Whether a finding is waived. The waiver counts as used, even if it has expired."""
         for waiver in self.waivers:
             if waiver.covers(policy, place):
                 self.used.add(waiver)
@@ -113,11 +113,11 @@ class Ledger:
         return False
 
     def expired(self) -> Iterator[Waiver]:
-        """Those whose time is over."""
+        """The waivers that have expired."""
         return (waiver for waiver in self.waivers if waiver.expires < self.today)
 
     def unused(self, stack: str, policies: Collection[str]) -> Iterator[Waiver]:
-        """Those that could have been used in this stack by one of the policies that ran, and were not."""
+        """The waivers for this stack and for a policy that ran, which matched no finding."""
         for waiver in self.waivers:
             here = fnmatchcase(stack, waiver.resource.split("/", 1)[0])
             if here and waiver.policy in policies and waiver not in self.used:

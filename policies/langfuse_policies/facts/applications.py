@@ -1,6 +1,6 @@
-"""What a container runs: Langfuse's web or worker, or one of the stores beside it, told by image and ports.
+"""What a container runs: Langfuse's web or worker, or one of its stores, recognized by image and ports.
 
-Images are told by the last part of their repository, so that mirrors count: `registry.example.com/hub/langfuse` is
+Images are recognized by the last part of their repository, so mirrors count: `registry.example.com/hub/langfuse` is
 Langfuse. A container of the same image that runs something else (a migration, a dump) has no role and is no store.
 """
 
@@ -19,7 +19,7 @@ _LANGFUSE_IMAGES: dict[str, LangfuseRole] = {
     "langfuse-ee": "web",
     "langfuse-worker": "worker",
 }
-#: What the images run: web/Dockerfile and worker/Dockerfile of Langfuse, CMD.
+#: Commands of the images: web/Dockerfile and worker/Dockerfile of Langfuse, CMD.
 _LANGFUSE_PROGRAMS = ("server.js", "worker/dist/index.js", "dist/index.js")
 _LANGFUSE_ENTRYPOINT = "entrypoint.sh"
 
@@ -67,7 +67,7 @@ def is_langfuse(container: Container) -> bool:
 
 
 def langfuse_role(container: Container) -> LangfuseRole | None:
-    """Which server of Langfuse it runs; None for every other container, a migration of the same image included."""
+    """The server of Langfuse that it runs; None for other containers, such as a migration with the same image."""
     role = _LANGFUSE_IMAGES.get(_last_part(container))
     if role is None:
         return None
@@ -77,7 +77,7 @@ def langfuse_role(container: Container) -> LangfuseRole | None:
 
 
 def store_of(container: Container) -> Store | None:
-    """Which store it serves; None for clients of the same image, and for Sentinel, which holds no data."""
+    """The store that it serves; None for clients with the same image, and for Sentinel, which holds no data."""
     store = _STORE_IMAGES.get(_last_part(container))
     if store is None:
         return None

@@ -1,4 +1,4 @@
-"""Which stores and buckets a backup works with: the endpoints it names, and the buckets that it copies from."""
+"""Stores and buckets that a backup uses: its endpoints, and the buckets that it copies from."""
 
 import re
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def targets(job: BackupJob, stack: Stack) -> Iterator[Endpoint]:
 
 
 def named_buckets(job: BackupJob) -> set[str] | None:
-    """The buckets that its variables name; None while they can't be told."""
+    """The buckets in its variables; None while they are unknown."""
     values = [
         variable["value"].text
         for container in job.containers
@@ -40,7 +40,7 @@ def named_buckets(job: BackupJob) -> set[str] | None:
 
 
 def copied_from(job: BackupJob) -> set[str] | None:
-    """The buckets that it copies from with a tool that is known here; None while they can't be told."""
+    """The buckets that it copies from with a known tool; None while they are unknown."""
     if job.pod is None:  # an operator's
         return None if "object-store" in job.covers else set()
     found: set[str] = set()

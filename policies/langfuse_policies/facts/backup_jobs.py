@@ -1,4 +1,4 @@
-"""Backups and restore drills, however they are made: CronJobs, schedules of operators, sidecars.
+"""Backups and restore drills: CronJobs, schedules of operators, and sidecars.
 
 A CronJob is told by its labels and names (`app.kubernetes.io/component: backup`, `drill-postgres`), else by the tools
 that its commands and mounted scripts run (`pg_dump`, `BACKUP DATABASE`, `rclone copy`). What it covers is told by its
@@ -46,14 +46,14 @@ _CLIENT_IMAGES: dict[str, Subject] = {
     "clickhouse": "clickhouse", "clickhouse-server": "clickhouse", "clickhouse-backup": "clickhouse",
     "mc": "object-store", "rclone": "object-store", "aws-cli": "object-store",
 }  # fmt: skip
-#: What the image runs where no command is given.
+#: Commands of images, for containers without a command.
 _ENTRYPOINTS = {"mc": "mc", "rclone": "rclone", "aws-cli": "aws"}
 _CONNECTIONS: tuple[tuple[Subject, re.Pattern[str]], ...] = (
     ("postgres", re.compile(r"PGHOST$|POSTGRES_HOST$|DATABASE_URL$|DIRECT_URL$")),
     ("clickhouse", re.compile(r"CLICKHOUSE_(HOST|URL)$")),
 )
 
-#: Custom resources that back up on a schedule: path of the schedule, and of the switch that stops it.
+#: Custom resources that back up on a schedule: path of the schedule, and of the field that suspends it.
 _OPERATORS: dict[str, tuple[frozenset[Subject], str, str]] = {
     "postgresql.cnpg.io/ScheduledBackup": (frozenset({"postgres"}), "spec.schedule", "spec.suspend"),
     "velero.io/Schedule": (ALL, "spec.schedule", "spec.paused"),
@@ -74,13 +74,13 @@ class BackupJob:
 
     resource: Resource
     drill: bool
-    #: Everything, while it can't be known.
+    #: Everything, while it is unknown.
     covers: frozenset[Subject]
-    #: Cron; None for what runs all the time and has a schedule of its own.
+    #: Cron; None for a job that runs all the time with its own schedule.
     schedule: Field | None
     #: Whether the schedule starts with seconds.
     seconds: bool = False
-    #: What stops it when it is true.
+    #: The field that suspends it when it is true.
     switches: tuple[Field, ...] = ()
     pod: Pod | None = None
     #: Commands, arguments and mounted scripts.
@@ -88,7 +88,7 @@ class BackupJob:
 
     @property
     def containers(self) -> list[Container]:
-        """The containers of its pods; none of an operator's."""
+        """The containers of its pods; none for an operator's resource."""
         return self.pod.containers if self.pod else []
 
 
@@ -103,7 +103,7 @@ def drills(stack: Stack) -> list[BackupJob]:
 
 
 def data_stores(stack: Stack) -> Iterator[tuple[Resource, Subject]]:
-    """What holds data that can't be made again: databases and object stores, not queues and caches."""
+    """Stores with data that can't be created again: databases and object stores, not queues and caches."""
     for pod, _, store in stores(stack):
         if store in ("postgres", "clickhouse", "object-store") and not pod.resource.partial:
             yield pod.resource, store
@@ -182,7 +182,7 @@ def _command(container: Container) -> str:
 
 
 def _covered(pod: Pod, tools: set[Subject]) -> set[Subject]:
-    """By tools, images and connections. What copies objects beside a dump only carries it away."""
+    """By tools, images and connections. A tool that copies objects after a dump only moves the dump."""
     found = set(tools)
     for container in pod.containers:
         if (client := _CLIENT_IMAGES.get(repository(container).rpartition("/")[2])) is not None:

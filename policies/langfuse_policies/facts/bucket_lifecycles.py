@@ -1,4 +1,4 @@
-"""What expires in buckets, wherever it is written: resources of clouds, files and commands that provision a store."""
+"""Lifecycle rules of buckets: in resources of clouds, files, and commands that configure a store."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from langfuse_policies.facts.workloads import pod_of
 
 AWS_LIFECYCLES = ("aws/BucketLifecycleConfiguration", "aws/BucketLifecycleConfigurationV2")
 AWS_BUCKETS = ("aws/Bucket", "aws/BucketV2")
-#: Our own bucket, a dynamic resource: components/stores/object_store/bucket_rules.py.
+#: The bucket of this project, a dynamic resource: components/stores/object_store/bucket_rules.py.
 OWN_BUCKET = "pulumi-python/Bucket"
 
 _ADD = re.compile(r"\bmc ilm (?:rule )?add\b(?P<rest>(?:[^\n;|&\\]|\\\n)*)")
@@ -26,11 +26,11 @@ _TARGET = re.compile(r"(?<![\w-])[\"']?[A-Za-z][\w-]*/(?P<bucket>[^\s\"'/]+)(?:/
 
 @dataclass(frozen=True)
 class Expiry:
-    """One rule by which current objects go."""
+    """One rule that expires current objects."""
 
     #: The bucket's name; empty when it is unknown.
     bucket: str
-    #: What tells the bucket where its name is unknown: the name of a file, a variable or a resource.
+    #: A hint where the bucket's name is unknown: the name of a file, a variable or a resource.
     hint: str
     prefix: str
     days: float | None
@@ -39,7 +39,7 @@ class Expiry:
 
 
 def expiries(stack: Stack) -> list[Expiry]:
-    """Every rule by which objects of buckets expire, as far as the stack shows them."""
+    """Every rule of the stack that expires objects."""
     found: list[Expiry] = []
     files: list[Expiry] = []
     targets: dict[str, set[str]] = {}
@@ -57,7 +57,7 @@ def expiries(stack: Stack) -> list[Expiry]:
 
 
 def _attributed(expiry: Expiry, targets: dict[str, set[str]]) -> list[Expiry]:
-    """A file's rule for every bucket that a command imports it into; if none does, the file's name has to tell."""
+    """The rules of a file, for each bucket that a command imports it into; without one, the file's name is the hint."""
     buckets = targets.get(expiry.hint)
     return [replace(expiry, bucket=bucket) for bucket in sorted(buckets)] if buckets else [expiry]
 
@@ -79,7 +79,7 @@ def _of_resource(resource: Resource) -> Iterator[Expiry]:
 
 
 def _of_component(resource: Resource) -> Iterator[Expiry]:
-    """What our component is asked for: `eventsDays`, `exportsDays`."""
+    """The inputs of this project's component: `eventsDays`, `exportsDays`."""
     for purpose in ("events", "media", "exports"):
         if (days := resource[f"{purpose}Days"]).present:
             yield Expiry("", purpose, "", days.number, days, resource)
@@ -117,7 +117,7 @@ def _of_gcp(resource: Resource) -> Iterator[Expiry]:
 
 
 def _of_files(resource: Resource) -> Iterator[Expiry]:
-    """Files of rules in a ConfigMap: `media.lifecycle.json` is about the bucket of that name or purpose."""
+    """Files of rules in a ConfigMap: `media.lifecycle.json` is for the bucket of that name or purpose."""
     if resource.kind != "core/ConfigMap":
         return
     for key, value in resource["data"].entries():
@@ -134,7 +134,7 @@ def _of_files(resource: Resource) -> Iterator[Expiry]:
 
 
 def _json_rule(rule: object) -> tuple[str, float | None] | None:
-    """Prefix and days of a rule in S3's own JSON; None when no current object expires by it."""
+    """Prefix and days of a rule in the JSON of S3; None if it expires no current object."""
     if not isinstance(rule, dict) or rule.get("Status") == "Disabled" or not isinstance(rule.get("Expiration"), dict):
         return None
     days, conditions = rule["Expiration"].get("Days"), rule.get("Filter")
@@ -162,7 +162,7 @@ def _of_commands(text: str, place: Field, owner: Resource) -> Iterator[Expiry]:
 
 
 def _texts(resource: Resource) -> Iterator[Field]:
-    """Where commands stand: scripts in ConfigMaps, commands and arguments of containers."""
+    """Commands: scripts in ConfigMaps, commands and arguments of containers."""
     if resource.kind == "core/ConfigMap":
         yield from (value for _, value in resource["data"].entries())
     pod = pod_of(resource)

@@ -41,18 +41,18 @@ _RANGE = re.compile(r"(?:([*?])|(\w{1,3})(?:-(\w{1,3}))?)(?:/([0-9]{1,9}))?", re
 
 @dataclass(frozen=True)
 class Schedule:
-    """When something starts: the same minutes of some days, or every so many minutes."""
+    """A schedule: the same minutes on some days, or a fixed interval."""
 
     #: Days of a horizon of two years, by number.
     days: frozenset[int]
     #: Minutes after midnight.
     minutes: frozenset[int]
-    #: Minutes of `@every`. It has no fixed minutes: it counts from when the controller first sees it.
+    #: Minutes of `@every`, which counts from the moment when the controller first sees the schedule.
     every: float = 0
 
     @property
     def longest_gap(self) -> float:
-        """The longest time between two starts, in minutes; infinite when there is hardly one."""
+        """The longest time between two starts, in minutes; infinite with fewer than two starts."""
         if self.every:
             return self.every
         days, minutes = sorted(self.days), sorted(self.minutes)
@@ -68,7 +68,7 @@ class Schedule:
         return not self.every and not self.days
 
     def most_starts(self, days: int) -> int:
-        """How often it starts at most within a number of days."""
+        """The maximum number of starts within a number of days."""
         if self.every:
             return math.ceil(days * _DAY / self.every)
         horizons, rest = divmod(days, len(_HORIZON))
@@ -77,13 +77,13 @@ class Schedule:
         return len(self.minutes) * (horizons * len(ordered) + most)
 
     def meets(self, other: "Schedule") -> bool:
-        """Whether both ever start in the same minute."""
+        """Whether both schedules ever start in the same minute."""
         return bool(self.days & other.days and self.minutes & other.minutes)
 
 
 @lru_cache(maxsize=256)
 def parse(text: str, *, seconds: bool = False) -> Schedule | None:
-    """The schedule, or None for what is none.
+    """Parses a schedule; None if the text is not one.
 
     Args:
         text: Five fields, `@daily` or `@every 1h`.

@@ -1,4 +1,4 @@
-"""Endpoints of object stores that containers name, and whether they lead to a store of the same stack."""
+"""Endpoints of object stores in containers, and whether they are stores of the same stack."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _SERVICE = re.compile(r"([a-z0-9-]+)(?:\.([a-z0-9-]+)(?:\.svc(?:\..+)?)?)?$")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A place that a container reads or writes objects at."""
+    """A place where a container reads or writes objects."""
 
     host: str
     #: The first part of the path; empty when there is none.
@@ -36,7 +36,7 @@ class Endpoints:
 
     @cached_property
     def own(self) -> dict[tuple[str, str], Container]:
-        """Namespace and name of each Service before an object store of the stack, and the store's container."""
+        """Namespace and name of each Service of an object store in the stack, and the store's container."""
         servers = [
             (pod, labels_of(pod.labels), container)
             for pod, container, store in stores(self.stack)
@@ -52,13 +52,13 @@ class Endpoints:
         }
 
     def server(self, endpoint: Endpoint) -> Container | None:
-        """The container of this stack that answers there; None when it is elsewhere."""
+        """The container of this stack that serves it; None when it is outside the stack."""
         match = _SERVICE.match(endpoint.host)
         return self.own.get((match[2] or endpoint.resource.namespace, match[1])) if match else None
 
 
 def endpoints(pod: Pod, variables: str = "") -> Iterator[Endpoint]:
-    """The endpoints that stand in commands and variables, or only in variables whose names contain a word."""
+    """The endpoints in commands and variables, or only in variables whose names contain a word."""
     for container in pod.containers:
         places = [] if variables else [*container["command"], *container["args"]]
         places += [one["value"] for one in container.variables if variables in (one["name"].text or "")]
@@ -70,7 +70,7 @@ def endpoints(pod: Pod, variables: str = "") -> Iterator[Endpoint]:
 
 
 def hides_endpoints(pod: Pod) -> bool:
-    """Whether there may be endpoints that no rule can see: in Secrets, or not known yet."""
+    """Whether there may be endpoints that can't be seen: in Secrets, or unknown."""
     if not pod.spec["containers"].known or not pod.spec["initContainers"].known:
         return True
     for container in pod.containers:

@@ -1,9 +1,9 @@
-"""Fields: what a rule reads of a resource. Reading never raises, whatever the shape.
+"""Fields: how a policy reads a resource. Reading never raises, whatever the resource looks like.
 
-During a preview some values are unknown: they depend on what is not made yet. Pulumi's policy SDK raises when a rule
-touches one, and the rest of the rule is lost. A `Field` answers instead: every predicate of an unknown value is false,
-so a rule reports what is wrong for certain, goes on with the other fields, and the paths that it could not judge are
-noted.
+In a preview, some values are unknown: they depend on resources that do not exist yet. Pulumi's policy SDK raises an
+exception when a policy reads one, which ends the policy. A `Field` does not: every predicate of an unknown value is
+false, so a policy reports what is certainly wrong and continues with the other fields. The paths of the unknown values
+are recorded.
 """
 
 import re
@@ -34,7 +34,7 @@ class Absent:
 
 UNKNOWN: Final = Unknown()
 ABSENT: Final = Absent()
-#: What a patch leaves out: somebody else's affair. Like an unknown value, but no later run will know it either.
+#: A field that a patch leaves out. It is unknown, and stays unknown in later runs.
 ELSEWHERE: Final = Unknown()
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*$")
@@ -43,7 +43,7 @@ Value = None | bool | float | str | list["Value"] | dict[str, "Value"] | Unknown
 
 
 def plain(value: object) -> Value:
-    """A value of any types as one of few: every number is a float, as the engine sends them."""
+    """Converts a value to the types of `Value`: every number becomes a float, as the engine sends them."""
     if value is None or isinstance(value, bool | float | str | Unknown):
         return value
     if isinstance(value, int):
@@ -55,16 +55,16 @@ def plain(value: object) -> Value:
     return f"<{type(value).__name__}>"
 
 
-@dataclass(slots=True, eq=False)  # not frozen, which makes it three times as long to make one: rules make many
+@dataclass(slots=True, eq=False)  # not frozen: that takes three times as long, and policies create many
 class Field:
     """A value and where it is."""
 
     value: Value | Absent
-    #: Paths of the unknown values that were asked for: shared by all fields of a resource.
+    #: Paths of the unknown values that were read: shared by all fields of a resource.
     unknown_paths: set[str] = field(default_factory=set)
-    #: Whether it is part of a patch: what is not there may stand in the object itself.
+    #: Whether it is part of a patch: a missing field may be set in the object itself.
     partial: bool = False
-    #: The field that it stands in, and its key or index there.
+    #: The parent field, and the key or index in it.
     parent: "Field | None" = None
     key: str | int = ""
 
@@ -82,7 +82,7 @@ class Field:
 
     @property
     def path(self) -> str:
-        """The way to it, for example `spec.template.spec.containers[web].image`.
+        """The path, for example `spec.template.spec.containers[web].image`.
 
         Keys are quoted unless they are words; those that may be secrets are hidden.
         """
@@ -128,7 +128,7 @@ class Field:
 
     @property
     def known(self) -> bool:
-        """Whether the value is known, be it absent. Asking notes the path of an unknown one."""
+        """Whether the value is known, which includes absent. Records the path of an unknown one."""
         if isinstance(self.value, Unknown):
             if self.value is not ELSEWHERE:
                 self.unknown_paths.add(self.path)

@@ -1,4 +1,4 @@
-"""Image references: `registry/path:tag@digest` in its parts, and the version that a tag tells."""
+"""Image references: the parts of `registry/path:tag@digest`, and the version in a tag."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource
 from langfuse_policies.facts.workloads import POD_TEMPLATES, pod_of
 
-#: Kinds that name images: workloads, and custom resources whose controllers start pods of them.
+#: Kinds with images: workloads, and custom resources whose controllers create pods with them.
 IMAGE_KINDS = (*POD_TEMPLATES, "postgresql.cnpg.io/Cluster")
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}$")
@@ -27,7 +27,7 @@ class ImageReference:
 
     @classmethod
     def of(cls, text: str) -> "ImageReference":
-        """Of a reference as pods name it."""
+        """Parses a reference as pods contain it."""
         name, _, digest = text.partition("@")
         head, slash, last = name.rpartition("/")
         last, _, tag = last.partition(":")
@@ -47,19 +47,19 @@ class ImageReference:
 
     @property
     def pinned(self) -> bool:
-        """Whether a well-formed digest names the content."""
+        """Whether it has a well-formed digest."""
         return _DIGEST.match(self.digest) is not None
 
     @property
     def version(self) -> tuple[int, ...]:
-        """The numbers that the tag starts with, `(17, 10)` of `17.10-alpine`; empty when it tells none."""
+        """The numbers that the tag starts with, `(17, 10)` of `17.10-alpine`; empty without a version."""
         if named := _NAMED_MAJOR.search(self.tag):
             return (int(named[1]),)
         found = _NUMBERS.match(self.tag)
         return tuple(int(number) for number in found[1].split(".")) if found else ()
 
     def within(self, prefix: str) -> bool:
-        """Whether it lies in a registry or below a path of one, for example `docker.io/langfuse`."""
+        """Whether it is in a registry or below a path of one, for example `docker.io/langfuse`."""
         return f"{self.repository}/".startswith(f"{prefix.rstrip('/')}/")
 
 

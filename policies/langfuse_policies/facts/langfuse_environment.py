@@ -1,4 +1,4 @@
-"""What Langfuse is told by environment variables, followed into the Secrets and ConfigMaps of the stack."""
+"""Langfuse's environment variables, with their values from Secrets and ConfigMaps of the stack."""
 
 import base64
 import binascii
@@ -11,14 +11,14 @@ from langfuse_policies.facts.workloads import Container, Pod
 
 
 def missing(container: Container, name: str) -> bool:
-    """Whether a variable is certainly not set: an empty one counts as unset for Langfuse, `envFrom` may hold any."""
+    """Whether a variable is certainly not set: Langfuse treats an empty one as unset, and `envFrom` may set any."""
     variable = container.variable(name)
     unset = variable.absent or (variable["value"].empty and variable["valueFrom"].absent)
     return unset and container["envFrom"].empty
 
 
 def is_true(container: Container, name: str) -> bool:
-    """Whether a variable is switched on, in the one spelling that every reader of Langfuse takes."""
+    """Whether a variable is `true`, the one spelling that all of Langfuse accepts."""
     return container.variable(name)["value"].equals("true")
 
 
@@ -29,7 +29,7 @@ def certainly_not_true(container: Container, name: str) -> bool:
 
 
 def url_of(text: str | None) -> SplitResult | None:
-    """A URL in its parts; None for what is none."""
+    """The parts of a URL; None if the text is not one."""
     try:
         return urlsplit(text) if text else None
     except ValueError:
@@ -46,10 +46,10 @@ def host_of(url: SplitResult | None) -> str:
 
 @dataclass(frozen=True)
 class Setting:
-    """One variable: where it is set, from what, and its value if that is known."""
+    """One variable: its field, its source, and its value if it is known."""
 
     place: Field
-    #: The Secret or ConfigMap and its key, or nothing for a value that stands in the workload.
+    #: The Secret or ConfigMap and its key; empty for a value in the workload itself.
     source: tuple[str, ...]
     value: str | None
     #: The object that holds the value, if it is part of the stack.
@@ -87,7 +87,7 @@ class Variables:
 
 
 def held_value(holder: Resource, key: str) -> str | None:
-    """What a Secret or ConfigMap holds under a key, in plain text; None when that is unknown or no text."""
+    """The value of a key in a Secret or ConfigMap, in plain text; None when it is unknown or not a text."""
     plain = holder["stringData"][key].text
     data = holder["data"][key].text
     if plain is not None or data is None or holder.kind != "core/Secret":

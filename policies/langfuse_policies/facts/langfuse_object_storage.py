@@ -1,4 +1,4 @@
-"""Where Langfuse keeps its objects: events, media, exports."""
+"""Where Langfuse stores its objects: events, media, exports."""
 
 import re
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from langfuse_policies.facts.bucket_lifecycles import Expiry
 from langfuse_policies.facts.langfuse_environment import Variables, missing
 from langfuse_policies.facts.resources import Stack
 
-#: Purposes, and how Langfuse names them in its variables.
+#: Purposes, and their names in Langfuse's variables.
 USES = {"events": "EVENT_UPLOAD", "media": "MEDIA_UPLOAD", "exports": "BATCH_EXPORT"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where Langfuse keeps the objects of one purpose; the bucket is empty when it is unknown."""
+    """Where Langfuse stores the objects of one purpose; the bucket is empty when it is unknown."""
 
     purpose: str
     bucket: str
@@ -22,7 +22,7 @@ class Target:
     endpoint: str
 
     def reached_by(self, expiry: Expiry) -> bool:
-        """Whether objects of this purpose certainly expire by a rule."""
+        """Whether a rule certainly expires objects of this purpose."""
         if expiry.bucket and self.bucket:
             return expiry.bucket == self.bucket and _overlap(expiry.prefix, self.prefix)
         if _words(expiry.prefix):
@@ -41,7 +41,7 @@ def _words(name: str) -> set[str]:
 
 
 def targets_of(stack: Stack, purpose: str) -> set[Target]:
-    """Where a purpose's objects are, by what web and worker are told."""
+    """Where the objects of a purpose are, by the variables of web and worker."""
     variables, found = Variables(stack), set()
     for pod, container, _ in langfuse_servers(stack):
         use = f"LANGFUSE_S3_{USES[purpose]}_"

@@ -1,4 +1,4 @@
-"""NetworkPolicies as the network reads them: whom they select, what they deny, what they let through."""
+"""NetworkPolicies: the pods that they select, and the traffic that they deny and allow."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ Direction = Literal["Ingress", "Egress"]
 
 KIND = "networking.k8s.io/NetworkPolicy"
 
-#: Policies of other kinds, which are not read: where they are, nothing is missing for certain.
+#: Policies of other kinds, which are not read: where they exist, no policy is certainly missing.
 OTHER_KINDS = (
     "cilium.io/CiliumNetworkPolicy",
     "cilium.io/CiliumClusterwideNetworkPolicy",
@@ -29,14 +29,14 @@ OTHER_KINDS = (
 
 @dataclass(frozen=True)
 class NetworkPolicy:
-    """One policy. Questions are answered with None while it isn't known."""
+    """One NetworkPolicy. Its properties are None while they are unknown."""
 
     resource: Resource
 
     def isolates(self, direction: Direction) -> bool | None:
-        """Whether it denies what no policy allows, in this direction."""
+        """Whether it denies traffic by default in this direction."""
         types = self.resource.at("spec.policyTypes")
-        if types.empty:  # ingress always, egress when there are rules for it
+        if types.empty:  # ingress always, egress when it has rules
             egress = self.resource.at("spec.egress")
             return True if direction == "Ingress" else egress.present if egress.known else None
         if not types.known or any(not one.known for one in types):
@@ -44,16 +44,16 @@ class NetworkPolicy:
         return direction in types.texts
 
     def selects(self, labels: Labels | None) -> bool | None:
-        """Whether it is about pods of these labels."""
+        """Whether it selects pods with these labels."""
         return matches(self.resource.at("spec.podSelector"), labels)
 
     @property
     def selects_all(self) -> bool | None:
-        """Whether it is about every pod of its namespace."""
+        """Whether it selects every pod of its namespace."""
         return is_empty(self.resource.at("spec.podSelector"))
 
     def rules(self, direction: Direction) -> Field:
-        """What it lets through."""
+        """Its rules in this direction."""
         return self.resource["spec"]["ingress" if direction == "Ingress" else "egress"]
 
 
@@ -66,7 +66,7 @@ class Zone:
     services: Selected[Resource] = field(default_factory=Selected)
 
     def rules_for(self, labels: Labels | None, direction: Direction) -> Iterator[tuple[NetworkPolicy, Field]]:
-        """The rules that certainly or possibly let something through to or from such pods."""
+        """The rules that certainly or possibly allow traffic to or from such pods."""
         for policy in self.policies.candidates(labels):
             if policy.isolates(direction) is not False and policy.selects(labels) is not False:
                 rules = policy.rules(direction)
@@ -74,13 +74,13 @@ class Zone:
                     yield policy, rule
 
     def served(self, labels: Labels | None) -> bool:
-        """Whether a Service certainly leads to such pods."""
+        """Whether a Service certainly selects such pods."""
         selectors = (service.at("spec.selector") for service in self.services.candidates(labels))
         return any(not selector.empty and equal(selector, labels) is True for selector in selectors)
 
 
 def zones(stack: Stack) -> dict[str, Zone]:
-    """The namespaces that have pods; none while it isn't known which namespace a policy is in."""
+    """The namespaces that have pods; none while the namespace of a policy is unknown."""
     policies = list(stack.of(KIND))
     if not all(policy.metadata["namespace"].known for policy in policies):
         return {}
@@ -113,13 +113,13 @@ def network_of(block: Field) -> IPv4Network | IPv6Network | None:
         return None
 
 
-#: From where the kubelet's probes come in Istio's ambient mode where nodes have IPv6; for IPv4 it is link-local
+#: The source of the kubelet's probes in Istio's ambient mode on nodes with IPv6; for IPv4 it is link-local
 #: (istio.io/latest/docs/ambient/usage/networkpolicy).
 _PROBES = ip_address("fd16:9254:7127:1337:ffff:ffff:ffff:ffff")
 
 
 def is_the_node(peer: Field) -> bool:
-    """Whether a peer is a single address that no other machine can have: that of the pod's own node."""
+    """Whether a peer is the address of the pod's own node, which no other machine can have."""
     network = network_of(peer["ipBlock"]["cidr"])
     return network is not None and network.num_addresses == 1 and (network.is_link_local or _PROBES in network)
 
@@ -133,7 +133,7 @@ def ports_of(rule: Field) -> Iterator[tuple[float, float]]:
 
 
 def may_use(rule: Field, number: int) -> bool:
-    """Whether a rule may let a port through; named and unknown ports may be any."""
+    """Whether a rule may allow a port; named and unknown ports may be any."""
     ports = rule["ports"]
     if not ports.known or ports.empty or any(port["port"].number is None for port in ports):
         return True
@@ -141,5 +141,5 @@ def may_use(rule: Field, number: int) -> bool:
 
 
 def certainly_uses(rule: Field, number: int) -> bool:
-    """Whether a rule certainly lets a port through."""
+    """Whether a rule certainly allows a port."""
     return rule["ports"].empty or any(first <= number <= last for first, last in ports_of(rule))

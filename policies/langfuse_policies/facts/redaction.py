@@ -1,7 +1,7 @@
-"""What of a resource may stand in a report: names, never values.
+"""What a report may contain of a resource: names, never values.
 
-Secrets reach a policy in plain text, and nothing tells a rule which value is one. So findings name paths. The names in
-a path (of containers, variables, keys) are people's input as well: they are shown when they look like a name and not
+Policies receive secrets in plain text, and can't know which values are secret. So findings contain paths. The names in
+a path (of containers, variables, keys) are user input too: they are shown when they look like a name and not
 like a secret.
 """
 
@@ -12,7 +12,7 @@ from functools import lru_cache
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,127}$")
 _WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]+|\d+")
-_RANDOM_LENGTH = 16  # shorter strings of letters and digits are too often words
+_RANDOM_LENGTH = 16  # shorter strings of letters and digits are often words
 _LONGEST_WORD = 20
 _RANDOM_DIGITS = 4
 _RANDOM_BITS = 3.0  # per character
@@ -20,16 +20,16 @@ _RANDOM_BITS = 3.0  # per character
 HIDDEN = "(hidden)"
 
 
-@lru_cache(4096)  # the same few hundred keys, for every field that a rule reads
+@lru_cache(4096)  # the same few hundred keys, for every field that a policy reads
 def shown(name: str) -> str:
-    """A name as it may be printed: itself, or `(hidden)` when it is not formed like one or looks random."""
+    """A name for a report: `(hidden)` when it does not look like a name or looks random."""
     if not _NAME.match(name) or looks_random(name):
         return HIDDEN
     return name
 
 
 def looks_random(text: str) -> bool:
-    """Whether a part of it reads like a key or a password: long, of letters mixed with digits or of mixed case."""
+    """Whether a part of it looks like a key or a password: long, with letters and digits or mixed case."""
     return any(_random(part) for part in re.split(r"[^A-Za-z0-9+=]+", text))
 
 

@@ -1,4 +1,4 @@
-"""Resources as rules see them: a type, options, and fields to read, from the engine and in tests alike."""
+"""Resources as policies see them, from the engine and in tests: a type, options, and fields."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from langfuse_policies.facts.fields import Field, Value
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource: its inputs for rules on single resources, its outputs for rules on the whole stack."""
+    """One resource: its inputs for policies on single resources, its outputs for policies on the whole stack."""
 
     #: Pulumi's type token, for example `kubernetes:apps/v1:Deployment`.
     type: str
@@ -20,7 +20,7 @@ class Resource:
     protect: bool = False
     ignore_changes: tuple[str, ...] = ()
     parent: str = ""
-    #: Paths of the unknown values that were asked for.
+    #: Paths of the unknown values that were read.
     unknown_paths: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
@@ -51,7 +51,7 @@ class Resource:
 
     @property
     def partial(self) -> bool:
-        """Whether it sets some fields of an object that somebody else made, for example `DeploymentPatch`."""
+        """Whether it sets some fields of an object that it did not create, for example `DeploymentPatch`."""
         return self.type.startswith("kubernetes:") and self.type.endswith("Patch")
 
     @property

@@ -11,27 +11,27 @@ VIRTUAL_SERVICE = "networking.istio.io/VirtualService"
 INGRESS = "networking.k8s.io/Ingress"
 GATEWAY_API_ROUTE = "gateway.networking.k8s.io/HTTPRoute"
 
-#: Whether a route takes a path: every request for it, some of them, or none.
+#: Which requests for a path a route matches: all, some or none.
 Verdict = Literal["all", "some", "none"]
 
 #: Whose headers.
 Direction = Literal["request", "response"]
 
-#: Conditions that have nothing to do with what is asked for, or are looked at by themselves.
+#: Conditions that do not depend on the path, or that are checked elsewhere.
 _NOT_CONDITIONS = frozenset({"name", "uri", "ignoreUriCase", "gateways", "statPrefix"})
 
 
 def is_public(service: Resource) -> bool:
-    """Whether a VirtualService certainly takes traffic of a gateway, not only of the mesh."""
+    """Whether a VirtualService certainly receives traffic of a gateway, not only of the mesh."""
     return any(name != "mesh" for name in service.at("spec.gateways").texts)
 
 
-#: A route, the field of it that names a Service, and the namespace and name that it means.
+#: A route, its field that names a Service, and the Service's namespace and name.
 Destination = tuple[Resource, Field, tuple[str, str]]
 
 
 def destinations(stack: Stack) -> Iterator[Destination]:
-    """What is reached from outside."""
+    """The Services that routes from outside lead to."""
     for service in stack.of(VIRTUAL_SERVICE):
         if is_public(service):
             yield from _of_virtual_service(service)
@@ -77,7 +77,7 @@ def rules_to(route: Resource, services: Collection[tuple[str, str]]) -> Iterator
 
 
 def header_values(rule: Field, direction: Direction, name: str) -> list[str] | None:
-    """What a rule of a VirtualService or of an HTTPRoute gives a header, in small letters; None if that is unknown."""
+    """The value that a rule of a VirtualService or an HTTPRoute sets for a header, in lower case; None if unknown."""
     found: list[str] = []
     for operations in _header_operations(rule, direction):
         for how in ("set", "add"):
@@ -91,7 +91,7 @@ def header_values(rule: Field, direction: Direction, name: str) -> list[str] | N
 
 
 def removes_header(rule: Field, direction: Direction, name: str) -> bool | None:
-    """Whether a rule of a VirtualService or of an HTTPRoute removes a header; None if that is unknown."""
+    """Whether a rule of a VirtualService or an HTTPRoute removes a header; None if it is unknown."""
     removed = [operations["remove"] for operations in _header_operations(rule, direction)]
     if _has_extension(rule) or not all(names.known for names in removed):
         return None
@@ -107,7 +107,7 @@ def _header_operations(rule: Field, direction: Direction) -> Iterator[Field]:
 
 
 def _has_extension(rule: Field) -> bool:
-    """Whether the gateway's own kind of filter has a say, which may set any header."""
+    """Whether a filter of the gateway's own kind is used, which may set any header."""
     return any(item["type"].equals("ExtensionRef") for item in rule["filters"])
 
 
@@ -130,7 +130,7 @@ def service_of(host: Field, route: Resource) -> tuple[str, str]:
 
 
 def takes(route: Field, path: str) -> Verdict:
-    """Which requests for a path a route of a VirtualService takes."""
+    """Which requests for a path a route of a VirtualService matches."""
     matches = route["match"]
     if not matches.known:
         return "some"

@@ -1,4 +1,4 @@
-"""How many replicas a workload has: what it says itself, or the least that its autoscaler leaves it."""
+"""How many replicas a workload has: its own number, or the minimum of its autoscaler."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from langfuse_policies.facts.workloads import Pod, pod_of
 #: Kinds that are scaled by a number of replicas.
 SCALED = ("apps/Deployment", "apps/StatefulSet", "argoproj.io/Rollout")
 
-#: Kind of an autoscaler to the least number of replicas: the key under spec, and what it is when absent.
+#: The minimum replicas of each kind of autoscaler: the key under spec, and the default.
 _AUTOSCALERS = {
     "autoscaling/HorizontalPodAutoscaler": ("minReplicas", 1.0),
     "keda.sh/ScaledObject": ("minReplicaCount", 0.0),
@@ -22,7 +22,7 @@ class Workload:
     """A workload and its scale."""
 
     pod: Pod
-    #: The least number of replicas; None while it is unknown.
+    #: The minimum number of replicas; None while it is unknown.
     replicas: float | None
     autoscaler: Resource | None
 
@@ -33,7 +33,7 @@ class Workload:
 
 
 def target_of(autoscaler: Resource) -> tuple[str, str, str] | None:
-    """Namespace, kind without group, and name of what an autoscaler scales; None while unknown."""
+    """Namespace, kind without group, and name of an autoscaler's target; None while it is unknown."""
     target = autoscaler.at("spec.scaleTargetRef")
     if not (target["kind"].known and target["name"].known and autoscaler.metadata["namespace"].known):
         return None
@@ -57,7 +57,7 @@ def workloads(stack: Stack) -> list[Workload]:
         if autoscaler is not None:
             key, default = _AUTOSCALERS[autoscaler.kind]
             replicas = _number(autoscaler["spec"][key], default)
-        else:  # an autoscaler of which the target is unknown may be this one's
+        else:  # an autoscaler with an unknown target may scale this one
             replicas = None if None in targets else _number(resource.at("spec.replicas"), 1.0)
         found.append(Workload(pod, replicas, autoscaler))
     return found

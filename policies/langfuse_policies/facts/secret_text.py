@@ -1,7 +1,7 @@
-"""Secrets in plain text: told by the name that they stand under, or by their form.
+"""Secrets in plain text, recognized by their names or by their form.
 
-A name alone is not enough (`PASSWORD: $(POSTGRES_PASSWORD)` is right), nor is a form alone (a checksum looks random).
-Both are judged narrowly, so that scripts and server configurations, which speak of passwords all the time, pass.
+A name alone is not enough (`PASSWORD: $(POSTGRES_PASSWORD)` is correct), nor is a form alone (a checksum looks random).
+Both are matched narrowly, because scripts and server configurations mention passwords often.
 """
 
 import re
@@ -20,7 +20,7 @@ _DIGEST_NAME = re.compile(
 )
 _DIGEST = re.compile(r"(?:sha\d{1,3}[:-])?[0-9a-f]{32,128}$")
 _SWITCHES = frozenset({"", "true", "false", "yes", "no", "on", "off", "none", "null", "required", "optional"})
-#: References: to variables, of templates, of printf; and what documentation writes in their place.
+#: References to variables, templates, printf; and placeholders of documentation.
 _REFERENCE = re.compile(r"[$`{<%*@(\\:]|\.\.\.|x{3,}|X{3,}|\*{3,}")
 _SCHEME = re.compile(r"^(?:bearer|basic)\s+", re.I)  # of a header, before the credential
 _PATH = re.compile(r"(?:file:)?\.{0,2}/[\w./-]*$")
@@ -66,7 +66,7 @@ def names_secret(name: str) -> bool:
 
 
 def literal(value: str) -> bool:
-    """Whether it is a value by itself: no switch, no path, and no reference to one that stands elsewhere."""
+    """Whether it is a value: not a switch, a path, or a reference to a value elsewhere."""
     value = _SCHEME.sub("", value.strip().strip("\"'"), count=1)
     return value.lower() not in _SWITCHES and not _REFERENCE.match(value) and not _PATH.match(value)
 
@@ -81,7 +81,7 @@ def secret_under(name: str, value: str) -> bool:
 
 
 def has_secret_form(text: str) -> bool:
-    """Whether a token of a known form stands in a text, or a URL with a password, or the value of a login header."""
+    """Whether a text contains a token of a known form, a URL with a password, or the value of a login header."""
     if _FORMS.search(text):
         return True
     if any(literal(match["value"]) for match in _IN_URL.finditer(text)):
@@ -90,7 +90,7 @@ def has_secret_form(text: str) -> bool:
 
 
 def random_token(text: str) -> bool:
-    """Whether the whole text is one word without meaning, like a key."""
+    """Whether the whole text is one random word, like a key."""
     text = text.strip()
     if not _TOKEN.match(text) or _UUID.match(text):
         return False
@@ -122,7 +122,7 @@ def _logins(text: str) -> Iterator[re.Match[str]]:
 
 
 def _counts(name: str) -> bool:
-    """Whether a number under this name may be a setting: a number of tokens, or whether to authenticate."""
+    """Whether a number under this name may be a setting, such as a number of tokens."""
     return not re.search(r"PASS|SECRET|SALT", _snake(name))
 
 

@@ -1,4 +1,4 @@
-"""Label selectors: which labels they match, as far as it is known."""
+"""Label selectors: which labels they match, as far as they are known."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
@@ -23,7 +23,7 @@ def labels_of(field: Field) -> dict[str, str] | None:
 def matches(selector: Field, labels: Labels | None) -> bool | None:
     """Whether a LabelSelector (`matchLabels`, `matchExpressions`) matches; None when it can't be known.
 
-    An empty selector matches everything, as in policies and budgets; an absent one is the caller's affair.
+    An empty selector matches everything, as in policies and budgets; the caller handles an absent one.
     """
     if labels is None or not selector.known:
         return None
@@ -37,7 +37,7 @@ def matches(selector: Field, labels: Labels | None) -> bool | None:
 
 
 def equal(wanted: Field, labels: Labels | None) -> bool | None:
-    """Whether all of a plain selector's labels are there, as in a Service; None when it can't be known."""
+    """Whether a plain selector, as in a Service, matches; None when it can't be known."""
     if labels is None or not wanted.known:
         return None
     verdicts = [
@@ -72,7 +72,7 @@ Item = TypeVar("Item")
 
 
 class Selected(Generic[Item]):
-    """Things with a label selector, found by the labels that they may select without asking each."""
+    """An index of objects with a label selector, by the labels that they may select."""
 
     def __init__(self) -> None:
         self.all: list[Item] = []
@@ -80,7 +80,7 @@ class Selected(Generic[Item]):
         self._others: list[Item] = []
 
     def add(self, selector: Field, item: Item) -> None:
-        """Adds a thing; its selector is a LabelSelector, or plain labels as in a Service."""
+        """Adds an object; its selector is a LabelSelector, or plain labels as in a Service."""
         self.all.append(item)
         required = list(_required(selector))
         if not required:
@@ -94,14 +94,14 @@ class Selected(Generic[Item]):
         return max((len(self._by_label.get(label, ())) for label in labels), default=0)
 
     def candidates(self, labels: Labels | None) -> list[Item]:
-        """All that may select these labels, and some that don't."""
+        """All objects that may select these labels, and some that do not."""
         if labels is None:
             return self.all
         return [*self._others, *(item for label in labels.items() for item in self._by_label.get(label, ()))]
 
 
 def _required(selector: Field) -> Iterator[set[tuple[str, str]]]:
-    """Sets of labels: everything selected has, for certain, one of each set."""
+    """Sets of labels: every selected object certainly has one of each set."""
     plain = selector if selector["matchLabels"].absent else selector["matchLabels"]
     for key, value in plain.entries():
         if value.text is not None:

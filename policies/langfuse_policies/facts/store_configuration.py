@@ -1,4 +1,4 @@
-"""Configuration of stores: the words of the command, and the files that ConfigMaps mount into the pod."""
+"""Configuration of stores: the command, and the files that are mounted from ConfigMaps."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import Container, Pod
 
-#: Directives of Redis and Valkey that rules ask for.
+#: Directives of Redis and Valkey that policies read.
 _DIRECTIVE = re.compile(r"^[ \t]*(?P<name>maxmemory-policy|maxmemory|appendonly)[ \t]+(?P<value>\S+)", re.M)
 
 
@@ -26,15 +26,15 @@ class File:
 
 @dataclass
 class Configuration:
-    """What a container is configured with."""
+    """The configuration of a container."""
 
     files: list[File] = field(default_factory=list)
-    #: Whether all of it is part of the stack: if not, nothing follows from what is missing.
+    #: Whether all of it is part of the stack. If not, missing settings may be set elsewhere.
     complete: bool = True
 
 
 class ConfigMaps:
-    """The ConfigMaps of a stack, found by those who mount them."""
+    """The ConfigMaps of a stack by namespace and name."""
 
     def __init__(self, stack: Stack) -> None:
         self._maps = {(one.namespace, one.object_name): one for one in stack.of("core/ConfigMap")}
@@ -71,7 +71,7 @@ class ConfigMaps:
 def redis_directives(
     container: Container, configuration: Configuration
 ) -> dict[str, tuple[str, Field, Resource | None]]:
-    """Directives of a Redis or Valkey with their place: those of the command win over those of files."""
+    """Directives of Redis or Valkey with their places: the command overrides files."""
     found: dict[str, tuple[str, Field, Resource | None]] = {}
     for file in configuration.files:
         for match in _DIRECTIVE.finditer(file.text):
@@ -91,7 +91,7 @@ def _flags(container: Container) -> Iterator[tuple[str, Field]]:
 
 
 def stores_of_langfuse(stack: Stack, *kinds: Store) -> Iterator[tuple[Pod, Container, Configuration]]:
-    """Stores of these kinds in namespaces where Langfuse runs, with their configuration."""
+    """Stores of these kinds in the namespaces of Langfuse, with their configuration."""
     namespaces = {pod.resource.namespace for pod, _, _ in langfuse_servers(stack)}
     config_maps = ConfigMaps(stack)
     for pod, container, store in stores(stack):

@@ -1,4 +1,4 @@
-"""Pods, wherever they are written: one table of kinds, one view of what runs in them."""
+"""Pods of every kind of workload, and their containers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ POD_TEMPLATES = {
     "keda.sh/ScaledJob": "spec.jobTargetRef.template",  # keda, config/crd/bases/keda.sh_scaledjobs.yaml
 }
 
-#: Kinds whose pods are meant to run until they are told to stop.
+#: Kinds whose pods run until they are stopped.
 SERVERS = frozenset(
     {"apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "apps/ReplicaSet", "core/ReplicationController",
      "core/Pod", "argoproj.io/Rollout"}
@@ -34,7 +34,7 @@ _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 
 @dataclass(frozen=True)
 class Container:
-    """One container, of whichever list."""
+    """One container of any list."""
 
     fields: Field
     #: `initContainers`, `containers` or `ephemeralContainers`.
@@ -47,7 +47,7 @@ class Container:
 
     @property
     def restarts(self) -> bool:
-        """Whether it runs beside the others: an init container of restartPolicy Always is a sidecar."""
+        """Whether it keeps running: an init container with restartPolicy Always is a sidecar."""
         return self.list_name == "containers" or self.fields["restartPolicy"].equals("Always")
 
     @property
@@ -71,7 +71,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Pod:
-    """What a workload's pods are made of."""
+    """The pod template of a workload."""
 
     resource: Resource
     metadata: Field
@@ -95,12 +95,12 @@ class Pod:
 
     @property
     def windows(self) -> bool:
-        """Whether it runs on Windows, where settings of Linux may not stand."""
+        """Whether it runs on Windows, where settings of Linux are not allowed."""
         return self.spec["os"]["name"].equals("windows")
 
     @property
     def has_user_namespace(self) -> bool:
-        """Whether its root is nobody on the node: PSS then allows root, as of 1.35."""
+        """Whether its root is an unprivileged user on the node: the standards then allow root, as of 1.35."""
         return self.spec["hostUsers"].equals(False)
 
 

@@ -1,4 +1,4 @@
-"""API versions that clusters no longer serve, or soon won't."""
+"""API versions that clusters no longer serve, or will stop serving soon."""
 
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.facts.resources import Resource
@@ -41,7 +41,7 @@ _VERSIONS = {
     "gateway.networking.k8s.io/v1alpha1": "gateway.networking.k8s.io/v1",
 }
 
-#: Kinds of such a version that are served still, or were never in a stable one.
+#: Kinds of such a version that are still served, or never had a stable version.
 _SERVED = frozenset(
     {
         "networking.k8s.io/v1beta1:IPAddress",
@@ -73,4 +73,4 @@ def no_removed_api_version(subject: Resource) -> Findings:
     if package != "kubernetes" or f"{version}:{name.removesuffix('Patch')}" in _SERVED:
         return
     if (successor := _VERSIONS.get(version)) is not None:
-        yield finding("apiVersion", f"clusters don't serve {version} any more; {successor} replaced it")
+        yield finding("apiVersion", f"clusters no longer serve {version}; {successor} replaced it")

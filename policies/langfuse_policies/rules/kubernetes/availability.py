@@ -1,4 +1,4 @@
-"""Availability: what goes on while nodes go and versions change."""
+"""Availability while nodes are drained and versions are rolled out."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -17,9 +17,9 @@ topic = Topic("availability", title="Availability", pack="reliability")
 
 
 class Replicas(Settings):
-    """How many of each."""
+    """The minimum number of replicas."""
 
-    least: Annotated[int, Meta(gt=0, description="Replicas of a stateless server, at all times.")] = 2
+    least: Annotated[int, Meta(gt=0, description="Minimum replicas of a stateless server.")] = 2
 
 
 @topic.stack(
@@ -81,7 +81,7 @@ def rollout_keeps_capacity(stack: Stack) -> Findings:
         if strategy["type"].equals("Recreate"):
             yield finding(strategy["type"], "all replicas stop before the first new one starts", workload.resource)
         elif (unavailable := strategy["rollingUpdate"]["maxUnavailable"]).differs(0, "0", "0%"):
-            yield finding(unavailable, "replicas go before new ones serve: the default is 25%", workload.resource)
+            yield finding(unavailable, "replicas stop before new ones are ready: the default is 25%", workload.resource)
 
 
 @topic.stack(
@@ -101,11 +101,11 @@ def replicas_spread(stack: Stack) -> Findings:
             not selector.absent and matches(selector, labels) is not False for selector in _spreading(workload.pod.spec)
         ]
         if labels is not None and not any(spread) and _stated(workload.pod.spec):
-            yield finding(workload.pod.spec, "nothing keeps its replicas off one node", workload.resource)
+            yield finding(workload.pod.spec, "all replicas may run on one node", workload.resource)
 
 
 def _stated(spec: Field) -> bool:
-    """Whether all that spreads pods is known."""
+    """Whether every field that spreads pods is known."""
     apart = spec["affinity"]["podAntiAffinity"]
     return spec["topologySpreadConstraints"].known and all(
         apart[f"{strength}DuringSchedulingIgnoredDuringExecution"].known for strength in ("required", "preferred")
@@ -113,7 +113,7 @@ def _stated(spec: Field) -> bool:
 
 
 def _spreading(spec: Field) -> Iterator[Field]:
-    """The selectors of all constraints and terms that keep pods apart."""
+    """The selectors of all constraints and terms that spread pods."""
     for constraint in spec["topologySpreadConstraints"]:
         yield constraint["labelSelector"]
     apart = spec["affinity"]["podAntiAffinity"]
@@ -134,4 +134,4 @@ def _spreading(spec: Field) -> Iterator[Field]:
 )
 def database_members_spread(cluster: Resource) -> Findings:
     if (apart := cluster.at("spec.affinity.enablePodAntiAffinity")).equals(False):
-        yield finding(apart, "members may share a node")
+        yield finding(apart, "members may run on the same node")

@@ -1,4 +1,4 @@
-"""Where backups go: elsewhere, into a bucket and with a key that the application doesn't have."""
+"""Where backups are stored: outside the stack, in a bucket and with a key that the application does not use."""
 
 import re
 from collections.abc import Iterable
@@ -16,10 +16,10 @@ from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import SERVERS, Container, pods_of
 
-topic = Topic("backup-targets", title="Where backups go", pack="reliability")
+topic = Topic("backup-targets", title="Destinations of backups", pack="reliability")
 
 _S3_KEY = re.compile(r"ACCESS_?KEY|SECRET_?KEY")
-#: What no backup can be read without: reference/langfuse, web/src/env.mjs.
+#: Keys without which no backup can be read: reference/langfuse, web/src/env.mjs.
 _KEYS = ("ENCRYPTION_KEY", "SALT")
 
 
@@ -45,9 +45,7 @@ def backup_elsewhere(stack: Stack) -> Findings:
     for job, endpoint in kept:
         buckets = {endpoint.bucket} if endpoint.bucket else named_buckets(job)
         if not any(names is None or buckets is None or names & buckets for names in carried):
-            yield finding(
-                endpoint.place, "the only copy is kept in the object store of this stack", of=endpoint.resource
-            )
+            yield finding(endpoint.place, "the only copy is in the object store of this stack", of=endpoint.resource)
 
 
 @topic.stack(
@@ -61,9 +59,9 @@ def backup_own_credentials(stack: Stack) -> Findings:
     shared = set(_application_secrets(stack, _S3_KEY))
     for job in backups(stack):
         keys = list(_secrets(job.containers, _S3_KEY))
-        # What copies a bucket has two: the application's to read with, and its own.
+        # A job that copies a bucket has two keys: the application's to read, and its own.
         if keys and all((job.resource.namespace, name) in shared for name, _ in keys):
-            yield finding(keys[0][1], "the application has this key as well", of=job.resource)
+            yield finding(keys[0][1], "the application uses this key too", of=job.resource)
 
 
 def _secrets(containers: Iterable[Container], wanted: re.Pattern[str]) -> Iterable[tuple[str, Field]]:
@@ -75,7 +73,7 @@ def _secrets(containers: Iterable[Container], wanted: re.Pattern[str]) -> Iterab
 
 
 def _application_secrets(stack: Stack, wanted: re.Pattern[str]) -> Iterable[tuple[str, str]]:
-    """Namespace and name of the Secrets of whatever serves and is no store itself."""
+    """Namespace and name of the Secrets of servers other than stores."""
     for pod in pods_of(stack):
         if pod.resource.kind in SERVERS and not any(store_of(container) for container in pod.containers):
             for name, _ in _secrets(pod.containers, wanted):
@@ -97,7 +95,7 @@ def backup_own_bucket(stack: Stack) -> Findings:
         named = [bucket for bucket in _buckets(job.containers) if bucket.known]
         elsewhere = job.pod is not None and any(endpoint.host not in hosts for endpoint in endpoints(job.pod))
         if named and not elsewhere and all(bucket.text in used for bucket in named):
-            yield finding(named[0], "the application keeps its own objects in this bucket", of=job.resource)
+            yield finding(named[0], "the application stores its own objects in this bucket", of=job.resource)
 
 
 def _buckets(containers: Iterable[Container]) -> Iterable[Field]:
@@ -108,11 +106,11 @@ def _buckets(containers: Iterable[Container]) -> Iterable[Field]:
 
 
 class Escrow(Settings):
-    """What counts as a copy of a key outside of the cluster."""
+    """What counts as a copy of a key outside the cluster."""
 
     state_counts: Annotated[
         bool,
-        Meta(description="Whether the stack's encrypted state is one: it holds Secrets that Pulumi made or was given."),
+        Meta(description="Whether the stack's encrypted state, which contains Pulumi's Secrets, counts as a copy."),
     ] = True
 
 
@@ -143,7 +141,7 @@ def keys_kept_outside(stack: Stack, settings: Escrow) -> Findings:
 
 
 def _generated_in_cluster(stack: Stack) -> dict[tuple[str, str], Resource]:
-    """Secrets whose values a generator of External Secrets makes: no store outside knows them."""
+    """Secrets with values from a generator of External Secrets: no external store has them."""
     found = {}
     for one in stack.of("external-secrets.io/ExternalSecret"):
         sources = [*one.at("spec.data"), *one.at("spec.dataFrom")]

@@ -1,4 +1,4 @@
-"""Backups: of every store, running, and often enough."""
+"""Backups: one for each store, active, and often enough."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -32,11 +32,11 @@ def backup_of_each_store(stack: Stack) -> Findings:
     covered = {subject for job in backups(stack) for subject in job.covers if not _copies_but(media, job)}
     for resource, subject in data_stores(stack):
         if subject not in covered:
-            yield finding("", "no backup covers this store", of=resource)
+            yield finding("", "this store has no backup", of=resource)
 
 
 def _copies_but(media: set[str | None], job: BackupJob) -> bool:
-    """Whether it copies buckets, and certainly not the one that is to be backed up: that of Langfuse's media."""
+    """Whether it copies buckets, but not the one that has to be backed up: Langfuse's media."""
     copied = copied_from(job) if job.covers == {"object-store"} else None
     return bool(copied) and bool(media) and None not in media and media.isdisjoint(copied or ())
 
@@ -55,11 +55,11 @@ def backup_not_suspended(stack: Stack) -> Findings:
                 yield finding(switch, "it never runs", of=job.resource)
         parallelism = job.resource.at("spec.jobTemplate.spec.parallelism")
         if parallelism.equals(0):
-            yield finding(parallelism, "its runs start no pod", of=job.resource)
+            yield finding(parallelism, "its runs create no pod", of=job.resource)
 
 
 def schedule_of(job: BackupJob) -> Schedule | None:
-    """When it runs; None when that is unknown, unreadable, never, or its own affair."""
+    """Its schedule; None when it is unknown, invalid, never due, or managed by the operator."""
     text = job.schedule.text if job.schedule else None
     found = None if text is None else parse(text, seconds=job.seconds)
     return None if found is None or found.never else found
@@ -76,18 +76,20 @@ def schedule_of(job: BackupJob) -> Schedule | None:
 def backup_schedule_valid(stack: Stack) -> Findings:
     for job in [*backups(stack), *drills(stack)]:
         if job.schedule is not None and job.schedule.known and schedule_of(job) is None:
-            yield finding(job.schedule, "this is no cron schedule, or a day that never comes", of=job.resource)
+            yield finding(job.schedule, "this is not a cron schedule, or its date does not exist", of=job.resource)
 
 
 class RecoveryPoint(Settings):
-    """How much may be lost."""
+    """The recovery point objectives."""
 
-    postgres_hours: Annotated[float, Meta(gt=0, description="Most hours between backups of Postgres.")] = 24
-    clickhouse_hours: Annotated[float, Meta(gt=0, description="Most hours between backups of ClickHouse.")] = 24
-    object_store_hours: Annotated[float, Meta(gt=0, description="Most hours between backups of an object store.")] = 24
+    postgres_hours: Annotated[float, Meta(gt=0, description="Maximum hours between backups of Postgres.")] = 24
+    clickhouse_hours: Annotated[float, Meta(gt=0, description="Maximum hours between backups of ClickHouse.")] = 24
+    object_store_hours: Annotated[
+        float, Meta(gt=0, description="Maximum hours between backups of an object store.")
+    ] = 24
 
     def hours(self, covers: Iterable[Subject]) -> float:
-        """The strictest of what a backup covers; infinite where nothing is asked."""
+        """The shortest objective of the stores that a backup covers; infinite without one."""
         limits: dict[Subject, float] = {
             "postgres": self.postgres_hours,
             "clickhouse": self.clickhouse_hours,
@@ -109,7 +111,7 @@ def backup_often_enough(stack: Stack, settings: RecoveryPoint) -> Findings:
     gaps = [(job, schedule.longest_gap / _MINUTES) for job in jobs if (schedule := schedule_of(job)) is not None]
     for job, gap in gaps:
         limit = settings.hours(job.covers)
-        # Another backup of the same store may be the one that keeps the objective, this one a weekly full one.
+        # Another backup of the store may meet the objective, for example beside a weekly full backup.
         kept = any(other.covers >= job.covers and other_gap <= limit for other, other_gap in gaps)
         if gap > limit and not kept and job.schedule is not None:
             yield finding(job.schedule, f"runs can be more than {limit:g} hours apart", of=job.resource)

@@ -1,4 +1,4 @@
-"""Capacity: what pods ask of their nodes, and what a namespace may take."""
+"""Capacity: requests and limits of pods, and quotas of namespaces."""
 
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.facts.applications import store_of
@@ -10,12 +10,12 @@ topic = Topic("capacity", title="Resources and quotas", pack="reliability")
 
 
 def _sized(pod: Pod) -> list[Container]:
-    """Containers that may state resources: ephemeral ones may not."""
+    """Containers that can have resources: ephemeral ones can't."""
     return [container for container in pod.containers if container.list_name != "ephemeralContainers"]
 
 
 def _request(pod: Pod, container: Container, resource: str) -> Field:
-    """The container's own request, or its limit, which stands in for it, or the pod's as a whole."""
+    """The container's request, else its limit, which is the default of the request, else the pod's."""
     for resources in (container["resources"], pod.spec["resources"]):
         for kind in ("requests", "limits"):
             if not resources[kind][resource].absent:
@@ -35,7 +35,7 @@ def resource_requests(pod: Pod) -> Findings:
     for container in _sized(pod):
         for resource in ("cpu", "memory"):
             if (request := _request(pod, container, resource)).absent:
-                yield finding(request, "nothing is requested")
+                yield finding(request, "it has no request")
 
 
 @topic.pods(
@@ -51,7 +51,7 @@ def memory_limit(pod: Pod) -> Findings:
     for container in _sized(pod):
         limit = container["resources"]["limits"]["memory"]
         if limit.absent and pod.spec["resources"]["limits"]["memory"].absent:
-            yield finding(limit, "memory is not limited")
+            yield finding(limit, "memory has no limit")
 
 
 @topic.pods(
@@ -68,7 +68,7 @@ def store_memory_guaranteed(pod: Pod) -> Findings:
         if request.quantity is None or limit.quantity is None:
             continue
         if request.quantity != limit.quantity and store_of(container):
-            yield finding(request, "the store may be given less than its limit")
+            yield finding(request, "the request is lower than the limit")
 
 
 @topic.pods(
@@ -86,7 +86,7 @@ def ephemeral_storage_bounded(pod: Pod) -> Findings:
     for container in _sized(pod):
         limit = container["resources"]["limits"]["ephemeral-storage"]
         if limit.absent:
-            yield finding(limit, "the container may fill the node's disk")
+            yield finding(limit, "the container can fill the node's disk")
 
 
 @topic.pods(
@@ -101,7 +101,7 @@ def empty_dir_size_limit(pod: Pod) -> Findings:
     for volume in pod.volumes:
         directory = volume["emptyDir"]
         if directory.present and directory["sizeLimit"].absent:
-            yield finding(directory, "its size has no limit")
+            yield finding(directory, "it has no sizeLimit")
 
 
 @topic.pods(
@@ -116,7 +116,7 @@ def empty_dir_size_limit(pod: Pod) -> Findings:
 def store_priority_class(pod: Pod) -> Findings:
     name = pod.spec["priorityClassName"]
     if name.empty and any(container.restarts and store_of(container) for container in pod.containers):
-        yield finding(name, "the store is evicted like any other pod")
+        yield finding(name, "it has no priority class, so the store is evicted like any other pod")
 
 
 @topic.stack(
@@ -128,7 +128,7 @@ def store_priority_class(pod: Pod) -> Findings:
     also_in=("NSA: resource policies", "KSV040", "Kyverno: add-ns-quota"),
 )
 def namespace_quota(stack: Stack) -> Findings:
-    yield from _without(stack, "core/ResourceQuota", "no ResourceQuota bounds the namespace")
+    yield from _without(stack, "core/ResourceQuota", "the namespace has no ResourceQuota")
 
 
 @topic.stack(
@@ -140,11 +140,11 @@ def namespace_quota(stack: Stack) -> Findings:
     also_in=("NSA: resource policies", "KSV039"),
 )
 def namespace_limit_range(stack: Stack) -> Findings:
-    yield from _without(stack, "core/LimitRange", "no LimitRange gives containers defaults here")
+    yield from _without(stack, "core/LimitRange", "the namespace has no LimitRange with defaults")
 
 
 def _without(stack: Stack, kind: str, problem: str) -> Findings:
-    """Namespaces of the stack that no object of a kind is in, unless one may be that isn't known yet."""
+    """Namespaces of the stack without an object of a kind; none while a namespace is unknown."""
     holders = [resource.metadata["namespace"] for resource in stack.of(kind)]
     if any(not holder.known for holder in holders):
         return

@@ -1,4 +1,4 @@
-"""Confidentiality of data: encrypted where it lies, and apart from other environments."""
+"""Confidentiality of data: encryption at rest, and separation from other environments."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from langfuse_policies.facts.workloads import Container, pod_of, pods_of
 
 topic = Topic("confidentiality", title="Confidentiality of data", pack="security")
 
-#: Provisioners that encrypt only where they are told to, and the parameter that tells them. The disks of Google and
+#: Provisioners that encrypt only with this parameter. The disks of Google and
 #: Azure are always encrypted.
 _ENCRYPTION_PARAMETERS = {
     "ebs.csi.aws.com": "encrypted",
@@ -47,7 +47,7 @@ def encrypted_volumes(resource: Resource) -> Findings:
 
 
 def _encrypts(server: Container) -> bool:
-    """Whether MinIO has a key to encrypt with, or may have (docs/kms/README.md)."""
+    """Whether MinIO has, or may have, an encryption key (docs/kms/README.md)."""
     names = [variable["name"] for variable in server.variables]
     hidden = not server["env"].known or server["envFrom"].size > 0 or any(not name.known for name in names)
     return hidden or any((name.text or "").startswith("MINIO_KMS_") for name in names)
@@ -77,7 +77,7 @@ def encrypted_objects(stack: Stack) -> Findings:
             classes = [template.at("spec.storageClassName") for template in templates]
             classes += [claims[place] for name in names if (place := (pod.resource.namespace, name)) in claims]
             if all(one.known for one in classes) and not (classes and all(one.text in encrypted for one in classes)):
-                yield finding(container.fields, "it has no key to encrypt with", of=pod.resource)
+                yield finding(container.fields, "it has no encryption key", of=pod.resource)
 
 
 def _is_encrypted(storage_class: Resource) -> bool:
@@ -114,7 +114,7 @@ def encrypted_backups(stack: Stack) -> Findings:
             continue
         for endpoint in targets(job, stack):
             if _plain(endpoint, own):
-                yield finding(endpoint.place, "nothing encrypts the backups that are kept here", of=endpoint.resource)
+                yield finding(endpoint.place, "nothing encrypts the backups in this place", of=endpoint.resource)
                 break
 
 
@@ -129,9 +129,9 @@ def _says_encryption(job: BackupJob) -> bool:
 
 
 class Environments(Settings):
-    """How environments are told by names."""
+    """How names show an environment."""
 
-    words: Annotated[dict[str, tuple[str, ...]], Meta(description="Words of a name that mean an environment.")] = (
+    words: Annotated[dict[str, tuple[str, ...]], Meta(description="Words of a name that stand for an environment.")] = (
         msgspec.field(
             default_factory=lambda: {
                 "prod": ("prod", "production", "prd", "live"),
@@ -143,7 +143,7 @@ class Environments(Settings):
     )
 
     def of(self, name: str) -> set[str]:
-        """The environments that a name is of."""
+        """The environments that a name mentions."""
         words = set(re.split(r"[^a-z0-9]+", name.lower()))
         return {environment for environment, own in self.words.items() if words & set(own)}
 
@@ -166,11 +166,11 @@ def no_other_environment(resource: Resource, settings: Environments) -> Findings
     for place in _names_of_data(resource):
         named = settings.of(place.text or "")
         if named and not named & here:
-            yield finding(place, "this is named after another environment")
+            yield finding(place, "the name is that of another environment")
 
 
 def _names_of_data(resource: Resource) -> Iterator[Field]:
-    """Where names of stores, buckets and credentials stand."""
+    """Fields with names of stores, buckets and credentials."""
     if (pod := pod_of(resource)) is not None:
         for container in pod.containers:
             for variable in container.variables:

@@ -1,4 +1,4 @@
-"""Confinement: the kernel's walls around a container stay up, and its file system stays as shipped."""
+"""Confinement: seccomp, SELinux, AppArmor, and read-only file systems."""
 
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.facts.workloads import Pod
@@ -38,13 +38,13 @@ def seccomp_profile(pod: Pod) -> Findings:
         return
     of_pod = pod.spec["securityContext"]["seccompProfile"]["type"]
     if of_pod.present and of_pod.differs("RuntimeDefault", "Localhost"):
-        yield finding(of_pod, "the profile filters nothing")
+        yield finding(of_pod, "the profile is Unconfined")
     for container in pod.containers:
         own = container["securityContext"]["seccompProfile"]["type"]
         if own.absent and of_pod.absent:
             yield finding(container.fields, "it has no seccomp profile, and the pod has none")
         elif own.present and own.differs("RuntimeDefault", "Localhost"):
-            yield finding(own, "the profile filters nothing")
+            yield finding(own, "the profile is Unconfined")
 
 
 @topic.pods(
@@ -60,7 +60,7 @@ def read_only_root_filesystem(pod: Pod) -> Findings:
         return
     for container in pod.containers:
         if (read_only := container["securityContext"]["readOnlyRootFilesystem"]).differs(True):
-            yield finding(read_only, "the container can change its own programs")
+            yield finding(read_only, "the root file system is writable")
 
 
 @topic.pods(
@@ -105,7 +105,7 @@ def default_proc_mount(pod: Pod) -> Findings:
 def safe_sysctls(pod: Pod) -> Findings:
     for sysctl in pod.spec["securityContext"]["sysctls"]:
         if (name := sysctl["name"]).differs(*_SYSCTLS):
-            yield finding(name, "the sysctl is not one of those that are safe in a pod")
+            yield finding(name, "the sysctl is not safe in a pod")
 
 
 @topic.pods(
@@ -120,10 +120,10 @@ def default_selinux(pod: Pod) -> Findings:
     for holder in (pod.spec, *(container.fields for container in pod.containers)):
         options = holder["securityContext"]["seLinuxOptions"]
         if options["type"].present and options["type"].differs(*_SELINUX_TYPES):
-            yield finding(options["type"], "containers are not confined to this type")
+            yield finding(options["type"], "the type is not one of the container types")
         for key in ("user", "role"):
             if options[key].present and not options[key].empty:
-                yield finding(options[key], "containers don't choose this themselves")
+                yield finding(options[key], "a pod must not set this")
 
 
 @topic.pods(
@@ -138,10 +138,10 @@ def apparmor_confined(pod: Pod) -> Findings:
     for holder in (pod.spec, *(container.fields for container in pod.containers)):
         profile = holder["securityContext"]["appArmorProfile"]["type"]
         if profile.present and profile.differs("RuntimeDefault", "Localhost"):
-            yield finding(profile, "the profile confines nothing")
+            yield finding(profile, "the profile is unconfined")
     for key, value in pod.metadata["annotations"].entries():
         if key.startswith(_APPARMOR_ANNOTATION) and value.present and not _confines(value.text or ""):
-            yield finding(value, "the profile confines nothing")
+            yield finding(value, "the profile is unconfined")
 
 
 def _confines(profile: str) -> bool:
@@ -161,4 +161,4 @@ def no_windows_host_process(pod: Pod) -> Findings:
     for holder in (pod.spec, *(container.fields for container in pod.containers)):
         process = holder["securityContext"]["windowsOptions"]["hostProcess"]
         if process.equals(True):
-            yield finding(process, "the container runs as a process of its node")
+            yield finding(process, "the container is a process of its node")

@@ -1,4 +1,4 @@
-"""CronJobs: each run starts, ends, and leaves the next one alone."""
+"""CronJobs: each run starts, ends, and does not overlap the next one."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -27,7 +27,7 @@ _KIND = "batch/CronJob"
 )
 def cron_runs_apart(job: Resource) -> Findings:
     if (policy := job.at("spec.concurrencyPolicy")).differs("Forbid"):
-        yield finding(policy, "a late run is joined or cut off by the next: the default is Allow")
+        yield finding(policy, "a run can overlap the next one or is replaced by it: the default is Allow")
 
 
 class StartingDeadline(Settings):
@@ -35,7 +35,10 @@ class StartingDeadline(Settings):
 
     least_seconds: Annotated[
         int,
-        Meta(gt=0, description="The controller looks every 10 s, but is away for minutes in upgrades of the cluster."),
+        Meta(
+            gt=0,
+            description="The controller checks every 10 s, but is away for minutes during an upgrade of the cluster.",
+        ),
     ] = 200
 
 
@@ -53,9 +56,9 @@ class StartingDeadline(Settings):
 def cron_catches_up(job: Resource, settings: StartingDeadline) -> Findings:
     deadline = job.at("spec.startingDeadlineSeconds")
     if deadline.absent:
-        yield finding(deadline, "after 100 missed runs none starts again")
+        yield finding(deadline, "no run starts again after 100 missed ones")
     elif deadline.number is not None and deadline.number < settings.least_seconds:
-        yield finding(deadline, "a run that is late by so little is skipped")
+        yield finding(deadline, "a run that is only slightly late is skipped")
 
 
 @topic.resources(
@@ -70,7 +73,7 @@ def cron_catches_up(job: Resource, settings: StartingDeadline) -> Findings:
 def cron_run_ends(job: Resource) -> Findings:
     of_job, of_pod = job.at("spec.jobTemplate.spec"), job.at("spec.jobTemplate.spec.template.spec")
     if (deadline := of_job["activeDeadlineSeconds"]).absent and of_pod["activeDeadlineSeconds"].absent:
-        yield finding(deadline, "a run may hang for ever")
+        yield finding(deadline, "a run can hang forever")
 
 
 @topic.resources(
@@ -100,9 +103,9 @@ def cron_retries_bounded(job: Resource) -> Findings:
 def cron_history(job: Resource) -> Findings:
     for key in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
         if (limit := job["spec"][key]).absent:
-            yield finding(limit, "nothing says how many are kept")
+            yield finding(limit, "the number is not set")
     if (failed := job.at("spec.failedJobsHistoryLimit")).equals(0):
-        yield finding(failed, "failures leave no trace")
+        yield finding(failed, "failed runs are not kept")
 
 
 @topic.resources(
@@ -117,7 +120,7 @@ def cron_history(job: Resource) -> Findings:
 )
 def cron_finished_runs_removed(job: Resource) -> Findings:
     if (kept := job.at("spec.jobTemplate.spec.ttlSecondsAfterFinished")).absent:
-        yield finding(kept, "nothing removes the last runs")
+        yield finding(kept, "finished runs are not deleted")
 
 
 @topic.stack(
@@ -135,11 +138,11 @@ def job_volume_own_class(stack: Stack) -> Findings:
             claim = volume["ephemeral"]["volumeClaimTemplate"]["spec"]
             name = claim["storageClassName"]
             if claim.present and (name.absent or name.known) and name.text in of_data:
-                yield finding(claim, "is left over when the class retains its volumes", of=job)
+                yield finding(claim, "stays when the class retains its volumes", of=job)
 
 
 def _claims(stack: Stack) -> Iterator[Field]:
-    """What the volumes of stores are asked to be."""
+    """The StorageClasses that stores use."""
     for one in stack.of("core/PersistentVolumeClaim"):
         yield one.at("spec")
     for one in stack.of("apps/StatefulSet"):
@@ -158,7 +161,7 @@ def _claims(stack: Stack) -> Iterator[Field]:
 def job_restart_policy(job: Resource) -> Findings:
     template = job.at("spec.jobTemplate.spec.template" if job.kind == _KIND else "spec.template")
     if (policy := template["spec"]["restartPolicy"]).differs("Never", "OnFailure"):
-        yield finding(policy, "the API server refuses it")
+        yield finding(policy, "the API server refuses this value")
 
 
 @topic.resources(

@@ -1,4 +1,4 @@
-"""Data: what holds it is not deleted or replaced by accident."""
+"""Data: resources that hold it are not deleted or replaced by accident."""
 
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.facts.data import (
@@ -15,7 +15,7 @@ from langfuse_policies.facts.resources import Resource
 
 topic = Topic("data", title="Data", pack="reliability")
 
-_UNPROTECTED = "the engine deletes or replaces it without asking"
+_UNPROTECTED = "protect is not set"
 
 
 def _unprotected(resource: Resource) -> Findings:
@@ -87,7 +87,7 @@ def retain_volume_claims(resource: Resource) -> Findings:
     policy = resource.at("spec.persistentVolumeClaimRetentionPolicy")
     for when in ("whenDeleted", "whenScaled"):
         if policy[when].equals("Delete"):
-            yield finding(policy[when], "the claims are deleted, and the data with them")
+            yield finding(policy[when], "the claims and their data are deleted")
 
 
 @topic.resources(
@@ -120,7 +120,7 @@ def retain_volumes(resource: Resource) -> Findings:
 )
 def expandable_volumes(resource: Resource) -> Findings:
     if (expansion := resource["allowVolumeExpansion"]).differs(True):
-        yield finding(expansion, "no volume of this class can grow")
+        yield finding(expansion, "volumes of this class can't be expanded")
 
 
 #: The API server refuses a change of it, and the provider replaces the StatefulSet: pulumi-kubernetes#4328.

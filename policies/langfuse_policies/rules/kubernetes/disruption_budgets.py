@@ -1,4 +1,4 @@
-"""Disruption budgets and autoscalers: each leaves the other room."""
+"""Disruption budgets and autoscalers, and how they limit each other."""
 
 import math
 from collections.abc import Iterator
@@ -64,11 +64,11 @@ def autoscaler_minimum_above_budget(stack: Stack) -> Findings:
         if not any(workload.autoscaler for workload in selected):
             continue
         if (blocking := _blocks(budget, selected)) is not None:
-            yield finding(blocking, "at the autoscaler's minimum it allows no eviction", budget)
+            yield finding(blocking, "it allows no eviction at the autoscaler's minimum", budget)
 
 
 def _covered(stack: Stack) -> Iterator[tuple[Resource, list[Workload]]]:
-    """Each budget with the workloads that it covers for certain."""
+    """Each budget with the workloads that it certainly covers."""
     by_namespace: dict[str, list[tuple[Workload, dict[str, str] | None]]] = {}
     for workload in workloads(stack):
         entry = workload, labels_of(workload.pod.labels)
@@ -116,7 +116,7 @@ def _count(bound: Field, replicas: float) -> float | None:
 )
 def evict_unhealthy_pods(budget: Resource) -> Findings:
     if (policy := budget.at("spec.unhealthyPodEvictionPolicy")).differs("AlwaysAllow"):
-        yield finding(policy, "broken pods block the drain of their nodes")
+        yield finding(policy, "unhealthy pods block the drain of their nodes")
 
 
 @topic.stack(
@@ -131,11 +131,11 @@ def autoscaler_owns_replicas(stack: Stack) -> Findings:
     for workload in workloads(stack):
         replicas = workload.resource.at("spec.replicas")
         if workload.autoscaler and replicas.present and _states_replicas(workload.resource):
-            yield finding(replicas, "the autoscaler's scale is reset to this", workload.resource)
+            yield finding(replicas, "each deployment resets the autoscaler's scale to this", workload.resource)
 
 
 def _states_replicas(resource: Resource) -> bool:
-    """Whether the program says it; in what the server returns the field always stands, with who owns it."""
+    """Whether the program sets it; objects from the server always have the field, with its owner."""
     if not {"spec", "spec.replicas"}.isdisjoint(resource.ignore_changes):
         return False
     if resource.metadata["uid"].absent:

@@ -1,4 +1,4 @@
-"""Gateways: how traffic comes in from outside."""
+"""Gateways: traffic from outside the cluster."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -32,7 +32,7 @@ def https_only(gateway: Resource) -> Findings:
     for server in gateway.at("spec.servers"):
         plain = server["port"]["protocol"].equals("HTTP", "HTTP2", "GRPC")
         if plain and server["tls"]["httpsRedirect"].differs(True):
-            yield finding(server, "takes plain HTTP")
+            yield finding(server, "accepts plain HTTP")
 
 
 @topic.resources(
@@ -52,9 +52,9 @@ def modern_tls(gateway: Resource) -> Findings:
 
 
 class Wildcards(Settings):
-    """Wildcards that are meant."""
+    """Wildcards that are intended."""
 
-    wildcards: Annotated[tuple[str, ...], Meta(description="Hosts with a wildcard that may be served.")] = ()
+    wildcards: Annotated[tuple[str, ...], Meta(description="Hosts with a wildcard that are allowed.")] = ()
 
 
 @topic.resources(
@@ -72,7 +72,7 @@ class Wildcards(Settings):
 )
 def hosts_by_name(route: Resource, settings: Wildcards) -> Findings:
     for host in _hosts(route):
-        name = (host.text or "").rpartition("/")[2]  # Gateways may say NAMESPACE/HOST
+        name = (host.text or "").rpartition("/")[2]  # a Gateway's host may be NAMESPACE/HOST
         if "*" in name and name not in settings.wildcards:
             yield finding(host, "has a wildcard")
     for rule in route.at("spec.rules") if route.kind == INGRESS else ():

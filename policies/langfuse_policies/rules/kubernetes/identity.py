@@ -1,4 +1,4 @@
-"""Identity: whom pods act as towards the Kubernetes API and a mesh."""
+"""Identity: the service accounts of pods."""
 
 from collections.abc import Iterator
 
@@ -36,13 +36,11 @@ def no_needless_token(stack: Stack) -> Findings:
         if not account or account in bound:
             continue
         for place in ([own] if mounted.differs(False) else []) + _projected_tokens(pod):
-            yield finding(
-                place, "a token is mounted, though nothing is granted to its service account", of=pod.resource
-            )
+            yield finding(place, "a token is mounted, but its service account has no permissions", of=pod.resource)
 
 
 def _projected_tokens(pod: Pod) -> list[Field]:
-    """Tokens for the API among the volumes; those for another audience are for a cloud or a vault."""
+    """Volumes with tokens for the API; tokens with another audience are for a cloud or a vault."""
     sources = (source["serviceAccountToken"] for volume in pod.volumes for source in volume["projected"]["sources"])
     return [token for token in sources if token.present and token["audience"].absent]
 
@@ -58,7 +56,7 @@ def _projected_tokens(pod: Pod) -> list[Field]:
 )
 def service_account_without_token(account: Resource) -> Findings:
     if (mounted := account["automountServiceAccountToken"]).differs(False):
-        yield finding(mounted, "pods get a token unless they refuse it")
+        yield finding(mounted, "pods get a token by default")
 
 
 @topic.pods(
@@ -72,7 +70,7 @@ def service_account_without_token(account: Resource) -> Findings:
 def own_service_account(pod: Pod) -> Findings:
     name = _account_name(pod)
     if name.empty or name.equals("default"):
-        yield finding(name, "the pod acts as the account default")
+        yield finding(name, "the pod uses the account default")
 
 
 @topic.stack(
@@ -90,11 +88,11 @@ def service_account_of_one_component(stack: Stack) -> Findings:
         if account is None or component is None or account[1] == "default":
             continue
         if owners.setdefault(account, component) != component:
-            yield finding(_account_name(pod), "is the account of another component, too", of=pod.resource)
+            yield finding(_account_name(pod), "another component uses this account too", of=pod.resource)
 
 
 def _component(pod: Pod) -> str | None:
-    """The application that it is part of: its name as Kubernetes recommends to label it, or the workload's own."""
+    """Its application: the label app.kubernetes.io/name, or the name of the workload."""
     name = pod.labels["app.kubernetes.io/name"]
     if name.absent:
         name = pod.resource.metadata["name"]
@@ -108,7 +106,7 @@ def _account_name(pod: Pod) -> Field:
 
 
 def _account(pod: Pod) -> Account | None:
-    """The service account that it acts as; None when it isn't known."""
+    """Its service account; None while it is unknown."""
     name = _account_name(pod)
     if not name.known or not pod.resource.metadata["namespace"].known:
         return None
@@ -129,13 +127,17 @@ def jobs_within_their_namespace(stack: Stack) -> Findings:
     for binding in stack.of(*_BINDINGS):
         reached = [account for account in _accounts(binding) if account in jobs]
         if reached and binding.kind == _CLUSTER_BINDING:
-            yield finding(binding["subjects"], "grants a Job's service account rights in the cluster", of=binding)
+            yield finding(
+                binding["subjects"], "grants permissions in the cluster to a Job's service account", of=binding
+            )
         elif binding.namespace and any(namespace != binding.namespace for namespace, _ in reached):
-            yield finding(binding["subjects"], "grants a Job of another namespace rights in this one", of=binding)
+            yield finding(
+                binding["subjects"], "grants permissions in this namespace to a Job of another one", of=binding
+            )
 
 
 def _accounts(binding: Resource) -> Iterator[Account]:
-    """The service accounts that a binding names, one by one."""
+    """Each service account that a binding names."""
     for subject in binding["subjects"]:
         if subject["kind"].equals("ServiceAccount") and (name := subject["name"].text):
             yield subject["namespace"].text or "", name

@@ -1,4 +1,4 @@
-"""Images: what is run, and where it comes from."""
+"""Images: versions, digests and registries."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from langfuse_policies.facts.workloads import pod_of, pods_of
 
 topic = Topic("images", title="Images", pack="security")
 
-#: How many numbers a release of theirs has: with fewer, the tag moves to the next release.
+#: How many numbers a full version has: with fewer, the tag moves to the next release.
 _RELEASE_NUMBERS = {
     "langfuse": 3, "langfuse-worker": 3, "clickhouse-server": 4, "clickhouse-keeper": 4, "valkey": 3, "redis": 3,
     "postgres": 2,
@@ -35,7 +35,7 @@ _MAJOR_ONLY = re.compile(r"v?\d{1,2}(-[A-Za-z.]+)?$")  # longer numbers are date
 def image_by_digest(resource: Resource) -> Findings:
     for field, image in images_of(resource):
         if not image.pinned:
-            yield finding(field, "the digest is not one of SHA-256" if image.digest else "names no digest")
+            yield finding(field, "the digest is not a SHA-256 digest" if image.digest else "has no digest")
 
 
 @topic.resources(
@@ -53,9 +53,9 @@ def image_of_a_release(resource: Resource) -> Findings:
         if image.pinned:
             continue
         if not image.tag:
-            yield finding(field, "has no tag: it is the latest of today")
+            yield finding(field, "has no tag, so it is the latest version")
         elif _floats(image):
-            yield finding(field, "the tag moves from release to release")
+            yield finding(field, "the tag moves with each release")
 
 
 def _floats(image: ImageReference) -> bool:
@@ -102,10 +102,10 @@ def allowed_registries(resource: Resource, settings: Registries) -> Findings:
 
 
 class Abandoned(Settings):
-    """What is no longer kept up."""
+    """Images that are no longer maintained."""
 
     repositories: Annotated[
-        tuple[str, ...], Meta(description="Registries, or paths below one, whose images get no fixes or are gone.")
+        tuple[str, ...], Meta(description="Registries, or paths below one, whose images get no fixes or were removed.")
     ] = ("docker.io/bitnami", "docker.io/bitnamilegacy", "docker.io/minio")
 
 
@@ -122,7 +122,7 @@ class Abandoned(Settings):
 def no_abandoned_image(resource: Resource, settings: Abandoned) -> Findings:
     for field, image in images_of(resource):
         if any(image.within(prefix) for prefix in settings.repositories):
-            yield finding(field, "gets no fixes any more")
+            yield finding(field, "is no longer maintained")
 
 
 @topic.resources(
@@ -136,7 +136,7 @@ def no_abandoned_image(resource: Resource, settings: Abandoned) -> Findings:
 def no_needless_pull(resource: Resource) -> Findings:
     for field, policy in _pull_policies(resource):
         if ImageReference.of(field.text or "").pinned and policy.equals("Always"):
-            yield finding(policy, "asks the registry at every start for what the node has")
+            yield finding(policy, "contacts the registry at every start, although the node has the image")
 
 
 @topic.resources(
@@ -154,7 +154,7 @@ def image_can_be_pulled(resource: Resource) -> Findings:
 
 
 def _pull_policies(resource: Resource) -> Iterator[tuple[Field, Field]]:
-    """Images, each with its policy."""
+    """Images with their pull policies."""
     if (pod := pod_of(resource)) is not None:
         for container in pod.containers:
             yield container["image"], container["imagePullPolicy"]
@@ -179,4 +179,4 @@ def pull_secret_of_a_registry(stack: Stack) -> Findings:
         for reference in references:
             secret = secrets.get((resource.namespace, reference["name"].text or ""))
             if secret and secret["type"].differs("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg"):
-                yield finding(reference["name"], "names a Secret that is not of a registry's type", of=resource)
+                yield finding(reference["name"], "the Secret is not of a registry type", of=resource)

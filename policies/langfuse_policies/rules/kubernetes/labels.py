@@ -1,4 +1,4 @@
-"""Labels, and whose pods they are."""
+"""Labels, and owners of pods."""
 
 from typing import Annotated
 
@@ -18,14 +18,12 @@ class RequiredLabels(Settings):
 
     keys: Annotated[
         tuple[str, ...],
-        Meta(
-            description="Keys of labels; by default `part-of` stands for the owner and `instance` for the environment."
-        ),
+        Meta(description="Keys of labels; by default `part-of` names the owner and `instance` the environment."),
     ] = tuple(_PREFIX + key for key in ("name", "instance", "component", "part-of", "managed-by"))
 
 
 def _recommended(subject: Resource) -> dict[str, dict[str, str]]:
-    """What can be known of any resource: its name in the program, and what manages it."""
+    """Labels that any resource can have: its name in the program, and what manages it."""
     known = {f"{_PREFIX}name": subject.name, f"{_PREFIX}managed-by": "pulumi"}
     labels = subject.metadata["labels"]
     missing = {key: value for key, value in known.items() if labels[key].absent}
@@ -61,4 +59,4 @@ def recommended_labels(subject: Resource, settings: RequiredLabels) -> Findings:
 )  # fmt: skip
 def no_naked_pod(subject: Resource) -> Findings:
     if subject.metadata["ownerReferences"].empty:
-        yield finding(subject, "no Deployment, StatefulSet or Job owns it")
+        yield finding(subject, "it is not managed by a Deployment, StatefulSet or Job")

@@ -1,4 +1,4 @@
-"""Hooks: what the kubelet runs in a container when it starts, and before it stops."""
+"""Hooks: commands that run when a container starts, and before it stops."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ GRACE_SECONDS = 30.0
 
 _SHELLS = frozenset({"ash", "bash", "busybox", "dash", "ksh", "sh", "zsh"})
 
-#: Programs and builtins that end by themselves, at once: they touch files and wait for nobody.
+#: Programs and builtins that end at once: they use files and wait for nothing.
 _QUICK = frozenset(
     {":", "[", "[[", "cat", "cd", "chgrp", "chmod", "chown", "cp", "date", "echo", "exit", "export", "false", "grep",
      "install", "ln", "mkdir", "mv", "printf", "rm", "rmdir", "sed", "set", "test", "touch", "tr", "true", "umask"}
@@ -51,10 +51,10 @@ def no_waiting_post_start(pod: Pod) -> Findings:
 
 
 class Stop(Settings):
-    """What a preStop hook leaves of the grace period."""
+    """How much of the grace period is left after a preStop hook."""
 
     least_seconds: Annotated[
-        float, Meta(gt=0, description="Seconds that are left for the container itself after its preStop hook.")
+        float, Meta(gt=0, description="Seconds that the container itself has after its preStop hook.")
     ] = 10
 
 
@@ -83,11 +83,11 @@ def pre_stop_within_grace(pod: Pod, settings: Stop) -> Findings:
         elif pre_stop_seconds(hook) > allowed:
             yield finding(command, "too little of the grace period is left")
         elif _loops(command.texts):
-            yield finding(command, "it loops without an end of its own")
+            yield finding(command, "it is a loop without an end")
 
 
 def pre_stop_seconds(hook: Field) -> float:
-    """Seconds that a preStop hook certainly takes, or may take by its own bound: `sleep 5`, `timeout 10 x`."""
+    """Seconds that a preStop hook takes at least, or at most by its own limit: `sleep 5`, `timeout 10 x`."""
     if (seconds := hook.at("sleep.seconds").number) is not None:
         return seconds
     return sum(_durations(hook.at("exec.command").texts))
@@ -116,10 +116,10 @@ def _all_known(command: Field) -> bool:
 
 
 def _programs(words: Sequence[str]) -> Iterator[str]:
-    """The programs that a command starts, `sh` for a script whose text is not here."""
+    """The programs that a command starts; `sh` for a script whose text is not part of it."""
     for command in _commands(words):
         yield command[0]
-        # What it starts is not to be seen: `$(...)` and `...` in quotes.
+        # Commands in `$(...)` and backquotes can't be seen.
         if any("$(" in word or "`" in word for word in command):
             yield "$("
 

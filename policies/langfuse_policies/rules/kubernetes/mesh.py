@@ -21,13 +21,13 @@ _AUTHORIZATION = "security.istio.io/AuthorizationPolicy"
 class Root(Settings):
     """Where Istio is installed."""
 
-    root_namespace: Annotated[str, Meta(description="Namespace whose policies hold for the whole mesh.")] = (
+    root_namespace: Annotated[str, Meta(description="The namespace whose policies apply to the whole mesh.")] = (
         "istio-system"
     )
 
 
 def _for_all(stack: Stack, kind: str, namespace: str, settings: Root) -> list[Resource] | None:
-    """The policies that hold for a whole namespace; None while they aren't known."""
+    """The policies that apply to a whole namespace; None while they are unknown."""
     found = []
     for policy in stack.of(kind):
         known = (policy.metadata["namespace"], policy["spec"], policy.at("spec.selector"))
@@ -60,7 +60,7 @@ def mtls_in_the_mesh(stack: Stack, settings: Root) -> Findings:
 
 
 class Exceptions(Settings):
-    """Who needs a port without mutual TLS."""
+    """Workloads that need a port without mutual TLS."""
 
     exempt: Annotated[
         tuple[str, ...],
@@ -84,7 +84,7 @@ def mtls_without_exceptions(policy: Resource, settings: Exceptions) -> Findings:
         modes += [port["mode"] for _, port in policy.at("spec.portLevelMtls").entries()]
     for mode in modes:
         if mode.equals("PERMISSIVE", "DISABLE"):
-            yield finding(mode, "takes plain text")
+            yield finding(mode, "accepts plain text")
 
 
 @topic.stack(
@@ -127,7 +127,7 @@ def authorization_fails_closed(policy: Resource) -> Findings:
             yield finding(rule, "allows every request")
         for key, match in _matches(rule):
             if key.startswith("not") is allows and key not in ("ports", "values"):
-                yield finding(match, "lets through what it doesn't name")
+                yield finding(match, "allows everything that it does not name")
 
 
 def _matches(rule: Field) -> Iterator[tuple[str, Field]]:
@@ -152,11 +152,11 @@ def tokens_are_required(stack: Stack, settings: Root) -> Findings:
     policies = [policy for policy in stack.of(_AUTHORIZATION) if _requires_token(policy)]
     for one in stack.of("security.istio.io/RequestAuthentication"):
         if not one.partial and not any(_covers(policy, one, settings) for policy in policies):
-            yield finding(one, "requests without a token are let in")
+            yield finding(one, "requests without a token are accepted")
 
 
 def _requires_token(policy: Resource) -> bool:
-    """Whether it asks for a principal of a token; so does one that isn't known."""
+    """Whether it requires a principal of a token; an unknown one counts."""
     spec = policy["spec"]
     if not spec.known or not spec["rules"].known:
         return True
@@ -170,7 +170,7 @@ def _requires_token(policy: Resource) -> bool:
 
 
 def _covers(policy: Resource, authentication: Resource, settings: Root) -> bool:
-    """Whether a policy holds, at least, for the workloads of an authentication."""
+    """Whether a policy applies at least to the workloads of an authentication."""
     if policy.namespace not in (authentication.namespace, settings.root_namespace):
         return False
     ours, theirs = (labels_of(one.at("spec.selector.matchLabels")) for one in (policy, authentication))

@@ -1,4 +1,4 @@
-"""Mesh membership: which pods Istio takes into the mesh, and how."""
+"""Mesh membership: which pods are in the mesh, and how."""
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -16,7 +16,7 @@ topic = Topic("mesh-membership", title="Mesh membership", pack="security")
 
 
 def mode_of(namespace: Resource) -> Literal["sidecar", "ambient"] | None:
-    """How the pods of a namespace get into the mesh; None when they certainly don't, or it isn't known."""
+    """How the pods of a namespace join the mesh; None when they do not, or it is unknown."""
     labels = namespace.metadata["labels"]
     if labels["istio.io/dataplane-mode"].equals("ambient"):
         return "ambient"
@@ -30,7 +30,7 @@ def meshed(stack: Stack) -> Iterator[Resource]:
 
 
 class Membership(Settings):
-    """Who must be in the mesh."""
+    """Which workloads must be in the mesh."""
 
     required: Annotated[bool, Meta(description="Whether every namespace with pods must be in the mesh.")] = False
     exempt: Annotated[

@@ -1,4 +1,4 @@
-"""Namespaces: the cluster itself enforces the pod security standard in them, and each workload is in its own."""
+"""Namespaces: pod security standards, and namespaces that workloads must not use."""
 
 import re
 
@@ -9,7 +9,7 @@ topic = Topic("namespaces", title="Namespaces", pack="security")
 
 _PREFIX = "pod-security.kubernetes.io/"
 _LEVEL = "restricted"
-#: What a remedy pins; a cluster that is older uses its own newest.
+#: The version that a remedy pins; an older cluster uses its own newest version.
 _VERSION = "v1.36"
 
 
@@ -26,7 +26,7 @@ def _pinning(namespace: Resource) -> dict[str, dict[str, str]]:
 
 
 def _missing(namespace: Resource, wanted: dict[str, str]) -> dict[str, dict[str, str]]:
-    """What is there stays: another level is somebody's decision, for a reviewer."""
+    """Existing labels stay: another level is a decision that a reviewer checks."""
     labels = namespace.metadata["labels"]
     missing = {_PREFIX + key: value for key, value in wanted.items() if labels[_PREFIX + key].absent}
     return {"labels": missing} if missing else {}
@@ -44,7 +44,7 @@ def _missing(namespace: Resource, wanted: dict[str, str]) -> dict[str, dict[str,
 )
 def namespace_enforces_restricted(namespace: Resource) -> Findings:
     if (level := namespace.metadata["labels"][f"{_PREFIX}enforce"]).differs(_LEVEL):
-        yield finding(level, "the cluster does not enforce the restricted standard here")
+        yield finding(level, "the namespace does not enforce the restricted standard")
 
 
 @topic.resources(
@@ -61,7 +61,7 @@ def namespace_enforces_restricted(namespace: Resource) -> Findings:
 def namespace_warns(namespace: Resource) -> Findings:
     for mode in ("audit", "warn"):
         if (level := namespace.metadata["labels"][_PREFIX + mode]).differs(_LEVEL):
-            yield finding(level, "pods that are not restricted go unnoticed here")
+            yield finding(level, "nothing warns about pods that are not restricted")
 
 
 @topic.resources(
@@ -97,8 +97,8 @@ _SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
 def own_namespace(subject: Resource) -> Findings:
     namespace = subject.metadata["namespace"]
     if namespace.empty:
-        yield finding(namespace, "without a namespace it lands in the one of the credentials at hand: default")
+        yield finding(namespace, "without a namespace it is created in the namespace of the kubeconfig: default")
     elif namespace.equals("default"):
-        yield finding(namespace, "the default namespace is nobody's")
+        yield finding(namespace, "it is in the default namespace")
     elif namespace.equals(*_SYSTEM_NAMESPACES):
-        yield finding(namespace, "the namespace belongs to the cluster")
+        yield finding(namespace, "it is in a namespace of the cluster")

@@ -1,4 +1,4 @@
-"""Network: who may talk to whom."""
+"""Network: which connections NetworkPolicies and Services allow."""
 
 from ipaddress import ip_address
 from typing import Annotated
@@ -49,7 +49,7 @@ def default_deny(stack: Stack) -> Findings:
                 if policy.selects_all and policy.isolates(direction):
                     for rule in policy.rules(direction):
                         if _peers(rule, direction).empty and rule["ports"].empty:
-                            yield finding(rule, f"allows every pod all {direction}", of=policy.resource)
+                            yield finding(rule, f"allows all {direction}", of=policy.resource)
 
 
 def _denies(policy: NetworkPolicy, direction: Direction) -> bool | None:
@@ -79,20 +79,20 @@ def pods_covered_by_policy(stack: Stack) -> Findings:
         for pod, labels in zone.pods:
             allowed_in = any(not _lets_in_probes_alone(rule) for _, rule in zone.rules_for(labels, "Ingress"))
             if not allowed_in and zone.served(labels):
-                yield finding(pod, "a Service leads to it, and no policy lets anybody in")
+                yield finding(pod, "a Service selects it, and no policy allows clients")
             elif not allowed_in and not any(True for _ in zone.rules_for(labels, "Egress")):
-                yield finding(pod, "no policy allows it anything")
+                yield finding(pod, "no policy allows its traffic")
 
 
 def _lets_in_probes_alone(rule: Field) -> bool:
-    """Whether it is for the kubelet: every pod has that, whoever its clients are."""
+    """Whether it is for the kubelet, which connects to every pod."""
     return rule["from"].size > 0 and all(map(is_the_node, rule["from"]))
 
 
 class Dns(Settings):
-    """Where names are asked for."""
+    """The DNS servers."""
 
-    ports: Annotated[tuple[int, ...], Meta(description="Ports of the servers; 5353 are those of OpenShift's pods.")] = (
+    ports: Annotated[tuple[int, ...], Meta(description="Ports of the servers; OpenShift's pods listen on 5353.")] = (
         53,
         5353,
     )
@@ -114,11 +114,11 @@ def names_can_be_resolved(stack: Stack, settings: Dns) -> Findings:
         for pod, labels in zone.pods:
             found = [rule for _, rule in zone.rules_for(labels, "Egress")]
             if found and not any(_reaches_dns(rule, settings) for rule in found):
-                yield finding(pod, "may connect, but not ask for names: no policy allows it the port of DNS")
+                yield finding(pod, "may connect to others, but no policy allows DNS")
 
 
 def _reaches_dns(rule: Field, settings: Dns) -> bool:
-    """Whether it may; the pods of one's own namespace don't serve names."""
+    """Whether DNS may be allowed; pods of the same namespace do not serve DNS."""
     to = rule["to"]
     if to.present and not to.empty and all(_is_own_namespace(peer) for peer in to):
         return False
@@ -130,7 +130,7 @@ def _is_own_namespace(peer: Field) -> bool:
 
 
 class Metadata(Settings):
-    """Where clouds hand out credentials to their machines."""
+    """Metadata services of clouds, which return credentials of the machine."""
 
     addresses: Annotated[tuple[str, ...], Meta(description="Addresses of metadata services.")] = (
         "169.254.169.254",
@@ -138,7 +138,7 @@ class Metadata(Settings):
     )
 
     def __post_init__(self) -> None:
-        """Refuses what is no address: msgspec tells it as a fault of the settings."""
+        """Refuses a text that is not an address: msgspec reports it as an error of the settings."""
         for address in self.addresses:
             ip_address(address)
 
@@ -166,7 +166,7 @@ def no_egress_to_metadata(policy: Resource, settings: Metadata) -> Findings:
                 address in network and not any(hole and address in hole for hole in holes)
                 for address in map(ip_address, settings.addresses)
             ):
-                yield finding(block, "holds the metadata service")
+                yield finding(block, "contains the metadata service")
 
 
 @topic.resources(
@@ -188,9 +188,9 @@ def egress_to_named_destinations(policy: Resource, settings: Dns) -> Findings:
 
 
 class InternetPorts(Settings):
-    """How much of the internet is too much."""
+    """How many ports to the internet are allowed."""
 
-    most: Annotated[int, Meta(ge=1, description="Ports that one rule may open to the internet.")] = 16
+    most: Annotated[int, Meta(ge=1, description="Maximum ports that one rule may open to the internet.")] = 16
 
 
 @topic.resources(
@@ -215,7 +215,7 @@ def internet_by_port(policy: Resource, settings: InternetPorts) -> Findings:
 
 
 def _is_internet(block: Field) -> bool:
-    """Whether it is a public block of more addresses than any one owner has."""
+    """Whether it is a public block with more addresses than one owner has."""
     network = network_of(block)
     return network is not None and network.prefixlen < 8 and not network.is_private  # noqa: PLR2004
 
@@ -251,4 +251,4 @@ def services_inside_the_cluster(service: Resource) -> Findings:
 )
 def no_external_ips(service: Resource) -> Findings:
     if (addresses := service.at("spec.externalIPs")).size:
-        yield finding(addresses, "takes over traffic to these addresses")
+        yield finding(addresses, "receives the traffic to these addresses")

@@ -1,4 +1,4 @@
-"""Pods: what they may see and do of their node."""
+"""Pods: access to their node."""
 
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.facts.fields import Field
@@ -34,7 +34,7 @@ def no_privileged_container(pod: Pod) -> Findings:
 def no_host_namespace(pod: Pod) -> Findings:
     for key in ("hostNetwork", "hostPID", "hostIPC"):
         if (shared := pod.spec[key]).equals(True):
-            yield finding(shared, "the pod shares this with its node")
+            yield finding(shared, "the pod uses this namespace of its node")
 
 
 @topic.pods(
@@ -96,7 +96,7 @@ def no_host_probe(pod: Pod) -> Findings:
             for way in ("httpGet", "tcpSocket"):
                 host = handler[way]["host"]
                 if host.present and not host.empty:
-                    yield finding(host, "the kubelet asks another host than the pod")
+                    yield finding(host, "the kubelet connects to another host than the pod")
 
 
 def _handlers(container: Container) -> list[Field]:
@@ -105,7 +105,7 @@ def _handlers(container: Container) -> list[Field]:
     return [*probes, hooks["postStart"], hooks["preStop"]]
 
 
-#: What nobody serves with, by the last part of the image's repository or by the container's name.
+#: Tools that serve nothing, by the last part of the image's repository or by the container's name.
 _DEBUGGERS = frozenset(
     {"debug", "debugger", "netshoot", "dnsutils", "jessie-dnsutils", "toolbox", "kubectl-debug", "delve", "dlv"}
 )
@@ -130,9 +130,9 @@ def no_debug_container(pod: Pod) -> Findings:
         elif not {repository, tag, name}.isdisjoint(_DEBUGGERS):
             yield finding(container.fields, "its name or image says that it is for debugging")
         elif container["stdin"].equals(True) or container["tty"].equals(True):
-            yield finding(container.fields, "it waits for somebody at a terminal")
+            yield finding(container.fields, "it waits for input from a terminal")
         elif command.endswith(_IDLE):
-            yield finding(container.fields, "it does nothing but wait for somebody to enter")
+            yield finding(container.fields, "its command only waits")
 
 
 _SSH_PORT = 22
@@ -150,4 +150,4 @@ def no_ssh_port(pod: Pod) -> Findings:
     for container in pod.containers:
         for port in container["ports"]:
             if port["containerPort"].equals(_SSH_PORT) or port["name"].equals("ssh", "sshd"):
-                yield finding(port, "the port is that of SSH")
+                yield finding(port, "the port is the port of SSH")

@@ -1,4 +1,4 @@
-"""Privileges: the user, the groups and the capabilities that a container runs with."""
+"""Privileges: users, groups and capabilities of containers."""
 
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.facts.fields import Field
@@ -73,7 +73,7 @@ def run_as_non_root(pod: Pod) -> Findings:
     for container in pod.containers:
         own = container["securityContext"]["runAsNonRoot"]
         if own.absent and of_pod.absent:
-            yield finding(container.fields, "neither the container nor the pod refuses root")
+            yield finding(container.fields, "neither the container nor the pod sets runAsNonRoot")
         elif own.present and own.differs(True):
             yield finding(own, "root is allowed")
 
@@ -140,7 +140,7 @@ def no_root_group(pod: Pod) -> Findings:
     own = [container["securityContext"]["runAsGroup"] for container in pod.containers]
     for group in (context["runAsGroup"], context["fsGroup"], *context["supplementalGroups"], *own):
         if group.equals(0):
-            yield finding(group, "the group is root's")
+            yield finding(group, "the group is the root group")
 
 
 @topic.pods(
@@ -154,7 +154,7 @@ def no_root_group(pod: Pod) -> Findings:
 def volume_group(pod: Pod) -> Findings:
     group = pod.spec["securityContext"]["fsGroup"]
     if group.absent and not pod.windows and _claims(pod):
-        yield finding(group, "volumes are claimed, and no group owns them")
+        yield finding(group, "the pod claims volumes but sets no fsGroup")
 
 
 def _claims(pod: Pod) -> bool:

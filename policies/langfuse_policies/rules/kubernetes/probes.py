@@ -1,4 +1,4 @@
-"""Probes: when traffic comes, and when a container is started anew."""
+"""Probes: when a container gets traffic, and when it is restarted."""
 
 from typing import Annotated
 
@@ -18,7 +18,7 @@ _HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
 
 
 def _servers(pod: Pod) -> list[Container]:
-    """Main containers of pods that are started again when they end."""
+    """Main containers of pods that are restarted when they end."""
     if pod.spec["restartPolicy"].equals("Never", "OnFailure"):
         return []
     return [container for container in pod.containers if container.list_name == "containers"]
@@ -36,7 +36,7 @@ def _servers(pod: Pod) -> list[Container]:
 def readiness_probe(pod: Pod) -> Findings:
     for container in _servers(pod):
         if (probe := container["readinessProbe"]).empty:
-            yield finding(probe, "nothing tells when it can serve")
+            yield finding(probe, "it has no readinessProbe")
 
 
 @topic.servers(
@@ -50,7 +50,7 @@ def readiness_probe(pod: Pod) -> Findings:
 def liveness_probe(pod: Pod) -> Findings:
     for container in _servers(pod):
         if (probe := container["livenessProbe"]).empty:
-            yield finding(probe, "nothing tells when it hangs")
+            yield finding(probe, "it has no livenessProbe")
 
 
 @topic.servers(
@@ -69,11 +69,11 @@ def patient_liveness_probe(pod: Pod) -> Findings:
             continue
         same = all(liveness[way].value == readiness[way].value for way in _HANDLERS)
         if same and _budget(liveness) <= _budget(readiness):
-            yield finding(liveness, "it asks the same as the readinessProbe, with no more patience")
+            yield finding(liveness, "it is the same check as the readinessProbe, without more patience")
 
 
 def _all(field: Field) -> list[Field]:
-    """Every field below, unknown ones included."""
+    """Every field below this one, including unknown ones."""
     if not field.present:
         return [field]
     children = [child for _, child in field.entries()] or list(field)
@@ -81,7 +81,7 @@ def _all(field: Field) -> list[Field]:
 
 
 def _budget(probe: Field) -> float:
-    """Seconds of failure until the kubelet acts."""
+    """Seconds of failure before the kubelet acts."""
     return _number(probe["periodSeconds"], _PERIOD_SECONDS) * _number(probe["failureThreshold"], _FAILURES)
 
 
@@ -94,7 +94,7 @@ class Migrations(Settings):
 
     budget_seconds: Annotated[
         float,
-        Meta(gt=0, description="Seconds that web is given to migrate its databases before the kubelet may kill it."),
+        Meta(gt=0, description="Seconds that web has to migrate its databases before the kubelet may kill it."),
     ] = 900
 
 
@@ -122,14 +122,14 @@ def migrations_survive_probes(pod: Pod, settings: Migrations) -> Findings:
         if not killer.present or any(not part.known for part in _all(killer)):
             continue
         if _number(killer["initialDelaySeconds"], 0) + _budget(killer) < settings.budget_seconds:
-            yield finding(killer, "the kubelet kills web while it migrates")
+            yield finding(killer, "the kubelet may kill web during a migration")
 
 
 def _migrates(container: Container) -> bool:
-    """Whether it is certain that this container migrates at its start."""
+    """Whether this container certainly migrates at its start."""
     switches = [container.variable(name) for name in _SWITCHES]
     if container["env"].known and any(not one["name"].known for one in container["env"]):
         return False
-    if not container["envFrom"].empty:  # the switches may be there
+    if not container["envFrom"].empty:  # the switches may be set there
         return False
     return any(switch.absent or (switch["value"].differs("true") and switch["valueFrom"].absent) for switch in switches)

@@ -1,4 +1,4 @@
-"""Access: what roles of the Kubernetes API grant, and to whom."""
+"""Access: permissions of roles, and their subjects."""
 
 from collections.abc import Iterator
 
@@ -44,7 +44,7 @@ def no_rbac_wildcards(role: Resource) -> Findings:
 
 
 def _grants(role: Resource, group: str, resources: tuple[str, ...], verbs: tuple[str, ...]) -> Iterator[Field]:
-    """The rules of a role that grant any of the verbs on any of the resources by name."""
+    """The rules of a role that grant one of the verbs on one of the resources."""
     for rule in role["rules"]:
         if _has(rule["apiGroups"], (group,)) and _has(rule["resources"], resources) and _has(rule["verbs"], verbs):
             yield rule
@@ -68,7 +68,7 @@ def _has(entries: Field, wanted: tuple[str, ...]) -> bool:
 def no_listing_of_secrets(role: Resource) -> Findings:
     for rule in _grants(role, "", ("secrets",), ("list", "watch")):
         if rule["resourceNames"].empty:
-            yield finding(rule, "reads every Secret")
+            yield finding(rule, "can read every Secret")
 
 
 @topic.resources(
@@ -84,7 +84,7 @@ def no_exec_into_pods(role: Resource) -> Findings:
     shells = ("pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers")
     # get: a web socket is opened with a GET.
     for rule in _grants(role, "", shells, ("get", "create", "update", "patch")):
-        yield finding(rule, "opens shells in running pods")
+        yield finding(rule, "can open shells in running pods")
 
 
 @topic.resources(
@@ -101,7 +101,7 @@ def no_escalation(role: Resource) -> Findings:
     for rule in role["rules"]:
         for verb in rule["verbs"]:
             if verb.equals("escalate", "bind", "impersonate"):
-                yield finding(verb, "leads around the limits of RBAC")
+                yield finding(verb, "bypasses the limits of RBAC")
 
 
 @topic.resources(
@@ -116,7 +116,7 @@ def no_escalation(role: Resource) -> Findings:
 def no_control_of_webhooks(role: Resource) -> Findings:
     webhooks = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations")
     for rule in _grants(role, "admissionregistration.k8s.io", webhooks, ("create", "update", "patch")):
-        yield finding(rule, "changes admission webhooks")
+        yield finding(rule, "can change admission webhooks")
 
 
 @topic.resources(
@@ -131,9 +131,9 @@ def no_control_of_webhooks(role: Resource) -> Findings:
 def no_approval_of_certificates(role: Resource) -> Findings:
     group = "certificates.k8s.io"
     for rule in _grants(role, group, ("certificatesigningrequests/approval",), ("update", "patch")):
-        yield finding(rule, "approves certificates")
+        yield finding(rule, "can approve certificates")
     for rule in _grants(role, group, ("signers",), ("approve", "sign")):
-        yield finding(rule, "signs certificates")
+        yield finding(rule, "can sign certificates")
 
 
 @topic.resources(
@@ -147,7 +147,7 @@ def no_approval_of_certificates(role: Resource) -> Findings:
 )
 def no_proxy_to_nodes(role: Resource) -> Findings:
     for rule in _grants(role, "", ("nodes/proxy",), ("get", "create", "update", "patch", "delete")):
-        yield finding(rule, "talks to the kubelet")
+        yield finding(rule, "can reach the kubelet")
 
 
 @topic.resources(
@@ -162,7 +162,7 @@ def no_proxy_to_nodes(role: Resource) -> Findings:
 def no_making_of_tokens(role: Resource) -> Findings:
     for rule in _grants(role, "", ("serviceaccounts/token",), ("create",)):
         if rule["resourceNames"].empty:
-            yield finding(rule, "makes tokens of every service account")
+            yield finding(rule, "can create tokens of every service account")
 
 
 @topic.resources(
@@ -179,4 +179,4 @@ def no_rights_for_everyone(binding: Resource) -> Findings:
     everyone = ("system:anonymous", "system:unauthenticated", "system:authenticated", "system:masters")
     for subject in binding["subjects"]:
         if not subject["kind"].equals("ServiceAccount") and (name := subject["name"]).equals(*everyone):
-            yield finding(name, "grants this to more than those who need it")
+            yield finding(name, "grants permissions to everyone")

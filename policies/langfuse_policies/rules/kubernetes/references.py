@@ -1,4 +1,4 @@
-"""References: what one object says of another is true."""
+"""References: objects that refer to others match them."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from langfuse_policies.facts.workloads import Pod, pod_of, pods_of
 
 topic = Topic("references", title="References between objects", pack="reliability")
 
-#: Groups of custom resources that no pods come of.
+#: Groups of custom resources that create no pods.
 _WITHOUT_PODS = ("k8s.io", "istio.io", "external-secrets.io", "cert-manager.io", "monitoring.coreos.com", "keda.sh")
 
 
@@ -29,7 +29,7 @@ def no_duplicate_variable(pod: Pod) -> Findings:
         for variable in container.variables:
             name = variable["name"].text
             if name in names:
-                yield finding(variable, "the name stands in this list already")
+                yield finding(variable, "the name is already in this list")
             names.add(name or "")
 
 
@@ -108,7 +108,7 @@ def autoscaler_has_target(stack: Stack) -> Findings:
         if target is None or target[0] not in complete or target[1] not in ("Deployment", "StatefulSet", "Rollout"):
             continue
         if target not in targets:
-            yield finding(autoscaler.at("spec.scaleTargetRef"), "nothing of this name is here", autoscaler)
+            yield finding(autoscaler.at("spec.scaleTargetRef"), "no object has this name", autoscaler)
 
 
 @topic.stack(
@@ -128,11 +128,11 @@ def service_account_exists(stack: Stack) -> Findings:
         name: Field = pod.spec["serviceAccountName"]
         namespace = pod.resource.namespace
         if namespace in complete and name.text not in (None, "", "default") and (namespace, name.text) not in accounts:
-            yield finding(name, "no ServiceAccount of this name is here", pod.resource)
+            yield finding(name, "no ServiceAccount has this name", pod.resource)
 
 
 def _complete(stack: Stack) -> set[str]:
-    """Namespaces that the stack makes, where no operator makes pods or accounts beside it."""
+    """Namespaces that the stack creates, and in which no operator creates pods or accounts."""
     made = {namespace.object_name for namespace in stack.of("core/Namespace") if not namespace.partial} - {""}
     return made - set(_operated(stack))
 

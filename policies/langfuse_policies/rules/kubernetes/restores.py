@@ -1,4 +1,4 @@
-"""Restores: backups that are kept long enough, in chains that are short enough, and are restored to prove it."""
+"""Restores: retention of backups, length of their chains, and restore drills."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ _DURATION = re.compile(r"(\d{1,6})(h|d|w|m)", re.IGNORECASE)
 _DAYS = {"h": 1 / _HOURS_A_DAY, "d": 1, "w": 7, "m": 30}
 _PASSWORD = re.compile(r"PASSWORD$|DATABASE_URL$|DIRECT_URL$")
 
-#: Resources that say how long backups are kept, and where: a number of days or a text such as `30d` or `720h`.
+#: Resources with the retention of backups, and its path: a number of days or a text such as `30d` or `720h`.
 _RETENTIONS = {
     "langfuse/Backups": "retentionDays",
     "postgresql.cnpg.io/Cluster": "spec.backup.retentionPolicy",
@@ -36,12 +36,12 @@ _RETENTIONS = {
 
 
 class Retention(Settings):
-    """How long backups are kept at least."""
+    """The minimum retention of backups."""
 
     days: Annotated[
-        int, Meta(gt=0, description="Least days: damage must be noticed before the last good backup is gone.")
+        int, Meta(gt=0, description="Minimum days: damage must be noticed before the last good backup is deleted.")
     ] = 7
-    count: Annotated[int, Meta(gt=0, description="Least number of backups, where a number is given.")] = 3
+    count: Annotated[int, Meta(gt=0, description="Minimum number of backups, where the retention is a number.")] = 3
 
 
 @topic.stack(
@@ -94,17 +94,17 @@ def backup_retention_stated(stack: Stack) -> Findings:
     for cluster in stack.of("postgresql.cnpg.io/Cluster"):
         backup = cluster.at("spec.backup.barmanObjectStore")
         if backup.present and cluster.at("spec.backup.retentionPolicy").absent:
-            yield finding(backup, "nothing says how long these are kept", of=cluster)
+            yield finding(backup, "they have no retention", of=cluster)
     for store in stack.of("barmancloud.cnpg.io/ObjectStore"):
         if store.at("spec.retentionPolicy").absent:
-            yield finding("spec.retentionPolicy", "nothing says how long backups are kept", of=store)
+            yield finding("spec.retentionPolicy", "the retention is not set", of=store)
     for job in backups(stack):
         if job.pod is not None and job.pod.spec["containers"].present and not _states_retention(job):
-            yield finding(job.pod.spec, "nothing says how long these backups are kept", of=job.resource)
+            yield finding(job.pod.spec, "these backups have no retention", of=job.resource)
 
 
 def _is_lifecycle(resource: Resource) -> bool:
-    """Whether it is, or holds, rules by which a bucket forgets objects."""
+    """Whether it is, or contains, lifecycle rules of a bucket."""
     if resource.kind == "langfuse/Backups":
         return not resource["retentionDays"].absent
     rules_of_bucket = ("lifecycleRules", "lifecycleRule", "expireDays")
@@ -119,9 +119,9 @@ def _states_retention(job: BackupJob) -> bool:
 
 
 class Chain(Settings):
-    """How many backups a restore may need."""
+    """How many backups a restore may need at most."""
 
-    length: Annotated[int, Meta(gt=0, description="Most incremental backups on one full one.")] = 7
+    length: Annotated[int, Meta(gt=0, description="Maximum incremental backups on one full backup.")] = 7
 
 
 @topic.pods(
@@ -135,7 +135,7 @@ class Chain(Settings):
 )
 def backup_chain_short(pod: Pod, settings: Chain) -> Findings:
     for container in pod.containers:
-        # WAL-G's, and the usual names in scripts.
+        # The variable of WAL-G, and usual names in scripts.
         for name in ("WALG_DELTA_MAX_STEPS", "CHAIN_LENGTH", "MAX_CHAIN_LENGTH"):
             steps = container.variable(name)["value"]
             if (number := steps.number) is not None and number > settings.length:
@@ -159,13 +159,13 @@ def restore_drill_of_each_store(stack: Stack) -> Findings:
     rehearsed = {subject for job in drills(stack) for subject in job.covers}
     for resource, subject in data_stores(stack):
         if subject not in rehearsed:
-            yield finding("", "no drill restores this store", of=resource)
+            yield finding("", "this store has no restore drill", of=resource)
 
 
 class Drills(Settings):
-    """How old the last proof may be."""
+    """How old the last drill may be."""
 
-    days: Annotated[float, Meta(gt=0, description="Longest time between two drills.")] = 7
+    days: Annotated[float, Meta(gt=0, description="Maximum days between two drills.")] = 7
 
 
 @topic.stack(
@@ -201,7 +201,7 @@ def restore_drill_apart(stack: Stack) -> Findings:
         own = {store for container in job.containers if (store := store_of(container)) is not None}
         for reference in _passwords(job.containers):
             if not own and (job.resource.namespace, reference.text) in used:
-                yield finding(reference, "with this it can write to a store in use", of=job.resource)
+                yield finding(reference, "these credentials can write to a store in use", of=job.resource)
 
 
 def _passwords(containers: Iterable[Container]) -> Iterator[Field]:

@@ -1,4 +1,4 @@
-"""Secrets: how they are made, fetched, renewed and handed over."""
+"""Secrets: how they are generated, refreshed, rotated and passed on."""
 
 import datetime
 import re
@@ -14,7 +14,7 @@ from langfuse_policies.facts.resources import Resource
 from langfuse_policies.facts.secret_text import names_secret
 from langfuse_policies.facts.workloads import pod_of
 
-topic = Topic("secret-lifecycle", title="Secrets: made, fetched, renewed", pack="security")
+topic = Topic("secret-lifecycle", title="Secrets: generation, refresh, rotation", pack="security")
 
 
 @topic.resources(
@@ -33,7 +33,7 @@ def external_secret_refreshed(resource: Resource) -> Findings:
         and not policy.equals("CreatedOnce", "OnChange")
         and not _generates(resource)
     ):
-        yield finding(interval, "it is fetched once and never again")
+        yield finding(interval, "it is fetched only once")
 
 
 @topic.resources(
@@ -49,7 +49,7 @@ def generated_secret_made_once(resource: Resource) -> Findings:
     if not _generates(resource) or not policy.known or policy.equals("CreatedOnce", "OnChange"):
         return
     if interval.known and not _is_zero(interval):
-        yield finding(interval, "each refresh makes another value")
+        yield finding(interval, "each refresh generates another value")
 
 
 def _generates(resource: Resource) -> bool:
@@ -72,7 +72,7 @@ def _is_zero(interval: Field) -> bool:
 )
 def external_secret_retained(resource: Resource) -> Findings:
     if (policy := resource.at("spec.target.deletionPolicy")).present and policy.differs("Retain"):
-        yield finding(policy, "the Secret goes when its source does")
+        yield finding(policy, "the Secret is deleted with its source")
 
 
 @topic.resources(
@@ -86,16 +86,16 @@ def external_secret_retained(resource: Resource) -> Findings:
 )
 def cluster_secret_store_bounded(resource: Resource) -> Findings:
     if (conditions := resource.at("spec.conditions")).empty:
-        yield finding(conditions, "every namespace may use it")
+        yield finding(conditions, "every namespace can use it")
 
 
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+$")  # RFC 3986, section 2.3
 
 
 class PasswordLength(Settings):
-    """How long passwords are."""
+    """The minimum length of passwords."""
 
-    minimum: Annotated[int, Meta(ge=8, description="The least number of characters.")] = 24
+    minimum: Annotated[int, Meta(ge=8, description="Minimum characters.")] = 24
 
 
 @topic.resources(
@@ -113,9 +113,9 @@ def password_in_url_alphabet(resource: Resource) -> Findings:
     if resource.kind == "random/RandomPassword":
         special, alphabet = resource["special"], resource["overrideSpecial"].text
         if special.known and not special.equals(False) and not (alphabet and _UNRESERVED.match(alphabet)):
-            yield finding(special, "characters that have a meaning in URLs may occur")
+            yield finding(special, "it may contain characters with a meaning in URLs")
     elif (symbols := resource.at("spec.symbols")).differs(0):
-        yield finding(symbols, "symbols may occur" if symbols.present else "a quarter of it are symbols")
+        yield finding(symbols, "it may contain symbols" if symbols.present else "a quarter of it is symbols")
 
 
 @topic.resources(
@@ -135,9 +135,9 @@ def password_length(resource: Resource, settings: PasswordLength) -> Findings:
 
 
 class RotationAge(Settings):
-    """How old secrets may be."""
+    """The maximum age of secrets."""
 
-    days: Annotated[int, Meta(ge=1, description="The greatest age in days.")] = 90
+    days: Annotated[int, Meta(ge=1, description="Maximum age in days.")] = 90
 
 
 @topic.resources(
@@ -161,7 +161,7 @@ def secret_rotated(resource: Resource, settings: RotationAge) -> Findings:
         try:
             rotated = datetime.date.fromisoformat(text[:10])
         except ValueError:
-            yield finding(value, "it is no date like 2026-01-31")
+            yield finding(value, "it is not a date such as 2026-01-31")
             continue
         if (datetime.datetime.now(datetime.UTC).date() - rotated).days > settings.days:
             yield finding(value, f"it was rotated more than {settings.days} days ago")

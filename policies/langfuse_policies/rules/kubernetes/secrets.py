@@ -1,4 +1,4 @@
-"""Secrets: where they may stand."""
+"""Secrets: where they must not be in plain text."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from langfuse_policies.facts.workloads import POD_TEMPLATES, Container, Pod, pod
 
 topic = Topic("secrets", title="Secrets", pack="security")
 
-_IN_PLAIN_TEXT = "a secret stands here in plain text"
+_IN_PLAIN_TEXT = "a secret is in plain text"
 
 
 @topic.pods(
@@ -44,7 +44,7 @@ def no_secret_in_command(pod: Pod) -> Findings:
 
 
 def _commands(container: Container) -> Iterator[list[Field]]:
-    """What is run: the command with its arguments, probes, hooks."""
+    """Commands: of the container with its arguments, of probes, and of hooks."""
     yield [*container["command"], *container["args"]]
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
         yield list(container[probe].at("exec.command"))

@@ -1,4 +1,4 @@
-"""Who may connect to stores."""
+"""Clients of the stores."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -18,7 +18,7 @@ topic = Topic("stores-network", title="Network of the stores", pack="security")
 
 
 class Operators(Settings):
-    """Who looks after stores from another namespace."""
+    """Operators of stores in other namespaces."""
 
     namespaces: Annotated[tuple[str, ...], Meta(description="Namespaces whose pods may connect to every store.")] = (
         "cnpg-system",
@@ -47,7 +47,7 @@ def stores_name_their_clients(stack: Stack, settings: Operators) -> Findings:
 
 
 def _rules_into_stores(zone: Zone) -> Iterator[tuple[str, Resource, Field]]:
-    """The rules that certainly let somebody in to a store."""
+    """The rules that certainly allow a client of a store."""
     for pod, labels in zone.pods:
         if store := _store(pod):
             for policy, rule in zone.rules_for(labels, "Ingress"):
@@ -61,24 +61,24 @@ def _store(pod: Pod) -> str | None:
 
 def _too_wide(rule: Field, store: str, settings: Operators) -> Iterator[tuple[Field, str]]:
     if rule["from"].empty:
-        yield rule, "lets in everybody"
+        yield rule, "allows everyone"
     for peer in rule["from"]:
         namespaces, pods = peer["namespaceSelector"], peer["podSelector"]
         every_pod = pods.absent or is_empty(pods)
         if peer["ipBlock"]["cidr"].present and not is_the_node(peer):
-            yield peer, "lets in addresses, whoever has them"
+            yield peer, "allows addresses instead of pods"
         elif namespaces.present and is_empty(namespaces):
-            yield peer, "lets in every namespace"
+            yield peer, "allows every namespace"
         elif namespaces.absent and pods.present and is_empty(pods):
-            yield peer, "lets in every pod of the namespace"
+            yield peer, "allows every pod of the namespace"
         elif namespaces.present and every_pod and store != "object-store":
             name = namespaces["matchLabels"]["kubernetes.io/metadata.name"]
             if namespaces["matchLabels"].known and name.differs(*settings.namespaces):
-                yield peer, "lets in all pods of another namespace"
+                yield peer, "allows all pods of another namespace"
 
 
 class Clients(Settings):
-    """What else works with the stores of Langfuse."""
+    """Other clients of Langfuse's stores."""
 
     images: Annotated[tuple[str, ...], Meta(description="Last parts of the repositories of proxies and exporters.")] = (
         "pgbouncer",
@@ -105,7 +105,7 @@ def langfuse_stores_for_langfuse(stack: Stack, settings: Clients) -> Findings:
             continue
         strangers = [entry for entry in zone.pods if not _belongs(entry[0], settings)]
         for place, policy in _let_in(zone, strangers, keeper=False):
-            yield finding(place, "lets in pods that are no part of Langfuse", of=policy)
+            yield finding(place, "allows pods that are not part of Langfuse", of=policy)
 
 
 def _belongs(pod: Pod, settings: Clients) -> bool:
@@ -126,16 +126,16 @@ def _belongs(pod: Pod, settings: Clients) -> bool:
 def keeper_for_clickhouse(stack: Stack) -> Findings:
     for zone in zones(stack).values():
         stores = {_store(pod) for pod, _ in zone.pods}
-        if {"clickhouse", "keeper"} <= stores:  # otherwise it may be the ZooKeeper of something else
+        if {"clickhouse", "keeper"} <= stores:  # otherwise it may be the ZooKeeper of another application
             strangers = [entry for entry in zone.pods if _store(entry[0]) not in ("clickhouse", "keeper")]
             for place, policy in _let_in(zone, strangers, keeper=True):
-                yield finding(place, "lets in more than ClickHouse", of=policy)
+                yield finding(place, "allows more than ClickHouse", of=policy)
 
 
 def _let_in(
     zone: Zone, strangers: list[tuple[Pod, Labels | None]], *, keeper: bool
 ) -> Iterator[tuple[Field, Resource]]:
-    """Where some of these pods are let in to Keeper, or to the other stores."""
+    """Rules that allow some of these pods to connect to Keeper, or to the other stores."""
     seen: set[tuple[str, str]] = set()
     for store, policy, rule in _rules_into_stores(zone):
         for peer in rule["from"]:

@@ -1,4 +1,4 @@
-"""Browsers: what routes tell them about Langfuse's pages, and about the files that its users upload."""
+"""Browsers: security headers of Langfuse's pages and of the files that users upload."""
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -40,7 +40,7 @@ def csp_enforces_https(stack: Stack) -> Findings:
         given = [header_values(rule, "response", _POLICY) for _, rule in pages]
         if not any(values is None or _directive(values, "upgrade-insecure-requests") is not None for values in given):
             route, rule = pages[0]
-            yield finding(rule, "does not tell browsers to upgrade insecure requests", of=route)
+            yield finding(rule, "does not set upgrade-insecure-requests", of=route)
 
 
 @topic.stack(
@@ -65,8 +65,8 @@ def stored_files_are_inert(stack: Stack) -> Findings:
 
 
 def _problems(route: Resource, rule: Field) -> Iterator[str]:
-    """Why a file that this rule leads to could act as its reader."""
-    if route.kind == INGRESS:  # controllers take headers from annotations of their own
+    """Why a file behind this route could act as the user who opens it."""
+    if route.kind == INGRESS:  # controllers read headers from their own annotations
         annotations = route.at("metadata.annotations")
         if annotations.known and not any("sandbox" in (note.text or "sandbox") for _, note in annotations.entries()):
             yield "serves files under the host of the user interface, without Content-Security-Policy: sandbox"
@@ -77,12 +77,12 @@ def _problems(route: Resource, rule: Field) -> Iterator[str]:
         if sandbox is None:
             yield "serves files under the host of the user interface, without Content-Security-Policy: sandbox"
         elif loose := sandbox & {"allow-scripts", "allow-same-origin"}:
-            yield f"lets files out of their sandbox: {', '.join(sorted(loose))}"
+            yield f"the sandbox allows {', '.join(sorted(loose))}"
     types = header_values(rule, "response", "x-content-type-options")
     if types is not None and not any(value.lower() == "nosniff" for value in types):
         yield "serves files without X-Content-Type-Options: nosniff"
     if removes_header(rule, "request", "cookie") is False:
-        yield "hands the user's cookies to the object store"
+        yield "sends the user's cookies to the object store"
 
 
 def _directive(policies: list[str], name: str) -> set[str] | None:
@@ -106,7 +106,7 @@ def _to(stack: Stack, wanted: set[ServiceName]) -> Iterator[tuple[Resource, Fiel
 
 
 def _hosts(route: Resource, rule: Field) -> list[str]:
-    """The hosts that a rule is for; any where it names none."""
+    """The hosts of a route; any where it names none."""
     if route.kind == INGRESS:
         return [rule["host"].text or "*"] if rule["host"].known else []
     named = route.at("spec.hosts" if route.kind == VIRTUAL_SERVICE else "spec.hostnames")

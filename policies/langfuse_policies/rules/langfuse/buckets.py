@@ -1,4 +1,4 @@
-"""Langfuse's buckets: which there are, and what expires in them."""
+"""Langfuse's buckets and their lifecycle rules."""
 
 import re
 from collections.abc import Iterator
@@ -70,7 +70,7 @@ def buckets_apart(pod: Pod) -> Findings:
                 continue
             place = (bucket.text, prefix["value"].text or "")
             if place in seen:
-                yield finding(bucket, "another purpose has the same bucket and prefix")
+                yield finding(bucket, "another purpose uses the same bucket and prefix")
             seen.add(place)
 
 
@@ -86,21 +86,23 @@ def media_never_expires(stack: Stack) -> Findings:
     targets = targets_of(stack, "media")
     for expiry in expiries(stack) if targets else ():
         if any(target.reached_by(expiry) for target in targets):
-            yield finding(expiry.place, "media expire by this rule", expiry.owner)
+            yield finding(expiry.place, "this rule expires media", expiry.owner)
 
 
 class EventDays(Settings):
-    """How long raw events are kept."""
+    """The retention of raw events."""
 
-    minimum: Annotated[int, Meta(ge=1, description="Days: twice the interval of backups and the time to notice.")] = 7
-    maximum: Annotated[int, Meta(ge=1, description="Days after which events only cost money.")] = 180
+    minimum: Annotated[
+        int, Meta(ge=1, description="Minimum days: twice the interval of backups plus the time to notice damage.")
+    ] = 7
+    maximum: Annotated[int, Meta(ge=1, description="Maximum days: older events only cost money.")] = 180
 
 
 class ExportDays(Settings):
-    """How long exports are kept."""
+    """The retention of exports."""
 
-    minimum: Annotated[int, Meta(ge=1, description="Days in which people fetch what they asked for.")] = 1
-    maximum: Annotated[int, Meta(ge=1, description="Days after which a copy of data should be gone.")] = 30
+    minimum: Annotated[int, Meta(ge=1, description="Minimum days: users download their exports within them.")] = 1
+    maximum: Annotated[int, Meta(ge=1, description="Maximum days: then a copy of data should be deleted.")] = 30
 
 
 @topic.stack(
@@ -146,7 +148,7 @@ def _expire(stack: Stack, purpose: str, least: int, most: int) -> Iterator[Findi
 
 
 def _keeper(stack: Stack, target: Target) -> Resource | None:
-    """What of the stack keeps this bucket: a bucket's resource, or a store that the endpoint can only mean."""
+    """The resource of this bucket: the bucket itself, or the only store that the endpoint can be."""
     for bucket in stack.of(OWN_BUCKET, *AWS_BUCKETS):
         name = bucket["name"].text if bucket.kind == OWN_BUCKET else bucket["bucket"].text
         if name and name == target.bucket:
@@ -170,7 +172,7 @@ def stale_uploads_aborted(resource: Resource) -> Findings:
     all_rules = resource["rules"]
     aborts = [rule.at("abortIncompleteMultipartUpload.daysAfterInitiation") for rule in all_rules]
     if all_rules.known and all(abort.absent for abort in aborts):
-        yield finding(all_rules, "no rule aborts unfinished uploads")
+        yield finding(all_rules, "no rule aborts incomplete uploads")
 
 
 @topic.stack(
@@ -185,7 +187,7 @@ def clickhouse_disk_never_expires(stack: Stack) -> Findings:
     disks = _disk_buckets(stack) if has_langfuse(stack) else set()
     for expiry in expiries(stack) if disks else ():
         if expiry.bucket in disks:
-            yield finding(expiry.place, "data of ClickHouse expire by this rule", expiry.owner)
+            yield finding(expiry.place, "this rule expires data of ClickHouse", expiry.owner)
 
 
 def _disk_buckets(stack: Stack) -> set[str]:
@@ -220,6 +222,6 @@ def noncurrent_versions_expire(stack: Stack) -> Findings:
         lifecycle = lifecycles.get(name)
         if lifecycle is None:
             if not any(one["bucket"].text is None for one in lifecycles.values()):
-                yield finding(versioning, "no rule lets replaced versions expire")
+                yield finding(versioning, "no rule expires noncurrent versions")
         elif all(rule["noncurrentVersionExpiration"].absent for rule in lifecycle["rules"]):
-            yield finding(lifecycle["rules"], "no rule lets replaced versions expire", lifecycle)
+            yield finding(lifecycle["rules"], "no rule expires noncurrent versions", lifecycle)

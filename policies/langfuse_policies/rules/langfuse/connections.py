@@ -1,4 +1,4 @@
-"""Langfuse's connections: where requests of users may go, how stores are reached, and as whom."""
+"""Langfuse's connections: requests of users, and connections to stores."""
 
 import ipaddress
 import re
@@ -20,12 +20,12 @@ topic = Topic("langfuse-connections", title="Langfuse: connections", pack="secur
 
 _ALLOW_LIST = re.compile(r"LANGFUSE_\w+_WHITELISTED_(?:HOST|IPS|IP_SEGMENTS)$")
 _LOCAL_NAMES = frozenset({"localhost", "metadata", "metadata.google.internal", "instance-data", "kubernetes.default"})
-_LOCAL = "it allows this machine or the cloud's metadata"
+_LOCAL = "it allows this machine or the cloud's metadata service"
 _METADATA = tuple(map(ipaddress.ip_address, ("169.254.169.254", "fd00:ec2::254")))
 
 
 class AllowedRanges(Settings):
-    """How wide a range in an allow-list may be."""
+    """The widest ranges that an allow-list may contain."""
 
     ipv4_prefix: Annotated[int, Meta(ge=1, le=32, description="The shortest prefix of an IPv4 range.")] = 24
     ipv6_prefix: Annotated[int, Meta(ge=1, le=128, description="The shortest prefix of an IPv6 range.")] = 64
@@ -52,11 +52,11 @@ def no_broad_allow_list(pod: Pod, settings: AllowedRanges) -> Findings:
 
 
 def _too_open(item: str, settings: AllowedRanges) -> str:
-    """What is wrong with an entry; empty when nothing is."""
+    """The problem with an entry; empty when there is none."""
     if item in _LOCAL_NAMES or item.endswith(".localhost"):
         return _LOCAL
     if "*" in item:
-        return "it allows every host of a pattern"
+        return "it allows every host that matches a pattern"
     try:
         network = ipaddress.ip_network(item.strip("[]"), strict=False)
     except ValueError:
@@ -86,7 +86,7 @@ def no_unverified_tls(pod: Pod) -> Findings:
             ("REDIS_TLS_CHECK_SERVER_IDENTITY", "false"),
         ):
             if (value := container.variable(name)["value"]).equals(off):
-                yield finding(value, "any certificate is taken")
+                yield finding(value, "any certificate is accepted")
 
 
 @topic.stack(
@@ -108,7 +108,7 @@ def stores_by_tls(stack: Stack) -> Findings:
 
 
 def _strict(authentication: Resource) -> bool:
-    """Whether it covers its namespace and, as far as is known, demands mutual TLS."""
+    """Whether it covers its namespace and, as far as it is known, requires mutual TLS."""
     mode, selector = authentication.at("spec.mtls.mode"), authentication.at("spec.selector")
     return selector.empty and (mode.equals("STRICT") or not mode.known)
 
@@ -146,13 +146,13 @@ def _url(container: Container, name: str) -> tuple[SplitResult | None, Field]:
 
 
 def _demands_tls(query: str) -> bool:
-    """Whether Postgres is reached by TLS or not at all; `prefer`, the default, does without when asked to."""
+    """Whether Postgres is reached only with TLS; the default, `prefer`, falls back to plain text."""
     mode = parse_qs(query).get("sslmode", [""])[0]
     return mode in {"require", "verify-ca", "verify-full"} or "sslaccept" in query
 
 
 def _inside(host: str) -> bool:
-    """Whether a name can only be a Service of this cluster."""
+    """Whether a host name can only be a Service of this cluster."""
     return "." not in host or bool(re.search(r"\.svc(?:\.|$)|\.cluster\.local$", host))
 
 
@@ -170,7 +170,7 @@ def low_privilege_store_users(pod: Pod) -> Findings:
         if not is_langfuse(container):
             continue
         if (user := container.variable("CLICKHOUSE_USER")["value"]).equals("default"):
-            yield finding(user, "it is the user with all rights")
+            yield finding(user, "it is the user with all permissions")
         if (user := container.variable("DATABASE_USERNAME")["value"]).equals("postgres"):
             yield finding(user, "it is the superuser")
         for name in ("DATABASE_URL", "DIRECT_URL"):

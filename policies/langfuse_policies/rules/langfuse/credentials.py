@@ -1,4 +1,4 @@
-"""Langfuse's own secrets: the key that encrypts, the salt that hashes, and those that sign and administer."""
+"""Langfuse's own secrets: encryption key, salt, session secret and Admin API key."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ from langfuse_policies.facts.workloads import Pod, pod_of
 
 topic = Topic("langfuse-credentials", title="Langfuse: credentials", pack="security")
 
-#: What compose files, charts and manuals ship (langfuse: docker-compose.yml; langfuse-k8s: values.yaml).
+#: Example values in compose files, charts and manuals (langfuse: docker-compose.yml; langfuse-k8s: values.yaml).
 _SHIPPED = frozenset(
     {
         "mysalt", "mysecret", "secret", "changeme", "change-me", "change_me", "password", "langfuse", "admin",
@@ -42,9 +42,9 @@ _FIXED = ("SALT", "ENCRYPTION_KEY")
 def no_shipped_secret(resource: Resource) -> Findings:
     for name, value, text in _named_values(resource):
         if names_secret(name) and (text.strip().lower() in _SHIPPED or (len(text) > 1 and len(set(text)) == 1)):
-            yield finding(value, "the value is known from examples")
+            yield finding(value, "it is a known example value")
         elif _url_password(text) in _SHIPPED:
-            yield finding(value, "the password in this URL is known from examples")
+            yield finding(value, "the password in this URL is a known example value")
 
 
 def _named_values(resource: Resource) -> Iterator[tuple[str, Field, str]]:
@@ -165,7 +165,7 @@ def langfuse_keys_shared(stack: Stack) -> Findings:
             web = next((setting for each, setting, _ in settings if each == "web"), None)
             for role, setting, owner in settings:
                 if role == "worker" and web is not None and not _same(web, setting):
-                    yield finding(setting.place, f"{name} comes from another place than web's", owner)
+                    yield finding(setting.place, f"{name} differs from the source in web", owner)
 
 
 def _same(one: Setting, other: Setting) -> bool:

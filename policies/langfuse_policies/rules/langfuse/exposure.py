@@ -1,4 +1,4 @@
-"""Exposure: which parts of Langfuse are reached from outside, and how ports tell their protocol."""
+"""Exposure: parts of Langfuse that must not be public, and protocols of ports."""
 
 from collections.abc import Callable, Iterator
 
@@ -25,7 +25,7 @@ ServiceName = tuple[str, str]
 
 
 def services(stack: Stack, wanted: Callable[[Container], bool]) -> set[ServiceName]:
-    """The Services that lead to pods with such a container."""
+    """The Services that select pods with such a container."""
     return {
         (name, service.object_name)
         for name, zone in zones(stack).items()
@@ -65,7 +65,7 @@ def no_public_admin_api(stack: Stack) -> Findings:
 
 
 def _requests(route: Field) -> Iterator[str]:
-    """The paths with which an internal one would be asked for through a route."""
+    """The public paths that a route maps to an internal path."""
     rewrite = route["rewrite"]["uri"].text
     if not rewrite:
         yield from _INTERNAL_PATHS
@@ -94,7 +94,7 @@ def worker_not_exposed(stack: Stack) -> Findings:
     workers = services(stack, lambda container: langfuse_role(container) == "worker")
     for route, field, service in destinations(stack):
         if service in workers:
-            yield finding(field, "leads to the worker", of=route)
+            yield finding(field, "routes to the worker", of=route)
 
 
 #: Protocols by port that a mesh must not take for HTTP, with the names that Istio knows for them
@@ -121,4 +121,4 @@ def ports_tell_their_protocol(service: Resource) -> Findings:
         allowed = _PROTOCOLS.get(port["port"].number or 0)
         told = port["appProtocol"] if port["appProtocol"].present else port["name"]
         if allowed and told.known and (told.text or "").partition("-")[0].lower() not in allowed:
-            yield finding(told, "tells the mesh another protocol than the store's, or none")
+            yield finding(told, "does not declare the protocol of the store")

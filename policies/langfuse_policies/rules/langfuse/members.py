@@ -1,4 +1,4 @@
-"""Langfuse's servers and ClickHouse: the time to finish their work, and the members that a quorum needs."""
+"""Shutdown of Langfuse's servers, and members of ClickHouse and Keeper."""
 
 from typing import Annotated
 
@@ -12,11 +12,11 @@ from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import Pod, pod_of
 from langfuse_policies.rules.kubernetes.lifecycle_hooks import GRACE_SECONDS, pre_stop_seconds
 
-topic = Topic("members", title="Shutdown and quorum of Langfuse's members", pack="reliability")
+topic = Topic("members", title="Langfuse: shutdown and quorum", pack="reliability")
 
 
 class WebGrace(Settings):
-    """How long web is given to shut down."""
+    """The grace period of web."""
 
     least_seconds: Annotated[
         int, Meta(gt=0, description="web/src/utils/shutdown.ts waits 110 s after SIGTERM before it closes.")
@@ -24,13 +24,14 @@ class WebGrace(Settings):
 
 
 class WorkerGrace(Settings):
-    """How long the worker is given to shut down."""
+    """The grace period of the worker."""
 
-    least_seconds: Annotated[int, Meta(gt=0, description="What running jobs take to finish.")] = 60
+    least_seconds: Annotated[int, Meta(gt=0, description="Minimum seconds: running jobs need them to finish.")] = 60
     most_seconds: Annotated[
         int,
         Meta(
-            gt=0, description="Jobs of five minutes and their flush; an endless one holds up rollouts (langfuse#8156)."
+            gt=0,
+            description="Maximum seconds: five minutes of jobs and their flush; more delays rollouts (langfuse#8156).",
         ),
     ] = 360
 
@@ -52,7 +53,7 @@ def web_drains(pod: Pod, settings: WebGrace) -> Findings:
         return
     hooks = max(pre_stop_seconds(container["lifecycle"]["preStop"]) for container in pod.containers)
     if seconds < settings.least_seconds + hooks:
-        yield finding(grace, "web is killed before it has drained")
+        yield finding(grace, "web is killed before it is drained")
 
 
 @topic.servers(
@@ -71,9 +72,9 @@ def worker_drains(pod: Pod, settings: WorkerGrace) -> Findings:
     if seconds is None or not _runs(pod, "worker"):
         return
     if seconds < settings.least_seconds:
-        yield finding(grace, "the worker is killed in the middle of its jobs")
+        yield finding(grace, "the worker is killed during its jobs")
     elif seconds > settings.most_seconds:
-        yield finding(grace, "a worker that hangs holds up every rollout")
+        yield finding(grace, "a worker that hangs delays every rollout")
 
 
 def _runs(pod: Pod, role: str) -> bool:
@@ -85,9 +86,9 @@ def _seconds(grace: Field) -> float | None:
 
 
 class Quorum(Settings):
-    """How many Keepers."""
+    """The number of Keepers."""
 
-    least: Annotated[int, Meta(gt=0, description="Members; their number is odd in any case.")] = 3
+    least: Annotated[int, Meta(gt=0, description="Minimum members; the number must be odd in any case.")] = 3
 
 
 _ALTINITY_LAYOUTS = "spec.configuration.clusters"
@@ -110,11 +111,11 @@ def keeper_quorum(keeper: Resource, settings: Quorum) -> Findings:
         if members is not None and members < settings.least:
             yield finding(replicas, f"there are fewer than {settings.least} members")
         elif members is not None and members % 2 == 0:
-            yield finding(replicas, "an even number of members survives no more losses than one fewer")
+            yield finding(replicas, "an even number of members tolerates no more failures than one less")
 
 
 def _keepers(resource: Resource) -> list[Field]:
-    """The numbers of members of the quorums that a resource describes."""
+    """The number of members of each quorum in a resource."""
     if resource.kind == "clickhouse.com/KeeperCluster":
         return [resource.at("spec.replicas")]
     if resource.kind.endswith("/ClickHouseKeeperInstallation"):
@@ -138,9 +139,9 @@ def single_shard(stack: Stack) -> Findings:
         return
     for cluster in stack.of("clickhouse.com/ClickHouseCluster"):
         if (shards := cluster.at("spec.shards").number) is not None and shards > 1:
-            yield finding(cluster.at("spec.shards"), "each shard holds other traces", cluster)
+            yield finding(cluster.at("spec.shards"), "each shard holds different traces", cluster)
     for installation in stack.of("clickhouse.altinity.com/ClickHouseInstallation"):
         for layout in (one["layout"] for one in installation.at(_ALTINITY_LAYOUTS)):
             several = (layout["shardsCount"].number or 1) > 1 or layout["shards"].size > 1
             if several:
-                yield finding(layout, "each shard holds other traces", installation)
+                yield finding(layout, "each shard holds different traces", installation)

@@ -1,4 +1,4 @@
-"""Langfuse's Redis: it holds jobs, so it must lose none, and not be killed for its memory."""
+"""Langfuse's Redis: it holds queued jobs, and must not lose them."""
 
 import re
 from typing import Annotated
@@ -18,7 +18,7 @@ _UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g"
 
 
 def _defaults_hold(container: Container, configuration: Configuration) -> bool:
-    """Whether what is not configured is as the server has it; images of Bitnami configure by variables."""
+    """Whether missing settings have the server's defaults; images of Bitnami use variables."""
     words = [*container["command"].texts, *container["args"].texts]
     scripted = any(word.endswith(".sh") or word in {"-c", "sh", "/bin/sh", "bash"} for word in words)
     known = container["command"].known and container["args"].known and container["envFrom"].empty
@@ -41,7 +41,7 @@ def redis_never_evicts(stack: Stack) -> Findings:
     for pod, container, configuration in stores_of_langfuse(stack, "redis"):
         policy = redis_directives(container, configuration).get("maxmemory-policy")
         if policy is not None and policy[0] != "noeviction":
-            yield finding(policy[1], "keys are evicted when memory is used up", policy[2] or pod.resource)
+            yield finding(policy[1], "keys are evicted when memory is full", policy[2] or pod.resource)
 
 
 @topic.stack(
@@ -59,14 +59,14 @@ def redis_append_only(stack: Stack) -> Findings:
         if directive is not None and directive[0] != "yes":
             yield finding(directive[1], "jobs are not written to disk", directive[2] or pod.resource)
         elif directive is None and _defaults_hold(container, configuration):
-            yield finding(container["args"], "appendonly is not set, and off by default", pod.resource)
+            yield finding(container["args"], "appendonly is not set, and is off by default", pod.resource)
 
 
 class RedisMemory(Settings):
-    """How much of its memory Redis may fill."""
+    """The maxmemory of Redis."""
 
     percent: Annotated[
-        int, Meta(ge=1, le=100, description="Of the container's memory limit; the rest is for forks.")
+        int, Meta(ge=1, le=100, description="Share of the container's memory limit; the rest is for forks.")
     ] = 75
 
 
@@ -86,10 +86,10 @@ def redis_memory_bounded(stack: Stack, settings: RedisMemory) -> Findings:
         size = None if directive is None else _bytes(directive[0])
         if directive is not None and (size == 0 or (size and limit and size > limit * settings.percent / 100)):
             owner = directive[2] or pod.resource
-            problem = f"it is more than {settings.percent} % of the memory limit" if size else "0 is without bound"
+            problem = f"it is more than {settings.percent} % of the memory limit" if size else "0 means no limit"
             yield finding(directive[1], problem, owner)
         elif directive is None and _defaults_hold(container, configuration):
-            yield finding(container["args"], "maxmemory is not set, and without bound by default", pod.resource)
+            yield finding(container["args"], "maxmemory is not set, and unlimited by default", pod.resource)
 
 
 def _bytes(size: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Langfuse's door: its address, who may sign in and for how long, and what a production instance leaves off."""
+"""Sign-in to Langfuse: public address, sign-up, sessions, and settings that production leaves off."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ topic = Topic("langfuse-sign-in", title="Langfuse: sign-in and hardening", pack=
 
 _HARDENING = "Langfuse: hardening guide"
 _DEFAULT_SESSION_MINUTES = 43200  # web/src/env.mjs
-#: Where routes name their hosts.
+#: Fields with the hosts of routes.
 _ROUTES = {
     "networking.istio.io/VirtualService": "spec.hosts",
     "gateway.networking.k8s.io/HTTPRoute": "spec.hostnames",
@@ -52,7 +52,7 @@ def nextauth_url_https(pod: Pod) -> Findings:
         elif url.scheme != "https":
             yield finding(value, "the public address is not https")
         elif url.query or url.fragment or not (url.path in {"", "/"} or url.path.endswith("/api/auth")):
-            yield finding(value, "a path is asked for that the web server does not answer")
+            yield finding(value, "it has a path that web does not serve")
 
 
 @topic.stack(
@@ -77,7 +77,7 @@ def nextauth_url_routed(stack: Stack) -> Findings:
 
 
 def _routed_hosts(stack: Stack) -> dict[str, set[str]]:
-    """By namespace the hosts of routes; nothing for a namespace with a route that takes every host, or unknown ones."""
+    """The hosts of routes by namespace; none for a namespace with a route for every host, or for unknown ones."""
     found: dict[str, set[str]] = defaultdict(set)
     for route in stack.of(*_ROUTES):
         hosts = route.at(_ROUTES[route.kind])
@@ -88,9 +88,9 @@ def _routed_hosts(stack: Stack) -> dict[str, set[str]]:
 
 
 class SessionLength(Settings):
-    """How long people stay signed in."""
+    """The length of sessions."""
 
-    minutes: Annotated[int, Meta(ge=6, description="The longest session in minutes; a week unless set.")] = 10080
+    minutes: Annotated[int, Meta(ge=6, description="Maximum minutes of a session; the default is a week.")] = 10080
 
 
 @topic.servers(
@@ -161,7 +161,7 @@ def telemetry_off(pod: Pod) -> Findings:
     for container in _servers(pod, "web"):
         value = container.variable("TELEMETRY_ENABLED")["value"]
         if missing(container, "TELEMETRY_ENABLED"):
-            yield finding(container["env"], "TELEMETRY_ENABLED is not set, and on by default")
+            yield finding(container["env"], "TELEMETRY_ENABLED is not set, and telemetry is on by default")
         elif value.present and not value.equals("false"):
             yield finding(value, "telemetry is on")
 
@@ -207,4 +207,4 @@ def node_env_production(pod: Pod) -> Findings:
 def no_local_code_evaluation(pod: Pod) -> Findings:
     for container in _servers(pod, "web", "worker"):
         if (value := container.variable("LANGFUSE_CODE_EVAL_DISPATCHER")["value"]).equals("insecure-local"):
-            yield finding(value, "evaluation code runs unconfined")
+            yield finding(value, "evaluation code runs without isolation")

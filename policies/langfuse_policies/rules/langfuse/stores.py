@@ -1,4 +1,4 @@
-"""Langfuse and its stores: settings that have to match, and those that lose data when they are wrong."""
+"""Langfuse and its stores: settings that must match, and settings that can lose data."""
 
 import re
 
@@ -51,11 +51,13 @@ def clickhouse_cluster_mode(stack: Stack) -> Findings:
         variable = container.variable("CLICKHOUSE_CLUSTER_ENABLED")
         if count > 1 and variable["value"].equals("false"):
             yield finding(
-                variable["value"], "ClickHouse has replicas, and tables would not be replicated", pod.resource
+                variable["value"], "ClickHouse has replicas, but its tables would not be replicated", pod.resource
             )
         elif count == 1 and not coordinated and (variable.absent or variable["value"].equals("true")):
             place = variable["value"] if variable.present else container["env"]
-            yield finding(place, "ClickHouse is alone and has no Keeper; the default is a cluster", pod.resource)
+            yield finding(
+                place, "ClickHouse is a single server without Keeper, but the default is a cluster", pod.resource
+            )
 
 
 @topic.stack(
@@ -104,7 +106,7 @@ def one_migrator(stack: Stack) -> Findings:
         for store in ("POSTGRES", "CLICKHOUSE"):
             name = f"LANGFUSE_AUTO_{store}_MIGRATION_DISABLED"
             if certainly_not_true(container, name):
-                yield finding(container["env"], f"{name} is not true, and web is not the only migrator", pod.resource)
+                yield finding(container["env"], f"{name} is not true, so web is not the only migrator", pod.resource)
 
 
 @topic.stack(
@@ -123,7 +125,7 @@ def one_first_start(stack: Stack) -> Findings:
         for container in workload.pod.containers:
             organization = container.variable("LANGFUSE_INIT_ORG_ID")
             if container.restarts and langfuse_role(container) == "web" and organization.present:
-                yield finding(organization, "each pod tries to make the first organization", workload.resource)
+                yield finding(organization, "each pod tries to create the first organization", workload.resource)
 
 
 def _migrates(job: Resource) -> bool:
@@ -167,10 +169,10 @@ def v4_phase_coherent(pod: Pod) -> Findings:
 
 
 _CONFLICTS = (
-    ("otel", "legacy", "direct", "legacy writing can't take spans directly"),
-    ("backfill", "legacy", "true", "legacy writing with the backfill on loses rows"),
-    ("otel", "events_only", "dual_write", "there is nothing to write twice once only events are written"),
-    ("preview", "events_only", "false", "once only events are written there is nothing but the preview"),
+    ("otel", "legacy", "direct", "legacy writes can't receive spans directly"),
+    ("backfill", "legacy", "true", "legacy writes with the backfill lose rows"),
+    ("otel", "events_only", "dual_write", "dual writes need legacy writes, but only events are written"),
+    ("preview", "events_only", "false", "the preview must be on when only events are written"),
 )
 
 
@@ -205,13 +207,13 @@ def clickhouse_system_logs_bounded(stack: Stack) -> Findings:
 
 
 def _endless(table: str, text: str) -> bool:
-    """Whether the table's element in XML is there and sets no end."""
+    """Whether the table's XML element exists and sets no ttl."""
     element = re.search(rf"<{table}(\s[^>]*)?>(.*?)</{table}>", text, re.S)
     return element is not None and "remove" not in (element[1] or "") and "ttl" not in element[2].lower()
 
 
 def _own_configuration(container: Container, configuration: Configuration) -> bool:
-    """Whether the image's configuration, in which the tables are on, is replaced as a whole."""
+    """Whether the image's configuration, in which the tables are on, is replaced completely."""
     words = [*container["command"].texts, *container["args"].texts]
     return any("config-file" in word or word == "-C" for word in words) or any(
         file.name in {"config.xml", "config.yaml"} for file in configuration.files

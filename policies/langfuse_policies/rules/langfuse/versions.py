@@ -1,4 +1,4 @@
-"""Versions: which releases may run, and which fit together."""
+"""Versions: supported releases, and releases that work together."""
 
 import datetime
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ Version = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,9})*$")]
 
 
 class Floor(Settings):
-    """The oldest Langfuse that may run."""
+    """The minimum version of Langfuse."""
 
     minimum: Annotated[Version, Meta(description="The oldest release, for example `4.16.0`.")] = "3.137.0"
 
@@ -58,13 +58,13 @@ def langfuse_version_floor(pod: Pod, settings: Floor) -> Findings:
 
 
 class Support(Settings):
-    """Until when versions of Langfuse get security fixes."""
+    """The end of support of Langfuse's versions."""
 
     # langfuse.com/self-hosting/v2, and its guide for upgrades from version 3 to 4
     last_days: Annotated[dict[int, datetime.date], Meta(description="Last day of support by major version.")] = (
         msgspec.field(default_factory=lambda: {2: datetime.date(2025, 3, 31), 3: datetime.date(2027, 1, 31)})
     )
-    on: Annotated[datetime.date | None, Meta(description="The day to judge at; today unless given.")] = None
+    on: Annotated[datetime.date | None, Meta(description="The date of the check; the default is today.")] = None
 
 
 @topic.pods(
@@ -92,7 +92,7 @@ def _langfuse_images(pod: Pod) -> Iterator[tuple[Field, ImageReference]]:
 
 
 def _older(version: tuple[int, ...], minimum: tuple[int, ...]) -> bool:
-    """Whether it is certainly older: `4` may be any 4.x, and is not older than 4.1."""
+    """Whether a version is certainly older: `4` may be any 4.x, and is not older than 4.1."""
     for found, wanted in zip_longest(version[: len(minimum)], minimum):
         if found is None or wanted is None or found != wanted:
             return found is not None and wanted is not None and found < wanted
@@ -166,12 +166,12 @@ def no_broken_clickhouse(stack: Stack) -> Findings:
 
 
 def _langfuse_majors(stack: Stack) -> dict[str, int]:
-    """By namespace, of the newest web or worker."""
+    """The version of the newest web or worker by namespace."""
     return {namespace: max(found)[0] for namespace, found in _langfuse_releases(stack).items()}
 
 
 def _langfuse_releases(stack: Stack) -> dict[str, list[tuple[int, ...]]]:
-    """By namespace, of every web and worker whose tag tells it."""
+    """The version of every web and worker with a version in its tag, by namespace."""
     releases: dict[str, list[tuple[int, ...]]] = {}
     for pod, container, _ in langfuse_servers(stack):
         version = ImageReference.of(container["image"].text or "").version
@@ -217,4 +217,4 @@ def postgres_client_of_server_major(stack: Stack) -> Findings:
         for container in pod.containers:
             image = ImageReference.of(container["image"].text or "")
             if majors and image.name in _POSTGRES and image.version and image.version[0] not in majors:
-                yield finding(container["image"], "is of another major version than the server", of=pod.resource)
+                yield finding(container["image"], "has another major version than the server", of=pod.resource)
