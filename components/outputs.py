@@ -1,4 +1,4 @@
-"""Outputs of a stack for its operator: names and addresses, and no value of a credential."""
+"""The outputs of a stack: names and addresses for its operator, and no value of a credential."""
 
 from pydantic import JsonValue
 
@@ -64,10 +64,10 @@ def versions(settings: Settings) -> dict[str, str]:
 
 
 def sdk_versions(version: str) -> dict[str, str]:
-    """Versions of the SDKs whose traces and scores a release takes, by package.
+    """Versions of the SDKs whose traces and scores a release accepts, by package.
 
-    With the write mode `events_only`, Langfuse 4 drops traces of older SDKs and answers 207 all the same
-    (langfuse.com/self-hosting/upgrade). Version 5 of the Python SDK posts scores in batches
+    With the write mode `events_only`, Langfuse 4 drops traces of older SDKs, and answers 207 nevertheless
+    (langfuse.com/self-hosting/upgrade). Version 5 of the Python SDK sends scores in batches
     (langfuse/_task_manager/score_consumer.py), which a release before 4.82 may refuse: 4.16.0 does.
     """
     if release(version) < (4,):
@@ -76,7 +76,7 @@ def sdk_versions(version: str) -> dict[str, str]:
 
 
 def _readme(settings: Settings, web: Endpoint, refs: SecretRefs) -> str:
-    """Markdown that Pulumi Cloud shows beside the stack."""
+    """A readme in Markdown, which Pulumi Cloud shows on the page of the stack."""
 
     def read(id_: str) -> str:
         ref = refs[id_]

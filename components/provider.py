@@ -1,4 +1,4 @@
-"""The provider of the cluster."""
+"""The Kubernetes provider."""
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -8,7 +8,7 @@ from components.settings import kubeconfig
 
 
 def cluster_provider(settings: Settings, parent: pulumi.Resource) -> k8s.Provider:
-    """The only provider, so that no object is created in the cluster of the shell's default context by accident.
+    """The only Kubernetes provider, so that no object is created in the cluster of the shell's default context.
 
     The identifier represents the cluster: as long as it stays the same, another context or kubeconfig replaces nothing
     (DiffConfig of pulumi-kubernetes). Its changes are ignored, because a state may contain an older identifier, and a

@@ -26,5 +26,5 @@ def scripts_mount(scope: Scope, files: Mapping[str, str], *, role: str = "script
 
 
 def run_script(name: str) -> Sequence[str]:
-    """The command that runs a script. Every image used here has a POSIX shell at this path."""
+    """The command that runs a script. Every image has a POSIX shell at this path."""
     return ["/bin/sh", f"{SCRIPTS_PATH}/{name}"]

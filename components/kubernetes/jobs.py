@@ -1,4 +1,4 @@
-"""Jobs and CronJobs: pods that run one task and end."""
+"""Jobs and CronJobs: pods that run a task and exit."""
 
 from collections.abc import Mapping
 

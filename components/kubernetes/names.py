@@ -1,4 +1,4 @@
-"""Names that follow from content."""
+"""Names of objects that contain a hash of their content."""
 
 import hashlib
 import json

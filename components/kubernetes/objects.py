@@ -1,4 +1,4 @@
-"""The small objects that most workloads need: accounts, Services, volumes, ConfigMaps, disruption budgets."""
+"""Objects that most workloads need: service accounts, Services, volumes, ConfigMaps and disruption budgets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,26 +16,26 @@ Service's endpoints to settle, and a volume may stay unbound until a pod uses it
 
 @dataclass(frozen=True)
 class Scope:
-    """Where objects are created: the workload they belong to, and the options of the component's children."""
+    """The workload that objects belong to, and the options of the component's children."""
 
     workload: Workload
     opts: pulumi.ResourceOptions
 
     def options(self, own: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
-        """The options of a child that has some of its own."""
+        """The options of a child, merged with additional ones."""
         return pulumi.ResourceOptions.merge(self.opts, own)
 
 
 def child_options(parent: pulumi.Resource, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
-    """Options of a component's children, which wait for whatever the component waits for.
+    """Options of a component's children. They wait for everything that the component depends on.
 
-    Pulumi itself starts the children of a component at once.
+    Pulumi alone would create the children at once.
     """
     return pulumi.ResourceOptions(parent=parent, depends_on=opts.depends_on if opts else None)
 
 
 def service_account(scope: Scope, annotations: Mapping[str, str] | None = None) -> k8s.core.v1.ServiceAccount:
-    """The workload's own service account, without rights in the cluster and without a token.
+    """The service account of a workload, without permissions in the cluster and without a token.
 
     Annotations may give it an identity in the cloud. The cloud's webhook mounts that token, which does not depend on
     the account's own (github.com/aws/amazon-eks-pod-identity-webhook).

@@ -23,7 +23,7 @@ Volume = k8s.core.v1.VolumeArgsDict
 
 
 JOB_RESOURCES = Resources(cpu="50m", memory="256Mi", cpu_limit="500m")
-"""For short shell jobs that run a client."""
+"""For short scripts that run a client."""
 
 
 def requirements(resources: Resources) -> k8s.core.v1.ResourceRequirementsArgsDict:
@@ -73,7 +73,7 @@ class Mount:
 
 
 TMP = Mount.scratch("tmp", "/tmp")  # noqa: S108  # inside the pod
-"""The pod's own directory for temporary files."""
+"""A directory for temporary files."""
 
 
 def container(  # noqa: PLR0913  # a container has this many independent parts
@@ -150,16 +150,16 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
     """A restricted pod template.
 
     Args:
-        workload: The workload it belongs to: gives the labels.
+        workload: The workload it belongs to. Its labels are those of the pod.
         containers: Created by `container`.
         fs_group: Group that owns the volumes. Ownership changes only if it differs: with the default policy, PGDATA
             becomes group-writable at the second start and Postgres refuses it.
         mounts: Every mount of every container; each volume is listed once.
         grace_seconds: Time between SIGTERM and SIGKILL.
-        service_account: Its own account, which has no rights and whose token is not mounted.
-        init_containers: Run in order before the containers.
+        service_account: The account of the workload. It has no permissions, and its token is not mounted.
+        init_containers: They run in this order before the containers.
         restart_policy: `Never` or `OnFailure` for Jobs. Other pods are spread over zones and nodes where there is room.
-        annotations: For example checksums of what the pod reads when it starts.
+        annotations: For example checksums of the Secrets that the pod reads when it starts.
     """
     volumes: dict[str, Volume] = {
         str(mount.volume["name"]): mount.volume for mount in mounts if not mount.from_template
@@ -209,7 +209,7 @@ def _spread(workload: Workload) -> list[k8s.core.v1.TopologySpreadConstraintArgs
 
 
 def secret_names(environment: Environment) -> set[str]:
-    """The Secrets that the environment refers to. Pods read them once, when they start."""
+    """The names of the Secrets that the environment refers to. Pods read them only when they start."""
     return {value.name for value in environment.values() if isinstance(value, SecretRef)}
 
 
@@ -232,7 +232,7 @@ def exec_probe(command: Sequence[str], *, period: int, failures: int, timeout: i
 
 
 def tcp_probe(port: int, *, period: int, failures: int, timeout: int = 5, delay: int = 0) -> Probe:
-    """A probe that only connects; times in seconds."""
+    """A probe that opens a TCP connection; times in seconds."""
     return {**_probe(period, failures, timeout, delay), "tcp_socket": {"port": port}}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class SecretRef:
-    """One key of a Kubernetes Secret in the stack's namespace."""
+    """A key of a Secret in the namespace of the stack."""
 
     name: str
     key: str
@@ -14,17 +14,17 @@ class SecretRef:
 
 @dataclass(frozen=True, kw_only=True)
 class PodField:
-    """A field of the pod itself, for example `metadata.name`."""
+    """A field of the pod, for example `metadata.name` (the downward API)."""
 
     path: str
 
 
 Environment = Mapping[str, str | SecretRef | PodField]
-"""Environment variables of a container by name. Order counts: `$(NAME)` refers to one that stands before."""
+"""The environment variables of a container, by name. The order matters: `$(NAME)` can only refer to an earlier one."""
 
 
 def text(value: str | float | list[str]) -> str:
-    """A value as the text of an environment variable: `true` and `false`, and lists with commas."""
+    """The text of a value for an environment variable: booleans as `true` and `false`, lists joined with commas."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(value) if isinstance(value, list) else str(value)

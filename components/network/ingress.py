@@ -26,7 +26,7 @@ not that of the UI although they share a host. The other directives allow images
 
 @dataclass(frozen=True, kw_only=True)
 class Routes:
-    """What the routes connect."""
+    """The endpoints and options of the public routes."""
 
     scope: Scope
     gateway: str
@@ -34,9 +34,9 @@ class Routes:
     web: Endpoint
     object_store: Endpoint
     tls: bool
-    """Whether browsers are told to use https only."""
+    """Whether the public route uses TLS. Browsers then get headers that require https."""
     public_buckets: Sequence[str]
-    """Buckets that browsers and SDKs reach with signed links; none of an external store."""
+    """Buckets that browsers and SDKs reach with signed links. An external store has none here."""
 
 
 class Ingress(pulumi.ComponentResource):
@@ -84,9 +84,9 @@ def _internal_paths() -> dict[str, object]:
 
 
 def _buckets(routes: Routes) -> dict[str, object]:
-    """Files of the store: inert in a browser, and requested without the credentials of the signed-in user.
+    """The route to files in the store. Files are inert in browsers, and requests carry no credentials of the user.
 
-    The query of a signed link contains everything that the store needs.
+    The store needs only the query of a signed link.
     """
     return {
         "name": "buckets",
@@ -107,7 +107,7 @@ def _buckets(routes: Routes) -> dict[str, object]:
 
 
 def _web(routes: Routes) -> dict[str, object]:
-    """The UI and the API.
+    """The route to the UI and the API.
 
     `upgrade-insecure-requests` is added to Langfuse's own policy and does not replace it: browsers apply both. The
     image has it only if LANGFUSE_CSP_ENFORCE_HTTPS was set when it was built (web/next.config.mjs).

@@ -1,4 +1,4 @@
-"""What a service mesh needs of NetworkPolicies: its tunnel, its probes, its control plane. Pure functions."""
+"""The NetworkPolicies that a service mesh needs: for its tunnel, its probes and its control plane. Pure functions."""
 
 from collections.abc import Sequence
 
@@ -9,18 +9,19 @@ from components.schema.environment import Settings
 Policy = k8s.networking.v1.NetworkPolicySpecArgsDict
 
 TUNNEL_PORT = 15008
-"""Where connections within the mesh arrive, whatever their own port is: the mesh's rules tell those apart
-(istio.io/latest/docs/ambient/usage/networkpolicy)."""
+"""The port where all connections within the mesh arrive, whichever port they are for. The rules of the mesh check that
+port (istio.io/latest/docs/ambient/usage/networkpolicy)."""
 
 PROBES = "169.254.7.127/32"
-"""From where the kubelet's probes seem to come in ambient mode (the same page)."""
+"""The source address of the kubelet's probes in ambient mode (the same page)."""
 
 CONTROL_PLANE_PORT = 15012
-"""Where sidecars get certificates and configuration (istio.io/latest/docs/ops/deployment/application-requirements)."""
+"""The port of istiod where sidecars get certificates and configuration
+(istio.io/latest/docs/ops/deployment/application-requirements)."""
 
 
 def tunnel_ports(settings: Settings) -> Sequence[int]:
-    """Ports that are open to whoever may connect at all."""
+    """Additional ports for every allowed client: that of the tunnel, if there is a mesh."""
     return [] if settings.mesh_mode == "none" else [TUNNEL_PORT]
 
 

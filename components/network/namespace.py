@@ -14,10 +14,10 @@ POD_SECURITY_VERSION = "v1.30"
 
 
 class Namespace(pulumi.ComponentResource):
-    """Contains everything of one installation and nothing else.
+    """The namespace. It contains all objects of one installation and nothing else.
 
-    An existing namespace is only looked up, which fails before anything is created if it is missing. A stack that
-    created the namespace before stops managing it then, and does not delete it.
+    With `createNamespace: false`, the namespace is only read, so an update fails at once if it does not exist. If the
+    stack created the namespace before, it stops managing it and does not delete it.
     """
 
     resource: k8s.core.v1.Namespace

@@ -1,4 +1,4 @@
-"""Caps what the namespace can request. Leaves room for every rolling update."""
+"""The resource quota: caps what the namespace can request, and leaves room for every rolling update."""
 
 import math
 
@@ -28,7 +28,7 @@ quota below their requests would refuse the pods that replace them."""
 
 
 class Quota(pulumi.ComponentResource):
-    """A ResourceQuota, and a LimitRange with defaults for containers that others add without resources."""
+    """A ResourceQuota, and a LimitRange with defaults for containers that others create without resources."""
 
     def __init__(
         self, name: str, installation: Installation, settings: Settings, opts: pulumi.ResourceOptions | None = None

@@ -1,4 +1,4 @@
-"""What an installation requests of its cluster: its steady-state pods with their volumes.
+"""The resource requests of an installation: its steady-state pods with their volumes.
 
 Jobs come on top while they run: the migration during an update, and backups on their schedules. They have no volumes.
 The quota and the sizing command use this list. A test compares it with the pods that the program registers.
@@ -13,7 +13,7 @@ from components.stores.modes import StoreModes
 
 
 def steady_state_pods(settings: Settings) -> Sequence[Pods]:
-    """Every pod that runs all the time. An autoscaled workload counts with its maximum."""
+    """All pods that run permanently. An autoscaled workload counts with its maximum."""
     stores = [pods for mode in StoreModes.of(settings) for pods in mode.pods()]
     return [_deployment("web", settings.web), _deployment("worker", settings.worker), *stores]
 

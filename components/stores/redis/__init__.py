@@ -1,1 +1,1 @@
-"""Redis: one Valkey, Valkeys with Sentinels, or external."""
+"""Redis: a single Valkey, three with Sentinels, or an external server."""

@@ -12,7 +12,7 @@ ConfigT = TypeVar("ConfigT", bound=Redis)
 
 
 class RedisMode(StoreMode[ConfigT, RedisConnection], ABC):
-    """A way to run Redis. Queued jobs are lost with it, and no backup would bring them back in time."""
+    """A way to run Redis. There is no backup: it would be too old to restore queued jobs."""
 
     name = "redis"
     backed_up_by = None

@@ -97,7 +97,7 @@ class SentinelRedisMode(RedisMode[SentinelRedis]):
         ]
 
     def create(self, context: StoreContext, opts: pulumi.ResourceOptions) -> Sequence[pulumi.Resource]:
-        """A StatefulSet whose pods start in parallel. Each start asks the Sentinels who the primary is."""
+        """A StatefulSet whose pods start in parallel. Each of them first queries the Sentinels for the primary."""
         scope = Scope(self.workload, opts)
         account = service_account(scope)
         governing = service(scope, {"tcp-redis": PORT, "tcp-sentinel": SENTINEL_PORT}, headless=True)
