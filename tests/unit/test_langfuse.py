@@ -13,7 +13,7 @@ STATEFUL = {"StatefulSet", "PersistentVolumeClaim", "Namespace", "RandomPassword
 
 
 def stack(profile: str = "dev", **config: object) -> Recording:
-    return recorded(profile, {"host": "langfuse.example.com", **config})
+    return recorded(profile, config)
 
 
 def changed(before: Recording, after: Recording) -> set[tuple[str, str]]:
@@ -37,7 +37,8 @@ def test_a_stack_has_every_workload(recording: Recording) -> None:
         *(("Job", f"langfuse-{name}") for name in ("migrations", "first-start", "object-store-provisioning")),
         *(("CronJob", f"langfuse-{name}") for name in ("backup-clickhouse", "backup-postgres")),
     }
-    assert recording.one("VirtualService").inputs["spec"]["hosts"] == ["langfuse.example.com"]
+    host = f"{recording.one('Langfuse').inputs['profile']}.example.com"
+    assert recording.one("VirtualService").inputs["spec"]["hosts"] == [host]
 
 
 def test_every_object_is_in_the_namespace_and_a_child_of_a_component(recording: Recording) -> None:

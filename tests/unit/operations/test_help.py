@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from operations.__main__ import app
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
 
 
 def help_of(*words: str) -> str:
-    environment = {**os.environ, "COLUMNS": "80", "TERMINAL_WIDTH": "80"}
-    command = [sys.executable, "-m", "operations", *words, "--help"]
-    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
-    return done.stdout
+    result = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"})
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 def test_the_list_has_for_each_command_one_line_that_is_not_cut_off() -> None:
