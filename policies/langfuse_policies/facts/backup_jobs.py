@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from langfuse_policies.facts.applications import repository, stores
+from langfuse_policies.facts.data import STORES
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import SERVERS, Container, Pod, pod_of
@@ -58,14 +59,8 @@ _OPERATORS: dict[str, tuple[frozenset[Subject], str, str]] = {
     "postgresql.cnpg.io/ScheduledBackup": (frozenset({"postgres"}), "spec.schedule", "spec.suspend"),
     "velero.io/Schedule": (ALL, "spec.schedule", "spec.paused"),
 }
-#: Custom resources whose operators run a store.
-_STORE_KINDS: dict[str, Subject] = {
-    "postgresql.cnpg.io/Cluster": "postgres",
-    "acid.zalan.do/postgresql": "postgres",
-    "clickhouse.altinity.com/ClickHouseInstallation": "clickhouse",
-    "clickhouse.com/ClickHouseCluster": "clickhouse",
-    "minio.min.io/Tenant": "object-store",
-}
+#: Custom resources whose operators run a store that has to be backed up.
+_STORE_KINDS: dict[str, Subject] = {kind: one for kind, store in STORES.items() for one in ALL if one == store}
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,17 @@ VOLUMES: Final = ("core/PersistentVolumeClaim", "core/PersistentVolume")
 
 STATEFUL_SET: Final = "apps/StatefulSet"
 
-#: Custom resources whose operators run a store.
-STORES: Final = (
-    "postgresql.cnpg.io/Cluster",
-    "acid.zalan.do/postgresql",
-    "clickhouse.altinity.com/ClickHouseInstallation",
-    "clickhouse.altinity.com/ClickHouseKeeperInstallation",
-    "clickhouse.com/ClickHouseCluster",
-    "clickhouse.com/KeeperCluster",
-    "minio.min.io/Tenant",
-    "redis.redis.opstreelabs.in/Redis",
-)
+#: Custom resources whose operators run a store, and the store.
+STORES: Final = {
+    "postgresql.cnpg.io/Cluster": "postgres",
+    "acid.zalan.do/postgresql": "postgres",
+    "clickhouse.altinity.com/ClickHouseInstallation": "clickhouse",
+    "clickhouse.altinity.com/ClickHouseKeeperInstallation": "keeper",
+    "clickhouse.com/ClickHouseCluster": "clickhouse",
+    "clickhouse.com/KeeperCluster": "keeper",
+    "minio.min.io/Tenant": "object-store",
+    "redis.redis.opstreelabs.in/Redis": "redis",
+}
 
 BUCKETS: Final = (
     "alicloud/Bucket",
