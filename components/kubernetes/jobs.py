@@ -24,7 +24,7 @@ DELETE_MINUTES = 15
 def job_spec(template: PodTemplate, *, deadline_seconds: int, retries: int) -> k8s.batch.v1.JobSpecArgsDict:
     """A Job with a bounded number of retries and a deadline.
 
-    It has no time to live: the next update would create a Job that has disappeared again. Runs of a CronJob have one.
+    It has no `ttlSecondsAfterFinished`: the next update would create a deleted Job again. Runs of a CronJob have one.
     """
     return {
         "active_deadline_seconds": deadline_seconds,

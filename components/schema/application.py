@@ -45,8 +45,7 @@ class Ingress(Model):
     bucket_host: Host | None = Field(
         default=None,
         description="A separate host for files in MinIO. Signed links contain it, and the Gateway must serve it too. "
-        "With "
-        "a separate host, files cannot be attached to dataset items in the UI (docs/public-routes.md). Default: "
+        "With a separate host, files cannot be attached to dataset items in the UI (docs/public-routes.md). Default: "
         "`host`.",
     )
 
@@ -60,8 +59,8 @@ class Dns(Model):
     ranges: list[DnsRange] = Field(
         default=["169.254.20.10/32"],
         description="Addresses of DNS servers. The default is the address of NodeLocal DNSCache. If pods reach "
-        "NodeLocal "
-        "DNSCache at the address of the Service `kube-dns` (kube-proxy with iptables), add that address, for example "
+        "NodeLocal DNSCache at the address of the Service `kube-dns` (kube-proxy with iptables), add that "
+        "address, for example "
         "`10.96.0.10/32`.",
     )
     port: Port = Field(default=53, description="Port of the DNS servers, TCP and UDP. On OpenShift: 5353.")
@@ -158,8 +157,7 @@ class Worker(Workload):
         ge=30,
         le=3600,
         description="Seconds between SIGTERM and SIGKILL. Unfinished jobs then run again in another pod. The worker "
-        "may "
-        "not exit by itself (langfuse#8156), in which case a replaced pod stays for this time.",
+        "may not exit by itself (langfuse#8156), in which case a replaced pod stays for this time.",
     )
 
 
@@ -175,8 +173,7 @@ class OffSite(Model):
     )
     secret: SecretName = Field(
         description="Secret in the namespace with `ACCESS_KEY_ID` and `SECRET_ACCESS_KEY`. The key must allow listing, "
-        "reading "
-        "and writing."
+        "reading and writing."
     )
     schedule: Schedule = Field(
         default="15 5 * * *", description="When new objects are copied, as a cron schedule in UTC."

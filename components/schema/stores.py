@@ -88,8 +88,7 @@ class ExternalClickHouse(Model):
     version: StoreVersion | None = Field(
         default=None,
         description="Release of the server. A preview checks it against the releases that Langfuse supports. The "
-        "running "
-        "server is checked before each migration.",
+        "running server is checked before each migration.",
     )
     host: Host = Field(description="Host of the server.")
     http_port: Port = Field(default=8443, description="Port of the HTTP interface.")
@@ -100,8 +99,7 @@ class ExternalClickHouse(Model):
     clustered: bool = Field(
         default=False,
         description="Whether the server is part of a cluster named `default`. `false` for ClickHouse Cloud. It cannot "
-        "be "
-        "changed later.",
+        "be changed later.",
     )
     memory: ByteQuantity = Field(
         default="16Gi", description="Memory of the server. Large aggregations spill to disk at half of it."

@@ -17,6 +17,7 @@ PREAMBLE = f"""
         sys.path.insert(0, {str(CHECKOUT)!r})
         from components.kubernetes.deployments import deployment
         from components.kubernetes.installation import Installation
+        from components.kubernetes.objects import Scope
         from components.schema.application import Workload
 
         installation = Installation(instance="test", namespace="NAMESPACE", protect=False)
@@ -32,7 +33,7 @@ def source(image: str = "image:1", **settings: object) -> str:
         PREAMBLE.replace("IMAGE", image)
         + f"""
         settings = Workload.model_validate({dict(settings, resources=resources)!r})
-        deployment(installation, workload, settings, pods, pulumi.ResourceOptions(), after=[])
+        deployment(Scope(workload, pulumi.ResourceOptions()), settings, pods, after=[])
     """
     )
 

@@ -23,9 +23,9 @@ KEYS: Final = ("administrator", "a key of the tests' own MinIO")
 PURPOSES: Final = ("events", "media", "exports", "backups")
 SOURCE: Final = """
     import pulumi
-    from components.stores.object_store.bucket_rules import managed_buckets
     from components.kubernetes.installation import Installation
     from components.schema.stores import ExternalObjectStore
+    from components.stores.object_store.managed_buckets import managed_buckets
 
     store = ExternalObjectStore.model_validate(pulumi.Config().require_object("store"))
     installation = Installation(instance="langfuse-test", namespace="langfuse-test", protect=False)

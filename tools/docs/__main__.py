@@ -20,7 +20,8 @@ def main() -> None:
     try:
         environment = Sandbox().environment()
     except SandboxError:
-        sys.exit(f"wrote {written}; the README's picture needs a deployed stack: run `make up`, then `make docs` again")
+        print(f"wrote {written}; not the README's picture, which needs a deployed stack (`make up`)")  # noqa: T201
+        return
     export = [str(Sandbox().folder.bin / "pulumi"), "stack", "export", "--stack", "dev"]
     state = subprocess.run(export, cwd=README.parent, env=environment, capture_output=True, text=True, check=False)
     if state.returncode:
