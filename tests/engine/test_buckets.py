@@ -136,8 +136,8 @@ def test_buckets_are_created_with_their_rules_and_then_not_changed(store: Store,
     assert store.buckets("kept") == set(PURPOSES)
     assert store.days("kept") == {"events": 30, "media": None, "exports": 7, "backups": 14}
     assert store.client.get_bucket_versioning(Bucket="kept-media")["Status"] == "Enabled"
-    told = KEYS[1] in deployed.export()
-    assert not told
+    is_shown = KEYS[1] in deployed.export()
+    assert not is_shown
     deployed.up("--expect-no-changes").ok()
 
 

@@ -238,11 +238,11 @@ def test_destroy_refuses_protected_resources_and_says_how_to_continue(
 
     assert refused.exit_code != 0
     assert "Traceback" not in refused.output
-    told = "\n".join(refused.messages("error"))
+    messages = "\n".join(refused.messages("error"))
     for item in view.objects("statefulsets"):  # the engine stops here: their dependencies would be deleted after them
         name = item["metadata"]["name"]
-        assert f'StatefulSet::{name}" cannot be deleted\nbecause it is protected' in told
-    assert "remove the `protect` flag" in told
+        assert f'StatefulSet::{name}" cannot be deleted\nbecause it is protected' in messages
+    assert "remove the `protect` flag" in messages
     assert view.identities(*EVERYTHING) == everything
     assert kept(view) == holding
 

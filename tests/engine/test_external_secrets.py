@@ -104,8 +104,8 @@ def test_pods_read_the_values_from_the_store(stack: Stack, view: View) -> None:
     unused = len(stored - written_values)  # pytest shows the values in an assertion
     assert unused <= len([name for name in CREDENTIALS if name.endswith("access_key_id") or name == "admin_api_key"])
     state = stack.export("--show-secrets")
-    told = any(one in state for one in stored)
-    assert not told
+    is_shown = any(one in state for one in stored)
+    assert not is_shown
 
 
 def test_a_refresh_updates_passwords_and_keeps_encryption_keys(

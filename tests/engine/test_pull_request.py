@@ -141,12 +141,12 @@ def test_a_review_stack_is_deployed_updated_and_deleted_when_it_expires(
     assert main["image"].endswith(":4.16.1")
     assert review.expired(NOW + timedelta(minutes=119)) == []
 
-    told: list[str] = []
-    review.sweep(NOW + timedelta(hours=2), told.append)
+    messages: list[str] = []
+    review.sweep(NOW + timedelta(hours=2), messages.append)
 
-    assert told == [f"destroying pr-{REVIEW} ..."]
+    assert messages == [f"destroying pr-{REVIEW} ..."]
     assert f"pr-{REVIEW}" not in listed()
     assert "NotFound" in own.kubectl("get", "namespace", own.namespace).stderr
     assert neighbour.identities("deployments", "statefulsets", "secrets", "persistentvolumeclaims") == before
-    review.destroy(f"pr-{REVIEW}", told.append)  # deleting it again is not an error
+    review.destroy(f"pr-{REVIEW}", messages.append)  # deleting it again is not an error
     assert Pulumi("dev").outputs()["namespace"] == "langfuse-dev"

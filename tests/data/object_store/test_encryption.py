@@ -129,7 +129,7 @@ def test_signed_links_read_and_write(encrypted: Store, folder: Path) -> None:
 
 def test_the_key_is_visible_neither_to_administrators_nor_in_the_log(encrypted: Store, folder: Path) -> None:
     key = server_variables(folder)["MINIO_KMS_SECRET_KEY"].partition(":")[2]
-    told = str(encrypted.admin("info", "store"))
-    assert "MINIO_KMS_SECRET_KEY" in told
-    shown = [name for name, text in {"info": told, "log": (folder / "log").read_text()}.items() if key in text]
+    printed = str(encrypted.admin("info", "store"))
+    assert "MINIO_KMS_SECRET_KEY" in printed
+    shown = [name for name, text in {"info": printed, "log": (folder / "log").read_text()}.items() if key in text]
     assert shown == []

@@ -220,7 +220,7 @@ def test_a_damaged_data_directory_is_refused(here: ServerFolder) -> None:
 @pytest.mark.parametrize("folder", ["", "base", "global"])
 def test_a_data_directory_of_another_user_is_refused(here: ServerFolder, folder: str) -> None:
     if here.user is None:
-        pytest.skip("needs root, to give a folder to somebody else")
+        pytest.skip("needs root, to change the owner of a folder")
     here.initialized()
     shutil.chown(here.data / folder, "root")
     assert "can't read" in refused(here)

@@ -38,10 +38,10 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("text", "line", "says"), BROKEN)
 def test_an_error_in_a_stack_file_has_its_line(file: Path, text: str, line: int, says: str) -> None:
     file.write_text(text)
-    with pytest.raises(DocumentError) as told:
+    with pytest.raises(DocumentError) as raised:
         read_stack(file)
-    assert str(told.value).startswith(f"{file}, line {line}: ")
-    assert says in str(told.value)
+    assert str(raised.value).startswith(f"{file}, line {line}: ")
+    assert says in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "config:\n", "encryptionsalt: v1:x\n"])
@@ -61,9 +61,9 @@ def test_a_missing_or_binary_file_is_reported(file: Path) -> None:
 @pytest.mark.parametrize("text", ["config:\n  password: *hunter2\n", "config: !hunter2 a\n", "config: {hunter2\n"])
 def test_an_error_quotes_no_value(file: Path, text: str) -> None:
     file.write_text(text)
-    with pytest.raises(DocumentError) as told:
+    with pytest.raises(DocumentError) as raised:
         read_stack(file)
-    assert "hunter2" not in str(told.value)
+    assert "hunter2" not in str(raised.value)
 
 
 def test_an_error_can_be_located_at_any_part_of_a_file(file: Path) -> None:

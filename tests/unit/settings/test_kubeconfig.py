@@ -41,10 +41,10 @@ def write(file: Path, value: object) -> str:
 
 
 def problem(cluster: Cluster | None = None, *, needed: bool = True) -> str:
-    with pytest.raises(pulumi.RunError) as told:
+    with pytest.raises(pulumi.RunError) as raised:
         kubeconfig.check(cluster or Cluster(), needed=needed)
-    assert "hunter2" not in str(told.value)
-    return str(told.value)
+    assert "hunter2" not in str(raised.value)
+    return str(raised.value)
 
 
 @pytest.mark.parametrize("needed", [True, False])
