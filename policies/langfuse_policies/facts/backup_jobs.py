@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from langfuse_policies.facts.applications import repository, stores
+from langfuse_policies.facts.cron import Schedule, parse
 from langfuse_policies.facts.data import STORES
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource, Stack
@@ -85,6 +86,13 @@ class BackupJob:
     def containers(self) -> list[Container]:
         """The containers of its pods; none for an operator's resource."""
         return self.pod.containers if self.pod else []
+
+
+def schedule_of(job: BackupJob) -> Schedule | None:
+    """Its schedule; None when it is unknown, invalid, never due, or managed by the operator."""
+    text = job.schedule.text if job.schedule else None
+    found = None if text is None else parse(text, seconds=job.seconds)
+    return None if found is None or found.never else found
 
 
 def backups(stack: Stack) -> list[BackupJob]:

@@ -9,8 +9,8 @@ from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.engine.settings import Settings
 from langfuse_policies.facts.applications import langfuse_servers
 from langfuse_policies.facts.backup_copies import copied_from
-from langfuse_policies.facts.backup_jobs import BackupJob, Subject, backups, data_stores, drills
-from langfuse_policies.facts.cron import Schedule, parse
+from langfuse_policies.facts.backup_jobs import BackupJob, Subject, backups, data_stores, drills, schedule_of
+from langfuse_policies.facts.cron import Schedule
 from langfuse_policies.facts.resources import Stack
 
 topic = Topic("backups", title="Backups", pack="reliability")
@@ -56,13 +56,6 @@ def backup_not_suspended(stack: Stack) -> Findings:
         parallelism = job.resource.at("spec.jobTemplate.spec.parallelism")
         if parallelism.equals(0):
             yield finding(parallelism, "its runs create no pod", of=job.resource)
-
-
-def schedule_of(job: BackupJob) -> Schedule | None:
-    """Its schedule; None when it is unknown, invalid, never due, or managed by the operator."""
-    text = job.schedule.text if job.schedule else None
-    found = None if text is None else parse(text, seconds=job.seconds)
-    return None if found is None or found.never else found
 
 
 @topic.stack(

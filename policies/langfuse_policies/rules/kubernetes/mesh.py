@@ -8,9 +8,9 @@ from msgspec import Meta
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.engine.settings import Settings
 from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.mesh import meshed
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.selectors import labels_of
-from langfuse_policies.rules.kubernetes.mesh_membership import meshed
 
 topic = Topic("mesh", title="Mesh", pack="security")
 

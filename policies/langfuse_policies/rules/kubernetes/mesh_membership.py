@@ -2,31 +2,18 @@
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.engine.settings import Settings
 from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.mesh import meshed, mode_of
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import Pod, pods_of
 
 topic = Topic("mesh-membership", title="Mesh membership", pack="security")
-
-
-def mode_of(namespace: Resource) -> Literal["sidecar", "ambient"] | None:
-    """How the pods of a namespace join the mesh; None when they do not, or it is unknown."""
-    labels = namespace.metadata["labels"]
-    if labels["istio.io/dataplane-mode"].equals("ambient"):
-        return "ambient"
-    enabled = labels["istio-injection"].equals("enabled") or labels["istio.io/rev"].present
-    return "sidecar" if enabled and not labels["istio-injection"].equals("disabled") else None
-
-
-def meshed(stack: Stack) -> Iterator[Resource]:
-    """The namespaces that are in the mesh."""
-    return (namespace for namespace in stack.of("core/Namespace") if mode_of(namespace))
 
 
 class Membership(Settings):

@@ -9,11 +9,10 @@ from msgspec import Meta
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.engine.settings import Settings
 from langfuse_policies.facts.applications import store_of
-from langfuse_policies.facts.backup_jobs import BackupJob, backups, data_stores, drills
+from langfuse_policies.facts.backup_jobs import BackupJob, backups, data_stores, drills, schedule_of
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import SERVERS, Container, Pod, pods_of
-from langfuse_policies.rules.kubernetes.backups import schedule_of
 
 topic = Topic("restores", title="Retention and restore drills", pack="reliability")
 

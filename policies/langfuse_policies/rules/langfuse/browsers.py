@@ -15,7 +15,7 @@ from langfuse_policies.facts.routes import (
     removes_header,
     rules_to,
 )
-from langfuse_policies.rules.langfuse.exposure import ServiceName, services
+from langfuse_policies.facts.services import ServiceName, services
 
 topic = Topic("browsers", title="Browsers", pack="security")
 

@@ -1,15 +1,13 @@
 """Exposure: parts of Langfuse that must not be public, and protocols of ports."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.facts.applications import langfuse_role
 from langfuse_policies.facts.fields import Field
-from langfuse_policies.facts.network_policies import zones
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.routes import VIRTUAL_SERVICE, destinations, hosts_of, is_public, service_of, takes
-from langfuse_policies.facts.selectors import equal
-from langfuse_policies.facts.workloads import Container
+from langfuse_policies.facts.services import services
 
 topic = Topic("exposure", title="Exposure", pack="security")
 
@@ -18,22 +16,6 @@ _INTERNAL_PATHS = (
     *(f"/api/admin/{name}" for name in ("organizations", "api-keys", "bullmq", "ingestion-replay", "evals")),
     "/api/internal/ai-gateway/v1/resolve",
 )
-
-
-#: Namespace and name.
-ServiceName = tuple[str, str]
-
-
-def services(stack: Stack, wanted: Callable[[Container], bool]) -> set[ServiceName]:
-    """The Services that select pods with such a container."""
-    return {
-        (name, service.object_name)
-        for name, zone in zones(stack).items()
-        for pod, labels in zone.pods
-        if any(one.restarts and wanted(one) for one in pod.containers)
-        for service in zone.services.candidates(labels)
-        if not service.at("spec.selector").empty and equal(service.at("spec.selector"), labels)
-    }
 
 
 @topic.stack(

@@ -8,9 +8,9 @@ from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.engine.settings import Settings
 from langfuse_policies.facts.applications import has_langfuse, langfuse_role, store_of
 from langfuse_policies.facts.fields import Field
+from langfuse_policies.facts.hooks import GRACE_SECONDS, pre_stop_seconds
 from langfuse_policies.facts.resources import Resource, Stack
 from langfuse_policies.facts.workloads import Pod, pod_of
-from langfuse_policies.rules.kubernetes.lifecycle_hooks import GRACE_SECONDS, pre_stop_seconds
 
 topic = Topic("members", title="Langfuse: shutdown and quorum", pack="reliability")
 
