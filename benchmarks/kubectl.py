@@ -22,12 +22,23 @@ class Kubectl:
         self._environment = environment
 
     def apply(self, manifests: Sequence[Json], *, before: Sequence[Json] = ()) -> Cost:
-        """Apply objects, delete those that are only in `before`, and wait for Pods and Jobs."""
-        # They include Secrets, which must not be in a file or on a command line.
-        content = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
-        costs = [self._kubectl("apply", "--server-side", "-f", "-", stdin=content)]
+        """Apply objects, delete those that are only in `before`, and wait for Pods and Jobs.
+
+        A Job's template is immutable, so changed Jobs are deleted first.
+        """
         kept = {identity(manifest) for manifest in manifests}
         removed = [identity(manifest) for manifest in before if identity(manifest) not in kept]
+        changed = [
+            identity(manifest)
+            for manifest in before
+            if manifest["kind"] == "Job" and identity(manifest) in kept and manifest not in manifests
+        ]
+        costs = []
+        if changed:
+            costs.append(self._kubectl("delete", "--wait", *(f"{kind}/{name}" for kind, name in changed)))
+        # They include Secrets, which must not be in a file or on a command line.
+        content = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
+        costs.append(self._kubectl("apply", "--server-side", "-f", "-", stdin=content))
         if removed:
             costs.append(self._kubectl("delete", "--wait=false", *(f"{kind}/{name}" for kind, name in removed)))
         costs.append(self._kubectl("rollout", "status", "statefulset,deployment", WAIT))

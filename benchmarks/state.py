@@ -60,7 +60,7 @@ def resources(export: Mapping[str, object]) -> list[Resource]:
         Resource(
             urn=item["urn"],
             type=item["type"],
-            inputs=_plain_object(item.get("inputs", {})),
+            inputs=_plain_inputs(item.get("inputs", {})),
             dependencies=tuple(item.get("dependencies") or ()),
         )
         for item in listed
@@ -111,16 +111,22 @@ def plan(before: Sequence[Resource], after: Sequence[Resource], namespace: str) 
     later = {resource.urn: resource for resource in after}
     return Plan(
         objects=tuple(
-            PlainObject(
-                resource.type,
-                _for_plan(resource.inputs, namespace),
-                _for_plan(later.get(resource.urn, resource).inputs, namespace),
-            )
+            _plain_object(resource, later.get(resource.urn, resource), namespace)
             for resource in before
             if resource.package == "kubernetes" and resource.kind != "Namespace"
         ),
         random=tuple((resource.kind, resource.inputs) for resource in before if resource.package == "random"),
     )
+
+
+def _plain_object(before: Resource, after: Resource, namespace: str) -> PlainObject:
+    result = PlainObject(before.type, _for_plan(before.inputs, namespace), _for_plan(after.inputs, namespace))
+    if before.kind == "Job" and result.before != result.after:
+        # A change replaces a Job. Without waits the old one may still be terminating, so the new one gets another name.
+        metadata = result.after["metadata"]
+        assert isinstance(metadata, dict)  # noqa: S101  # `_moved` put it there
+        metadata["name"] = f"{metadata['name']}-next"
+    return result
 
 
 def _for_plan(inputs: Json, namespace: str) -> Json:
@@ -192,7 +198,7 @@ def _moved(manifest: Json, namespace: str) -> Json:
     return {**manifest, "metadata": metadata}
 
 
-def _plain_object(value: Json) -> Json:
+def _plain_inputs(value: Json) -> Json:
     plain = _plain(value)
     assert isinstance(plain, dict)  # noqa: S101  # inputs are an object
     return plain

@@ -124,6 +124,15 @@ class TestState:
         found = plan(before, [config("same", "1"), config("edited", "2"), config("new", "1")], "space")
         assert [item.before == item.after for item in found.objects] == [True, False, True]
 
+    def test_a_changed_job_has_another_name(self) -> None:
+        def job(image: str) -> Resource:
+            inputs: Json = {"kind": "Job", "metadata": {"name": "a"}, "spec": {"image": image}}
+            return Resource("a", "kubernetes:batch/v1:Job", inputs, ())
+
+        same, changed = (plan([job("1")], [job(image)], "space").objects[0].after for image in ("1", "2"))
+        assert same["metadata"] == {"name": "a", "namespace": "space", "annotations": {SKIP_AWAIT: "true"}}
+        assert changed["metadata"] == {"name": "a-next", "namespace": "space", "annotations": {SKIP_AWAIT: "true"}}
+
     def test_a_plan_contains_no_secret_value(self) -> None:
         secret: Json = {
             "apiVersion": "v1",
