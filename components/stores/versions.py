@@ -7,6 +7,7 @@ from components.kubernetes.variables import Environment
 from components.schema.environment import Settings
 from components.schema.policy_library import store_releases as releases
 from components.schema.values import release
+from components.stores.modes import StoreModes
 
 LAZY_MATERIALIZATION: tuple[releases.Release, releases.Release] = ((25, 4), (26, 6))
 """ClickHouse releases that need lazy materialization off. Langfuse turns it off up to 26.4.1.1005; its upgrade guide
@@ -16,17 +17,15 @@ requires it below 26.6 (langfuse.com/self-hosting/upgrade)."""
 def versions_fit(settings: Settings) -> Iterator[str]:
     """Report stores that are too old for Langfuse, known to be broken, or too new for it."""
     floors = releases.FLOORS[settings.major]
-    for name, store in (
-        ("postgres", settings.postgres),
-        ("clickhouse", settings.clickhouse),
-        ("redis", settings.redis),
-    ):
-        if store.version is not None and release(store.version) < floors[name]:
-            given = json.dumps(store.version)
+    for store in StoreModes.of(settings):
+        name, version = store.name, store.version
+        if version is not None and name in floors and release(version) < floors[name]:
             oldest = releases.dotted(floors[name])
-            yield f"{name}.version: {given} is too old for Langfuse {settings.major}; use {oldest} or newer"
-    if settings.clickhouse.version is not None:
-        yield from _clickhouse_fits(settings, settings.clickhouse.version)
+            yield (
+                f"{name}.version: {json.dumps(version)} is too old for Langfuse {settings.major}; use {oldest} or newer"
+            )
+        if version is not None and name == "clickhouse":
+            yield from _clickhouse_fits(settings, version)
 
 
 def _clickhouse_fits(settings: Settings, version: str) -> Iterator[str]:

@@ -25,8 +25,9 @@ class ClickHouseMode(StoreMode[ConfigT, ClickHouseConnection], ABC):
 
     @property
     def version(self) -> str | None:
-        """Its release."""
-        return self.config.version
+        """The release in the configuration. The model of an external service may have no key for it."""
+        version: str | None = getattr(self.config, "version", None)
+        return version
 
     def outputs(self, connection: ClickHouseConnection) -> Mapping[str, str]:
         """The address."""

@@ -37,8 +37,9 @@ class PostgresMode(StoreMode[ConfigT, PostgresConnection], ABC):
 
     @property
     def version(self) -> str | None:
-        """Its release."""
-        return self.config.version
+        """The release in the configuration. The model of an external service may have no key for it."""
+        version: str | None = getattr(self.config, "version", None)
+        return version
 
     def credentials(self) -> Collection[str]:
         """The password of the role that owns the database."""

@@ -19,8 +19,9 @@ class RedisMode(StoreMode[ConfigT, RedisConnection], ABC):
 
     @property
     def version(self) -> str | None:
-        """Its release."""
-        return self.config.version
+        """The release in the configuration. The model of an external service may have no key for it."""
+        version: str | None = getattr(self.config, "version", None)
+        return version
 
     def credentials(self) -> Collection[str]:
         """One password, of the servers and their Sentinels."""
