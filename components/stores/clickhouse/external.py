@@ -33,7 +33,7 @@ class ExternalClickHouseMode(ClickHouseMode[ExternalClickHouse]):
         """None: the provider backs up."""
 
     def flows(self) -> Sequence[Flow]:
-        """HTTP from the application, the native protocol from Jobs."""
+        """Flows by HTTP from the application, and by the native protocol from Jobs."""
         return [
             Flow(purpose=self.name, server=None, ports=[self.config.http_port], clients=SERVERS),
             Flow(purpose=f"{self.name}-native", server=None, ports=[self.config.native_port], clients=JOBS),

@@ -105,7 +105,7 @@ class ManagedClickHouseMode(ClickHouseMode[ManagedClickHouse]):
         )
 
     def flows(self) -> Sequence[Flow]:
-        """To the servers and to the Keepers."""
+        """Flows to the servers and to the Keepers."""
         return [
             Flow(purpose=server, server=server, ports=[port], clients=clients)
             for server, port, clients in (

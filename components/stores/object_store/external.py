@@ -47,7 +47,7 @@ class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
         """Unknown."""
 
     def flows(self) -> Sequence[Flow]:
-        """To the store, and with an identity also to the service that issues keys, over HTTPS."""
+        """Flows to the store, and over HTTPS to the service that issues keys for an identity."""
         ports = {parse_endpoint(self._url).port} | ({HTTPS_PORT} if self.uses_identity else set())
         return [
             Flow(

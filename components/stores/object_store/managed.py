@@ -46,7 +46,7 @@ class ManagedObjectStoreMode(ObjectStoreMode[ManagedObjectStore]):
         return self.installation.workload(self.name, component="object-store", version=self.config.version)
 
     def connection(self, refs: SecretRefs) -> ObjectStoreConnection:
-        """The servers by the name of their Service."""
+        """The Service of the servers."""
         names = {purpose: f"{self.installation.instance}-{purpose}" for purpose in PURPOSES}
         return ObjectStoreConnection(
             endpoint=Endpoint(host=self.workload.resource_name, port=PORT),
@@ -57,7 +57,7 @@ class ManagedObjectStoreMode(ObjectStoreMode[ManagedObjectStore]):
 
     @property
     def version(self) -> str:
-        """Its release."""
+        """The release of the store."""
         return self.config.version
 
     @property
@@ -66,7 +66,7 @@ class ManagedObjectStoreMode(ObjectStoreMode[ManagedObjectStore]):
         return PORT
 
     def flows(self) -> Sequence[Flow]:
-        """From its clients, and between the servers."""
+        """Flows from its clients, and between the servers."""
         return [
             Flow(
                 purpose=self.name,

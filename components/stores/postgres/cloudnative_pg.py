@@ -80,7 +80,7 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
         )
 
     def flows(self) -> Sequence[Flow]:
-        """None of its own: rules for the operator's pods follow from `operator`."""
+        """No flows: the network policies of the operator's pods follow from `operator_pods`."""
         return []
 
     def pods(self) -> Sequence[Pods]:

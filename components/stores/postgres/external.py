@@ -32,7 +32,7 @@ class ExternalPostgresMode(PostgresMode[ExternalPostgres]):
         )
 
     def flows(self) -> Sequence[Flow]:
-        """To the server and to its pooler."""
+        """Flows to the server and to its pooler."""
         ports = sorted({self.config.port, self.config.direct_port or self.config.port})
         return [Flow(purpose=self.name, server=None, ports=ports, clients=CLIENTS)]
 

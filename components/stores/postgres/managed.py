@@ -53,7 +53,7 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
     """
 
     def connection(self, refs: SecretRefs) -> PostgresConnection:
-        """The server by the name of its Service. People use the superuser, from inside the pod."""
+        """The Service of the server. An operator runs psql inside the pod, as the superuser."""
         psql = (
             f"kubectl --namespace {self.installation.namespace} exec langfuse-postgres-0 --container postgres -- "
             f"psql --username postgres --dbname {DATABASE}"
@@ -63,7 +63,7 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
         )
 
     def flows(self) -> Sequence[Flow]:
-        """From its clients alone."""
+        """Flows from its clients."""
         return [Flow(purpose=self.name, server=self.name, ports=[PORT], clients=CLIENTS)]
 
     def pods(self) -> Sequence[Pods]:

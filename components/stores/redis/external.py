@@ -30,7 +30,7 @@ class ExternalRedisMode(RedisMode[ExternalRedis]):
         )
 
     def flows(self) -> Sequence[Flow]:
-        """To every configured port. Sentinels name the servers, which listen at `port`."""
+        """Flows to every configured port. Sentinels name the servers, which listen at `port`."""
         ports = {int(node.rpartition(":")[2]) for node in self.config.nodes} or {self.config.port}
         if self.config.topology == "sentinel":
             ports.add(self.config.port)

@@ -32,11 +32,11 @@ class ManagedRedisMode(RedisMode[ManagedRedis]):
     """One server with an append-only file on a volume."""
 
     def connection(self, refs: SecretRefs) -> RedisConnection:
-        """The server by the name of its Service."""
+        """The Service of the server."""
         return RedisConnection(endpoint=Endpoint(host="langfuse-redis", port=PORT), password=refs["redis_password"])
 
     def flows(self) -> Sequence[Flow]:
-        """From the application alone."""
+        """Flows from the application."""
         return [Flow(purpose=self.name, server=self.name, ports=[PORT], clients=SERVERS)]
 
     def pods(self) -> Sequence[Pods]:

@@ -85,7 +85,7 @@ class SentinelRedisMode(RedisMode[SentinelRedis]):
         )
 
     def flows(self) -> Sequence[Flow]:
-        """From the application, and between the pods."""
+        """Flows from the application, and between the pods."""
         clients = [*SERVERS, self.name]
         return [Flow(purpose=self.name, server=self.name, ports=[PORT, SENTINEL_PORT], clients=clients)]
 
