@@ -2,12 +2,12 @@
 
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.data.rendered import Container
-from tests.scripts import SCRIPTS
+from tests.data.rendered import Container, mounted_scripts
 from tests.servers import NO_SYSTEM_CA
 
 LIMIT_SECONDS = 90
@@ -40,16 +40,20 @@ def install_client(folder: Path, name: str, target: Path) -> None:
 
 def run(container: Container, environment: Mapping[str, str], clients: Path) -> Run:
     """Run the script of a container with this environment only, and with the clients in a folder."""
-    shell, script, *arguments = container["command"]
+    shell, path, *arguments = container["command"]
+    script = Path(path).name
     notes = clients / COMMAND_LINES
     notes.write_text("")
-    finished = subprocess.run(
-        [shell, str(SCRIPTS[Path(script).name]), *arguments],
-        env={**NO_SYSTEM_CA, **environment, "PATH": f"{clients}:/usr/bin:/bin"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in mounted_scripts(script).items():
+            (Path(folder) / name).write_text(text)
+        finished = subprocess.run(
+            [shell, f"{folder}/{script}", *arguments],
+            env={**NO_SYSTEM_CA, **environment, "PATH": f"{clients}:/usr/bin:/bin"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
     return Run(code=finished.returncode, output=finished.stdout, command_lines=notes.read_text())

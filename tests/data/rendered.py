@@ -51,6 +51,12 @@ def environment(of: Container, **replaced: str) -> dict[str, str]:
     return variables | replaced
 
 
+def mounted_scripts(script: str) -> Mapping[str, str]:
+    """The files that a pod mounts together with a script."""
+    folders: list[Mapping[str, str]] = [item.inputs["data"] for item in stack().of("ConfigMap")]
+    return next(files for files in folders if script in files)
+
+
 def config_map(name: str) -> Mapping[str, str]:
     """The data of a ConfigMap."""
     data: Mapping[str, str] = stack().one("ConfigMap", name).inputs["data"]
