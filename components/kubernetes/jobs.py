@@ -50,7 +50,7 @@ def job(
     Its name is fixed, so the API server refuses a second one. To replace it, the provider deletes it in the foreground,
     which takes until its pods are gone, and only then creates the new one (provider/pkg/await/await.go, `Deletion`).
     """
-    options = wait_at_most(scope.opts, minutes=deadline_seconds // 60 + AWAIT_MARGIN_MINUTES)
+    options = await_timeouts(scope.opts, minutes=deadline_seconds // 60 + AWAIT_MARGIN_MINUTES)
     own = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True))
     return k8s.batch.v1.Job(
         scope.workload.resource_name,
@@ -83,7 +83,7 @@ def cron_job(scope: Scope, template: PodTemplate, schedule: str, *, deadline_sec
     )
 
 
-def wait_at_most(opts: pulumi.ResourceOptions, *, minutes: int) -> pulumi.ResourceOptions:
+def await_timeouts(opts: pulumi.ResourceOptions, *, minutes: int) -> pulumi.ResourceOptions:
     """Options of a resource that becomes ready slowly: how long an update waits for it."""
     limit = pulumi.CustomTimeouts(create=f"{minutes}m", update=f"{minutes}m", delete=f"{DELETE_MINUTES}m")
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=limit))

@@ -13,16 +13,16 @@ from components.schema.base import Resources
 from components.schema.environment import Settings
 from components.schema.requests import Requests
 
-ROOM = 2
-"""Factor over the requests of the steady-state pods: room for rollouts, Jobs, operators and patches."""
+HEADROOM = 2
+"""Factor over the requests of the steady-state pods, for rollouts, Jobs, operators and patches."""
 
 MESH_PROXY = Resources(cpu="100m", cpu_limit="2", memory="1Gi")
 """Istio's sidecar in each pod, with its limits (values.yaml of the chart istiod, global.proxy.resources)."""
 
-LEAST_PODS = 64
-LEAST_CPU = 192
-LEAST_CPU_LIMIT = 384
-LEAST_MEMORY_GIBIBYTES = 576
+MINIMUM_PODS = 64
+MINIMUM_CPU = 192
+MINIMUM_CPU_LIMIT = 384
+MINIMUM_MEMORY_GIBIBYTES = 576
 """Enough for `xlarge`, with room. When an environment is scaled down, its larger pods still run under the new quota. A
 quota below their requests would refuse the pods that replace them."""
 
@@ -61,12 +61,12 @@ def hard(settings: Settings) -> dict[str, str]:
     found = steady_state_pods(settings)
     pods = sum(item.replicas for item in found if item.sidecar_of is None)
     proxies = pods if settings.mesh_mode == "sidecar" else 0
-    total = sum((item.total for item in found), start=Requests.of(MESH_PROXY) * proxies) * ROOM
-    memory = f"{max(LEAST_MEMORY_GIBIBYTES, math.ceil(total.memory / 1024**3))}Gi"
+    total = sum((item.total for item in found), start=Requests.of(MESH_PROXY) * proxies) * HEADROOM
+    memory = f"{max(MINIMUM_MEMORY_GIBIBYTES, math.ceil(total.memory / 1024**3))}Gi"
     return {
-        "pods": str(max(LEAST_PODS, ROOM * pods)),
-        "requests.cpu": str(max(LEAST_CPU, math.ceil(total.cpu))),
-        "limits.cpu": str(max(LEAST_CPU_LIMIT, math.ceil(total.cpu_limit))),
+        "pods": str(max(MINIMUM_PODS, HEADROOM * pods)),
+        "requests.cpu": str(max(MINIMUM_CPU, math.ceil(total.cpu))),
+        "limits.cpu": str(max(MINIMUM_CPU_LIMIT, math.ceil(total.cpu_limit))),
         "requests.memory": memory,
         "limits.memory": memory,
         "services.loadbalancers": "0",

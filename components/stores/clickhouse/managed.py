@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 
 from components.kubernetes.files import read_config, read_scripts, run_script, scripts_mount
-from components.kubernetes.jobs import wait_at_most
+from components.kubernetes.jobs import await_timeouts
 from components.kubernetes.objects import Scope, config_map, service, service_account
 from components.kubernetes.pods import (
     TMP,
@@ -157,8 +157,8 @@ class ManagedClickHouseMode(ClickHouseMode[ManagedClickHouse]):
             service_account=account.metadata.name,
             annotations=context.checksum_annotations(secret_names(environment)),
         )
-        patient = wait_at_most(pulumi.ResourceOptions(), minutes=UPDATE_MINUTES) if config.replicas > 1 else None
-        servers = stateful_set(scope, template, governing=governing, volumes=volumes, opts=patient)
+        timeouts = await_timeouts(pulumi.ResourceOptions(), minutes=UPDATE_MINUTES) if config.replicas > 1 else None
+        servers = stateful_set(scope, template, governing=governing, volumes=volumes, opts=timeouts)
         return [servers, *keeper.ready]
 
     def _configuration(self, scope: Scope, keeper: Keeper, backups: ObjectStoreConnection) -> Mount:

@@ -92,9 +92,9 @@ def with_proxy(found: Recording, containers: list[dict[str, Any]]) -> list[dict[
 def test_the_quota_counts_every_container(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     profile, config = STACKS[name]
     there = amounts(long_running(recorded(profile, config)))
-    for constant in ("LEAST_PODS", "LEAST_CPU", "LEAST_CPU_LIMIT", "LEAST_MEMORY_GIBIBYTES"):
+    for constant in ("MINIMUM_PODS", "MINIMUM_CPU", "MINIMUM_CPU_LIMIT", "MINIMUM_MEMORY_GIBIBYTES"):
         monkeypatch.setattr(quotas, constant, 0)
-    monkeypatch.setattr(quotas, "ROOM", 1)
+    monkeypatch.setattr(quotas, "HEADROOM", 1)
     limits = quotas.hard(parse(profile, {"host": "langfuse.example.com", **config}))
     counted = {what: quantity_value(limit) for what, limit in limits.items()}
     assert counted["pods"] == there["pods"]
