@@ -1,6 +1,7 @@
 """The policies of the two packs, as `policies/security` and `policies/reliability` hand them to Pulumi."""
 
 import datetime
+import gc
 import os
 from pathlib import Path
 
@@ -17,5 +18,11 @@ _WAIVERS = Path("../waivers.yaml")
 
 def policies_of(pack: PackName) -> list[pulumi_policy.Policy]:
     """Returns the policies of a pack. The working folder is the one of the pack."""
+    _keep_modules()
     waivers = Path(os.environ.get(WAIVERS_VARIABLE, _WAIVERS))
     return pack_policies(pack, POLICIES, waivers, datetime.datetime.now(datetime.UTC).date())
+
+
+def _keep_modules() -> None:
+    """Excludes what is imported from garbage collection, which otherwise takes 0.1 s in the middle of a preview."""
+    gc.freeze()
