@@ -67,7 +67,7 @@ def test_the_number_of_ports_to_the_internet_is_a_setting() -> None:
     assert judged(POLICIES["internet-by-port"], policy, InternetPorts(most=1))
 
 
-@pytest.mark.parametrize("policy", ["default-deny", "pods-covered-by-policy", "names-can-be-resolved"])
+@pytest.mark.parametrize("policy", ["default-deny", "pods-covered-by-policy", "dns-egress-allowed"])
 def test_policies_of_another_network_are_not_judged(policy: str) -> None:
     cilium = resource("kubernetes:cilium.io/v2:CiliumNetworkPolicy", {"metadata": {"namespace": "n"}})
     forgets = _network_policy({"podSelector": {"matchLabels": {"app": "x"}}, "ingress": [{}]})
@@ -106,9 +106,9 @@ def test_ports_of_dns_are_a_setting() -> None:
         return _network_policy({"podSelector": {}, "policyTypes": ["Egress"], "egress": [*pods, *names]})
 
     for port in (53, 5353):
-        assert not judged(POLICIES["names-can-be-resolved"], [WEB, way(port)])
-    assert judged(POLICIES["names-can-be-resolved"], [WEB, way(5300)])
-    assert judged(POLICIES["names-can-be-resolved"], [WEB, way(5353)], Dns(ports=(53,)))
+        assert not judged(POLICIES["dns-egress-allowed"], [WEB, way(port)])
+    assert judged(POLICIES["dns-egress-allowed"], [WEB, way(5300)])
+    assert judged(POLICIES["dns-egress-allowed"], [WEB, way(5353)], Dns(ports=(53,)))
     assert not judged(POLICIES["no-egress-to-metadata"], way(53))
 
 

@@ -99,7 +99,7 @@ class Dns(Settings):
 
 
 @topic.stack(
-    "names-can-be-resolved",
+    "dns-egress-allowed",
     title="Pods that connect to others may use DNS",
     why="Where egress is denied and port 53 is not allowed, every connection fails with a misleading error.",
     fix="Allow egress to the cluster's DNS on UDP and TCP port 53 (5353 on OpenShift), and to NodeLocal DNSCache.",
@@ -107,7 +107,7 @@ class Dns(Settings):
     also_in=("Kyverno: add-networkpolicy-dns",),
     settings=Dns,
 )
-def names_can_be_resolved(stack: Stack, settings: Dns) -> Findings:
+def dns_egress_allowed(stack: Stack, settings: Dns) -> Findings:
     if any(True for _ in stack.of(*OTHER_KINDS)):
         return
     for zone in zones(stack).values():

@@ -151,7 +151,7 @@ def no_proxy_to_nodes(role: Resource) -> Findings:
 
 
 @topic.resources(
-    "no-making-of-tokens",
+    "no-token-creation",
     *_ROLES,
     title="No role can create tokens",
     why="Whoever can create tokens can act as any service account of the namespace.",
@@ -159,7 +159,7 @@ def no_proxy_to_nodes(role: Resource) -> Findings:
     severity=Severity.CRITICAL,
     also_in=("CIS 5.1.13", "C-0282"),
 )
-def no_making_of_tokens(role: Resource) -> Findings:
+def no_token_creation(role: Resource) -> Findings:
     for rule in _grants(role, "", ("serviceaccounts/token",), ("create",)):
         if rule["resourceNames"].empty:
             yield finding(rule, "can create tokens of every service account")

@@ -89,7 +89,7 @@ _PROTOCOLS: dict[float, tuple[str, ...]] = {
 
 
 @topic.resources(
-    "ports-tell-their-protocol",
+    "store-ports-declare-protocol",
     "core/Service",
     title="Ports of stores declare their protocol",
     why="Otherwise a mesh guesses the protocol: it waits for the client's first bytes or assumes HTTP, and "
@@ -98,7 +98,7 @@ _PROTOCOLS: dict[float, tuple[str, ...]] = {
     severity=Severity.MEDIUM,
     also_in=("Istio: protocol selection",),
 )
-def ports_tell_their_protocol(service: Resource) -> Findings:
+def store_ports_declare_protocol(service: Resource) -> Findings:
     for port in service.at("spec.ports"):
         allowed = _PROTOCOLS.get(port["port"].number or 0)
         told = port["appProtocol"] if port["appProtocol"].present else port["name"]
