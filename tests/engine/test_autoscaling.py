@@ -130,7 +130,7 @@ def test_an_autoscaled_deployment_of_an_older_release_keeps_its_pods(
         on_cluster,
         PREAMBLE
         + f"""
-        metadata = installation.metadata(workload, name={NAME!r})
+        metadata = workload.metadata()
         spec = {{"selector": {{"match_labels": workload.selector}}, "template": pods}}
         k8s.apps.v1.Deployment({NAME!r}, metadata=metadata, spec=spec)
         """,
