@@ -98,7 +98,8 @@ class Previews:
     ) -> Project:
         environment = self.sandbox.environment()
         if not has_cluster:
-            environment["KUBECONFIG"] = str(self.sandbox.folder / "no-cluster")
+            del environment["KUBECONFIG"]
+            environment["HOME"] = str(self.sandbox.folder)  # has no kubeconfig
         return Project(
             self._folder(name),
             program,
