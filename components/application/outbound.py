@@ -1,8 +1,6 @@
-"""Environment variables and egress rules for what Langfuse calls: mail servers, and targets in private networks."""
+"""Environment variables for what Langfuse calls: mail servers, and targets in private networks."""
 
-from collections.abc import Mapping, Sequence
-
-import pulumi_kubernetes as k8s
+from collections.abc import Mapping
 
 from components.kubernetes.variables import Environment, SecretRef
 from components.schema.environment import Settings
@@ -31,27 +29,3 @@ def target_environment(allowed: AllowedTargets) -> Environment:
         lists = {"HOST": targets.hosts, "IPS": targets.ips, "IP_SEGMENTS": targets.ranges}
         variables |= {f"LANGFUSE_{use}_WHITELISTED_{kind}": ",".join(items) for kind, items in lists.items() if items}
     return variables
-
-
-def target_rules(
-    allowed: AllowedTargets, tunnel: Sequence[int]
-) -> list[k8s.networking.v1.NetworkPolicyEgressRuleArgsDict]:
-    """Egress rules for pods that users may make Langfuse call, for example an LLM gateway: one port of each.
-
-    Args:
-        allowed: The targets.
-        tunnel: Ports of the tunnel that carries connections between pods of an ambient mesh.
-    """
-    return [
-        {
-            "to": [
-                {
-                    "namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": pods.namespace}},
-                    "pod_selector": {"match_labels": dict(pods.labels)},
-                }
-            ],
-            "ports": [{"port": port, "protocol": "TCP"} for port in (pods.port, *tunnel)],
-        }
-        for targets in (allowed.llm, allowed.webhook, allowed.blob_storage, allowed.sso_discovery)
-        for pods in targets.pods
-    ]

@@ -7,13 +7,13 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.application.environment import WEB_PORT
-from components.application.outbound import target_rules
 from components.kubernetes.installation import Installation
 from components.kubernetes.objects import child_options
 from components.network.flows import flows
 from components.network.mesh_policies import mesh_policies, tunnel_ports
 from components.schema.application import Dns
 from components.schema.environment import Settings
+from components.schema.targets import AllowedTargets
 from components.schema.values import LINK_LOCAL
 from components.stores.contract import APPLICATION, OFF_SITE_COPY, Flow
 from components.stores.modes import StoreModes
@@ -95,7 +95,7 @@ def _common_egress(settings: Settings, tunnel: Sequence[int]) -> dict[str, Polic
     """DNS and pods of the namespace for every pod; the internet and configured targets for the application."""
     own_namespace: Peer = {"pod_selector": {}}
     application = _pods(APPLICATION)
-    targets = target_rules(settings.allowed_targets, tunnel)
+    targets = _to_targets(settings.allowed_targets, tunnel)
     return {
         "allow-dns-egress": _egress({}, _to_dns(settings.network.dns)),
         "allow-namespace-egress": _egress({}, [{"to": [own_namespace]}]),
@@ -181,6 +181,28 @@ def _to_dns(dns: Dns) -> list[EgressRule]:
 
 def _to_pod_identity() -> EgressRule:
     return {"to": [{"ip_block": {"cidr": POD_IDENTITY}}], "ports": _ports([80])}
+
+
+def _to_targets(allowed: AllowedTargets, tunnel: Sequence[int]) -> list[EgressRule]:
+    """Egress rules for pods that users may make Langfuse call, for example an LLM gateway: one port of each.
+
+    Args:
+        allowed: The targets.
+        tunnel: Ports of the tunnel that carries connections between pods of an ambient mesh.
+    """
+    return [
+        {
+            "to": [
+                {
+                    "namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": pods.namespace}},
+                    "pod_selector": {"match_labels": dict(pods.labels)},
+                }
+            ],
+            "ports": [{"port": port, "protocol": "TCP"} for port in (pods.port, *tunnel)],
+        }
+        for targets in (allowed.llm, allowed.webhook, allowed.blob_storage, allowed.sso_discovery)
+        for pods in targets.pods
+    ]
 
 
 def _to_outside(ports: Sequence[int], tunnel: Sequence[int]) -> list[EgressRule]:

@@ -1,6 +1,5 @@
 """The complete configuration of one environment."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import ConfigDict, Field
@@ -20,9 +19,8 @@ from components.schema.base import Model
 from components.schema.credentials import Credentials
 from components.schema.extensions import ExtraVariable, Patch
 from components.schema.mesh import Mesh
-from components.schema.purposes import PURPOSES, Purpose
 from components.schema.sign_in import License, Mail, SignIn
-from components.schema.stores import ClickHouse, ExternalObjectStore, ObjectStore, Postgres, Redis
+from components.schema.stores import ClickHouse, ObjectStore, Postgres, Redis
 from components.schema.targets import AllowedTargets
 from components.schema.values import DnsLabel, Host, NamespaceName, Version
 
@@ -108,13 +106,6 @@ class Settings(Model):
         if self.ingress.bucket_host:
             return f"{'https' if self.ingress.tls else 'http'}://{self.ingress.bucket_host}"
         return None if self.ingress.kind == "none" else self.public_url
-
-    @property
-    def bucket_names(self) -> Mapping[Purpose, str]:
-        """The bucket of each purpose."""
-        if isinstance(self.object_store, ExternalObjectStore):
-            return {purpose: getattr(self.object_store.buckets, purpose) for purpose in PURPOSES}
-        return {purpose: f"{self.instance}-{purpose}" for purpose in PURPOSES}
 
     @property
     def mesh_mode(self) -> Literal["ambient", "sidecar", "none"]:

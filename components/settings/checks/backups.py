@@ -28,7 +28,8 @@ def off_site_store_is_separate(settings: Settings) -> Iterator[str]:
     off_site = settings.backups.off_site
     if off_site is None:
         return
-    if off_site.bucket in settings.bucket_names.values():
+    store = StoreModes.of(settings).object_store
+    if off_site.bucket in store.bucket_names.values():
         yield (
             f"backups.offSite.bucket: {json.dumps(off_site.bucket)} is a bucket of this installation; "
             "use a bucket of another store"
@@ -36,7 +37,7 @@ def off_site_store_is_separate(settings: Settings) -> Iterator[str]:
     service = f"langfuse-object-store.{settings.namespace}.svc"
     own_hosts = {settings.host, "langfuse-object-store", service, f"{service}.cluster.local"}
     host = off_site.endpoint.split("://")[1].partition(":")[0]
-    if StoreModes.of(settings).object_store.is_managed and host in own_hosts:
+    if store.is_managed and host in own_hosts:
         yield (
             f"backups.offSite.endpoint: {json.dumps(off_site.endpoint)} is the object store of this installation, so "
             "the copies would be lost with it; use another store"

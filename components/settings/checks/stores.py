@@ -76,7 +76,7 @@ def managed_buckets_have_one_purpose(settings: Settings) -> Iterator[str]:
     store = settings.object_store
     if not isinstance(store, ExternalObjectStore) or not store.manage_buckets:
         return
-    for name, purposes in shared_buckets(settings.bucket_names).items():
+    for name, purposes in shared_buckets(StoreModes.of(settings).object_store.bucket_names).items():
         yield (
             f"objectStore.buckets.{purposes[-1]}: {json.dumps(name)} is also the bucket of "
             f"{' and '.join(purposes[:-1])}. With manageBuckets, the lifecycle rules of one purpose would delete the "

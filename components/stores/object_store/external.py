@@ -1,6 +1,6 @@
 """An external object store: S3, or a store with its API."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pulumi
 
@@ -9,7 +9,7 @@ from components.schema.stores import ExternalObjectStore
 from components.stores.connections import Endpoint, ObjectStoreConnection
 from components.stores.contract import Flow, SecretRefs, StoreContext
 from components.stores.object_store.managed_buckets import managed_buckets
-from components.stores.object_store.mode import ObjectStoreMode, buckets, key_ids
+from components.stores.object_store.mode import ObjectStoreMode, key_ids
 
 HTTPS_PORT = 443
 
@@ -21,17 +21,21 @@ class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
         """The configured store."""
         config = self.config
         endpoint = parse_endpoint(self._url)
-        names: dict[Purpose, str] = {purpose: getattr(config.buckets, purpose) for purpose in PURPOSES}
         return ObjectStoreConnection(
             endpoint=endpoint,
             region=config.region,
             force_path_style=config.force_path_style,
-            buckets=buckets(names, refs),
+            buckets=self.buckets(refs),
             public_url=config.public_endpoint or endpoint.http_url,
             encryption=config.encryption,
             kms_key_id=config.kms_key_id,
             identity=config.identity_annotations if self.uses_identity else None,
         )
+
+    @property
+    def bucket_names(self) -> Mapping[Purpose, str]:
+        """The configured buckets."""
+        return {purpose: getattr(self.config.buckets, purpose) for purpose in PURPOSES}
 
     @property
     def _url(self) -> str:
@@ -69,11 +73,10 @@ class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
         If the stack manages their rules, the configuration is refused instead
         (components/settings/checks/stores.py).
         """
-        names = {purpose: getattr(self.config.buckets, purpose) for purpose in PURPOSES}
         return [
             f"objectStore.buckets: {name} is used for {', '.join(purposes)}. A lifecycle rule on it would expire all "
             "of them, and media must never expire; whoever holds the key of one can reach the others."
-            for name, purposes in shared_buckets(names).items()
+            for name, purposes in shared_buckets(self.bucket_names).items()
         ]
 
     def create(self, context: StoreContext, opts: pulumi.ResourceOptions) -> Sequence[pulumi.Resource]:

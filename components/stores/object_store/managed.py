@@ -1,6 +1,6 @@
 """MinIO servers that this stack runs: one, or four that keep working when one is lost."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import pulumi
@@ -12,7 +12,7 @@ from components.kubernetes.objects import Scope, service, service_account, volum
 from components.kubernetes.pods import TMP, Mount, container, http_probe, pod, secret_names
 from components.kubernetes.stateful_sets import VOLUME, VolumeClaims, stateful_set, volume_claims
 from components.schema import images
-from components.schema.purposes import PURPOSES
+from components.schema.purposes import PURPOSES, Purpose
 from components.schema.requests import Pods, Requests
 from components.schema.stores import ManagedObjectStore
 from components.stores.connections import Endpoint, ObjectStoreConnection
@@ -29,7 +29,7 @@ from components.stores.object_store.minio import (
     server_environment,
     set_name,
 )
-from components.stores.object_store.mode import ObjectStoreMode, buckets, key_ids
+from components.stores.object_store.mode import ObjectStoreMode, key_ids
 from components.stores.object_store.provisioning import SCRIPTS, provisioning_job
 
 
@@ -47,13 +47,17 @@ class ManagedObjectStoreMode(ObjectStoreMode[ManagedObjectStore]):
 
     def connection(self, refs: SecretRefs) -> ObjectStoreConnection:
         """The Service of the servers."""
-        names = {purpose: f"{self.installation.instance}-{purpose}" for purpose in PURPOSES}
         return ObjectStoreConnection(
             endpoint=Endpoint(host=self.workload.resource_name, port=PORT),
             region=REGION,
             force_path_style=True,
-            buckets=buckets(names, refs),
+            buckets=self.buckets(refs),
         )
+
+    @property
+    def bucket_names(self) -> Mapping[Purpose, str]:
+        """Buckets that are named after the installation."""
+        return {purpose: f"{self.installation.instance}-{purpose}" for purpose in PURPOSES}
 
     @property
     def version(self) -> str:

@@ -1,12 +1,12 @@
 """What the modes of the object store have in common."""
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
 
 from pydantic import JsonValue
 
-from components.schema.purposes import PURPOSES, Purpose
+from components.schema.purposes import Purpose
 from components.schema.stores import ObjectStore
 from components.stores.connections import Bucket, ObjectStoreConnection
 from components.stores.contract import APPLICATION, OFF_SITE_COPY, SecretRefs, StoreMode
@@ -31,6 +31,11 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
         return [*APPLICATION, "clickhouse", "object-store-provisioning", "backup-postgres", *off_site]
 
     @property
+    @abstractmethod
+    def bucket_names(self) -> Mapping[Purpose, str]:
+        """The bucket of each purpose."""
+
+    @property
     def uses_identity(self) -> bool:
         """Whether pods authenticate with their workload identity, so that there are no keys."""
         return False
@@ -39,6 +44,17 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
     def public_port(self) -> int | None:
         """Port of signed links, if browsers and SDKs reach the store through the public route."""
         return None
+
+    def buckets(self, refs: SecretRefs) -> Mapping[Purpose, Bucket]:
+        """The buckets, with the keys of their users if there are any."""
+        return {
+            purpose: Bucket(
+                name=name,
+                access_key_id=refs.get(key_ids(purpose)[0]),
+                secret_access_key=refs.get(key_ids(purpose)[1]),
+            )
+            for purpose, name in self.bucket_names.items()
+        }
 
     def warnings(self) -> Sequence[str]:
         """Problems that don't stop an update."""
@@ -60,15 +76,3 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
 def key_ids(purpose: str) -> tuple[str, str]:
     """The ids of the credentials of a bucket's user: access key id and secret access key."""
     return f"object_store_{purpose}_access_key_id", f"object_store_{purpose}_secret_access_key"
-
-
-def buckets(names: Mapping[Purpose, str], refs: SecretRefs) -> Mapping[Purpose, Bucket]:
-    """The buckets, with the keys of their users if there are any."""
-    return {
-        purpose: Bucket(
-            name=names[purpose],
-            access_key_id=refs.get(key_ids(purpose)[0]),
-            secret_access_key=refs.get(key_ids(purpose)[1]),
-        )
-        for purpose in PURPOSES
-    }
