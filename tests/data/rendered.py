@@ -52,7 +52,7 @@ def environment(of: Container, **replaced: str) -> dict[str, str]:
 
 
 def mounted_scripts(script: str) -> Mapping[str, str]:
-    """The files that a pod mounts together with a script."""
+    """The files that a pod of the dev stack mounts together with a script."""
     folders: list[Mapping[str, str]] = [item.inputs["data"] for item in stack().of("ConfigMap")]
     return next(files for files in folders if script in files)
 
