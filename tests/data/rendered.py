@@ -51,10 +51,22 @@ def environment(of: Container, **replaced: str) -> dict[str, str]:
     return variables | replaced
 
 
+@cache
+def _script_folders() -> list[Mapping[str, str]]:
+    """The files of every ConfigMap, of the stack dev and of one with the other modes of managed stores."""
+    modes = {
+        "redis": {"mode": "sentinel"},
+        "objectStore": {"mode": "managed", "nodes": 4},
+        "clickhouse": {"mode": "managed", "replicas": 3, "keepers": 3},
+        "backups": {"offSite": {"endpoint": "https://s3.example.org", "bucket": "copies", "secret": "off-site"}},
+    }
+    recordings = (stack(), recorded("dev", modes))
+    return [item.inputs["data"] for recording in recordings for item in recording.of("ConfigMap")]
+
+
 def mounted_scripts(script: str) -> Mapping[str, str]:
-    """The files that a pod of the dev stack mounts together with a script."""
-    folders: list[Mapping[str, str]] = [item.inputs["data"] for item in stack().of("ConfigMap")]
-    return next(files for files in folders if script in files)
+    """The files that a pod mounts together with a script."""
+    return next(files for files in _script_folders() if script in files)
 
 
 def config_map(name: str) -> Mapping[str, str]:
