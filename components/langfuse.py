@@ -12,7 +12,6 @@ from components.application.worker import Worker
 from components.backups.component import Backups
 from components.backups.off_site import OffSite
 from components.credentials.component import Credentials, CredentialsArgs
-from components.credentials.sources import needed_credentials
 from components.kubernetes.installation import Installation
 from components.kubernetes.patches import Patches
 from components.network.ingress import Ingress
@@ -27,7 +26,7 @@ from components.stores.certificates import ca_bundle_mounts
 from components.stores.clickhouse.component import ClickHouse
 from components.stores.connections import Connections
 from components.stores.contract import StoreContext
-from components.stores.modes import StoreModes
+from components.stores.modes import StoreModes, installation_credentials
 from components.stores.object_store.component import ObjectStore
 from components.stores.postgres.component import Postgres
 from components.stores.redis.component import Redis
@@ -50,7 +49,7 @@ class Langfuse(pulumi.ComponentResource):
         inside = _after(inside, guards)
         needed = CredentialsArgs(
             installation=installation,
-            needed=needed_credentials(settings, modes.credentials),
+            needed=installation_credentials(settings),
             store=settings.credentials.secret_store,
         )
         credentials = Credentials("credentials", needed, inside)

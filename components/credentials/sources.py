@@ -31,12 +31,12 @@ def needed_credentials(settings: Settings, of_stores: Collection[str]) -> list[N
         settings: The settings of the installation.
         of_stores: The ids of the credentials that its stores need.
     """
-    needed = [credential for credential in CREDENTIALS.values() if is_needed(credential.id, settings, of_stores)]
+    needed = [credential for credential in CREDENTIALS.values() if _is_needed(credential.id, settings, of_stores)]
     configured = [NeededCredential(credential=one, source=_source(one, settings)) for one in needed]
     return [*configured, *_third_party(settings)]
 
 
-def is_needed(id_: str, settings: Settings, of_stores: Collection[str]) -> bool:
+def _is_needed(id_: str, settings: Settings, of_stores: Collection[str]) -> bool:
     """Whether anything in the installation reads a credential."""
     if id_ == "admin_api_key":
         return settings.credentials.values.admin_api_key is not None

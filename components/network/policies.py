@@ -78,16 +78,16 @@ class Network(pulumi.ComponentResource):
 
 def policies(settings: Settings, stores: StoreModes) -> dict[str, Policy]:
     """The NetworkPolicies by name."""
-    tunnel = tunnel_ports(settings)
+    tunnel, found = tunnel_ports(settings), flows(settings, stores)
     return {
         **mesh_policies(settings),
         DEFAULT_DENY: {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
         **_common_egress(settings, tunnel),
         "allow-web-ingress": _ingress(_pods(["web"]), _from(_web_clients(settings), [WEB_PORT, *tunnel])),
-        **_operator_pods(settings, stores),
+        **_operator_pods(stores, found),
         **_identity_egress(stores),
-        **_external_stores(settings, stores, tunnel),
-        **_managed_stores(settings, stores, tunnel),
+        **_external_stores(found, tunnel),
+        **_managed_stores(settings, stores, found, tunnel),
     }
 
 
@@ -110,29 +110,31 @@ def _identity_egress(stores: StoreModes) -> dict[str, Policy]:
     return {"allow-pod-identity-egress": _egress(_pods(IDENTITY_CLIENTS), [_to_pod_identity()])}
 
 
-def _external_stores(settings: Settings, stores: StoreModes, tunnel: Sequence[int]) -> dict[str, Policy]:
+def _external_stores(found: Sequence[Flow], tunnel: Sequence[int]) -> dict[str, Policy]:
     """Egress to each external store."""
     return {
         f"allow-{flow.purpose}-egress": _egress(_pods(flow.clients), _to_outside(flow.ports, tunnel))
-        for flow in flows(settings, stores)
+        for flow in found
         if flow.server is None
     }
 
 
-def _managed_stores(settings: Settings, stores: StoreModes, tunnel: Sequence[int]) -> dict[str, Policy]:
+def _managed_stores(
+    settings: Settings, stores: StoreModes, found: Sequence[Flow], tunnel: Sequence[int]
+) -> dict[str, Policy]:
     """Ingress of each server that this stack runs: from its clients, and through the public route."""
     rules: dict[str, list[IngressRule]] = {}
-    for flow in flows(settings, stores):
+    for flow in found:
         if flow.server:
             rule: IngressRule = {"from_": _clients(flow, stores), "ports": _ports([*flow.ports, *tunnel])}
             rules.setdefault(flow.server, []).append(rule)
     store = stores.object_store
     if store.public_port:
         rules[store.name] += _from(_web_clients(settings), [store.public_port, *tunnel])
-    return {f"allow-{server}-ingress": _ingress(_pods([server]), found) for server, found in rules.items()}
+    return {f"allow-{server}-ingress": _ingress(_pods([server]), own) for server, own in rules.items()}
 
 
-def _operator_pods(settings: Settings, stores: StoreModes) -> dict[str, Policy]:
+def _operator_pods(stores: StoreModes, found: Sequence[Flow]) -> dict[str, Policy]:
     """Ingress and egress of pods that an operator creates: servers, and Jobs that create or restore one.
 
     They connect to each other, to the API server and to the archive; clients and the operator connect to them
@@ -140,12 +142,12 @@ def _operator_pods(settings: Settings, stores: StoreModes) -> dict[str, Policy]:
     servers.
     """
     egress = _to(["0.0.0.0/0"], API_SERVER_PORTS)
-    for flow in flows(settings, stores):
+    for flow in found:
         if flow.server is None and flow.from_operator_pods:
             egress += _to_outside(flow.ports, [])
     if stores.object_store.uses_identity:
         egress.append(_to_pod_identity())
-    found: dict[str, Policy] = {}
+    result: dict[str, Policy] = {}
     for pods in stores.operator_pods:
         selector = _labels(pods.selector)
         ingress: list[IngressRule] = [
@@ -155,9 +157,9 @@ def _operator_pods(settings: Settings, stores: StoreModes) -> dict[str, Policy]:
                 "ports": _ports([pods.port, pods.status_port]),
             },
         ]
-        found[f"allow-{pods.name}-ingress"] = _ingress(selector, ingress)
-        found[f"allow-{pods.name}-egress"] = _egress(selector, egress)
-    return found
+        result[f"allow-{pods.name}-ingress"] = _ingress(selector, ingress)
+        result[f"allow-{pods.name}-egress"] = _egress(selector, egress)
+    return result
 
 
 def _ingress(pods: k8s.meta.v1.LabelSelectorArgsDict, rules: Sequence[IngressRule]) -> Policy:

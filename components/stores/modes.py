@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.credentials.sources import NeededCredential, needed_credentials
 from components.schema.environment import Settings
 from components.stores.clickhouse.component import clickhouse_mode
 from components.stores.clickhouse.mode import ClickHouseMode
@@ -52,3 +53,8 @@ class StoreModes:
     def ca_bundles(self) -> Mapping[str, str]:
         """CA bundles of external stores, PEM, by the name of the store."""
         return {mode.name: mode.ca for mode in self if mode.ca}
+
+
+def installation_credentials(settings: Settings) -> list[NeededCredential]:
+    """The credentials that the application and the stores of an installation need, with their sources."""
+    return needed_credentials(settings, StoreModes.of(settings).credentials)

@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping
 from pydantic.alias_generators import to_camel
 
 from components.credentials.registry import CREDENTIALS
-from components.credentials.sources import is_needed, needed_credentials
 from components.schema.credentials import External, Generated
 from components.schema.environment import Settings
-from components.stores.modes import StoreModes
+from components.stores.modes import StoreModes, installation_credentials
 
 KEYS: Mapping[str, str] = {"license_key": "license.key", "smtp_url": "mail.smtpUrl"}
 """Configuration keys of credentials that are not under `credentials.values`, nor those of a sign-in provider."""
@@ -19,26 +18,23 @@ def sources_are_complete(settings: Settings) -> Iterator[str]:
     credentials = settings.credentials
     if credentials.source == "existing" and credentials.secret is None:
         yield "credentials.secret: is required with source existing; set it to the Secret that has the credentials"
-    used = any(
-        isinstance(one.source, External) for one in needed_credentials(settings, StoreModes.of(settings).credentials)
-    )
+    used = any(isinstance(one.source, External) for one in installation_credentials(settings))
     if credentials.secret_store is None and (credentials.source == "external-secrets" or used):
         yield "credentials.secretStore: is required with source external-secrets; set its name"
 
 
 def configured_credentials_are_used(settings: Settings) -> Iterator[str]:
     """A source for a credential that nothing reads is probably a mistake."""
+    needed = {one.credential.id for one in installation_credentials(settings)}
     for credential in CREDENTIALS.values():
-        if getattr(settings.credentials.values, credential.id) is not None and not is_needed(
-            credential.id, settings, StoreModes.of(settings).credentials
-        ):
+        if getattr(settings.credentials.values, credential.id) is not None and credential.id not in needed:
             yield f"{credential.path}: is not read by anything in the mode of this store; remove it"
 
 
 def epochs_are_possible(settings: Settings) -> Iterator[str]:
     """A new value that nothing applies would lock the installation out, or make encrypted data unreadable."""
     epochs: dict[str, int] = {}
-    for one in needed_credentials(settings, StoreModes.of(settings).credentials):
+    for one in installation_credentials(settings):
         if isinstance(one.source, Generated):
             epochs[one.credential.id] = one.source.epoch
             if one.source.epoch > 1 and one.credential.not_rotatable:
@@ -56,7 +52,7 @@ def epochs_are_possible(settings: Settings) -> Iterator[str]:
 
 def external_credentials_have_a_source(settings: Settings) -> Iterator[str]:
     """The stack cannot generate a credential that an external server or a provider issues."""
-    for one in needed_credentials(settings, StoreModes.of(settings).credentials):
+    for one in installation_credentials(settings):
         id_ = one.credential.id
         explicit = getattr(settings.credentials.values, id_, None) is not None
         if not isinstance(one.source, Generated) or not (explicit or settings.credentials.source == "generated"):

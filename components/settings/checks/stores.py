@@ -4,13 +4,12 @@ import json
 import re
 from collections.abc import Iterator
 
-from components.credentials.sources import needed_credentials
 from components.schema.credentials import Existing
 from components.schema.environment import Settings
 from components.schema.purposes import shared_buckets
 from components.schema.stores import ExternalObjectStore, ExternalRedis, ManagedRedis, SentinelRedis
 from components.schema.values import quantity_value
-from components.stores.modes import StoreModes
+from components.stores.modes import StoreModes, installation_credentials
 
 
 def keepers_match_replicas(settings: Settings) -> Iterator[str]:
@@ -59,11 +58,8 @@ def cloudnative_pg_finds_the_password(settings: Settings) -> Iterator[str]:
     """The operator reads the keys `username` and `password` of one Secret."""
     if settings.postgres.mode != "cloudnativepg":
         return
-    source = next(
-        one.source
-        for one in needed_credentials(settings, StoreModes.of(settings).credentials)
-        if one.credential.id == "postgres_password"
-    )
+    needed = installation_credentials(settings)
+    source = next(one.source for one in needed if one.credential.id == "postgres_password")
     if isinstance(source, Existing) and source.key != "password":
         yield (
             "credentials.values.postgresPassword.key: is not the key that CloudNativePG reads; "

@@ -3,7 +3,6 @@ import pytest
 from components.application import environment, extra_env
 from components.application.component import ApplicationContext
 from components.application.extra_env import owner
-from components.credentials.sources import needed_credentials
 from components.kubernetes.installation import Installation
 from components.kubernetes.variables import Environment, SecretRef
 from components.outputs import outputs
@@ -21,7 +20,7 @@ from components.stores.connections import (
     PostgresConnection,
     RedisConnection,
 )
-from components.stores.modes import StoreModes
+from components.stores.modes import installation_credentials
 from tests.unit.configuration import settings
 from tests.unit.variables import VERSIONS
 
@@ -63,9 +62,7 @@ STORES = Connections(
 
 
 def refs(found: Settings) -> dict[str, SecretRef]:
-    return {
-        one.credential.id: ref(one.credential.id) for one in needed_credentials(found, StoreModes.of(found).credentials)
-    }
+    return {one.credential.id: ref(one.credential.id) for one in installation_credentials(found)}
 
 
 def web(**config: object) -> Environment:

@@ -4,11 +4,10 @@ import pytest
 
 from components.application.extra_env import names
 from components.application.sign_in import callback_urls, sign_in_environment
-from components.credentials.sources import needed_credentials
 from components.kubernetes.variables import SecretRef
 from components.schema.environment import Settings
 from components.schema.sign_in import Providers
-from components.stores.modes import StoreModes
+from components.stores.modes import installation_credentials
 from tests.unit.configuration import refusal, settings
 from tests.unit.variables import VERSIONS
 
@@ -42,10 +41,7 @@ def provider(name: str) -> dict[str, object]:
 
 
 def variables(found: Settings) -> dict[str, object]:
-    refs = {
-        one.credential.id: SecretRef(name="s", key=one.credential.id)
-        for one in needed_credentials(found, StoreModes.of(found).credentials)
-    }
+    refs = {one.credential.id: SecretRef(name="s", key=one.credential.id) for one in installation_credentials(found)}
     return dict(sign_in_environment(found, refs))
 
 

@@ -8,10 +8,9 @@ import pytest
 
 from components.credentials.component import Credentials, CredentialsArgs
 from components.credentials.registry import CREDENTIALS
-from components.credentials.sources import needed_credentials
 from components.kubernetes.installation import Installation
 from components.settings.load import parse
-from components.stores.modes import StoreModes
+from components.stores.modes import installation_credentials
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording, random_value, record
 
@@ -33,7 +32,7 @@ def credentials(
         store = settings.credentials.secret_store
         args = CredentialsArgs(
             installation=installation,
-            needed=needed_credentials(settings, StoreModes.of(settings).credentials),
+            needed=installation_credentials(settings),
             store=store,
         )
         look(Credentials("credentials", args))
