@@ -5,7 +5,7 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
@@ -13,14 +13,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from components.network.requests import steady_state_pods
 from components.schema.environment import PROJECT
 from components.schema.requests import Pods, Requests
 from components.settings.profiles import PROFILES
 from components.settings.scales import Load
 from operations.commands.options import AsJson, reported_errors
 from operations.needs import EVENT_BYTES, plain
-from operations.sizing import Sizing, size
+
+if TYPE_CHECKING:
+    from operations.sizing import Sizing
 
 app = typer.Typer()
 
@@ -69,6 +70,10 @@ def sizing(
 
     Prints what to write into the stack file, the requests of the pods and volumes, and the arithmetic with its sources.
     """
+    # Both load pulumi_kubernetes, for which every other command would wait.
+    from components.network.requests import steady_state_pods  # noqa: PLC0415
+    from operations.sizing import size  # noqa: PLC0415
+
     load = Load(events_per_second=events_per_second, retained_days=retention_days)
     with reported_errors():
         answer = size(load, profile=profile, event_bytes=event_bytes)
@@ -79,7 +84,7 @@ def sizing(
         _print(answer, pods)
 
 
-def _document(answer: Sizing, pods: Sequence[Pods]) -> dict[str, object]:
+def _document(answer: "Sizing", pods: Sequence[Pods]) -> dict[str, object]:
     return {
         "config": _config(answer),
         "requests": {
@@ -94,13 +99,13 @@ def _document(answer: Sizing, pods: Sequence[Pods]) -> dict[str, object]:
     }
 
 
-def _config(answer: Sizing) -> dict[str, object]:
+def _config(answer: "Sizing") -> dict[str, object]:
     """The entries for the stack file."""
     chosen = {"profile": answer.settings.profile, "scale": answer.scale, **answer.explicit}
     return {f"{PROJECT}:{key}": value for key, value in chosen.items()}
 
 
-def _print(answer: Sizing, pods: Sequence[Pods]) -> None:
+def _print(answer: "Sizing", pods: Sequence[Pods]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     if answer.explicit:
         console.print("The load is larger than the largest scale. Set these numbers in the stack file, too:\n")

@@ -1,8 +1,11 @@
-"""The help of the commands in a terminal of 80 columns."""
+"""The command line: its help in a terminal of 80 columns, and what it loads at start."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -10,6 +13,7 @@ from typer.testing import CliRunner
 
 from operations.__main__ import app
 
+ROOT = Path(__file__).parents[3]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
 
 
@@ -32,3 +36,9 @@ def test_the_help_of_a_command_fits_into_the_terminal(name: str) -> None:
     text = help_of(name)
     assert max(map(len, text.splitlines())) <= 80
     assert "..." not in text.replace("}...", "").replace("]...", "")
+
+
+def test_commands_start_without_loading_pulumi_kubernetes() -> None:
+    loaded = "import sys, operations.__main__; print(*sys.modules)"
+    finished = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "pulumi_kubernetes" not in finished.stdout
