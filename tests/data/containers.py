@@ -38,19 +38,14 @@ def install_client(folder: Path, name: str, target: Path) -> None:
     wrapper.chmod(0o755)
 
 
-def run(
-    container: Container, environment: Mapping[str, str], clients: Path, scripts: Mapping[str, str] | None = None
-) -> Run:
-    """Run the script of a container with this environment only, and with the clients in a folder.
-
-    `scripts` are the files that the pod mounts, if it is not a pod of the dev stack.
-    """
+def run(container: Container, environment: Mapping[str, str], clients: Path) -> Run:
+    """Run the script of a container with this environment only, and with the clients in a folder."""
     shell, path, *arguments = container["command"]
     script = Path(path).name
     notes = clients / COMMAND_LINES
     notes.write_text("")
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in (scripts or mounted_scripts(script)).items():
+        for name, text in mounted_scripts(script).items():
             (Path(folder) / name).write_text(text)
         finished = subprocess.run(
             [shell, f"{folder}/{script}", *arguments],

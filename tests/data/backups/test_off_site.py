@@ -68,8 +68,7 @@ def copy(purpose: str, store: Store, other: str, folder: Path) -> Run:
         "OFF_SITE_BUCKET": TARGET,
         "MC_CONFIG_DIR": str(folder),
     }
-    scripts = recording.one("ConfigMap", "langfuse-backup-off-site-scripts").inputs["data"]
-    return run(own, environment(own, **address) | given, store.clients, scripts)
+    return run(own, environment(own, **address) | given, store.clients)
 
 
 def test_media_and_backups_are_copied_under_the_names_of_their_buckets(
