@@ -48,13 +48,18 @@ def find() -> Tools:
 
     folder = Folder()
     if pulumi:
-        return Tools(pulumi, environment, folder.path if backend == f"file://{folder.backend}" else None)
+        return Tools(pulumi, environment, folder.path if _location(backend) == _location(folder.backend_url) else None)
     if not folder.exists:
         raise OperationError(
             "there is no `pulumi` on PATH; install it (pulumi.com/docs/install), or run `make up`, which downloads one "
             "and deploys to a local control plane"
         )
     return _of_sandbox(folder.path, environment)
+
+
+def _location(url: str) -> str:
+    """The URL of a backend without its options."""
+    return url.partition("?")[0]
 
 
 def _of_sandbox(folder: Path, environment: Mapping[str, str]) -> Tools:

@@ -116,7 +116,7 @@ class Sandbox:
             "KUBECACHEDIR": str(self.folder.path / "kubectl"),  # the next sandbox may serve other kinds
             "PATH": os.pathsep.join([*first, *rest]),
             "PULUMI_HOME": str(self.folder.pulumi_home),
-            "PULUMI_BACKEND_URL": f"file://{self.folder.backend}",
+            "PULUMI_BACKEND_URL": self.folder.backend_url,
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.folder.passphrase),
             "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",  # the plugins to use are linked into PULUMI_HOME
             "PULUMI_SKIP_UPDATE_CHECK": "true",

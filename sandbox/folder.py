@@ -44,6 +44,15 @@ class Folder:
         self._ports = self.path / "ports.json"
 
     @property
+    def backend_url(self) -> str:
+        """The URL of the backend that stores the states.
+
+        Without `metadata=skip`, every write of a state truncates and rewrites a file of attributes beside it, and
+        commands that read all stacks at that moment fail with "EOF" (gocloud.dev blob/fileblob, setAttrs).
+        """
+        return f"file://{self.backend}?metadata=skip"
+
+    @property
     def exists(self) -> bool:
         """Whether this is a sandbox folder."""
         try:

@@ -78,6 +78,13 @@ def views(sandbox: Sandbox, stacks: Mapping[str, Stack]) -> Mapping[str, View]:
     return {name: View(sandbox, f"langfuse-{name}") for name in ("dev", *stacks)}
 
 
+def test_a_command_never_reads_a_half_written_file_of_attributes(sandbox: Sandbox, dev: Stack) -> None:
+    """The engine replaces a state in one step, but would truncate and rewrite its attributes (`Folder.backend_url`)."""
+    states = sandbox.folder.backend / ".pulumi" / "stacks"
+    assert list(states.rglob(f"{dev.name}.json"))
+    assert not list(states.rglob("*.attrs"))
+
+
 def store(item: Json) -> str:
     name: str = item["metadata"]["labels"][NAME_LABEL]
     return name

@@ -49,7 +49,7 @@ def test_without_a_pulumi_of_ones_own_the_sandbox_is_used_with_its_copy_of_the_s
 ) -> None:
     Pulumi("dev").events("preview")
     backend, *words = log.read_text().splitlines()[-1].split()
-    assert backend == f"file://{folder.backend}"
+    assert backend == folder.backend_url
     assert words[0] == "preview"
     copy = Path(words[words.index("--config-file") + 1])
     assert folder.path in copy.parents
@@ -63,9 +63,12 @@ def test_what_reads_only_the_state_gets_no_stack_file(folder: Folder, log: Path)
     assert "--config-file" not in log.read_text().splitlines()[-1]
 
 
-def test_in_the_shell_of_the_sandbox_its_copy_is_used_too(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("options", ["", "?metadata=skip"])
+def test_in_the_shell_of_the_sandbox_its_copy_is_used_too(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
     monkeypatch.setenv("PATH", f"{folder.bin}{os.pathsep}/usr/bin:/bin")
-    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{folder.backend}")
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{folder.backend}{options}")
     monkeypatch.setenv("PULUMI_HOME", "/of/the/person")
     found = tools.find()
     assert found.pulumi == str(folder.bin / "pulumi")
