@@ -27,6 +27,15 @@ class UnavailableError(Exception):
     """The release is not available; the tool is built instead."""
 
 
+class StatusError(UnavailableError):
+    """The server answered with an error."""
+
+    def __init__(self, url: str, status: int) -> None:
+        """`status` is the status of HTTP."""
+        super().__init__(f"{url} returned status {status}")
+        self.status = status
+
+
 class UnreachableError(UnavailableError):
     """The host cannot be reached, so its other files are not tried."""
 
@@ -162,7 +171,7 @@ class _Transfer(threading.Thread):
         with requests.get(self._url, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response:
             self.responded.set()
             if not response.ok:
-                self.error = UnavailableError(f"{self._url} returned status {response.status_code}")
+                self.error = StatusError(self._url, response.status_code)
                 return
             with self._target.open("wb") as file:
                 for chunk in response.iter_content(1 << 16):
