@@ -1,8 +1,9 @@
-"""A dynamic volume provisioner: does what the controller of a CSI driver does, for volumes without data.
+"""A dynamic volume provisioner: does what the controller of a CSI driver does.
 
-It watches PersistentVolumeClaims, PersistentVolumes and StorageClasses. It creates a volume for a claim, in the zone
-of the node that the scheduler selected, expands it with the claim, and deletes it after the claim, unless its class
-retains volumes. Run it as `python -m sandbox.storage SERVER CA CERTIFICATE KEY`.
+It watches PersistentVolumeClaims, PersistentVolumes and StorageClasses. It creates a volume for a claim, accessible
+from the node that the scheduler selected, expands it with the claim, and deletes it after the claim, unless its class
+retains volumes. Run it as `python -m sandbox.storage SERVER CA CERTIFICATE KEY` for volumes without data, each in one
+zone.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
+from sandbox import informer
 from sandbox.client import CONFLICT, NOT_FOUND, ApiError, Client, Json
+from sandbox.informer import Informer
 
 DRIVER = "volumes.sandbox.local"
 ZONE = "topology.kubernetes.io/zone"
@@ -25,63 +27,51 @@ CLASSES_PATH = "/apis/storage.k8s.io/v1/storageclasses"
 VOLUMES_PATH = "/api/v1/persistentvolumes"
 CLAIMS_PATH = "/api/v1/persistentvolumeclaims"
 
-WATCH_SECONDS = 300
-RETRY_SECONDS = 1.0
-RESYNC_SECONDS = 60.0
-
 log = logging.getLogger("storage")
 
 
-class Informer(threading.Thread):
-    """The current objects of one kind, from a list and a watch. Sets the event `changed` after every change."""
+class Storage(Protocol):
+    """What a volume is: how its data is created, expanded and deleted. Each method may be called again."""
 
-    def __init__(self, client: Client, path: str, changed: threading.Event) -> None:
-        super().__init__(daemon=True)
-        self._client = client
-        self._path = path
-        self._changed = changed
-        self._objects: dict[str, Json] = {}
-        self.synced = threading.Event()
+    topology: str
+    """The label of nodes by whose value a volume is accessible."""
 
-    def objects(self) -> list[Json]:
-        """Return all objects."""
-        return list(self._objects.values())
+    def create(self, name: str, size: str) -> Json:
+        """Create the data of a volume of a size (a quantity). Return the source for the PersistentVolume's spec."""
 
-    def named(self, name: str) -> Json | None:
-        """Return a cluster-scoped object by its name."""
-        return next((found for found in self.objects() if found["metadata"]["name"] == name), None)
+    def expand(self, name: str, size: str) -> None:
+        """Expand the data of a volume."""
 
-    def run(self) -> None:
-        """List and watch until the process ends."""
-        while True:
-            try:
-                self._list_and_watch()
-            except (ApiError, ValueError) as error:
-                log.warning("%s: %s", self._path, error)
-                time.sleep(RETRY_SECONDS)
+    def delete(self, name: str) -> None:
+        """Delete the data of a volume."""
 
-    def _list_and_watch(self) -> None:
-        """List once, then watch until the watch ends."""
-        listed = self._client.request("GET", self._path)
-        self._objects = {item["metadata"]["uid"]: item for item in listed["items"]}
-        self.synced.set()
-        self._changed.set()
-        for event in self._client.watch(self._path, listed["metadata"]["resourceVersion"], WATCH_SECONDS):
-            found = event["object"]
-            if event["type"] == "ERROR":  # the resource version is too old: list again
-                return
-            if event["type"] == "DELETED":
-                self._objects.pop(found["metadata"]["uid"], None)
-            elif event["type"] != "BOOKMARK":
-                self._objects[found["metadata"]["uid"]] = found
-            self._changed.set()
+
+class StorageError(Exception):
+    """The data of a volume could not be created, expanded or deleted. It is tried again."""
+
+
+class NoData:
+    """Volumes without data, accessible from the nodes of one zone."""
+
+    topology = ZONE
+
+    def create(self, name: str, size: str) -> Json:
+        """Return the source of a volume of a CSI driver."""
+        return {"csi": {"driver": DRIVER, "volumeHandle": name}}
+
+    def expand(self, name: str, size: str) -> None:
+        """Do nothing."""
+
+    def delete(self, name: str) -> None:
+        """Do nothing."""
 
 
 class Provisioner:
     """Reconciles volumes with claims and classes."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, storage: Storage) -> None:
         self._client = client
+        self._storage = storage
         self._changed = threading.Event()
         self._claims, self._volumes, self._classes = (
             Informer(client, path, self._changed) for path in (CLAIMS_PATH, VOLUMES_PATH, CLASSES_PATH)
@@ -89,34 +79,27 @@ class Provisioner:
 
     def run(self) -> None:
         """Reconcile after every change until the process ends."""
-        for informer in (self._claims, self._volumes, self._classes):
-            informer.start()
-        for informer in (self._claims, self._volumes, self._classes):
-            informer.synced.wait()
-        log.info("watching claims, volumes and classes")
-        while True:
-            self._changed.wait(RESYNC_SECONDS)
-            self._changed.clear()
-            if not self.reconcile():
-                time.sleep(RETRY_SECONDS)
-                self._changed.set()
+        informer.reconcile_changes((self._claims, self._volumes, self._classes), self._changed, self.reconcile)
 
     def reconcile(self) -> bool:
         """Reconcile every object once; return False if some have to be tried again."""
         results = [
             self._attempt(reconcile, found)
-            for informer, reconcile in (
+            for watched, reconcile in (
                 (self._claims, self._provision),
                 (self._claims, self._expand),
                 (self._volumes, self._release),
             )
-            for found in informer.objects()
+            for found in watched.objects()
         ]
         return all(results)
 
     def _attempt(self, reconcile: Callable[[Json], None], found: Json) -> bool:
         try:
             reconcile(found)
+        except StorageError as error:
+            log.warning("%s: %s", found["metadata"]["name"], error)
+            return False
         except ApiError as error:
             if error.status == NOT_FOUND:  # it has been deleted; the informer will report that
                 return True
@@ -134,8 +117,10 @@ class Provisioner:
         if self._volumes.named(name):
             return
         node = claim["metadata"].get("annotations", {}).get(SELECTED_NODE)
-        zone = self._client.request("GET", f"/api/v1/nodes/{node}")["metadata"]["labels"].get(ZONE) if node else None
-        if self._client.create(VOLUMES_PATH, volume(claim, storage_class, zone)):
+        labels = self._client.request("GET", f"/api/v1/nodes/{node}")["metadata"]["labels"] if node else {}
+        topology = {key: labels[key] for key in (self._storage.topology,) if key in labels}
+        source = self._storage.create(name, requested_size(claim))
+        if self._client.create(VOLUMES_PATH, volume(claim, storage_class, source, topology)):
             log.info("created %s for %s/%s", name, claim["metadata"]["namespace"], claim["metadata"]["name"])
 
     def _expand(self, claim: Json) -> None:
@@ -144,9 +129,10 @@ class Provisioner:
         if claim.get("status", {}).get("phase") != "Bound" or not bound or not is_provisioned_here(bound):
             return
         # The API server rejects requests below the current capacity, so a different size is a larger one.
-        requested = claim["spec"]["resources"]["requests"]["storage"]
+        requested = requested_size(claim)
         name, namespace = claim["metadata"]["name"], claim["metadata"]["namespace"]
         if bound["spec"]["capacity"]["storage"] != requested:
+            self._storage.expand(bound["metadata"]["name"], requested)
             path = f"{VOLUMES_PATH}/{bound['metadata']['name']}"
             self._client.request("PATCH", path, {"spec": {"capacity": {"storage": requested}}})
         if claim["status"].get("capacity", {}).get("storage") != requested:
@@ -159,6 +145,7 @@ class Provisioner:
         released = found.get("status", {}).get("phase") == "Released"
         deletable = found["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
         if is_provisioned_here(found) and released and deletable and "deletionTimestamp" not in found["metadata"]:
+            self._storage.delete(found["metadata"]["name"])
             self._client.request("DELETE", f"{VOLUMES_PATH}/{found['metadata']['name']}")
             log.info("deleted %s", found["metadata"]["name"])
 
@@ -179,26 +166,31 @@ def needs_volume(claim: Json, storage_class: Json) -> bool:
     return immediate or SELECTED_NODE in metadata.get("annotations", {})
 
 
-def volume(claim: Json, storage_class: Json, zone: str | None) -> Json:
-    """The PersistentVolume for a claim, accessible from the nodes of one zone (None: of all zones)."""
+def requested_size(claim: Json) -> str:
+    """The size that a claim requests, as a quantity."""
+    return str(claim["spec"]["resources"]["requests"]["storage"])
+
+
+def volume(claim: Json, storage_class: Json, source: Json, topology: Mapping[str, str]) -> Json:
+    """The PersistentVolume for a claim, accessible from the nodes with the labels `topology`."""
     metadata = claim["metadata"]
     name = f"pvc-{metadata['uid']}"
     spec: Json = {
         "accessModes": claim["spec"]["accessModes"],
-        "capacity": {"storage": claim["spec"]["resources"]["requests"]["storage"]},
+        "capacity": {"storage": requested_size(claim)},
         "claimRef": {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
             **{key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion")},
         },
-        "csi": {"driver": DRIVER, "volumeHandle": name},
+        **source,
         "persistentVolumeReclaimPolicy": storage_class.get("reclaimPolicy", "Delete"),
         "storageClassName": storage_class["metadata"]["name"],
         "volumeMode": claim["spec"].get("volumeMode", "Filesystem"),
     }
-    if zone:
-        expression = {"key": ZONE, "operator": "In", "values": [zone]}
-        spec["nodeAffinity"] = {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}
+    if topology:
+        expressions = [{"key": key, "operator": "In", "values": [value]} for key, value in topology.items()]
+        spec["nodeAffinity"] = {"required": {"nodeSelectorTerms": [{"matchExpressions": expressions}]}}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -209,10 +201,8 @@ def volume(claim: Json, storage_class: Json, zone: str | None) -> Json:
 
 def main() -> None:
     """Run with the arguments in the module's docstring."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    server, *files = sys.argv[1:]
-    authority, certificate, key = (Path(file) for file in files)
-    Provisioner(Client(server, authority, certificate, key)).run()
+    client, _ = informer.connect(sys.argv[1:])
+    Provisioner(client, NoData()).run()
 
 
 if __name__ == "__main__":

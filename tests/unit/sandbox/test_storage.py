@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sandbox.cluster import storage_class
-from sandbox.storage import DRIVER, SELECTED_NODE, ZONE, needs_volume, volume
+from sandbox.storage import DRIVER, SELECTED_NODE, ZONE, NoData, needs_volume, volume
 
 Json = dict[str, Any]
 
@@ -46,7 +46,12 @@ def test_a_claim_that_is_being_deleted_gets_no_volume() -> None:
 
 
 def test_a_volume_belongs_to_its_claim_and_zone() -> None:
-    made = volume(claim(CHOSEN), storage_class() | {"reclaimPolicy": "Retain"}, "zone-a")
+    made = volume(
+        claim(CHOSEN),
+        storage_class() | {"reclaimPolicy": "Retain"},
+        NoData().create("pvc-u-1", "1Gi"),
+        {ZONE: "zone-a"},
+    )
     assert made["metadata"]["name"] == "pvc-u-1"
     spec = made["spec"]
     assert spec["claimRef"]["uid"] == "u-1"
@@ -55,4 +60,4 @@ def test_a_volume_belongs_to_its_claim_and_zone() -> None:
     assert spec["csi"]["driver"] == DRIVER
     (term,) = spec["nodeAffinity"]["required"]["nodeSelectorTerms"]
     assert term["matchExpressions"] == [{"key": ZONE, "operator": "In", "values": ["zone-a"]}]
-    assert "nodeAffinity" not in volume(claim(), storage_class(), None)["spec"]
+    assert "nodeAffinity" not in volume(claim(), storage_class(), {}, {})["spec"]
