@@ -12,8 +12,8 @@ unexport PYTHONDONTWRITEBYTECODE # many processes import the same modules: compi
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: program ## Start the local control plane and deploy a stack to it: make up STACK=dev
-	@$(RUN) -m sandbox deploy $(STACK)
+up: program ## Start a local cluster and deploy a stack to it: make up STACK=dev [NODE=real]
+	@$(RUN) -m sandbox deploy $(STACK) $(if $(NODE),--node $(NODE))
 
 down: program ## Stop the local control plane and keep its state
 	@$(RUN) -m sandbox down

@@ -18,9 +18,10 @@ from benchmarks.commands import BenchmarkError
 from benchmarks.report import Setting, as_json, show
 from benchmarks.rounds import Rounds
 from benchmarks.temporary_sandbox import temporary_sandbox
-from sandbox import manifests, services, toolchain
+from sandbox import manifests, nodes, services, toolchain
 from sandbox.controlplane import CLI_TOOLS
 from sandbox.errors import SandboxError
+from sandbox.folder import Kind
 
 INTERRUPTED = 130
 
@@ -50,7 +51,7 @@ def _bench(rounds: int, file: Path | None) -> None:
     if file and not file.parent.is_dir():
         raise BenchmarkError(f"--json {file}: the folder {file.parent} does not exist")
     load = os.getloadavg()[0]
-    names = (*services.TOOLS, *CLI_TOOLS)
+    names = (*services.CONTROL_PLANE, *nodes.TOOLS[Kind.SIMULATED], *CLI_TOOLS)
     toolchain.ensure(names)  # builds are not measured
     manifests.ensure()
     with temporary_sandbox() as sandbox:

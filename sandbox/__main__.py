@@ -13,6 +13,7 @@ import typer
 
 from sandbox.controlplane import Sandbox, Status
 from sandbox.errors import SandboxError
+from sandbox.folder import Kind
 from sandbox.processes import State
 
 NOT_RUNNING = 3  # the exit code of init scripts
@@ -27,19 +28,32 @@ app = typer.Typer(
 )
 
 
+NODES = Annotated[
+    Kind | None,
+    typer.Option(
+        "--node",
+        help="Simulated nodes, on which pods become ready without running, or a real one (needs Linux and root). "
+        "Default: that of the existing sandbox, else simulated.",
+        show_default=False,
+    ),
+]
+
+
 @app.command()
-def up() -> None:
+def up(*, node: NODES = None) -> None:
     """Start the control plane and wait until it is ready."""
-    Sandbox().up()
+    Sandbox().up(node)
     typer.echo('to use it from this shell: eval "$(python -m sandbox env)"', err=True)
 
 
 @app.command()
-def deploy(stack: Annotated[str, typer.Argument(help="A stack in the folder `stacks`.")] = "dev") -> None:
+def deploy(
+    stack: Annotated[str, typer.Argument(help="A stack in the folder `stacks`.")] = "dev", *, node: NODES = None
+) -> None:
     """Start the control plane and deploy a stack with `pulumi up`."""
     from sandbox import deploy as deployment  # noqa: PLC0415  # only this command needs it
 
-    deployment.deploy(stack, Sandbox())
+    deployment.deploy(stack, Sandbox(), node)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from sandbox import crds
@@ -63,16 +64,16 @@ def csi_driver() -> Json:
     }
 
 
-def bootstrap(client: Client, definitions: list[Json]) -> None:
-    """Create the objects that are missing and update outdated CRDs."""
+def bootstrap(client: Client, more: Sequence[tuple[str, Json]], definitions: list[Json]) -> None:
+    """Create the objects that are missing, `more` with their paths too, and update outdated CRDs."""
     present = crds.installed(client)
     objects: list[tuple[str, Json]] = [
-        *(("/api/v1/nodes", node(zone)) for zone in ZONES),
+        *more,
         (CLASSES_PATH, storage_class()),
         ("/apis/storage.k8s.io/v1/csidrivers", csi_driver()),
     ]
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-        created = [pool.submit(client.create, path, body) for path, body in objects]
+        created = [pool.submit(_create_missing, client, path, body) for path, body in objects]
         updated = [pool.submit(crds.update, client, crd, present.get(crd["metadata"]["name"])) for crd in definitions]
     for creation in created:
         creation.result()
@@ -80,8 +81,18 @@ def bootstrap(client: Client, definitions: list[Json]) -> None:
         update.result()
 
 
-def nodes_are_ready(client: Client) -> bool:
-    """Whether all nodes exist and are ready."""
+def _create_missing(client: Client, path: str, body: Json) -> None:
+    """Create an object if it does not exist. A second Service with its address would be invalid, not a conflict."""
+    try:
+        client.request("GET", f"{path}/{body['metadata']['name']}")
+    except ApiError as error:
+        if error.status != NOT_FOUND:
+            raise
+        client.create(path, body)
+
+
+def nodes_are_ready(client: Client, number: int) -> bool:
+    """Whether this number of nodes exist, and all are ready."""
     nodes = client.request("GET", "/api/v1/nodes")["items"]
     ready = [
         node
@@ -89,7 +100,7 @@ def nodes_are_ready(client: Client) -> bool:
         for condition in node.get("status", {}).get("conditions", [])
         if condition["type"] == "Ready" and condition["status"] == "True"
     ]
-    return len(nodes) >= len(ZONES) and len(ready) == len(nodes)
+    return len(nodes) >= number and len(ready) == len(nodes)
 
 
 def pods_can_be_created(client: Client) -> bool:

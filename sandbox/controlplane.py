@@ -6,23 +6,26 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox import cluster, crds, services
+from sandbox import cluster, crds, nodes, services
 from sandbox.cache import exclusive
 from sandbox.certificates import Authority, ensure_signing_key, kubeconfig, write_private
-from sandbox.client import ApiError, Client
+from sandbox.client import ApiError, Client, Json
 from sandbox.errors import SandboxError
-from sandbox.folder import Folder
+from sandbox.folder import LOOPBACK, Folder, Kind
+from sandbox.node import requirements
+from sandbox.node.box import Box, is_inside
+from sandbox.nodes import Nodes, SimulatedNodes
 from sandbox.processes import Report, Service, State, Supervisor
 from sandbox.progress import Progress, elapsed, say
 
 if TYPE_CHECKING:
-    from sandbox import manifests
+    from sandbox.node.network import Network
 
 READY_SECONDS = 240.0  # an idle machine needs a twentieth of it, a busy one a third
 POLL_SECONDS = 0.05
@@ -44,6 +47,16 @@ class Status:
         """The status as JSON."""
         return json.dumps(asdict(self), indent=2, default=str)
 
+    @classmethod
+    def from_json(cls, text: str) -> Status:
+        """Read the status that another process has written."""
+        content = json.loads(text)
+        reports = [
+            Report(**{**report, "state": State(report["state"]), "log": Path(report["log"])})
+            for report in content["processes"]
+        ]
+        return cls(**{**content, "folder": Path(content["folder"]), "processes": reports})
+
 
 class Sandbox:
     """One control plane. Its state is in one folder and survives `down`."""
@@ -52,35 +65,78 @@ class Sandbox:
         """`folder` defaults to `SANDBOX_DIR`, else to `.sandbox` in the checkout."""
         self.folder = Folder(folder)
         self._supervisor = Supervisor(self.folder.path)
+        self._box = Box(self.folder)
 
-    def up(self) -> None:
-        """Start every process that does not run, and return when the cluster is ready."""
+    def up(self, kind: Kind | None = None) -> None:
+        """Start every process that does not run, and return when the cluster is ready.
+
+        Args:
+            kind: The kind of nodes. Default: that of the existing sandbox, else simulated ones.
+        """
         from sandbox import manifests, toolchain  # noqa: PLC0415  # only `up` needs these
         from sandbox.plugins.install import cli, install  # noqa: PLC0415
 
-        tools = toolchain.ensure((*services.TOOLS, *CLI_TOOLS))
-        files = manifests.ensure()
+        chosen = self._choose(kind)
+        tools = toolchain.ensure((*services.CONTROL_PLANE, *nodes.TOOLS[chosen], *CLI_TOOLS))
+        manifests.ensure()
         start = time.monotonic()
-        self.folder.prepare()
+        self.folder.prepare(chosen)
         with self._exclusive():
             tools["pulumi"] = cli(tools["pulumi"], self.folder.path / "cli")
             self.folder.link_tools(tools)
-            plan = self._plan(tools, files.kwok)
-            stale = {service.name: service for service in plan.services() if not self._supervisor.is_current(service)}
-            with Progress(1).step(f"starting {', '.join(stale)}") if stale else nullcontext():
-                self._start(plan, files, stale)
+            if chosen is Kind.REAL:
+                self._box.start()
+                self._box.serve_images()
+                self._box.run("start")
+            else:
+                self.start()
             install(self.folder.pulumi_home, Path(sys.executable))
-        say(f"the sandbox is ready ({elapsed(start)}): {plan.url(services.API_SERVER)}")
+        say(f"the sandbox is ready ({elapsed(start)}): {self._server()}")
+
+    def _choose(self, kind: Kind | None) -> Kind:
+        """The kind of nodes to start. Raises SandboxError if this sandbox has another, or this machine can't run it."""
+        existing = self.folder.kind
+        if kind and existing and kind != existing:
+            raise SandboxError(
+                f"the sandbox in {self.folder.path} has {existing} nodes, not {kind} ones",
+                "delete it first with `python -m sandbox reset`, or set SANDBOX_DIR to another folder",
+            )
+        chosen = kind or existing or Kind.SIMULATED
+        if chosen is Kind.REAL:
+            requirements.check()
+        return chosen
+
+    def start(self) -> None:
+        """Start the processes that do not run, where this process runs: for a real node, inside its namespaces."""
+        from sandbox import manifests  # noqa: PLC0415
+
+        files = manifests.ensure()
+        found = self._nodes(files.kwok)
+        plan = self._plan(found)
+        processes = [*plan.services(), *found.processes(plan)]
+        stale = {service.name: service for service in processes if not self._supervisor.is_current(service)}
+        with Progress(1).step(f"starting {', '.join(stale)}") if stale else nullcontext():
+            self._start(plan, found, files.read_crds(), stale)
 
     def down(self) -> None:
         """Stop all processes, dependents first, and keep the state."""
         if not self.folder.exists:
             return
         with self._exclusive():
-            # Clients first, because the API server waits for the requests that it serves.
-            self._supervisor.stop((services.STORAGE, services.KWOK, services.SCHEDULER, services.CONTROLLERS))
-            self._supervisor.stop((services.API_SERVER,))
-            self._supervisor.stop((services.ETCD,))
+            if self.folder.kind is Kind.SIMULATED:
+                self.stop()
+                return
+            if self._box.is_running:
+                self._box.run("stop")
+            self._box.stop()
+
+    def stop(self) -> None:
+        """Stop the processes, where this process runs."""
+        # Clients first, because the API server waits for the requests that it serves.
+        servers = (services.ETCD, services.API_SERVER)
+        self._supervisor.stop(name for name in reversed(self._names()) if name not in servers)
+        self._supervisor.stop((services.API_SERVER,))
+        self._supervisor.stop((services.ETCD,))
 
     def reset(self) -> None:
         """Stop all processes and delete the folder, with Pulumi's state of the local stacks."""
@@ -88,15 +144,19 @@ class Sandbox:
             return
         if self.folder.exists:
             with self._exclusive():  # the state is deleted, so no process has to shut down cleanly
-                self._supervisor.stop(services.SERVICES, force=True)
+                if self.folder.kind is Kind.REAL:
+                    self._box.stop()
+                else:
+                    self._supervisor.stop(services.SERVICES, force=True)
         self.folder.wipe()
 
     def status(self) -> Status:
         """The state of each process, and whether the API server is ready."""
-        reports = [self._supervisor.report(name) for name in services.SERVICES]
+        if self.folder.kind is Kind.REAL and not is_inside() and self._box.is_running:
+            return Status.from_json(self._box.run("status"))
+        reports = [self._supervisor.report(name) for name in self._names()]
         states = {report.state for report in reports}
-        port = self.folder.ports().get(services.API_SERVER)
-        server = services.url(port) if port else None
+        server = self._server()
         is_up = server is not None and self._supervisor.state(services.API_SERVER) is State.RUNNING
         ready = is_up and self._client(str(server)).is_healthy("/readyz")
         if states == {State.STOPPED}:
@@ -122,29 +182,53 @@ class Sandbox:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }
 
+    def _names(self) -> Sequence[str]:
+        """The names of the processes, dependencies first."""
+        return (*services.CONTROL_PLANE, *nodes.PROCESSES[self.folder.kind or Kind.SIMULATED])
+
+    def _nodes(self, stages: Path) -> Nodes:
+        if self.folder.kind is Kind.SIMULATED:
+            return SimulatedNodes(stages)
+        from sandbox.node.real import RealNode  # noqa: PLC0415
+
+        return RealNode(self.folder, self._network())
+
+    def _network(self) -> Network:
+        network = self._box.network
+        if network is None:
+            raise SandboxError("the node of this sandbox has no network yet", "start it with `make up NODE=real`")
+        return network
+
+    def _server(self) -> str | None:
+        """The URL of the API server; None before its first start."""
+        port = self.folder.ports().get(services.API_SERVER)
+        if port is None:
+            return None
+        return services.url(port, self._network().node if self.folder.kind is Kind.REAL else LOOPBACK)
+
     def _exclusive(self) -> AbstractContextManager[None]:
         file = self.folder.path / "lock"
         return exclusive(file, lambda: say("waiting for another command that uses this sandbox"))
 
-    def _plan(self, tools: dict[str, Path], kwok_stages: Path) -> services.Plan:
+    def _plan(self, found: Nodes) -> services.Plan:
         """Choose ports and write certificates and kubeconfigs: the inputs of every process."""
-        running = [name for name in services.SERVICES if self._supervisor.state(name) is State.RUNNING]
+        running = [name for name in self._names() if self._supervisor.state(name) is State.RUNNING]
         held = [port for port in services.PORTS if (services.ETCD if port == services.ETCD_PEER else port) in running]
         for name, port in self.folder.choose_ports(services.PORTS, held).items():
             say(f"another program uses port {port} of {name}; using port {self.folder.ports()[name]} from now on")
-        plan = services.Plan(self.folder, tools, self.folder.ports(), kwok_stages)
+        plan = services.Plan(self.folder, self.folder.ports(), found.address, found.api_server_flags)
         authority = Authority(self.folder.pki, "ca")
-        authority.ensure(services.IDENTITIES)
+        authority.ensure((*services.identities(found.address), *found.identities))
         Authority(self.folder.pki, "etcd-ca").ensure(services.ETCD_IDENTITIES)
         ensure_signing_key(self.folder.pki, "service-account")
-        for user in (services.ADMIN, services.CONTROLLERS, services.SCHEDULER, services.KWOK):
+        for user in (services.ADMIN, services.CONTROLLERS, services.SCHEDULER, *found.users):
             content = kubeconfig(plan.url(services.API_SERVER), self.folder.pki, user)
             file = plan.kubeconfig(user)
             if not file.exists() or file.read_bytes() != content:
                 write_private(file, content)
         return plan
 
-    def _start(self, plan: services.Plan, files: manifests.Manifests, stale: dict[str, Service]) -> None:
+    def _start(self, plan: services.Plan, found: Nodes, definitions: list[Json], stale: dict[str, Service]) -> None:
         """Start the `stale` processes, those that do not run or run with other inputs, and wait until all are ready."""
         self._supervisor.stop(reversed(stale))
 
@@ -154,28 +238,31 @@ class Sandbox:
                     self._supervisor.start(stale[name])
 
         client = self._client(plan.url(services.API_SERVER))
-        start(services.ETCD)
-        definitions = files.read_crds()
+        start(services.ETCD, *found.start_first())
         if services.API_SERVER in stale:
             etcd = self._client(plan.url(services.ETCD), "etcd-client", authority="etcd-ca")
             self._wait({"etcd is ready": lambda: etcd.is_healthy("/health")})
             with _bootstrapping():
                 crds.preload(etcd, definitions)
-        start(services.API_SERVER, services.STORAGE)
-        self._wait({"the API server is ready": lambda: client.is_healthy("/readyz")})
-        if services.KWOK in stale:
-            cluster.release_nodes(client)
-        start(services.KWOK)
+        start(services.API_SERVER)
+        first = {f"{name} is ready": is_ready for name, is_ready in found.start_first().items()}
+        self._wait({"the API server is ready": lambda: client.is_healthy("/readyz"), **first})
+        names = [
+            name for name in nodes.PROCESSES[self.folder.kind or Kind.SIMULATED] if name not in found.start_first()
+        ]
+        if set(names) & stale.keys():
+            found.prepare(client)
+        start(*names)
         start(services.CONTROLLERS, services.SCHEDULER)  # they exit if the API server is not ready
         controllers, scheduler = (self._client(plan.url(name)) for name in (services.CONTROLLERS, services.SCHEDULER))
         with _bootstrapping():
-            cluster.bootstrap(client, definitions)
+            cluster.bootstrap(client, found.objects(), definitions)
         self._wait(
             {
                 "the controller manager is ready": lambda: controllers.is_healthy("/healthz"),
                 "the scheduler is ready": lambda: scheduler.is_healthy("/readyz"),
                 "pods can be created": lambda: cluster.pods_can_be_created(client),
-                "the nodes are ready": lambda: cluster.nodes_are_ready(client),
+                **found.conditions(client),
                 "the CRDs are served": lambda: crds.are_served(client, definitions),
             }
         )
@@ -197,7 +284,7 @@ class Sandbox:
                 time.sleep(POLL_SECONDS)
 
     def _check_processes(self) -> None:
-        for name in services.SERVICES:
+        for name in self._names():
             if self._supervisor.state(name) is State.CRASHED:
                 report = self._supervisor.report(name)
                 raise SandboxError(

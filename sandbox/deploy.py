@@ -16,14 +16,14 @@ import yaml
 from components.settings import documents
 from sandbox.controlplane import Sandbox
 from sandbox.errors import SandboxError
-from sandbox.folder import CHECKOUT
+from sandbox.folder import CHECKOUT, Kind
 from sandbox.progress import say
 
 SECRETS_PROVIDER_KEYS = ("encryptedkey", "encryptionsalt", "secretsprovider")
 """Keys of a stack file that belong to one backend (sdk/go/common/workspace/project.go)."""
 
 
-def deploy(stack: str, sandbox: Sandbox) -> None:
+def deploy(stack: str, sandbox: Sandbox, kind: Kind | None = None) -> None:
     """Run `pulumi up` for a stack of the checkout and print how to inspect the result.
 
     The stack's file in `stacks/` is only read. The sandbox keeps a copy, with the salt of its own passphrase.
@@ -32,7 +32,7 @@ def deploy(stack: str, sandbox: Sandbox) -> None:
         SandboxError: the stack has no file, or `pulumi up` failed.
     """
     _read(stack)  # report its errors before the slow start
-    sandbox.up()
+    sandbox.up(kind)
     environment = {**os.environ, **sandbox.environment()}
     _recover(stack, sandbox, environment)
     copy = stack_file(stack, sandbox, environment)
@@ -48,7 +48,7 @@ def deploy(stack: str, sandbox: Sandbox) -> None:
     ]
     if _run_until_it_ends(up, environment):
         raise SandboxError(f"`pulumi up` of stack {stack} failed", "fix the errors above and run the command again")
-    _report(stack, environment)
+    _report(stack, environment, simulated=sandbox.folder.kind is Kind.SIMULATED)
 
 
 def _recover(stack: str, sandbox: Sandbox, environment: Mapping[str, str]) -> None:
@@ -131,14 +131,15 @@ def _project() -> str:
     return name
 
 
-def _report(stack: str, environment: Mapping[str, str]) -> None:
+def _report(stack: str, environment: Mapping[str, str], *, simulated: bool) -> None:
     outputs = json.loads(_pulumi(["stack", "output", "--json", "--stack", stack], CHECKOUT, environment))
     namespace = outputs["namespace"]
     say(f"\nLangfuse {outputs['versions']['langfuse']} is deployed as stack {stack}, namespace {namespace}.")
     say('  eval "$(.venv/bin/python -m sandbox env)"    # lets pulumi and kubectl use it:')
     say(f"  kubectl -n {namespace} get pods,jobs,pvc")
     say(f"  pulumi stack output --stack {stack}")
-    say("Its pods are simulated: the sandbox has a control plane, but no container runtime.")
+    if simulated:
+        say("Its pods are simulated: the sandbox has a control plane, but no container runtime.")
 
 
 def _pulumi(words: list[str], folder: Path, environment: Mapping[str, str]) -> str:

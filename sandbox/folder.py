@@ -9,6 +9,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Collection
+from enum import StrEnum
 from pathlib import Path
 
 from sandbox.certificates import PRIVATE_FOLDER, write_private
@@ -24,6 +25,13 @@ PORTS = range(20_000, 30_000)
 PORT_ATTEMPTS = 200
 
 _KIND = "langfuse-sandbox"
+
+
+class Kind(StrEnum):
+    """A kind of nodes: simulated ones, on which nothing runs, or a real one."""
+
+    SIMULATED = "simulated"
+    REAL = "real"
 
 
 class Folder:
@@ -60,14 +68,23 @@ class Folder:
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def prepare(self) -> None:
-        """Create the folder with its subfolders and passphrase; refuse a folder that has other files."""
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of nodes of this sandbox; None for a folder that is not a sandbox folder."""
+        return Kind(json.loads(self._marker.read_text()).get("nodes", Kind.SIMULATED)) if self.exists else None
+
+    def prepare(self, kind: Kind = Kind.SIMULATED) -> None:
+        """Create the folder with its subfolders and passphrase; refuse a folder that has other files.
+
+        Args:
+            kind: The kind of nodes, which a sandbox keeps until it is reset.
+        """
         if not self.exists:
             if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
                 raise self._refusal("start a sandbox in")
             self.path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
             self.path.chmod(PRIVATE_FOLDER)
-            write_private(self._marker, json.dumps({"kind": _KIND}).encode())
+            write_private(self._marker, json.dumps({"kind": _KIND, "nodes": kind}).encode())
         for needed in (self.pki, self.bin, self.pulumi_home, self.backend):
             needed.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         if not self.passphrase.exists():

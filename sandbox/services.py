@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +19,13 @@ SCHEDULER = "kube-scheduler"
 KWOK = "kwok"
 STORAGE = "storage"
 
-SERVICES = (ETCD, API_SERVER, CONTROLLERS, SCHEDULER, KWOK, STORAGE)  # dependencies first
+CONTROL_PLANE = (ETCD, API_SERVER, CONTROLLERS, SCHEDULER)  # dependencies first
+SERVICES = (*CONTROL_PLANE, KWOK, STORAGE)
+"""The processes of a sandbox with simulated nodes."""
 PORTS = (ETCD, ETCD_PEER, API_SERVER, CONTROLLERS, SCHEDULER)
-TOOLS = (ETCD, API_SERVER, CONTROLLERS, SCHEDULER, KWOK)
 
 SERVICE_RANGE = "10.96.0.0/16"
 KUBERNETES_SERVICE = "10.96.0.1"  # the first address of the range
-POD_RANGE = "10.244.0.0/16"
 
 # Loading the CRDs is most of the API server's first start, and its live heap is about 250 MiB. It collects garbage
 # seldom until it nears the limit. A higher limit, set with Go's own variable, saves a third of its CPU time. The other
@@ -39,23 +40,23 @@ _MASTERS = ("system:masters",)
 ADMIN = "admin"
 # etcd has its own certificate authority: clients of the API server must not be able to read every Secret in etcd.
 ETCD_IDENTITIES = (Identity("etcd-server", "etcd", hosts=_NAMES), Identity("etcd-client", API_SERVER))
-IDENTITIES = (
-    Identity(
-        API_SERVER,
-        API_SERVER,
-        hosts=(*_NAMES, KUBERNETES_SERVICE, "kubernetes", "kubernetes.default", "kubernetes.default.svc"),
-    ),
-    Identity(ADMIN, "sandbox-admin", _MASTERS),
-    Identity(CONTROLLERS, "system:kube-controller-manager", hosts=_NAMES),
-    Identity(SCHEDULER, "system:kube-scheduler", hosts=_NAMES),
-    Identity(KWOK, "sandbox-kwok", _MASTERS),
-    Identity(STORAGE, "sandbox-storage", _MASTERS),
-)
+SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
 
 
-def url(port: int) -> str:
+def identities(address: str) -> tuple[Identity, ...]:
+    """The certificates of the control plane, whose API server listens on an address."""
+    return (
+        Identity(API_SERVER, API_SERVER, hosts=(*_NAMES, address, KUBERNETES_SERVICE, *SERVICE_NAMES)),
+        Identity(ADMIN, "sandbox-admin", _MASTERS),
+        Identity(CONTROLLERS, "system:kube-controller-manager", hosts=_NAMES),
+        Identity(SCHEDULER, "system:kube-scheduler", hosts=_NAMES),
+        Identity(STORAGE, "sandbox-storage", _MASTERS),
+    )
+
+
+def url(port: int, address: str = LOOPBACK) -> str:
     """The URL of one of the servers."""
-    return f"https://{LOOPBACK}:{port}"
+    return f"https://{address}:{port}"
 
 
 @dataclass(frozen=True)
@@ -63,33 +64,32 @@ class Plan:
     """The inputs of the command lines."""
 
     folder: Folder
-    tools: dict[str, Path]
-    ports: dict[str, int]
-    kwok_stages: Path
+    ports: Mapping[str, int]
+    address: str = LOOPBACK
+    """Where the API server listens. The other servers listen on the loopback address."""
+    api_server_flags: tuple[str, ...] = ()
+
+    def tool(self, name: str) -> Path:
+        """The executable of a tool, by the link in the sandbox's folder."""
+        return (self.folder.bin / name).resolve()
 
     def url(self, name: str) -> str:
         """The URL of a server."""
-        return url(self.ports[name])
+        return url(self.ports[name], self.address if name == API_SERVER else LOOPBACK)
 
     def kubeconfig(self, user: str) -> Path:
         """The kubeconfig of a component. People use that of the admin."""
         return self.folder.kubeconfig if user == ADMIN else self.folder.pki / f"{user}.kubeconfig"
 
     def services(self) -> list[Service]:
-        """All processes, dependencies first."""
-        return [
-            self._etcd(),
-            self._api_server(),
-            self._controllers(),
-            self._scheduler(),
-            self._kwok(),
-            self._storage(),
-        ]
+        """The processes of the control plane, dependencies first."""
+        return [self._etcd(), self._api_server(), self._controllers(), self._scheduler()]
 
-    def _service(self, name: str, inputs: tuple[Path, ...], *flags: str) -> Service:
+    def service(self, name: str, inputs: tuple[Path, ...], *flags: str) -> Service:
+        """A process that runs a tool."""
         limit = os.environ.get(MEMORY_LIMIT_VARIABLE, API_SERVER_MEMORY_LIMIT)
         memory = {"GOGC": "400", MEMORY_LIMIT_VARIABLE: limit} if name == API_SERVER else OTHERS_MEMORY
-        return Service(name, (str(self.tools[name]), *flags), memory, inputs, self.ports.get(name))
+        return Service(name, (str(self.tool(name)), *flags), memory, inputs, self.ports.get(name))
 
     def _pki(self, file: str) -> Path:
         return self.folder.pki / file
@@ -98,7 +98,7 @@ class Plan:
         authority, certificate, key = (self._pki(f) for f in ("etcd-ca.crt", "etcd-server.crt", "etcd-server.key"))
         client = self.url(ETCD)
         peer = self.url(ETCD_PEER)
-        return self._service(
+        return self.service(
             ETCD,
             (authority, certificate),
             "--name=sandbox",
@@ -123,11 +123,11 @@ class Plan:
 
     def _api_server(self) -> Service:
         certificate, authority = self._pki(f"{API_SERVER}.crt"), self._pki("ca.crt")
-        return self._service(
+        return self.service(
             API_SERVER,
             (certificate, authority, self._pki("etcd-client.crt"), self._pki("service-account.pub")),
-            f"--bind-address={LOOPBACK}",
-            f"--advertise-address={LOOPBACK}",
+            f"--bind-address={self.address}",
+            f"--advertise-address={self.address}",
             f"--secure-port={self.ports[API_SERVER]}",
             f"--tls-cert-file={certificate}",
             f"--tls-private-key-file={self._pki(f'{API_SERVER}.key')}",
@@ -144,12 +144,12 @@ class Plan:
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             f"--service-account-key-file={self._pki('service-account.pub')}",
             f"--service-account-signing-key-file={self._pki('service-account.key')}",
-            "--endpoint-reconciler-type=none",  # endpoints must not have a loopback address
             "--profiling=false",
+            *self.api_server_flags,
         )
 
     def _controllers(self) -> Service:
-        return self._service(
+        return self.service(
             CONTROLLERS,
             (self.kubeconfig(CONTROLLERS), self._pki("ca.crt"), self._pki("service-account.pub")),
             *self._client_flags(CONTROLLERS),
@@ -161,7 +161,7 @@ class Plan:
         )
 
     def _scheduler(self) -> Service:
-        return self._service(SCHEDULER, (self.kubeconfig(SCHEDULER),), *self._client_flags(SCHEDULER))
+        return self.service(SCHEDULER, (self.kubeconfig(SCHEDULER),), *self._client_flags(SCHEDULER))
 
     def _client_flags(self, name: str) -> tuple[str, ...]:
         return (
@@ -174,18 +174,8 @@ class Plan:
             "--profiling=false",
         )
 
-    def _kwok(self) -> Service:
-        return self._service(
-            KWOK,
-            (self.kubeconfig(KWOK), self.kwok_stages),
-            f"--kubeconfig={self.kubeconfig(KWOK)}",
-            f"--config={self.kwok_stages}",
-            "--manage-all-nodes=true",
-            f"--cidr={POD_RANGE}",
-            "--node-lease-duration-seconds=40",
-        )
-
-    def _storage(self) -> Service:
+    def client(self, name: str, module: str, *arguments: str) -> Service:
+        """A process that runs a module of this package, which uses the API with the certificate of the storage."""
         files = (self._pki("ca.crt"), self._pki(f"{STORAGE}.crt"), self._pki(f"{STORAGE}.key"))
-        argv = (sys.executable, "-m", "sandbox.storage", self.url(API_SERVER), *(str(file) for file in files))
-        return Service(STORAGE, argv, {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}, files)
+        argv = (sys.executable, "-m", module, self.url(API_SERVER), *(str(file) for file in files), *arguments)
+        return Service(name, argv, {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}, files)

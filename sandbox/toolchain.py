@@ -10,10 +10,11 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import cache, golang, pins, releases
@@ -22,6 +23,8 @@ from sandbox.progress import Progress, say
 from sandbox.releases import Release
 
 _GITHUB = "https://github.com"
+LINUX = frozenset({"linux"})
+SUPPORTED = frozenset({"linux", "darwin"})
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Tool:
     version_pattern: str  # regular expression whose first group is the version in that output
     linker_values: tuple[str, ...] = ()  # variables that official builds set
     release: Release | None = None
-    platforms: frozenset[str] = field(default=frozenset({"linux"}))  # systems with official releases
+    platforms: frozenset[str] = LINUX  # systems with official releases
+    systems: frozenset[str] = SUPPORTED  # systems that need the tool
 
     @property
     def version(self) -> str:
@@ -71,7 +75,10 @@ class Tool:
 
 
 def _kubernetes(
-    name: str, version_arguments: tuple[str, ...], platforms: frozenset[str] = frozenset({"linux"})
+    name: str,
+    version_arguments: tuple[str, ...],
+    platforms: frozenset[str] = LINUX,
+    systems: frozenset[str] = SUPPORTED,
 ) -> Tool:
     url = f"https://dl.k8s.io/v{{version}}/bin/{{system}}/{{architecture}}/{name}"
     return Tool(
@@ -88,6 +95,7 @@ def _kubernetes(
         ),
         Release(url, f"{url}.sha256"),
         platforms,
+        systems,
     )
 
 
@@ -132,6 +140,8 @@ TOOLS = {
         _kubernetes("kube-scheduler", _VERSION_FLAG),
         _kubernetes("kube-controller-manager", _VERSION_FLAG),
         _kubernetes("kube-apiserver", _VERSION_FLAG),
+        _kubernetes("kube-proxy", _VERSION_FLAG, systems=LINUX),
+        _kubernetes("kubelet", _VERSION_FLAG, systems=LINUX),
         Tool(
             "pulumi",
             "pulumi",
@@ -165,6 +175,7 @@ TOOLS = {
             for name in ("mc", "minio")
         ),
     )
+    if sys.platform in tool.systems
 }
 
 
