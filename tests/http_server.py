@@ -64,7 +64,7 @@ def serving(answer: Callable[[Request], Answer]) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PATCH = _do  # noqa: N815  # named by the base class
+        do_GET = do_POST = do_PATCH = do_DELETE = _do  # noqa: N815  # named by the base class
 
     with http_server(Handler) as port:
         yield f"http://127.0.0.1:{port}"
