@@ -47,11 +47,12 @@ def platform_name() -> tuple[str, str]:
 
 
 def key(folder: str, *more: str) -> str:
-    """A short hash of the pins of a module folder, the platform and `more` inputs of a build."""
+    """A short hash of the pins and sources of a module folder, the platform and `more` inputs of a build."""
     digest = hashlib.sha256()
     for part in (
         (TOOLS / folder / "go.mod").read_bytes(),
         (TOOLS / folder / "go.sum").read_bytes(),
+        *(file.read_bytes() for file in sorted((TOOLS / folder).glob("*.go"))),
         *(word.encode() for word in (*platform_name(), *more)),
     ):
         digest.update(len(part).to_bytes(8, "big") + part)

@@ -142,6 +142,15 @@ TOOLS = {
         _kubernetes("kube-apiserver", _VERSION_FLAG),
         _kubernetes("kube-proxy", _VERSION_FLAG, systems=LINUX),
         _kubernetes("kubelet", _VERSION_FLAG, systems=LINUX),
+        Tool(  # with the plugins that a cluster needs, so it is always built
+            "coredns",
+            "coredns",
+            "github.com/coredns/coredns",
+            "sandbox/coredns",
+            ("-version",),
+            r"CoreDNS-(\S+)",
+            systems=LINUX,
+        ),
         Tool(
             "pulumi",
             "pulumi",

@@ -3,7 +3,7 @@
 To add one, write a function `(tag) -> Recipe` in a module of its own (see `recipe.py`) and list it in `RECIPES`.
 Packed images have the references that the program renders (`components/schema/images.py`), so no manifest differs.
 The packed software is what the distribution has. Its version may differ from the tag in minor releases;
-`same_major_release` refuses a tag of another major release.
+`recipe.same_release` refuses a tag of another major release.
 """
 
 from __future__ import annotations
@@ -12,9 +12,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sandbox.errors import SandboxError
+from sandbox.images import cluster, minio, postgres, valkey
 from sandbox.images.recipe import Recipe
 
-RECIPES: Mapping[str, Callable[[str], Recipe]] = {}
+RECIPES: Mapping[str, Callable[[str], Recipe]] = {
+    cluster.COREDNS_REPOSITORY: cluster.coredns,
+    cluster.PAUSE_REPOSITORY: cluster.pause,
+    minio.CLIENT_REPOSITORY: minio.client,
+    minio.SERVER_REPOSITORY: minio.server,
+    postgres.REPOSITORY: postgres.recipe,
+    valkey.REPOSITORY: valkey.recipe,
+}
 """By repository, as the program renders it: with the registry, without a tag."""
 
 
@@ -57,12 +65,3 @@ def recipe(reference: str) -> Recipe:
             f"set IMAGES=pull where the registry can be reached, or use one of: {', '.join(sorted(RECIPES))}",
         )
     return builder(parsed.tag)
-
-
-def same_major_release(repository: str, tag: str, packed: str) -> None:
-    """Refuse a tag of another major release than the packed one: formats of data differ between major releases."""
-    if tag.split(".", maxsplit=1)[0] != packed:
-        raise SandboxError(
-            f"{repository}:{tag} can't be packed: Debian trixie has release {packed}",
-            f"use a tag of release {packed}, or set IMAGES=pull where the registry can be reached",
-        )

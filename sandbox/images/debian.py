@@ -39,23 +39,31 @@ force-unsafe-io
 
 _NAMESPACES = (
     *("setpriv", "--pdeathsig", "KILL"),  # ends with this process
-    *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
+    *("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"),
 )
 
-# debootstrap unpacks in its first stage without dpkg, so the excluded files are removed at the end.
 _DEBOOTSTRAP = """
 debootstrap --foreign --variant=minbase --arch="$ARCHITECTURE" --include="$PACKAGES" --keyring="$KEYRING" \
     "$SUITE" "$ROOT" "$MIRROR"
 printf %s "$CONFIGURATION" > "$ROOT/etc/dpkg/dpkg.cfg.d/image"
 chroot "$ROOT" /debootstrap/debootstrap --second-stage
 printf 'deb %s %s main\\n' "$MIRROR" "$SUITE" > "$ROOT/etc/apt/sources.list"
+chroot "$ROOT" dpkg-query --show > "$RECORD"
 """
 
+# The chroot gets devices of its own and never a mount of the host's: what a package's script deletes there would be
+# deleted on the host.
 _INSTALL = """
 mkdir "$ROOT"
 tar -xpf "$LOWER" --numeric-owner -C "$ROOT"
-mount --rbind /dev "$ROOT/dev"
-mount -t proc proc "$ROOT/proc"
+mount -t tmpfs -o mode=755 tmpfs "$ROOT/dev"
+mknod -m 666 "$ROOT/dev/null" c 1 3
+mknod -m 666 "$ROOT/dev/zero" c 1 5
+mknod -m 666 "$ROOT/dev/random" c 1 8
+mknod -m 666 "$ROOT/dev/urandom" c 1 9
+ln -s /proc/self/fd "$ROOT/dev/fd"
+mkdir -m 1777 "$ROOT/dev/shm"
+mount -t proc -o ro proc "$ROOT/proc"
 cp /etc/resolv.conf "$ROOT/etc/resolv.conf"
 printf '#!/bin/sh\\nexit 101\\n' > "$ROOT/usr/sbin/policy-rc.d" # starts no services (invoke-rc.d(8))
 chmod 755 "$ROOT/usr/sbin/policy-rc.d"
@@ -63,20 +71,22 @@ cat > "$ROOT/install" <<'END'
 set -eu
 %(before)s
 apt-get update --quiet --quiet
-apt-get install --quiet --quiet --yes --no-install-recommends %(packages)s
+apt-get install --quiet --quiet --yes --no-install-recommends --option Dpkg::Use-Pty=0 %(packages)s
 %(after)s
 END
 chroot "$ROOT" sh /install
-rm "$ROOT/install" "$ROOT/usr/sbin/policy-rc.d"
+chroot "$ROOT" dpkg-query --show > "$RECORD"
 """
 
-_TRIM = """
-cd "$ROOT"
-rm -rf debootstrap etc/hostname etc/resolv.conf etc/.pwd.lock etc/*- run/* tmp/* var/tmp/* var/cache/* var/log/*
-rm -rf usr/share/doc usr/share/man usr/share/info usr/share/locale usr/share/lintian
-rm -rf var/lib/apt/lists/* var/lib/dpkg/*-old
-chroot . dpkg-query --show > "$RECORD"
-"""
+_LEFT_OUT = (
+    *("/debootstrap", "/install", "/usr/sbin/policy-rc.d"),
+    *("/etc/hostname", "/etc/resolv.conf", "/etc/.pwd.lock", "/etc/*-"),
+    *("/dev/*", "/proc/*", "/sys/*", "/run/*", "/tmp/*", "/var/tmp/*", "/var/cache/*", "/var/log/*"),  # noqa: S108  # paths in the image
+    *("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*"),
+    *("/var/lib/apt/lists/*", "/var/lib/dpkg/*-old"),
+)
+"""Patterns of paths that the layers do not contain. They are left out when the layer is written. Nothing is deleted
+while a chroot has mounts."""
 
 
 def base() -> Layer:
@@ -84,10 +94,10 @@ def base() -> Layer:
 
     def fill(contents: Contents, folder: Path) -> None:
         _check_host()
-        _run(_DEBOOTSTRAP + _TRIM, folder, PACKAGES=",".join(BASE_PACKAGES), CONFIGURATION=_CONFIGURATION)
-        contents.tree(folder / WORK)
+        _run(_DEBOOTSTRAP, folder, PACKAGES=",".join(BASE_PACKAGES), CONFIGURATION=_CONFIGURATION)
+        contents.tree(folder / WORK, without=_LEFT_OUT)
 
-    return Layer(name=f"debian-{SUITE}", inputs=(*BASE_PACKAGES, _CONFIGURATION, _DEBOOTSTRAP, _TRIM), fill=fill)
+    return Layer(name=f"debian-{SUITE}", inputs=(*BASE_PACKAGES, _CONFIGURATION, _DEBOOTSTRAP, *_LEFT_OUT), fill=fill)
 
 
 def packages(name: str, *names: str, before: str = "", after: str = "") -> Layer:
@@ -102,11 +112,11 @@ def packages(name: str, *names: str, before: str = "", after: str = "") -> Layer
     def fill(contents: Contents, folder: Path) -> None:
         _check_host()
         tar = layers.ensure(lower)
-        _run(script + _TRIM, folder, LOWER=str(tar))
-        contents.tree(folder / WORK)
+        _run(script, folder, LOWER=str(tar))
+        contents.tree(folder / WORK, without=_LEFT_OUT)
         contents.subtract(tar)
 
-    return Layer(name=f"debian-{name}", inputs=(lower.key, script, _TRIM), fill=fill)
+    return Layer(name=f"debian-{name}", inputs=(lower.key, script, *_LEFT_OUT), fill=fill)
 
 
 def mirror(sources: Path = SOURCES) -> str:
@@ -162,7 +172,7 @@ def _run(script: str, folder: Path, **environment: str) -> None:
 
 def _explain(output: str) -> SandboxError:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    reasons = [line for line in lines if re.match(r"E: |W: |Err:|dpkg: error", line)] or lines[-5:]
+    reasons = [line for line in lines if re.match(r"E: |Err:|dpkg: error", line)] or lines[-5:]
     return SandboxError(
         f"installing Debian {SUITE} from {mirror()} failed:\n    " + "\n    ".join(reasons[:5]),
         "check that the mirror in /etc/apt can be reached, and that the disk is not full, then run the same command "

@@ -7,10 +7,13 @@ and owners are numbers.
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import io
 import json
+import re
 import stat
+import struct
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +24,9 @@ from sandbox import pins
 
 MODIFIED = 946684800
 """The time of every file, in seconds since 1970: the start of the year 2000."""
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""The usual PATH of an image."""
 
 WHITEOUT = ".wh."
 """Prefix of an empty file that deletes a file of a lower layer (image-spec, layer.md)."""
@@ -78,9 +84,24 @@ class Contents:
         """Add a directory. `owner` is (uid, gid)."""
         self._add(path, tarfile.DIRTYPE, mode, owner)
 
-    def file(self, path: str, data: bytes | Path, *, mode: int = 0o644, owner: tuple[int, int] = (0, 0)) -> None:
-        """Add a file with the bytes `data` or the content of the file `data`, which is read by `write`."""
-        self._add(path, tarfile.REGTYPE, mode, owner, data=data)
+    def file(
+        self,
+        path: str,
+        data: bytes | Path,
+        *,
+        mode: int = 0o644,
+        owner: tuple[int, int] = (0, 0),
+        capability: int | None = None,
+    ) -> None:
+        """Add a file with the bytes `data` or the content of the file `data`, which is read by `write`.
+
+        `capability` is the number of a capability that the program gets (capabilities(7), file capabilities).
+        """
+        info = self._add(path, tarfile.REGTYPE, mode, owner, data=data)
+        if capability is not None:
+            # struct vfs_cap_data of linux/capability.h: revision 2, effective; permitted and inheritable sets
+            value = struct.pack("<5I", 0x02000001, 1 << capability, 0, 0, 0)
+            info.pax_headers = {"SCHILY.xattr.security.capability": value.decode("ascii")}
 
     def link(self, path: str, target: str) -> None:
         """Add a symbolic link."""
@@ -91,14 +112,26 @@ class Contents:
         parent, _, name = path.rpartition("/")
         self._add(f"{parent}/{WHITEOUT}{name}", tarfile.REGTYPE, 0o644, (0, 0), data=b"")
 
-    def tree(self, folder: Path, path: str = "/", *, owner: tuple[int, int] | None = None) -> None:
+    def tree(
+        self,
+        folder: Path,
+        path: str = "/",
+        *,
+        owner: tuple[int, int] | None = None,
+        without: Sequence[str] = (),
+    ) -> None:
         """Add everything in a folder, below `path`. Modes are kept, and owners unless `owner` is given.
+
+        `without` has patterns of paths in the image that are left out; `*` in them also stands for slashes.
 
         Sockets and devices are left out: a container's runtime provides those that it needs.
         """
+        excluded = re.compile("|".join(map(fnmatch.translate, without))) if without else None
         first_names: dict[tuple[int, int], str] = {}
         for source in sorted(folder.rglob("*")):
             name = f"{path.rstrip('/')}/{source.relative_to(folder)}"
+            if excluded and excluded.match(name):
+                continue
             status = source.lstat()
             mode, owned = stat.S_IMODE(status.st_mode), owner or (status.st_uid, status.st_gid)
             if stat.S_ISLNK(status.st_mode):
@@ -149,11 +182,12 @@ class Contents:
         *,
         target: str = "",
         data: bytes | Path | None = None,
-    ) -> None:
+    ) -> tarfile.TarInfo:
         info = tarfile.TarInfo(path.strip("/"))
         info.type, info.mode, info.linkname, info.mtime = kind, mode, target, MODIFIED
         info.uid, info.gid = owner
         self._entries[info.name] = (info, data)
+        return info
 
 
 def _equal(info: tarfile.TarInfo, data: bytes | Path | None, other: tarfile.TarInfo, file: IO[bytes] | None) -> bool:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import pins, toolchain
+from sandbox.errors import SandboxError
 from sandbox.images.oci import Contents, ImageConfig
 
 FORMAT = "1"
@@ -66,16 +67,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class File:
-    """A file of an image: its path, content, mode and owner (uid, gid)."""
+    """A file of an image: its path, content (None for a directory), mode and owner (uid, gid)."""
 
     path: str
-    data: bytes | Path
+    data: bytes | Path | None
     mode: int = 0o644
     owner: tuple[int, int] = (0, 0)
 
     def read(self) -> bytes:
         """The content."""
-        return self.data.read_bytes() if isinstance(self.data, Path) else self.data
+        return self.data.read_bytes() if isinstance(self.data, Path) else self.data or b""
 
 
 WORK = "work"
@@ -88,7 +89,10 @@ def files(name: str, *entries: File) -> Layer:
 
     def fill(contents: Contents, _: Path) -> None:
         for entry in entries:
-            contents.file(entry.path, entry.data, mode=entry.mode, owner=entry.owner)
+            if entry.data is None:
+                contents.directory(entry.path, mode=entry.mode, owner=entry.owner)
+            else:
+                contents.file(entry.path, entry.data, mode=entry.mode, owner=entry.owner)
 
     return Layer(name=name, inputs=inputs, fill=fill)
 
@@ -98,13 +102,16 @@ def scripts(folder: Path, *names: str, into: str = "/usr/local/bin") -> Sequence
     return [File(f"{into}/{name}", folder / name, 0o755) for name in names]
 
 
-def tools(*names: str, folder: str = "/usr/bin") -> Layer:
-    """A layer of executables of the toolchain (`sandbox/toolchain.py`), in one folder of the image."""
-    inputs = (folder, *(toolchain.cache_folder(toolchain.TOOLS[name]).name for name in names))
+def tools(*names: str, folder: str = "/usr/bin", capability: int | None = None) -> Layer:
+    """A layer of executables of the toolchain (`sandbox/toolchain.py`), in one folder of the image.
+
+    `capability` is the number of a capability (capabilities(7)) that a user other than root gets by running them.
+    """
+    inputs = (folder, str(capability), *(toolchain.cache_folder(toolchain.TOOLS[name]).name for name in names))
 
     def fill(contents: Contents, _: Path) -> None:
         for name, executable in toolchain.ensure(names).items():
-            contents.file(f"{folder}/{name}", executable, mode=0o755)
+            contents.file(f"{folder}/{name}", executable, mode=0o755, capability=capability)
 
     return Layer(name="-".join(names), inputs=inputs, fill=fill, tools=names)
 
@@ -116,3 +123,12 @@ def short_hash(*parts: str | bytes) -> str:
         data = part if isinstance(part, bytes) else part.encode()
         digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()[:12]
+
+
+def same_release(repository: str, tag: str, packed: str) -> None:
+    """Refuse a tag of another release than the packed one. `packed` may be a major release, such as `17`."""
+    if tag != packed and not tag.startswith(f"{packed}."):
+        raise SandboxError(
+            f"{repository}:{tag} can't be packed: the packed image has release {packed}",
+            f"use a tag of release {packed}, or set IMAGES=pull where the registry can be reached",
+        )

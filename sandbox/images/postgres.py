@@ -1,0 +1,65 @@
+"""Postgres 17 of Debian, for `docker.io/library/postgres`.
+
+The official image has an entrypoint that creates a database at the first start. The pods of this project replace it:
+they create the database in an init container and run `postgres` itself. The packed image has no such entrypoint.
+"""
+
+from __future__ import annotations
+
+from sandbox.images import debian
+from sandbox.images.oci import ImageConfig
+from sandbox.images.recipe import File, Recipe, files, same_release
+
+REPOSITORY = "docker.io/library/postgres"
+MAJOR = "17"
+UID = 999  # github.com/docker-library/postgres, Dockerfile-debian.template
+
+_BIN = f"/usr/lib/postgresql/{MAJOR}/bin"
+_DATA = "/var/lib/postgresql/data"
+
+_BEFORE = f"""
+groupadd --system --gid {UID} postgres
+useradd --system --gid postgres --uid {UID} --home-dir /var/lib/postgresql --shell /bin/bash postgres
+mkdir /etc/postgresql-common
+echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
+"""
+
+# Without the compiler for queries, which is half of the size, without Debian's wrappers, which need Perl, and without
+# the private key that ssl-cert makes. Postgres does not use the compiler if its library is absent
+# (src/backend/jit/jit.c, provider_init). Purging `locales` would remove the locale, so it is only removed.
+_AFTER = f"""
+dpkg --purge --force-depends libllvm19 libz3-4 libperl5.40 perl perl-modules-5.40 postgresql-common \\
+    postgresql-common-dev postgresql-client-common libjson-perl libipc-run-perl libio-pty-perl ssl-cert procps
+localedef --inputfile en_US --charmap UTF-8 en_US.UTF-8
+dpkg --remove --force-depends locales libc-l10n
+rm -rf /usr/lib/postgresql/{MAJOR}/lib/bitcode /usr/lib/postgresql/{MAJOR}/lib/llvmjit* /etc/ssl/private/*
+"""
+
+
+def recipe(tag: str) -> Recipe:
+    """The recipe of a tag of release 17."""
+    same_release(REPOSITORY, tag, MAJOR)
+    owner = (UID, UID)
+    return Recipe(
+        layers=(
+            debian.base(),
+            debian.packages("postgresql", f"postgresql-{MAJOR}", before=_BEFORE, after=_AFTER),
+            files(
+                "postgresql-folders",
+                File(_DATA, None, 0o1777, owner),
+                File("/run/postgresql", None, 0o3777, owner),
+            ),
+        ),
+        config=ImageConfig(
+            user=f"{UID}:{UID}",
+            environment={
+                "LANG": "en_US.utf8",
+                "PATH": f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{_BIN}",
+                "PGDATA": _DATA,
+                "PG_MAJOR": MAJOR,
+            },
+            command=("postgres",),
+            stop_signal="SIGINT",  # a fast shutdown
+            exposed_ports=(5432,),
+        ),
+    )
