@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 CHECKOUT = Path(__file__).parents[2]
-
-
-def need_root(*programs: str) -> None:
-    """Skip the test without root on Linux or without one of the programs."""
-    if not sys.platform.startswith("linux") or os.geteuid() != 0:
-        pytest.skip("NOT TESTED: it needs root on Linux")
-    if missing := [program for program in programs if not shutil.which(program)]:
-        pytest.skip(f"NOT TESTED: install {', '.join(missing)}")
 
 
 class Namespaces:

@@ -10,30 +10,29 @@ from pathlib import Path
 import pytest
 
 from sandbox.node.volumes import CAP_SYS_RESOURCE, has_capability
-from tests.node.namespaces import Namespaces, need_root, private
+from tests.node.namespaces import Namespaces, private
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.node
 
 
 @pytest.fixture
-def machine() -> Iterator[Namespaces]:
+def mounts(machine: None) -> Iterator[Namespaces]:
     """Where the volumes are mounted; killed at the end, as in a power cut."""
-    need_root("unshare", "mkfs.ext4", "losetup", "resize2fs")
     with private("mount") as namespaces:
         yield namespaces
 
 
 class Volumes:
-    """Calls of `LoopVolumes` on a machine."""
+    """Calls of `LoopVolumes` on a mounts."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def call(self, machine: Namespaces, *calls: str) -> str:
+    def call(self, mounts: Namespaces, *calls: str) -> str:
         """The output of calls, such as `create("a", "1Gi")`."""
         lines = "\n".join(f"    print(volumes.{call})" for call in calls)
-        return machine.python(
+        return mounts.python(
             f"""
 from pathlib import Path
 from sandbox.node.volumes import LoopVolumes
@@ -52,10 +51,10 @@ except StorageError as error:
         """Where a volume is mounted."""
         return f"{self.folder}/mounts/{name}/volume"
 
-    def size(self, machine: Namespaces, name: str) -> int:
+    def size(self, mounts: Namespaces, name: str) -> int:
         """The size of the filesystem's device in MiB."""
-        device = machine.run("findmnt", "-n", "-o", "SOURCE", self.path(name)).strip()
-        blocks = machine.run("dumpe2fs", "-h", device).split("Block count:")[1].split()[0]
+        device = mounts.run("findmnt", "-n", "-o", "SOURCE", self.path(name)).strip()
+        blocks = mounts.run("dumpe2fs", "-h", device).split("Block count:")[1].split()[0]
         return int(blocks) * 4096 // 2**20
 
 
@@ -70,67 +69,66 @@ def loop_devices(folder: Path) -> list[str]:
     return [line for line in listed.stdout.splitlines() if line.startswith(str(folder))]
 
 
-def test_a_new_volume_is_as_a_cloud_hands_it_out(machine: Namespaces, volumes: Volumes) -> None:
-    assert volumes.path("a") in volumes.call(machine, 'create("a", "1Gi")')
-    found = machine.run("stat", "--format=%U %G %a", volumes.path("a")).strip()
+def test_a_new_volume_is_as_a_cloud_hands_it_out(mounts: Namespaces, volumes: Volumes) -> None:
+    assert volumes.path("a") in volumes.call(mounts, 'create("a", "1Gi")')
+    found = mounts.run("stat", "--format=%U %G %a", volumes.path("a")).strip()
     assert found == "root root 755"
-    assert machine.run("ls", volumes.path("a")).split() == ["lost+found"]
-    assert volumes.size(machine, "a") == 1024
+    assert mounts.run("ls", volumes.path("a")).split() == ["lost+found"]
+    assert volumes.size(mounts, "a") == 1024
     (file,) = volumes.folder.glob("files/*")
     assert file.stat().st_size == 2**30
     assert file.stat().st_blocks * 512 < 2**26  # it is sparse
 
 
-def test_a_volume_has_a_name_only_when_it_is_mounted(machine: Namespaces, volumes: Volumes) -> None:
+def test_a_volume_has_a_name_only_when_it_is_mounted(mounts: Namespaces, volumes: Volumes) -> None:
     (volumes.folder / "files").mkdir()
     (volumes.folder / "files" / "a.img").write_bytes(bytes(2**20))  # it has no filesystem
-    assert "failed: e2fsck" in volumes.call(machine, 'create("a", "1Mi")')
-    machine.run("test", "!", "-e", volumes.path("a"))
+    assert "failed: e2fsck" in volumes.call(mounts, 'create("a", "1Mi")')
+    mounts.run("test", "!", "-e", volumes.path("a"))
 
 
-def test_volumes_survive_a_power_cut(volumes: Volumes) -> None:
-    need_root("unshare", "mkfs.ext4", "losetup", "resize2fs")
-    with private("mount") as machine:
-        volumes.call(machine, *(f'create("volume-{number}", "16Mi")' for number in range(12)))  # more than 8
-        machine.run("sh", "-c", f"echo kept > {volumes.path('volume-7')}/file; sync")
+def test_volumes_survive_a_power_cut(machine: None, volumes: Volumes) -> None:
+    with private("mount") as mounts:
+        volumes.call(mounts, *(f'create("volume-{number}", "16Mi")' for number in range(12)))  # more than 8
+        mounts.run("sh", "-c", f"echo kept > {volumes.path('volume-7')}/file; sync")
         assert len(loop_devices(volumes.folder)) == 12
     eventually(lambda: not loop_devices(volumes.folder), "the loop devices are not free", within=10)
-    with private("mount") as machine:
-        volumes.call(machine)
-        assert machine.run("cat", f"{volumes.path('volume-7')}/file") == "kept\n"
+    with private("mount") as mounts:
+        volumes.call(mounts)
+        assert mounts.run("cat", f"{volumes.path('volume-7')}/file") == "kept\n"
         assert len(loop_devices(volumes.folder)) == 12
 
 
-def test_a_volume_is_expanded_with_its_data(machine: Namespaces, volumes: Volumes) -> None:
-    volumes.call(machine, 'create("a", "64Mi")')
-    machine.run("sh", "-c", f"echo kept > {volumes.path('a')}/file")
-    assert "failed" not in volumes.call(machine, 'expand("a", "2Gi")', 'expand("a", "2Gi")')
-    assert volumes.size(machine, "a") == 2048
-    assert machine.run("cat", f"{volumes.path('a')}/file") == "kept\n"
+def test_a_volume_is_expanded_with_its_data(mounts: Namespaces, volumes: Volumes) -> None:
+    volumes.call(mounts, 'create("a", "64Mi")')
+    mounts.run("sh", "-c", f"echo kept > {volumes.path('a')}/file")
+    assert "failed" not in volumes.call(mounts, 'expand("a", "2Gi")', 'expand("a", "2Gi")')
+    assert volumes.size(mounts, "a") == 2048
+    assert mounts.run("cat", f"{volumes.path('a')}/file") == "kept\n"
 
 
-def test_a_volume_in_use_is_expanded_at_once_or_after_its_pods(machine: Namespaces, volumes: Volumes) -> None:
-    volumes.call(machine, 'create("a", "64Mi")')
+def test_a_volume_in_use_is_expanded_at_once_or_after_its_pods(mounts: Namespaces, volumes: Volumes) -> None:
+    volumes.call(mounts, 'create("a", "64Mi")')
     pod = volumes.folder / "pod"
     pod.mkdir()
-    machine.run("mount", "--bind", volumes.path("a"), str(pod))  # as kubelet does
-    machine.run("sh", "-c", f"echo kept > {pod}/file")
-    output = volumes.call(machine, 'expand("a", "128Mi")')
+    mounts.run("mount", "--bind", volumes.path("a"), str(pod))  # as kubelet does
+    mounts.run("sh", "-c", f"echo kept > {pod}/file")
+    output = volumes.call(mounts, 'expand("a", "128Mi")')
     if has_capability(CAP_SYS_RESOURCE):
         assert "failed" not in output
     else:
         assert "failed: it is expanded when no pod uses it" in output
-        machine.run("test", "!", "-e", volumes.path("a"))  # no further pod can mount it
-        machine.run("cat", f"{pod}/file")
-        machine.run("umount", str(pod))
-        assert "failed" not in volumes.call(machine, 'expand("a", "128Mi")')
-    assert volumes.size(machine, "a") == 128
-    assert machine.run("cat", f"{volumes.path('a')}/file") == "kept\n"
+        mounts.run("test", "!", "-e", volumes.path("a"))  # no further pod can mount it
+        mounts.run("cat", f"{pod}/file")
+        mounts.run("umount", str(pod))
+        assert "failed" not in volumes.call(mounts, 'expand("a", "128Mi")')
+    assert volumes.size(mounts, "a") == 128
+    assert mounts.run("cat", f"{volumes.path('a')}/file") == "kept\n"
 
 
-def test_a_deleted_volume_leaves_nothing(machine: Namespaces, volumes: Volumes) -> None:
-    volumes.call(machine, 'create("a", "64Mi")', 'create("b", "64Mi")')
-    volumes.call(machine, 'delete("a")', 'delete("a")')
+def test_a_deleted_volume_leaves_nothing(mounts: Namespaces, volumes: Volumes) -> None:
+    volumes.call(mounts, 'create("a", "64Mi")', 'create("b", "64Mi")')
+    volumes.call(mounts, 'delete("a")', 'delete("a")')
     assert [file.name for file in (volumes.folder / "files").iterdir()] == ["b.img"]
-    assert machine.run("ls", f"{volumes.folder}/mounts").split() == ["b"]
+    assert mounts.run("ls", f"{volumes.folder}/mounts").split() == ["b"]
     assert len(loop_devices(volumes.folder)) == 1
