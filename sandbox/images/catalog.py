@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sandbox.errors import SandboxError
-from sandbox.images import cluster, minio, postgres, valkey
+from sandbox.images import cluster, minio, postgres, probe_application, valkey
 from sandbox.images.recipe import Recipe
 
 RECIPES: Mapping[str, Callable[[str], Recipe]] = {
@@ -21,6 +21,8 @@ RECIPES: Mapping[str, Callable[[str], Recipe]] = {
     minio.CLIENT_REPOSITORY: minio.client,
     minio.SERVER_REPOSITORY: minio.server,
     postgres.REPOSITORY: postgres.recipe,
+    probe_application.WEB_REPOSITORY: probe_application.web,
+    probe_application.WORKER_REPOSITORY: probe_application.worker,
     valkey.REPOSITORY: valkey.recipe,
 }
 """By repository, as the program renders it: with the registry, without a tag."""

@@ -1,0 +1,2 @@
+ALTER TABLE probe_events ON CLUSTER default DROP COLUMN IF EXISTS worker;
+ALTER TABLE probe_events ON CLUSTER default DROP COLUMN IF EXISTS web;

@@ -1,0 +1,2 @@
+ALTER TABLE probe_events DROP COLUMN IF EXISTS worker;
+ALTER TABLE probe_events DROP COLUMN IF EXISTS web;
