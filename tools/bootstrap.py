@@ -6,6 +6,7 @@ installs exactly the packages of the lock file into `.venv`. It does nothing if 
 """
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,26 +30,34 @@ def _install(requirements: Path) -> None:
     marker = _marker(requirements)
     if marker.exists() and marker.read_text() == _digest(requirements) and (VENV / "bin" / "python").exists():
         return
-    sys.stderr.write(f"installing {requirements.name} into .venv (takes about a minute the first time) ...\n")
-    if not (VENV / "bin" / "pip").exists():
+    sys.stderr.write(f"installing {requirements.name} into .venv (takes half a minute the first time) ...\n")
+    if not (VENV / "bin" / "uv").exists():
         created = subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=False)
         if created.returncode:
             _fail("could not create a virtual environment", "on Debian and Ubuntu: apt install python3-venv")
-        _pip(CHECKOUT / "requirements-pip.txt")  # the pip that comes with Python takes half as long again
-    _pip(requirements)
+        uv_lock = CHECKOUT / "requirements-uv.txt"
+        if not _pip(uv_lock):
+            _fail_installation(uv_lock)
+    if not _uv(requirements) and not _pip(requirements):  # pip also reads pip.conf and all settings PIP_*
+        _fail_installation(requirements)
     for lock in {requirements, CHECKOUT / "requirements.txt"}:  # every other lock file includes requirements.txt
         _marker(lock).write_text(_digest(lock))
 
 
-def _pip(requirements: Path) -> None:
+def _uv(requirements: Path) -> bool:
+    """Install packages with uv, whose cache has them unpacked: seconds instead of the minute of pip."""
+    uv = [str(VENV / "bin" / "uv"), "pip", "install", "--quiet", "--python", str(VENV / "bin" / "python")]
+    index = os.environ.get("PIP_INDEX_URL")
+    environment = {**({"UV_DEFAULT_INDEX": index} if index else {}), **os.environ}
+    locked = ["--no-deps", "--require-hashes", "-r", str(requirements)]
+    return subprocess.run([*uv, *locked], env=environment, check=False).returncode == 0
+
+
+def _pip(requirements: Path) -> bool:
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     # Most modules are never imported, so none is compiled before its first import.
     locked = ["--no-deps", "--no-compile", "--require-hashes", "-r", str(requirements)]
-    if subprocess.run([*pip, *locked], check=False).returncode:
-        _fail(
-            f"could not install {requirements.name}; see the output of pip above",
-            "check the network and the disk, set a mirror (PIP_INDEX_URL) or proxy (HTTPS_PROXY), and run it again",
-        )
+    return subprocess.run([*pip, *locked], check=False).returncode == 0
 
 
 def _marker(requirements: Path) -> Path:
@@ -58,6 +67,13 @@ def _marker(requirements: Path) -> Path:
 
 def _digest(requirements: Path) -> str:
     return hashlib.sha256(requirements.read_bytes()).hexdigest()
+
+
+def _fail_installation(requirements: Path) -> None:
+    _fail(
+        f"could not install {requirements.name}; see the output above",
+        "check the network and the disk, set a mirror (PIP_INDEX_URL) or proxy (HTTPS_PROXY), and run it again",
+    )
 
 
 def _fail(problem: str, fix: str) -> None:
