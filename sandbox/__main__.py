@@ -1,4 +1,4 @@
-"""The sandbox's command line: `python -m sandbox up|deploy|down|status|reset|env|tools`."""
+"""The sandbox's command line: `python -m sandbox up|deploy|down|status|reset|env|tools|images`."""
 
 from __future__ import annotations
 
@@ -104,6 +104,20 @@ def tools(
         typer.echo(f"{name:24} {toolchain.TOOLS[name].version:14} {path}")
     if not names:
         manifests.ensure()
+
+
+@app.command()
+def images(
+    references: Annotated[
+        list[str] | None, typer.Argument(help="Complete references. Default: those of a cluster and of the program.")
+    ] = None,
+) -> None:
+    """Pull or pack missing images and print their archives."""
+    from sandbox import images as made  # noqa: PLC0415  # only this command needs them
+    from sandbox.images import catalog  # noqa: PLC0415
+
+    for reference, archive in made.ensure(references or catalog.DEFAULTS).items():
+        typer.echo(f"{reference} {archive}")
 
 
 def _table(found: Status) -> str:

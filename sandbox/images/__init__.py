@@ -11,7 +11,8 @@ from pathlib import Path
 
 from sandbox import cache, releases, toolchain
 from sandbox.errors import SandboxError
-from sandbox.images import catalog, layers
+from sandbox.images import archives, catalog
+from sandbox.images.catalog import Reference
 from sandbox.progress import Progress, say
 
 VARIABLE = "IMAGES"
@@ -34,18 +35,17 @@ def mode(references: Iterable[str]) -> Mode:
             raise SandboxError(f"{VARIABLE}={chosen}: unknown value", f"set {VARIABLE} to {' or '.join(Mode)}")
         return Mode(chosen)
     hosts = releases.Hosts(cache.root() / "unreachable.json")
-    registries = sorted({catalog.Reference.parse(reference).registry for reference in references})
-    return Mode.PULL if all(reachable(registry, hosts) for registry in registries) else Mode.PACK
+    addresses = sorted({Reference.parse(reference).api for reference in references})
+    return Mode.PULL if all(_reachable(address, hosts) for address in addresses) else Mode.PACK
 
 
-def reachable(registry: str, hosts: releases.Hosts) -> bool:
-    """Whether a registry answers. Its API answers 200, or 401 to who has no token (distribution-spec)."""
+def _reachable(address: str, hosts: releases.Hosts) -> bool:
+    """Whether a registry answers: with 200, or with 401 to who has no token (distribution-spec, end-1)."""
     if os.environ.get(releases.OFFLINE_VARIABLE):
         return False
-    host = {"docker.io": "registry-1.docker.io"}.get(registry, registry)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            releases.fetch(f"https://{host}/v2/", Path(folder) / "answer", hosts)
+            releases.fetch(address, Path(folder) / "answer", hosts)
     except releases.StatusError as error:
         return error.status == HTTPStatus.UNAUTHORIZED
     except releases.UnavailableError:
@@ -54,22 +54,27 @@ def reachable(registry: str, hosts: releases.Hosts) -> bool:
 
 
 def ensure(references: Iterable[str]) -> dict[str, Path]:
-    """Return the archive of each image, for `ctr --namespace k8s.io images import`; build those that are missing.
+    """Return the archive of each image, for `ctr --namespace k8s.io images import`; make those that are missing.
 
-    Raises `SandboxError` if an image can't be packed, before any is built.
+    `mode` decides whether they are pulled or packed.
+
+    Raises:
+        SandboxError: An image can't be pulled or packed. What can't be packed is reported before anything is built.
     """
-    recipes = {reference: catalog.recipe(reference) for reference in references}
-    archives = {reference: layers.archive(reference, recipe) for reference, recipe in recipes.items()}
-    missing = [reference for reference, archive in archives.items() if not archive.exists()]
-    if missing:
-        toolchain.ensure({tool for reference in missing for tool in recipes[reference].tools})
-        with cache.disk_errors_explained("packing the images"):
-            layers.folder().mkdir(parents=True, exist_ok=True)
-            with cache.exclusive(layers.folder() / "lock", lambda: say("waiting for another run that packs images")):
-                layers.tidy()
+    names = list(references)
+    parsed = [Reference.parse(name) for name in names]
+    packed = mode(names) is Mode.PACK
+    recipes = {reference: catalog.recipe(str(reference)) if packed else None for reference in parsed}
+    found = {reference: archives.path(reference, recipe) for reference, recipe in recipes.items()}
+    if missing := [reference for reference in found if not found[reference].exists()]:
+        toolchain.ensure({tool for reference in missing if (recipe := recipes[reference]) for tool in recipe.tools})
+        with cache.disk_errors_explained("preparing the images"):
+            archives.folder().mkdir(parents=True, exist_ok=True)
+            with cache.exclusive(archives.folder() / "lock", lambda: say("waiting for another run that makes images")):
+                archives.tidy()
                 progress = Progress(len(missing))
                 for reference in missing:
-                    with progress.step(reference):
-                        if not archives[reference].exists():  # another checkout may have built it meanwhile
-                            layers.build(reference, recipes[reference])
-    return archives
+                    with progress.step(f"image {reference}"):
+                        if not found[reference].exists():  # another checkout may have made it meanwhile
+                            archives.build(reference, recipes[reference])
+    return {str(reference): file for reference, file in found.items()}

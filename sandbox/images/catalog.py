@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from components.schema import images as program
 from sandbox.errors import SandboxError
 from sandbox.images import cluster, minio, postgres, probe_application, valkey
 from sandbox.images.recipe import Recipe
@@ -18,14 +19,23 @@ from sandbox.images.recipe import Recipe
 RECIPES: Mapping[str, Callable[[str], Recipe]] = {
     cluster.COREDNS_REPOSITORY: cluster.coredns,
     cluster.PAUSE_REPOSITORY: cluster.pause,
-    minio.CLIENT_REPOSITORY: minio.client,
-    minio.SERVER_REPOSITORY: minio.server,
-    postgres.REPOSITORY: postgres.recipe,
+    program.MINIO.repository: minio.server,
+    program.MINIO_CLIENT.repository: minio.client,
+    program.POSTGRES.repository: postgres.recipe,
     probe_application.WEB_REPOSITORY: probe_application.web,
     probe_application.WORKER_REPOSITORY: probe_application.worker,
-    valkey.REPOSITORY: valkey.recipe,
+    program.VALKEY.repository: valkey.recipe,
 }
 """By repository, as the program renders it: with the registry, without a tag."""
+
+
+DEFAULTS = (
+    cluster.PAUSE,
+    cluster.COREDNS,
+    *(image.reference for image in (program.POSTGRES, program.VALKEY, program.MINIO, program.MINIO_CLIENT)),
+    *(image(program.DEFAULT_VERSION).reference for image in (program.web, program.worker)),
+)
+"""The references of a cluster and of the program's default configuration."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,16 @@ class Reference:
     """With the registry."""
     tag: str
     digest: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}" + (f"@{self.digest}" if self.digest else "")
+
+    @property
+    def api(self) -> str:
+        """The address of the registry's API. As with other clients, a registry on this machine has no TLS."""
+        host = {"docker.io": "registry-1.docker.io"}.get(self.registry, self.registry)
+        local = host.partition(":")[0] in {"localhost", "127.0.0.1"}
+        return f"{'http' if local else 'https'}://{host}/v2/"
 
     @classmethod
     def parse(cls, text: str) -> Reference:
@@ -52,18 +72,18 @@ class Reference:
         return cls(registry, repository, tag, digest)
 
 
-def recipe(reference: str) -> Recipe:
+def recipe(text: str) -> Recipe:
     """The recipe of an image. Raises `SandboxError` if the image can't be packed."""
-    parsed = Reference.parse(reference)
-    if parsed.digest:
+    reference = Reference.parse(text)
+    if reference.digest:
         raise SandboxError(
             f"{reference} is pinned by a digest, which a packed image can't have",
             "remove the digest, or set IMAGES=pull where the registry can be reached",
         )
-    builder = RECIPES.get(parsed.repository)
+    builder = RECIPES.get(reference.repository)
     if builder is None:
         raise SandboxError(
-            f"{parsed.repository} can't be packed",
+            f"{reference.repository} can't be packed",
             f"set IMAGES=pull where the registry can be reached, or use one of: {', '.join(sorted(RECIPES))}",
         )
-    return builder(parsed.tag)
+    return builder(reference.tag)

@@ -17,6 +17,7 @@ COREDNS = f"{COREDNS_REPOSITORY}:{pins.module_version('coredns', 'github.com/cor
 
 PAUSE_REPOSITORY = "registry.k8s.io/pause"
 PAUSE = f"{PAUSE_REPOSITORY}:3.10.2"
+"""The sandbox image of a pod: it holds the pod's namespaces."""
 
 _NON_ROOT = "65532:65532"  # `nonroot` of the official image's base, gcr.io/distroless/static-debian12:nonroot
 _NET_BIND_SERVICE = 10  # CAP_NET_BIND_SERVICE, for port 53 (the Dockerfile of CoreDNS)

@@ -27,6 +27,8 @@ SOURCES = Path("/etc/apt")
 BASE_PACKAGES = ("ca-certificates", "curl")
 """On top of Debian's minimal system: `minio` is probed with curl, and `mc` and Langfuse verify public certificates."""
 
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
 _CONFIGURATION = """\
 # Images need no documentation, and a build need not survive a power cut.
 path-exclude=/usr/share/doc/*
@@ -130,7 +132,7 @@ def mirror(sources: Path = SOURCES) -> str:
 
 
 def _check_host() -> None:
-    missing = [name for name in ("debootstrap", "unshare", "setpriv", "chroot") if not shutil.which(name)]
+    missing = [name for name in ("debootstrap", "unshare", "setpriv", "chroot") if not shutil.which(name, path=_PATH)]
     fix = "run this as root on Linux, or set IMAGES=pull where the registry can be reached"
     if os.geteuid() != 0:
         raise SandboxError("images of Debian packages are made in a chroot, which needs root", fix)

@@ -10,9 +10,6 @@ from sandbox.images import debian
 from sandbox.images.oci import PATH, ImageConfig
 from sandbox.images.recipe import Recipe, tools
 
-SERVER_REPOSITORY = "quay.io/minio/minio"
-CLIENT_REPOSITORY = "quay.io/minio/mc"
-
 
 def server(_tag: str) -> Recipe:
     """The recipe of the server, the same for every tag."""

@@ -31,7 +31,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 WHITEOUT = ".wh."
 """Prefix of an empty file that deletes a file of a lower layer (image-spec, layer.md)."""
 
-_MEDIA_TYPE = "application/vnd.oci.image.{}+json"
+_MEDIA_TYPE = "application/vnd.oci.image.{}.v1+json"
 _LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 
 Json = dict[str, Any]
@@ -204,7 +204,7 @@ def write_archive(file: Path, reference: str, config: ImageConfig, layers: Seque
 
     `reference` is the complete name, such as `docker.io/library/postgres:17.10`. `layers` are tars, the lowest first.
     """
-    digests = [_digest(layer) for layer in layers]
+    digests = [digest(layer) for layer in layers]
     system, architecture = pins.platform_name()
     configuration = _encode(
         {
@@ -218,40 +218,42 @@ def write_archive(file: Path, reference: str, config: ImageConfig, layers: Seque
     manifest = _encode(
         {
             "schemaVersion": 2,
-            "mediaType": _MEDIA_TYPE.format("manifest.v1"),
-            "config": _descriptor(_MEDIA_TYPE.format("config.v1"), configuration),
+            "mediaType": _MEDIA_TYPE.format("manifest"),
+            "config": _descriptor(_MEDIA_TYPE.format("config"), configuration),
             "layers": [
-                {"mediaType": _LAYER_TYPE, "digest": digest, "size": layer.stat().st_size}
-                for digest, layer in zip(digests, layers, strict=True)
+                {"mediaType": _LAYER_TYPE, "digest": found, "size": layer.stat().st_size}
+                for found, layer in zip(digests, layers, strict=True)
             ],
         }
     )
+    blobs: dict[str, bytes | Path] = {digest(configuration): configuration, digest(manifest): manifest}
+    blobs |= zip(digests, layers, strict=True)
+    write_layout(file, reference, _descriptor(_MEDIA_TYPE.format("manifest"), manifest), blobs)
+
+
+def write_layout(file: Path, reference: str, manifest: Json, blobs: Mapping[str, bytes | Path]) -> None:
+    """Write the archive of an image from its parts: the descriptor of its manifest, and the blobs by digest."""
     annotations = {"io.containerd.image.name": reference, "org.opencontainers.image.ref.name": reference}
-    entry = {**_descriptor(_MEDIA_TYPE.format("manifest.v1"), manifest), "annotations": annotations}
+    index = {"schemaVersion": 2, "manifests": [{**manifest, "annotations": annotations}]}
     contents = Contents()
     contents.file("oci-layout", _encode({"imageLayoutVersion": "1.0.0"}))
-    contents.file("index.json", _encode({"schemaVersion": 2, "manifests": [entry]}))
-    for blob in (configuration, manifest):
-        contents.file(_blob_path(_digest(blob)), blob)
-    for digest, layer in zip(digests, layers, strict=True):
-        contents.file(_blob_path(digest), layer)
+    contents.file("index.json", _encode(index))
+    for found, blob in blobs.items():
+        contents.file(f"blobs/{found.replace(':', '/')}", blob)
     contents.write(file)
 
 
-def _encode(value: Json) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _digest(data: bytes | Path) -> str:
+def digest(data: bytes | Path) -> str:
+    """The digest of bytes or of a file, such as `sha256:...`."""
     if isinstance(data, bytes):
         return f"sha256:{hashlib.sha256(data).hexdigest()}"
     with data.open("rb") as handle:
         return f"sha256:{hashlib.file_digest(handle, 'sha256').hexdigest()}"
 
 
+def _encode(value: Json) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
 def _descriptor(media_type: str, blob: bytes) -> Json:
-    return {"mediaType": media_type, "digest": _digest(blob), "size": len(blob)}
-
-
-def _blob_path(digest: str) -> str:
-    return f"blobs/{digest.replace(':', '/')}"
+    return {"mediaType": media_type, "digest": digest(blob), "size": len(blob)}

@@ -6,13 +6,13 @@ they create the database in an init container and run `postgres` itself. The pac
 
 from __future__ import annotations
 
+from components.schema.images import POSTGRES
 from sandbox.images import debian
 from sandbox.images.oci import ImageConfig
 from sandbox.images.recipe import File, Recipe, files, same_release
 
-REPOSITORY = "docker.io/library/postgres"
 MAJOR = "17"
-UID = 999  # github.com/docker-library/postgres, Dockerfile-debian.template
+UID = POSTGRES.uid
 
 _BIN = f"/usr/lib/postgresql/{MAJOR}/bin"
 _DATA = "/var/lib/postgresql/data"
@@ -38,7 +38,7 @@ rm -rf /usr/lib/postgresql/{MAJOR}/lib/bitcode /usr/lib/postgresql/{MAJOR}/lib/l
 
 def recipe(tag: str) -> Recipe:
     """The recipe of a tag of release 17."""
-    same_release(REPOSITORY, tag, MAJOR)
+    same_release(POSTGRES.repository, tag, MAJOR)
     owner = (UID, UID)
     return Recipe(
         layers=(

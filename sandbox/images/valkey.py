@@ -6,13 +6,13 @@ that of the pods.
 
 from __future__ import annotations
 
+from components.schema.images import VALKEY
 from sandbox.images import debian
 from sandbox.images.oci import PATH, ImageConfig
 from sandbox.images.recipe import File, Recipe, files, same_release
 
-REPOSITORY = "docker.io/valkey/valkey"
 MAJOR = "8"
-UID = 999  # github.com/valkey-io/valkey-container, Dockerfile.template
+UID = VALKEY.uid
 
 _BEFORE = f"""
 groupadd --system --gid {UID} valkey
@@ -22,7 +22,7 @@ useradd --system --gid valkey --uid {UID} --home-dir /data --no-create-home valk
 
 def recipe(tag: str) -> Recipe:
     """The recipe of a tag of release 8."""
-    same_release(REPOSITORY, tag, MAJOR)
+    same_release(VALKEY.repository, tag, MAJOR)
     return Recipe(
         layers=(
             debian.base(),

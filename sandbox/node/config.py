@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from sandbox.images.cluster import PAUSE
 from sandbox.node import cgroups, network
 from sandbox.node.init import NAME
 from sandbox.node.network import Network
@@ -13,8 +14,6 @@ from sandbox.node.requirements import CNI_PLUGINS
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 REGISTRY_PORT = 5000
-PAUSE = "registry.k8s.io/pause:3.10.1"
-"""The sandbox image that kubelet 1.36 is released with (build/dependencies.yaml in k8s.io/kubernetes)."""
 
 _RUNC = "io.containerd.runc.v2"
 
