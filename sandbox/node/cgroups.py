@@ -31,7 +31,7 @@ def create(number: int) -> None:
         (ROOT / name).mkdir(exist_ok=True)
         (ROOT / name / "cgroup.subtree_control").write_text(enable)
         return
-    for hierarchy in _hierarchies():
+    for hierarchy in _hierarchies("cgroup"):
         made = hierarchy / name
         made.mkdir(exist_ok=True)
         for file in ("cpuset.cpus", "cpuset.mems"):  # empty in a new group, which then accepts no process
@@ -42,7 +42,7 @@ def create(number: int) -> None:
 def remove(number: int) -> None:
     """Remove the groups of a node whose processes have ended; wait a few seconds for the last of them."""
     name = group(number)[1:]
-    roots = [ROOT / name] if is_unified() else [hierarchy / name for hierarchy in _hierarchies()]
+    roots = [hierarchy / name for hierarchy in _hierarchies("cgroup", "cgroup2")]  # runc uses both if both exist
     deadline = time.monotonic() + REMOVE_SECONDS
     while (left := [root for root in roots if root.exists()]) and time.monotonic() < deadline:
         for root in left:
@@ -57,9 +57,9 @@ def is_unified() -> bool:
     return (ROOT / "cgroup.controllers").exists()
 
 
-def _hierarchies() -> Iterator[Path]:
-    """The mounted hierarchies of version 1; names that are links, such as cpu to cpu,cpuacct, once."""
+def _hierarchies(*kinds: str) -> Iterator[Path]:
+    """The mounted hierarchies of these kinds of file systems: `cgroup` is version 1, `cgroup2` version 2."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, mount_point, kind, *_ = line.split()
-        if kind == "cgroup":
+        if kind in kinds:
             yield Path(mount_point)
