@@ -7,7 +7,7 @@ CODE = __main__.py benchmarks components operations policies/langfuse_policies s
 unexport PYTHONDONTWRITEBYTECODE # many processes import the same modules: compile them once
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test test-fast lint tools policy policy-state bench judges docs lock program development
+.PHONY: help up down status test test-fast test-node lint tools policy policy-state bench judges docs lock program development
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,10 +22,13 @@ status: program ## Show the processes of the local control plane
 	@$(RUN) -m sandbox status
 
 test: lint tools ## Run all checks and tests
-	@GOMEMLIMIT=1GiB $(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 20
+	@GOMEMLIMIT=1GiB $(RUN) -m pytest -m "not whole" --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 20
 
 test-fast: development ## Run the tests that need only Python
 	@$(RUN) -m pytest tests/unit --numprocesses 3 --dist worksteal
+
+test-node: development tools ## Run all tests of the real node, which takes root and half an hour
+	@$(RUN) -m pytest tests/node --durations 20
 
 lint: development ## Check style, types and pipelines
 	@$(RUN) -m ruff check --quiet . && $(RUN) -m ruff format --quiet --check . && $(RUN) -m mypy $(CODE)

@@ -33,6 +33,11 @@ def deploy(stack: str, sandbox: Sandbox, kind: Kind | None = None) -> None:
     """
     _read(stack)  # report its errors before the slow start
     sandbox.up(kind)
+    if sandbox.folder.kind is Kind.REAL:
+        from sandbox import images  # noqa: PLC0415  # only a real node needs them
+        from sandbox.images import catalog  # noqa: PLC0415
+
+        images.ensure(catalog.DEFAULTS)  # with progress: the node's registry would make them without
     environment = {**os.environ, **sandbox.environment()}
     _recover(stack, sandbox, environment)
     copy = stack_file(stack, sandbox, environment)
