@@ -6,6 +6,7 @@ import os
 import textwrap
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from kubernetes.client import ApiClient, ApiException
 
 from sandbox.cache import exclusive
 from sandbox.controlplane import Sandbox
+from sandbox.folder import Kind
 from tests.engine.harness import Engine, Json, Program
 from tests.engine.stacks import Stack, deploy
 from tests.engine.view import connect
@@ -104,34 +106,46 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
     All workers share it: a control plane takes twelve seconds of CPU time to start, and four per minute.
     """
+    with shared_sandbox(tmp_path_factory, "sandbox", Kind.SIMULATED) as shared:
+        yield shared
+
+
+@contextmanager
+def shared_sandbox(factory: pytest.TempPathFactory, name: str, kind: Kind) -> Iterator[Sandbox]:
+    """A sandbox that all workers share: the first one starts it, and the last one deletes it."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
-    base = tmp_path_factory.getbasetemp()
-    folder = base.parent if worker else base
-    shared, users = Sandbox(folder / "sandbox"), folder / "sandbox-users"
+    folder = run_folder(factory)
+    shared, users = Sandbox(folder / name), folder / f"{name}-users"
     users.mkdir(exist_ok=True)
-    with exclusive(folder / "sandbox-lock", _wait):
+    with exclusive(folder / f"{name}-lock", wait):
         (users / f"{worker}").touch()
-        shared.up()
+        shared.up(kind)
     try:
         yield shared
     finally:
-        with exclusive(folder / "sandbox-lock", _wait):
+        with exclusive(folder / f"{name}-lock", wait):
             (users / f"{worker}").unlink()
             if not any(users.iterdir()):
                 shared.reset()
+
+
+def run_folder(factory: pytest.TempPathFactory) -> Path:
+    """The folder of the test run, which all workers share."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")
 def dev(sandbox: Sandbox) -> Stack:
     """The dev stack in the shared sandbox, deployed once. Tests must not change it."""
     stack = Stack("dev", sandbox.folder.path / "stacks", sandbox.environment())
-    with exclusive(sandbox.folder.path.with_name("dev-lock"), _wait):
+    with exclusive(sandbox.folder.path.with_name("dev-lock"), wait):
         if not stack.file.exists():
             deploy(stack.name, sandbox.folder.path).ok()
     return stack
 
 
-def _wait() -> None:
+def wait() -> None:
     """Wait for another worker, however long it takes."""
 
 

@@ -28,6 +28,9 @@ SECRET_MARK: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105  # says on
 class Stack:
     """One stack of this checkout's program. Its file is a copy; the files in `stacks/` are only read."""
 
+    timeout_seconds: float = TIMEOUT_SECONDS
+    """How long a command may take."""
+
     def __init__(self, name: str, folder: Path, environment: Mapping[str, str]) -> None:
         """`folder` contains the stack file and the Pulumi.yaml that `stack init` needs."""
         self.name = name
@@ -158,7 +161,7 @@ class Stack:
         return ["pulumi", *words, "--non-interactive", "--color", "never"]
 
     def _run(self, words: list[str], folder: Path, **variables: str) -> Result:
-        return run(words, {**self.environment, **variables}, folder)
+        return run(words, {**self.environment, **variables}, folder, self.timeout_seconds)
 
 
 class StackFactory(Protocol):
@@ -167,7 +170,9 @@ class StackFactory(Protocol):
     def __call__(self, name: str, config: Mapping[str, object] | None = None) -> Stack: ...
 
 
-def run(words: list[str], environment: Mapping[str, str], folder: Path = CHECKOUT) -> Result:
+def run(
+    words: list[str], environment: Mapping[str, str], folder: Path = CHECKOUT, timeout_seconds: float = TIMEOUT_SECONDS
+) -> Result:
     """Run a command to its end."""
     done = subprocess.run(
         words,
@@ -176,7 +181,7 @@ def run(words: list[str], environment: Mapping[str, str], folder: Path = CHECKOU
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_SECONDS,
+        timeout=timeout_seconds,
         check=False,
     )
     return Result(tuple(words), done.returncode, done.stdout, done.stderr)

@@ -12,6 +12,8 @@ from sandbox.controlplane import Sandbox
 from sandbox.errors import SandboxError
 from sandbox.folder import Kind
 from sandbox.node import requirements
+from tests.engine.kube import shared_sandbox
+from tests.node.shapes import Installation, ensure_images, installed
 
 REQUIRED: Final = "NODE_TESTS"
 """`required`: fail where the node can't run, instead of skipping its tests."""
@@ -37,3 +39,35 @@ def node(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sa
         yield started
     finally:
         started.reset()
+
+
+@pytest.fixture(scope="session")
+def shared_node(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The node of the test run, on which the shapes are deployed. All workers share it."""
+    ensure_images()
+    with shared_sandbox(tmp_path_factory, "real-node", Kind.REAL) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="module")
+def dev(shared_node: Sandbox) -> Iterator[Installation]:
+    """The shape `dev`, ready. Tests may change it, and leave it ready with its configuration as it was.
+
+    No other file of tests has it meanwhile: the fixture waits for them.
+    """
+    with installed(shared_node, "dev") as shape:
+        yield shape
+
+
+@pytest.fixture(scope="module")
+def staging(shared_node: Sandbox) -> Iterator[Installation]:
+    """The shape `staging`, with the same rules as `dev`."""
+    with installed(shared_node, "staging") as shape:
+        yield shape
+
+
+@pytest.fixture(scope="module")
+def prod(shared_node: Sandbox) -> Iterator[Installation]:
+    """The shape `prod`, with the same rules as `dev`."""
+    with installed(shared_node, "prod") as shape:
+        yield shape

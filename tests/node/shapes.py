@@ -1,0 +1,149 @@
+"""The shapes of an installation on the real node: the stacks of this checkout, which request little of the machine.
+
+A shape has the modes, replicas and protection of its profile. Only its requests, limits and volumes are smaller, so
+that all shapes fit on one node with two CPUs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sandbox import images
+from sandbox.cache import exclusive
+from sandbox.controlplane import Sandbox
+from sandbox.images import catalog
+from tests.engine.kube import wait
+from tests.engine.stacks import Stack
+from tests.engine.view import Json, View, conditions
+from tests.waiting import eventually
+
+UP_SECONDS: Final = 900.0  # dev needs 60 s on an idle machine with two cores, prod three times as long
+READY_SECONDS: Final = 300.0
+
+
+def _resources(memory: str, cpu_limit: str = "2") -> dict[str, object]:
+    """Resources of a pod. The request of CPU time is small, because the node has two CPUs for everything."""
+    return {"cpu": "10m", "cpuLimit": cpu_limit, "memory": memory}
+
+
+SMALL: Final[Mapping[str, object]] = {
+    "langfuse:scale": "small",
+    "langfuse:web": {"resources": _resources("512Mi")},
+    "langfuse:worker": {"resources": _resources("512Mi")},
+    "langfuse:postgres": {"storage": "1Gi", "resources": _resources("512Mi")},
+    "langfuse:clickhouse": {
+        "storage": "2Gi",
+        "keeperStorage": "1Gi",
+        "resources": _resources("2Gi"),
+        "keeperResources": _resources("512Mi"),
+    },
+    "langfuse:redis": {"storage": "1Gi", "resources": _resources("256Mi")},
+    "langfuse:objectStore": {"storage": "2Gi", "resources": _resources("512Mi")},
+}
+"""What each shape requests instead of the values of its scale. Volumes are sparse files."""
+
+TWO_PODS: Final[Mapping[str, object]] = {
+    "langfuse:web": {"replicas": 2, "resources": _resources("512Mi")},
+    "langfuse:worker": {"replicas": 2, "resources": _resources("512Mi")},
+}
+SHAPES: Final[Mapping[str, Mapping[str, object]]] = {
+    "dev": SMALL,
+    "staging": SMALL,
+    "prod": {**SMALL, **TWO_PODS, "langfuse:backups": None},
+}
+"""Each shape's configuration beside its file in `stacks/`. Prod has as many pods of web and worker as its scale, and no
+off-site copy, whose bucket is outside of the machine."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A deployed shape."""
+
+    stack: Stack
+    view: View
+
+    @property
+    def is_deployed(self) -> bool:
+        """Whether its last update succeeded and it was not deleted since."""
+        return self._marker.exists()
+
+    @property
+    def _marker(self) -> Path:
+        return self.stack.folder / "deployed"
+
+    def deploy(self) -> None:
+        """Deploy it, unless it is deployed; wait until all its pods are ready."""
+        if not self.is_deployed:
+            self.stack.up().ok()
+            self._marker.touch()
+        self.wait_until_ready()
+
+    def destroy(self) -> None:
+        """Delete its resources with `pulumi destroy`."""
+        self._marker.unlink(missing_ok=True)
+        self.stack.destroy().ok()
+
+    def pods(self) -> list[Json]:
+        """The pods of Deployments and StatefulSets, which run all the time."""
+        owners = {"ReplicaSet", "StatefulSet"}
+        return [pod for pod in self.view.objects("pods") if owner(pod) in owners]
+
+    def unready(self) -> list[str]:
+        """What is not ready: pods, missing pods, and workloads that the controllers have not looked at."""
+        left = [
+            f"{item['kind']}/{item['metadata']['name']}"
+            for item in self.view.objects("deployments", "statefulsets")
+            if item["status"].get("observedGeneration") != item["metadata"]["generation"]
+            or item["status"].get("readyReplicas", 0) != item["spec"]["replicas"]
+            or item["status"].get("replicas", 0) != item["spec"]["replicas"]
+            or item["status"].get("updatedReplicas", 0) != item["spec"]["replicas"]
+        ]
+        return left + [
+            f"Pod/{pod['metadata']['name']}"
+            for pod in self.pods()
+            if conditions(pod).get("Ready") != "True" or "deletionTimestamp" in pod["metadata"]
+        ]
+
+    def wait_until_ready(self, within: float = READY_SECONDS) -> None:
+        """Wait until every pod of every workload is ready and no other pod of them is left."""
+        left: list[str] = []
+
+        def ready() -> bool:
+            left[:] = self.unready()
+            return not left
+
+        try:
+            eventually(ready, within=within)
+        except AssertionError:
+            raise AssertionError(f"after {within:g} s these are not ready: {', '.join(left)}") from None
+
+
+def owner(pod: Json) -> str | None:
+    """The kind of the controller of a pod."""
+    return next((str(item["kind"]) for item in pod["metadata"].get("ownerReferences", [])), None)
+
+
+@contextmanager
+def installed(node: Sandbox, shape: str) -> Iterator[Installation]:
+    """A shape on a node, deployed by its first user. One file of tests at a time has it, in whichever worker."""
+    folder = node.folder.path.with_name(f"{node.folder.path.name}-{shape}")
+    with exclusive(folder.with_name(f"{folder.name}-lock"), wait):
+        made = (folder / f"Pulumi.{shape}.yaml").exists()
+        stack = (
+            Stack(shape, folder, node.environment())
+            if made
+            else Stack.new(shape, folder, node.environment(), SHAPES[shape])
+        )
+        stack.timeout_seconds = UP_SECONDS
+        installation = Installation(stack, View(node, f"langfuse-{shape}"))
+        installation.deploy()
+        yield installation
+
+
+def ensure_images() -> None:
+    """Make the images of the shapes that are missing, which takes minutes. Otherwise pods would wait for them."""
+    images.ensure(catalog.DEFAULTS)
