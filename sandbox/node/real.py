@@ -95,12 +95,7 @@ class RealNode:
             Service(CONTAINERD, (containerd, f"--config={files[CONTAINERD]}"), path, (files[CONTAINERD],)),
             *programs,
             plan.client(services.STORAGE, "sandbox.node.volumes", str(folder / "volumes")),
-            plan.client(
-                NETWORK_POLICIES,
-                "sandbox.node.network_policies",
-                str(folder / "dropped-connections.jsonl"),
-                config.ANNOUNCEMENTS,
-            ),
+            plan.client(NETWORK_POLICIES, "sandbox.node.network_policies", str(folder / "dropped-connections.jsonl")),
         ]
 
     def start_first(self) -> Mapping[str, Callable[[], bool]]:

@@ -16,14 +16,24 @@ test("a batch is split into accepted events and errors with the id of the event"
   const wrong = { ...EVENT, id: "w", type: "unknown" };
   const { accepted, errors } = sortBatch([EVENT, wrong, null, { ...EVENT, body: {} }]);
   assert.deepStrictEqual(accepted, [EVENT]);
-  assert.deepStrictEqual(errors.map(({ id, status }) => [id, status]), [["w", 400], ["unknown", 400], ["e", 400]]);
+  assert.deepStrictEqual(
+    errors.map(({ id, status }) => [id, status]),
+    [
+      ["w", 400],
+      ["unknown", 400],
+      ["e", 400],
+    ],
+  );
 });
 
 test("an event becomes a row with its time in words, and an observation keeps its trace", () => {
   const context = { project: "p", web: "a", worker: "b" };
   const row = rowOfEvent(EVENT, context);
   assert.deepStrictEqual([row.kind, row.id, row.trace_id], ["trace", "t", "t"]);
-  assert.deepStrictEqual([row.timestamp, row.project_id, row.web, row.worker], ["2026-11-26 10:00:00.123", "p", "a", "b"]);
+  assert.deepStrictEqual(
+    [row.timestamp, row.project_id, row.web, row.worker],
+    ["2026-11-26 10:00:00.123", "p", "a", "b"],
+  );
   const span = rowOfEvent({ ...EVENT, type: "span-update", body: { id: "s", traceId: "t" } }, context);
   assert.deepStrictEqual([span.kind, span.id, span.trace_id], ["observation", "s", "t"]);
 });

@@ -43,10 +43,13 @@ function toRanges(numbers) {
 
 /** The reverse of toRanges. */
 function fromRanges(text) {
-  return text.split(",").filter(Boolean).flatMap((range) => {
-    const [from, to = from] = range.split("-").map(Number);
-    return Array.from({ length: to - from + 1 }, (_, index) => from + index);
-  });
+  return text
+    .split(",")
+    .filter(Boolean)
+    .flatMap((range) => {
+      const [from, to = from] = range.split("-").map(Number);
+      return Array.from({ length: to - from + 1 }, (_, index) => from + index);
+    });
 }
 
 /** One request. Resolves to status, body and pod; rejects without an answer. */

@@ -70,7 +70,9 @@ function rowsOfSpans(resourceSpans, context) {
     if (!Array.isArray(value)) throw new TypeError("scopeSpans and spans must be lists");
     return value;
   };
-  const spans = list(resourceSpans).flatMap((each) => list(each.scopeSpans)).flatMap((each) => list(each.spans));
+  const spans = list(resourceSpans)
+    .flatMap((each) => list(each.scopeSpans))
+    .flatMap((each) => list(each.spans));
   return spans.map((span) =>
     row(context, {
       id: span.spanId,

@@ -27,8 +27,11 @@ async function create(pool, table, key, values) {
 async function initialize(pool, env) {
   const organization = env.LANGFUSE_INIT_ORG_ID;
   if (!organization) {
-    const ignored = Object.keys(env).filter((name) => /^LANGFUSE_INIT_.*_(ID|KEY|EMAIL|PASSWORD)$/.test(name) && env[name]);
-    if (ignored.length) log.warn(`LANGFUSE_INIT_ORG_ID is not set, so these variables are ignored: ${ignored.join(", ")}`);
+    const ignored = Object.keys(env).filter(
+      (name) => /^LANGFUSE_INIT_.*_(ID|KEY|EMAIL|PASSWORD)$/.test(name) && env[name],
+    );
+    if (ignored.length)
+      log.warn(`LANGFUSE_INIT_ORG_ID is not set, so these variables are ignored: ${ignored.join(", ")}`);
     return;
   }
   await create(pool, "probe_organizations", "id", { id: organization, name: env.LANGFUSE_INIT_ORG_NAME });

@@ -6,8 +6,8 @@
 
 const { createHash, randomUUID } = require("node:crypto");
 const fs = require("node:fs");
+const net = require("node:net");
 const path = require("node:path");
-const { createClient } = require("@clickhouse/client");
 const { Client } = require("pg");
 const { reason } = require("./log");
 const { postgresOptions } = require("./options");
@@ -15,6 +15,8 @@ const { postgresOptions } = require("./options");
 /** The key of Prisma's advisory lock, and how long Prisma waits for it (prisma-engines, sql-schema-connector). */
 const LOCK = 72707369;
 const LOCK_MILLISECONDS = 10_000;
+
+const QUERY_MILLISECONDS = 300_000;
 
 // prisma-engines, schema-engine/ARCHITECTURE.md: the _prisma_migrations table
 const MIGRATIONS_TABLE = `CREATE TABLE _prisma_migrations (
@@ -74,7 +76,8 @@ function migratePostgres(url, folder) {
 
 async function appliedMigrations(client) {
   const { rows: tables } = await client.query(
-    "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'",
+    `SELECT table_name FROM information_schema.tables
+     WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'`,
   );
   if (!tables.some((table) => table.table_name === "_prisma_migrations")) {
     if (tables.length) throw new MigrationError("P3005: the database schema is not empty");
@@ -111,12 +114,15 @@ function clickhouseMigrations(folder) {
   const files = fs.readdirSync(folder).filter((name) => name.endsWith(".up.sql"));
   return files.sort().map((name) => ({
     version: Number(name.split("_")[0]),
-    statements: fs.readFileSync(path.join(folder, name), "utf8").split(";").filter((each) => each.trim()),
+    statements: fs
+      .readFileSync(path.join(folder, name), "utf8")
+      .split(";")
+      .filter((each) => each.trim()),
   }));
 }
 
 /**
- * Applies the migrations after the recorded version. It records a version as dirty before it starts with its statements.
+ * Applies the migrations after the recorded version. It records a version as dirty before it runs its statements.
  *
  * @param query Runs a statement, and returns the rows of one that has rows.
  * @param cluster Whether the tables are replicated, in the cluster `default`.
@@ -148,36 +154,46 @@ async function migrateClickhouse(query, folder, { cluster }) {
 }
 
 /**
- * A connection to the port of the native protocol, which CLICKHOUSE_MIGRATION_URL names. The sandbox's ClickHouse also
- * answers HTTP on that port. Policies let migrations reach no other.
+ * Runs a statement at the port of the native protocol, and returns its rows. Policies let migrations reach no other
+ * port of ClickHouse. The protocol is that of the sandbox's ClickHouse: a request and an answer, each a line of JSON,
+ * and then the rows (sandbox/images/clickhouse/programs/native.py).
  */
-function clickhouseConnection(env) {
+async function queryClickhouse(env, statement) {
   const { hostname, port } = new URL(env.CLICKHOUSE_MIGRATION_URL.replace(/^\w+:/, "http:"));
-  const tls = env.CLICKHOUSE_MIGRATION_SSL === "true";
-  return createClient({
-    url: `${tls ? "https" : "http"}://${hostname}:${port}`,
-    username: env.CLICKHOUSE_USER,
+  const socket = net.connect({ host: hostname, port: Number(port), timeout: QUERY_MILLISECONDS });
+  socket.on("timeout", () => socket.destroy(new Error(`ClickHouse did not answer within ${QUERY_MILLISECONDS} ms`)));
+  const request = {
+    user: env.CLICKHOUSE_USER,
     password: env.CLICKHOUSE_PASSWORD,
     database: env.CLICKHOUSE_DB || "default",
-    request_timeout: 300_000,
-    clickhouse_settings: { send_progress_in_http_headers: 1, http_headers_progress_interval_ms: "25000" },
-  });
+    query: statement,
+    format: "JSONEachRow",
+  };
+  socket.write(`${JSON.stringify(request)}\n`);
+  let received = Buffer.alloc(0);
+  for await (const chunk of socket) {
+    received = Buffer.concat([received, chunk]);
+    const end = received.indexOf("\n");
+    const answer = end < 0 ? null : JSON.parse(received.subarray(0, end));
+    if (answer?.error) throw new MigrationError(answer.error);
+    const rows = received.subarray(end + 1);
+    if (answer && rows.length >= answer.bytes) {
+      return rows
+        .toString()
+        .split("\n")
+        .filter(Boolean)
+        .map((row) => JSON.parse(row));
+    }
+  }
+  throw new MigrationError("ClickHouse closed the connection");
 }
 
 async function runClickhouse(env, folder) {
   for (const name of ["CLICKHOUSE_MIGRATION_URL", "CLICKHOUSE_USER", "CLICKHOUSE_PASSWORD"]) {
     if (!env[name]) throw new MigrationError(`${name} is not set`);
   }
-  const connection = clickhouseConnection(env);
-  const query = async (statement) => {
-    if (!/^\s*SELECT/i.test(statement)) return void (await connection.command({ query: statement }));
-    return (await connection.query({ query: statement, format: "JSONEachRow" })).json();
-  };
-  try {
-    await migrateClickhouse(query, folder, { cluster: env.CLICKHOUSE_CLUSTER_ENABLED !== "false" });
-  } finally {
-    await connection.close();
-  }
+  const cluster = env.CLICKHOUSE_CLUSTER_ENABLED !== "false";
+  await migrateClickhouse((statement) => queryClickhouse(env, statement), folder, { cluster });
 }
 
 async function main([command, target]) {
@@ -194,6 +210,4 @@ async function main([command, target]) {
   }
 }
 
-if (require.main === module) main(process.argv.slice(2));
-
-module.exports = { MigrationError, migrateClickhouse };
+main(process.argv.slice(2));

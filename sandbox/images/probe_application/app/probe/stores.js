@@ -11,9 +11,13 @@ const { Pool } = require("pg");
 const { log, reason } = require("./log");
 const { nodes, postgresOptions, redisOptions } = require("./options");
 
+/** No request waits for longer on a server that has gone without closing its connections. Langfuse has no limit. */
+const REQUEST_MILLISECONDS = 30_000;
+
 /** A pool of connections to Postgres. */
 function postgres(settings) {
-  const pool = new Pool({ ...postgresOptions(settings.DATABASE_URL), max: 5, keepAlive: true });
+  const options = { max: 5, keepAlive: true, query_timeout: REQUEST_MILLISECONDS };
+  const pool = new Pool({ ...postgresOptions(settings.DATABASE_URL), ...options });
   pool.on("error", (error) => log.warn(`Postgres closed an idle connection: ${reason(error)}`));
   return pool;
 }
@@ -62,17 +66,21 @@ function clickhouse(settings) {
     password: settings.CLICKHOUSE_PASSWORD,
     database: settings.CLICKHOUSE_DB,
     application: "probe-application",
+    request_timeout: REQUEST_MILLISECONDS,
     keep_alive: { idle_socket_ttl: Number(settings.CLICKHOUSE_KEEP_ALIVE_IDLE_SOCKET_TTL) },
     max_open_connections: Number(settings.CLICKHOUSE_MAX_OPEN_CONNECTIONS),
     clickhouse_settings: { async_insert: 1, wait_for_async_insert: 1 },
   });
 }
 
-/** The release of ClickHouse, for which Langfuse asks when it starts (initializeClickhouseCompatibility). */
-async function compatible(client) {
-  const answer = await client.query({ query: "SELECT version() AS version", format: "JSONEachRow" });
-  const [{ version }] = await answer.json();
-  return version;
+/** Logs the release of ClickHouse. Langfuse asks for it at its start, and continues without it (compatibility.ts). */
+async function logRelease(client) {
+  try {
+    const answer = await client.query({ query: "SELECT version() AS version", format: "JSONEachRow" });
+    log.info(`ClickHouse ${(await answer.json())[0].version}`);
+  } catch (error) {
+    log.warn(`ClickHouse did not tell its version: ${reason(error)}`);
+  }
 }
 
 /**
@@ -92,6 +100,7 @@ class Bucket {
         ...(get("ACCESS_KEY_ID") && get("SECRET_ACCESS_KEY")
           ? { credentials: { accessKeyId: get("ACCESS_KEY_ID"), secretAccessKey: get("SECRET_ACCESS_KEY") } }
           : {}),
+        requestHandler: { connectionTimeout: 5000, requestTimeout: REQUEST_MILLISECONDS },
         requestChecksumCalculation: "WHEN_REQUIRED",
         responseChecksumValidation: "WHEN_REQUIRED",
       });
@@ -138,4 +147,4 @@ class Bucket {
   }
 }
 
-module.exports = { Bucket, clickhouse, compatible, postgres, redis };
+module.exports = { Bucket, clickhouse, logRelease, postgres, redis };

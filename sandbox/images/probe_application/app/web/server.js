@@ -174,7 +174,10 @@ class Web {
     if (![200, 201].includes(rows[0]?.upload_status)) throw new HttpError(404, "Media not yet uploaded");
     const seconds = Number(this.env.LANGFUSE_S3_MEDIA_DOWNLOAD_URL_EXPIRY_SECONDS);
     const url = await this.media.downloadLink(`${project}/${id}`, seconds);
-    return [200, { mediaId: id, contentType: rows[0].content_type, contentLength: Number(rows[0].content_length), url }];
+    return [
+      200,
+      { mediaId: id, contentType: rows[0].content_type, contentLength: Number(rows[0].content_length), url },
+    ];
   }
 
   /** Starts an export of all ids, which the worker writes into the bucket. */
@@ -266,10 +269,7 @@ function main() {
   const web = new Web(env);
   drainOnSignal(web, env);
   // Requests wait until the first organization exists. If it could not be created, all of them fail, as with Langfuse.
-  const started = stores
-    .compatible(web.clickhouse)
-    .then((version) => log.info(`ClickHouse ${version}`))
-    .then(() => initialize(web.postgres, env));
+  const started = stores.logRelease(web.clickhouse).then(() => initialize(web.postgres, env));
   started.catch((error) => log.error(`the start failed, so every request is answered with 500: ${reason(error)}`));
   const server = createServer(web.routes(), () => started);
   if (env.KEEP_ALIVE_TIMEOUT) server.keepAliveTimeout = Number(env.KEEP_ALIVE_TIMEOUT);

@@ -1,5 +1,6 @@
 "use strict";
-// The worker of the probe application. It reads events from the bucket, inserts them into ClickHouse, and writes exports.
+// The worker of the probe application. It reads events from the bucket, inserts them into ClickHouse, and writes
+// exports.
 //
 // A job ends when ClickHouse has confirmed its rows. Langfuse's worker ends it when the rows are in its memory, so a
 // worker that is killed loses them; the probe application must not, because tests count what the stack loses.
@@ -71,21 +72,24 @@ class Consumer {
     this.queues = [];
   }
 
-  /** Fails without ClickHouse or without the schema in Postgres (worker/src/initialize.ts). */
+  /** Fails without the schema in Postgres (worker/src/initialize.ts). */
   async initialize() {
-    log.info(`ClickHouse ${await stores.compatible(this.clickhouse)}`);
+    await stores.logRelease(this.clickhouse);
     await this.postgres.query("SELECT count(*) FROM probe_projects");
   }
 
-  async start() {
+  start() {
     const { env } = this;
     this.consume(INGESTION, (job) => this.ingest(job), env.LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY);
     this.consume(OTEL, (job) => this.ingestSpans(job), env.LANGFUSE_OTEL_INGESTION_QUEUE_PROCESSING_CONCURRENCY);
     if (env.LANGFUSE_S3_BATCH_EXPORT_ENABLED === "true") this.consume(EXPORT, (job) => this.export(job), 1);
     this.consume(PROPAGATION, () => this.heartbeat(), 1);
     this.queues = [INGESTION, OTEL, EXPORT, PROPAGATION].map((name) => queue(env, name));
-    await this.queues[3].waitUntilReady();
-    await this.queues[3].upsertJobScheduler("heartbeat", { every: HEARTBEAT_MILLISECONDS });
+    // Without Redis, the worker starts all the same, and is not ready.
+    this.queues[3]
+      .waitUntilReady()
+      .then(() => this.queues[3].upsertJobScheduler("heartbeat", { every: HEARTBEAT_MILLISECONDS }))
+      .catch((error) => log.error(`${PROPAGATION}: there is no heartbeat: ${reason(error)}`));
   }
 
   consume(name, processor, concurrency) {
@@ -100,7 +104,9 @@ class Consumer {
     worker.on("active", () => (this.lastActivity = Date.now()));
     worker.on("completed", () => (this.lastActivity = Date.now()));
     worker.on("stalled", (id) => log.warn(`${name}: job ${id} of a lost worker is run again`));
-    worker.on("failed", (job, error) => log.error(`${name}: job ${job?.id}, attempt ${job?.attemptsMade}: ${reason(error)}`));
+    worker.on("failed", (job, error) =>
+      log.error(`${name}: job ${job?.id}, attempt ${job?.attemptsMade}: ${reason(error)}`),
+    );
     worker.on("error", (error) => log.warn(`${name}: ${reason(error)}`));
     this.workers.push(worker);
   }
@@ -125,7 +131,11 @@ class Consumer {
     const rows = await answer.json();
     const key = `${project}/${id}.jsonl`;
     await this.exports.put(key, rows.map((row) => `${JSON.stringify(row)}\n`).join(""), "application/x-ndjson");
-    await this.postgres.query("UPDATE probe_exports SET object_key = $2, rows = $3 WHERE id = $1", [id, key, rows.length]);
+    await this.postgres.query("UPDATE probe_exports SET object_key = $2, rows = $3 WHERE id = $1", [
+      id,
+      key,
+      rows.length,
+    ]);
   }
 
   /**
@@ -173,7 +183,11 @@ class Consumer {
     await Promise.all(this.workers.map((worker) => worker.close()));
     log.info("all jobs are finished");
     this.cache.disconnect();
-    await Promise.allSettled([this.clickhouse.close(), this.postgres.end(), ...this.queues.map((each) => each.close())]);
+    await Promise.allSettled([
+      this.clickhouse.close(),
+      this.postgres.end(),
+      ...this.queues.map((each) => each.close()),
+    ]);
   }
 }
 
@@ -188,7 +202,7 @@ async function main() {
   configureLog(env);
   const consumer = new Consumer(env);
   await consumer.initialize();
-  await consumer.start();
+  consumer.start();
   const server = createServer({
     "GET /": async () => [200, { message: `Worker of the ${NAME}` }],
     "GET /api/health": ({ query }) => consumer.health(query, false),
