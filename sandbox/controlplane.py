@@ -216,7 +216,9 @@ class Sandbox:
         held = [port for port in services.PORTS if (services.ETCD if port == services.ETCD_PEER else port) in running]
         for name, port in self.folder.choose_ports(services.PORTS, held).items():
             say(f"another program uses port {port} of {name}; using port {self.folder.ports()[name]} from now on")
-        plan = services.Plan(self.folder, self.folder.ports(), found.address, found.api_server_flags)
+        plan = services.Plan(
+            self.folder, self.folder.ports(), found.address, found.api_server_flags, found.memory_limit
+        )
         authority = Authority(self.folder.pki, "ca")
         authority.ensure((*services.identities(found.address), *found.identities))
         Authority(self.folder.pki, "etcd-ca").ensure(services.ETCD_IDENTITIES)

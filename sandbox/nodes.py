@@ -47,6 +47,10 @@ class Nodes(Protocol):
         """Its flags of the API server."""
 
     @property
+    def memory_limit(self) -> str:
+        """The memory from which the API server collects garbage often, in the format of GOMEMLIMIT."""
+
+    @property
     def identities(self) -> Sequence[Identity]:
         """The certificates that it needs, in addition to those of the control plane."""
 
@@ -69,6 +73,7 @@ class SimulatedNodes:
 
     address = LOOPBACK
     api_server_flags = ("--endpoint-reconciler-type=none",)  # endpoints must not have a loopback address
+    memory_limit = services.API_SERVER_MEMORY_LIMIT
     identities = (Identity(services.KWOK, "sandbox-kwok", ("system:masters",)),)
     users = (services.KWOK,)
 

@@ -32,6 +32,7 @@ KUBERNETES_SERVICE = "10.96.0.1"  # the first address of the range
 # processes are small and mostly idle.
 MEMORY_LIMIT_VARIABLE = "GOMEMLIMIT"
 API_SERVER_MEMORY_LIMIT = "450MiB"
+REAL_NODE_MEMORY_LIMIT = "560MiB"  # kubelet, kube-proxy, CoreDNS and the enforcer watch nearly everything
 OTHERS_MEMORY = {"GOGC": "50"}
 
 _NAMES = ("localhost", LOOPBACK)
@@ -68,6 +69,7 @@ class Plan:
     address: str = LOOPBACK
     """Where the API server listens. The other servers listen on the loopback address."""
     api_server_flags: tuple[str, ...] = ()
+    memory_limit: str = API_SERVER_MEMORY_LIMIT
 
     def tool(self, name: str) -> Path:
         """The executable of a tool, by the link in the sandbox's folder."""
@@ -87,7 +89,7 @@ class Plan:
 
     def service(self, name: str, inputs: tuple[Path, ...], *flags: str) -> Service:
         """A process that runs a tool."""
-        limit = os.environ.get(MEMORY_LIMIT_VARIABLE, API_SERVER_MEMORY_LIMIT)
+        limit = os.environ.get(MEMORY_LIMIT_VARIABLE, self.memory_limit)
         memory = {"GOGC": "400", MEMORY_LIMIT_VARIABLE: limit} if name == API_SERVER else OTHERS_MEMORY
         return Service(name, (str(self.tool(name)), *flags), memory, inputs, self.ports.get(name))
 

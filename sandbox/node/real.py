@@ -36,6 +36,7 @@ class RealNode:
     """One node with containerd, kubelet, kube-proxy and CoreDNS."""
 
     users = nodes.TOOLS[Kind.REAL]
+    memory_limit = services.REAL_NODE_MEMORY_LIMIT
 
     def __init__(self, folder: Folder, network: Network) -> None:
         self._folder = folder
