@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -27,6 +28,7 @@ TABLES: Mapping[str, str] = {
 """Functions that are longer because they hold nothing but a table of data, and why they can't be a constant."""
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     found = {}
     for package, root in ROOTS.items():
@@ -48,8 +50,9 @@ def imports(tree: ast.Module, known: Mapping[str, object]) -> Iterator[str]:
                     yield inner if inner in known else node.module
 
 
-MODULES = modules()
-IMPORTS = {name: sorted(set(imports(tree, MODULES)) - {name}) for name, tree in MODULES.items()}
+@cache
+def imports_by_module() -> dict[str, list[str]]:
+    return {name: sorted(set(imports(tree, modules())) - {name}) for name, tree in modules().items()}
 
 
 def functions(tree: ast.AST, inside: str) -> Iterator[tuple[str, int]]:
@@ -75,7 +78,7 @@ def layer(module: str) -> int | None:
 
 def test_no_module_imports_itself_through_others() -> None:
     try:
-        list(TopologicalSorter(IMPORTS).static_order())
+        list(TopologicalSorter(imports_by_module()).static_order())
     except CycleError as error:
         pytest.fail(f"import circle: {' <- '.join(error.args[1])}")
 
@@ -83,7 +86,7 @@ def test_no_module_imports_itself_through_others() -> None:
 def test_components_import_from_lower_packages_only() -> None:
     upwards = {
         (name, imported)
-        for name, found in IMPORTS.items()
+        for name, found in imports_by_module().items()
         for imported in found
         if (above := layer(imported)) is not None and (own := layer(name)) is not None and above > own
     }
@@ -91,6 +94,6 @@ def test_components_import_from_lower_packages_only() -> None:
 
 
 def test_functions_are_short() -> None:
-    found = [each for module, tree in MODULES.items() for each in functions(tree, module)]
+    found = [each for module, tree in modules().items() for each in functions(tree, module)]
     too_long = {name for name, lines in found if lines > LONGEST}
     assert sorted(too_long - set(TABLES)) == []

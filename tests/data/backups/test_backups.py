@@ -17,7 +17,10 @@ from tests.data.rendered import container, environment, secrets
 from tests.servers import free_port
 
 BUCKET = "langfuse-dev-backups"
-PASSWORDS = [value for (_, key), value in secrets().items() if key not in {"access-key-id", "username"}]
+
+
+def passwords() -> list[str]:
+    return [value for (_, key), value in secrets().items() if key not in {"access-key-id", "username"}]
 
 
 def objects(store: Store, prefix: str) -> dict[str, bytes]:
@@ -229,7 +232,7 @@ def test_a_postgres_backup_does_not_show_the_password(
     assert result.code == 0
     assert "pg_dump " in result.command_lines
     assert "mc pipe " in result.command_lines
-    assert result.leaks(PASSWORDS) == []
+    assert result.leaks(passwords()) == []
 
 
 def clickhouse_on(store: Store, folder: Path) -> ClickHouseServer:
@@ -253,7 +256,7 @@ def test_clickhouse_is_restored_from_its_backup(fresh_store: Store, tmp_path: Pa
     before = server.query(f"{content} default.traces")
     result = back_up(server)
     assert result.code == 0, result.output
-    assert result.leaks(PASSWORDS) == []
+    assert result.leaks(passwords()) == []
 
     (marker,) = markers(fresh_store, "clickhouse/")
     manifest = json.loads(objects(fresh_store, marker)[marker])

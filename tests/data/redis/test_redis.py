@@ -13,7 +13,9 @@ from tests.data.rendered import config_map, container, environment, secrets
 from tests.scripts import SCRIPTS
 from tests.servers import answers, free_port, program, running
 
-PASSWORD = secrets()["langfuse-redis", "password"]
+
+def password() -> str:
+    return secrets()["langfuse-redis", "password"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ class Server:
     process: subprocess.Popen[bytes]
 
     def connect(self) -> "redis.Redis":
-        return redis.Redis(port=self.port, password=PASSWORD)
+        return redis.Redis(port=self.port, password=password())
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def test_connections_without_the_password_are_refused(server: Server) -> None:
 def test_the_startup_probe_accepts_the_shipped_configuration(server: Server) -> None:
     result = check(server)
     assert (result.code, result.output) == (0, "")
-    assert result.leaks([PASSWORD]) == []
+    assert result.leaks([password()]) == []
 
 
 @pytest.mark.parametrize(("name", "value"), [("maxmemory-policy", "allkeys-lru"), ("appendonly", "no")])
@@ -109,7 +111,7 @@ def test_the_startup_probe_refuses_a_server_that_could_lose_jobs(server: Server,
 def test_the_password_is_neither_in_the_log_nor_in_the_process_list(server: Server, tmp_path: Path) -> None:
     command_line = Path(f"/proc/{server.process.pid}/cmdline")
     if command_line.exists():
-        assert PASSWORD not in command_line.read_text()
-    assert PASSWORD not in (server.clients / "command-lines").read_text()
-    assert PASSWORD not in (tmp_path / "log").read_text()
+        assert password() not in command_line.read_text()
+    assert password() not in (server.clients / "command-lines").read_text()
+    assert password() not in (tmp_path / "log").read_text()
     assert (tmp_path / "password.conf").stat().st_mode & 0o077 == 0

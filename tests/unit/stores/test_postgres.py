@@ -1,5 +1,7 @@
 import contextlib
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pulumi
@@ -85,41 +87,41 @@ def test_each_tls_mode_is_translated_for_prisma_and_libpq(
 
 
 @pytest.mark.parametrize(
-    ("recording", "command"),
+    ("record", "command"),
     [
         (
-            recorded("dev"),
+            partial(recorded, "dev"),
             "kubectl --namespace langfuse-dev exec langfuse-postgres-0 --container postgres -- "
             "psql --username postgres --dbname langfuse",
         ),
         (
-            cluster(),
+            cluster,
             "kubectl --namespace langfuse-prod exec $(kubectl --namespace langfuse-prod get pod --output name "
             "--selector cnpg.io/cluster=langfuse-postgres,cnpg.io/instanceRole=primary) --container postgres -- "
             "psql --dbname langfuse",
         ),
-        (external(), "psql --host pg.example.com --port 5433 --username app.tenant --dbname traces"),
+        (external, "psql --host pg.example.com --port 5433 --username app.tenant --dbname traces"),
     ],
     ids=["managed", "cloudnativepg", "external"],
 )
-def test_the_printed_repair_command_fits_the_mode(recording: Recording, command: str) -> None:
-    check = container(recording.one("Job", "langfuse-migrations"), "postgres")
+def test_the_printed_repair_command_fits_the_mode(record: Callable[[], Recording], command: str) -> None:
+    check = container(record().one("Job", "langfuse-migrations"), "postgres")
     assert variables(check)["PSQL_COMMAND"] == command
     script = SCRIPTS["check-postgres-schema.sh"].read_text()
     assert not [word for word in ("kubectl", "langfuse-postgres-0") if word in script]
 
 
 @pytest.mark.parametrize(
-    ("recording", "release"),
+    ("record", "release"),
     [
-        (recorded("dev", {"postgres": {"mode": "managed", "version": "16.9"}}), "16.9"),
-        (cluster(postgres={"mode": "cloudnativepg", "version": "18.4"}), "18.4"),
-        (external(version="15.12"), "15.12"),
+        (partial(recorded, "dev", {"postgres": {"mode": "managed", "version": "16.9"}}), "16.9"),
+        (partial(cluster, postgres={"mode": "cloudnativepg", "version": "18.4"}), "18.4"),
+        (partial(external, version="15.12"), "15.12"),
     ],
     ids=["managed", "cloudnativepg", "external"],
 )
-def test_clients_have_the_release_of_the_server(recording: Recording, release: str) -> None:
-    found = []
+def test_clients_have_the_release_of_the_server(record: Callable[[], Recording], release: str) -> None:
+    recording, found = record(), []
     for kind, name in (("Job", "langfuse-migrations"), ("CronJob", "langfuse-backup-postgres")):
         images = [item["image"] for item in containers(recording.one(kind, name))]
         found += [image for image in images if "/postgres:" in image]
