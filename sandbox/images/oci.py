@@ -15,7 +15,7 @@ import re
 import stat
 import struct
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -143,7 +143,7 @@ class Contents:
                 if first == name:
                     self.file(name, source, mode=mode, owner=owned)
                 else:
-                    self._add(name, tarfile.LNKTYPE, mode, owned, target=first.lstrip("/"))
+                    self._add(name, tarfile.LNKTYPE, mode, owned, target=first.lstrip("/"), data=source)
 
     def subtract(self, lower: Path) -> None:
         """Turn the contents of a whole file system into what differs from the layer `lower`, a tar."""
@@ -154,24 +154,35 @@ class Contents:
                 for name, (info, data) in self._entries.items()
                 if name in below and _equal(info, data, *below[name])
             }
+        same = {name for name in same if not self._entries[name][0].islnk() or self._entries[name][0].linkname in same}
         deleted = below.keys() - self._entries.keys()
         for name in same:
             del self._entries[name]
+        self._replace_links_to(same)
         for name in deleted:
             if name.rpartition("/")[0] not in deleted:
                 self.delete(f"/{name}")
+
+    def _replace_links_to(self, lower: Collection[str]) -> None:
+        """Replace hard links to files of a lower layer, which a layer can't have, by files."""
+        replaced: dict[str, str] = {}
+        for name, (info, _) in sorted(self._entries.items()):
+            if info.islnk() and info.linkname in lower:
+                first = replaced.setdefault(info.linkname, name)
+                info.type, info.linkname = (tarfile.REGTYPE, "") if first == name else (tarfile.LNKTYPE, first)
 
     def write(self, file: Path) -> None:
         """Write the layer as a tar."""
         with tarfile.open(file, "w", format=tarfile.PAX_FORMAT) as tar:
             for _, (info, data) in sorted(self._entries.items()):
-                if isinstance(data, Path):
+                if isinstance(data, Path) and not info.islnk():
                     info.size = data.stat().st_size
                     with data.open("rb") as handle:
                         tar.addfile(info, handle)
                 else:
-                    info.size = len(data or b"")
-                    tar.addfile(info, io.BytesIO(data or b""))
+                    content = data if isinstance(data, bytes) else b""
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
 
     def _add(  # the fields of a tar entry
         self,

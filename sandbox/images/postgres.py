@@ -26,12 +26,12 @@ echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
 
 # Without the compiler for queries, which is half of the size, without Debian's wrappers, which need Perl, and without
 # the private key that ssl-cert makes. Postgres does not use the compiler if its library is absent
-# (src/backend/jit/jit.c, provider_init). Purging `locales` would remove the locale, so it is only removed.
+# (src/backend/jit/jit.c, provider_init). Removing the package `locales` also removes its archive of locales.
 _AFTER = f"""
+localedef --no-archive --inputfile en_US --charmap UTF-8 en_US.UTF-8
 dpkg --purge --force-depends libllvm19 libz3-4 libperl5.40 perl perl-modules-5.40 postgresql-common \\
-    postgresql-common-dev postgresql-client-common libjson-perl libipc-run-perl libio-pty-perl ssl-cert procps
-localedef --inputfile en_US --charmap UTF-8 en_US.UTF-8
-dpkg --remove --force-depends locales libc-l10n
+    postgresql-common-dev postgresql-client-common libjson-perl libipc-run-perl libio-pty-perl ssl-cert procps \\
+    locales libc-l10n
 rm -rf /usr/lib/postgresql/{MAJOR}/lib/bitcode /usr/lib/postgresql/{MAJOR}/lib/llvmjit* /etc/ssl/private/*
 """
 

@@ -137,3 +137,44 @@ def test_the_difference_to_a_lower_layer_has_what_is_new_changed_or_deleted(tmp_
     whole.file("/new", b"1")
     whole.subtract(lower)
     assert whole.paths == ["/.wh.old", "/changed", "/mode", "/new"]
+
+
+def test_a_layer_has_no_hard_links_to_files_of_a_lower_layer(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_text("1")
+    (source / "b").hardlink_to(source / "a")
+    below = Contents()
+    below.tree(source)
+    lower = layer(tmp_path / "lower.tar", below)
+
+    for name in ("c", "d"):
+        (source / name).hardlink_to(source / "a")
+    whole = Contents()
+    whole.tree(source)
+    whole.subtract(lower)
+    file = layer(tmp_path / "upper.tar", whole)
+    with tarfile.open(file) as tar:
+        assert {info.name: info.linkname for info in tar} == {"c": "", "d": "c"}
+        content = tar.extractfile("c")
+        assert content is not None
+        assert content.read() == b"1"
+
+
+def test_a_hard_link_to_a_changed_file_is_in_the_layer(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_text("1")
+    (source / "b").hardlink_to(source / "a")
+    below = Contents()
+    below.tree(source)
+    lower = layer(tmp_path / "lower.tar", below)
+
+    (source / "a").write_text("2")
+    whole = Contents()
+    whole.tree(source)
+    whole.subtract(lower)
+    assert {name: info.linkname for name, info in entries(layer(tmp_path / "upper.tar", whole)).items()} == {
+        "a": "",
+        "b": "a",
+    }
