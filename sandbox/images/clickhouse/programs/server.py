@@ -1,0 +1,119 @@
+"""`clickhouse-server --config-file=FILE`: stands in for ClickHouse's server, with its real engine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from sandbox.images.clickhouse.programs.configuration import Configuration, ConfigurationError, server
+from sandbox.images.clickhouse.programs.coordination import Coordination
+from sandbox.images.clickhouse.programs.engine import Engine
+from sandbox.images.clickhouse.programs.executor import Executor
+from sandbox.images.clickhouse.programs.http_interface import QueryHandler
+from sandbox.images.clickhouse.programs.interfaces import HttpHandler, LineHandler, config_file, listen
+from sandbox.images.clickhouse.programs.interserver import InterserverHandler
+from sandbox.images.clickhouse.programs.native import NativeHandler
+from sandbox.images.clickhouse.programs.replication import Replication
+
+SHUTDOWN_SECONDS = 60.0
+"""How long running statements may take after SIGTERM."""
+
+logger = logging.getLogger("server")
+
+
+class MetricsHandler(HttpHandler):
+    """Metrics in the format of Prometheus."""
+
+    executor: Executor
+
+    def handle_request(self) -> None:
+        """A few metrics: enough for a scrape."""
+        lines = f"ClickHouseMetrics_Query {self.executor.running}\nClickHouseAsyncMetrics_Uptime {_uptime():.0f}\n"
+        self.send(HTTPStatus.OK, lines.encode())
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        """Start the engine, then listen on all ports."""
+        self.engine = Engine(configuration)
+        coordination = Coordination(configuration.keepers)
+        replication = Replication(configuration, self.engine, coordination)
+        self.executor = Executor(configuration, self.engine, replication)
+        shared: dict[str, Any] = {
+            "configuration": configuration,
+            "coordination": coordination,
+            "replication": replication,
+            "executor": self.executor,
+            "version": self.engine.administrate("SELECT version()"),
+            "timeout": float(configuration.keep_alive_seconds),
+        }
+        host = configuration.listen_host
+        patient = {**shared, "timeout": None}
+        interserver = _handler(InterserverHandler, patient)
+        self._listeners = [listen(interserver, host, configuration.interserver_port)]
+        self.executor.make_system_tables(_own_address(configuration))
+        replication.start()
+        ports: list[tuple[type[LineHandler | HttpHandler], int | None]] = [
+            (_handler(MetricsHandler, shared), configuration.metrics_port),
+            (_handler(NativeHandler, patient), configuration.native_port),
+            (_handler(QueryHandler, shared), configuration.http_port),
+        ]
+        self._listeners += [listen(handler, host, port) for handler, port in ports if port is not None]
+
+    def stop(self) -> None:
+        """Accept no more connections, and let running statements finish."""
+        for listener in self._listeners:
+            listener.socket.close()
+        if not self.executor.wait_until_idle(SHUTDOWN_SECONDS):
+            logger.warning("%d statements still run after %d s", self.executor.running, SHUTDOWN_SECONDS)
+
+
+def _handler(handler: type[Any], attributes: dict[str, Any]) -> type[Any]:
+    return type(handler.__name__, (handler,), attributes)
+
+
+def _own_address(configuration: Configuration) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(configuration.listen_host, configuration.listen_host)  # noqa: S104
+    host = f"[{host}]" if ":" in host else host
+    user, password = quote(configuration.interserver_user), quote(configuration.interserver_password, safe="")
+    return f"http://{user}:{password}@{host}:{configuration.interserver_port}"
+
+
+def _uptime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - _STARTED
+
+
+_STARTED = time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    stopping = threading.Event()
+    try:
+        configuration = server(config_file(sys.argv[1:]), os.environ)
+        running = Server(configuration)
+    except (ConfigurationError, OSError, RuntimeError) as error:
+        sys.exit(f"clickhouse-server: {error}")
+    # After the start of the engine, which sets handlers of its own.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    logger.info("%s is ready after %.1f s", configuration.replica, _uptime())
+    stopping.wait()
+    logger.info("stopping")
+    running.stop()
+    # At once: the engine survives that, and its own shutdown may wait for merges.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
