@@ -13,6 +13,8 @@ from sandbox.images.clickhouse.programs.http_interface import credentials
 from sandbox.images.clickhouse.programs.interfaces import HttpHandler
 from sandbox.images.clickhouse.programs.replication import Replication
 
+ENGINE_USER = "engine"
+
 
 class InterserverHandler(HttpHandler):
     """Answers requests with the interserver credentials."""
@@ -20,14 +22,17 @@ class InterserverHandler(HttpHandler):
     configuration: Configuration
     coordination: Coordination
     replication: Replication
+    token: str
+    """The password of this server's own engine. It differs from the configured one, because the engine's error messages
+    contain it."""
 
     def handle_request(self) -> None:
         """Answer a request."""
         self.body()
         configuration = self.configuration
-        given = ":".join(credentials(self.headers, {}))
-        wanted = f"{configuration.interserver_user}:{configuration.interserver_password}"
-        if not hmac.compare_digest(given.encode(), wanted.encode()):
+        given = credentials(self.headers, {})
+        wanted = (configuration.interserver_user, configuration.interserver_password), (ENGINE_USER, self.token)
+        if not any(hmac.compare_digest(":".join(given).encode(), ":".join(one).encode()) for one in wanted):
             self.send(HTTPStatus.UNAUTHORIZED, b"", {"WWW-Authenticate": 'Basic realm="ClickHouse"'})
             return
         try:

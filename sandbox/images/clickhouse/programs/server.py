@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import sys
 import threading
 import time
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 from sandbox.images.clickhouse.programs.configuration import Configuration, ConfigurationError, server
 from sandbox.images.clickhouse.programs.coordination import Coordination
@@ -18,7 +18,7 @@ from sandbox.images.clickhouse.programs.engine import Engine
 from sandbox.images.clickhouse.programs.executor import Executor
 from sandbox.images.clickhouse.programs.http_interface import QueryHandler
 from sandbox.images.clickhouse.programs.interfaces import HttpHandler, LineHandler, config_file, listen
-from sandbox.images.clickhouse.programs.interserver import InterserverHandler
+from sandbox.images.clickhouse.programs.interserver import ENGINE_USER, InterserverHandler
 from sandbox.images.clickhouse.programs.native import NativeHandler
 from sandbox.images.clickhouse.programs.replication import Replication
 
@@ -53,6 +53,7 @@ class Server:
             "coordination": coordination,
             "replication": replication,
             "executor": self.executor,
+            "token": secrets.token_hex(16),
             "version": self.engine.administrate("SELECT version()"),
             "timeout": float(configuration.keep_alive_seconds),
         }
@@ -60,7 +61,7 @@ class Server:
         patient = {**shared, "timeout": None}
         interserver = _handler(InterserverHandler, patient)
         self._listeners = [listen(interserver, host, configuration.interserver_port)]
-        self.executor.make_system_tables(_own_address(configuration))
+        self.executor.make_system_tables(_own_address(configuration, shared["token"]))
         replication.start()
         ports: list[tuple[type[LineHandler | HttpHandler], int | None]] = [
             (_handler(MetricsHandler, shared), configuration.metrics_port),
@@ -81,11 +82,10 @@ def _handler(handler: type[Any], attributes: dict[str, Any]) -> type[Any]:
     return type(handler.__name__, (handler,), attributes)
 
 
-def _own_address(configuration: Configuration) -> str:
+def _own_address(configuration: Configuration, token: str) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(configuration.listen_host, configuration.listen_host)  # noqa: S104
     host = f"[{host}]" if ":" in host else host
-    user, password = quote(configuration.interserver_user), quote(configuration.interserver_password, safe="")
-    return f"http://{user}:{password}@{host}:{configuration.interserver_port}"
+    return f"http://{ENGINE_USER}:{token}@{host}:{configuration.interserver_port}"
 
 
 def _uptime() -> float:
