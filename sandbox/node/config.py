@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from sandbox.images.cluster import PAUSE
-from sandbox.node import cgroups, network
+from sandbox.node import cgroups, cni_plugin, network
 from sandbox.node.init import NAME
 from sandbox.node.network import Network
-from sandbox.node.requirements import CNI_PLUGINS
+from sandbox.node.requirements import CNI_PLUGINS, NEEDED_PLUGINS
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 REGISTRY_PORT = 5000
+
+ANNOUNCEMENTS = "/run/network-policies.sock"
+"""Where pods are announced to the enforcer of NetworkPolicies."""
 
 _RUNC = "io.containerd.runc.v2"
 
@@ -33,7 +38,20 @@ def write(folder: Path, place: Network, pki: Path) -> Mapping[str, Path]:
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists() or file.read_text() != content:
             file.write_text(content)
+    _install_plugins(folder / "plugins")
     return {name: folder / name for name in contents}
+
+
+def _install_plugins(folder: Path) -> None:
+    """Put the distribution's network plugins and that of NetworkPolicies in one folder, as containerd expects them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in NEEDED_PLUGINS:
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(CNI_PLUGINS / name)
+    command = shlex.join((sys.executable, "-IS", cni_plugin.__file__))
+    own = folder / cni_plugin.PLUGIN
+    own.write_text(f"#!/bin/sh\nexec {command}\n")
+    own.chmod(0o755)
 
 
 def _containerd(folder: Path) -> str:
@@ -51,7 +69,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   disable_apparmor = true
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{CNI_PLUGINS}"
+    bin_dir = "{folder / "plugins"}"
     conf_dir = "{folder / "net.d"}"
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = "{folder / "certs.d"}"
@@ -121,7 +139,10 @@ def _kube_proxy(place: Network, pki: Path) -> Mapping[str, object]:
 
 
 def _plugins() -> Mapping[str, object]:
-    """The network plugins: one pair of interfaces per pod, addresses from the pod range, no masquerading."""
+    """The network plugins: one pair of interfaces per pod, addresses from the pod range, no masquerading.
+
+    The last one waits until the NetworkPolicies of the pod are enforced.
+    """
     allocation = {
         "type": "host-local",
         "ranges": [[{"subnet": network.POD_RANGE}]],
@@ -134,5 +155,6 @@ def _plugins() -> Mapping[str, object]:
         "plugins": [
             {"type": "ptp", "ipMasq": False, "ipam": allocation},
             {"type": "portmap", "capabilities": {"portMappings": True}},
+            {"type": cni_plugin.PLUGIN, "socket": ANNOUNCEMENTS},
         ],
     }

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
+from types import MappingProxyType
 from typing import Literal
 
 from sandbox.client import Json
@@ -37,6 +38,7 @@ class Pod:
     labels: Mapping[str, str]
     address: str
     ports: Mapping[tuple[str, str], int]
+    uid: str = ""
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -88,10 +90,22 @@ class Rules:
         return self.ingress_isolated if direction == "Ingress" else self.egress_isolated
 
 
-def rules(pods: Iterable[Json], namespaces: Iterable[Json], policies: Iterable[Json]) -> Rules:
-    """The rules for the current objects of the API."""
+def rules(
+    pods: Iterable[Json],
+    namespaces: Iterable[Json],
+    policies: Iterable[Json],
+    announced: Mapping[str, str] = MappingProxyType({}),
+) -> Rules:
+    """The rules for the current objects of the API.
+
+    Args:
+        pods: All pods.
+        namespaces: All namespaces. A pod is known only when its namespace is.
+        policies: All NetworkPolicies.
+        announced: The uids of pods by the addresses that they have been given, which the API server may not know yet.
+    """
     labels = {one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in namespaces}
-    known = known_pods(pods, labels)
+    known = known_pods(pods, labels, announced)
     isolated: dict[Direction, set[str]] = {direction: set() for direction in DIRECTIONS}
     allowed: list[Rule] = []
     for policy in sorted(policies, key=_name):
@@ -107,31 +121,47 @@ def rules(pods: Iterable[Json], namespaces: Iterable[Json], policies: Iterable[J
     return Rules(known, frozenset(isolated["Ingress"]), frozenset(isolated["Egress"]), tuple(allowed))
 
 
-def known_pods(pods: Iterable[Json], namespaces: Mapping[str, Mapping[str, str]]) -> tuple[Pod, ...]:
+def known_pods(
+    pods: Iterable[Json],
+    namespaces: Mapping[str, Mapping[str, str]],
+    announced: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Pod, ...]:
     """The pods with an address of their own. If two have the same, it is not clear which has it, and neither is known.
+
+    An announced address is that of the announced pod, whatever the API server says: after a restart of the node, it
+    still has the previous addresses of all pods.
 
     Args:
         pods: Objects of the API.
         namespaces: The labels of every known namespace.
+        announced: The uids of pods by address.
     """
     found: dict[str, list[Pod]] = {}
     for pod in pods:
         metadata, status = pod["metadata"], pod.get("status", {})
         if pod["spec"].get("hostNetwork") or status.get("phase") not in LIVE_PHASES:
             continue
-        if metadata["namespace"] not in namespaces:  # it will be known when its namespace is
+        if metadata["namespace"] not in namespaces:
             continue
-        for address in {status.get("podIP"), *(one.get("ip") for one in status.get("podIPs") or ())}:
-            if address and ":" not in address:
-                one = Pod(
-                    metadata["name"],
-                    metadata["namespace"],
-                    metadata.get("labels") or {},
-                    address,
-                    _named_ports(pod["spec"]),
-                )
-                found.setdefault(address, []).append(one)
+        for address in _addresses(pod, announced):
+            one = Pod(
+                metadata["name"],
+                metadata["namespace"],
+                metadata.get("labels") or {},
+                address,
+                _named_ports(pod["spec"]),
+                metadata["uid"],
+            )
+            found.setdefault(address, []).append(one)
     return tuple(sorted((pods[0] for pods in found.values() if len(pods) == 1), key=lambda pod: pod.address))
+
+
+def _addresses(pod: Json, announced: Mapping[str, str]) -> set[str]:
+    """The IPv4 addresses of a pod."""
+    uid, status = pod["metadata"]["uid"], pod.get("status", {})
+    reported = {status.get("podIP"), *(one.get("ip") for one in status.get("podIPs") or ())}
+    own = {address for address, owner in announced.items() if owner == uid}
+    return own | {one for one in reported if one and ":" not in one and announced.get(one, uid) == uid}
 
 
 def directions(spec: Json) -> tuple[Direction, ...]:

@@ -96,7 +96,12 @@ class RealNode:
             Service(CONTAINERD, (containerd, f"--config={files[CONTAINERD]}"), path, (files[CONTAINERD],)),
             *programs,
             plan.client(services.STORAGE, "sandbox.node.volumes", str(folder / "volumes")),
-            plan.client(NETWORK_POLICIES, "sandbox.node.network_policies", str(folder / "dropped-connections.jsonl")),
+            plan.client(
+                NETWORK_POLICIES,
+                "sandbox.node.network_policies",
+                str(folder / "dropped-connections.jsonl"),
+                config.ANNOUNCEMENTS,
+            ),
         ]
 
     def start_first(self) -> Mapping[str, Callable[[], bool]]:

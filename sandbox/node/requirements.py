@@ -13,6 +13,8 @@ from sandbox.errors import SandboxError
 CNI_PLUGINS = Path("/usr/lib/cni")
 """Where Debian and Ubuntu install the plugins (package containernetworking-plugins)."""
 
+NEEDED_PLUGINS = ("ptp", "portmap", "host-local", "loopback")
+
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Not in every user's PATH, also not in that of root after `su`."""
 
@@ -52,7 +54,7 @@ def check() -> None:
             f"run the command as root (`sudo -E make up NODE=real`), or {otherwise}",
         )
     packages = {package for program, package in PROGRAMS.items() if not shutil.which(program, path=path())}
-    if not all((CNI_PLUGINS / plugin).exists() for plugin in ("ptp", "portmap", "host-local", "loopback")):
+    if not all((CNI_PLUGINS / plugin).exists() for plugin in NEEDED_PLUGINS):
         packages.add("containernetworking-plugins")
     if packages:
         names = " ".join(sorted(packages))

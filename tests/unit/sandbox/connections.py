@@ -63,7 +63,12 @@ def pod(
     """A pod with the labels `app: NAME` or others, and with named TCP ports."""
     named = [{"name": key, "containerPort": number, "protocol": "TCP"} for key, number in (ports or {}).items()]
     return {
-        "metadata": {"name": name, "namespace": within, "labels": {"app": name} if labels is None else dict(labels)},
+        "metadata": {
+            "name": name,
+            "namespace": within,
+            "uid": f"{name}-{address}",
+            "labels": {"app": name} if labels is None else dict(labels),
+        },
         "spec": {"containers": [{"name": "main", "ports": named}]},
         "status": {"phase": phase, "podIP": address, "podIPs": [{"ip": address}]},
     }

@@ -97,6 +97,31 @@ def test_an_address_of_two_pods_is_not_known() -> None:
     assert allows(ended, WEB, STORE, 5432)
 
 
+def test_an_announced_address_counts_before_the_api_server_knows_it() -> None:
+    late = pod("late", "")
+    late["status"] = {"phase": "Pending"}
+    objects = [*PODS, late]
+    deny = policy("deny", app("late"), policyTypes=["Egress"])
+    assert not allows(rules(objects, NAMESPACES, []), "10.244.0.9", STORE, 5432)
+    announced = {"10.244.0.9": late["metadata"]["uid"]}
+    assert allows(rules(objects, NAMESPACES, [], announced), "10.244.0.9", STORE, 5432)
+    assert not allows(rules(objects, NAMESPACES, [deny], announced), "10.244.0.9", STORE, 5432)
+
+
+def test_an_announced_address_is_not_that_of_an_earlier_pod() -> None:
+    """After a restart of the node, the API server has the previous addresses."""
+    late = pod("late", OTHER)
+    deny = policy("deny", app("web"), policyTypes=["Egress"])
+    found = rules([*PODS, late], NAMESPACES, [deny], {WEB: late["metadata"]["uid"], OTHER: PODS[3]["metadata"]["uid"]})
+    assert [(one.address, one.name) for one in found.pods] == [
+        (WEB, "late"),
+        (WORKER, "worker"),
+        (STORE, "store"),
+        (OTHER, "other"),
+    ]
+    assert allows(found, WEB, STORE, 5432)
+
+
 def test_a_pod_cannot_block_itself() -> None:
     found = enforced(policy("deny", {}, policyTypes=["Ingress", "Egress"]))
     assert not allows(found, WEB, WORKER, 3030)
