@@ -32,8 +32,8 @@ def _resources(memory: str, cpu_limit: str = "2") -> dict[str, object]:
 
 SMALL: Final[Mapping[str, object]] = {
     "langfuse:scale": "small",
-    "langfuse:web": {"resources": _resources("512Mi")},
-    "langfuse:worker": {"resources": _resources("512Mi")},
+    "langfuse:web": {"resources": _resources("1Gi")},
+    "langfuse:worker": {"resources": _resources("1Gi")},
     "langfuse:postgres": {"storage": "1Gi", "resources": _resources("512Mi")},
     "langfuse:clickhouse": {
         "storage": "2Gi",
@@ -47,8 +47,8 @@ SMALL: Final[Mapping[str, object]] = {
 """What each shape requests instead of the values of its scale. Volumes are sparse files."""
 
 TWO_PODS: Final[Mapping[str, object]] = {
-    "langfuse:web": {"replicas": 2, "resources": _resources("512Mi")},
-    "langfuse:worker": {"replicas": 2, "resources": _resources("512Mi")},
+    "langfuse:web": {"replicas": 2, "resources": _resources("1Gi")},
+    "langfuse:worker": {"replicas": 2, "resources": _resources("1Gi")},
 }
 SHAPES: Final[Mapping[str, Mapping[str, object]]] = {
     "dev": SMALL,
@@ -138,6 +138,7 @@ def installed(node: Sandbox, shape: str) -> Iterator[Installation]:
             if made
             else Stack.new(shape, folder, node.environment(), SHAPES[shape])
         )
+        stack.configure(SHAPES[shape])  # also if a test failed that had changed it
         stack.timeout_seconds = UP_SECONDS
         installation = Installation(stack, View(node, f"langfuse-{shape}"))
         installation.deploy()
