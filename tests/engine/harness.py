@@ -224,7 +224,7 @@ class Program:
 
     def state(self) -> dict[str, dict[str, object]]:
         """The state of each resource by name."""
-        resources = checkpoint(self._backend, self.name, STACK).get("resources") or []
+        resources = checkpoint(state_file(self._backend, self.name, STACK)).get("resources") or []
         return {resource["urn"].split("::")[3]: resource for resource in resources}
 
     def outputs(self) -> dict[str, object]:
@@ -294,8 +294,12 @@ class Program:
         return {**self.engine.environment(self._backend), "PULUMI_STACK": STACK, **self.variables}
 
 
-def checkpoint(backend: Path, project: str, stack: str) -> dict[str, Any]:
-    """The state of a stack, read from its backend. Faster than `pulumi stack export`, with the same content."""
-    kept = json.loads((backend / ".pulumi" / "stacks" / project / f"{stack}.json").read_text())
-    found: dict[str, Any] = kept["checkpoint"].get("latest") or {}
+def state_file(backend: Path, project: str, stack: str) -> Path:
+    """The file with the state of a stack in a local backend."""
+    return backend / ".pulumi" / "stacks" / project / f"{stack}.json"
+
+
+def checkpoint(file: Path) -> dict[str, Any]:
+    """The state in a file of a backend. Faster than `pulumi stack export`, with the same content."""
+    found: dict[str, Any] = json.loads(file.read_text())["checkpoint"].get("latest") or {}
     return found

@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import yaml
 
-from tests.engine.harness import CHECKOUT, COMMAND_LINE, Result, checkpoint
+from tests.engine.harness import CHECKOUT, COMMAND_LINE, Result, checkpoint, state_file
 from tests.engine.view import Json
 
 TIMEOUT_SECONDS: Final = 300.0
@@ -102,17 +103,23 @@ class Stack:
 
     def resources(self) -> list[Json]:
         """The resources in the state."""
-        found: list[Json] = self._checkpoint().get("resources") or []
+        found: list[Json] = self.checkpoint().get("resources") or []
         return found
 
     def pending(self) -> list[Json]:
         """The unfinished operations of an interrupted update."""
-        found: list[Json] = self._checkpoint().get("pending_operations") or []
+        found: list[Json] = self.checkpoint().get("pending_operations") or []
         return found
 
-    def _checkpoint(self) -> dict[str, Any]:
+    def checkpoint(self) -> dict[str, Any]:
+        """The state, as the engine has written it last."""
+        return checkpoint(self.state_file)
+
+    @cached_property
+    def state_file(self) -> Path:
+        """The file with the state."""
         project = yaml.safe_load((self.folder / "Pulumi.yaml").read_text())["name"]
-        return checkpoint(Path(urlsplit(self.environment["PULUMI_BACKEND_URL"]).path), project, self.name)
+        return state_file(Path(urlsplit(self.environment["PULUMI_BACKEND_URL"]).path), project, self.name)
 
     def urn(self, kind: str, name: str) -> str:
         """The URN of the only resource with this type token and name."""

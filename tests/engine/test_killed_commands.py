@@ -60,6 +60,8 @@ class Victim:
         self.view = View(sandbox, self.namespace)
         self.cluster = Cluster(settings.Cluster(kubeconfig=sandbox.environment()["KUBECONFIG"]))
         self._killed = 0
+        self._version: tuple[int, int, int] | None = None
+        self._content: dict[str, Any] = {}
 
     def kill(self, command: str, *moments: Moment) -> None:
         """Start a command, kill it at the moment when all conditions hold, and recover."""
@@ -134,10 +136,23 @@ class Victim:
         self.view.pods()
 
     def _resources(self) -> list[dict[str, Any]]:
-        return _read(self.stack.resources)
+        return self._state().get("resources") or []
 
     def _pending(self) -> list[dict[str, Any]]:
-        return _read(self.stack.pending)
+        return self._state().get("pending_operations") or []
+
+    def _state(self) -> dict[str, Any]:
+        """The state, which the engine may be writing. Moments look often, so an unchanged file is not read again."""
+        while True:
+            try:
+                found = self.stack.state_file.stat()
+                version = (found.st_ino, found.st_mtime_ns, found.st_size)
+                if version != self._version:
+                    self._content, self._version = self.stack.checkpoint(), version
+            except (FileNotFoundError, ValueError):
+                time.sleep(POLL_SECONDS)
+            else:
+                return self._content
 
 
 @pytest.fixture
@@ -216,12 +231,3 @@ def _has_labels(item: Mapping[str, Any]) -> bool:
 
 def _is_upgraded(item: Mapping[str, Any]) -> bool:
     return _is_object(item) and _labels(item).get("owner") == UPGRADE["langfuse:owner"]
-
-
-def _read(what: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Read the state while the engine may write it."""
-    while True:
-        try:
-            return what()
-        except (FileNotFoundError, ValueError):
-            time.sleep(POLL_SECONDS)
