@@ -9,18 +9,22 @@ from operations.pulumi import Json, Pulumi
 NAMESPACE: Final = "kubernetes:core/v1:Namespace"
 
 
-def check(pulumi: Pulumi) -> None:
+def check(pulumi: Pulumi, exported: Json | None = None) -> None:
     """Compare the namespace in the state with the namespace in the cluster that the configuration names.
 
     A cluster has no name of its own, but every namespace has its own UID. Pulumi does not compare them: in another
     cluster it would update objects of the same names. The check passes if the stack is not deployed, or if the
     namespace can't be read: then the update itself reports the reason.
 
+    Args:
+        pulumi: The stack.
+        exported: Its exported state, if the caller has it already.
+
     Raises:
         OperationError: The configuration names another cluster.
     """
     try:
-        deployed = _in_state(json.loads(pulumi.run("stack", "export")))
+        deployed = _in_state(exported or json.loads(pulumi.run("stack", "export")))
         if deployed is None:
             return
         from operations.cluster import Cluster  # noqa: PLC0415  # takes a second to import, which no other command needs

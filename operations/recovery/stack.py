@@ -28,14 +28,15 @@ def recover(
     """
     unlocked = _unlock(pulumi, say, break_lock=break_lock)
     exported = pulumi.run("stack", "export")
-    deployment = json.loads(exported).get("deployment") or {}
+    state = json.loads(exported)
+    deployment = state.get("deployment") or {}
     operations = deployment.get("pending_operations") or []
     unread = [item["urn"] for item in deployment.get("resources") or [] if is_unread(item)]
     if not operations and not unread:
         return unlocked
     say("unfinished operations:")
     if any(operation["type"] == "creating" for operation in operations):
-        cluster_identity.check(pulumi)  # in another cluster no object would be found
+        cluster_identity.check(pulumi, state)  # in another cluster no object would be found
     plan = _plan(deployment, cluster or _cluster(pulumi), say)
     for line in plan.messages:
         say(f"  {line}")
