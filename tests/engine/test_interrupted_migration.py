@@ -64,7 +64,7 @@ class Migrators:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._end.wait(0.05):
+        while not self._end.wait(0.25):
             self.most = max(self.most, len(migrators(self._view)))
 
 
