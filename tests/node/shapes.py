@@ -46,13 +46,18 @@ SMALL: Final[Mapping[str, object]] = {
 }
 """What each shape requests instead of the values of its scale. Volumes are sparse files."""
 
+SHORT_DRAIN: Final[Mapping[str, object]] = {
+    "langfuse:extraEnv": {"PROBE_DRAIN_MILLISECONDS": {"value": "15000", "insist": True}},
+}
+"""How long web serves after SIGTERM, instead of 110 s, so that a rollout takes less time."""
+
 TWO_PODS: Final[Mapping[str, object]] = {
     "langfuse:web": {"replicas": 2, "resources": _resources("1Gi")},
     "langfuse:worker": {"replicas": 2, "resources": _resources("1Gi")},
 }
 SHAPES: Final[Mapping[str, Mapping[str, object]]] = {
-    "dev": SMALL,
-    "staging": SMALL,
+    "dev": {**SMALL, **SHORT_DRAIN},
+    "staging": {**SMALL, **SHORT_DRAIN},
     "prod": {**SMALL, **TWO_PODS, "langfuse:backups": None},
 }
 """Each shape's configuration beside its file in `stacks/`. Prod has as many pods of web and worker as its scale, and no

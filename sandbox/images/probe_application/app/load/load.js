@@ -3,7 +3,7 @@
 //
 // Usage: node load.js send [OPTION VALUE ...]
 //   --url URL            address of web (required)
-//   --seconds N          how long to send (10)
+//   --seconds N          how long to send (10), or until SIGTERM
 //   --fresh N            clients that open a connection for each request (2)
 //   --kept N             clients that keep their connection open (2)
 //   --pause MS           between two requests of a client (100)
@@ -108,6 +108,7 @@ class Load {
     this.failures = [];
     this.latencies = [];
     this.started = Date.now();
+    this.stopped = false;
   }
 
   agent(kept) {
@@ -120,7 +121,7 @@ class Load {
     const agent = this.agent(kept);
     const end = this.started + this.options.seconds * 1000;
     let number;
-    while (Date.now() < end) {
+    while (Date.now() < end && !this.stopped) {
       number ??= this.next++;
       if (await this.send(number, agent, kept)) number = undefined;
       await sleep(this.options.pause);
@@ -232,6 +233,7 @@ async function main() {
   let { run } = options;
   if (options.command === "send") {
     const load = new Load(options);
+    process.once("SIGTERM", () => (load.stopped = true));
     await load.sendAll();
     summary = load.summary();
     numbers = [...load.accepted];

@@ -1,0 +1,53 @@
+"""Changes of a shape, and which of its pods they replace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from tests.node.shapes import Installation
+
+ROLLOUT_SECONDS: Final = 400
+"""For a new pod to become ready and the old one to drain, on a busy machine."""
+
+Pods = Mapping[str, frozenset[str]]
+
+
+def settled(shape: Installation) -> Pods:
+    """The pods of each workload once all are ready and those of a former template have ended."""
+    shape.wait_until_ready(within=ROLLOUT_SECONDS)
+    return shape.view.pods()
+
+
+def replaced(before: Pods, after: Pods) -> set[str]:
+    """The workloads whose pods were replaced, all of them."""
+    different = {name for name in before if before[name] != after[name]}
+    assert not [name for name in different if before[name] & after[name]], "some pods of a workload were kept"
+    return different
+
+
+def merged(shape: Installation, change: Mapping[str, Any]) -> dict[str, object]:
+    """Top-level keys of a stack file with a change of some of their fields."""
+    return {f"langfuse:{key}": _merged(shape.stack.setting(f"langfuse:{key}"), value) for key, value in change.items()}
+
+
+def _merged(old: object, new: object) -> object:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
+    return new
+
+
+@contextmanager
+def applied(shape: Installation, change: Mapping[str, Any]) -> Iterator[None]:
+    """A change of the configuration, which is applied and undone at the end."""
+    config = merged(shape, change)
+    former = {key: shape.stack.setting(key) for key in config}
+    try:
+        shape.stack.configure(config)
+        shape.stack.up().ok()
+        yield
+    finally:
+        shape.stack.configure(former)
+        shape.stack.up().ok()
+        shape.wait_until_ready(within=ROLLOUT_SECONDS)

@@ -1,0 +1,156 @@
+"""Updates under a client's load: no request fails, no accepted event is lost, and only what must restart does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import psutil
+import pytest
+
+from sandbox.controlplane import Sandbox
+from tests.engine.view import NAME_LABEL, View
+from tests.node import pod_networks
+from tests.node.changes import merged, replaced, settled
+from tests.node.event_load import Summary, event_load
+from tests.node.shapes import Installation
+from tests.node.stand_ins import stand_in, stand_ins
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.timeout(900)]
+
+GATEWAY: Final = "istio-system"
+CLIENT: Final = "client"
+SETTLE_SECONDS: Final = 5
+"""How long the load lasts before and after a disturbance."""
+FAILOVER_SECONDS: Final = 120
+"""A generous bound: a failover takes about ten seconds on an idle machine."""
+
+
+@pytest.fixture(scope="module")
+def client(shared_node: Sandbox) -> Iterator[int]:
+    """A process in the network of a pod of the gateway's namespace, which may connect to web."""
+    view = View(shared_node, GATEWAY)
+    with stand_ins([stand_in(CLIENT, GATEWAY, {})], view):
+        yield pod_networks.processes()[view.get("pod", CLIENT)["metadata"]["uid"]]
+
+
+def tell(what: str, summary: Summary) -> None:
+    """Print what was measured. pytest shows it with `-rP`, and if the test fails."""
+    sys.stdout.write(f"{what}: {summary}\n")
+
+
+def test_web_and_worker_roll_without_a_failed_request(dev: Installation, client: int) -> None:
+    """The log level, a setting of both, is changed and stays so: they are replaced, and nothing else is."""
+    before = settled(dev)
+    level = "info" if dev.stack.setting("langfuse:application", "logLevel") == "debug" else "debug"
+    dev.stack.configure(merged(dev, {"application": {"logLevel": level}}))
+    with event_load(dev.view, client) as load:
+        dev.stack.up().ok()
+        after = settled(dev)
+        summary = load.stop()
+    tell("rolling update of web and worker", summary)
+    assert replaced(before, after) == {"web", "worker"}
+    assert summary.failures == []
+    assert summary.accepted
+    assert summary.lost == 0
+    assert len(summary.pods) == len(before["web"]) + len(after["web"])
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("store", ["clickhouse", "keeper", "object-store", "postgres", "redis"])
+def test_a_restarted_store_loses_no_accepted_event(dev: Installation, client: int, store: str) -> None:
+    """With one replica, requests may fail meanwhile."""
+    summary = restarted_under_load(dev, client, store)
+    assert summary.lost == 0
+
+
+@pytest.mark.whole
+def test_web_and_worker_with_two_pods_roll_without_a_failed_request(prod: Installation, client: int) -> None:
+    """With the drain of Langfuse, which takes 110 s."""
+    summary = restarted_under_load(prod, client, "web", "worker")
+    assert summary.failures == []
+    assert summary.lost == 0
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("store", ["clickhouse", "keeper", "object-store", "redis"])
+def test_a_rolling_update_of_a_store_with_replicas_fails_no_request(
+    prod: Installation, client: int, store: str
+) -> None:
+    summary = restarted_under_load(prod, client, store)
+    assert summary.failures == []
+    assert summary.lost == 0
+
+
+@pytest.mark.whole
+def test_a_restart_of_postgres_in_prod_loses_no_accepted_event(prod: Installation, client: int) -> None:
+    summary = restarted_under_load(prod, client, "postgres")
+    assert summary.lost == 0
+
+
+def restarted_under_load(shape: Installation, client: int, *workloads: str) -> Summary:
+    """Restart every pod of workloads as a rolling update does, while a client sends events."""
+    view, before = shape.view, settled(shape)
+    with event_load(view, client) as load:
+        time.sleep(SETTLE_SECONDS)
+        for workload in workloads:
+            kind = "deployment" if workload in {"web", "worker"} else "statefulset"
+            chosen = ("--namespace", view.namespace, f"--selector={NAME_LABEL}={workload}")
+            view.kubectl("rollout", "restart", kind, *chosen).ok()
+        after = settled(shape)
+        time.sleep(SETTLE_SECONDS)
+        summary = load.stop()
+    tell(f"restart of {', '.join(workloads)} in {shape.stack.name}", summary)
+    assert replaced(before, after) == {*workloads}
+    assert summary.accepted
+    return summary
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("how", ["killed", "deleted"])
+def test_when_the_primary_of_redis_is_lost_another_one_takes_over(prod: Installation, client: int, how: str) -> None:
+    settled(prod)
+    view, first = prod.view, primary(prod.view)
+    assert first
+    with event_load(view, client) as load:
+        time.sleep(SETTLE_SECONDS)
+        began = time.monotonic()
+        if how == "killed":
+            stop_server(view, first)
+        else:
+            view.kubectl("delete", "pod", "--namespace", view.namespace, first, "--wait=false").ok()
+        eventually(lambda: primary(view) not in {first, None}, "no other primary", within=FAILOVER_SECONDS)
+        seconds = time.monotonic() - began
+        settled(prod)
+        summary = load.stop()
+    tell(f"primary {first} {how}, {primary(view)} after {seconds:.1f} s, failures {summary.failures[:3]}", summary)
+    assert summary.accepted
+    assert summary.lost == 0
+    longest = max((one["at"] + one["took"] for one in summary.failures), default=0)
+    assert longest < SETTLE_SECONDS + FAILOVER_SECONDS
+
+
+def primary(view: View) -> str | None:
+    """The pod of Redis that takes writes, as a majority of the Sentinels names it; None if they differ."""
+    words = ("valkey-cli", "-p", "26379", "sentinel", "get-master-addr-by-name", "langfuse")
+    pods = [f"langfuse-redis-{number}" for number in range(3)]
+    answers = [
+        view.kubectl("exec", "--namespace", view.namespace, pod, "--container=sentinel", "--", *words) for pod in pods
+    ]
+    named = [answer.stdout.partition(".")[0] for answer in answers if answer.exit_code == 0]
+    return next((pod for pod in pods if named.count(pod) > 1), None)
+
+
+def stop_server(view: View, pod: str) -> None:
+    """Kill the Valkey of a pod, so that it has no chance to hand over. Its Sentinel keeps running."""
+    own = pod_networks.all_processes()[view.get("pod", pod)["metadata"]["uid"]]
+    servers = [
+        pid for pid in own if "valkey-server" in (line := " ".join(psutil.Process(pid).cmdline())) and ":6379" in line
+    ]
+    assert len(servers) == 1, servers
+    os.kill(servers[0], signal.SIGKILL)
