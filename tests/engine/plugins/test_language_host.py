@@ -207,7 +207,7 @@ def test_an_invalid_runtime_option_is_reported(
 
 def test_an_interpreter_without_pulumi_says_how_to_install_it(program: ProgramFactory) -> None:
     bare = program("import pulumi")
-    subprocess.run([sys.executable, "-m", "venv", str(bare.folder / "bare")], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare.folder / "bare")], check=True, timeout=60)
     bare.options({"toolchain": "pip", "virtualenv": "bare"})
     result = bare.preview()
     assert result.exit_code != 0
