@@ -74,7 +74,6 @@ class Configuration:
     """The name of this replica, which is that of its pod."""
     peers: Sequence[str]
     """The host names of the other replicas."""
-    ddl_seconds: float
     keepers: Sequence[Address]
     users: Mapping[str, User]
     root: Element = field(repr=False)
@@ -83,6 +82,11 @@ class Configuration:
         """The user with this name and password, or None."""
         found = self.users.get(name)
         return found if found is not None and found.accepts(password) else None
+
+
+def is_host_of(replica: str, host: str) -> bool:
+    """Whether a host is that of a replica, whose name is that of its pod."""
+    return replica in {host, host.partition(".")[0]}
 
 
 def load(file: Path, environment: Mapping[str, str]) -> Element:
@@ -115,9 +119,7 @@ def server(file: Path, environment: Mapping[str, str]) -> Configuration:
         interserver_user=root.findtext("interserver_http_credentials/user", ""),
         interserver_password=root.findtext("interserver_http_credentials/password", ""),
         replica=replica,
-        peers=[host for host in hosts if host.split(".")[0] != replica],
-        # The default of distributed_ddl_task_timeout (clickhouse.com/docs/operations/settings/settings).
-        ddl_seconds=float(users.findtext("profiles/default/distributed_ddl_task_timeout", "180")),
+        peers=[host for host in hosts if not is_host_of(replica, host)],
         keepers=[
             Address(node.findtext("host", ""), int(node.findtext("port", "9181")))
             for node in root.iterfind("zookeeper/node")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import threading
 import uuid
 import zlib
 from collections.abc import Mapping
@@ -45,6 +46,11 @@ class QueryHandler(HttpHandler):
     executor: Executor
     replication: Replication
     version: str
+    stopping: threading.Event
+
+    def is_stopping(self) -> bool:
+        """Whether the server got SIGTERM."""
+        return self.stopping.is_set()
 
     def handle_request(self) -> None:
         """Answer a request. An error has the text and the status that ClickHouse gives it."""

@@ -127,12 +127,18 @@ class HttpHandler(BaseHTTPRequestHandler):
             pass
         return b"".join(parts)
 
+    def is_stopping(self) -> bool:
+        """Whether the server stops, so that clients must use other connections for their next requests."""
+        return False
+
     def send(self, status: HTTPStatus, data: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Send a response."""
         self.send_response(status)
         for name, value in {"Content-Type": "text/plain; charset=UTF-8", **(headers or {})}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
+        if self.is_stopping():
+            self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)

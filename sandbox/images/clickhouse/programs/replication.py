@@ -26,7 +26,12 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
 from sandbox.images.clickhouse.programs import errors, log, statements
-from sandbox.images.clickhouse.programs.configuration import ADMINISTRATOR, REPLICATED_MARK, Configuration
+from sandbox.images.clickhouse.programs.configuration import (
+    ADMINISTRATOR,
+    REPLICATED_MARK,
+    Configuration,
+    is_host_of,
+)
 from sandbox.images.clickhouse.programs.coordination import Coordination
 from sandbox.images.clickhouse.programs.engine import DEFAULT_FORMAT, Engine, Result, Session, literal
 from sandbox.images.clickhouse.programs.errors import StatementError
@@ -34,12 +39,17 @@ from sandbox.images.clickhouse.programs.statements import Statement, Table
 
 POLL_SECONDS = 10.0
 RETRY_SECONDS = 0.5
+REGISTER_SECONDS = 2.0
+CONNECT_SECONDS = 3.0
 PEER_TIMEOUT_SECONDS = 30.0
 KEEPER_SECONDS = 1.0
 """How long it remembers whether Keeper answers."""
 
 ENTRY_SECONDS = 60.0
 """How long a statement of another replica is tried before it is left out."""
+
+DDL_SECONDS = 180.0
+"""The default of distributed_ddl_task_timeout (clickhouse.com/docs/operations/settings/settings)."""
 
 TABLES_PATH = "/clickhouse/tables"
 
@@ -129,9 +139,9 @@ class Replication:
             self._engine.run(local.text, session, output_format)
             number = self._append(local.text, session, table.key if table else "", definition=True)
             self._find_tables()
-        missing = self._wait_for_peers(number)
+        seconds = float(session.settings.get("distributed_ddl_task_timeout", DDL_SECONDS))
+        missing = self._wait_for_peers(number, seconds)
         if missing:
-            seconds = self._configuration.ddl_seconds
             message = (
                 f"Distributed DDL task is not finished on {len(missing)} of "
                 f"{len(self._configuration.peers) + 1} hosts ({', '.join(missing)}). They are going to execute the "
@@ -159,6 +169,7 @@ class Replication:
                 if others:
                     self._state.pending.append(table.key)
                     self._save()
+                    self._changed.notify_all()
         return result
 
     def definition_changed(self) -> None:
@@ -295,17 +306,17 @@ class Replication:
     def _has(self, vector: log.Vector) -> bool:
         return all(self._state.vector.get(origin, 0) >= number for origin, number in vector.items())
 
-    def _wait_for_peers(self, number: int) -> list[str]:
+    def _wait_for_peers(self, number: int, seconds: float) -> list[str]:
         def missing() -> list[str]:
-            have = self._acknowledged
+            done = [
+                replica for replica, vector in self._acknowledged.items() if vector.get(self._state.origin, 0) >= number
+            ]
             return [
-                peer
-                for peer in self._configuration.peers
-                if have.get(peer.split(".")[0], {}).get(self._state.origin, 0) < number
+                peer for peer in self._configuration.peers if not any(is_host_of(replica, peer) for replica in done)
             ]
 
         with self._changed:
-            self._changed.wait_for(lambda: not missing(), timeout=self._configuration.ddl_seconds)
+            self._changed.wait_for(lambda: not missing(), timeout=seconds)
             return missing()
 
     def _cluster_result(self, output_format: str) -> Result:
@@ -388,7 +399,10 @@ class Replication:
                 logger.debug("%s", error)
             for key in list(self._state.pending):
                 self._copy_from_any(key)
-            time.sleep(RETRY_SECONDS)
+            with self._changed:
+                self._changed.wait_for(lambda: self._state.pending, REGISTER_SECONDS)
+            if self._state.pending:
+                time.sleep(RETRY_SECONDS)
 
     def _copy_from_any(self, key: str) -> None:
         for peer in self._configuration.peers:
@@ -440,8 +454,10 @@ class Replication:
     def _get(self, peer: str, path: str) -> Iterator[BinaryIO]:
         configuration = self._configuration
         credentials = f"{configuration.interserver_user}:{configuration.interserver_password}".encode()
-        connection = http.client.HTTPConnection(peer, configuration.interserver_port, timeout=PEER_TIMEOUT_SECONDS)
+        connection = http.client.HTTPConnection(peer, configuration.interserver_port, timeout=CONNECT_SECONDS)
         try:
+            connection.connect()
+            connection.sock.settimeout(PEER_TIMEOUT_SECONDS)
             headers = {
                 "Authorization": f"Basic {base64.b64encode(credentials).decode()}",
                 "X-Replica": configuration.replica,

@@ -25,6 +25,9 @@ from sandbox.images.clickhouse.programs.replication import Replication
 SHUTDOWN_SECONDS = 60.0
 """How long running statements may take after SIGTERM."""
 
+LEAVE_SECONDS = 1.0
+"""How long clients may still send requests on connections that they have. Each is closed after its next answer."""
+
 logger = logging.getLogger("server")
 
 
@@ -44,6 +47,7 @@ class Server:
 
     def __init__(self, configuration: Configuration) -> None:
         """Start the engine, then listen on all ports."""
+        self._stopping = threading.Event()
         self.engine = Engine(configuration)
         coordination = Coordination(configuration.keepers)
         replication = Replication(configuration, self.engine, coordination)
@@ -53,6 +57,7 @@ class Server:
             "coordination": coordination,
             "replication": replication,
             "executor": self.executor,
+            "stopping": self._stopping,
             "token": secrets.token_hex(16),
             "version": self.engine.administrate("SELECT version()"),
             "timeout": float(configuration.keep_alive_seconds),
@@ -71,9 +76,11 @@ class Server:
         self._listeners += [listen(handler, host, port) for handler, port in ports if port is not None]
 
     def stop(self) -> None:
-        """Accept no more connections, and let running statements finish."""
+        """Accept no more connections, let running statements finish, and ask clients to leave."""
+        self._stopping.set()
         for listener in self._listeners:
             listener.socket.close()
+        time.sleep(LEAVE_SECONDS)
         if not self.executor.wait_until_idle(SHUTDOWN_SECONDS):
             logger.warning("%d statements still run after %d s", self.executor.running, SHUTDOWN_SECONDS)
 
