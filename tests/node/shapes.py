@@ -6,6 +6,7 @@ that all shapes fit on one node with two CPUs.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from sandbox.images import catalog
 from tests.engine.kube import wait
 from tests.engine.stacks import Stack
 from tests.engine.view import Json, View, conditions
+from tests.node.containers import restarts
 from tests.waiting import eventually
 
 UP_SECONDS: Final = 900.0  # dev needs 60 s on an idle machine with two cores, prod three times as long
@@ -82,10 +84,18 @@ class Installation:
 
     def deploy(self) -> None:
         """Deploy it, unless it is deployed; wait until all its pods are ready."""
-        if not self.is_deployed:
-            self.stack.up().ok()
-            self._marker.touch()
+        if self.is_deployed:
+            self.wait_until_ready()
+            return
+        self.stack.up().ok()
         self.wait_until_ready()
+        counts = {pod["metadata"]["name"]: restarts(pod) for pod in self.view.objects("pods")}
+        self._marker.write_text(json.dumps({pod: found for pod, found in counts.items() if any(found.values())}))
+
+    def restarts_of_the_deployment(self) -> Mapping[str, Mapping[str, int]]:
+        """How often the containers of each pod were restarted until all were ready for the first time."""
+        found: Mapping[str, Mapping[str, int]] = json.loads(self._marker.read_text())
+        return found
 
     def destroy(self) -> None:
         """Delete its resources with `pulumi destroy`."""

@@ -254,13 +254,14 @@ def _answers(address: Address) -> bool:
 def main() -> None:
     """Run until SIGTERM."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # of all threads: only `sigwait` gets it
     try:
         settings = serve(config_file(sys.argv[1:]), os.environ)
     except (ConfigurationError, OSError) as error:
         sys.exit(f"clickhouse-keeper: {error}")
     log.info("server %d is ready for connections on port %d", settings.id, settings.client_port)
-    threading.Event().wait()
+    signal.sigwait({signal.SIGTERM})
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,175 @@
+"""Jobs on the real node: migrations and their gate, provisioning, and backups that are started by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.node import jobs
+from tests.node.contents import Contents
+from tests.node.shapes import Installation
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.timeout(1800)]
+
+DIRTY: Final = "INSERT INTO schema_migrations (version, dirty, sequence) VALUES (2, 1, toUnixTimestamp64Nano(now64(9)))"
+UNFINISHED: Final = (
+    "UPDATE _prisma_migrations SET finished_at = NULL WHERE migration_name = "
+    "(SELECT max(migration_name) FROM _prisma_migrations)"
+)
+UNDO: Final = ("DROP TABLE IF EXISTS probe_exports", "DROP TABLE IF EXISTS probe_media")
+"""What the last migration of the probe application created (its folder `media_and_exports`)."""
+APPLIED: Final = "SELECT count(*), count(DISTINCT migration_name), count(finished_at) FROM _prisma_migrations"
+BUCKET_READERS: Final = (
+    *("get_bucket_lifecycle_configuration", "get_bucket_versioning", "get_bucket_policy", "get_bucket_encryption"),
+    "get_bucket_tagging",
+)
+
+
+@pytest.fixture(
+    scope="module",
+    params=["dev", pytest.param("staging", marks=pytest.mark.whole), pytest.param("prod", marks=pytest.mark.whole)],
+)
+def shape(request: pytest.FixtureRequest) -> Installation:
+    found: Installation = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def contents(shape: Installation) -> Contents:
+    return Contents(shape.view)
+
+
+def test_the_first_migration_found_empty_databases(shape: Installation) -> None:
+    log = shape.view.kubectl(
+        *("logs", "--namespace", shape.view.namespace, "job/langfuse-migrations", "--all-containers", "--tail=-1")
+    ).stdout
+    assert "Postgres has no schema yet" in log
+    assert "ClickHouse has no schema yet" in log
+
+
+def test_a_second_migration_changes_nothing(shape: Installation, contents: Contents) -> None:
+    def state() -> tuple[str, ...]:
+        tables = "SELECT name, create_table_query FROM system.tables WHERE database = 'default' ORDER BY name"
+        return (
+            contents.psql(APPLIED),
+            contents.clickhouse("SELECT * FROM schema_migrations ORDER BY sequence"),
+            contents.clickhouse(tables),
+        )
+
+    before = state()
+    done = jobs.again(shape.view, "migrations", "migrate-again")
+    assert done.succeeded, done.log
+    assert re.search(r"Postgres: \d+ migrations, all finished", done.log)
+    assert re.search(r"ClickHouse: at migration \d+ of \d+, clean", done.log)
+    assert state() == before
+
+
+def test_a_half_migrated_clickhouse_is_refused_until_the_printed_repair_is_done(
+    shape: Installation, contents: Contents
+) -> None:
+    before = contents.psql(APPLIED)
+    contents.clickhouse(DIRTY)
+    refused = jobs.again(shape.view, "migrations", "migrate-dirty")
+    assert not refused.succeeded
+    assert "migration 2 started but did not finish: the database is dirty" in refused.log
+    assert contents.psql(APPLIED) == before
+
+    repair(shape, refused.log, "INSERT INTO")  # the statements of this migration can be repeated: nothing to undo
+    repaired = jobs.again(shape.view, "migrations", "migrate-repaired")
+    assert repaired.succeeded, repaired.log
+
+
+def test_a_half_migrated_postgres_is_refused_until_the_printed_repair_is_done(
+    shape: Installation, contents: Contents
+) -> None:
+    before = contents.clickhouse("SELECT * FROM schema_migrations ORDER BY sequence")
+    contents.psql(UNFINISHED)
+    refused = jobs.again(shape.view, "migrations", "migrate-unfinished")
+    assert not refused.succeeded
+    assert "started but did not finish. This run changed nothing." in refused.log
+    assert contents.clickhouse("SELECT * FROM schema_migrations ORDER BY sequence") == before
+
+    contents.psql(*UNDO)
+    repair(shape, refused.log, "UPDATE _prisma_migrations")
+    repaired = jobs.again(shape.view, "migrations", "migrate-repaired")
+    assert repaired.succeeded, repaired.log
+    assert "applied 1 migrations to Postgres" in repaired.log
+
+
+def repair(shape: Installation, log: str, statement: str) -> None:
+    """Run the printed command whose statement starts with these words, as an operator does."""
+    commands = re.findall(r'^ +(kubectl .*?")$', log, re.MULTILINE | re.DOTALL)
+    (command,) = (command for command in commands if statement in command)
+    program, *words = shlex.split(command.replace("\\\n", " "))
+    assert program == "kubectl"
+    shape.view.kubectl(*words).ok()
+
+
+def settings(client: S3Client) -> Mapping[str, object]:
+    """Everything about the buckets that provisioning sets."""
+    found: dict[str, object] = {}
+    for bucket in client.list_buckets()["Buckets"]:
+        for reader in BUCKET_READERS:
+            try:
+                answer = getattr(client, reader)(Bucket=bucket["Name"])
+            except ClientError as error:
+                answer = {"error": error.response["Error"]["Code"]}
+            answer.pop("ResponseMetadata", None)
+            found[f"{bucket['Name']}/{reader}"] = json.loads(json.dumps(answer, default=str))
+    return found
+
+
+def test_provisioning_twice_gives_the_same(shape: Installation, contents: Contents) -> None:
+    with contents.object_store() as client:
+        before = settings(client)
+    done = jobs.again(shape.view, "object-store-provisioning", "provision-again")
+    assert done.succeeded, done.log
+    with contents.object_store() as client:
+        assert settings(client) == before
+    assert {name.split("/")[0] for name in before} == {
+        contents.bucket(purpose) for purpose in ("events", "media", "exports", "backups")
+    }
+
+
+def objects(client: S3Client, bucket: str, folder: str) -> Mapping[str, int]:
+    """The size of each object in a folder, by its name there."""
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/")
+    return {item["Key"].removeprefix(f"{folder}/"): item["Size"] for page in pages for item in page.get("Contents", [])}
+
+
+def test_backups_that_are_started_by_hand_are_complete(shape: Installation, contents: Contents) -> None:
+    bucket = contents.bucket("backups")
+    folders: dict[str, str] = {}
+    for store in ("postgres", "clickhouse"):
+        done = jobs.from_cron_job(shape.view, f"langfuse-backup-{store}", f"before-upgrade-{store}")
+        assert done.succeeded, done.log
+        found = re.search(rf"{store}/\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\dZ", done.log)
+        assert found, done.log
+        folders[store] = found[0]
+
+    with contents.object_store() as client:
+        dump = objects(client, bucket, folders["postgres"])
+        assert dump.keys() == {"database.dump", "globals.sql", "manifest.json", "SHA256SUMS", ".complete"}
+        read = {
+            name: client.get_object(Bucket=bucket, Key=f"{folders['postgres']}/{name}")["Body"].read() for name in dump
+        }
+        sums = {name: found for found, name in map(str.split, read["SHA256SUMS"].decode().splitlines())}
+        assert sums == {
+            name: hashlib.sha256(read[name]).hexdigest() for name in ("database.dump", "globals.sql", "manifest.json")
+        }
+        saved = objects(client, bucket, folders["clickhouse"])
+        assert {".backup", ".complete"} <= saved.keys()
+        tables = set(contents.clickhouse("SELECT name FROM system.tables WHERE database = 'default'").split())
+        assert {f"metadata/default/{table}.sql" for table in tables} <= saved.keys()
+        marker = client.get_object(Bucket=bucket, Key=f"{folders['clickhouse']}/.complete")["Body"].read()
+    assert json.loads(marker)["database"] == "default"
