@@ -139,9 +139,11 @@ def run_folder(factory: pytest.TempPathFactory) -> Path:
 def dev(sandbox: Sandbox) -> Stack:
     """The dev stack in the shared sandbox, deployed once. Tests must not change it."""
     stack = Stack("dev", sandbox.folder.path / "stacks", sandbox.environment())
+    printed = sandbox.folder.path.with_name("dev-output")
     with exclusive(sandbox.folder.path.with_name("dev-lock"), wait):
-        if not stack.file.exists():
-            deploy(stack.name, sandbox.folder.path).ok()
+        if not printed.exists():
+            printed.write_text(deploy(stack.name, sandbox.folder.path).ok().output)
+    stack.printed.append(printed.read_text())
     return stack
 
 
