@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,8 +99,10 @@ class ClientFailedError(Exception):
 
 
 @contextlib.contextmanager
-def installation(folder: Path, *, replicas: int, keepers: int) -> Iterator[tuple[Sequence[Pod], Sequence[Pod]]]:
-    """Servers and Keepers, all started."""
+def installation(
+    folder: Path, *, replicas: int, keepers: int, variables: Mapping[str, str] | None = None
+) -> Iterator[tuple[Sequence[Pod], Sequence[Pod]]]:
+    """Servers and Keepers, all started. `variables` replace some of the servers."""
     keeper_hosts = [address(10 + number) for number in range(keepers)]
     hosts = [address(number) for number in range(replicas)]
     endpoints = [Endpoint(host=host, port=CLIENT_PORT) for host in keeper_hosts]
@@ -112,7 +114,7 @@ def installation(folder: Path, *, replicas: int, keepers: int) -> Iterator[tuple
         made.append(Pod(folder=file.parent, module="keeper", host=host, port=CLIENT_PORT, environment=environment))
     for number, host in enumerate(hosts):
         file = server_file(folder / f"server-{number}", hosts=hosts, keepers=endpoints, replaced={ANY: host})
-        environment = {**ENVIRONMENT, "POD_NAME": host}
+        environment = {**ENVIRONMENT, "POD_NAME": host, **(variables or {})}
         made.append(Pod(folder=file.parent, module="server", host=host, port=8123, environment=environment))
     with contextlib.ExitStack() as stack:
         for pod in made:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 import requests
 
+from sandbox.images.clickhouse import PROGRAMS
 from tests.data.clickhouse.packed import ClientFailedError, Pod, installation
+from tests.data.containers import install_client, run
+from tests.data.object_store.minio import Store
+from tests.data.rendered import container, environment, secrets
 from tests.waiting import eventually
 
+BUCKET = "langfuse-dev-backups"
 LANGFUSE = ("langfuse", "password of langfuse")
 
 pytestmark = pytest.mark.timeout(120)
@@ -207,3 +215,26 @@ def test_without_keeper_tables_are_read_only(pods: tuple[Pod, Pod]) -> None:
     finally:
         keeper.start()
     eventually(lambda: server.query("SELECT is_readonly FROM system.replicas") == "0", "it is writable", within=10)
+
+
+def test_the_backup_job_writes_a_backup_with_its_marker(store: Store, tmp_path: Path) -> None:
+    keys = {
+        f"BACKUPS_{name}": secrets()["langfuse-object-store-backups", key]
+        for name, key in (("ACCESS_KEY_ID", "access-key-id"), ("SECRET_ACCESS_KEY", "secret-access-key"))
+    }
+    url = {"BACKUPS_URL": f"{store.url}/{BUCKET}/"}
+    script = tmp_path / "clickhouse-client"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} {PROGRAMS / "client.py"} "$@"\n')
+    script.chmod(0o755)
+    install_client(tmp_path / "clients", "clickhouse-client", script)
+    job = container("CronJob", "langfuse-backup-clickhouse", "backup")
+    with installation(tmp_path / "pods", replicas=1, keepers=1, variables=keys | url) as ((server,), _):
+        server.query("CREATE TABLE kept ON CLUSTER default (n UInt64) ENGINE = ReplicatedMergeTree ORDER BY n")
+        server.query("INSERT INTO kept SELECT number FROM numbers(10)")
+        variables = environment(job, CLICKHOUSE_HOST=server.host, CLICKHOUSE_PASSWORD="password of backup")  # noqa: S106  # of the test
+        result = run(job, variables, tmp_path / "clients")
+    assert result.code == 0, result.output
+    (folder,) = re.findall(r"backup (clickhouse/\S+) is complete", result.output)
+    names = [item["Key"] for item in store.client().list_objects_v2(Bucket=BUCKET, Prefix=folder)["Contents"]]
+    assert f"{folder}/.complete" in names
+    assert f"{folder}/metadata/default/kept.sql" in names
