@@ -105,6 +105,8 @@ _STARTED = time.clock_gettime(time.CLOCK_BOOTTIME)
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    # As process 1 of a container, it would ignore SIGTERM without a handler.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     stopping = threading.Event()
     try:
         configuration = server(config_file(sys.argv[1:]), os.environ)
