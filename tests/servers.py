@@ -72,8 +72,9 @@ def running(
     *,
     log: Path,
     user: str | None = None,
+    folder: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the end of the block. Starts the block once the server is ready."""
+    """Run a server, in a folder if one is given, until the end of the block. The block starts when it is ready."""
     with log.open("wb") as output:
         server = subprocess.Popen(
             [str(word) for word in command],
@@ -81,6 +82,7 @@ def running(
             stdout=output,
             stderr=output,
             user=user,
+            cwd=folder,
         )
 
     def started() -> bool:

@@ -1,0 +1,302 @@
+"""The probe application with real stores: migrations, the first start, and the way of an event through it."""
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.images import probe_application
+from tests.data.containers import Run, run
+from tests.data.object_store.minio import Store
+from tests.data.postgres.server import started
+from tests.data.probe_application.installation import LIMIT_SECONDS, Installation, ask, clickhouse, redis, until
+from tests.data.rendered import container
+from tests.scripts import SCRIPTS
+from tests.servers import free_port, program
+
+MIGRATIONS = "langfuse-migrations"
+FAST = {
+    "LANGFUSE_INGESTION_QUEUE_DELAY_MS": "0",
+    "PROBE_DRAIN_MILLISECONDS": "1500",
+    "PROBE_LOCK_MILLISECONDS": "1000",
+}
+"""Langfuse waits longer: 5 s before a job, 110 s after SIGTERM, and 30 s for a lost worker."""
+
+
+@pytest.fixture(scope="module")
+def installation(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The stores, migrated from empty and with the first organization."""
+    folder = tmp_path_factory.mktemp("probe-application")
+    with contextlib.ExitStack() as stack:
+        postgres = stack.enter_context(started(tmp_path_factory.mktemp("postgres")))
+        new = Installation(
+            folder=folder,
+            postgres=postgres,
+            object_store=store,
+            redis_port=stack.enter_context(redis(folder)),
+            clickhouse_ports=stack.enter_context(clickhouse(folder)),
+            extra=FAST,
+        )
+        list_release(new)
+        for name in ("postgres", "clickhouse"):
+            assert "has no schema yet" in check(new, name).output
+        code, output = migrate(new)
+        assert code == 0, output
+        first = container("Job", "langfuse-first-start", "first-start")
+        script = SCRIPTS[Path(first["args"][1]).name]
+        code, output = new.run(first, ["/bin/sh", str(script)], PORT=str(free_port()))
+        assert code == 0, output
+        yield new
+
+
+@pytest.fixture(scope="module")
+def web(installation: Installation) -> Iterator[str]:
+    """The URL of web. Links of exports have a public address."""
+    with installation.web(LANGFUSE_S3_BATCH_EXPORT_EXTERNAL_ENDPOINT="https://langfuse.example.com") as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def worker(installation: Installation) -> Iterator[str]:
+    """The URL of a worker's health checks."""
+    with installation.worker() as (url, _):
+        yield url
+
+
+def list_release(installation: Installation) -> None:
+    """Run the container of the migration Job that lists the migrations of the image."""
+    job = container("Job", MIGRATIONS, "release")
+    (installation.folder / "release").mkdir()
+    shared = {"SHARED_DIR": str(probe_application.APP / "packages/shared")}
+    variables = installation.variables(job, RELEASE_DIR=str(installation.folder / "release"))
+    result = run(job, variables | shared, installation.clients)
+    assert result.code == 0, result.output
+
+
+def check(installation: Installation, name: str) -> Run:
+    """Run the container of the migration Job that checks a database."""
+    job = container("Job", MIGRATIONS, name)
+    addresses = {
+        "postgres": {"PGHOST": "127.0.0.1", "PGPORT": str(installation.postgres.port)},
+        "clickhouse": {
+            "CLICKHOUSE_HOST": "127.0.0.1",
+            "CLICKHOUSE_PORT": str(installation.clickhouse_ports["tcp_port"]),
+        },
+    }
+    folder = str(installation.folder / "release")
+    return run(
+        job,
+        installation.variables(job, RELEASE_DIR=folder, WAIT_SECONDS="10", **addresses[name]),
+        installation.clients,
+    )
+
+
+def migrate(installation: Installation) -> tuple[int, str]:
+    """Run the container of the migration Job that migrates."""
+    job = container("Job", MIGRATIONS, "migrate")
+    return installation.run(job, job["args"])
+
+
+def query(installation: Installation, statement: str) -> str:
+    """The result of a statement of ClickHouse."""
+    job = container("Job", MIGRATIONS, "migrate")
+    variables = installation.variables(job)
+    finished = subprocess.run(
+        [
+            *(installation.clients / "clickhouse-client", "--port", str(installation.clickhouse_ports["tcp_port"])),
+            *("--host", "127.0.0.1", "--query", statement),
+        ],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return finished.stdout.strip()
+
+
+def state(installation: Installation) -> tuple[str, str, str]:
+    """What the migrations made in both databases."""
+    return (
+        installation.postgres.query("SELECT migration_name, checksum, finished_at FROM _prisma_migrations ORDER BY 1"),
+        query(installation, "SELECT * FROM schema_migrations ORDER BY sequence"),
+        query(installation, "SELECT create_table_query FROM system.tables WHERE database = 'default' ORDER BY name"),
+    )
+
+
+def test_a_second_migration_changes_nothing(installation: Installation) -> None:
+    before = state(installation)
+    for name, expected in (
+        ("postgres", "Postgres: 4 migrations, all finished"),
+        ("clickhouse", "at migration 2 of 2, clean"),
+    ):
+        result = check(installation, name)
+        assert (result.code, expected in result.output) == (0, True), result.output
+    code, output = migrate(installation)
+    assert code == 0, output
+    assert state(installation) == before
+
+
+def test_the_records_are_those_of_prisma(installation: Installation) -> None:
+    folder = probe_application.APP / "packages/shared/prisma/migrations"
+    rows = installation.postgres.query(
+        "SELECT migration_name, checksum, applied_steps_count, logs IS NULL, rolled_back_at IS NULL "
+        "FROM _prisma_migrations ORDER BY 1"
+    ).splitlines()
+    hashes = {path.name: hashlib.sha256((path / "migration.sql").read_bytes()).hexdigest() for path in folder.iterdir()}
+    assert rows == [f"{name}|{hashes[name]}|1|t|t" for name in sorted(hashes)]
+
+
+def test_a_dirty_clickhouse_is_refused_and_repaired_as_the_check_says(installation: Installation) -> None:
+    record = "INSERT INTO schema_migrations (version, dirty, sequence) SELECT 2, {}, toUnixTimestamp64Nano(now64(9))"
+    query(installation, record.format(1))
+    try:
+        result = check(installation, "clickhouse")
+        assert (result.code, "migration 2 started but did not finish" in result.output) == (1, True), result.output
+        code, output = migrate(installation)
+        assert (code, "Dirty database version 2. Fix and force version." in output) == (1, True), output
+    finally:
+        query(installation, record.format(0))
+    assert check(installation, "clickhouse").code == 0
+
+
+def test_an_unfinished_migration_of_postgres_is_refused(installation: Installation) -> None:
+    name = "20261101120000_media_and_exports"
+    update = "UPDATE _prisma_migrations SET finished_at = {} WHERE migration_name = '{}'"
+    installation.postgres.query(update.format("NULL", name))
+    try:
+        result = check(installation, "postgres")
+        assert (result.code, f"migration {name} started but did not finish" in result.output) == (1, True)
+        code, output = migrate(installation)
+        assert (code, f"P3009: found failed migrations, new ones will not be applied: {name}" in output) == (1, True)
+    finally:
+        installation.postgres.query(update.format("now()", name))
+
+
+def test_a_second_first_start_changes_nothing_and_servers_need_their_variables(installation: Installation) -> None:
+    tables = ("organizations", "projects", "api_keys", "users", "memberships")
+    before = [installation.postgres.query(f"SELECT * FROM probe_{table}") for table in tables]  # noqa: S608  # ours
+    assert all(len(rows.splitlines()) == 1 for rows in before)
+    first = container("Job", "langfuse-first-start", "first-start")
+    script = str(SCRIPTS[Path(first["args"][1]).name])
+    code, output = installation.run(first, ["/bin/sh", script], PORT=str(free_port()))
+    assert code == 0, output
+    assert [installation.postgres.query(f"SELECT * FROM probe_{table}") for table in tables] == before  # noqa: S608
+    code, output = installation.run(first, ["/bin/sh", script], PORT=str(free_port()), SALT="")
+    assert (code, "SALT is required" in output) == (1, True), output
+
+
+def send(installation: Installation, url: str, *options: str) -> "subprocess.Popen[str]":
+    """Start the load generator."""
+    public, _, secret = installation.keys.partition(":")
+    return subprocess.Popen(
+        [program("node", package="nodejs"), probe_application.APP / "load/load.js", "send", "--url", url, *options],
+        env={"PATH": os.environ["PATH"], "LANGFUSE_PUBLIC_KEY": public, "LANGFUSE_SECRET_KEY": secret},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_no_event_is_lost_when_a_worker_is_killed(installation: Installation, web: str) -> None:
+    apis = ("ingestion", "otel")
+    loads = [
+        send(installation, web, "--seconds", "2", "--pause", "5", "--read-back", "30", "--api", api) for api in apis
+    ]
+    with installation.worker() as (_, process):
+        time.sleep(0.5)
+        process.send_signal(signal.SIGKILL)
+    with installation.worker():
+        summaries = [json.loads(load.communicate(timeout=LIMIT_SECONDS)[0]) for load in loads]
+    for summary, status in zip(summaries, (207, 200), strict=True):
+        accepted = summary["accepted"]
+        assert accepted > 10
+        assert (summary["lost"], summary["failed"], summary["readable"]) == (0, 0, accepted), summary
+        assert set(summary["statuses"]) == {f"fresh {status}", f"kept {status}"}
+        assert summary["rows"] >= accepted  # a job that is run again may insert its row twice
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_event_comes_out_as_it_went_in_and_once(installation: Installation, web: str) -> None:
+    event = {"timestamp": "2026-11-26T10:00:00.123Z", "type": "trace-create"}
+    trace = {**event, "id": "event-1", "body": {"id": "trace/one", "name": "first", "input": "ü"}}
+    span = {**event, "id": "event-2", "type": "span-create", "body": {"id": "span", "traceId": "trace/one"}}
+    wrong = {**event, "id": "event-3", "type": "other", "body": {"id": "x"}}
+    body = {"batch": [trace, span, wrong]}
+    for _ in range(2):
+        answer = ask(f"{web}/api/public/ingestion", method="POST", body=body, keys=installation.keys)
+        assert (answer.status, [item["id"] for item in answer.body["successes"]]) == (207, ["event-1", "event-2"])
+        assert [(item["id"], item["status"]) for item in answer.body["errors"]] == [("event-3", 400)]
+        assert answer.headers["x-probe-pod"] == answer.body["pod"]
+    path = f"{web}/api/public/traces/trace%2Fone"
+    until(lambda: len(ask(path, keys=installation.keys).body.get("observations", [])) == 1, "the trace is missing")
+    found = ask(path, keys=installation.keys).body
+    assert (found["id"], found["body"]) == ("trace/one", trace["body"])
+    assert found["timestamp"] == "2026-11-26 10:00:00.123"
+    public = installation.keys.partition(":")[0]
+    assert [ask(path, keys=keys).status for keys in ("", f"{public}:wrong", "other:x")] == [401] * 3
+    assert ask(f"{web}/api/public/traces/none", keys=installation.keys).status == 404
+    objects = installation.object_store.client().list_objects_v2(Bucket="langfuse-dev-events")["Contents"]
+    assert any(item["Key"].endswith("/trace-create/trace%2Fone/event-1.json") for item in objects)
+
+
+def test_files_are_uploaded_and_downloaded_by_links(installation: Installation, web: str) -> None:
+    content = b"a picture"
+    sha256 = b64encode(hashlib.sha256(content).digest()).decode()
+    body = {"contentType": "image/png", "contentLength": len(content), "sha256Hash": sha256, "traceId": "t"}
+    made = ask(f"{web}/api/public/media", method="POST", body=body, keys=installation.keys)
+    assert made.status == 201
+    link = f"{web}/api/public/media/{made.body['mediaId']}"
+    assert ask(link, keys=installation.keys).status == 404
+    headers = {"Content-Type": "image/png", "x-amz-checksum-sha256": sha256}
+    upload = urllib.request.Request(made.body["uploadUrl"], content, headers, method="PUT")  # noqa: S310  # MinIO
+    with urllib.request.urlopen(upload, timeout=10) as answer:  # noqa: S310  # see above
+        assert answer.status == 200
+    assert ask(link, method="PATCH", body={"uploadHttpStatus": 200}, keys=installation.keys).status == 200
+    with urllib.request.urlopen(ask(link, keys=installation.keys).body["url"], timeout=10) as answer:  # noqa: S310
+        assert answer.read() == content
+
+
+def test_the_worker_writes_an_export_that_a_link_downloads(installation: Installation, web: str, worker: str) -> None:
+    for path in ("/api/health", "/api/health?failIfQueueConsumptionStuck=true&failIfEventPropagationStuck=true"):
+        assert ask(worker + path).body["status"] == "ok"
+    made = ask(f"{web}/api/public/probe/exports", method="POST", body={}, keys=installation.keys)
+    link = f"{web}/api/public/probe/exports/{made.body['id']}"
+    until(lambda: ask(link, keys=installation.keys).body["url"] is not None, "there is no export")
+    found = ask(link, keys=installation.keys).body
+    assert found["url"].startswith("https://langfuse.example.com/langfuse-dev-exports/")
+    key = f"langfuse-dev-project/{made.body['id']}.jsonl"
+    stored = installation.object_store.client().get_object(Bucket="langfuse-dev-exports", Key=key)["Body"].read()
+    assert len(stored.splitlines()) == found["rows"] > 0
+
+
+def test_web_fails_its_health_check_without_postgres_and_drains_after_sigterm(installation: Installation) -> None:
+    nowhere = f"postgresql://langfuse:x@127.0.0.1:{free_port()}/langfuse"
+    with installation.web(PROBE_VERSION="4.82.0", DATABASE_URL=nowhere) as (url, process):
+        assert ask(f"{url}/api/public/health").body["version"] == "4.82.0"
+        assert ask(f"{url}/api/public/health?failIfDatabaseUnavailable=true").status == 503
+        kept = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
+        kept.request("GET", "/api/public/ready")
+        before = kept.getresponse()
+        assert (before.status, before.getheader("connection"), bool(before.read())) == (200, "keep-alive", True)
+        process.terminate()
+        until(lambda: ask(f"{url}/api/public/ready").status == 500, "web is still ready")
+        kept.request("GET", "/api/public/health")
+        after = kept.getresponse()
+        assert (after.status, after.getheader("connection")) == (200, "close")
+        assert process.wait(10) == 0
+
+
+def test_the_worker_does_not_start_without_postgres(installation: Installation) -> None:
+    nowhere = f"postgresql://langfuse:x@127.0.0.1:{free_port()}/langfuse"
+    of = container("Deployment", "langfuse-worker", "worker")
+    code, output = installation.run(of, ["node", "worker/index.js"], "worker", DATABASE_URL=nowhere)
+    assert (code, "worker: the start failed: connect ECONNREFUSED" in output) == (1, True), output
