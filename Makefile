@@ -22,7 +22,8 @@ status: program ## Show the processes of the local control plane
 	@$(RUN) -m sandbox status
 
 test: lint tools ## Run all checks and tests
-	@GOMEMLIMIT=1GiB $(RUN) -m pytest -m "not whole" --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 20
+	@GOMEMLIMIT=1GiB $(RUN) -m pytest -m "not node" --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 20
+	@$(RUN) -m pytest tests/node -m "not whole" --numprocesses 2 --dist loadfile --durations 10
 
 test-fast: development ## Run the tests that need only Python
 	@$(RUN) -m pytest tests/unit --numprocesses 3 --dist worksteal
