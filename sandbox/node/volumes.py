@@ -9,9 +9,11 @@ device of a file when its last mount ends, also when the mount namespace ends wi
 
 from __future__ import annotations
 
+import logging
 import math
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from langfuse_policies.facts.quantities import parse_quantity
@@ -22,6 +24,8 @@ from sandbox.storage import Provisioner, StorageError
 
 BLOCK_BYTES = 4096
 COMMAND_SECONDS = 300.0
+MOUNT_ATTEMPTS = 5
+PAUSE_SECONDS = 1.0
 
 MKFS = ("mkfs.ext4", "-q", "-F", "-m0", "-b", str(BLOCK_BYTES), "-Elazy_itable_init=1,lazy_journal_init=1")
 """As kubelet formats disks (mount_linux.go in k8s.io/mount-utils: `-F -m0`), without writing zeros to a sparse file."""
@@ -29,6 +33,8 @@ MKFS = ("mkfs.ext4", "-q", "-F", "-m0", "-b", str(BLOCK_BYTES), "-Elazy_itable_i
 CHECKED = (0, 1, 2, 3)  # e2fsck(8): no errors, or all errors were corrected
 
 CAP_SYS_RESOURCE = 24  # linux/capability.h; the kernel requires it to resize a mounted ext4 (fs/ext4/resize.c)
+
+log = logging.getLogger("volumes")
 
 _PARTIAL = ".partial"  # of a file or folder that is not complete
 
@@ -47,16 +53,17 @@ class LoopVolumes:
         self._mounts = folder / "mounts"
 
     def mount_all(self) -> None:
-        """Mount every volume, as after the start of a machine. A damaged one is reported and not mounted."""
+        """Mount every volume, as after the start of a machine. One that stays damaged is reported and not mounted."""
         for path in (self._files, self._mounts):
             path.mkdir(parents=True, exist_ok=True)
         if not self._mounts.is_mount():
             _run("mount", "-t", "tmpfs", "-o", "size=1m,mode=0755", "sandbox-volumes", str(self._mounts))
-        for file in self._files.glob("*.img"):
-            try:
-                self._mount(file.stem)
-            except StorageError as error:
-                informer.log.error("%s is not mounted: %s", file.stem, error)
+        missing = sorted(file.stem for file in self._files.glob("*.img"))
+        for _ in range(MOUNT_ATTEMPTS):  # the mounts of a killed node may still be ending
+            missing = [name for name in missing if not self._is_mounted(name)]
+            if not missing:
+                return
+            time.sleep(PAUSE_SECONDS)
 
     def create(self, name: str, size: str) -> Json:
         """Create, format and mount a volume."""
@@ -102,6 +109,15 @@ class LoopVolumes:
 
     def _file(self, name: str) -> Path:
         return self._files / f"{name}.img"
+
+    def _is_mounted(self, name: str) -> bool:
+        """Mount a volume; return whether that worked."""
+        try:
+            self._mount(name)
+        except StorageError as error:
+            log.warning("%s is not mounted: %s", name, error)
+            return False
+        return True
 
     def _mount(self, name: str) -> None:
         """Check and mount a volume, unless it is mounted."""

@@ -81,9 +81,8 @@ def test_a_new_volume_is_as_a_cloud_hands_it_out(mounts: Namespaces, volumes: Vo
 
 
 def test_a_volume_has_a_name_only_when_it_is_mounted(mounts: Namespaces, volumes: Volumes) -> None:
-    (volumes.folder / "files").mkdir()
-    (volumes.folder / "files" / "a.img").write_bytes(bytes(2**20))  # it has no filesystem
-    assert "failed: e2fsck" in volumes.call(mounts, 'create("a", "1Mi")')
+    without_filesystem = f"_file('a').write_bytes(bytes({2**20}))"
+    assert "failed: e2fsck" in volumes.call(mounts, without_filesystem, 'create("a", "1Mi")')
     mounts.run("test", "!", "-e", volumes.path("a"))
 
 
