@@ -12,18 +12,13 @@ that others have, it copies the rows from one of them. Until then its delay is l
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import http.client
-import json
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, cast
-from urllib.parse import quote
+from dataclasses import replace
+from typing import Any, cast
 
 from sandbox.images.clickhouse.programs import errors, log, statements
 from sandbox.images.clickhouse.programs.configuration import (
@@ -35,13 +30,16 @@ from sandbox.images.clickhouse.programs.configuration import (
 from sandbox.images.clickhouse.programs.coordination import Coordination
 from sandbox.images.clickhouse.programs.engine import DEFAULT_FORMAT, Engine, Result, Session, literal
 from sandbox.images.clickhouse.programs.errors import StatementError
+from sandbox.images.clickhouse.programs.peers import POLL_SECONDS, UNREACHABLE, Peer
+from sandbox.images.clickhouse.programs.state import State
 from sandbox.images.clickhouse.programs.statements import Statement, Table
 
-POLL_SECONDS = 10.0
 RETRY_SECONDS = 0.5
+ACTIVE_SECONDS = 2 * POLL_SECONDS
+"""How long ago an active replica has asked for statements, at most."""
+
 REGISTER_SECONDS = 2.0
-CONNECT_SECONDS = 3.0
-PEER_TIMEOUT_SECONDS = 30.0
+SYNCHRONIZE_SECONDS = 30.0
 KEEPER_SECONDS = 1.0
 """How long it remembers whether Keeper answers."""
 
@@ -61,22 +59,6 @@ _COPY = "_copy"  # suffix of the table that rows are copied to first
 logger = logging.getLogger("replication")
 
 
-@dataclass
-class State:
-    """What a replica knows about its tables, in a file of the volume."""
-
-    origin: str
-    vector: log.Vector = field(default_factory=dict)
-    tables: dict[str, log.Vector] = field(default_factory=dict)
-    """For each table, which statements it contains although `vector` does not."""
-    pending: list[str] = field(default_factory=list)
-    """Tables whose rows are still to be copied."""
-
-    def has_run(self, entry: log.Entry) -> bool:
-        """Whether the effect of a statement is here."""
-        return log.covers(self.vector, entry) or log.covers(self.tables.get(entry.table, {}), entry)
-
-
 class Replication:
     """The replicated tables of this server."""
 
@@ -86,14 +68,16 @@ class Replication:
         self._folder = configuration.folder / "replication"
         self.log = log.Log(self._folder / "log")
         self._file = self._folder / "state.json"
-        self.is_new = not self._file.exists()
-        name = f"{configuration.replica}/{uuid.uuid4().hex[:12]}"
-        self._state = State(name) if self.is_new else State(**json.loads(self._file.read_text()))
+        found = State.read(self._file)
+        self._is_new = found is None
+        self._state = found or State.new(configuration.replica)
+        self._peers = [Peer(host, configuration) for host in configuration.peers]
         self._state.vector = log.merged(self._state.vector, self.log.vector)
         self._writes = threading.RLock()
         self._changed = threading.Condition(self._writes)
         self._tables: dict[str, str] = {}
         self._acknowledged: dict[str, log.Vector] = {}
+        self._seen: dict[str, float] = {}
         self._behind: dict[str, float] = {}
         self._keeper = (0.0, True)
         self._save()
@@ -103,13 +87,11 @@ class Replication:
     def start(self) -> None:
         """Register the tables, and follow the other replicas."""
         self._find_tables()
-        if self.is_new:
-            for peer in self._configuration.peers:
-                with contextlib.suppress(OSError, ValueError):
-                    self._state.vector = log.merged(self._state.vector, self._peer_vector(peer))
+        if self._is_new:
+            self._state.vector = log.merged(self._state.vector, self._vector_of_peers())
             self._save()
-        for peer in self._configuration.peers:
-            threading.Thread(target=self._follow, args=(peer,), daemon=True, name=f"follow {peer}").start()
+        for peer in self._peers:
+            threading.Thread(target=self._follow, args=(peer,), daemon=True, name=f"follow {peer.host}").start()
         threading.Thread(target=self._register_and_copy, daemon=True, name="tables").start()
 
     def is_replicated(self, table: Table | None) -> bool:
@@ -183,12 +165,9 @@ class Replication:
 
     def synchronize(self) -> None:
         """Wait until this replica has run what the others had run (SYSTEM SYNC REPLICA)."""
-        wanted: log.Vector = {}
-        for peer in self._configuration.peers:
-            with contextlib.suppress(OSError, ValueError):
-                wanted = log.merged(wanted, self._peer_vector(peer))
+        wanted = self._vector_of_peers()
         with self._changed:
-            self._changed.wait_for(lambda: self._has(wanted), timeout=PEER_TIMEOUT_SECONDS)
+            self._changed.wait_for(lambda: self._has(wanted), timeout=SYNCHRONIZE_SECONDS)
 
     def drop_replica(self, name: str, table: Table | None) -> None:
         """Remove another replica from Keeper: of one table, or of all (SYSTEM DROP REPLICA)."""
@@ -212,6 +191,7 @@ class Replication:
         with self._writes:
             oldest = min(self._behind.values(), default=0.0)
             missing = len(self._behind)
+            active = 1 + sum(time.monotonic() - seen < ACTIVE_SECONDS for seen in self._seen.values())
             return [
                 {
                     "database": key.partition(".")[0],
@@ -228,7 +208,7 @@ class Replication:
                     "inserts_in_queue": missing + (key in self._state.pending),
                     "absolute_delay": self._delay(key, oldest, read_only=read_only),
                     "total_replicas": len(self._configuration.peers) + 1,
-                    "active_replicas": len(self._configuration.peers) + 1,
+                    "active_replicas": active,
                 }
                 for key, identifier in sorted(self._tables.items())
             ]
@@ -243,7 +223,7 @@ class Replication:
     def missing_of(self, peer: str, vector: log.Vector) -> Iterator[bytes]:
         """The statements that another replica has not run. Waits a few seconds for one."""
         with self._changed:
-            self._acknowledged[peer] = vector
+            self._acknowledged[peer], self._seen[peer] = vector, time.monotonic()
             self._changed.notify_all()
             if len(self._acknowledged) == len(self._configuration.peers):
                 self.log.trim([*self._acknowledged.values(), self._state.vector])
@@ -258,7 +238,7 @@ class Replication:
                 raise StatementError.of(errors.UNKNOWN_TABLE, f"Table {key} does not exist", "UNKNOWN_TABLE")
             table = Table(*key.split(".", 1))
             rows = self._engine.run(f"SELECT * FROM {table.sql}", Session(user=ADMINISTRATOR), "Native").data  # noqa: S608  # quoted
-            return log.merged(self._state.vector, self._state.tables.get(key, {})), rows
+            return self._state.content(key), rows
 
     # The rest is private
 
@@ -283,10 +263,14 @@ class Replication:
         return number
 
     def _save(self) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._file.with_suffix(".tmp")
-        partial.write_text(json.dumps(vars(self._state)))
-        partial.replace(self._file)
+        self._state.write(self._file)
+
+    def _vector_of_peers(self) -> log.Vector:
+        vector: log.Vector = {}
+        for peer in self._peers:
+            with contextlib.suppress(*UNREACHABLE):
+                vector = log.merged(vector, peer.vector())
+        return vector
 
     def _find_tables(self) -> None:
         rows = self._engine.administrate(
@@ -336,22 +320,20 @@ class Replication:
 
     # Following another replica
 
-    def _follow(self, peer: str) -> None:
+    def _follow(self, peer: Peer) -> None:
         while True:
             try:
-                with self._get(peer, f"/replication/log?have={quote(json.dumps(self.vector()))}") as response:
-                    entries = list(log.read_all(response))
-                if entries:
-                    self._behind[peer] = entries[0].created
-                for entry in entries:
-                    self._behind[peer] = entry.created
-                    self._apply(entry)
-                if not entries:
-                    self._behind.pop(peer, None)
-            except (OSError, ValueError, EOFError, http.client.HTTPException) as error:
-                logger.debug("%s: %s", peer, error)
-                self._behind.pop(peer, None)
+                entries = peer.missing(self.vector())
+            except UNREACHABLE as error:
+                logger.debug("%s: %s", peer.host, error)
+                self._behind.pop(peer.host, None)
                 time.sleep(RETRY_SECONDS)
+                continue
+            for entry in entries:
+                self._behind[peer.host] = entry.created
+                self._apply(entry)
+            if not entries:
+                self._behind.pop(peer.host, None)
 
     def _apply(self, entry: log.Entry) -> None:
         deadline = time.monotonic() + ENTRY_SECONDS
@@ -405,16 +387,13 @@ class Replication:
                 time.sleep(RETRY_SECONDS)
 
     def _copy_from_any(self, key: str) -> None:
-        for peer in self._configuration.peers:
+        for peer in self._peers:
             try:
-                with self._get(peer, f"/replication/table?name={quote(key)}") as response:
-                    vector: log.Vector = json.loads(response.readline())
-                    rows = response.read()
-                self._copy(key, vector, rows)
-            except (OSError, ValueError, http.client.HTTPException, StatementError) as error:
-                logger.info("can't copy %s from %s: %s", key, peer, error)
+                self._copy(key, *peer.table(key))
+            except (*UNREACHABLE, StatementError) as error:
+                logger.info("can't copy %s from %s: %s", key, peer.host, error)
                 continue
-            logger.info("copied %s from %s", key, peer)
+            logger.info("copied %s from %s", key, peer.host)
             return
 
     def _copy(self, key: str, vector: log.Vector, rows: bytes) -> None:
@@ -433,39 +412,6 @@ class Replication:
             )
             for partition in partitions.splitlines():
                 self._engine.administrate(f"ALTER TABLE {table.sql} ATTACH PARTITION ID '{partition}' FROM {copy.sql}")
-            self._state.pending.remove(key)
-            # Fetch again what this replica left out because the table was not here, and the copy does not have.
-            before, self._state.vector = self._state.vector, log.lowest(self._state.vector, vector)
-            self._state.vector[self._state.origin] = before.get(self._state.origin, 0)
-            for other in self._tables:
-                self._state.tables[other] = log.merged(self._state.tables.get(other, {}), before)
-            self._state.tables[key] = log.merged(vector, {self._state.origin: before.get(self._state.origin, 0)})
+            self._state.copied(key, vector, self._tables)
             self._save()
             self._engine.administrate(f"DROP TABLE {copy.sql} SYNC")
-
-    # Requests to other replicas
-
-    def _peer_vector(self, peer: str) -> log.Vector:
-        with self._get(peer, "/replication/vector") as response:
-            vector: log.Vector = json.loads(response.read())
-        return vector
-
-    @contextlib.contextmanager
-    def _get(self, peer: str, path: str) -> Iterator[BinaryIO]:
-        configuration = self._configuration
-        credentials = f"{configuration.interserver_user}:{configuration.interserver_password}".encode()
-        connection = http.client.HTTPConnection(peer, configuration.interserver_port, timeout=CONNECT_SECONDS)
-        try:
-            connection.connect()
-            connection.sock.settimeout(PEER_TIMEOUT_SECONDS)
-            headers = {
-                "Authorization": f"Basic {base64.b64encode(credentials).decode()}",
-                "X-Replica": configuration.replica,
-            }
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
-            if response.status != http.HTTPStatus.OK:
-                raise OSError(f"{peer}: {response.status} {response.read().decode(errors='replace')}")
-            yield cast("BinaryIO", response)
-        finally:
-            connection.close()
