@@ -23,6 +23,7 @@ GUARDED = ("staging", "prod")
 STATEFUL = ("statefulsets", "persistentvolumeclaims", "secrets")
 EVERYTHING = ("deployments", "services", "configmaps", "networkpolicies", "cronjobs", *STATEFUL)
 
+GATEWAY = {"namespace": "gateway", "labels": {"app": "litellm"}, "port": 4000}
 UPGRADES: Mapping[str, Mapping[str, object]] = {
     "staging": {
         "langfuse:version": "4.16.1",
@@ -30,6 +31,7 @@ UPGRADES: Mapping[str, Mapping[str, object]] = {
         "langfuse:clickhouse": {"replicas": 3, "keepers": 3, "storage": "12Gi", "resources": {"memory": "6Gi"}},
         "langfuse:redis": {"storage": "3Gi", "resources": {"memory": "1Gi"}},
         "langfuse:objectStore": {"storage": "40Gi", "eventsDays": 60, "resources": {"memory": "2Gi"}},
+        "langfuse:allowedTargets": {"llm": {"hosts": ["litellm.gateway.svc"], "pods": [GATEWAY]}},
     },
     "prod": {
         "langfuse:version": "4.16.1",
@@ -44,7 +46,7 @@ UPGRADES: Mapping[str, Mapping[str, object]] = {
         "langfuse:objectStore": {"storage": "500Gi", "exportsDays": 3, "resources": {"memory": "6Gi"}},
     },
 }
-"""Another release, setting and size for every store; in staging also three replicas instead of one."""
+"""Another release, setting and size for every store; in staging also three replicas instead of one, and a target."""
 
 AVAILABLE: Mapping[str, Mapping[str, int]] = {
     "staging": {"clickhouse": 3, "keeper": 3, "object-store": 1, "postgres": 1, "redis": 1},
@@ -207,24 +209,19 @@ def test_a_removed_policy_is_deleted_in_protected_stacks_too(
     stacks: Mapping[str, Stack], views: Mapping[str, View]
 ) -> None:
     stack, view = stacks["staging"], views["staging"]
-    gateway = {"namespace": "gateway", "labels": {"app": "litellm"}, "port": 4000}
-    targets = {"llm": {"hosts": ["litellm.gateway.svc"], "pods": [gateway]}}
-    before = view.identities("networkpolicies", "authorizationpolicies", "peerauthentications")
+    before = view.identities("networkpolicies", "authorizationpolicies", "peerauthentications").keys()
 
-    stack.configure({"langfuse:allowedTargets": targets})
-    stack.up().ok()
-    with_targets = view.identities("networkpolicies")
     stack.configure({"langfuse:allowedTargets": None, "langfuse:mesh": {"mode": "none"}})
     stack.up().ok()
-    without = view.identities("networkpolicies", "authorizationpolicies", "peerauthentications")
+    without = view.identities("networkpolicies", "authorizationpolicies", "peerauthentications").keys()
     stack.configure({"langfuse:mesh": None})
     stack.up().ok()
 
-    assert len(with_targets.keys() - before.keys()) == 1
-    assert {name for name in without if "allow-targets-egress" in str(name) or "Authorization" in str(name)} == set()
-    assert len(without) < len(before)
-    after = view.identities("networkpolicies", "authorizationpolicies", "peerauthentications")
-    assert after.keys() == before.keys()
+    (to_targets,) = (name for name in before if "allow-targets-egress" in name)
+    assert {name for name in without if name == to_targets or "Authorization" in name} == set()
+    assert len(without) < len(before) - 1
+    after = view.identities("networkpolicies", "authorizationpolicies", "peerauthentications").keys()
+    assert after == before - {to_targets}
 
 
 def test_resources_with_data_depend_on_the_default_deny_policy(stacks: Mapping[str, Stack]) -> None:
