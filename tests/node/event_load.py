@@ -56,7 +56,9 @@ class Summary:
 
     def __str__(self) -> str:
         shown = ("seconds", "requests", "failed", "accepted", "lost", "milliseconds", "pods", "readBackSeconds")
-        return ", ".join(f"{name} {self.report[name]}" for name in shown if name in self.report)
+        numbers = [f"{name} {self.report[name]}" for name in shown if name in self.report]
+        failures = [f"at {one['at']:.1f} s after {one['took']:.1f} s: {one['error']}" for one in self.failures]
+        return "\n    ".join([", ".join(numbers), *failures])
 
 
 class Load:
