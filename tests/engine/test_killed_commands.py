@@ -1,6 +1,6 @@
 """Commands that are killed at several moments: after `recover` the next command works, and nothing is left over.
 
-A first `up`, an upgrade and a `destroy` are killed ten times each, or `KILLS` times.
+A first `up`, an upgrade and a `destroy` are killed six times each, or `KILLS` times.
 Each attempt continues after the recovery of the one before, as in a pipeline that is cancelled several times.
 """
 
@@ -32,7 +32,7 @@ from tests.waiting import eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(1500)]
 
-MOMENTS: Final = int(os.environ.get("KILLS", "10"))
+MOMENTS: Final = int(os.environ.get("KILLS", "6"))
 POLL_SECONDS: Final = 0.01
 SMALL: Final = {"langfuse:profile": "dev", "langfuse:host": "langfuse.localhost", "langfuse:ingress": {"tls": False}}
 UPGRADE: Final = {"langfuse:version": "4.82.1", "langfuse:owner": "somebody-else"}
