@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -153,7 +153,8 @@ class Sandbox:
     def status(self) -> Status:
         """The state of each process, and whether the API server is ready."""
         if self.folder.kind is Kind.REAL and not is_inside() and self._box.is_running:
-            return Status.from_json(self._box.run("status"))
+            with suppress(SandboxError):  # its namespaces end at this moment
+                return Status.from_json(self._box.run("status"))
         reports = [self._supervisor.report(name) for name in self._names()]
         states = {report.state for report in reports}
         server = self._server()
