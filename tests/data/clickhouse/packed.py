@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -22,10 +23,13 @@ from tests.unit.sandbox.images.clickhouse.pod import ENVIRONMENT, keeper_file, s
 ANY = "0.0.0.0"  # noqa: S104  # as rendered
 
 
-def address(number: int) -> str:
-    """A loopback address of this process, so that servers of several tests can have the same ports."""
+_NUMBERS = itertools.count(1)
+
+
+def address() -> str:
+    """The next loopback address of this process, so that all servers can have the same ports."""
     process = os.getpid()
-    return f"127.{100 + process // 250 % 100}.{process % 250}.{number + 1}"
+    return f"127.{100 + process // 250 % 100}.{process % 250}.{next(_NUMBERS)}"
 
 
 @dataclass(kw_only=True)
@@ -103,8 +107,8 @@ def installation(
     folder: Path, *, replicas: int, keepers: int, variables: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Sequence[Pod], Sequence[Pod]]]:
     """Servers and Keepers, all started. `variables` replace some of the servers."""
-    keeper_hosts = [address(10 + number) for number in range(keepers)]
-    hosts = [address(number) for number in range(replicas)]
+    keeper_hosts = [address() for _ in range(keepers)]
+    hosts = [address() for _ in range(replicas)]
     endpoints = [Endpoint(host=host, port=CLIENT_PORT) for host in keeper_hosts]
     members = raft_configuration(keeper_hosts)
     made: list[Pod] = []

@@ -174,7 +174,7 @@ def test_system_tables_show_the_replica_and_keeper(server: Pod) -> None:
     assert server.query(replicas) == f"traces\t0\t0\t1\t{server.host}"
     assert server.query("SELECT count() FROM clusterAllReplicas('default', 'system.replicas')") == "1"
     in_keeper = "SELECT max(numChildren) FROM system.zookeeper WHERE path = '/clickhouse' AND name = 'tables'"
-    assert server.query(in_keeper) == "1"
+    eventually(lambda: server.query(in_keeper) == "1", "the table is registered", within=10)
 
 
 def test_metrics_and_keepers_probes_answer(pods: tuple[Pod, Pod]) -> None:
