@@ -26,10 +26,6 @@ CHANGES: Final[Mapping[str, tuple[Mapping[str, Any], set[str]]]] = {
         {"credentials": {"values": {"redisPassword": {"source": "generated", "epoch": 2}}}},
         {"redis", "web", "worker"},
     ),
-    "a new password of Postgres": (
-        {"credentials": {"values": {"postgresPassword": {"source": "generated", "epoch": 2}}}},
-        {"postgres", "web", "worker"},
-    ),
     "a new password of ClickHouse": (
         {"credentials": {"values": {"clickhousePassword": {"source": "generated", "epoch": 2}}}},
         {"clickhouse", "web", "worker"},
