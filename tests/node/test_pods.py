@@ -24,6 +24,8 @@ CALM_SECONDS: Final[Mapping[str, float]] = {"dev": 20.0, "staging": 60.0, "prod"
 """How long each shape is watched while nobody touches it."""
 STOP_SECONDS: Final = 30.0
 """How long a server may take to end. A killed one has used its whole grace period, which is longer."""
+RECONCILE_SECONDS: Final = 10.0
+"""In this time a new kubelet has looked at every pod and run every probe."""
 COMPLAINT: Final = re.compile(r"read-only file ?system|EROFS|permission denied|EACCES|operation not permitted", re.I)
 
 
@@ -120,12 +122,18 @@ def test_killed_servers_come_back_with_their_data(
         come_back(shape, contents, partial(kill, victims))
 
 
-def test_a_killed_kubelet_restarts_no_pod(shared_node: Sandbox, shape: Installation, containers: Containers) -> None:
+def test_a_killed_kubelet_restarts_no_pod(
+    shared_node: Sandbox, shape: Installation, contents: Contents, containers: Containers
+) -> None:
     before = {pod["metadata"]["uid"]: restarts(pod) for pod in shape.pods()}
     containers.kill_kubelet()
-    shared_node.up()
+    shared_node.up()  # returns at once: the node's lease has not expired
+    answered = ("exec", "--namespace", shape.view.namespace, "langfuse-postgres-0", "--", "true")
+    eventually(lambda: shape.view.kubectl(*answered).exit_code == 0, "kubelet did not answer")
+    time.sleep(RECONCILE_SECONDS)
     shape.wait_until_ready()
     assert {pod["metadata"]["uid"]: restarts(pod) for pod in shape.pods()} == before
+    assert contents.count() == EVERYTHING
 
 
 def test_untouched_pods_stay_ready(shape: Installation, containers: Containers) -> None:
