@@ -18,6 +18,8 @@ from sandbox.processes import Service, State, Supervisor
 
 NAME = "node"
 REGISTRY = "registry"
+NAMESPACES = ("--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--mount-proc", "--kill-child=SIGKILL")
+LOCK = Path("/run/langfuse-sandbox.lock")
 KEPT = (images.VARIABLE, cache.CACHE_VARIABLE, releases.OFFLINE_VARIABLE)
 """Variables of the user that the registry reads."""
 INSIDE_VARIABLE = "LANGFUSE_SANDBOX_INSIDE_NODE"
@@ -59,12 +61,12 @@ class Box:
             return
         self.stop()
         self._record.parent.mkdir(mode=0o700, exist_ok=True)
-        chosen = network.choose(self._record)
         init.ready_file(self._folder.path).unlink(missing_ok=True)
-        namespaces = ("--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--mount-proc", "--kill-child=SIGKILL")
-        program = (sys.executable, "-m", init.__name__, str(self._folder.path), str(chosen.number))
-        self._supervisor.start(Service(NAME, ("unshare", *namespaces, *program), {"PATH": requirements.path()}))
-        chosen.connect(self._wait_for_first_process())
+        with cache.exclusive(LOCK, lambda: None):  # until its address exists, another sandbox could choose it too
+            chosen = network.choose(self._record)
+            program = (sys.executable, "-m", init.__name__, str(self._folder.path), str(chosen.number))
+            self._supervisor.start(Service(NAME, ("unshare", *NAMESPACES, *program), {"PATH": requirements.path()}))
+            chosen.connect(self._wait_for_first_process())
         self._wait_until_ready()
 
     def serve_images(self) -> None:
@@ -87,7 +89,7 @@ class Box:
         deadline = time.monotonic() + STOP_SECONDS
         while first and first.is_running() and first.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-        if self.network:
+        if self.network and (first or not self.network.is_used):  # another sandbox may have the number meanwhile
             cgroups.remove(self.network.number)
 
     def run(self, command: str) -> str:

@@ -45,6 +45,11 @@ class Network:
         """The name of the host's end."""
         return f"lfnode{self.number}"
 
+    @property
+    def is_used(self) -> bool:
+        """Whether a node on this machine has it."""
+        return Path(f"/sys/class/net/{self.interface}").exists()
+
     def connect(self, process: int) -> None:
         """Create the interfaces, the inner one in the network namespace of a process.
 
