@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -91,6 +92,11 @@ class Installation:
         self.wait_until_ready()
         counts = {pod["metadata"]["name"]: restarts(pod) for pod in self.view.objects("pods")}
         self._marker.write_text(json.dumps({pod: found for pod, found in counts.items() if any(found.values())}))
+
+    @property
+    def deployed(self) -> str:
+        """When all pods of its deployment were ready: UTC in ISO 8601."""
+        return datetime.fromtimestamp(self._marker.stat().st_mtime, UTC).isoformat()
 
     def restarts_of_the_deployment(self) -> Mapping[str, Mapping[str, int]]:
         """How often the containers of each pod were restarted until all were ready for the first time."""
