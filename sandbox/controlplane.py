@@ -241,21 +241,20 @@ class Sandbox:
                     self._supervisor.start(stale[name])
 
         client = self._client(plan.url(services.API_SERVER))
-        start(services.ETCD, *found.start_first())
+        first = found.start_first()
+        start(services.ETCD, *first)
         if services.API_SERVER in stale:
             etcd = self._client(plan.url(services.ETCD), "etcd-client", authority="etcd-ca")
             self._wait({"etcd is ready": lambda: etcd.is_healthy("/health")})
             with _bootstrapping():
                 crds.preload(etcd, definitions)
         start(services.API_SERVER)
-        first = {f"{name} is ready": is_ready for name, is_ready in found.start_first().items()}
-        self._wait({"the API server is ready": lambda: client.is_healthy("/readyz"), **first})
-        names = [
-            name for name in nodes.PROCESSES[self.folder.kind or Kind.SIMULATED] if name not in found.start_first()
-        ]
-        if set(names) & stale.keys():
+        ready = {f"{name} is ready": is_ready for name, is_ready in first.items()}
+        self._wait({"the API server is ready": lambda: client.is_healthy("/readyz"), **ready})
+        later = [name for name in stale if name not in services.CONTROL_PLANE and name not in first]
+        if later:
             found.prepare(client)
-        start(*names)
+        start(*later)
         start(services.CONTROLLERS, services.SCHEDULER)  # they exit if the API server is not ready
         controllers, scheduler = (self._client(plan.url(name)) for name in (services.CONTROLLERS, services.SCHEDULER))
         with _bootstrapping():

@@ -179,12 +179,12 @@ def _signalled(
         with suppress(psutil.NoSuchProcess):
             signal(process)
     deadline = time.monotonic() + timeout
-    while (alive := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+    while (alive := [process for process in processes if runs(process)]) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     return alive
 
 
-def _runs(process: psutil.Process) -> bool:
+def runs(process: psutil.Process) -> bool:
     """Whether a process has not ended. An ended one may stay a zombie forever, if process 1 does not reap it."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -202,6 +202,6 @@ def _process(record: _Record) -> psutil.Process | None:
     try:
         process = psutil.Process(record.pid)
         same = abs(process.create_time() - record.created) < SAME_START_SECONDS
-        return process if same and _runs(process) else None
+        return process if same and runs(process) else None
     except psutil.Error:
         return None

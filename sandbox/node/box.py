@@ -10,18 +10,16 @@ from pathlib import Path
 
 import psutil
 
-from sandbox import cache, images, releases
+from sandbox import cache
 from sandbox.errors import SandboxError
 from sandbox.folder import CHECKOUT, FOLDER_VARIABLE, Folder
-from sandbox.node import cgroups, config, init, network, requirements
-from sandbox.processes import Service, State, Supervisor
+from sandbox.node import cgroups, init, network, requirements
+from sandbox.processes import Service, State, Supervisor, runs
 
 NAME = "node"
 REGISTRY = "registry"
 NAMESPACES = ("--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--mount-proc", "--kill-child=SIGKILL")
 LOCK = Path("/run/langfuse-sandbox.lock")
-KEPT = (images.VARIABLE, cache.CACHE_VARIABLE, releases.OFFLINE_VARIABLE)
-"""Variables of the user that the registry reads."""
 INSIDE_VARIABLE = "LANGFUSE_SANDBOX_INSIDE_NODE"
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
@@ -49,7 +47,7 @@ class Box:
     @property
     def is_running(self) -> bool:
         """Whether its process 1 runs."""
-        return self._supervisor.state(NAME) is State.RUNNING and self._first_process() is not None
+        return self._supervisor.state(NAME) is State.RUNNING and self._find_first_process() is not None
 
     def start(self) -> None:
         """Create the namespaces if they do not exist.
@@ -74,20 +72,24 @@ class Box:
 
         So it ends with the node.
         """
+        from sandbox import images, releases  # noqa: PLC0415  # slow to import, and only this needs them
+        from sandbox.node import config  # noqa: PLC0415
+
         chosen = self.network
         if chosen is None or self._supervisor.state(REGISTRY) is State.RUNNING:
             return
         words = (sys.executable, "-m", "sandbox.node.registry", chosen.host, str(config.REGISTRY_PORT))
         command = tuple(word for word in self.enter() if word != "--net")
-        variables = {"PATH": requirements.path(), **{name: os.environ[name] for name in KEPT if name in os.environ}}
-        self._supervisor.start(Service(REGISTRY, (*command, *words), variables))
+        read = (images.VARIABLE, cache.CACHE_VARIABLE, releases.OFFLINE_VARIABLE)
+        variables = {name: os.environ[name] for name in read if name in os.environ}
+        self._supervisor.start(Service(REGISTRY, (*command, *words), {"PATH": requirements.path(), **variables}))
 
     def stop(self) -> None:
         """End every process inside. The kernel removes the mounts, interfaces and rules."""
-        first = self._first_process()
+        first = self._find_first_process()
         self._supervisor.stop((NAME, REGISTRY), force=True)
         deadline = time.monotonic() + STOP_SECONDS
-        while first and first.is_running() and first.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+        while first and runs(first) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
         if self.network and (first or not self.network.is_used):  # another sandbox may have the number meanwhile
             cgroups.remove(self.network.number)
@@ -121,13 +123,22 @@ class Box:
         Raises:
             SandboxError: The node does not run.
         """
-        first = self._first_process()
+        target = f"--target={self.first_process().pid}"
+        return ["nsenter", target, "--mount", "--net", "--pid", "--uts", "--ipc", "--wd"]
+
+    def first_process(self) -> psutil.Process:
+        """Process 1 of the namespaces.
+
+        Raises:
+            SandboxError: The node does not run.
+        """
+        first = self._find_first_process()
         if first is None:
             raise SandboxError("the node of this sandbox is not running", "start it with `make up NODE=real`")
-        return ["nsenter", f"--target={first.pid}", "--mount", "--net", "--pid", "--uts", "--ipc", "--wd"]
+        return first
 
-    def _first_process(self) -> psutil.Process | None:
-        """Process 1 of the namespaces, the only child of `unshare`."""
+    def _find_first_process(self) -> psutil.Process | None:
+        """The only child of `unshare`."""
         report = self._supervisor.report(NAME)
         if report.state is not State.RUNNING or report.pid is None:
             return None
@@ -139,7 +150,7 @@ class Box:
     def _wait_for_first_process(self) -> int:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            first = self._first_process()
+            first = self._find_first_process()
             if first and Path(f"/proc/{first.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink():
                 return first.pid
             self._check()

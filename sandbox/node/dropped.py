@@ -51,6 +51,11 @@ class Dropped:
     reason: str
 
 
+def path(sandbox: Path) -> Path:
+    """The file of a sandbox, by its folder."""
+    return sandbox / "node" / "dropped-connections.jsonl"
+
+
 def read(file: Path, since: datetime | None = None) -> list[Dropped]:
     """Read the connections that were refused since a point in time (with its time zone)."""
     lines = file.read_text().splitlines() if file.exists() else ()

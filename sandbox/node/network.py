@@ -13,7 +13,6 @@ from sandbox.errors import SandboxError
 INSIDE = "node0"
 """The interface inside the node. The one of the host has the node's number in its name."""
 POD_RANGE = "10.244.0.0/24"
-SERVICE_RANGE = "10.96.0.0/16"
 DNS = "10.96.0.10"
 _PROGRAM = "ip"
 NUMBERS = range(1, 255)

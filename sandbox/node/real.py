@@ -13,7 +13,7 @@ from sandbox import cluster, nodes, services
 from sandbox.certificates import Identity
 from sandbox.client import Client, Json
 from sandbox.folder import Folder, Kind
-from sandbox.node import config, requirements
+from sandbox.node import config, dropped, requirements
 from sandbox.node.init import NAME
 from sandbox.node.network import Network
 from sandbox.nodes import CONTAINERD, KUBE_PROXY, KUBELET, NETWORK_POLICIES
@@ -99,7 +99,7 @@ class RealNode:
             plan.client(
                 NETWORK_POLICIES,
                 "sandbox.node.network_policies",
-                str(folder / "dropped-connections.jsonl"),
+                str(dropped.path(self._folder.path)),
                 config.ANNOUNCEMENTS,
             ),
         ]

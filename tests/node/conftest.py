@@ -71,3 +71,13 @@ def prod(shared_node: Sandbox) -> Iterator[Installation]:
     """The shape `prod`, with the same rules as `dev`."""
     with installed(shared_node, "prod") as shape:
         yield shape
+
+
+@pytest.fixture(
+    scope="module",
+    params=["dev", pytest.param("staging", marks=pytest.mark.whole), pytest.param("prod", marks=pytest.mark.whole)],
+)
+def shape(request: pytest.FixtureRequest) -> Installation:
+    """Each shape, one after the other."""
+    found: Installation = request.getfixturevalue(request.param)
+    return found

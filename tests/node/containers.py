@@ -28,8 +28,7 @@ class Containers:
 
     def first_process(self) -> psutil.Process:
         """Process 1 of the node."""
-        (target,) = (word for word in Box(self.node.folder).enter() if word.startswith("--target="))
-        return psutil.Process(int(target.removeprefix("--target=")))
+        return Box(self.node.folder).first_process()
 
     def kill_kubelet(self) -> None:
         """Kill kubelet with SIGKILL. `Sandbox.up` starts it again."""

@@ -79,16 +79,10 @@ def outside(sandbox: Sandbox, addresses: Sequence[str]) -> Iterator[int]:
         try:
             assert holder.stdout
             holder.stdout.readline()  # its network exists
-            _connect(first_process(sandbox), holder.pid, addresses)
+            _connect(Box(sandbox.folder).first_process().pid, holder.pid, addresses)
             yield holder.pid
         finally:
             holder.kill()
-
-
-def first_process(sandbox: Sandbox) -> int:
-    """The id of process 1 of the node."""
-    (target,) = (word for word in Box(sandbox.folder).enter() if word.startswith("--target="))
-    return int(target.removeprefix("--target="))
 
 
 def _connect(node: int, machine: int, addresses: Sequence[str]) -> None:

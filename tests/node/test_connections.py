@@ -223,7 +223,7 @@ def shape(request: pytest.FixtureRequest) -> Installation:
 def scene(shape: Installation) -> Iterator[Scene]:
     """Adds strangers and stand-ins for workloads that run at times, and a machine outside."""
     view, settings = shape.view, settings_of(shape)
-    records = dropped.read(view.sandbox.folder.path / "node" / "dropped-connections.jsonl")
+    records = dropped.read(dropped.path(view.sandbox.folder.path))
     recorded = [one for one in records if one.time <= shape.deployed]
     intent = Intent(settings)
     clients = {client for flow in intent.flows for client in flow.clients}

@@ -35,15 +35,6 @@ BUCKET_READERS: Final = (
 )
 
 
-@pytest.fixture(
-    scope="module",
-    params=["dev", pytest.param("staging", marks=pytest.mark.whole), pytest.param("prod", marks=pytest.mark.whole)],
-)
-def shape(request: pytest.FixtureRequest) -> Installation:
-    found: Installation = request.getfixturevalue(request.param)
-    return found
-
-
 @pytest.fixture
 def contents(shape: Installation) -> Contents:
     return Contents(shape.view)

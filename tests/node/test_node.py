@@ -20,6 +20,7 @@ from sandbox.folder import Kind
 from sandbox.node import cgroups, init
 from sandbox.node.box import Box
 from tests.engine.view import View
+from tests.node.containers import Containers
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.timeout(300)]
@@ -101,12 +102,6 @@ def memory(first: psutil.Process) -> int:
     return sum(process.memory_full_info().pss for process in found)
 
 
-def first_process(sandbox: Sandbox) -> psutil.Process:
-    words = Box(sandbox.folder).enter()
-    (target,) = (word for word in words if word.startswith("--target="))
-    return psutil.Process(int(target.removeprefix("--target=")))
-
-
 @pytest.fixture
 def pod(node: Sandbox) -> View:
     """A restricted pod on a volume."""
@@ -120,7 +115,7 @@ def pod(node: Sandbox) -> View:
 
 
 def test_the_memory_without_pods_is_below_the_limit(node: Sandbox) -> None:
-    assert memory(first_process(node)) < MEMORY_BYTES
+    assert memory(Box(node.folder).first_process()) < MEMORY_BYTES
 
 
 def test_a_restricted_pod_runs_and_its_volume_outlives_it(pod: View) -> None:
@@ -147,8 +142,7 @@ def test_pods_resolve_names_and_reach_services(pod: View) -> None:
 
 def test_a_killed_kubelet_is_reported_and_started_again(node: Sandbox, pod: View) -> None:
     before = pod.get("pod", "shell")["metadata"]["uid"]
-    (kubelet,) = (p for p in first_process(node).children(recursive=True) if p.name() == "kubelet")
-    kubelet.send_signal(signal.SIGKILL)
+    Containers(node).kill_kubelet()
     eventually(lambda: node.status().state == "degraded", within=10)
     node.up()
     assert node.status().state == "running"
@@ -161,7 +155,7 @@ def test_when_process_1_ends_nothing_is_left_and_the_state_can_be_started_again(
     before = host(sandbox)
     try:
         sandbox.up(Kind.REAL)
-        first = first_process(sandbox)
+        first = Box(sandbox.folder).first_process()
         descendants = first.children(recursive=True)
         assert len(descendants) > len(sandbox.status().processes)
         assert host(sandbox) != before  # its interface

@@ -14,8 +14,9 @@ import pytest
 
 from sandbox.controlplane import Sandbox
 from sandbox.node import dropped
+from sandbox.node.box import Box
 from tests.engine.view import View
-from tests.node.test_node import IMAGE, first_process
+from tests.node.test_node import IMAGE
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.whole, pytest.mark.timeout(300)]
@@ -94,7 +95,7 @@ class Cluster:
 
     def dropped(self, since: datetime | None = None) -> list[dropped.Dropped]:
         """The refused connections of pods of the namespace."""
-        found = dropped.read(self.node.folder.path / "node" / "dropped-connections.jsonl", since)
+        found = dropped.read(dropped.path(self.node.folder.path), since)
         return [one for one in found if NAMESPACE in (one.source.split("/")[0], one.destination.split("/")[0])]
 
 
@@ -258,7 +259,7 @@ def test_after_a_power_cut_pods_have_their_volumes_and_policies(cluster: Cluster
     before = cluster.containers()
     start = datetime.now(UTC)
 
-    first = first_process(cluster.node)
+    first = Box(cluster.node.folder).first_process()
     first.send_signal(signal.SIGKILL)
     eventually(lambda: not first.is_running(), within=20)
     cluster.node.up()

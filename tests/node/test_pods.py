@@ -29,15 +29,6 @@ RECONCILE_SECONDS: Final = 10.0
 COMPLAINT: Final = re.compile(r"read-only file ?system|EROFS|permission denied|EACCES|operation not permitted", re.I)
 
 
-@pytest.fixture(
-    scope="module",
-    params=["dev", pytest.param("staging", marks=pytest.mark.whole), pytest.param("prod", marks=pytest.mark.whole)],
-)
-def shape(request: pytest.FixtureRequest) -> Installation:
-    found: Installation = request.getfixturevalue(request.param)
-    return found
-
-
 @pytest.fixture
 def containers(shared_node: Sandbox) -> Containers:
     return Containers(shared_node)

@@ -16,6 +16,7 @@ from sandbox.controlplane import Sandbox
 from tests.engine.view import NAME_LABEL, View
 from tests.node import pod_networks
 from tests.node.changes import merged, replaced, settled
+from tests.node.containers import restarts
 from tests.node.event_load import Summary, event_load
 from tests.node.shapes import Installation
 from tests.node.stand_ins import stand_in, stand_ins
@@ -140,22 +141,21 @@ def test_a_killed_primary_of_redis_loses_no_accepted_event(prod: Installation, c
     settled(prod)
     view, first = prod.view, primary(prod.view)
     assert first
-    before = restarts(view, first)
+
+    def started_again() -> int:
+        return sum(restarts(view.get("pod", first)).values())
+
+    before = started_again()
     with event_load(view, client) as load:
         time.sleep(SETTLE_SECONDS)
         stop_server(view, first)
-        eventually(lambda: restarts(view, first) > before, "it was not started again", within=FAILOVER_SECONDS)
+        eventually(lambda: started_again() > before, "it was not started again", within=FAILOVER_SECONDS)
         settled(prod)
         time.sleep(SETTLE_SECONDS)
         summary = load.stop()
     tell(f"primary {first} killed, now {primary(view)}", summary)
     assert summary.accepted
     assert summary.lost == 0
-
-
-def restarts(view: View, pod: str) -> int:
-    """How often containers of a pod were restarted."""
-    return sum(one["restartCount"] for one in view.get("pod", pod)["status"]["containerStatuses"])
 
 
 def primary(view: View) -> str | None:

@@ -139,14 +139,19 @@ def test_the_difference_to_a_lower_layer_has_what_is_new_changed_or_deleted(tmp_
     assert whole.paths == ["/.wh.old", "/changed", "/mode", "/new"]
 
 
-def test_a_layer_has_no_hard_links_to_files_of_a_lower_layer(tmp_path: Path) -> None:
-    source = tmp_path / "source"
+def linked(folder: Path) -> tuple[Path, Path]:
+    """A folder with two names of one file, and a layer of it."""
+    source = folder / "source"
     source.mkdir()
     (source / "a").write_text("1")
     (source / "b").hardlink_to(source / "a")
     below = Contents()
     below.tree(source)
-    lower = layer(tmp_path / "lower.tar", below)
+    return source, layer(folder / "lower.tar", below)
+
+
+def test_a_layer_has_no_hard_links_to_files_of_a_lower_layer(tmp_path: Path) -> None:
+    source, lower = linked(tmp_path)
 
     for name in ("c", "d"):
         (source / name).hardlink_to(source / "a")
@@ -162,13 +167,7 @@ def test_a_layer_has_no_hard_links_to_files_of_a_lower_layer(tmp_path: Path) -> 
 
 
 def test_a_hard_link_to_a_changed_file_is_in_the_layer(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "a").write_text("1")
-    (source / "b").hardlink_to(source / "a")
-    below = Contents()
-    below.tree(source)
-    lower = layer(tmp_path / "lower.tar", below)
+    source, lower = linked(tmp_path)
 
     (source / "a").write_text("2")
     whole = Contents()
