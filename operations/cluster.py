@@ -11,7 +11,7 @@ from kubernetes import client, config, dynamic
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 from pydantic import ValidationError
 
-from components.schema import application as settings
+from components.schema import cluster as settings
 from components.schema.environment import PROJECT
 from components.settings import kubeconfig
 from operations.errors import OperationError

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+from components.settings.clusters import CLUSTERS
 from components.settings.profiles import PROFILES
 from tests.engine.matrix import config, few_rows
 from tests.unit.network.test_reachability import STACKS
@@ -42,6 +43,8 @@ def stacks() -> Iterator[tuple[str, str, Mapping[str, object]]]:
     """Name of the file, name of the stack and configuration."""
     for profile in PROFILES:
         yield f"profile-{profile}", profile, {"profile": profile}
+    for cluster in CLUSTERS:
+        yield f"cluster-{cluster}", "matrix", {"profile": "prod", "cluster": {"preset": cluster}}
     for row in few_rows(PAIRS):
         yield "-".join(row), "matrix", config(row)
     for name, (stack, given) in STACKS.items():

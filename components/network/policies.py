@@ -11,7 +11,7 @@ from components.kubernetes.installation import Installation
 from components.kubernetes.objects import child_options
 from components.network.flows import flows
 from components.network.mesh_policies import mesh_policies, tunnel_ports
-from components.schema.application import Dns
+from components.schema.cluster import Dns
 from components.schema.environment import Settings
 from components.schema.targets import AllowedTargets
 from components.schema.values import LINK_LOCAL
@@ -97,7 +97,7 @@ def _common_egress(settings: Settings, tunnel: Sequence[int]) -> dict[str, Polic
     application = _pods(APPLICATION)
     targets = _to_targets(settings.allowed_targets, tunnel)
     return {
-        "allow-dns-egress": _egress({}, _to_dns(settings.network.dns)),
+        "allow-dns-egress": _egress({}, _to_dns(settings.cluster.dns)),
         "allow-namespace-egress": _egress({}, [{"to": [own_namespace]}]),
         "allow-internet-egress": _egress(application, _to(settings.network.internet, INTERNET_PORTS)),
         **({"allow-targets-egress": _egress(application, targets)} if targets else {}),

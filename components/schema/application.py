@@ -8,30 +8,14 @@ from components.schema.base import Model, Resources
 from components.schema.values import (
     BucketName,
     DnsLabel,
-    DnsRange,
     Email,
     GatewayName,
     Host,
     HttpUrl,
     NetworkRange,
-    Port,
     Schedule,
     SecretName,
 )
-
-
-class Cluster(Model):
-    """The Kubernetes cluster of the stack."""
-
-    context: str | None = Field(default=None, description="Context of the kubeconfig. Default: the current context.")
-    kubeconfig: str | None = Field(
-        default=None, description="Path of the kubeconfig. Default: the environment variable `KUBECONFIG`."
-    )
-    storage_class: Host | None = Field(
-        default=None,
-        description="StorageClass of new volumes. For production, use one that encrypts, allows expansion and has the "
-        "reclaim policy Retain. Default: the default class of the cluster. Existing volumes keep their class.",
-    )
 
 
 class Ingress(Model):
@@ -50,29 +34,12 @@ class Ingress(Model):
     )
 
 
-class Dns(Model):
-    """The DNS servers of the cluster. Pods can connect to these and to no other DNS servers."""
-
-    namespaces: list[DnsLabel] = Field(
-        default=["kube-system"], description="Namespaces of the DNS servers. On OpenShift: `openshift-dns`."
-    )
-    ranges: list[DnsRange] = Field(
-        default=["169.254.20.10/32"],
-        description="Addresses of DNS servers. The default is the address of NodeLocal DNSCache. If pods reach "
-        "NodeLocal DNSCache at the address of the Service `kube-dns` (kube-proxy with iptables), add that "
-        "address, for example "
-        "`10.96.0.10/32`.",
-    )
-    port: Port = Field(default=53, description="Port of the DNS servers, TCP and UDP. On OpenShift: 5353.")
-
-
 class Network(Model):
     """Which pods of other namespaces can connect, and what web and worker can call outside the cluster."""
 
     web_clients: list[DnsLabel] = Field(
         description="Namespaces whose pods can call web and the object store: those of the gateway and of SDK clients."
     )
-    dns: Dns = Dns()
     internet: list[NetworkRange] = Field(
         default=["0.0.0.0/0"],
         description="IP ranges that web and worker can call on ports 443, 465 and 587: model providers, sign-in, mail. "

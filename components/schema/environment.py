@@ -7,7 +7,6 @@ from pydantic import ConfigDict, Field
 from components.schema.application import (
     Application,
     Backups,
-    Cluster,
     FirstStart,
     Ingestion,
     Ingress,
@@ -16,6 +15,7 @@ from components.schema.application import (
     Workload,
 )
 from components.schema.base import Model
+from components.schema.cluster import Cluster
 from components.schema.credentials import Credentials
 from components.schema.extensions import ExtraVariable, Patch
 from components.schema.mesh import Mesh

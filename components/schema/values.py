@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, EmailStr, Field
 
 from components.schema import schedules
-from components.schema.policy_library import parse_quantity
+from components.schema.policy_library import METADATA_SERVER, parse_quantity
 
 LINK_LOCAL = ipaddress.IPv4Network("169.254.0.0/16")
 """Contains the metadata services of clouds, which serve credentials."""
@@ -172,7 +172,10 @@ def _network_range(text: str) -> str:
 
 
 def _dns_range(text: str) -> str:
-    """DNS servers may be link-local addresses, except those where clouds serve credentials."""
+    """DNS servers may be link-local addresses, except those where clouds serve credentials.
+
+    One of these is also a DNS server: that of Cloud DNS for GKE.
+    """
     try:
         network = ipaddress.ip_network(text)
     except ValueError:
@@ -181,7 +184,9 @@ def _dns_range(text: str) -> str:
         raise ValueError(f'contains {network.num_addresses} addresses; list the servers, as in "10.96.0.10/32"')
     if network.is_link_local and network.num_addresses > 1:
         raise ValueError('is link-local: use a single address, as in "169.254.20.10/32"')
-    if any(network.version == other.version and network.overlaps(other) for other in METADATA_SERVICES):
+    if text != f"{METADATA_SERVER}/32" and any(
+        network.version == other.version and network.overlaps(other) for other in METADATA_SERVICES
+    ):
         raise ValueError("contains addresses where clouds serve credentials; remove it")
     return str(network)
 

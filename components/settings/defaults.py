@@ -1,4 +1,4 @@
-"""The defaults of a stack: those of its profile over those of its scale."""
+"""The defaults of a stack: those of its profile over those of its scale, and those of its cluster."""
 
 import json
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from components.schema.environment import PROJECT, Settings
 from components.settings.annotations import field, models
+from components.settings.clusters import CLUSTERS, DEFAULT
 from components.settings.profiles import PROFILES
 from components.settings.scales import SCALES
 
@@ -28,8 +29,15 @@ def with_defaults(stack: str, config: Mapping[str, object]) -> dict[str, object]
     """
     profile = _choice("profile", config.get("profile", stack), PROFILES)
     scale = _choice("scale", config.get("scale", PROFILES[profile]["scale"]), SCALES)
-    defaults = _merge(_merge(SCALES[scale], PROFILES[profile]), {"namespace": f"{PROJECT}-{stack}", "profile": profile})
+    named = {"namespace": f"{PROJECT}-{stack}", "profile": profile, "cluster": _preset(config.get("cluster"))}
+    defaults = _merge(_merge(SCALES[scale], PROFILES[profile]), named)
     return _merge({key: _of_mode(key, value, config.get(key)) for key, value in defaults.items()}, config)
+
+
+def _preset(cluster: object) -> Mapping[str, object]:
+    """The defaults of the configured kind of cluster. None if there is no such kind: validation reports it."""
+    name = cluster.get("preset", DEFAULT) if isinstance(cluster, Mapping) else DEFAULT
+    return CLUSTERS.get(name, {}) if isinstance(name, str) else {}
 
 
 def _choice(key: str, value: object, known: Mapping[str, object]) -> str:

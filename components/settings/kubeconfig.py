@@ -12,7 +12,7 @@ from typing import Final
 
 import pulumi
 
-from components.schema.application import Cluster
+from components.schema.cluster import Cluster
 from components.schema.environment import PROJECT
 from components.settings import documents
 from components.settings.documents import Document, DocumentError

@@ -30,6 +30,9 @@ MESSAGES: Final[Mapping[str, str]] = {
 }
 """By type of a pydantic error. Other types keep pydantic's own message."""
 
+MOVED: Final[Mapping[str, str]] = {"network.dns": "cluster.dns"}
+"""Keys of earlier versions, and their present places."""
+
 
 def messages(error: ValidationError, secret: Collection[str]) -> list[str]:
     """A message for each error. The values of secret keys are hidden.
@@ -44,6 +47,8 @@ def messages(error: ValidationError, secret: Collection[str]) -> list[str]:
 def _message(detail: ErrorDetails, secret: Collection[str]) -> str:
     path = _path(detail)
     key = f"{PROJECT}:{'.'.join(path)}"
+    if new := MOVED.get(".".join(path)):
+        return f"{key}: is now {PROJECT}:{new}; move it there"
     if detail["type"] == "extra_forbidden":
         return f"{key}: is not a known key{_suggestion(detail['loc'])}"
     own = detail["msg"].removeprefix("Value error, ").removeprefix("value ")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, product
+from itertools import combinations, cycle, islice, product
 from typing import Final, TypeAlias
 
+from components.settings.clusters import CLUSTERS, DEFAULT
 from components.settings.profiles import PROFILES
 
 
@@ -97,9 +98,17 @@ def choices(row: Row) -> list[Choice]:
     return [FACTORS[factor][name] for factor, name in zip(FACTORS, row, strict=True)]
 
 
-def config(row: Row) -> dict[str, object]:
+def in_every_cluster(rows: Sequence[Row]) -> list[tuple[Row, str]]:
+    """The rows with a kind of cluster each. If there are more kinds than rows, some rows are repeated.
+
+    The kind of cluster is no factor: what it changes does not depend on the other choices.
+    """
+    return list(islice(zip(cycle(rows), cycle(CLUSTERS), strict=False), max(len(rows), len(CLUSTERS))))
+
+
+def config(row: Row, cluster: str = DEFAULT) -> dict[str, object]:
     """The configuration of a row, with a Secret for every credential that an external system issues."""
-    merged: dict[str, object] = {"host": "langfuse.example.com"}
+    merged: dict[str, object] = {"host": "langfuse.example.com", "cluster": {"preset": cluster}}
     for choice in choices(row):
         merged |= choice.config
     named = dict(zip(FACTORS, row, strict=True))

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pytest
 
-from components.schema import application as settings
+from components.schema import cluster as settings
 from operations.cluster import Cluster
 from operations.pulumi import Pulumi
 from operations.recovery import pending

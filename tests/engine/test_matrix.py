@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import pytest
 
 from components.application.extra_env import names
+from components.settings.clusters import CLUSTERS
 from components.settings.load import parse
-from tests.engine.matrix import COUNTED, FACTORS, Row, all_rows, choices, combined, config, few_rows
+from tests.engine.matrix import COUNTED, FACTORS, Row, all_rows, choices, combined, config, few_rows, in_every_cluster
 from tests.engine.stacks import StackFactory
 from tests.unit.application.test_environment import NOT_THE_APPLICATIONS_OWN
 from tests.unit.program import run
@@ -32,6 +33,10 @@ class Resource(Protocol):
     def name(self) -> str: ...
     @property
     def inputs(self) -> Mapping[str, Any]: ...
+
+
+def title(part: Row | str) -> str:
+    return part if isinstance(part, str) else "-".join(part)
 
 
 def kind(resource: Resource) -> str:
@@ -75,22 +80,29 @@ def test_the_rows_contain_every_choice_and_every_pair() -> None:
     assert len(PAIRS) < 25
 
 
+def test_every_kind_of_cluster_is_previewed() -> None:
+    for rows in (EACH, PAIRS):
+        tried = in_every_cluster(rows)
+        assert {row for row, _ in tried} == set(rows)
+        assert {cluster for _, cluster in tried} == set(CLUSTERS)
+
+
 def test_the_checks_accept_the_full_cross_product() -> None:
     for row in all_rows():
         settings = parse("matrix", config(row))
         assert (settings.profile, settings.version) == row[:2]
 
 
-@pytest.mark.parametrize("row", PAIRS, ids="-".join)
-def test_the_program_registers_the_resources_of_a_row(row: Row) -> None:
-    assert_matches(row, run("matrix", config(row)).resources)
+@pytest.mark.parametrize(("row", "cluster"), in_every_cluster(PAIRS), ids=title)
+def test_the_program_registers_the_resources_of_a_row(row: Row, cluster: str) -> None:
+    assert_matches(row, run("matrix", config(row, cluster)).resources)
 
 
 @pytest.mark.sandbox
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("row", EACH, ids="-".join)
-def test_a_preview_shows_the_resources_of_a_row(nowhere: StackFactory, row: Row) -> None:
-    stack = nowhere("matrix", {f"langfuse:{key}": value for key, value in config(row).items()})
+@pytest.mark.parametrize(("row", "cluster"), in_every_cluster(EACH), ids=title)
+def test_a_preview_shows_the_resources_of_a_row(nowhere: StackFactory, row: Row, cluster: str) -> None:
+    stack = nowhere("matrix", {f"langfuse:{key}": value for key, value in config(row, cluster).items()})
 
     result = stack.preview().ok()
 

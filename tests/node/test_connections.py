@@ -119,7 +119,8 @@ class Intent:
         network = self.settings.network
         if target.namespace == self.settings.namespace:
             return True
-        if target.namespace in network.dns.namespaces and port == network.dns.port:
+        dns = self.settings.cluster.dns
+        if target.namespace in dns.namespaces and port == dns.port:
             return True
         external = any(
             source.workload in flow.clients and port in flow.ports for flow in self.flows if flow.server is None

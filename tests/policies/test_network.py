@@ -67,6 +67,32 @@ def test_the_number_of_ports_to_the_internet_is_a_setting() -> None:
     assert judged(POLICIES["internet-by-port"], policy, InternetPorts(most=1))
 
 
+def _dns_policy(*peers: Mapping[str, object], port: int = 53) -> Resource:
+    ports = [{"protocol": "UDP", "port": port}]
+    return _network_policy(
+        {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": list(peers), "ports": ports}]}
+    )
+
+
+def _in(namespace: str) -> dict[str, object]:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+
+
+def test_the_dns_servers_of_a_cluster_are_a_setting() -> None:
+    policy = POLICIES["dns-egress-allowed"]
+    openshift = Dns(ports=(5353,), namespaces=("openshift-dns",))
+    assert not judged(policy, [WEB, _dns_policy(_in("kube-system"))])
+    assert judged(policy, [WEB, _dns_policy(_in("kube-system"))], openshift)
+    assert judged(policy, [WEB, _dns_policy(_in("openshift-dns"))], openshift)
+    assert not judged(policy, [WEB, _dns_policy(_in("openshift-dns"), port=5353)], openshift)
+    cloud_dns = Dns(addresses=("169.254.169.254",))
+    (found,) = judged(policy, [WEB, _dns_policy(_in("kube-system"))], cloud_dns)
+    assert "169.254.169.254" in found.problem
+    block = {"ipBlock": {"cidr": "169.254.169.254/32"}}
+    assert not judged(policy, [WEB, _dns_policy(_in("kube-system"), block)], cloud_dns)
+    assert not judged(policy, [WEB, _dns_policy(_in("kube-system"), {"ipBlock": {"cidr": UNKNOWN}})], cloud_dns)
+
+
 @pytest.mark.parametrize("policy", ["default-deny", "pods-covered-by-policy", "dns-egress-allowed"])
 def test_policies_of_another_network_are_not_judged(policy: str) -> None:
     cilium = resource("kubernetes:cilium.io/v2:CiliumNetworkPolicy", {"metadata": {"namespace": "n"}})

@@ -15,6 +15,7 @@ from langfuse_policies.levels import ALL, NAMES, Entry, configured, level
 from langfuse_policies.testing import resource
 from pulumi.runtime.proto import analyzer_pb2 as messages
 
+from components.settings.clusters import CLUSTERS
 from tests.policies.engine import LEVELS, Engine
 from tests.unit.program import recorded
 
@@ -65,6 +66,13 @@ def violations(stack: str, config: Mapping[str, str | Mapping[str, Any]], change
 @pytest.mark.parametrize("stack", STACKS)
 def test_no_stack_breaks_a_mandatory_policy_of_its_environment(stack: str) -> None:
     assert violations(stack, levels("dev" if stack == "preview" else stack)) == []
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_no_kind_of_cluster_needs_a_waiver(cluster: str) -> None:
+    changes = json.dumps({"cluster": {"preset": cluster}})
+    for stack in ("dev", "prod"):
+        assert violations(stack, levels(stack), changes) == []
 
 
 @pytest.mark.parametrize("mesh", ["ambient", "sidecar", "none"])

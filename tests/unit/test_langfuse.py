@@ -346,7 +346,7 @@ def test_egress_to_the_internet_follows_the_configured_ranges() -> None:
 
 def test_dns_egress_is_allowed_only_to_the_configured_servers() -> None:
     def egress(**dns: object) -> list[dict[str, Any]]:
-        found = stack(network={"dns": dns}).one("NetworkPolicy", "langfuse-allow-dns-egress").inputs["spec"]
+        found = stack(cluster={"dns": dns}).one("NetworkPolicy", "langfuse-allow-dns-egress").inputs["spec"]
         return found.get("egress") or []
 
     (openshift,) = egress(namespaces=["openshift-dns"], ranges=[], port=5353)

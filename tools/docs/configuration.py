@@ -8,6 +8,7 @@ from pydantic import BaseModel, JsonValue
 
 from components.schema.base import Model
 from components.schema.environment import PROJECT, Settings
+from components.settings.clusters import CLUSTERS
 from components.settings.profiles import PROFILES
 from components.settings.scales import LOADS, SCALES
 from tools.docs.fields import COMPUTED, Key, discriminator, is_set, keys, required_keys, stack_file_default, type_text
@@ -49,7 +50,7 @@ def render() -> str:
     required = required_keys()
     for model in shared:
         sections.append(_part(model, shared, required.get(model.__name__)))
-    return "\n".join([*sections, _scales()])
+    return "\n".join([*sections, _clusters(), _scales()])
 
 
 def _section(key: Key, shared: Sequence[type[BaseModel]]) -> Iterator[str]:
@@ -139,6 +140,8 @@ def _default(at: Path, key: Key) -> str:
         return COMPUTED[at]
     if all(_lookup(scale, at) is not None for scale in SCALES.values()):
         return "[by scale](#scales)"
+    if at[0] == "cluster" and any(_lookup(preset, at[1:]) is not None for preset in CLUSTERS.values()):
+        return "[by preset](#clusters)"
     by_profile = {profile: stack_file_default(profile, at) for profile in PROFILES}
     texts = {
         profile: _own_default(key) if value is None or key.models else _shown(value)
@@ -147,6 +150,20 @@ def _default(at: Path, key: Key) -> str:
     most, _ = Counter(texts.values()).most_common(1)[0]
     others = [f"{profile}: {text}" for profile, text in texts.items() if text != most]
     return "; ".join([most, *others])
+
+
+def _clusters() -> str:
+    """The table of all values that the preset of a cluster sets."""
+    paths = dict.fromkeys(path for preset in CLUSTERS.values() for path in _paths(preset))
+    rows = [
+        [f"`{name}`", *(_shown(value) if (value := _lookup(preset, path)) is not None else "" for path in paths)]
+        for name, preset in CLUSTERS.items()
+    ]
+    table = _markdown(["", *(f"`{'.'.join(path)}`" for path in paths)], rows)
+    return (
+        f"## Clusters\n\nThe values that `{PROJECT}:cluster.preset` sets. Each value can also be set by\n"
+        f"itself. An empty field is the default of the key.\n\n{table}"
+    )
 
 
 def _scales() -> str:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic.alias_generators import to_camel
 
 from components.schema.environment import Settings
+from components.schema.policy_library import DNS_SERVERS, METADATA_SERVER
 from components.schema.stores import ExternalObjectStore
 
 
@@ -27,6 +28,16 @@ def allowed_pods_have_an_address(settings: Settings) -> Iterator[str]:
                 f"allowedTargets.{to_camel(use)}.pods: have no effect, because Langfuse refuses their addresses; add "
                 "the name that users enter to hosts"
             )
+
+
+def metadata_server_answers_names_only(settings: Settings) -> Iterator[str]:
+    """The DNS server of Cloud DNS for GKE serves credentials at the same address, at other ports than 53."""
+    dns = settings.cluster.dns
+    if f"{METADATA_SERVER}/32" in dns.ranges and dns.port != DNS_SERVERS["gke"].port:
+        yield (
+            f"cluster.dns.port: {dns.port} would open a port of {METADATA_SERVER}, where clouds serve credentials; set "
+            f"it to {DNS_SERVERS['gke'].port}, or remove {METADATA_SERVER}/32 from cluster.dns.ranges"
+        )
 
 
 def production_uses_tls(settings: Settings) -> Iterator[str]:

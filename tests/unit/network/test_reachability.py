@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
 import pytest
@@ -138,14 +139,46 @@ def test_cloudnative_pg_can_reach_the_operator_its_members_and_the_api_server(ne
         assert (network.refusal(pod, Address("169.254.170.23"), 80) is None) == by_identity
 
 
+COREDNS = Pod("coredns", {"k8s-app": "kube-dns"}, namespace="kube-system")
+
+
 def test_dns_is_allowed_only_to_the_dns_servers(network: Network) -> None:
-    dns = Pod("coredns", {"k8s-app": "kube-dns"}, namespace="kube-system")
+    dns = COREDNS
     for pod in network.pods.values():
         for protocol in ("TCP", "UDP"):
             assert network.refusal(pod, dns, 53, protocol) is None
             assert network.refusal(pod, Address("169.254.20.10"), 53, protocol) is None
             for other in (Address("8.8.8.8"), Address("169.254.169.254"), Address("10.96.0.10")):
                 assert network.refusal(pod, other, 53, protocol)
+
+
+DNS: Mapping[str, tuple[list[Pod | Address], int]] = {
+    "kind": ([COREDNS, Address("169.254.20.10"), Address("10.96.0.10")], 53),
+    "k3s": ([COREDNS, Address("169.254.20.10"), Address("10.43.0.10")], 53),
+    "eks": ([COREDNS, Address("169.254.20.10"), Address("10.100.0.10"), Address("172.20.0.10")], 53),
+    "gke": ([COREDNS, Address("169.254.20.10"), Address("169.254.169.254"), Address("34.118.224.10")], 53),
+    "gke-autopilot": ([COREDNS, Address("169.254.20.10"), Address("169.254.169.254")], 53),
+    "aks": ([COREDNS, Address("169.254.20.10"), Address("169.254.10.10"), Address("169.254.10.11")], 53),
+    "openshift": (
+        [Pod("dns", {"dns.operator.openshift.io/daemonset-dns": "default"}, namespace="openshift-dns")],
+        5353,
+    ),
+}
+"""The servers that answer the pods of each kind of cluster, as its documentation describes them, and their port."""
+
+
+@pytest.mark.parametrize("cluster", DNS)
+def test_every_pod_resolves_names_in_every_kind_of_cluster(cluster: str) -> None:
+    servers, port = DNS[cluster]
+    network = Network(recorded("prod", {**OPERATED, "cluster": {"preset": cluster}}))
+    assert {"langfuse-migrations", "langfuse-web", "langfuse-postgres-instance"} <= set(network.pods)
+    for pod in network.pods.values():
+        for server, protocol in product(servers, ("TCP", "UDP")):
+            assert network.refusal(pod, server, port, protocol) is None, (pod.name, server)
+        # The address of GKE's DNS server also serves credentials (http, and workload identity at 988).
+        for number in (80, 443, 988, 8080):
+            assert network.refusal(pod, Address("169.254.169.254"), number)
+        assert network.refusal(pod, Address("8.8.8.8"), 53, "UDP")
 
 
 def test_other_pods_cannot_reach_the_stores(network: Network) -> None:

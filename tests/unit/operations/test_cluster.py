@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kubernetes import config
 
-from components.schema import application as settings
+from components.schema import cluster as settings
 from components.settings import kubeconfig
 from operations.cluster import Cluster
 from operations.errors import OperationError

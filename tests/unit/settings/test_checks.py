@@ -59,6 +59,12 @@ REFUSED: list[tuple[Check, str, Config, str]] = [
         "allowedTargets.blobStorage.pods: have no effect, because Langfuse refuses their addresses",
     ),
     (
+        network.metadata_server_answers_names_only,
+        "dev",
+        {"cluster": {"dns": {"ranges": ["169.254.169.254/32"], "port": 5353}}},
+        "cluster.dns.port: 5353 would open a port of 169.254.169.254",
+    ),
+    (
         network.production_uses_tls,
         "prod",
         {"ingress": {"tls": False}},
@@ -183,6 +189,8 @@ ACCEPTED: list[tuple[Check, str, Config]] = [
         {"namespace": "edge", "ingress": {"kind": "none", "gateway": "edge/public"}},
     ),
     (network.allowed_pods_have_an_address, "dev", {"allowedTargets": {"llm": {"hosts": ["llm.a"], "pods": [GATEWAY]}}}),
+    (network.metadata_server_answers_names_only, "dev", {"cluster": {"preset": "gke"}}),
+    (network.metadata_server_answers_names_only, "dev", {"cluster": {"preset": "openshift"}}),
     (network.production_uses_tls, "dev", {"ingress": {"tls": False}}),
     (network.production_uses_tls, "prod", {"ingress": {"kind": "none", "tls": False}}),
     (stores.keepers_match_replicas, "dev", {"clickhouse": {"replicas": 3, "keepers": 3}}),

@@ -10,7 +10,7 @@ import pulumi
 import pytest
 import yaml
 
-from components.schema.application import Cluster
+from components.schema.cluster import Cluster
 from components.settings import kubeconfig
 
 

@@ -1,5 +1,6 @@
 """Network: which connections NetworkPolicies and Services allow."""
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Annotated
 
@@ -7,6 +8,7 @@ from msgspec import Meta
 
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.engine.settings import Settings
+from langfuse_policies.facts.dns_servers import DNS_SERVERS
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.network_policies import (
     KIND,
@@ -89,20 +91,35 @@ def _lets_in_probes_alone(rule: Field) -> bool:
     return rule["from"].size > 0 and all(map(is_the_node, rule["from"]))
 
 
+_SERVERS = tuple(DNS_SERVERS.values())
+
+
 class Dns(Settings):
-    """The DNS servers."""
+    """The DNS servers. The defaults are those of all known kinds of clusters."""
 
     ports: Annotated[tuple[int, ...], Meta(description="Ports of the servers; OpenShift's pods listen on 5353.")] = (
-        53,
-        5353,
+        tuple(sorted({servers.port for servers in _SERVERS}))
     )
+    namespaces: Annotated[tuple[str, ...], Meta(description="Namespaces of servers that are pods.")] = tuple(
+        sorted({name for servers in _SERVERS for name in servers.namespaces})
+    )
+    addresses: Annotated[
+        tuple[str, ...],
+        Meta(description="The addresses in the resolv.conf of pods, if they are servers on the node."),
+    ] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses a text that is not an address: msgspec reports it as an error of the settings."""
+        for address in self.addresses:
+            ip_address(address)
 
 
 @topic.stack(
     "dns-egress-allowed",
     title="Pods that connect to others may use DNS",
     why="Where egress is denied and port 53 is not allowed, every connection fails with a misleading error.",
-    fix="Allow egress to the cluster's DNS on UDP and TCP port 53 (5353 on OpenShift), and to NodeLocal DNSCache.",
+    fix="Allow egress to the cluster's DNS on UDP and TCP port 53 (5353 on OpenShift), and to servers on the node, "
+    "such as NodeLocal DNSCache (169.254.20.10) and GKE's Cloud DNS (169.254.169.254).",
     severity=Severity.HIGH,
     also_in=("Kyverno: add-networkpolicy-dns",),
     settings=Dns,
@@ -113,20 +130,34 @@ def dns_egress_allowed(stack: Stack, settings: Dns) -> Findings:
     for zone in zones(stack).values():
         for pod, labels in zone.pods:
             found = [rule for _, rule in zone.rules_for(labels, "Egress")]
-            if found and not any(_reaches_dns(rule, settings) for rule in found):
+            rules = [rule for rule in found if any(may_use(rule, port) for port in settings.ports)]
+            if found and not any(_may_reach(rule, settings.namespaces) for rule in rules):
                 yield finding(pod, "may connect to others, but no policy allows DNS")
+            for address in settings.addresses if found else ():
+                if not any(_may_reach_address(rule, address) for rule in rules):
+                    yield finding(pod, f"may connect to others, but no policy allows the DNS server {address}")
 
 
-def _reaches_dns(rule: Field, settings: Dns) -> bool:
-    """Whether DNS may be allowed; pods of the same namespace do not serve DNS."""
+def _may_reach(rule: Field, namespaces: Sequence[str]) -> bool:
+    """Whether it may allow a DNS server: pods of one of these namespaces, or an address."""
     to = rule["to"]
-    if to.present and not to.empty and all(_is_own_namespace(peer) for peer in to):
-        return False
-    return any(may_use(rule, port) for port in settings.ports)
+    return to.empty or not to.known or any(_may_serve(peer, namespaces) for peer in to)
 
 
-def _is_own_namespace(peer: Field) -> bool:
-    return peer["namespaceSelector"].absent and peer["ipBlock"].absent
+def _may_serve(peer: Field, namespaces: Sequence[str]) -> bool:
+    """Whether a peer may be a DNS server. Pods of the same namespace are none."""
+    if peer["namespaceSelector"].absent:
+        return peer["ipBlock"].present or not peer["ipBlock"].known
+    of_name = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    return not (of_name.present and of_name.differs(*namespaces))
+
+
+def _may_reach_address(rule: Field, address: str) -> bool:
+    to = rule["to"]
+    cidrs = [peer["ipBlock"]["cidr"] for peer in to if not peer["ipBlock"].absent]
+    networks = [network_of(cidr) for cidr in cidrs if cidr.known]
+    unknown = not to.known or len(networks) < len(cidrs)
+    return unknown or to.empty or any(ip_address(address) in network for network in networks if network)
 
 
 class Metadata(Settings):

@@ -1,0 +1,41 @@
+"""The Kubernetes cluster: where it is, and where it differs from other clusters."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from components.schema.base import Model
+from components.schema.values import DnsLabel, DnsRange, Host, Port
+
+
+class Dns(Model):
+    """The DNS servers of the cluster. Pods can connect to these and to no other DNS servers."""
+
+    namespaces: list[DnsLabel] = Field(default=["kube-system"], description="Namespaces of DNS servers that are pods.")
+    ranges: list[DnsRange] = Field(
+        default=["169.254.20.10/32"],
+        description="Addresses of DNS servers on the nodes, such as NodeLocal DNSCache. If pods reach such a server at "
+        "the address of the Service `kube-dns` (kube-proxy with iptables), add that address. A preset has the usual "
+        "one.",
+    )
+    port: Port = Field(default=53, description="Port of the DNS servers, TCP and UDP: of the pods, not of the Service.")
+
+
+class Cluster(Model):
+    """The Kubernetes cluster of the stack."""
+
+    preset: Literal["generic", "kind", "k3s", "eks", "gke", "gke-autopilot", "aks", "openshift"] = Field(
+        default="generic",
+        description="The kind of cluster: provides defaults for the other keys here ([Clusters](#clusters)). "
+        "`generic` fits most clusters.",
+    )
+    context: str | None = Field(default=None, description="Context of the kubeconfig. Default: the current context.")
+    kubeconfig: str | None = Field(
+        default=None, description="Path of the kubeconfig. Default: the environment variable `KUBECONFIG`."
+    )
+    storage_class: Host | None = Field(
+        default=None,
+        description="StorageClass of new volumes. For production, use one that encrypts, allows expansion and has the "
+        "reclaim policy Retain. Default: the default class of the cluster. Existing volumes keep their class.",
+    )
+    dns: Dns = Dns()

@@ -1,0 +1,32 @@
+"""The defaults of each kind of cluster, in the form of a stack file.
+
+A preset states only what differs from the defaults of the keys, which are those of `generic`.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from pydantic import JsonValue
+
+from components.schema.policy_library import DNS_SERVERS
+
+DEFAULT: Final = "generic"
+
+
+def _dns(name: str) -> dict[str, JsonValue]:
+    """The DNS servers of a kind of cluster, from the table that the policies read too."""
+    servers = DNS_SERVERS[name]
+    ranges = [f"{address}/32" for address in servers.addresses]
+    return {"namespaces": [*servers.namespaces], "ranges": [*ranges], "port": servers.port}
+
+
+CLUSTERS: Final[Mapping[str, dict[str, JsonValue]]] = {
+    DEFAULT: {"dns": _dns(DEFAULT)},
+    "kind": {"dns": _dns("kind")},
+    "k3s": {"dns": _dns("k3s")},
+    "eks": {"dns": _dns("eks")},
+    "gke": {"dns": _dns("gke")},
+    "gke-autopilot": {"dns": _dns("gke-autopilot")},
+    "aks": {"dns": _dns("aks")},
+    "openshift": {"dns": _dns("openshift")},
+}
