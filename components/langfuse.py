@@ -87,7 +87,8 @@ class Langfuse(pulumi.ComponentResource):
         if settings.ingress.kind == "istio":
             Ingress("ingress", context, web.endpoint, inside)
         backup_connection = modes.clickhouse.backup_connection(credentials.refs)
-        Backups("backups", context, inside, clickhouse=backup_connection)
+        # After the databases: if another major release of Postgres is refused, the client of its backups stays too.
+        Backups("backups", context, _after(inside, databases), clickhouse=backup_connection)
         if settings.backups.off_site:
             OffSite("off-site", context, settings.backups.off_site, inside)
         self.outputs = outputs(context, web.endpoint)

@@ -21,9 +21,10 @@ OUTAGE_SECONDS = 1800
 all workers would restart at once."""
 
 START_SECONDS = 300
-"""From the start of the process to an answer at `/`, which queries no store (worker/src/app.ts). The worker waits for
-ClickHouse and Postgres before it listens. Without them it exits, and the kubelet restarts it (worker/src/index.ts,
-initialize.ts)."""
+"""From the start of the process to an answer at `/`, which queries no store (worker/src/app.ts). Before it listens, the
+worker asks ClickHouse for its version, for ten seconds at most, and writes default prices, evaluators and dashboards to
+Postgres. Without one of them, it logs that and continues (worker/src/initialize.ts and the functions that it calls,
+4.16 and newer)."""
 
 
 class Worker(pulumi.ComponentResource):

@@ -117,7 +117,7 @@ def test_a_new_version_changes_nothing_stateful(stack: Stack, view: View) -> Non
 
 
 def test_another_major_release_of_postgres_is_refused_before_anything_changes(stack: Stack, view: View) -> None:
-    pods, stores = view.pods(), view.identities(*STATEFUL)
+    pods, others = view.pods(), view.identities(*STATEFUL, "cronjobs", "jobs")
     stack.configure({"langfuse:postgres": {"version": "18.4"}})
     try:
         for result in (stack.preview(), stack.up()):
@@ -127,7 +127,7 @@ def test_another_major_release_of_postgres_is_refused_before_anything_changes(st
     finally:
         stack.configure({"langfuse:postgres": None})
     assert view.pods() == pods
-    assert view.identities(*STATEFUL) == stores
+    assert view.identities(*STATEFUL, "cronjobs", "jobs") == others
     stack.up().ok()
 
 

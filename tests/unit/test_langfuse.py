@@ -170,6 +170,24 @@ def test_migrations_run_after_the_stores_and_before_the_application(recording: R
     ).dependencies
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "refused_by"),
+    [
+        ({"postgres": {"version": "17.10"}}, {"postgres": {"version": "18.4"}}, "langfuse-postgres"),
+        ({"clickhouse": {"keepers": 3}}, {"clickhouse": {"keepers": 1}}, "langfuse-keeper-quorum"),
+    ],
+)
+def test_what_is_refused_in_an_update_changes_nothing(
+    before: dict[str, Any], after: dict[str, Any], refused_by: str
+) -> None:
+    """One resource refuses such a change. All others that it would change wait for that one."""
+    old, new = stack(**before), stack(**after)
+    updated = changed(old, new) & {(item.kind, item.name) for item in old if item.custom}
+    others = [item for item in new if (item.kind, item.name) in updated and item.name != refused_by]
+    assert others
+    assert [item.name for item in others if refused_by not in item.dependencies] == []
+
+
 def test_a_new_version_changes_only_the_application_and_its_migration() -> None:
     updated = changed(stack(version="4.16.0"), stack(version="4.16.1"))
     assert updated == {

@@ -48,6 +48,8 @@ class Keeper(pulumi.ComponentResource):
     """
 
     endpoints: Sequence[Endpoint]
+    quorum: pulumi.Resource
+    """Its members. If fewer are refused, whatever depends on it keeps the former ones."""
     ready: Sequence[pulumi.Resource]
 
     def __init__(
@@ -67,11 +69,10 @@ class Keeper(pulumi.ComponentResource):
         governing = service(scope, PORTS, headless=True)
         hosts = workload.host_names(settings.keepers, first=FIRST_ID)
         volumes = volume_claims(scope, workload.pod_names(settings.keepers, first=FIRST_ID), settings.keeper_storage)
+        self.quorum = quorum = _quorum(scope, hosts)
         mounts = [
             Mount.template(VOLUME, "/var/lib/clickhouse-keeper"),
-            _configuration_mount(
-                config_map(scope, "config", {CONFIG: read_config(FILES / "keeper.xml")}), _quorum(scope, hosts)
-            ),
+            _configuration_mount(config_map(scope, "config", {CONFIG: read_config(FILES / "keeper.xml")}), quorum),
             TMP,
         ]
         template = pod(

@@ -157,8 +157,10 @@ class ManagedClickHouseMode(ClickHouseMode[ManagedClickHouse]):
             service_account=account.metadata.name,
             annotations=context.checksum_annotations(secret_names(environment)),
         )
-        timeouts = await_timeouts(pulumi.ResourceOptions(), minutes=UPDATE_MINUTES) if config.replicas > 1 else None
-        servers = stateful_set(scope, template, governing=governing, volumes=volumes, opts=timeouts)
+        options = pulumi.ResourceOptions(depends_on=[keeper.quorum])
+        if config.replicas > 1:
+            options = await_timeouts(options, minutes=UPDATE_MINUTES)
+        servers = stateful_set(scope, template, governing=governing, volumes=volumes, opts=options)
         return [servers, *keeper.ready]
 
     def _configuration(self, scope: Scope, keeper: Keeper, backups: ObjectStoreConnection) -> Mount:
