@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from components.application.variable_keys import DESCRIPTIONS, owner
 from components.kubernetes.variables import Environment, SecretRef
 from components.schema.environment import Settings
 from components.schema.extensions import Variable
@@ -29,59 +30,11 @@ READ_BY_LIBRARIES = {
 }
 """Names that Node, its HTTP clients and the AWS SDK read, in web and in worker."""
 
-_OWNERS = {
-    r"DATABASE_.*|DIRECT_URL": "postgres",
-    r"CLICKHOUSE_(CLUSTER_ENABLED|CLUSTER_NAME|DB|MIGRATION_.*|PASSWORD|URL|USER)": "clickhouse",
-    r"CLICKHOUSE_DISABLE_LAZY_MATERIALIZATION": "clickhouse.version",
-    r"CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY": "clickhouse.resources.memory",
-    r"REDIS_(AUTH|CONNECTION_STRING|HOST|KEY_PREFIX|PORT|USERNAME)": "redis",
-    r"REDIS_(CLUSTER_(ENABLED|NODES)|SENTINEL_.*|TLS_(CA_PATH|ENABLED))": "redis",
-    r"LANGFUSE_S3_(BATCH_EXPORT|EVENT_UPLOAD|MEDIA_UPLOAD)_(?!PREFIX).*": "objectStore",
-    r"LANGFUSE_S3_EVENT_KEY_MAX_SEGMENT_BYTES": "objectStore",
-    r"LANGFUSE_INIT_.*": "firstStart",
-    r"AUTH_DISABLE_SIGNUP": "signIn.signUp",
-    r"AUTH_DISABLE_USERNAME_PASSWORD": "signIn.password",
-    r"AUTH_EMAIL_VERIFICATION_REQUIRED": "signIn.emailVerification",
-    r"AUTH_SESSION_MAX_AGE": "signIn.sessionMinutes",
-    r"AUTH_DOMAINS_WITH_SSO_ENFORCEMENT": "signIn.ssoDomains",
-    r"AUTH_.*_(CLIENT_(ID|SECRET|AUTH_METHOD)|ISSUER|CHECKS|ALLOW_ACCOUNT_LINKING|SCOPE|NAME)": "signIn.providers",
-    r"AUTH_.*_(ID_TOKEN.*|ALLOWED_DOMAINS|BASE_URL|TENANT_ID|AUTHORIZATION_URL)": "signIn.providers",
-    r"AUTH_GITLAB_URL|AUTH_WORKOS_.*_ID": "signIn.providers",
-    r"LANGFUSE_ALLOWED_ORGANIZATION_CREATORS": "signIn.organizationCreators",
-    r"LANGFUSE_DEFAULT_ORG_(ID|ROLE)": "signIn.defaultOrganizationRole",
-    r"LANGFUSE_DEFAULT_PROJECT_(ID|ROLE)": "signIn.defaultProjectRole",
-    r"EMAIL_FROM_ADDRESS|SMTP_CONNECTION_URL": "mail",
-    r"LANGFUSE_EE_LICENSE_KEY": "license",
-    r"LANGFUSE_(LLM_CONNECTION|WEBHOOK|BLOB_STORAGE_ENDPOINT|SSO_DISCOVERY)_WHITELISTED_.*": "allowedTargets",
-    r"LANGFUSE_MIGRATION_V4_(WRITE_MODE|NATIVE_OTEL_BEHAVIOUR|ALLOW_PREVIEW_OPT_IN)": "ingestion",
-    r"LANGFUSE_BACKGROUND_MIGRATION_V4_ENABLE_HISTORIC_BACKFILL": "ingestion",
-    r"NEXTAUTH_SECRET": "credentials.values.nextauthSecret",
-    r"SALT": "credentials.values.salt",
-    r"ENCRYPTION_KEY": "credentials.values.encryptionKey",
-    r"ADMIN_API_KEY": "credentials.values.adminApiKey",
-    r"NEXTAUTH_URL": "host",
-    r"NEXTAUTH_COOKIE_NAME_SUFFIX": "the stack's name",
-    r"LANGFUSE_LOG_FORMAT": "application.logFormat",
-    r"LANGFUSE_LOG_LEVEL": "application.logLevel",
-    r"TELEMETRY_ENABLED": "application.telemetry",
-    r"NODE_OPTIONS": "web.resources.memory and worker.resources.memory",
-    r"LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY": "worker.concurrency",
-    r"LANGFUSE_OTEL_INGESTION_QUEUE_PROCESSING_CONCURRENCY": "worker.otelConcurrency",
-    r"HOSTNAME|KEEP_ALIVE_TIMEOUT|PORT|LANGFUSE_AUTO_.*_MIGRATION_DISABLED": "the program itself",
-    r"NODE_ENV|NEXT_PUBLIC_.*|LANGFUSE_CSP_ENFORCE_HTTPS": "the build of the image",
-}
-"""What sets a variable: a regular expression of names, and the configuration key or a description."""
-
 _CREDENTIAL = re.compile(
     r"(?!AUTH_.*_ID_TOKEN$|AUTH_DISABLE_|NEXT_PUBLIC_)"
     r".*(PASSWORD|PASSPHRASE|SECRET|TOKEN|SALT|CREDENTIALS?|CONNECTION_(STRING|URL)|(^|_)KEY|ACCESS_KEY_ID|_WEBHOOK|_AUTH)"
 )
 _URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/@:]*:[^\s/@]+@")
-
-
-def owner(name: str) -> str | None:
-    """The configuration key that sets a variable; None if no key does."""
-    return next((key for pattern, key in _OWNERS.items() if re.fullmatch(pattern, name)), None)
 
 
 @cache
@@ -127,7 +80,7 @@ def _may_be_new(name: str, version: str) -> bool:
 def extra_variables_are_valid(settings: Settings) -> Iterator[str]:
     """A check of `extraEnv`. It shows no values: they may be credentials."""
     for name, variable in settings.extra_env.items():
-        if error := _value_error(name, variable) or _name_error(name, variable, settings.version):
+        if error := _value_error(name, variable) or _name_error(name, variable, settings):
             yield f"extraEnv.{name}: {error}"
 
 
@@ -150,12 +103,12 @@ def _value_error(name: str, variable: Variable) -> str | None:
     return None
 
 
-def _name_error(name: str, variable: Variable, version: str) -> str | None:
+def _name_error(name: str, variable: Variable, settings: Settings) -> str | None:
     if variable.insist:
         return None
-    key = owner(name)
+    key, version = owner(name, settings), settings.version
     if key:
-        is_key = re.fullmatch(r"[A-Za-z.]+", key)
+        is_key = key not in DESCRIPTIONS
         where, fix = (f"langfuse:{key}", "change that key") if is_key else (key, "remove it")
         return f"is set by {where}; {fix}, or add `insist: true`"
     if name not in _known(version) and not is_later_than_listed(version):

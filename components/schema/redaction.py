@@ -14,8 +14,9 @@ SHORTEST: Final = 6
 SHORTEST_LINE: Final = 16
 """Each line of a multi-line secret, such as a private key, is hidden if it has at least this length."""
 
-_USERINFO: Final = re.compile(r"(?<=://)[^\s\"'`]*@")
-"""User name and password in a URL, up to the last `@`: a password may contain an `@` that is not encoded."""
+_USERINFO: Final = re.compile(r"(?<=://)[^\s\"'`]*@|(?<![^\s\"'`,(=])[^\s\"'`:@/,(=]*:[^\s\"'`/@][^\s\"'`]*@")
+"""User name and password in a URL, up to the last `@`: a password may contain an `@` that is not encoded. The scheme
+may be missing: `user:password@host`."""
 
 _USERINFO_WITH_SPACES: Final = re.compile(r"(?<=://).*(?=@)", re.DOTALL)
 

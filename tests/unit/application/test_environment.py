@@ -2,7 +2,6 @@ import pytest
 
 from components.application import environment, extra_env
 from components.application.component import ApplicationContext
-from components.application.extra_env import owner
 from components.kubernetes.installation import Installation
 from components.kubernetes.variables import Environment, SecretRef
 from components.outputs import outputs
@@ -325,12 +324,6 @@ def test_extra_variables_are_set_in_the_programs_that_read_them() -> None:
 def test_an_insisting_extra_variable_overrides_a_managed_one() -> None:
     found = web(extraEnv={"TELEMETRY_ENABLED": {"value": "true", "insist": True}})
     assert found["TELEMETRY_ENABLED"] == "true"
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_every_managed_variable_has_an_owning_key(version: str) -> None:
-    for found in (web(version=version, **EVERYTHING), worker(version=version, **EVERYTHING)):
-        assert [name for name in found if owner(name) is None] == []
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,14 @@ def test_no_error_quotes_the_value_of_a_credential_key() -> None:
             assert "20261126" not in error, error
 
 
+def test_no_error_quotes_a_password_before_a_host() -> None:
+    """As people write the address of Redis or of a proxy, without a scheme."""
+    for path in PLACES:
+        for value in (f"{NAME}:{PASSWORD}@db.example.com:6379", [f":{PASSWORD}@db.example.com:6379"]):
+            error = complaint(configured(path, value))
+            assert PASSWORD not in error, error
+
+
 def test_a_url_instead_of_a_host_is_answered_with_the_host() -> None:
     error = complaint({"host": "x.example", "postgres": {"mode": "external", "host": URLS[0]}})
     assert f'langfuse:postgres.host: "postgres://{HIDDEN}@db.example.com:5432/langfuse"' in error
@@ -140,4 +148,5 @@ def test_an_error_of_a_command_quotes_no_credential(tmp_path: Path) -> None:
 def test_short_secret_values_are_not_replaced_inside_words() -> None:
     hide = of_configuration({"a": "x", "b": json.dumps("https://u@host")}, {"a"})
     assert hide("axb https://u@host") == f"axb https://{HIDDEN}@host"
+    assert Redaction()("image: a/b:17@sha256:0 is x@y") == "image: a/b:17@sha256:0 is x@y"
     assert Redaction()("mail a@b and https://c.example") == "mail a@b and https://c.example"
