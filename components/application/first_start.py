@@ -22,10 +22,10 @@ SCRIPT = "first-start.sh"
 RETRIES = 3
 """For a short outage of a store."""
 
-DEADLINE_SECONDS = 1800
-"""Four attempts of START_SECONDS each, the pauses between them, and the time to pull the image."""
-
 GRACE_SECONDS = 30
+
+ATTEMPT_SECONDS = START_SECONDS + 60
+"""The server starts, creates what is missing, and stops."""
 
 
 class FirstStart(pulumi.ComponentResource):
@@ -80,7 +80,7 @@ class FirstStart(pulumi.ComponentResource):
             annotations=context.checksum_annotations(secret_names(environment)),
         )
         waits = pulumi.ResourceOptions(depends_on=list(after))
-        self.ready = [job(scope, template, deadline_seconds=DEADLINE_SECONDS, retries=RETRIES, opts=waits)]
+        self.ready = [job(scope, template, attempt_seconds=ATTEMPT_SECONDS, retries=RETRIES, opts=waits)]
         self.register_outputs({})
 
 

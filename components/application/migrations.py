@@ -27,7 +27,7 @@ SCRIPTS = Path(__file__).parent / "scripts"
 WAIT_SECONDS = 600
 """How long the checks wait for a store."""
 
-DEADLINE_SECONDS = 3 * 3600
+MIGRATE_SECONDS = 3 * 3600
 """Migrating large tables is slow, and an interrupted migration leaves the schema half migrated."""
 
 GRACE_SECONDS = 600
@@ -86,8 +86,8 @@ class Migrations(pulumi.ComponentResource):
             service_account=account.metadata.name,
             restart_policy="Never",
         )
-        waits = pulumi.ResourceOptions(depends_on=list(after))
-        self.ready = [job(scope, template, deadline_seconds=DEADLINE_SECONDS, retries=1, opts=waits)]
+        waits, attempt = pulumi.ResourceOptions(depends_on=list(after)), 2 * WAIT_SECONDS + MIGRATE_SECONDS
+        self.ready = [job(scope, template, attempt_seconds=attempt, retries=1, opts=waits)]
         self.register_outputs({"version": version})
 
 

@@ -120,7 +120,7 @@ def owner(name: str, settings: Settings) -> str | None:
 
 def _of_modes(settings: Settings) -> Sequence[Mapping[str, str]]:
     """The tables of Postgres, ClickHouse and Redis in their modes."""
-    stores = (
+    stores: Sequence[tuple[str, str, Mapping[str, str], Mapping[str, str]]] = (
         (settings.postgres.mode, "postgres", _EXTERNAL_POSTGRES, {}),
         (settings.clickhouse.mode, "clickhouse", _EXTERNAL_CLICKHOUSE, _MANAGED_CLICKHOUSE),
         (settings.redis.mode, "redis", _EXTERNAL_REDIS, _MANAGED_REDIS),

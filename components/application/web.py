@@ -29,7 +29,7 @@ MODULE = "close-connections.cjs"
 START_SECONDS = 240
 """A start takes 3 to 25 s, and up to 164 s on a node under heavy load. The schema and the first organization exist
 before. A server whose start failed keeps running and answers every request with 500. The kubelet restarts it, and it
-can become ready before the Deployment counts as stuck (`deployments.PROGRESS_SECONDS`)."""
+can become ready before the Deployment counts as stuck (`rollouts.round_seconds`)."""
 
 
 class Web(pulumi.ComponentResource):

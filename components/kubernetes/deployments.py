@@ -1,5 +1,6 @@
 """Deployments of the application: rolled out without a gap, with a fixed or an autoscaled number of pods."""
 
+import math
 from collections.abc import Sequence
 
 import pulumi
@@ -7,6 +8,7 @@ import pulumi_kubernetes as k8s
 
 from components.kubernetes.objects import Scope, disruption_budget
 from components.kubernetes.pods import PodTemplate
+from components.kubernetes.rollouts import await_options, grace_seconds, round_seconds, surge
 from components.schema.application import Autoscaling
 from components.schema.application import Workload as WorkloadSettings
 
@@ -16,9 +18,6 @@ gives Pulumi a change to apply; otherwise the Deployment would keep the number t
 
 SCALE_DOWN_SECONDS = 300
 """How long fewer pods must suffice before one is removed: draining a pod takes minutes."""
-
-PROGRESS_SECONDS = 540
-"""When a rollout without progress counts as failed. Pulumi gives up after 600 s and would not know the reason."""
 
 
 def deployment(
@@ -33,18 +32,24 @@ def deployment(
     """
     workload, bounds = scope.workload, settings.autoscaling
     replicas = bounds.min_replicas if bounds else settings.replicas
+    most = bounds.max_replicas if bounds else settings.replicas
+    at_once, progress = surge(most), round_seconds(template)
     spec: k8s.apps.v1.DeploymentSpecArgsDict = {
         "replicas": replicas,
-        "progress_deadline_seconds": PROGRESS_SECONDS,
+        # Kubernetes starts to count again whenever a pod becomes ready.
+        "progress_deadline_seconds": progress,
         "revision_history_limit": 3,
         "selector": {"match_labels": workload.selector},
-        "strategy": {"type": "RollingUpdate", "rolling_update": {"max_surge": 1, "max_unavailable": 0}},
+        "strategy": {"type": "RollingUpdate", "rolling_update": {"max_surge": at_once, "max_unavailable": 0}},
         "template": template,
     }
     if bounds:
         _autoscaler(scope, bounds)
     disruption_budget(scope, replicas)
-    own = pulumi.ResourceOptions(depends_on=list(after), ignore_changes=["spec.replicas"] if bounds else None)
+    own = pulumi.ResourceOptions.merge(
+        await_options(math.ceil(most / at_once) * progress, grace=grace_seconds(template)),
+        pulumi.ResourceOptions(depends_on=list(after), ignore_changes=["spec.replicas"] if bounds else None),
+    )
     return k8s.apps.v1.Deployment(
         workload.resource_name,
         metadata=workload.metadata(annotations={SCALED_BY: "autoscaler"} if bounds else None),

@@ -7,18 +7,13 @@ import pulumi_kubernetes as k8s
 
 from components.kubernetes.objects import Scope
 from components.kubernetes.pods import PodTemplate
+from components.kubernetes.rollouts import await_options, grace_seconds, job_seconds
 
 REPLACE_UNREADY: Mapping[str, str] = {"pulumi.com/replaceUnready": "true"}
 """For a Job: the next update replaces one that failed, instead of waiting for it again."""
 
 KEEP_RUNS_SECONDS = 7 * 24 * 3600
 """How long a finished run of a CronJob is kept with its log: a failure on Friday can be read on Monday."""
-
-AWAIT_MARGIN_MINUTES = 5
-"""How much longer than Kubernetes an update waits, so that it can report the reason that Kubernetes gives."""
-
-DELETE_MINUTES = 15
-"""How long an update waits until a Job and its pods are deleted: longer than the grace period of any pod."""
 
 
 def job_spec(template: PodTemplate, *, deadline_seconds: int, retries: int) -> k8s.batch.v1.JobSpecArgsDict:
@@ -41,7 +36,7 @@ def job(
     scope: Scope,
     template: PodTemplate,
     *,
-    deadline_seconds: int,
+    attempt_seconds: int,
     retries: int,
     opts: pulumi.ResourceOptions | None = None,
 ) -> k8s.batch.v1.Job:
@@ -49,13 +44,22 @@ def job(
 
     Its name is fixed, so the API server refuses a second one. To replace it, the provider deletes it in the foreground,
     which takes until its pods are gone, and only then creates the new one (provider/pkg/await/await.go, `Deletion`).
+    Kubernetes reports a Job as failed when its last pod has ended, so an update also waits for the grace period.
+
+    Args:
+        scope: The workload of the Job.
+        template: The template of its pods.
+        attempt_seconds: Time for one attempt.
+        retries: Number of further attempts.
+        opts: Options in addition to the scope's.
     """
-    options = await_timeouts(scope.opts, minutes=deadline_seconds // 60 + AWAIT_MARGIN_MINUTES)
+    deadline, grace = job_seconds(attempt_seconds, retries), grace_seconds(template)
+    options = pulumi.ResourceOptions.merge(scope.opts, await_options(deadline + grace, grace=grace))
     own = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True))
     return k8s.batch.v1.Job(
         scope.workload.resource_name,
         metadata=scope.workload.metadata(annotations=REPLACE_UNREADY),
-        spec=job_spec(template, deadline_seconds=deadline_seconds, retries=retries),
+        spec=job_spec(template, deadline_seconds=deadline, retries=retries),
         opts=pulumi.ResourceOptions.merge(options, own),
     )
 
@@ -81,9 +85,3 @@ def cron_job(scope: Scope, template: PodTemplate, schedule: str, *, deadline_sec
         },
         opts=scope.opts,
     )
-
-
-def await_timeouts(opts: pulumi.ResourceOptions, *, minutes: int) -> pulumi.ResourceOptions:
-    """Options of a resource that becomes ready slowly: how long an update waits for it."""
-    limit = pulumi.CustomTimeouts(create=f"{minutes}m", update=f"{minutes}m", delete=f"{DELETE_MINUTES}m")
-    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=limit))

@@ -8,6 +8,7 @@ import pulumi_kubernetes as k8s
 
 from components.kubernetes.objects import Scope, disruption_budget, volume_claim
 from components.kubernetes.pods import PodTemplate
+from components.kubernetes.rollouts import await_options, grace_seconds, round_seconds
 
 VOLUME = "data"
 
@@ -39,9 +40,12 @@ def stateful_set(
     governing: k8s.core.v1.Service,
     volumes: VolumeClaims | None = None,
     name: str | None = None,
+    start_seconds: int | None = None,
     opts: pulumi.ResourceOptions | None = None,
 ) -> k8s.apps.v1.StatefulSet:
     """A StatefulSet with its disruption budget. Its pods start in parallel and find each other.
+
+    An update replaces one pod at a time, and waits as long as that may take.
 
     Args:
         scope: The workload it belongs to.
@@ -49,6 +53,7 @@ def stateful_set(
         governing: The headless Service that gives each pod a DNS name.
         volumes: One for each pod. None for a single pod whose template names its volume.
         name: The name, if it is not the workload's.
+        start_seconds: How long a pod may take to become ready, if its startup probe waits by itself.
         opts: Options in addition to the scope's.
     """
     workload = scope.workload
@@ -63,7 +68,8 @@ def stateful_set(
         "service_name": governing.metadata.name,
         "template": template,
     }
-    options = workload.installation.stateful(scope.options(opts) if opts else scope.opts)
+    wait = await_options(replicas * round_seconds(template, start_seconds), grace=grace_seconds(template))
+    options = workload.installation.stateful(scope.options(pulumi.ResourceOptions.merge(wait, opts)))
     if volumes:
         if volumes.first:
             spec["ordinals"] = {"start": volumes.first}

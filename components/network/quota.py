@@ -14,7 +14,14 @@ from components.schema.environment import Settings
 from components.schema.requests import Requests
 
 HEADROOM = 2
-"""Factor over the requests of the steady-state pods, for rollouts, Jobs, operators and patches."""
+"""Factor over the requests of the steady-state pods. During a rollout all former pods may still drain while all new
+ones run."""
+
+TEMPORARY = 8
+"""Pods of Jobs, of the operator and of Istio's probes that run at the same time."""
+
+TEMPORARY_POD = Resources(cpu="500m", cpu_limit="4", memory="2Gi")
+"""What each of them requests at most, with its init containers."""
 
 MESH_PROXY = Resources(cpu="100m", cpu_limit="2", memory="1Gi")
 """Istio's sidecar in each pod, with its limits (values.yaml of the chart istiod, global.proxy.resources)."""
@@ -56,15 +63,21 @@ class Quota(pulumi.ComponentResource):
         self.register_outputs({})
 
 
+def temporary(settings: Settings, proxy: Requests) -> Requests:
+    """What pods of Jobs and operators request. The first start requests what web does."""
+    return (Requests.of(TEMPORARY_POD) + proxy) * TEMPORARY + Requests.of(settings.web.resources)
+
+
 def hard(settings: Settings) -> dict[str, str]:
     """The hard limits. Services of type LoadBalancer or NodePort are not allowed: traffic enters by the gateway."""
     found = steady_state_pods(settings)
     pods = sum(item.replicas for item in found if item.sidecar_of is None)
-    proxies = pods if settings.mesh_mode == "sidecar" else 0
-    total = sum((item.total for item in found), start=Requests.of(MESH_PROXY) * proxies) * HEADROOM
+    proxy = Requests.of(MESH_PROXY) if settings.mesh_mode == "sidecar" else Requests()
+    total = sum((item.total for item in found), start=proxy * pods) * HEADROOM
+    total += temporary(settings, proxy)
     memory = f"{max(MINIMUM_MEMORY_GIBIBYTES, math.ceil(total.memory / 1024**3))}Gi"
     return {
-        "pods": str(max(MINIMUM_PODS, HEADROOM * pods)),
+        "pods": str(max(MINIMUM_PODS, HEADROOM * pods + TEMPORARY)),
         "requests.cpu": str(max(MINIMUM_CPU, math.ceil(total.cpu))),
         "limits.cpu": str(max(MINIMUM_CPU_LIMIT, math.ceil(total.cpu_limit))),
         "requests.memory": memory,

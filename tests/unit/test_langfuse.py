@@ -235,11 +235,11 @@ def test_the_first_start_runs_again_when_its_settings_change() -> None:
 
 
 def test_a_rollout_allows_for_one_failed_start(recording: Recording) -> None:
-    """The startup probe restarts the server before the Deployment's deadline and Pulumi's own 600 s."""
-    web = recording.one("Deployment", "langfuse-web")
-    startup = containers(web)[0]["startupProbe"]
-    deadline = web.inputs["spec"]["progressDeadlineSeconds"]
-    assert 2 * startup["periodSeconds"] * startup["failureThreshold"] < deadline < 600
+    """The startup probe restarts the server before the Deployment's deadline."""
+    for deployment in recording.of("Deployment"):
+        startup = containers(deployment)[0]["startupProbe"]
+        deadline = deployment.inputs["spec"]["progressDeadlineSeconds"]
+        assert 2 * startup["periodSeconds"] * startup["failureThreshold"] < deadline
 
 
 def test_more_memory_for_redis_changes_only_redis() -> None:

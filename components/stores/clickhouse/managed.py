@@ -7,7 +7,6 @@ from pathlib import Path
 import pulumi
 
 from components.kubernetes.files import read_config, read_scripts, run_script, scripts_mount
-from components.kubernetes.jobs import await_timeouts
 from components.kubernetes.objects import Scope, config_map, service, service_account
 from components.kubernetes.pods import (
     TMP,
@@ -55,9 +54,6 @@ READ_ONLY_SECONDS = 300
 
 MAX_DELAY_SECONDS = 30
 """Maximum delay of a replica when it starts to serve."""
-
-UPDATE_MINUTES = 45
-"""How long an update waits for the replicas. They restart one at a time, and each catches up first."""
 
 GRACE_SECONDS = 120
 """Time for running queries and merges to finish after SIGTERM."""
@@ -157,10 +153,8 @@ class ManagedClickHouseMode(ClickHouseMode[ManagedClickHouse]):
             service_account=account.metadata.name,
             annotations=context.checksum_annotations(secret_names(environment)),
         )
-        options = pulumi.ResourceOptions(depends_on=[keeper.quorum])
-        if config.replicas > 1:
-            options = await_timeouts(options, minutes=UPDATE_MINUTES)
-        servers = stateful_set(scope, template, governing=governing, volumes=volumes, opts=options)
+        waits = pulumi.ResourceOptions(depends_on=[keeper.quorum])
+        servers = stateful_set(scope, template, governing=governing, volumes=volumes, opts=waits)
         return [servers, *keeper.ready]
 
     def _configuration(self, scope: Scope, keeper: Keeper, backups: ObjectStoreConnection) -> Mount:

@@ -23,6 +23,7 @@ from components.stores.object_store.minio import (
     PORT,
     READINESS_PATH,
     REGION,
+    START_SECONDS,
     joined_probe,
     member_environment,
     server_command,
@@ -147,7 +148,8 @@ class ManagedObjectStoreMode(ObjectStoreMode[ManagedObjectStore]):
             annotations=context.checksum_annotations(secret_names(environment)),
         )
         name = set_name(scope.workload, config.nodes)
-        return stateful_set(scope, template, governing=governing, volumes=volumes, name=name)
+        start = START_SECONDS if volumes else None
+        return stateful_set(scope, template, governing=governing, volumes=volumes, name=name, start_seconds=start)
 
     @property
     def _image(self) -> images.Image:

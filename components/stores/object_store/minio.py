@@ -71,12 +71,18 @@ def member_environment(workload: Workload, nodes: int) -> Environment:
     }
 
 
+JOIN_ATTEMPTS = 3
+
+START_SECONDS = JOIN_ATTEMPTS * (JOIN_SECONDS + RECONNECT_SECONDS)
+"""Time until a server of a cluster is ready, or is restarted."""
+
+
 def joined_probe() -> Probe:
     """A startup probe that succeeds when the server has joined its cluster."""
     return exec_probe(
         [*run_script("wait-for-cluster.sh"), str(PORT), str(JOIN_SECONDS), str(RECONNECT_SECONDS)],
         period=5,
-        failures=3,
+        failures=JOIN_ATTEMPTS,
         timeout=JOIN_SECONDS + RECONNECT_SECONDS + 30,
     )
 

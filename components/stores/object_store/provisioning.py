@@ -25,6 +25,9 @@ GRACE_SECONDS = 30
 WAIT_SECONDS = 600
 """How long provisioning waits for a server that still needs its volume and its image."""
 
+ATTEMPT_SECONDS = WAIT_SECONDS + 300
+"""After the wait, some hundred short requests."""
+
 
 def provisioning_job(scope: Scope, context: StoreContext, desired_state: dict[str, str]) -> k8s.batch.v1.Job:
     """The Job. It runs again when the desired state, a key or the script changes.
@@ -61,7 +64,7 @@ def provisioning_job(scope: Scope, context: StoreContext, desired_state: dict[st
         restart_policy="Never",
         annotations=context.checksum_annotations(secret_names(environment)),
     )
-    return job(scope, template, deadline_seconds=2 * WAIT_SECONDS, retries=3)
+    return job(scope, template, attempt_seconds=ATTEMPT_SECONDS, retries=1)
 
 
 def provisioning_environment(refs: SecretRefs, connection: ObjectStoreConnection) -> Environment:

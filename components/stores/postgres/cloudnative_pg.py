@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from components.kubernetes.objects import Scope, custom_resource
 from components.kubernetes.pods import JOB_RESOURCES, requirements
+from components.kubernetes.rollouts import PLACEMENT_SECONDS, await_options
 from components.schema import images
 from components.schema.requests import Pods, Requests
 from components.schema.schedules import with_seconds
@@ -52,6 +53,10 @@ OUTSIDE_MESH: Mapping[str, JsonValue] = {"istio.io/dataplane-mode": "none", "sid
 
 ARCHIVE_FOLDER = "cloudnative-pg"
 """In the backups bucket, next to the dumps."""
+
+REPLACE_SECONDS = 1200
+"""Time to replace a server: it waits 180 s for clients to disconnect, shuts down, starts and catches up
+(cloudnative-pg.io/docs, API reference, `smartShutdownTimeout`). The operator itself allows an hour for a start."""
 
 WAIT_UNTIL_READY = {"pulumi.com/waitFor": "condition=Ready"}
 
@@ -125,7 +130,7 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
             "Cluster",
             self.cluster_spec(context),
             annotations=WAIT_UNTIL_READY,
-            opts=self.installation.stateful(hooks),
+            opts=self.installation.stateful(pulumi.ResourceOptions.merge(hooks, self._wait())),
         )
         custom_resource(
             scope,
@@ -136,6 +141,10 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
             opts=pulumi.ResourceOptions(depends_on=[cluster]),
         )
         return [cluster]
+
+    def _wait(self) -> pulumi.ResourceOptions:
+        """How long an update waits for the operator, which replaces one server at a time."""
+        return await_options(self.config.instances * (PLACEMENT_SECONDS + REPLACE_SECONDS), grace=REPLACE_SECONDS)
 
     def cluster_spec(self, context: StoreContext) -> dict[str, object]:
         """The specification of the cluster. The operator creates restricted pods with a read-only root file system."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from components.network import quota as quotas
+from components.schema.requests import Requests
 from components.schema.values import quantity_value
 from components.settings.load import parse
 from components.settings.scales import SCALES
@@ -65,7 +66,8 @@ def long_running(found: Recording) -> Iterator[tuple[int, list[dict[str, Any]]]]
 
 
 def temporary(found: Recording) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Temporary pods: the additional pod of each rolling update, with init containers, and the pods of Jobs."""
+    """Temporary pods: former ones of a rolling update that still drain, with init containers, and the pods of Jobs."""
+    most = {item.name: item.inputs["spec"]["maxReplicas"] for item in found.of("HorizontalPodAutoscaler")}
     for item in found:
         spec = item.inputs.get("spec", {})
         if item.kind == "Cluster":
@@ -74,7 +76,10 @@ def temporary(found: Recording) -> Iterator[tuple[int, list[dict[str, Any]]]]:
             spec = spec["jobTemplate"]["spec"]
         if item.kind in {"CronJob", "Deployment", "Job"}:
             template = spec["template"]["spec"]
-            yield 1, with_proxy(found, [*template["containers"], *template.get("initContainers", [])])
+            yield (
+                most.get(item.name, spec.get("replicas", 1)),
+                with_proxy(found, [*template["containers"], *template.get("initContainers", [])]),
+            )
 
 
 def sidecars(template: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -95,6 +100,8 @@ def test_the_quota_counts_every_container(name: str, monkeypatch: pytest.MonkeyP
     for constant in ("MINIMUM_PODS", "MINIMUM_CPU", "MINIMUM_CPU_LIMIT", "MINIMUM_MEMORY_GIBIBYTES"):
         monkeypatch.setattr(quotas, constant, 0)
     monkeypatch.setattr(quotas, "HEADROOM", 1)
+    monkeypatch.setattr(quotas, "TEMPORARY", 0)
+    monkeypatch.setattr(quotas, "temporary", lambda *_: Requests())
     limits = quotas.hard(parse(profile, {"host": "langfuse.example.com", **config}))
     counted = {what: quantity_value(limit) for what, limit in limits.items()}
     assert counted["pods"] == there["pods"]
