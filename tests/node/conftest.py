@@ -13,10 +13,32 @@ from sandbox.errors import SandboxError
 from sandbox.folder import Kind
 from sandbox.node import requirements
 from tests.engine.kube import shared_sandbox
-from tests.node.shapes import Installation, ensure_images, installed
+from tests.engine.view import View
+from tests.node import pod_networks
+from tests.node.shapes import SHAPES, Installation, ensure_images, installed
+from tests.node.stand_ins import stand_in, stand_ins
 
 REQUIRED: Final = "NODE_TESTS"
 """`required`: fail where the node can't run, instead of skipping its tests."""
+
+GATEWAY: Final = "istio-system"
+"""The namespace whose pods may connect to web."""
+CLIENT: Final = "client"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run all tests of one shape, from all files, before those of the next one, so that each is deployed once."""
+    items.sort(key=shape_number)
+
+
+def shape_number(item: pytest.Item) -> int:
+    """The place of a test's shape in SHAPES; that of the first one if it has none."""
+    if not item.get_closest_marker("node"):
+        return 0
+    parameters = getattr(item, "callspec", None)
+    names = [*getattr(item, "fixturenames", ()), *(parameters.params.values() if parameters else ())]
+    return max((number for number, shape in enumerate(SHAPES) if shape in names), default=0)
 
 
 @pytest.fixture(scope="session")
@@ -81,3 +103,11 @@ def shape(request: pytest.FixtureRequest) -> Installation:
     """Each shape, one after the other."""
     found: Installation = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="module")
+def client(shared_node: Sandbox) -> Iterator[int]:
+    """A process in the network of a pod of the gateway's namespace, which may connect to web."""
+    view = View(shared_node, GATEWAY)
+    with stand_ins([stand_in(CLIENT, GATEWAY, {})], view):
+        yield pod_networks.processes()[view.get("pod", CLIENT)["metadata"]["uid"]]

@@ -25,7 +25,19 @@ class Outcome:
 
 
 def again(view: View, workload: str, name: str) -> Outcome:
-    """Run a copy of the only Job of a workload to its end."""
+    """Run a copy of the only Job of a workload to its end, without another attempt."""
+    start_again(view, workload, name, attempts=1)
+    return end(view, name)
+
+
+def from_cron_job(view: View, cron_job: str, name: str) -> Outcome:
+    """Run a CronJob now, as docs/runbooks/backups.md says, to the end of its Job."""
+    start_cron_job(view, cron_job, name)
+    return end(view, name)
+
+
+def start_again(view: View, workload: str, name: str, *, attempts: int | None = None) -> None:
+    """Start a copy of the only Job of a workload, with as many attempts as the original if not given."""
     (job,) = (
         job
         for job in view.objects("jobs")
@@ -35,19 +47,18 @@ def again(view: View, workload: str, name: str) -> Outcome:
     del spec["selector"]
     for label in OWN_LABELS:
         spec["template"]["metadata"]["labels"].pop(label, None)
-    spec["backoffLimit"] = 0
+    if attempts:
+        spec["backoffLimit"] = attempts - 1
     metadata = {"name": name, "labels": job["metadata"]["labels"]}
     manifest = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
     _delete(view, name)
     view.kubectl("create", "--namespace", view.namespace, "--filename=-", stdin=json.dumps(manifest)).ok()
-    return _end(view, name)
 
 
-def from_cron_job(view: View, cron_job: str, name: str) -> Outcome:
-    """Run a CronJob now, as docs/runbooks/backups.md says, to the end of its Job."""
+def start_cron_job(view: View, cron_job: str, name: str) -> None:
+    """Start a Job of a CronJob now."""
     _delete(view, name)
     view.kubectl("create", "--namespace", view.namespace, "job", name, f"--from=cronjob/{cron_job}").ok()
-    return _end(view, name)
 
 
 def _delete(view: View, name: str) -> None:
@@ -55,7 +66,7 @@ def _delete(view: View, name: str) -> None:
     view.kubectl("delete", "--namespace", view.namespace, "job", name, *words).ok()
 
 
-def _end(view: View, name: str) -> Outcome:
+def end(view: View, name: str, within: float = JOB_SECONDS) -> Outcome:
     """Wait for a Job, and delete it."""
     job: Json = {}
 
@@ -63,7 +74,7 @@ def _end(view: View, name: str) -> Outcome:
         job.update(view.get("job", name))
         return bool({"Complete", "Failed"} & {kind for kind, value in conditions(job).items() if value == "True"})
 
-    eventually(ended, f"Job {name} did not end", within=JOB_SECONDS)
+    eventually(ended, f"Job {name} did not end", within=within)
     words = ("--all-containers", "--ignore-errors", "--tail=-1")
     log = view.kubectl("logs", "--namespace", view.namespace, f"job/{name}", *words).stdout
     _delete(view, name)

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from sandbox.controlplane import Sandbox
 from sandbox.node.box import Box
 
-CONNECTOR: Final = Path(__file__).with_name("connector.py")
+AGENT: Final = Path(__file__).with_name("pod_agent.py")
 INTERFACE: Final = "outside"
 POD: Final = re.compile(r"/pod([0-9a-f-]{36})/")
 """The uid of a pod in the path of a control group, as kubelet names it (driver cgroupfs)."""
@@ -49,11 +49,11 @@ def processes() -> dict[str, int]:
 
 
 def attempt(attempts: Mapping[int, Sequence[Target]]) -> dict[int, list[str]]:
-    """Connect from the network of each process to its targets, all at once. `connector.py` says what happened."""
+    """Connect from the network of each process to its targets, all at once. `pod_agent.py` says what happened."""
     with ExitStack() as stack:
         running = {}
         for pid, targets in attempts.items():
-            command = ["nsenter", f"--target={pid}", "--net", "--", sys.executable, str(CONNECTOR)]
+            command = ["nsenter", f"--target={pid}", "--net", "--", sys.executable, str(AGENT)]
             agent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             running[pid] = stack.enter_context(agent)
             stack.callback(agent.kill)
@@ -63,8 +63,9 @@ def attempt(attempts: Mapping[int, Sequence[Target]]) -> dict[int, list[str]]:
         results = {}
         for pid, agent in running.items():
             assert agent.stdout
-            results[pid] = json.loads(agent.stdout.readline() or "null")
-            assert results[pid] is not None, f"the connections from process {pid} failed: see the error above"
+            printed = agent.stdout.read().splitlines()  # `ready`, and the results
+            assert len(printed) == 2, f"the connections from process {pid} failed: see the error above"
+            results[pid] = json.loads(printed[1])
     return results
 
 

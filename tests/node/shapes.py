@@ -1,12 +1,13 @@
 """The shapes of an installation on the real node: the stacks of this checkout, which request little of the machine.
 
 A shape has the modes, replicas and protection of its profile. Only its requests, limits and volumes are smaller, so
-that all shapes fit on one node with two CPUs.
+that it fits on one node with two CPUs.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,13 +55,16 @@ SHORT_DRAIN: Final[Mapping[str, object]] = {
 }
 """How long web serves after SIGTERM, instead of 110 s, so that a rollout takes less time."""
 
+SHORT_GRACE: Final = {"terminationGracePeriodSeconds": 60}
+"""How long a worker may take to end, instead of 330 s. Langfuse's takes all of it (seen with 4.16). That of the probe
+application does if its connections to Redis were interrupted before."""
 TWO_PODS: Final[Mapping[str, object]] = {
     "langfuse:web": {"replicas": 2, "resources": _resources("1Gi")},
-    "langfuse:worker": {"replicas": 2, "resources": _resources("1Gi")},
+    "langfuse:worker": {"replicas": 2, "resources": _resources("1Gi"), **SHORT_GRACE},
 }
 SHAPES: Final[Mapping[str, Mapping[str, object]]] = {
     "dev": {**SMALL, **SHORT_DRAIN},
-    "staging": {**SMALL, **SHORT_DRAIN},
+    "staging": {**SMALL, **SHORT_DRAIN, "langfuse:worker": {"resources": _resources("1Gi"), **SHORT_GRACE}},
     "prod": {**SMALL, **TWO_PODS, "langfuse:backups": None},
 }
 """Each shape's configuration beside its file in `stacks/`. Prod has as many pods of web and worker as its scale, and no
@@ -85,9 +89,10 @@ class Installation:
 
     def deploy(self) -> None:
         """Deploy it, unless it is deployed; wait until all its pods are ready."""
-        if self.is_deployed:
+        if self.is_deployed:  # with what tests have changed in its configuration: volumes can't shrink
             self.wait_until_ready()
             return
+        self.stack.configure(SHAPES[self.stack.name])
         self.stack.up().ok()
         self.wait_until_ready()
         counts = {pod["metadata"]["name"]: restarts(pod) for pod in self.view.objects("pods")}
@@ -107,6 +112,13 @@ class Installation:
         """Delete its resources with `pulumi destroy`."""
         self._marker.unlink(missing_ok=True)
         self.stack.destroy().ok()
+
+    def remove(self) -> None:
+        """Delete it with all its data, also if it is protected."""
+        self.stack.configure({"langfuse:protect": False})
+        self.stack.up().ok()
+        self.destroy()
+        self.stack.configure({"langfuse:protect": None})
 
     def pods(self) -> list[Json]:
         """The pods of Deployments and StatefulSets, which run all the time."""
@@ -150,20 +162,35 @@ def owner(pod: Json) -> str | None:
 
 @contextmanager
 def installed(node: Sandbox, shape: str) -> Iterator[Installation]:
-    """A shape on a node, deployed by its first user. One file of tests at a time has it, in whichever worker."""
-    folder = node.folder.path.with_name(f"{node.folder.path.name}-{shape}")
+    """A shape on a node, deployed by its first user. One file of tests at a time has it, in whichever worker.
+
+    All shapes together request more memory than the node has. So a shape that is still deployed makes room for the
+    next one, except in parallel runs, where another worker may use it.
+    """
+    folder = _folder(node, shape)
     with exclusive(folder.with_name(f"{folder.name}-lock"), wait):
-        made = (folder / f"Pulumi.{shape}.yaml").exists()
-        stack = (
-            Stack(shape, folder, node.environment())
-            if made
-            else Stack.new(shape, folder, node.environment(), SHAPES[shape])
-        )
-        stack.configure(SHAPES[shape])  # also if a test failed that had changed it
-        stack.timeout_seconds = UP_SECONDS
-        installation = Installation(stack, View(node, f"langfuse-{shape}"))
+        if "PYTEST_XDIST_WORKER" not in os.environ:
+            for other in SHAPES:
+                if other != shape and (found := _installation(node, other)) and found.is_deployed:
+                    found.remove()
+        installation = _installation(node, shape)
+        if installation is None:
+            Stack.new(shape, folder, node.environment())
+            installation = _installation(node, shape)
+        assert installation
         installation.deploy()
         yield installation
+
+
+def _folder(node: Sandbox, shape: str) -> Path:
+    return node.folder.path.with_name(f"{node.folder.path.name}-{shape}")
+
+
+def _installation(node: Sandbox, shape: str) -> Installation | None:
+    """A shape on a node, deployed or not; None if its stack does not exist."""
+    stack = Stack(shape, _folder(node, shape), node.environment())
+    stack.timeout_seconds = UP_SECONDS
+    return Installation(stack, View(node, f"langfuse-{shape}")) if stack.file.exists() else None
 
 
 def ensure_images() -> None:

@@ -33,7 +33,7 @@ from tests.node.pod_networks import Target
 from tests.node.shapes import Installation
 from tests.node.stand_ins import stand_in, stand_ins
 
-pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.timeout(1800)]
 
 INTERNET: Final = "198.51.100.7"  # RFC 5737: documentation
 METADATA: Final = "169.254.169.254"
@@ -211,13 +211,6 @@ class Scene:
             for name, (target, behind, port) in self.services.items():
                 if source not in behind:
                     yield Attempt(source, target, behind[0], port, through=name)
-
-
-@pytest.fixture(scope="module", params=["dev", pytest.param("prod", marks=pytest.mark.whole)])
-def shape(request: pytest.FixtureRequest) -> Installation:
-    """Each shape with other flows."""
-    found: Installation = request.getfixturevalue(request.param)
-    return found
 
 
 @pytest.fixture(scope="module")

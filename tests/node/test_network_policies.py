@@ -19,13 +19,13 @@ from sandbox.node import dropped
 from sandbox.node.network import POD_RANGE
 from sandbox.node.nftables import LOG_GROUP, table
 from sandbox.node.policy_rules import Rules, rules
+from tests.node import pod_networks
 from tests.node.namespaces import Namespaces, private
 from tests.unit.sandbox.connections import Json, allows, app, namespace, pod, policy
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(120)]
 
-AGENT = Path(__file__).with_name("pod_agent.py")
 NODE = "10.250.7.2"
 GATEWAY = "10.244.0.1"
 PORTS = (53, 80, 443, 3000, 3001, 5432, 6443, 8085, 9000)
@@ -280,12 +280,11 @@ class Machine:
         """The result of the last `answers`."""
         pipe = self.agents[source].stdout
         assert pipe
-        found: list[bool] = json.loads(pipe.readline())
-        return found
+        return [outcome == "open" for outcome in json.loads(pipe.readline())]
 
     def add_agent(self, name: str, *unshare: str) -> subprocess.Popen[str]:
         """Start an agent, by default on the node itself."""
-        command = [*unshare, sys.executable, str(AGENT), *map(str, PORTS)]
+        command = [*unshare, sys.executable, str(pod_networks.AGENT), *map(str, PORTS)]
         agent = self._stack.enter_context(self.node.start(*command))
         self._stack.callback(agent.kill)
         self.agents[name] = agent

@@ -1,31 +1,37 @@
-"""The pods of each shape on the real node: they become ready, stay ready, and come back with all their data."""
+"""The pods of each shape on the real node: whatever happens to them, they come back with all their data."""
 
 from __future__ import annotations
 
 import re
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
 import pytest
 
 from sandbox.controlplane import Sandbox
-from tests.engine.view import Json, conditions
+from tests.engine.view import Json
 from tests.node import writes
-from tests.node.containers import Containers, ends, restarts
+from tests.node.containers import Containers, restarts
 from tests.node.contents import EVERYTHING, Contents, volumes
-from tests.node.shapes import Installation, owner
+from tests.node.event_load import event_load
+from tests.node.shapes import READY_SECONDS, Installation, owner
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.timeout(1800)]
 
-CALM_SECONDS: Final[Mapping[str, float]] = {"dev": 20.0, "staging": 60.0, "prod": 300.0}
-"""How long each shape is watched while nobody touches it."""
+CALM_SECONDS: Final = 300.0
+WATCHED_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 30.0
 """How long a server may take to end. A killed one has used its whole grace period, which is longer."""
+START_AGAIN_SECONDS: Final = 120.0
+"""The kubelet waits longer each time that it starts a container again: 10 s, 20 s, 40 s."""
 RECONCILE_SECONDS: Final = 10.0
 """In this time a new kubelet has looked at every pod and run every probe."""
+ORDINAL_LABEL: Final = "apps.kubernetes.io/pod-index"
 COMPLAINT: Final = re.compile(r"read-only file ?system|EROFS|permission denied|EACCES|operation not permitted", re.I)
 
 
@@ -44,7 +50,24 @@ def contents(shape: Installation) -> Contents:
 
 
 def stateful(shape: Installation) -> list[Json]:
+    """The pods of the stores."""
     return [pod for pod in shape.pods() if owner(pod) == "StatefulSet"]
+
+
+def stateless(shape: Installation) -> list[Json]:
+    """The pods of web and worker."""
+    return [pod for pod in shape.pods() if owner(pod) == "ReplicaSet" and "deletionTimestamp" not in pod["metadata"]]
+
+
+def rounds(shape: Installation) -> list[list[Json]]:
+    """The pods of the stores, which fail one after the other; in prod, one pod of every store at the same time."""
+    pods = stateful(shape)
+    if shape.stack.name != "prod":
+        return [[pod] for pod in pods]
+    ordinals = [pod["metadata"]["labels"][ORDINAL_LABEL] for pod in pods]
+    return [
+        [pod for pod, found in zip(pods, ordinals, strict=True) if found == ordinal] for ordinal in sorted({*ordinals})
+    ]
 
 
 def complaints(shape: Installation) -> list[str]:
@@ -58,13 +81,38 @@ def complaints(shape: Installation) -> list[str]:
     return found
 
 
-def test_after_a_deployment_everything_is_ready_and_nothing_was_restarted(shape: Installation) -> None:
-    assert shape.unready() == []
-    assert shape.restarts_of_the_deployment() == {}
-    for job in shape.view.objects("jobs"):
-        assert conditions(job).get("Complete") == "True", job["metadata"]["name"]
-    assert {claim["status"]["phase"] for claim in shape.view.objects("persistentvolumeclaims")} == {"Bound"}
-    assert [end for pod in shape.view.objects("pods") for end in ends(pod)] == []
+def became_ready(shape: Installation) -> dict[str, datetime]:
+    """Since when each pod is ready without a break, by its uid."""
+    return {
+        pod["metadata"]["uid"]: datetime.fromisoformat(condition["lastTransitionTime"])
+        for pod in shape.pods()
+        for condition in pod["status"]["conditions"]
+        if condition["type"] == "Ready" and condition["status"] == "True"
+    }
+
+
+@pytest.mark.parametrize("after", [0.0, pytest.param(CALM_SECONDS, marks=pytest.mark.whole)])
+def test_untouched_pods_stay_ready(shape: Installation, containers: Containers, after: float) -> None:
+    """Watched until five minutes after the last of them became ready.
+
+    Nothing is restarted, nothing is killed for its memory, and nothing tries to write where it can't.
+    """
+    shape.wait_until_ready()
+    before = became_ready(shape)
+    age = (datetime.now(UTC) - max(before.values())).total_seconds()
+    with writes.recorded(containers.first_process()) as failed:
+        end = time.monotonic() + max(WATCHED_SECONDS, after - age)
+        while time.monotonic() < end:
+            assert shape.unready() == []
+            time.sleep(2)
+    assert became_ready(shape) == before
+    assert {pod["metadata"]["name"]: {*restarts(pod).values()} for pod in shape.pods()} == {
+        pod["metadata"]["name"]: {0} for pod in shape.pods()
+    }
+    assert {pod["metadata"]["name"]: containers.killed_for_memory(pod) for pod in shape.pods()} == {
+        pod["metadata"]["name"]: 0 for pod in shape.pods()
+    }
+    assert failed == []
 
 
 def come_back(shape: Installation, contents: Contents, fail: Callable[[], None]) -> None:
@@ -76,17 +124,37 @@ def come_back(shape: Installation, contents: Contents, fail: Callable[[], None])
     assert volumes(shape.view) == before
 
 
+def delete(shape: Installation, pods: list[Json]) -> None:
+    """Delete pods and wait until they have ended."""
+    names = [pod["metadata"]["name"] for pod in pods]
+    gone = {pod["metadata"]["uid"] for pod in pods}
+    shape.view.kubectl("delete", "--namespace", shape.view.namespace, "pod", *names, "--wait=false").ok()
+    eventually(lambda: not gone & {each["metadata"]["uid"] for each in shape.pods()}, within=STOP_SECONDS)
+
+
+def kill(shape: Installation, containers: Containers, pods: list[Json]) -> None:
+    """Kill the servers in pods with SIGKILL and wait until they were started again."""
+
+    def servers(pod: Json) -> dict[str, int]:
+        main = {container["name"] for container in pod["spec"]["containers"]}
+        return {name: count for name, count in restarts(pod).items() if name in main}
+
+    wanted = {pod["metadata"]["name"]: {name: count + 1 for name, count in servers(pod).items()} for pod in pods}
+    for pod in pods:
+        containers.kill(pod)
+    eventually(
+        lambda: {name: servers(shape.view.get("pod", name)) for name in wanted} == wanted,
+        "the killed servers were not started again",
+        within=START_AGAIN_SECONDS,
+    )
+
+
 def test_deleted_pods_come_back_with_their_data_and_write_nowhere_else(
     shape: Installation, contents: Contents, containers: Containers
 ) -> None:
-    def delete(pod: Json) -> None:
-        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
-        shape.view.kubectl("delete", "--namespace", shape.view.namespace, "pod", name, "--wait=false").ok()
-        eventually(lambda: uid not in {each["metadata"]["uid"] for each in shape.pods()}, within=STOP_SECONDS)
-
     with writes.recorded(containers.first_process()) as failed:
-        for pod in stateful(shape):
-            come_back(shape, contents, partial(delete, pod))
+        for pods in rounds(shape):
+            come_back(shape, contents, partial(delete, shape, pods))
     assert failed == []
     assert complaints(shape) == []
 
@@ -94,23 +162,51 @@ def test_deleted_pods_come_back_with_their_data_and_write_nowhere_else(
 def test_killed_servers_come_back_with_their_data(
     shape: Installation, contents: Contents, containers: Containers
 ) -> None:
-    """Each one by itself; in dev all at once, as when the power fails."""
+    """In dev all at once, as when the power fails."""
+    for pods in [stateful(shape)] if shape.stack.name == "dev" else rounds(shape):
+        come_back(shape, contents, partial(kill, shape, containers, pods))
 
-    def kill(pods: list[Json]) -> None:
-        before = {pod["metadata"]["name"]: servers(pod) for pod in pods}
-        for pod in pods:
-            containers.kill(pod)
-        for name, counts in before.items():
-            wanted = {of: count + 1 for of, count in counts.items()}
-            eventually(partial(lambda name, wanted: servers(shape.view.get("pod", name)) == wanted, name, wanted))
 
-    def servers(pod: Json) -> dict[str, int]:
-        main = {container["name"] for container in pod["spec"]["containers"]}
-        return {name: count for name, count in restarts(pod).items() if name in main}
+@pytest.mark.whole
+def test_deleted_pods_of_web_and_worker_lose_no_accepted_event(
+    shape: Installation, containers: Containers, client: int
+) -> None:
+    """A web with two pods fails no request: the deleted pod serves until its clients use another one."""
+    with writes.recorded(containers.first_process()) as failed, event_load(shape.view, client) as load:
+        for pod in stateless(shape):
+            name = pod["metadata"]["name"]
+            shape.view.kubectl("delete", "--namespace", shape.view.namespace, "pod", name, "--wait=false").ok()
+            eventually(partial(replaced, shape, pod), f"{name} was not replaced", within=READY_SECONDS)
+        summary = load.stop()
+    sys.stdout.write(f"deleted pods of web and worker in {shape.stack.name}: {summary}\n")
+    assert summary.accepted
+    assert summary.lost == 0
+    assert shape.stack.name != "prod" or summary.failures == []
+    assert failed == []
+    shape.wait_until_ready()
+    assert complaints(shape) == []
 
-    pods = stateful(shape)
-    for victims in [pods] if shape.stack.name == "dev" else [[pod] for pod in pods]:
-        come_back(shape, contents, partial(kill, victims))
+
+def replaced(shape: Installation, pod: Json) -> bool:
+    """Whether all pods of web and worker are ready without this one, which may still be draining."""
+    return pod["metadata"]["uid"] not in {each["metadata"]["uid"] for each in stateless(shape)} and not [
+        name for name in shape.unready() if not name.startswith("Pod/")
+    ]
+
+
+@pytest.mark.whole
+def test_killed_pods_of_web_and_worker_lose_no_accepted_event(
+    shape: Installation, containers: Containers, client: int
+) -> None:
+    """Requests to the killed pod fail: how many is told. A job of a killed worker is done by another one."""
+    with event_load(shape.view, client) as load:
+        for pod in stateless(shape):
+            kill(shape, containers, [pod])
+            shape.wait_until_ready()
+        summary = load.stop()
+    sys.stdout.write(f"killed pods of web and worker in {shape.stack.name}: {summary}\n")
+    assert summary.accepted
+    assert summary.lost == 0
 
 
 def test_a_killed_kubelet_restarts_no_pod(
@@ -125,20 +221,6 @@ def test_a_killed_kubelet_restarts_no_pod(
     shape.wait_until_ready()
     assert {pod["metadata"]["uid"]: restarts(pod) for pod in shape.pods()} == before
     assert contents.count() == EVERYTHING
-
-
-def test_untouched_pods_stay_ready(shape: Installation, containers: Containers) -> None:
-    before = {pod["metadata"]["uid"]: restarts(pod) for pod in shape.pods()}
-    with writes.recorded(containers.first_process()) as failed:
-        end = time.monotonic() + CALM_SECONDS[shape.stack.name]
-        while time.monotonic() < end:
-            assert shape.unready() == []
-            time.sleep(2)
-    assert {pod["metadata"]["uid"]: restarts(pod) for pod in shape.pods()} == before
-    assert {pod["metadata"]["name"]: containers.killed_for_memory(pod) for pod in shape.pods()} == {
-        pod["metadata"]["name"]: 0 for pod in shape.pods()
-    }
-    assert failed == []
 
 
 def test_a_failed_write_is_noticed(shape: Installation, contents: Contents, containers: Containers) -> None:

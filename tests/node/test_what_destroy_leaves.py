@@ -36,6 +36,13 @@ def own_volumes(shape: Installation) -> set[str]:
     return {f"persistentvolume/{name}" for _, name in volumes(shape.view).values()}
 
 
+@pytest.fixture(scope="module", params=["staging", "prod"])
+def guarded(request: pytest.FixtureRequest) -> Installation:
+    """Each shape that is protected."""
+    found: Installation = request.getfixturevalue(request.param)
+    return found
+
+
 def test_destroy_leaves_nothing_of_dev(shared_node: Sandbox, dev: Installation) -> None:
     before = own_volumes(dev)
     assert before <= volume_names(dev.view)
@@ -43,32 +50,30 @@ def test_destroy_leaves_nothing_of_dev(shared_node: Sandbox, dev: Installation) 
     check_nothing_is_left(shared_node, dev, before)
 
 
-def test_destroy_refuses_staging_and_stops_nothing(staging: Installation) -> None:
-    before = staging.view.pods()
-    refused: Result = staging.stack.destroy()
+def test_destroy_refuses_a_protected_stack_and_stops_nothing(guarded: Installation) -> None:
+    before = guarded.view.pods()
+    refused: Result = guarded.stack.destroy()
     assert refused.exit_code != 0
     assert "protected" in refused.output
-    assert staging.view.pods() == before
+    assert guarded.view.pods() == before
 
 
-def test_destroy_without_what_is_protected_keeps_all_data(staging: Installation) -> None:
-    contents = Contents(staging.view)
+def test_destroy_without_what_is_protected_keeps_all_data(guarded: Installation) -> None:
+    contents = Contents(guarded.view)
     contents.write()
-    before = volumes(staging.view)
+    before = volumes(guarded.view)
 
-    staging.stack.destroy("--exclude-protected").ok()
+    guarded.stack.destroy("--exclude-protected").ok()
 
-    assert not {pod["metadata"]["labels"][NAME_LABEL] for pod in staging.pods()} & APPLICATION
+    assert not {pod["metadata"]["labels"][NAME_LABEL] for pod in guarded.pods()} & APPLICATION
     assert contents.count() == EVERYTHING
-    staging.stack.up().ok()
-    staging.wait_until_ready()
-    assert volumes(staging.view) == before
+    guarded.stack.up().ok()
+    guarded.wait_until_ready()
+    assert volumes(guarded.view) == before
     assert contents.count() == EVERYTHING
 
 
-def test_an_unprotected_staging_can_be_destroyed(shared_node: Sandbox, staging: Installation) -> None:
-    before = own_volumes(staging)
-    staging.stack.configure({"langfuse:protect": False})
-    staging.stack.up().ok()
-    staging.destroy()
-    check_nothing_is_left(shared_node, staging, before)
+def test_an_unprotected_stack_can_be_destroyed(shared_node: Sandbox, guarded: Installation) -> None:
+    before = own_volumes(guarded)
+    guarded.remove()
+    check_nothing_is_left(shared_node, guarded, before)

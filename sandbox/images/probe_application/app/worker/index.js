@@ -72,10 +72,14 @@ class Consumer {
     this.queues = [];
   }
 
-  /** Fails without the schema in Postgres (worker/src/initialize.ts). */
+  /** Asks both databases, and starts without one that does not answer (worker/src/initialize.ts). */
   async initialize() {
     await stores.logRelease(this.clickhouse);
-    await this.postgres.query("SELECT count(*) FROM probe_projects");
+    try {
+      await this.postgres.query("SELECT count(*) FROM probe_projects");
+    } catch (error) {
+      log.error(`Postgres did not tell the number of projects: ${reason(error)}`);
+    }
   }
 
   start() {

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pytest
 
 from tests.node.changes import merged, replaced, settled
-from tests.node.shapes import Installation
+from tests.node.shapes import SHAPES, Installation
 
-pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.whole, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.whole, pytest.mark.timeout(1800)]
 
 CHANGES: Final[Mapping[str, tuple[Mapping[str, Any], set[str]]]] = {
     "nothing": ({"network": {"webClients": ["istio-system", "other"]}, "backups": {"retentionDays": 9}}, set()),
@@ -35,10 +35,29 @@ CHANGES: Final[Mapping[str, tuple[Mapping[str, Any], set[str]]]] = {
 can't decrease."""
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_a_setting_restarts_what_uses_it(dev: Installation, name: str) -> None:
-    change, expected = CHANGES[name]
-    before = settled(dev)
-    dev.stack.configure(merged(dev, change))
-    dev.stack.up().ok()
-    assert replaced(before, settled(dev)) == expected
+TOGETHER: Final = (
+    ("nothing", "lifecycle of buckets", "volumes"),
+    ("a variable of web",),
+    ("memory of Redis", "memory of the Keeper"),
+    ("a new password of Redis", "a new password of ClickHouse"),
+)
+"""Changes that are made at the same time in staging and prod, where an update takes longer."""
+
+
+CASES: Final[Sequence[tuple[str, Sequence[str]]]] = [
+    *(("dev", [name]) for name in CHANGES),
+    *((shape, names) for shape in SHAPES if shape != "dev" for names in TOGETHER),
+]
+
+
+@pytest.mark.parametrize(
+    ("shape", "names"), [pytest.param(*case, id=f"{case[0]}-{', '.join(case[1])}") for case in CASES]
+)
+def test_a_setting_restarts_what_uses_it(request: pytest.FixtureRequest, shape: str, names: Sequence[str]) -> None:
+    installation: Installation = request.getfixturevalue(shape)
+    expected = set[str]().union(*(CHANGES[name][1] for name in names))
+    before = settled(installation)
+    for name in names:
+        installation.stack.configure(merged(installation, CHANGES[name][0]))
+    installation.stack.up().ok()
+    assert replaced(before, settled(installation)) == expected
