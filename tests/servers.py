@@ -71,7 +71,7 @@ def running(
     ready: Callable[[], bool],
     *,
     log: Path,
-    user: str | None = None,
+    user: str | int | None = None,
     folder: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server, in a folder if one is given, until the end of the block. The block starts when it is ready."""

@@ -24,7 +24,8 @@ class Contract:
     """Files that scripts read."""
     locales: Sequence[str] = ()
     named_user: bool = False
-    """Whether the user must have an entry in /etc/passwd."""
+    """Whether the user must have an entry in /etc/passwd, or libnss_wrapper supplies one: a cluster may assign any user
+    (`langfuse:cluster.users`)."""
     notes: Sequence[str] = ()
     """Requirements that no command can check."""
 
@@ -35,7 +36,10 @@ class Contract:
         lines += [f'[ -r {path} ] || echo "no {path}"' for path in self.files]
         lines += [f'case $(locale -a) in *{name}*) ;; *) echo "no locale {name}" ;; esac' for name in self.locales]
         if self.named_user:
-            lines.append('id -un > /dev/null 2>&1 || echo "user $(id -u) has no name"')
+            lines.append(
+                "id -un > /dev/null 2>&1 || ls /usr/lib/*/libnss_wrapper.so /usr/lib/libnss_wrapper.so 2> /dev/null | "
+                'grep -q . || echo "user $(id -u) has no name, and there is no libnss_wrapper.so"'
+            )
         return "; ".join(lines)
 
     @property

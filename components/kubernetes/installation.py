@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.schema.cluster import Users
 from components.schema.environment import Settings
 
 
@@ -22,6 +23,8 @@ class Installation:
     """Labels of every object: the profile of the environment and the team that owns it."""
     storage_class: str | None = None
     """StorageClass of new volumes. None selects the cluster's default."""
+    users: Users = "image"
+    """Who chooses the user and group IDs of containers."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Installation":
@@ -32,6 +35,7 @@ class Installation:
             protect=settings.protect,
             labels={"environment": settings.profile, "owner": settings.owner},
             storage_class=settings.cluster.storage_class,
+            users=settings.cluster.users,
         )
 
     def workload(self, name: str, *, component: str, version: str | None = None) -> "Workload":

@@ -7,6 +7,7 @@ system, no service account token, and a request and a limit for every resource.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -24,6 +25,13 @@ Volume = k8s.core.v1.VolumeArgsDict
 
 JOB_RESOURCES = Resources(cpu="50m", memory="256Mi", cpu_limit="500m")
 """For short scripts that run a client."""
+
+
+ASSIGNED_USERS: Mapping[str, str] = {"openshift.io/required-scc": "restricted-v2"}
+"""OpenShift admits the pod with this constraint or refuses it (github.com/openshift/apiserver-library-go,
+pkg/securitycontextconstraints/sccadmission). Without it, the pods of somebody who may use a constraint with a higher
+priority, such as `anyuid`, would run as the user of the image. Elsewhere it has no effect. The policies know by it that
+a pod has no IDs on purpose."""
 
 
 def requirements(resources: Resources) -> k8s.core.v1.ResourceRequirementsArgsDict:
@@ -147,7 +155,7 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
     restart_policy: str | None = None,
     annotations: Mapping[str, pulumi.Input[str]] | None = None,
 ) -> PodTemplate:
-    """A restricted pod template.
+    """A restricted pod template. It sets no user and group if the cluster assigns them (`langfuse:cluster.users`).
 
     Args:
         workload: The workload it belongs to. Its labels are those of the pod.
@@ -182,7 +190,26 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
     metadata: k8s.meta.v1.ObjectMetaArgsDict = {"labels": workload.pod_labels}
     if annotations:
         metadata["annotations"] = dict(annotations)
-    return {"metadata": metadata, "spec": spec}
+    template: PodTemplate = {"metadata": metadata, "spec": spec}
+    return template if workload.installation.users == "image" else _without_ids(template)
+
+
+def _without_ids(template: PodTemplate) -> PodTemplate:
+    """The template without user and group IDs. The cluster refuses IDs outside of the range of the namespace."""
+    metadata, spec = cast("dict[str, Any]", template["metadata"]), cast("dict[str, Any]", template["spec"])
+    changed = {key: [_part(one) for one in spec[key]] for key in ("init_containers", "containers") if key in spec}
+    annotations = {**metadata.get("annotations", {}), **ASSIGNED_USERS}
+    return {
+        "metadata": cast("k8s.meta.v1.ObjectMetaArgsDict", {**metadata, "annotations": annotations}),
+        "spec": cast("k8s.core.v1.PodSpecArgsDict", {**_part(spec), **changed}),
+    }
+
+
+def _part(part: dict[str, Any]) -> dict[str, Any]:
+    """A pod or a container without IDs in its security context."""
+    context = part["security_context"].items()
+    kept = {key: value for key, value in context if key not in {"run_as_user", "run_as_group", "fs_group"}}
+    return {**part, "security_context": kept}
 
 
 def _pod_security_context(fs_group: int) -> k8s.core.v1.PodSecurityContextArgsDict:

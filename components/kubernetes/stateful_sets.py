@@ -1,7 +1,8 @@
 """StatefulSets: servers with stable names, and with volumes that outlive them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -70,6 +71,7 @@ def stateful_set(
     }
     wait = await_options(replicas * round_seconds(template, start_seconds), grace=grace_seconds(template))
     options = workload.installation.stateful(scope.options(pulumi.ResourceOptions.merge(wait, opts)))
+    options = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(hooks=_same_users(name)))
     if volumes:
         if volumes.first:
             spec["ordinals"] = {"start": volumes.first}
@@ -80,6 +82,36 @@ def stateful_set(
         options = pulumi.ResourceOptions.merge(options, own)
     disruption_budget(scope, replicas)
     return k8s.apps.v1.StatefulSet(name, metadata=workload.metadata(name), spec=spec, opts=options)
+
+
+def _same_users(name: str) -> pulumi.ResourceHookBinding:
+    """A hook that runs before a server is updated, also in previews. Only the engine knows the former users."""
+    options = pulumi.ResourceHookOptions(on_dry_run=True)
+    hook = pulumi.ResourceHook(f"{name}-keeps-its-users", refuse_other_users, options)
+    return pulumi.ResourceHookBinding(before_update=[hook])
+
+
+def refuse_other_users(args: pulumi.ResourceHookArgs) -> None:
+    """Refuses to change who chooses the users of a server with data: the files belong to the former user.
+
+    Postgres refuses a data directory of another user, and the others can't write to their files.
+
+    Raises:
+        pulumi.RunError: With the present value and what to do.
+    """
+    before, after = _user(args.old_inputs), _user(args.new_inputs)
+    if (before is None) != (after is None):
+        now, wanted = ("namespace", "image") if before is None else ("image", "namespace")
+        raise pulumi.RunError(
+            f'langfuse:cluster.users: "{wanted}" would run {args.name} as another user than the owner of its data; '
+            f'set it to "{now}", or restore a backup into a new stack (docs/runbooks/backups.md)'
+        )
+
+
+def _user(inputs: Mapping[str, Any] | None) -> object:
+    """The user of the first container; None if the cluster assigns it."""
+    spec = (inputs or {}).get("spec", {}).get("template", {}).get("spec", {})
+    return next((one.get("securityContext", {}).get("runAsUser") for one in spec.get("containers", [])), None)
 
 
 def _claim_template(scope: Scope, storage: str) -> k8s.core.v1.PersistentVolumeClaimArgsDict:

@@ -21,6 +21,10 @@ class Dns(Model):
     port: Port = Field(default=53, description="Port of the DNS servers, TCP and UDP: of the pods, not of the Service.")
 
 
+Users = Literal["image", "namespace"]
+"""Where the user and group IDs of containers come from."""
+
+
 class Cluster(Model):
     """The Kubernetes cluster of the stack."""
 
@@ -37,5 +41,11 @@ class Cluster(Model):
         default=None,
         description="StorageClass of new volumes. For production, use one that encrypts, allows expansion and has the "
         "reclaim policy Retain. Default: the default class of the cluster. Existing volumes keep their class.",
+    )
+    users: Users = Field(
+        default="image",
+        description="Where the user and group IDs of containers come from. `image`: each pod runs as the user of its "
+        "image. `namespace`: pods set no IDs, and the cluster assigns them from a range of the namespace, as OpenShift "
+        "does. It can't change while a store of the stack has data.",
     )
     dns: Dns = Dns()

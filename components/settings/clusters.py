@@ -28,5 +28,6 @@ CLUSTERS: Final[Mapping[str, dict[str, JsonValue]]] = {
     "gke": {"dns": _dns("gke")},
     "gke-autopilot": {"dns": _dns("gke-autopilot")},
     "aks": {"dns": _dns("aks")},
-    "openshift": {"dns": _dns("openshift")},
+    # docs.redhat.com/documentation/openshift_container_platform, Managing security context constraints.
+    "openshift": {"dns": _dns("openshift"), "users": "namespace"},
 }

@@ -43,7 +43,7 @@ def recipe(tag: str) -> Recipe:
     return Recipe(
         layers=(
             debian.base(),
-            debian.packages("postgresql", f"postgresql-{MAJOR}", before=_BEFORE, after=_AFTER),
+            debian.packages("postgresql", f"postgresql-{MAJOR}", "libnss-wrapper", before=_BEFORE, after=_AFTER),
             files(
                 "postgresql-folders",
                 File(_DATA, None, 0o1777, owner),

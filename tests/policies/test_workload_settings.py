@@ -37,6 +37,21 @@ def test_a_setting_moves_its_bound(
     assert judged(POLICIES[policy], base(manifests), settings.read(right)) == []
 
 
+@pytest.mark.parametrize(
+    ("policy", "field"), [("numeric-user", "runAsUser"), ("numeric-group", "runAsGroup"), ("volume-group", "fsGroup")]
+)
+def test_clusters_that_assign_users_are_a_setting(policy: str, field: str) -> None:
+    claim = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+    contexts: dict[str, Any] = {"runAsUser": 1001, "runAsGroup": 1001, "fsGroup": 1001}
+    del contexts[field]
+    spec = {"securityContext": contexts, "containers": [{"name": "web"}], "volumes": claim}
+    deployment = resource("kubernetes:apps/v1:Deployment", {"spec": {"template": {"spec": spec}}})
+    settings = POLICIES[policy].settings
+    assert settings is not None
+    assert judged(POLICIES[policy], [deployment])
+    assert judged(POLICIES[policy], [deployment], settings.read({"always": True})) == []
+
+
 def web(startup: object, **more: object) -> Resource:
     container = {"name": "web", "image": "langfuse/langfuse:4.16.0", "startupProbe": startup, **more}
     return resource("kubernetes:apps/v1:Deployment", {"spec": {"template": {"spec": {"containers": [container]}}}})

@@ -8,7 +8,9 @@ This page is for people who mirror images or build them on another base. It list
 the commands, scripts and probes of this program work in it. `make docs` generates it from
 `components/kubernetes/image_contracts.py`.
 
-Every image runs as the user below, without privileges, and with a read-only root file system.
+Every image runs as the user below, without privileges, and with a read-only root file system. With
+`langfuse:cluster.users: namespace`, as on OpenShift, it runs as any user in group 0: every file that the image needs
+must be readable, and every program executable, for that group or for everybody.
 
 The command below each image prints what is missing, and nothing if the image is complete. CloudNativePG's pods are
 created by its operator: their image (`ghcr.io/cloudnative-pg/postgresql`) must be one that the operator supports.
@@ -22,7 +24,8 @@ def render() -> str:
 
 def _section(contract: Contract) -> str:
     rows = {
-        "User and group": str(contract.image.uid) + (", with a name in `/etc/passwd`" if contract.named_user else ""),
+        "User and group": str(contract.image.uid)
+        + (", with a name in `/etc/passwd` or from `libnss_wrapper.so`" if contract.named_user else ""),
         "Commands on `PATH`": ", ".join(f"`{command}`" for command in contract.commands) or "none",
         "Files": ", ".join(f"`{path}`" for path in contract.files),
         "Locales": ", ".join(f"`{name}`" for name in contract.locales),

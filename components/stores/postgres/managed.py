@@ -12,6 +12,7 @@ from components.kubernetes.pods import TMP, Container, Mount, container, exec_pr
 from components.kubernetes.stateful_sets import stateful_set
 from components.kubernetes.variables import Environment
 from components.schema import images
+from components.schema.cluster import Users
 from components.schema.requests import Pods, Requests
 from components.schema.stores import ManagedPostgres
 from components.schema.values import quantity_value
@@ -82,7 +83,7 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
         service(scope, {"tcp-postgres": PORT})
         governing = service(scope, {"tcp-postgres": PORT}, headless=True)
         claim = volume_claim(scope, self.config.storage)
-        configuration = config_map(scope, "config", configuration_files(self.config))
+        configuration = config_map(scope, "config", configuration_files(self.config, self.installation.users))
         scripts = scripts_mount(
             scope, read_scripts(SCRIPTS, "initialize-postgres.sh", "create-database.sh"), role="first-start"
         )
@@ -155,11 +156,15 @@ def initdb_arguments(version: str) -> str:
     return f"--data-checksums --encoding=UTF8 --locale=C.UTF-8{builtin}"
 
 
-def configuration_files(settings: ManagedPostgres) -> dict[str, str]:
-    """postgresql.conf and pg_hba.conf, sized by the container's memory."""
+def configuration_files(settings: ManagedPostgres, users: Users) -> dict[str, str]:
+    """postgresql.conf and pg_hba.conf, sized by the container's memory.
+
+    `peer` compares the names of users. A user that the cluster assigned has no name.
+    """
+    superuser = "peer" if users == "image" else "trust"
     return {
         "postgresql.conf": read_config(CONFIG / "postgresql.conf", **memory_megabytes(settings.resources)),
-        "pg_hba.conf": read_config(CONFIG / "pg_hba.conf", username=ROLE),
+        "pg_hba.conf": read_config(CONFIG / "pg_hba.conf", username=ROLE, superuser=superuser),
     }
 
 

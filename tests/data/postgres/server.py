@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from components.stores.postgres.managed import initdb_arguments
+from components.schema.stores import ManagedPostgres
+from components.stores.postgres.managed import configuration_files, initdb_arguments
 from tests.data.containers import install_client
 from tests.data.rendered import config_map, container, environment, secrets
 from tests.scripts import SCRIPTS
 from tests.servers import free_port, program, running, unprivileged
+from tests.unit.configuration import settings
 
 CLIENTS = ("psql", "pg_dump", "pg_dumpall", "pg_restore")
 
@@ -48,13 +50,18 @@ class ServerFolder:
     """A folder for a server. Data and sockets belong to the user that the server runs as."""
 
     folder: Path
-    user: str | None
+    user: str | int | None
     binaries: Path
 
     @property
     def data(self) -> Path:
         """The data directory, a subfolder of the volume."""
         return self.folder / "volume" / "pgdata"
+
+    @property
+    def group(self) -> int | None:
+        """The group of a user without a name: 0, as a container gets without `runAsGroup`."""
+        return 0 if isinstance(self.user, int) else None
 
     @property
     def sockets(self) -> Path:
@@ -77,6 +84,7 @@ class ServerFolder:
             ["/bin/sh", SCRIPTS["initialize-postgres.sh"]],
             env=variables,
             user=self.user,
+            group=self.group,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -98,14 +106,14 @@ class ServerFolder:
         for name in CLIENTS:
             install_client(self.folder / "clients", name, self.binaries / name)
         port = free_port()
-        settings = {
+        options = {
             **_configuration(self.folder, self.user),
             "port": port,
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": self.sockets,
         }
         command: list[str | Path] = [self.binaries / "postgres", "-D", self.data]
-        for name, value in settings.items():
+        for name, value in options.items():
             command += ["-c", f"{name}={value}"]
         log = self.folder / "log"
         ask: list[str | Path] = [self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
@@ -117,14 +125,16 @@ class ServerFolder:
             yield PostgresServer(port=port, clients=self.folder / "clients")
 
 
-def server_folder(folder: Path) -> ServerFolder:
+def server_folder(folder: Path, user: str | int | None = None) -> ServerFolder:
     """A folder that the server's user can access, although pytest creates its folders for the current user only."""
     made = ServerFolder(
-        folder=folder, user=unprivileged(), binaries=program("initdb", package="postgresql").resolve().parent
+        folder=folder, user=user or unprivileged(), binaries=program("initdb", package="postgresql").resolve().parent
     )
     for path in (made.data.parent, made.sockets):
         path.mkdir(parents=True)
-        if made.user:
+        if isinstance(made.user, int):
+            path.chmod(0o2775)  # as the kubelet leaves a volume with an fsGroup: it belongs to root and that group
+        elif made.user:
             shutil.chown(path, made.user)
     if made.user:
         shutil.chown(folder, made.user)
@@ -143,9 +153,13 @@ def started(folder: Path) -> Iterator[PostgresServer]:
         yield server
 
 
-def _configuration(folder: Path, user: str | None) -> dict[str, Path]:
+def _configuration(folder: Path, user: str | int | None) -> dict[str, Path]:
     files = dict(config_map("langfuse-postgres-config"))
-    if user != "postgres":
+    if isinstance(user, int):
+        postgres = settings().postgres
+        assert isinstance(postgres, ManagedPostgres)
+        files = configuration_files(postgres, "namespace")
+    elif user != "postgres":
         # "peer" needs a system user of that name, which exists in the image.
         files["pg_hba.conf"] = files["pg_hba.conf"].replace("peer", "trust")
     for name, text in files.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.postgres.server import ServerFolder, server_folder
+from tests.servers import missing
 
 Moment = Callable[[Path], bool]
 
@@ -91,6 +92,32 @@ def test_an_initialization_that_was_killed_several_times_succeeds(here: ServerFo
         killed(here.initialize(), unfinished, moment)
     here.initialized()
     assert_works(here)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a process as a user without a name")
+def test_a_user_without_a_name_initializes_and_serves(tmp_path: Path) -> None:
+    if not list(Path("/usr/lib").glob("*/libnss_wrapper.so")):
+        missing("needs libnss_wrapper.so: apt-get install libnss-wrapper")
+    here = server_folder(tmp_path, user=1000770000)  # of a range that OpenShift gives to namespaces
+    assert "the data directory is ready" in here.initialized()
+    assert here.data.stat().st_uid == 1000770000
+    assert_works(here)
+    with here.serving():  # the operator's way in, without a password
+        asked = subprocess.run(
+            [here.binaries / "psql", "--host", here.sockets, "--username", "postgres", "-qAtXc", "SELECT current_user"],
+            user=here.user,
+            group=here.group,
+            cwd="/",
+            env={"PGPORT": str(port_of(here))},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (asked.stdout.strip(), asked.stderr) == ("postgres", "")
+
+
+def port_of(here: ServerFolder) -> int:
+    return int((here.data / "postmaster.pid").read_text().splitlines()[3])
 
 
 @contextlib.contextmanager

@@ -278,15 +278,15 @@ def test_only_initialization_reads_a_password() -> None:
 
 
 def update_release(before: str, after: str, mode: str, kind: str) -> None:
-    """Run the hook that the engine runs before it updates the server."""
+    """Run the hooks that the engine runs before it updates the server."""
     old, new = (recorded("dev", {"postgres": {"mode": mode, "version": one}}) for one in (before, after))
     item = new.one(kind, "langfuse-postgres")
-    (name,) = item.update_hooks
-    hook = new.hooks[name]
-    assert hook.opts
-    assert hook.opts.on_dry_run
+    assert "postgres-keeps-its-major-release" in item.update_hooks
     inputs = old.one(kind, "langfuse-postgres").inputs
-    hook.callback(pulumi.ResourceHookArgs("", "", "", "", new_inputs=item.inputs, old_inputs=inputs))
+    for hook in (new.hooks[name] for name in item.update_hooks):
+        assert hook.opts
+        assert hook.opts.on_dry_run
+        hook.callback(pulumi.ResourceHookArgs("", "", "", "", new_inputs=item.inputs, old_inputs=inputs))
 
 
 MODES = [("managed", "StatefulSet"), ("cloudnativepg", "Cluster")]

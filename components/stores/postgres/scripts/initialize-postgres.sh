@@ -13,6 +13,20 @@ fail() {
     exit 1
 }
 
+# initdb refuses a user without a name, and a cluster may assign any user. Then the library that the official image has
+# for this (libnss_wrapper) supplies the name, as in the image's entrypoint.
+if ! id -un > /dev/null 2>&1; then
+    for library in /usr/lib/*/libnss_wrapper.so /usr/lib/libnss_wrapper.so; do
+        [ -s "$library" ] || continue
+        NSS_WRAPPER_PASSWD=/tmp/passwd NSS_WRAPPER_GROUP=/tmp/group
+        printf 'postgres:x:%s:%s::%s:/bin/false\n' "$(id -u)" "$(id -g)" "$PGDATA" > "$NSS_WRAPPER_PASSWD"
+        printf 'postgres:x:%s:\n' "$(id -g)" > "$NSS_WRAPPER_GROUP"
+        LD_PRELOAD=$library
+        export NSS_WRAPPER_PASSWD NSS_WRAPPER_GROUP LD_PRELOAD
+        break
+    done
+fi
+
 release=$(postgres --version)
 release=${release#*) }
 release=${release%% *}

@@ -1,6 +1,11 @@
 """Privileges: users, groups and capabilities of containers."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
+from langfuse_policies.engine.settings import Settings
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.workloads import Pod
 
@@ -94,17 +99,35 @@ def no_root_user(pod: Pod) -> Findings:
             yield finding(user, "the user is root")
 
 
+class Assigned(Settings):
+    """Clusters that assign users and groups from a range of the namespace, so that pods must not set them."""
+
+    constraints: Annotated[
+        tuple[str, ...],
+        Meta(description="Security context constraints of OpenShift that assign them: `openshift.io/required-scc`."),
+    ] = ("restricted-v2", "restricted-v3")
+    always: Annotated[bool, Meta(description="Whether the cluster assigns them to every pod.")] = False
+
+
+def _assigned(pod: Pod, settings: Assigned) -> bool:
+    """Whether the cluster assigns the user and the groups. Such a pod is refused elsewhere."""
+    required = pod.metadata["annotations"]["openshift.io/required-scc"]
+    return settings.always or not required.known or required.equals(*settings.constraints)
+
+
 @topic.pods(
     "numeric-user",
     title="The user is set by its ID",
     why="Images name their user (Langfuse's are nextjs and expressjs). The kubelet can't tell whether a name is "
     "root, and refuses to start the container.",
-    fix="Set runAsUser to the ID of the image's user, in the pod's or the container's securityContext.",
+    fix="Set runAsUser to the ID of the image's user, in the pod's or the container's securityContext. On OpenShift, "
+    "set the annotation openshift.io/required-scc to restricted-v2 instead.",
     severity=Severity.HIGH,
     also_in=("CKV_K8S_40", "KSV020", "kube-score: container-security-context-user-group-id"),
+    settings=Assigned,
 )
-def numeric_user(pod: Pod) -> Findings:
-    if pod.windows:
+def numeric_user(pod: Pod, settings: Assigned) -> Findings:
+    if pod.windows or _assigned(pod, settings):
         return
     for container in pod.containers:
         if (user := container.effective("runAsUser")).absent:
@@ -118,9 +141,10 @@ def numeric_user(pod: Pod) -> Findings:
     fix="Set runAsGroup to a group ID other than 0, in the pod's or the container's securityContext.",
     severity=Severity.MEDIUM,
     also_in=("KSV021", "kube-score: container-security-context-user-group-id"),
+    settings=Assigned,
 )
-def numeric_group(pod: Pod) -> Findings:
-    if pod.windows:
+def numeric_group(pod: Pod, settings: Assigned) -> Findings:
+    if pod.windows or _assigned(pod, settings):
         return
     for container in pod.containers:
         if (group := container.effective("runAsGroup")).absent:
@@ -150,10 +174,11 @@ def no_root_group(pod: Pod) -> Findings:
     fix="Set fsGroup in the pod's securityContext to the group of the containers.",
     severity=Severity.MEDIUM,
     also_in=("KSV116", "Kyverno: require-non-root-groups"),
+    settings=Assigned,
 )
-def volume_group(pod: Pod) -> Findings:
+def volume_group(pod: Pod, settings: Assigned) -> Findings:
     group = pod.spec["securityContext"]["fsGroup"]
-    if group.absent and not pod.windows and _claims(pod):
+    if group.absent and not pod.windows and not _assigned(pod, settings) and _claims(pod):
         yield finding(group, "the pod claims volumes but sets no fsGroup")
 
 
