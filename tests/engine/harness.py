@@ -17,6 +17,7 @@ from typing import Any, Final
 import yaml
 
 from sandbox.plugins.install import MARKER, PLUGINS, STANDIN
+from sandbox.plugins.random.bcrypt import COST_VARIABLE
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 PASSPHRASE: Final = "a passphrase for tests"  # noqa: S105  # guards nothing but the tests' own state
@@ -28,8 +29,15 @@ COMMAND_LINE: Final = {
     "PULUMI_SKIP_UPDATE_CHECK": "true",
     "PULUMI_DEBUG_COMMANDS": "true",  # for --event-log
     "GOGC": "400",  # the CLI exits before garbage collection would pay
+    # The state is written once, at the end: before and after each step takes two thirds of an update's CPU time.
+    "PULUMI_EXPERIMENTAL": "true",
+    "PULUMI_SKIP_CHECKPOINTS": "true",
+    COST_VARIABLE: "4",  # the hashes of a stack's passwords take a second otherwise
 }
 """Variables for the CLI in every test."""
+
+CHECKPOINTS: Final = {"PULUMI_SKIP_CHECKPOINTS": "false"}
+"""For commands that are interrupted or killed: the state is written before and after each step, as for users."""
 
 QUIET: Final = "import os, signal; signal.signal(signal.SIGINT, lambda *_: os._exit(32))\n"
 """The first lines of every program: an interrupted one ends without a traceback, as the project's program does."""
@@ -239,7 +247,7 @@ class Program:
         return subprocess.Popen(
             self._command(arguments),
             cwd=self.folder,
-            env=self._environment(),
+            env=self._environment() | CHECKPOINTS,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

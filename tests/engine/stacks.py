@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from tests.engine.harness import CHECKOUT, COMMAND_LINE, Result, checkpoint, state_file
+from tests.engine.harness import CHECKOUT, CHECKPOINTS, COMMAND_LINE, Result, checkpoint, state_file
 from tests.engine.view import Json
 
 TIMEOUT_SECONDS: Final = 300.0
@@ -135,7 +135,7 @@ class Stack:
         return subprocess.Popen(
             self._words("up", "--yes", "--skip-preview", *self._where()),
             cwd=CHECKOUT,
-            env=self.environment,
+            env=self.environment | CHECKPOINTS,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -197,7 +197,8 @@ def run(
 def deploy(stack: str, folder: Path) -> Result:
     """Run what `make up STACK=stack` runs in the virtual environment."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "KUBE"))}
-    return run([sys.executable, "-m", "sandbox", "deploy", stack], {**environment, "SANDBOX_DIR": str(folder)})
+    variables = {**COMMAND_LINE, "SANDBOX_DIR": str(folder)}
+    return run([sys.executable, "-m", "sandbox", "deploy", stack], {**environment, **variables})
 
 
 def changed_resources(result: Result) -> set[tuple[str, str]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import os
 import secrets
 import threading
 from functools import cache
 from typing import Final
 
-PREFIX: Final = "$2a$10$"  # the official provider's: golang.org/x/crypto/bcrypt with its default cost
+COST_VARIABLE: Final = "BCRYPT_COST"
+DEFAULT_COST: Final = "10"  # the official provider's: golang.org/x/crypto/bcrypt, DefaultCost
 SALT_ALPHABET: Final = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 SALT_LENGTH: Final = 22
 LAST_SALT_CHARACTERS: Final = ".Oeu"  # 16 bytes fill 21 characters and two bits of the last one
@@ -24,8 +26,12 @@ def new_salt() -> str:
 
 
 def bcrypt_hash(password: str, salt: str | None = None) -> str | None:
-    """Return the hash; None if the C library has no bcrypt, as on macOS."""
-    setting = (PREFIX + (salt or new_salt())).encode()
+    """Return the hash; None if the C library has no bcrypt, as on macOS.
+
+    `BCRYPT_COST` sets its cost. The default takes 70 ms of CPU time, and nothing in this project reads the hashes.
+    """
+    cost = int(os.environ.get(COST_VARIABLE, DEFAULT_COST))
+    setting = f"$2a${cost:02}${salt or new_salt()}".encode()
     with _lock:
         library = _library()
         if library is None:

@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from sandbox.plugins.random.bcrypt import COST_VARIABLE, DEFAULT_COST
 from tests.engine.conftest import ProgramFactory
 from tests.engine.harness import Json
 
@@ -38,6 +39,7 @@ EVERY_KIND = """
 
 def test_values_have_the_requested_format_and_survive_updates_and_refreshes(program: ProgramFactory) -> None:
     every = program(EVERY_KIND)
+    every.variables[COST_VARIABLE] = DEFAULT_COST
     preview = every.preview().ok()
     assert preview.changes == dict.fromkeys(("password", "text", "content", "identifier", "number", "unique"), "create")
     every.up().ok()
