@@ -7,7 +7,7 @@ CODE = __main__.py benchmarks components operations policies/langfuse_policies s
 unexport PYTHONDONTWRITEBYTECODE # many processes import the same modules: compile them once
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test test-fast test-node lint tools policy policy-state bench judges docs lock program development
+.PHONY: help up down status test test-whole test-fast test-node lint tools policy policy-state bench judges docs lock program development
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ status: program ## Show the processes of the local control plane
 test: lint tools ## Run all checks and tests
 	@GOMEMLIMIT=1GiB $(RUN) -m pytest -m "not node" --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 20
 	@$(RUN) -m pytest tests/node -m "not whole" --numprocesses 2 --dist loadfile --durations 10
+
+test-whole: ## Run all checks and tests, and the exhaustive ones completely
+	@SAMPLE=1 KILLS=10 $(MAKE) --no-print-directory test
 
 test-fast: development ## Run the tests that need only Python
 	@$(RUN) -m pytest tests/unit --numprocesses 3 --dist worksteal

@@ -1,12 +1,13 @@
 """Commands that are killed at several moments: after `recover` the next command works, and nothing is left over.
 
-A first `up`, an upgrade and a `destroy` are killed six times each, or `KILLS` times.
+A first `up`, an upgrade and a `destroy` are killed twice each, or `KILLS` times, at random moments.
 Each attempt continues after the recovery of the one before, as in a pipeline that is cancelled several times.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -25,15 +26,16 @@ from operations.pulumi import Pulumi
 from operations.recovery import pending
 from operations.recovery.stack import recover
 from sandbox.controlplane import Sandbox
-from tests.engine.harness import CHECKOUT
+from tests.engine.harness import CHECKOUT, CHECKPOINTS
 from tests.engine.stacks import Stack, changed_resources, drifted
 from tests.engine.view import View, conditions
+from tests.sampling import chooser
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(1500)]
 
-MOMENTS: Final = int(os.environ.get("KILLS", "6"))
-POLL_SECONDS: Final = 0.01
+MOMENTS: Final = int(os.environ.get("KILLS", "2"))
+POLL_SECONDS: Final = 0.02
 SMALL: Final = {"langfuse:profile": "dev", "langfuse:host": "langfuse.localhost", "langfuse:ingress": {"tls": False}}
 UPGRADE: Final = {"langfuse:version": "4.82.1", "langfuse:owner": "somebody-else"}
 """Changes a label of every object, and the image of the migration Job."""
@@ -68,7 +70,7 @@ class Victim:
         process = subprocess.Popen(
             [*self.stack._words(command, "--yes", "--skip-preview"), *self.stack._where()],
             cwd=CHECKOUT,
-            env=self.stack.environment,
+            env=self.stack.environment | CHECKPOINTS,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -169,9 +171,9 @@ def victim(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_stack_can_be_recovered_after_commands_killed_at_any_moment(victim: Victim, dev: Stack) -> None:
     resources = _places(dev, dev.resources())
     total = resources.total()
-    steps = [total * moment // (MOMENTS + 1) for moment in range(1, MOMENTS + 1)]
+    chosen = chooser("moments")
 
-    for number, step in enumerate(steps):
+    for number, step in enumerate(moments(chosen, total)):
         at = victim.has_pending_operation if number % 2 else victim.has_created_an_unknown_object
         victim.kill("up", _reached(victim.count, step), at)
         assert victim.there() <= victim.known()
@@ -180,15 +182,15 @@ def test_a_stack_can_be_recovered_after_commands_killed_at_any_moment(victim: Vi
 
     victim.stack.configure(UPGRADE)
     labelled = victim.count(_has_labels)
-    for moment in range(1, MOMENTS + 1):
-        upgraded = _reached(partial(victim.count, _is_upgraded), labelled * moment // (MOMENTS + 1))
+    for step in moments(chosen, labelled):
+        upgraded = _reached(partial(victim.count, _is_upgraded), step)
         victim.kill("up", upgraded, victim.has_pending_operation)
         assert victim.there() <= victim.known()
     victim.stack.up().ok()
     victim.assert_consistent(resources)
     assert victim.count(_is_upgraded) == victim.count(_has_labels)
 
-    for number, step in enumerate(steps):
+    for number, step in enumerate(moments(chosen, total)):
         victim.kill("destroy", _reached(lambda: total - victim.count(), step), victim.has_pending_operation)
         if number == MOMENTS // 2:
             victim.stack.up().ok()
@@ -204,6 +206,15 @@ def test_a_complete_stack_needs_no_recovery(dev: Stack, monkeypatch: pytest.Monk
     before = dev.export()
     assert not recover(Pulumi(dev.name, dev.file), dev.printed.append)
     assert dev.export() == before
+
+
+def moments(chosen: random.Random, total: int) -> list[int]:
+    """A random number of finished steps in each of `MOMENTS` equal parts of a command, in order.
+
+    The last steps are left out: a command might have no operation in progress any more.
+    """
+    part = total * 0.85 / MOMENTS
+    return [int(part * (number + chosen.random())) for number in range(MOMENTS)]
 
 
 def _reached(count: Callable[[], int], number: int) -> Moment:

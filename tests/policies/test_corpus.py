@@ -6,16 +6,20 @@ from langfuse_policies.facts.resources import Resource
 from langfuse_policies.testing import judged
 
 from tests.policies.corpus import Case, cases
+from tests.sampling import sample
 
 _of_resources: dict[int, set[str]] = {}
 """What policies on single resources find, by the identity of a resource: cases share those of their base."""
 
 
 def found(case: Case) -> set[str]:
-    stack_policies = {
-        policy.id for policy in POLICIES.values() if policy.scope == "stack" and judged(policy, case.resources)
-    }
-    return stack_policies.union(*map(_found_by_itself, case.resources))
+    """The ids of policies that find something: of the case's own, a sample of those on stacks, and all others."""
+    own = {case.policy, *case.also}
+    on_stacks = [policy for policy in POLICIES.values() if policy.scope == "stack"]
+    others = sample((policy for policy in on_stacks if policy.id not in own), f"{case.policy} {case.name}")
+    judging = [*(policy for policy in on_stacks if policy.id in own), *others]
+    of_stack = {policy.id for policy in judging if judged(policy, case.resources)}
+    return of_stack.union(*map(_found_by_itself, case.resources))
 
 
 def _found_by_itself(resource: Resource) -> set[str]:

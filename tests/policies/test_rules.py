@@ -16,6 +16,7 @@ from langfuse_policies.facts.workloads import POD_TEMPLATES
 from langfuse_policies.testing import judged, resource, token_of, unknown_paths
 
 from tests.policies.corpus import Case, cases, texts
+from tests.sampling import sample
 
 SECRET = "Zx9!kQ/7v+Lm2#pR"  # noqa: S105  # what no report may show
 
@@ -103,7 +104,7 @@ def _of_kind(kind: str, shape: object) -> Resource:
 def test_one_wrong_field_anywhere_raises_nothing(case: Case) -> None:
     policy = POLICIES[case.policy]
     for subject in _faulty(case):
-        for path in _parts(subject.props):
+        for path in sample(_parts(subject.props), f"{case.name} {subject.urn}"):
             replacement: object
             for replacement in (None, UNKNOWN, 3.0, "text", ["text"], [{}], {"text": {}}):
                 judged(policy, _replaced(subject, path, replacement))
@@ -123,7 +124,7 @@ def test_what_is_unknown_is_judged_or_noted(case: Case) -> None:
 @pytest.mark.parametrize("case", _one_case_for_each_policy("stack"), ids=lambda case: f"{case.policy}: {case.name}")
 def test_unknown_objects_of_a_stack_raise_nothing(case: Case) -> None:
     policy, resources = POLICIES[case.policy], case.resources
-    for index, subject in enumerate(resources):
+    for index, subject in sample(enumerate(resources), case.name):
         for key in ("metadata", "spec", "data"):
             if isinstance(subject.props, dict) and key in subject.props:
                 changed = [*resources]
@@ -141,10 +142,13 @@ def test_no_finding_shows_a_value(case: Case) -> None:
     at_fault = {finding.urn or subject.urn for subject in resources for finding in judged(policy, subject)}
     if policy.scope == "stack":
         at_fault = {finding.urn for finding in judged(policy, resources)}
+    elsewhere = sample((subject.urn for subject in resources if subject.urn not in at_fault), case.name)
     for index, subject in enumerate(resources):
-        parts = list(_parts(subject.props))
         # Each part by itself where a fault is; elsewhere all texts at once, or a large stack takes minutes.
-        changes = [[part] for part in parts] if subject.urn in at_fault else [_texts(subject.props)]
+        if subject.urn in at_fault:
+            changes = [[part] for part in sample(_parts(subject.props), f"{case.name} {subject.urn}")]
+        else:
+            changes = [_texts(subject.props)] if subject.urn in elsewhere else []
         for paths in changes:
             changed = subject
             for path in paths:
