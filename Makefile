@@ -22,14 +22,14 @@ status: program ## Show the processes of the local control plane
 	@$(RUN) -m sandbox status
 
 test: lint tools ## Run all checks and tests
-	@GOMEMLIMIT=1GiB $(RUN) -m pytest -m "not node" --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 20
+	@GOMEMLIMIT=1GiB $(RUN) -m pytest -m "not node" --numprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
 	@$(RUN) -m pytest tests/node -m "not whole" --numprocesses 2 --dist loadfile --durations 10
 
 test-whole: ## Run all checks and tests, and the exhaustive ones completely
 	@SAMPLE=1 KILLS=10 $(MAKE) --no-print-directory test
 
 test-fast: development ## Run the tests that need only Python
-	@$(RUN) -m pytest tests/unit --numprocesses 3 --dist worksteal
+	@$(RUN) -m pytest tests/unit --numprocesses 4 --dist worksteal
 
 test-node: development tools ## Run all tests of the real node, which takes root and half an hour
 	@$(RUN) -m pytest tests/node --durations 20
