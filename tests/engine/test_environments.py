@@ -157,11 +157,10 @@ def test_prod_is_replicated_over_three_zones(views: Mapping[str, View]) -> None:
     assert [containers[f"langfuse-redis-{ordinal}"] for ordinal in range(3)] == [["valkey", "sentinel"]] * 3
 
 
-@pytest.mark.parametrize("name", GUARDED)
-def test_a_second_update_changes_nothing(stacks: Mapping[str, Stack], name: str) -> None:
-    again = stacks[name].up("--expect-no-changes").ok()
+def test_a_second_update_changes_nothing(stacks: Mapping[str, Stack]) -> None:
+    again = stacks["prod"].up("--expect-no-changes").ok()
     assert {step.op for step in again.steps} == {"same"}
-    assert len(again.steps) == len(stacks[name].resources()) > 100
+    assert len(again.steps) == len(stacks["prod"].resources()) > 100
 
 
 @pytest.mark.parametrize("name", GUARDED)
