@@ -79,7 +79,7 @@ class Langfuse(pulumi.ComponentResource):
             ca_bundles=ca_bundle_mounts(installation, modes.ca_bundles, inside),
         )
         databases = [*postgres.ready, *clickhouse.ready]
-        migrations = Migrations("migrations", context, inside, after=databases)
+        migrations = Migrations("migrations", context, inside, after=[*databases, *redis.ready, *object_store.ready])
         ready = [*migrations.ready, *redis.ready, *object_store.ready]
         first_start = FirstStart("first-start", context, inside, after=ready)
         web = Web("web", context, inside, after=[*ready, *first_start.ready])

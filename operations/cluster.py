@@ -1,6 +1,7 @@
 """A client of the API server of a stack's cluster."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,6 +71,110 @@ class Cluster:
 
         found = self._send(read)
         return None if found is None else found.to_dict()
+
+    def create(self, manifest: Json) -> Json:
+        """Create an object, and return it as the API server has it.
+
+        Raises:
+            OperationError: The cluster can't be reached, or refuses the request.
+        """
+
+        def send() -> Any:  # noqa: ANN401  # kubernetes has no types
+            return self._of(manifest).create(
+                body=manifest, namespace=manifest["metadata"]["namespace"], _request_timeout=TIMEOUT_SECONDS
+            )
+
+        made = self._send(send)
+        if made is None:
+            raise OperationError(f"the cluster does not know {manifest['kind']} of {manifest['apiVersion']}")
+        created: Json = made.to_dict()
+        return created
+
+    def delete(self, manifest: Json, *, wait_seconds: float = 60) -> None:
+        """Delete an object with everything that it owns, and wait until it is gone. It need not exist.
+
+        Raises:
+            OperationError: The cluster can't be reached, or the object still exists.
+        """
+        metadata = manifest["metadata"]
+        body = {"propagationPolicy": "Foreground"}
+
+        def send() -> Any:  # noqa: ANN401  # kubernetes has no types
+            return self._of(manifest).delete(
+                metadata["name"], metadata["namespace"], body=body, _request_timeout=TIMEOUT_SECONDS
+            )
+
+        deadline = time.monotonic() + wait_seconds
+        self._send(send)
+        while self.get(manifest) is not None:
+            if time.monotonic() > deadline:
+                raise OperationError(f"{manifest['kind']} {metadata['name']} still exists after {wait_seconds:.0f} s")
+            time.sleep(0.5)
+
+    def scale(self, manifest: Json, replicas: int) -> None:
+        """Set the number of pods of a Deployment.
+
+        Raises:
+            OperationError: The cluster can't be reached, or refuses the request.
+        """
+        metadata = manifest["metadata"]
+
+        def send() -> Any:  # noqa: ANN401  # kubernetes has no types
+            return client.AppsV1Api(self._connect()).patch_namespaced_deployment_scale(
+                metadata["name"],
+                metadata["namespace"],
+                {"spec": {"replicas": replicas}},
+                _request_timeout=TIMEOUT_SECONDS,
+            )
+
+        self._send(send)
+
+    def pod_names(self, namespace: str, selector: str) -> Sequence[str]:
+        """The names of the pods that a selector matches."""
+        api = client.CoreV1Api(self._connect())
+        found = self._send(
+            lambda: api.list_namespaced_pod(namespace, label_selector=selector, _request_timeout=TIMEOUT_SECONDS)
+        )
+        return [str(pod.metadata.name) for pod in found.items] if found else ()
+
+    def log(self, job: Json) -> str:
+        """The log of the newest pod of a Job; empty if it has none."""
+
+        def read(pod: str) -> Any:  # noqa: ANN401  # ditto
+            api = client.CoreV1Api(self._connect())
+            return api.read_namespaced_pod_log(
+                pod, job["metadata"]["namespace"], _preload_content=False, _request_timeout=TIMEOUT_SECONDS
+            )
+
+        pods = self._pods(job)
+        found = self._send(lambda: read(pods[-1].metadata.name)) if pods else None
+        return found.data.decode(errors="replace") if found is not None else ""
+
+    def pod_reason(self, job: Json) -> str:
+        """Why the pod of a Job does not run, in the words of the kubelet or the scheduler; empty if it does."""
+        for pod in reversed(self._pods(job)):
+            for status in pod.status.container_statuses or ():
+                state = status.state.waiting or status.state.terminated
+                if state:
+                    return ": ".join(text for text in (state.reason, state.message) if text)
+            for condition in pod.status.conditions or ():
+                if condition.status == "False" and condition.message:
+                    return str(condition.message)
+        return "" if self._pods(job) else "no pod was created, which a quota or an admission webhook can refuse"
+
+    def _pods(self, job: Json) -> Sequence[Any]:
+        metadata = job["metadata"]
+        api = client.CoreV1Api(self._connect())
+        selector = f"batch.kubernetes.io/job-name={metadata['name']}"
+        found = self._send(
+            lambda: api.list_namespaced_pod(
+                metadata["namespace"], label_selector=selector, _request_timeout=TIMEOUT_SECONDS
+            )
+        )
+        return sorted(found.items, key=lambda pod: pod.metadata.creation_timestamp) if found else ()
+
+    def _of(self, manifest: Json) -> Any:  # noqa: ANN401  # ditto
+        return self._kinds().get(api_version=manifest["apiVersion"], kind=manifest["kind"])
 
     def _send(self, request: Callable[[], Any]) -> Any:  # noqa: ANN401  # ditto
         try:

@@ -138,8 +138,13 @@ def _shared_environment(settings: Settings, stores: Connections, refs: SecretRef
         "LANGFUSE_S3_EVENT_KEY_MAX_SEGMENT_BYTES": str(FILE_NAME_BYTES),
         "NEXTAUTH_URL": settings.public_url,
         "NODE_OPTIONS": f"--max-old-space-size={_heap_mebibytes(workload)}",
-        "REDIS_KEY_PREFIX": f"{settings.instance}:",
+        "REDIS_KEY_PREFIX": redis_key_prefix(settings),
     }
+
+
+def redis_key_prefix(settings: Settings) -> str:
+    """The prefix of all keys in Redis, so that several installations can share a server."""
+    return f"{settings.instance}:"
 
 
 def _configured(**variables: str | bool | None) -> Environment:

@@ -7,6 +7,7 @@ import pulumi
 
 from components.application.component import ApplicationContext
 from components.application.environment import migration_environment
+from components.application.store_checks import store_check, store_check_scripts
 from components.kubernetes.files import read_scripts, run_script, scripts_mount
 from components.kubernetes.jobs import job
 from components.kubernetes.objects import Scope, child_options, service_account
@@ -42,8 +43,9 @@ CA_BUNDLE_PATH = f"{RELEASE_PATH}/ca-bundle.pem"
 class Migrations(pulumi.ComponentResource):
     """A Job that runs the entrypoint of the web image, which migrates, with `true` in place of the server.
 
-    Before that, it refuses a schema that is half migrated or newer than the release, and prints how to repair it. A
-    retry after a failed migration therefore changes nothing, and a retry after a lost node migrates.
+    Before that, it checks that the stores can do what Langfuse needs, and refuses a schema that is half migrated or
+    newer than the release. It prints what to do. A retry after a failed migration therefore changes nothing, and a
+    retry after a lost node migrates.
     """
 
     ready: Sequence[pulumi.Resource]
@@ -63,13 +65,13 @@ class Migrations(pulumi.ComponentResource):
             name: Name of the component.
             context: Settings, stores and credentials.
             opts: Options of the component.
-            after: The databases. A server that restarts during a migration leaves it half done.
+            after: The stores. A server that restarts during a migration leaves it half done.
         """
         version = context.settings.version
         super().__init__("langfuse:index:Migrations", name, {"version": version}, opts)
         workload = context.installation.workload("migrations", component="migration", version=version)
         scope = Scope(workload, child_options(self, opts))
-        account = service_account(scope)
+        account = service_account(scope, context.stores.object_store.account_annotations)
         mounts = [
             scripts_mount(scope, _scripts()),
             Mount.scratch("release", RELEASE_PATH),
@@ -93,7 +95,11 @@ class Migrations(pulumi.ComponentResource):
 
 def _scripts() -> dict[str, str]:
     own = ("list-release-migrations.sh", "check-postgres-schema.sh", "check-clickhouse-schema.sh")
-    return {**read_scripts(SCRIPTS, *own), **read_scripts(CLIENT_SCRIPTS, "copy-ca-bundle.sh")}
+    return {
+        **read_scripts(SCRIPTS, *own),
+        **store_check_scripts(),
+        **read_scripts(CLIENT_SCRIPTS, "copy-ca-bundle.sh"),
+    }
 
 
 def _migrate(context: ApplicationContext) -> Container:
@@ -113,7 +119,7 @@ def _migrate(context: ApplicationContext) -> Container:
 
 
 def checks(context: ApplicationContext, mounts: Sequence[Mount]) -> list[Container]:
-    """Init containers: one lists the migrations of the release, the others compare each schema with them."""
+    """Init containers: they list the migrations of the release, check the stores, and compare each schema."""
     version, postgres, clickhouse = context.settings.version, context.stores.postgres, context.stores.clickhouse
     shared: Environment = {
         "NAMESPACE": context.installation.namespace,
@@ -129,6 +135,7 @@ def checks(context: ApplicationContext, mounts: Sequence[Mount]) -> list[Contain
             mounts=mounts,
             env=shared,
         ),
+        store_check(context, mounts, wait_seconds=WAIT_SECONDS),
         container(
             "postgres",
             images.postgres(postgres.version),

@@ -126,7 +126,14 @@ CONTRACTS: Mapping[str, Contract] = {
             files=("/app/packages/shared/scripts/cleanup.sql",),
             notes=(_ENTRYPOINT, "It has the certificates of public CAs in a directory where Go looks for them."),
         ),
-        Contract(image=images.worker(DEFAULT_VERSION), commands=(), notes=(_ENTRYPOINT,)),
+        Contract(
+            image=images.worker(DEFAULT_VERSION),
+            commands=("node",),
+            notes=(
+                _ENTRYPOINT,
+                "It has Langfuse's clients of the stores in `node_modules`: the check of the stores runs there.",
+            ),
+        ),
     )
 }
 """By repository."""

@@ -57,6 +57,11 @@ class Application(Model):
         description="Format of log lines. Use `json` for log collectors: one object on each line."
     )
     telemetry: bool = Field(description="Whether Langfuse sends usage statistics to its developers.")
+    store_checks: Literal["refuse", "report"] = Field(
+        default="refuse",
+        description="What happens if a store can't do what Langfuse needs. `refuse` stops an update before it "
+        "migrates; `report` only writes it to the log of the migration Job.",
+    )
 
 
 class Ingestion(Model):

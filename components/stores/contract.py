@@ -36,6 +36,9 @@ APPLICATION = ("web", "worker")
 SERVERS = (*APPLICATION, "first-start")
 """Workloads that run a server of the application."""
 
+MIGRATIONS = "migrations"
+"""The workload that checks all stores, and migrates the schemas of the databases."""
+
 OFF_SITE_COPY = "backup-off-site"
 """The workload that copies backups and media to a second object store."""
 

@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 from components.schema import images
 from components.schema.stores import ExternalClickHouse
 from components.schema.values import release
-from components.stores.clickhouse.mode import JOBS, ClickHouseMode
+from components.stores.clickhouse.mode import HTTP_CLIENTS, JOBS, ClickHouseMode
 from components.stores.connections import ClickHouseConnection, Endpoint
-from components.stores.contract import SERVERS, Flow, SecretRefs
+from components.stores.contract import Flow, SecretRefs
 
 
 class ExternalClickHouseMode(ClickHouseMode[ExternalClickHouse]):
@@ -35,7 +35,7 @@ class ExternalClickHouseMode(ClickHouseMode[ExternalClickHouse]):
     def flows(self) -> Sequence[Flow]:
         """Flows by HTTP from the application, and by the native protocol from Jobs."""
         return [
-            Flow(purpose=self.name, server=None, ports=[self.config.http_port], clients=SERVERS),
+            Flow(purpose=self.name, server=None, ports=[self.config.http_port], clients=HTTP_CLIENTS),
             Flow(purpose=f"{self.name}-native", server=None, ports=[self.config.native_port], clients=JOBS),
         ]
 

@@ -28,9 +28,9 @@ from components.schema.stores import ManagedClickHouse
 from components.stores.clickhouse.cluster import NATIVE_PORT, backups_configuration, cluster_configuration
 from components.stores.clickhouse.files import configuration_mount
 from components.stores.clickhouse.keeper import CLIENT_PORT, RAFT_PORT, Keeper
-from components.stores.clickhouse.mode import JOBS, ClickHouseMode
+from components.stores.clickhouse.mode import HTTP_CLIENTS, JOBS, ClickHouseMode
 from components.stores.connections import ClickHouseConnection, Endpoint, ObjectStoreConnection
-from components.stores.contract import SERVERS, Flow, SecretRefs, StoreContext
+from components.stores.contract import Flow, SecretRefs, StoreContext
 
 SCRIPTS = Path(__file__).parent / "scripts"
 FILES = Path(__file__).parent / "config"
@@ -105,7 +105,7 @@ class ManagedClickHouseMode(ClickHouseMode[ManagedClickHouse]):
         return [
             Flow(purpose=server, server=server, ports=[port], clients=clients)
             for server, port, clients in (
-                (self.name, HTTP_PORT, SERVERS),
+                (self.name, HTTP_PORT, HTTP_CLIENTS),
                 (self.name, NATIVE_PORT, [*JOBS, self.name]),
                 (self.name, INTERSERVER_PORT, [self.name]),
                 ("keeper", CLIENT_PORT, [self.name]),

@@ -6,10 +6,13 @@ from typing import TypeVar
 
 from components.schema.stores import ClickHouse
 from components.stores.connections import ClickHouseConnection
-from components.stores.contract import SecretRefs, StoreMode
+from components.stores.contract import MIGRATIONS, SERVERS, SecretRefs, StoreMode
 
-JOBS = ("migrations", "backup-clickhouse")
+JOBS = (MIGRATIONS, "backup-clickhouse")
 """Workloads that use the native protocol."""
+
+HTTP_CLIENTS = (*SERVERS, MIGRATIONS)
+"""Workloads that use HTTP. The migrations only check it."""
 
 ConfigT = TypeVar("ConfigT", bound=ClickHouse)
 

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from components.schema.purposes import Purpose
 from components.schema.stores import ObjectStore
 from components.stores.connections import Bucket, ObjectStoreConnection
-from components.stores.contract import APPLICATION, OFF_SITE_COPY, SecretRefs, StoreMode
+from components.stores.contract import APPLICATION, MIGRATIONS, OFF_SITE_COPY, SecretRefs, StoreMode
 
 ConfigT = TypeVar("ConfigT", bound=ObjectStore)
 
@@ -28,7 +28,7 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
     def clients(self) -> Sequence[str]:
         """Workloads that use a bucket."""
         off_site: Sequence[str] = (OFF_SITE_COPY,) if self.settings.backups.off_site else ()
-        return [*APPLICATION, "clickhouse", "object-store-provisioning", "backup-postgres", *off_site]
+        return [*APPLICATION, MIGRATIONS, "clickhouse", "object-store-provisioning", "backup-postgres", *off_site]
 
     @property
     @abstractmethod

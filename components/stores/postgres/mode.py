@@ -9,13 +9,13 @@ from components.schema.base import Resources
 from components.schema.stores import Postgres
 from components.schema.values import quantity_value
 from components.stores.connections import Endpoint, PostgresConnection
-from components.stores.contract import SERVERS, StoreMode
+from components.stores.contract import MIGRATIONS, SERVERS, StoreMode
 
 PORT = 5432
 ROLE = "langfuse"
 DATABASE = "langfuse"
 
-CLIENTS = (*SERVERS, "migrations", "backup-postgres")
+CLIENTS = (*SERVERS, MIGRATIONS, "backup-postgres")
 """Workloads that connect."""
 
 BUILTIN_LOCALE = 17

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from components.schema.stores import ExternalRedis
 from components.stores.connections import Endpoint, RedisConnection
-from components.stores.contract import SERVERS, Flow, SecretRefs
-from components.stores.redis.mode import RedisMode
+from components.stores.contract import Flow, SecretRefs
+from components.stores.redis.mode import CLIENTS, RedisMode
 
 
 class ExternalRedisMode(RedisMode[ExternalRedis]):
@@ -34,7 +34,7 @@ class ExternalRedisMode(RedisMode[ExternalRedis]):
         ports = {int(node.rpartition(":")[2]) for node in self.config.nodes} or {self.config.port}
         if self.config.topology == "sentinel":
             ports.add(self.config.port)
-        return [Flow(purpose=self.name, server=None, ports=sorted(ports), clients=SERVERS)]
+        return [Flow(purpose=self.name, server=None, ports=sorted(ports), clients=CLIENTS)]
 
     @property
     def ca(self) -> str | None:

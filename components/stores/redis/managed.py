@@ -13,8 +13,8 @@ from components.schema import images
 from components.schema.requests import Pods, Requests
 from components.schema.stores import ManagedRedis
 from components.stores.connections import Endpoint, RedisConnection
-from components.stores.contract import SERVERS, Flow, SecretRefs, StoreContext
-from components.stores.redis.mode import RedisMode
+from components.stores.contract import Flow, SecretRefs, StoreContext
+from components.stores.redis.mode import CLIENTS, RedisMode
 from components.stores.redis.valkey import (
     CONFIGURATION,
     GRACE_SECONDS,
@@ -37,7 +37,7 @@ class ManagedRedisMode(RedisMode[ManagedRedis]):
 
     def flows(self) -> Sequence[Flow]:
         """Flows from the application."""
-        return [Flow(purpose=self.name, server=self.name, ports=[PORT], clients=SERVERS)]
+        return [Flow(purpose=self.name, server=self.name, ports=[PORT], clients=CLIENTS)]
 
     def pods(self) -> Sequence[Pods]:
         """One pod."""

@@ -6,7 +6,10 @@ from typing import TypeVar
 
 from components.schema.stores import Redis
 from components.stores.connections import RedisConnection
-from components.stores.contract import StoreMode
+from components.stores.contract import MIGRATIONS, SERVERS, StoreMode
+
+CLIENTS = (*SERVERS, MIGRATIONS)
+"""Workloads that connect. The migrations only check the store."""
 
 ConfigT = TypeVar("ConfigT", bound=Redis)
 

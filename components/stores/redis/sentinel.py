@@ -15,8 +15,8 @@ from components.schema.base import Resources
 from components.schema.requests import Pods, Requests
 from components.schema.stores import SentinelRedis
 from components.stores.connections import Endpoint, RedisConnection
-from components.stores.contract import SERVERS, Flow, SecretRefs, StoreContext
-from components.stores.redis.mode import RedisMode
+from components.stores.contract import Flow, SecretRefs, StoreContext
+from components.stores.redis.mode import CLIENTS, RedisMode
 from components.stores.redis.valkey import (
     CONFIGURATION,
     GRACE_SECONDS,
@@ -86,7 +86,7 @@ class SentinelRedisMode(RedisMode[SentinelRedis]):
 
     def flows(self) -> Sequence[Flow]:
         """Flows from the application, and between the pods."""
-        clients = [*SERVERS, self.name]
+        clients = [*CLIENTS, self.name]
         return [Flow(purpose=self.name, server=self.name, ports=[PORT, SENTINEL_PORT], clients=clients)]
 
     def pods(self) -> Sequence[Pods]:

@@ -29,8 +29,11 @@ LIMIT_SECONDS = 60
 
 
 @contextlib.contextmanager
-def clickhouse(folder: Path) -> Iterator[Mapping[str, int]]:
-    """Run ClickHouse and its Keeper with the rendered files, in the sandbox's images' form. Yields ports by name."""
+def clickhouse(folder: Path, *, users: Callable[[str], str] = str) -> Iterator[Mapping[str, int]]:
+    """Run ClickHouse and its Keeper with the rendered files, in the sandbox's images' form. Yields ports by name.
+
+    `users` changes the file of the users.
+    """
     names = ("http_port", "tcp_port", "interserver_http_port", "metrics", "keeper", "control", "raft", "keeper_metrics")
     ports = {name: free_port() for name in names}
     local = {
@@ -47,6 +50,7 @@ def clickhouse(folder: Path) -> Iterator[Mapping[str, int]]:
     }
     keeper = _written(folder / "keeper", {"langfuse-keeper-config": "", "langfuse-keeper-quorum": "config.d"}, local)
     server = _written(folder / "server", {"langfuse-clickhouse-config": ""}, local)
+    (server / "users.xml").write_text(users((server / "users.xml").read_text()))
     for name in ("keeper-data", "data"):
         (folder / name).mkdir()
     with contextlib.ExitStack() as stack:
@@ -90,6 +94,7 @@ def redis(folder: Path) -> Iterator[int]:
         "bind": "127.0.0.1",
         "dir": str(folder),
         "maxmemory-policy": "noeviction",
+        "appendonly": "yes",
         "requirepass": secrets()["langfuse-redis", "password"],
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]

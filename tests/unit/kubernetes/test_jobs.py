@@ -134,7 +134,7 @@ def test_migrations_run_the_entrypoint_of_the_image_after_the_checks(recording: 
     *checks, migrate = containers(recording.one("Job", "langfuse-migrations"))
     assert "command" not in migrate
     assert migrate["args"] == ["true"]
-    assert [check["name"] for check in checks] == ["release", "postgres", "clickhouse"]
+    assert [check["name"] for check in checks] == ["release", "stores", "postgres", "clickhouse"]
     assert migrate["image"] == checks[0]["image"]
     assert not {name for name in variables(migrate) if name.endswith("MIGRATION_DISABLED")}
 
@@ -144,7 +144,7 @@ def test_every_variable_of_a_script_is_set_in_its_container(recording: Recording
     checked = 0
     for item in recording.of("Job") + recording.of("CronJob") + recording.of("StatefulSet"):
         for one in containers(item):
-            words = [word for word in one.get("command", []) if word.startswith("/scripts/")]
+            words = [word for word in one.get("command", []) if word.startswith("/scripts/") and word.endswith(".sh")]
             for word in words:
                 text = SCRIPTS[word.removeprefix("/scripts/")].read_text()
                 code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))

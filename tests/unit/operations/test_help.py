@@ -26,7 +26,7 @@ def help_of(*words: str) -> str:
 def test_the_list_has_for_each_command_one_line_that_is_not_cut_off() -> None:
     text = help_of()
     assert max(map(len, text.splitlines())) <= 80
-    listed = dict(re.findall(r"^  (\w+) {2,}(\S.*)$", text, flags=re.MULTILINE))
+    listed = dict(re.findall(r"^  (\w[\w-]*) {2,}(\S.*)$", text, flags=re.MULTILINE))
     assert listed == {name: command.help.splitlines()[0] for name, command in COMMANDS.items()}
     assert all(re.fullmatch(r"[A-Z].*[a-z]\.", line) for line in listed.values())
 

@@ -203,7 +203,7 @@ def test_members_and_clients_may_reach_servers_and_sentinels(three: Recording) -
     (rule,) = three.one("NetworkPolicy", "langfuse-allow-redis-ingress").inputs["spec"]["ingress"]
     assert {port["port"] for port in rule["ports"]} - {TUNNEL_PORT} == {6379, 26379}
     names = rule["from"][0]["podSelector"]["matchExpressions"][0]["values"]
-    assert set(names) == {"web", "worker", "first-start", "redis"}
+    assert set(names) == {"web", "worker", "first-start", "migrations", "redis"}
 
 
 def test_each_pod_announces_a_stable_host_name(three: Recording) -> None:

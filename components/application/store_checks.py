@@ -1,0 +1,103 @@
+"""The container that checks the stores before a migration: it does with each of them what Langfuse will do.
+
+`python -m operations check-stores` runs the same container in a Job of its own (`operations/store_checks.py`).
+"""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from components.application.component import ApplicationContext
+from components.application.environment import redis_key_prefix
+from components.application.extra_env import extra_environment
+from components.application.store_variables import (
+    database_environment,
+    event_environment,
+    export_environment,
+    media_environment,
+    postgres_url,
+    redis_environment,
+)
+from components.kubernetes.files import SCRIPTS_PATH, read_scripts
+from components.kubernetes.pods import Container, Mount, container
+from components.kubernetes.variables import Environment
+from components.schema import images
+from components.schema.base import Resources
+from components.schema.environment import Settings
+from components.stores.connections import Connections
+from components.stores.modes import StoreModes
+
+CONTAINER = "stores"
+"""The name of the container."""
+
+RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="384Mi")
+"""For Node with the clients of Langfuse. Measured: 150 MiB."""
+
+HEAP_MEBIBYTES = 192
+
+SCRIPTS = (
+    *("check-stores.js", "store-results.js"),
+    *("check-postgres.js", "check-clickhouse.js", "check-redis.js", "check-object-store.js"),
+)
+
+_CONNECTION_PREFIXES = ("AWS_", "CLICKHOUSE_", "LANGFUSE_S3_", "LANGFUSE_USE_", "NODE_", "REDIS_")
+"""Variables of `extraEnv` that change how Langfuse connects, in addition to those of a proxy."""
+
+
+def store_check_scripts() -> dict[str, str]:
+    """The scripts, as the data of a ConfigMap."""
+    return read_scripts(Path(__file__).parent / "scripts", *SCRIPTS)
+
+
+def store_check(context: ApplicationContext, mounts: Sequence[Mount], *, wait_seconds: int) -> Container:
+    """The container. It prints one line for each check, and fails if a check failed.
+
+    Args:
+        context: Settings, stores and credentials.
+        mounts: The scripts, the CA bundles and a folder for temporary files.
+        wait_seconds: How long it waits for a store that does not answer.
+    """
+    settings = context.settings
+    managed = [mode.name for mode in StoreModes.of(settings) if mode.is_managed]
+    check = container(
+        CONTAINER,
+        images.worker(settings.version),
+        command=["node", f"{SCRIPTS_PATH}/check-stores.js"],
+        resources=RESOURCES,
+        mounts=mounts,
+        env={
+            **store_check_environment(settings, context.stores, managed),
+            "NAMESPACE": context.installation.namespace,
+            "WAIT_SECONDS": str(wait_seconds),
+        },
+    )
+    check["termination_message_policy"] = "FallbackToLogsOnError"  # shows the failed checks in the pod's status
+    return check
+
+
+def store_check_environment(settings: Settings, stores: Connections, managed: Collection[str]) -> Environment:
+    """The variables with which web, worker and the migrations connect to the four stores.
+
+    Args:
+        settings: The settings of the installation.
+        stores: The connections.
+        managed: The names of the stores that this stack runs. No key of the stack file mends a fault of these.
+    """
+    return {
+        **database_environment(stores.postgres, stores.clickhouse),
+        "DIRECT_URL": postgres_url(stores.postgres, direct=True),
+        **redis_environment(stores.redis),
+        "REDIS_KEY_PREFIX": redis_key_prefix(settings),
+        **event_environment(stores.object_store),
+        **media_environment(settings, stores.object_store, "worker"),
+        **export_environment(settings, stores.object_store, "worker"),
+        "LANGFUSE_S3_BATCH_EXPORT_EXTERNAL_ENDPOINT": "",  # pods may not reach the public address
+        "NODE_OPTIONS": f"--max-old-space-size={HEAP_MEBIBYTES}",
+        **{name: value for name, value in extra_environment(settings, "worker").items() if _connects(name)},
+        "HOME": "/tmp",  # noqa: S108  # inside the pod
+        "MANAGED_STORES": ",".join(managed),
+        "STORE_CHECKS": settings.application.store_checks,
+    }
+
+
+def _connects(name: str) -> bool:
+    return name.startswith(_CONNECTION_PREFIXES) or name.lower().endswith("_proxy")

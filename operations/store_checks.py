@@ -1,0 +1,164 @@
+"""Checks in the cluster that the stores can do what Langfuse needs, as the migration Job does before it migrates.
+
+The check is a container of the migration Job that a preview shows. It runs in a Job of its own, with the network rules,
+the credentials and the certificates of the migrations. What the preview creates or changes, and the check needs, exists
+while the check runs; the garbage collector of Kubernetes deletes it together with the Job.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from operations import cluster_identity
+from operations.changes.events import observe
+from operations.cluster import Cluster
+from operations.errors import OperationError
+from operations.pulumi import Pulumi
+
+Json = Mapping[str, Any]
+
+NAME: Final = "langfuse-check-stores"
+MIGRATIONS: Final = "langfuse-migrations"
+CONTAINER: Final = "stores"
+WAIT_SECONDS: Final = 30
+"""How long the check waits for a store that does not answer."""
+
+DEADLINE_SECONDS: Final = 600
+"""How long the check may take, with the time to pull the image."""
+
+KEEP_SECONDS: Final = 3600
+"""How long Kubernetes keeps a Job that a killed command left."""
+
+RULES: Final = ("NetworkPolicy", "AuthorizationPolicy")
+
+
+class Line(BaseModel):
+    """The result of one check."""
+
+    store: str
+    check: str
+    outcome: Literal["ok", "warning", "failed"]
+    detail: str
+    fix: str = ""
+    """What to do: a key of the stack file, or a command."""
+
+
+def check(pulumi: Pulumi, stores: Sequence[str], say: Callable[[str], None]) -> Sequence[Line]:
+    """Run the check with the configuration of the stack file, deployed or not.
+
+    Args:
+        pulumi: The stack.
+        stores: Names of stores; empty for all.
+        say: Prints progress.
+
+    Raises:
+        OperationError: The check can't run.
+    """
+    cluster_identity.check(pulumi)
+    say(f"previewing {pulumi.stack} ...")
+    done = pulumi.events("preview")
+    seen = observe(done.events)
+    if done.exit_code:
+        raise OperationError(f"the preview failed; run `python -m operations preview --stack {pulumi.stack}`")
+    objects = [inputs for inputs in seen.after.values() if "kind" in inputs]
+    return run(Cluster.of(pulumi), objects, stores, say)
+
+
+def run(cluster: Cluster, objects: Sequence[Json], stores: Sequence[str], say: Callable[[str], None]) -> Sequence[Line]:
+    """Run the check of the migration Job among the objects of a preview."""
+    job = check_job(objects, stores)
+    _require(cluster, job)
+    cluster.delete(job)
+    say(f"running Job {NAME} in namespace {job['metadata']['namespace']} ...")
+    try:
+        owner = cluster.create(job)
+        for item in needed(objects, job, cluster.get):
+            cluster.create(_owned(item, owner))
+        return _results(cluster, job)
+    finally:
+        cluster.delete(job)
+
+
+def check_job(objects: Sequence[Json], stores: Sequence[str]) -> Json:
+    """The Job: the container of the migration Job that checks the stores, alone in the same pod."""
+    found = [item for item in objects if item["kind"] == "Job" and item["metadata"]["name"] == MIGRATIONS]
+    if not found:
+        raise OperationError(f"the preview has no Job {MIGRATIONS}")
+    template = deepcopy(found[0]["spec"]["template"])
+    container = next(one for one in template["spec"].pop("initContainers") if one["name"] == CONTAINER)
+    own = {"REPORT": "json", "WAIT_SECONDS": str(WAIT_SECONDS), "CHECKED_STORES": ",".join(stores)}
+    kept = [one for one in container["env"] if one["name"] not in own]
+    container["env"] = [*kept, *({"name": name, "value": value} for name, value in own.items())]
+    template["spec"]["containers"] = [container]
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    template["spec"]["volumes"] = [volume for volume in template["spec"]["volumes"] if volume["name"] in mounted]
+    metadata = {"name": NAME, "namespace": found[0]["metadata"]["namespace"], "labels": template["metadata"]["labels"]}
+    spec = {
+        "template": template,
+        "backoffLimit": 0,
+        "activeDeadlineSeconds": DEADLINE_SECONDS,
+        "ttlSecondsAfterFinished": KEEP_SECONDS,
+    }
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def needed(objects: Sequence[Json], job: Json, get: Callable[[Json], Json | None]) -> Iterator[Json]:
+    """What the pod needs of the preview and the cluster does not have: files, an account, and rules for its traffic."""
+    pod = job["spec"]["template"]["spec"]
+    files = {volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume}
+    for item in objects:
+        kind, name = item["kind"], item["metadata"]["name"]
+        if (kind == "ConfigMap" and name in files) or (kind == "ServiceAccount" and name == pod["serviceAccountName"]):
+            if get(item) is None:
+                yield item
+        elif kind in RULES and '"migrations"' in json.dumps(item["spec"]):
+            existing = get(item)
+            if existing is None or existing["spec"] != item["spec"]:
+                yield {**item, "metadata": {**item["metadata"], "name": f"{NAME}-{name.removeprefix('langfuse-')}"}}
+
+
+def _require(cluster: Cluster, job: Json) -> None:
+    """Refuse to start a pod that could not start."""
+    namespace = job["metadata"]["namespace"]
+    first = "`pulumi up` creates it, and runs the same check before it migrates or starts Langfuse"
+    if cluster.namespace_uid(namespace) is None:
+        raise OperationError(f"there is no namespace {namespace} to run the check in; {first}")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    references = (one.get("valueFrom", {}).get("secretKeyRef", {}).get("name") for one in container["env"])
+    for name in sorted({name for name in references if name}):
+        metadata = {"name": name, "namespace": namespace}
+        if cluster.get({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}) is None:
+            raise OperationError(f"there is no Secret {name} in namespace {namespace}; {first}")
+
+
+def _owned(item: Json, owner: Json) -> Json:
+    reference = {"apiVersion": "batch/v1", "kind": "Job", "name": NAME, "uid": owner["metadata"]["uid"]}
+    return {**item, "metadata": {**item["metadata"], "ownerReferences": [reference]}}
+
+
+def _results(cluster: Cluster, job: Json) -> Sequence[Line]:
+    """Wait until the Job has ended, and read its log."""
+    deadline = time.monotonic() + DEADLINE_SECONDS + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        status = (cluster.get(job) or {}).get("status", {})
+        ended = [one["type"] for one in status.get("conditions", ()) if one["status"] == "True"]
+        if "Complete" in ended or "Failed" in ended:
+            break
+        time.sleep(1)
+    log = cluster.log(job)
+    lines = list(_lines(log))
+    if not lines:
+        raise OperationError(f"the check did not run: {cluster.pod_reason(job) or log[-500:] or 'there is no log'}")
+    return lines
+
+
+def _lines(log: str) -> Iterator[Line]:
+    for text in log.splitlines():
+        try:
+            yield Line.model_validate_json(text)
+        except ValidationError:
+            continue  # a warning of Node, or progress
