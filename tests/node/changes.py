@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tests.node.shapes import Installation
 
-ROLLOUT_SECONDS: Final = 400
+ROLLOUT_SECONDS: Final = 900
 """For a new pod to become ready and the old one to drain, on a busy machine."""
 
 Pods = Mapping[str, frozenset[str]]

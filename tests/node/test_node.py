@@ -23,7 +23,7 @@ from tests.engine.view import View
 from tests.node.containers import Containers
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.timeout(900)]
 
 MEMORY_BYTES: Final = 1200 * 2**20
 IMAGE: Final = "docker.io/valkey/valkey:8.1.10"

@@ -19,7 +19,7 @@ from tests.engine.view import View
 from tests.node.test_node import IMAGE
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.whole, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.whole, pytest.mark.timeout(900)]
 
 NAMESPACE: Final = "services"
 PORT: Final = 6379

@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.timeout(1800)]
 
 CALM_SECONDS: Final = 300.0
 WATCHED_SECONDS: Final = 20.0
-STOP_SECONDS: Final = 30.0
-"""How long a server may take to end. A killed one has used its whole grace period, which is longer."""
+MARGIN_SECONDS: Final = 5.0
+"""A server that did not end by itself is killed after its grace period. So it has to end this much earlier."""
 START_AGAIN_SECONDS: Final = 120.0
 """The kubelet waits longer each time that it starts a container again: 10 s, 20 s, 40 s."""
 RECONCILE_SECONDS: Final = 10.0
@@ -125,11 +125,14 @@ def come_back(shape: Installation, contents: Contents, fail: Callable[[], None])
 
 
 def delete(shape: Installation, pods: list[Json]) -> None:
-    """Delete pods and wait until they have ended."""
+    """Delete pods, whose servers have to end before their grace period is over."""
     names = [pod["metadata"]["name"] for pod in pods]
     gone = {pod["metadata"]["uid"] for pod in pods}
+    within = min(pod["spec"]["terminationGracePeriodSeconds"] for pod in pods) - MARGIN_SECONDS
     shape.view.kubectl("delete", "--namespace", shape.view.namespace, "pod", *names, "--wait=false").ok()
-    eventually(lambda: not gone & {each["metadata"]["uid"] for each in shape.pods()}, within=STOP_SECONDS)
+    eventually(
+        lambda: not gone & {each["metadata"]["uid"] for each in shape.pods()}, f"{names} have not ended", within=within
+    )
 
 
 def kill(shape: Installation, containers: Containers, pods: list[Json]) -> None:
