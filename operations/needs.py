@@ -15,6 +15,7 @@ from components.schema.schedules import schedule
 from components.schema.stores import ManagedClickHouse, ManagedObjectStore, ManagedRedis, SentinelRedis
 from components.schema.values import quantity_value
 from components.settings.scales import Load
+from components.stores.redis.valkey import OVERHEAD_BYTES
 
 DAY_SECONDS: Final = 86_400
 
@@ -32,9 +33,6 @@ holds many spans, so this is an upper bound."""
 
 REDIS_BYTES_PER_EVENT_A_MINUTE: Final = Decimal(10**9) / 100_000
 """Langfuse: about 1 GB of memory per 100,000 events a minute (deployment/infrastructure/cache)."""
-
-REDIS_DATA_SHARE: Final = Decimal("0.75")
-"""The share of the memory that data may use (`components/stores/redis/valkey.py`)."""
 
 CLICKHOUSE_BYTES_PER_CPU: Final = 4 * 1024**3
 """Langfuse's minimum is 8 GiB with 2 CPUs (configuration/scaling)."""
@@ -117,10 +115,10 @@ def _redis(rate: Decimal, settings: Settings) -> Iterator[Need]:
         return
     yield _bytes(
         "redis.resources.memory",
-        rate * 60 * REDIS_BYTES_PER_EVENT_A_MINUTE / REDIS_DATA_SHARE,
+        2 * rate * 60 * REDIS_BYTES_PER_EVENT_A_MINUTE + OVERHEAD_BYTES,
         store.resources.memory,
-        f"{plain(rate)} events/s x 60 s x {plain(REDIS_BYTES_PER_EVENT_A_MINUTE)} bytes / {REDIS_DATA_SHARE}",
-        "Langfuse: 1 GB for every 100,000 events a minute; data may use three quarters",
+        f"2 x {plain(rate)} events/s x 60 s x {plain(REDIS_BYTES_PER_EVENT_A_MINUTE)} bytes + 64 MiB",
+        "Langfuse: 1 GB for every 100,000 events a minute; twice, for rewrites of the append-only file",
     )
 
 

@@ -21,6 +21,7 @@ from components.kubernetes.variables import Environment, text
 from components.schema.application import Workload
 from components.schema.environment import Settings
 from components.schema.values import quantity_value
+from components.stores.clickhouse.memory import SPILL_PERCENT, share
 from components.stores.connections import (
     ClickHouseConnection,
     Connections,
@@ -130,14 +131,14 @@ def _shared_environment(settings: Settings, stores: Connections, refs: SecretRef
         **event_environment(stores.object_store),
         **query_environment(settings.clickhouse.version),
         # Langfuse's default of 32 GB is more memory than the server has: it would never spill to disk.
-        "CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY": str(_spill_bytes(stores.clickhouse)),
+        "CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY": str(share(stores.clickhouse.memory, SPILL_PERCENT)),
         # Kubernetes sets HOSTNAME to the pod's name, and the servers would listen on that address only.
         "HOSTNAME": "0.0.0.0",  # noqa: S104
         "LANGFUSE_LOG_FORMAT": settings.application.log_format,
         "LANGFUSE_LOG_LEVEL": settings.application.log_level,
         "LANGFUSE_S3_EVENT_KEY_MAX_SEGMENT_BYTES": str(FILE_NAME_BYTES),
         "NEXTAUTH_URL": settings.public_url,
-        "NODE_OPTIONS": f"--max-old-space-size={_heap_mebibytes(workload)}",
+        "NODE_OPTIONS": f"--max-old-space-size={heap_mebibytes(workload)}",
         "REDIS_KEY_PREFIX": redis_key_prefix(settings),
     }
 
@@ -152,11 +153,6 @@ def _configured(**variables: str | bool | None) -> Environment:
     return {name: text(value) for name, value in variables.items() if value is not None}
 
 
-def _spill_bytes(clickhouse: ClickHouseConnection) -> int:
-    """Half of ClickHouse's memory: larger aggregations spill to disk."""
-    return int(quantity_value(clickhouse.memory) / 2)
-
-
-def _heap_mebibytes(workload: Workload) -> int:
+def heap_mebibytes(workload: Workload) -> int:
     """Three quarters of the memory limit: the rest is for buffers and native code."""
     return int(quantity_value(workload.resources.memory) * 3 / 4 / 1024**2)

@@ -39,6 +39,8 @@ def postgres_url(postgres: PostgresConnection, *, direct: bool = False) -> str:
         parameters["sslcert"] = postgres.ca_path
     if postgres.pooler and not direct:
         parameters["pgbouncer"] = "true"  # no prepared statements: the next transaction may use another connection
+    if not direct:
+        parameters["connection_limit"] = str(postgres.pool)
     endpoint = postgres.server if direct else postgres.endpoint
     query = f"?{urlencode(parameters, safe='/')}" if parameters else ""
     user = f"{postgres.username}:$(DATABASE_PASSWORD)"

@@ -1,5 +1,6 @@
 """Backups: one CronJob for each database writes to the backups bucket, where they expire after their retention."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from components.kubernetes.objects import Scope, child_options, service_account
 from components.kubernetes.pods import JOB_RESOURCES, TMP, Container, Mount, container, pod
 from components.schema import images
 from components.schema.base import Resources
+from components.schema.stores import ExternalPostgres
+from components.schema.stores import Postgres as PostgresSettings
+from components.schema.values import quantity_value
 from components.stores.clients import (
     CLICKHOUSE_CLIENT_RESOURCES,
     CLIENT_SCRIPTS,
@@ -33,12 +37,14 @@ CA_BUNDLE_PATH = f"{CLIENT_PATH}/ca-bundle.pem"
 MINIMUM_BYTES = 1024
 """A dump of an empty database is larger. A smaller file means that nothing was dumped."""
 
-PART_SIZE = "64MiB"
-"""The size of a streamed dump is unknown, and S3 accepts 10,000 parts, so a dump can have up to 625 GiB. The client
-holds one part in memory (528 MiB by default: minio-go, api-put-object-common.go)."""
+MOST_PARTS = 10_000
+"""Parts of an object in S3. The size of a streamed dump is unknown, so the size of a part limits that of the dump."""
 
-DUMP_RESOURCES = Resources(cpu="100m", cpu_limit="2", memory="768Mi")
-"""For pg_dump, the object store's client with one part, and the commands that measure the stream."""
+SMALLEST_PART_MEBIBYTES = 64
+"""For dumps of up to 625 GiB. The client holds one part in memory (minio-go, api-put-object-common.go)."""
+
+DUMP_MEBIBYTES = 512
+"""For pg_dump, the object store's client, and the commands that measure the stream."""
 
 
 class Backups(pulumi.ComponentResource):
@@ -106,16 +112,22 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
     cron_job(scope, template, context.settings.backups.postgres_schedule, deadline_seconds=DEADLINE_SECONDS)
 
 
+def part_mebibytes(postgres: PostgresSettings) -> int:
+    """The size of the parts of a dump: a full volume fits."""
+    full = 0 if isinstance(postgres, ExternalPostgres) else quantity_value(postgres.storage)
+    return max(SMALLEST_PART_MEBIBYTES, math.ceil(full / MOST_PARTS / 1024**2))
+
+
 def _dump(context: ApplicationContext, mounts: Sequence[Mount]) -> Container:
     postgres, object_store = context.stores.postgres, context.stores.object_store
-    bucket = object_store.buckets["backups"]
+    bucket, part = object_store.buckets["backups"], part_mebibytes(context.settings.postgres)
     return container(
         # Not `dump`, the name of an init container of earlier releases. A dry run keeps that one, because its fields
         # belong to another manager, and the API server refuses two containers with the same name.
         "backup",
         images.postgres(postgres.version),  # pg_dump refuses a newer server
         command=run_script("backup-postgres.sh"),
-        resources=DUMP_RESOURCES,
+        resources=Resources(cpu="100m", cpu_limit="2", memory=f"{DUMP_MEBIBYTES + 4 * part}Mi"),
         mounts=mounts,
         env={
             **postgres_environment(postgres, ca_bundle=CA_BUNDLE_PATH),
@@ -125,7 +137,7 @@ def _dump(context: ApplicationContext, mounts: Sequence[Mount]) -> Container:
             "BUCKET": bucket.name,
             "CLIENT_DIR": CLIENT_PATH,
             "MINIMUM_BYTES": str(MINIMUM_BYTES),
-            "PART_SIZE": PART_SIZE,
+            "PART_SIZE": f"{part}MiB",
             "WAIT_SECONDS": str(WAIT_SECONDS),
         },
     )

@@ -51,6 +51,14 @@ class ExternalPostgres(Model):
     pooler: bool = Field(
         default=False, description="Whether `host` is a pooler in transaction mode, for example PgBouncer."
     )
+    connections: int = Field(
+        default=100,
+        ge=20,
+        le=10000,
+        description="Number of connections that this installation may open: `max_connections` of the server, or of the "
+        "pooler in front of it (`max_client_conn`), without those of other clients. The pools of web and worker "
+        "follow from it. Default: that of Postgres.",
+    )
     database: Name = Field(default="langfuse", description="Name of the database.")
     username: Name = Field(default="langfuse", description="Role that owns the database.")
     tls: Literal["disable", "require", "verify"] = Field(
@@ -102,7 +110,7 @@ class ExternalClickHouse(Model):
         "be changed later.",
     )
     memory: ByteQuantity = Field(
-        default="16Gi", description="Memory of the server. Large aggregations spill to disk at half of it."
+        default="16Gi", description="Memory of the server. Large aggregations spill to disk at three tenths of it."
     )
 
 

@@ -41,6 +41,8 @@ class PostgresConnection:
     """The release of the server, and of the clients in Jobs."""
     psql_command: str
     """The psql command that an operator runs to repair the schema. Checks print it."""
+    pool: int
+    """The number of connections that each pod of the application may open (`pool.py`)."""
     direct: Endpoint | None = None
     """The server behind a pooler, for migrations and backups. None without a pooler."""
     pooler: bool = False
@@ -67,7 +69,7 @@ class ClickHouseConnection:
     username: str
     password: SecretRef
     memory: str
-    """The memory of a server: large aggregations of the application spill to disk at half of it."""
+    """The memory of a server: large aggregations of the application spill to disk at a part of it."""
     database: str = "default"
     clustered: bool = True
     """Whether tables are replicated. It can't change later: there is no conversion between the two kinds of tables."""

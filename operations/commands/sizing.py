@@ -21,6 +21,7 @@ from operations.commands.options import AsJson, reported_errors
 from operations.needs import EVENT_BYTES, plain
 
 if TYPE_CHECKING:
+    from components.settings.bounds import Bound
     from operations.sizing import Sizing
 
 app = typer.Typer()
@@ -85,6 +86,8 @@ def sizing(
 
 
 def _document(answer: "Sizing", pods: Sequence[Pods]) -> dict[str, object]:
+    from components.settings.bounds import bounds  # noqa: PLC0415  # loads pulumi_kubernetes
+
     return {
         "config": _config(answer),
         "requests": {
@@ -96,6 +99,11 @@ def _document(answer: "Sizing", pods: Sequence[Pods]) -> dict[str, object]:
             | {"formula": need.formula, "source": need.source}
             for need in answer.needs
         ],
+        "bounds": [
+            {"key": f"{PROJECT}:{bound.key}", "for": bound.what, "uses": float(bound.uses), "of": float(bound.has)}
+            | {"unit": bound.unit, "fits": bound.fits, "formula": bound.formula}
+            for bound in bounds(answer.settings)
+        ],
     }
 
 
@@ -106,6 +114,8 @@ def _config(answer: "Sizing") -> dict[str, object]:
 
 
 def _print(answer: "Sizing", pods: Sequence[Pods]) -> None:
+    from components.settings.bounds import bounds  # noqa: PLC0415  # loads pulumi_kubernetes
+
     console = Console(width=None if sys.stdout.isatty() else 160)
     if answer.explicit:
         console.print("The load is larger than the largest scale. Set these numbers in the stack file, too:\n")
@@ -117,11 +127,20 @@ def _print(answer: "Sizing", pods: Sequence[Pods]) -> None:
     for need in answer.needs:
         arithmetic.add_row(need.key, str(need.least), str(need.has), need.formula, need.source)
     console.print(arithmetic)
+    console.print(_bounds(bounds(answer.settings)))
     console.print(
         "Not included: Jobs while they run, and media and exports in the object store. Assumptions are this project's, "
         "not Langfuse's: operations/needs.py gives the reason for each.",
         highlight=False,
     )
+
+
+def _bounds(found: "Sequence[Bound]") -> Table:
+    table = Table("key", "for", "uses", "of", "unit", "arithmetic", title="What has to add up", box=box.SIMPLE)
+    for bound in found:
+        mark = "" if bound.fits else " (too much)"
+        table.add_row(bound.key, bound.what, f"{bound.uses:.0f}{mark}", f"{bound.has:.0f}", bound.unit, bound.formula)
+    return table
 
 
 def _amounts(requests: Requests) -> dict[str, float]:

@@ -152,7 +152,7 @@ def test_a_setting_in_a_config_map_restarts_only_its_readers(stack: Stack, view:
 
 def test_a_memory_limit_restarts_only_its_store(stack: Stack, view: View) -> None:
     memory = other("1Gi", "2Gi", than=stack.setting("langfuse:redis", "resources", "memory"))
-    most = {"1Gi": 768, "2Gi": 1536}[memory] * 2**20
+    most = {"1Gi": 480, "2Gi": 992}[memory] * 2**20
     pods, jobs, claims = view.pods(), view.jobs(), view.identities("persistentvolumeclaims")
 
     stack.configure({"langfuse:redis": {"resources": {"memory": memory}}})

@@ -17,6 +17,8 @@ CHECKS: Sequence[Check] = (
     application.autoscaling_bounds_are_ordered,
     application.requests_fit_limits,
     memory.memory_is_enough,
+    memory.containers_can_start,
+    memory.bounds_hold,
     network.gateway_is_in_another_namespace,
     network.allowed_pods_have_an_address,
     network.metadata_server_answers_names_only,

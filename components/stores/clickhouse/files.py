@@ -41,11 +41,11 @@ def _fill(parent: ElementTree.Element, content: Mapping[str, Value]) -> None:
                 element.text = str(item)
 
 
-def configuration_mount(
-    config_map: pulumi.Input[str], path: str, *, main: Sequence[str], added: Sequence[str]
-) -> Mount:
-    """Keys of a ConfigMap as files: main files in `path`, and additions in `path`/config.d, which are merged."""
-    files = {name: name for name in main} | {name: f"config.d/{name}" for name in added}
+def configuration_mount(config_map: pulumi.Input[str], path: str, files: Mapping[str, str]) -> Mount:
+    """Keys of a ConfigMap as files: the path of each below `path`.
+
+    The server merges files of `config.d` into config.xml, and of `users.d` into users.xml.
+    """
     volume: k8s.core.v1.VolumeArgsDict = {
         "name": "config",
         "config_map": {

@@ -28,6 +28,7 @@ from components.schema.stores import ManagedClickHouse
 from components.stores.clickhouse.cluster import NATIVE_PORT, backups_configuration, cluster_configuration
 from components.stores.clickhouse.files import configuration_mount
 from components.stores.clickhouse.keeper import CLIENT_PORT, RAFT_PORT, Keeper
+from components.stores.clickhouse.memory import query_memory_configuration, server_memory_configuration
 from components.stores.clickhouse.mode import HTTP_CLIENTS, JOBS, ClickHouseMode
 from components.stores.connections import ClickHouseConnection, Endpoint, ObjectStoreConnection
 from components.stores.contract import Flow, SecretRefs, StoreContext
@@ -163,12 +164,18 @@ class ManagedClickHouseMode(ClickHouseMode[ManagedClickHouse]):
             "users.xml": read_config(FILES / "users.xml"),
             "cluster.xml": cluster_configuration(self.hosts, keeper.endpoints),
             "backups.xml": backups_configuration(backups),
+            "memory.xml": server_memory_configuration(self.config.resources.memory),
+            "queries.xml": query_memory_configuration(self.config.resources.memory),
         }
         return configuration_mount(
             config_map(scope, "config", files).metadata.name,
             CONFIG_PATH,
-            main=["config.xml", "users.xml"],
-            added=["cluster.xml", "backups.xml"],
+            {
+                "config.xml": "config.xml",
+                "users.xml": "users.xml",
+                **{name: f"config.d/{name}" for name in ("cluster.xml", "backups.xml", "memory.xml")},
+                "queries.xml": "users.d/queries.xml",
+            },
         )
 
 

@@ -120,7 +120,7 @@ class ManagedObjectStoreMode(ObjectStoreMode[ManagedObjectStore]):
         governing = service(scope, {"http-s3": PORT}, headless=True)
         data, volumes = self._volumes(scope)
         mounts = [data, TMP]
-        environment = server_environment(context.refs)
+        environment = server_environment(context.refs, config.resources.memory)
         startup = http_probe("/minio/health/live", PORT, period=5, failures=60)
         if volumes:
             environment = {**environment, **member_environment(scope.workload, config.nodes)}

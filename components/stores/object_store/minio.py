@@ -6,6 +6,7 @@ from components.kubernetes.files import run_script
 from components.kubernetes.installation import Workload
 from components.kubernetes.pods import Probe, exec_probe
 from components.kubernetes.variables import Environment, PodField
+from components.schema.values import quantity_value
 from components.stores.contract import SecretRefs
 from components.stores.object_store.buckets import STALE_UPLOADS_DAYS
 from components.stores.object_store.mode import key_ids
@@ -87,7 +88,7 @@ def joined_probe() -> Probe:
     )
 
 
-def server_environment(refs: SecretRefs) -> Environment:
+def server_environment(refs: SecretRefs, memory: str) -> Environment:
     """The variables of each server.
 
     Clients need not request encryption (internal/kms/config.go, internal/crypto/auto-encryption.go). Objects that were
@@ -105,5 +106,7 @@ def server_environment(refs: SecretRefs) -> Environment:
         "MINIO_API_STALE_UPLOADS_EXPIRY": f"{STALE_UPLOADS_DAYS * 24}h",
         "MINIO_BROWSER": "off",
         "MINIO_UPDATE": "off",
+        # Go collects garbage more often near this limit, before the kernel ends the process at the container's.
+        "GOMEMLIMIT": str(int(quantity_value(memory) * 9 / 10)),
         "HOME": "/tmp",  # noqa: S108  # where it looks for certificates
     }

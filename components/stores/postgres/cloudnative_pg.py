@@ -27,8 +27,10 @@ from components.stores.postgres.mode import (
     ROLE,
     PostgresMode,
     in_cluster_connection,
+    max_connections,
     memory_megabytes,
 )
+from components.stores.postgres.pool import pool_size
 from components.stores.postgres.release import major, same_major_release
 
 API_VERSION = "postgresql.cnpg.io/v1"
@@ -80,6 +82,7 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
             f"{CLUSTER}-rw",
             self.config.version,
             refs["postgres_password"],
+            pool=pool_size(self.settings, max_connections(self.config.resources)),
             psql_command=f"{kubectl} exec {primary} --container postgres -- psql --dbname {DATABASE}",
             tls="require",
         )
@@ -239,9 +242,10 @@ def parameters(settings: CloudNativePgPostgres) -> Mapping[str, str]:
         "shared_buffers": f"{memory['shared_buffers_mb']}MB",
         "effective_cache_size": f"{memory['effective_cache_mb']}MB",
         "maintenance_work_mem": f"{memory['maintenance_work_mb']}MB",
+        "work_mem": "4MB",
         "log_lock_waits": "on",
         "log_min_duration_statement": "5s",
-        "max_connections": "200",
+        "max_connections": str(max_connections(settings.resources)),
         "max_wal_size": "1GB",
         "checkpoint_timeout": "10min",
         "timezone": "UTC",

@@ -7,6 +7,7 @@ from components.schema.stores import ExternalPostgres
 from components.stores.connections import Endpoint, PostgresConnection
 from components.stores.contract import Flow, SecretRefs
 from components.stores.postgres.mode import CLIENTS, PostgresMode
+from components.stores.postgres.pool import pool_size
 
 
 class ExternalPostgresMode(PostgresMode[ExternalPostgres]):
@@ -24,6 +25,7 @@ class ExternalPostgresMode(PostgresMode[ExternalPostgres]):
             database=config.database,
             username=config.username,
             password=refs["postgres_password"],
+            pool=pool_size(self.settings, config.connections),
             version=config.version or images.NEWEST_POSTGRES,
             psql_command=f"psql --host {direct.host} --port {direct.port} --username {config.username} "
             f"--dbname {config.database}",

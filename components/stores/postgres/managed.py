@@ -26,8 +26,10 @@ from components.stores.postgres.mode import (
     ROLE,
     PostgresMode,
     in_cluster_connection,
+    max_connections,
     memory_megabytes,
 )
+from components.stores.postgres.pool import pool_size
 from components.stores.postgres.release import major, same_major_release
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -59,8 +61,9 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
             f"kubectl --namespace {self.installation.namespace} exec langfuse-postgres-0 --container postgres -- "
             f"psql --username postgres --dbname {DATABASE}"
         )
+        pool = pool_size(self.settings, max_connections(self.config.resources))
         return in_cluster_connection(
-            "langfuse-postgres", self.config.version, refs["postgres_password"], psql_command=psql
+            "langfuse-postgres", self.config.version, refs["postgres_password"], pool=pool, psql_command=psql
         )
 
     def flows(self) -> Sequence[Flow]:
@@ -162,8 +165,9 @@ def configuration_files(settings: ManagedPostgres, users: Users) -> dict[str, st
     `peer` compares the names of users. A user that the cluster assigned has no name.
     """
     superuser = "peer" if users == "image" else "trust"
+    sizes = {**memory_megabytes(settings.resources), "max_connections": max_connections(settings.resources)}
     return {
-        "postgresql.conf": read_config(CONFIG / "postgresql.conf", **memory_megabytes(settings.resources)),
+        "postgresql.conf": read_config(CONFIG / "postgresql.conf", **sizes),
         "pg_hba.conf": read_config(CONFIG / "pg_hba.conf", username=ROLE, superuser=superuser),
     }
 

@@ -22,6 +22,17 @@ BUILTIN_LOCALE = 17
 """First major release with a built-in locale. With a locale of the system, another C library in a new image may change
 the order of text under existing indexes. C.UTF-8 of earlier releases also sorts by code point, without a guarantee."""
 
+CONNECTION_MEBIBYTES = 4
+"""Assumption: the memory of a connection. One that is idle takes 2 to 3 MiB; `work_mem` of 4 MiB comes on top while it
+sorts, for which the page cache gives way."""
+
+FEWEST_CONNECTIONS = 40
+MOST_CONNECTIONS = 1000
+"""More are slower than a pool (postgresql.org/docs/current/runtime-config-connection.html)."""
+
+AUTOVACUUM_WORKERS = 3
+"""Postgres' default. Each may use `maintenance_work_mem`."""
+
 ConfigT = TypeVar("ConfigT", bound=Postgres)
 
 
@@ -51,7 +62,13 @@ class PostgresMode(StoreMode[ConfigT, PostgresConnection], ABC):
 
 
 def in_cluster_connection(
-    host: str, version: str, password: SecretRef, *, psql_command: str, tls: Literal["require"] | None = None
+    host: str,
+    version: str,
+    password: SecretRef,
+    *,
+    pool: int,
+    psql_command: str,
+    tls: Literal["require"] | None = None,
 ) -> PostgresConnection:
     """A connection to servers in the namespace, by the name of their Service."""
     return PostgresConnection(
@@ -60,14 +77,28 @@ def in_cluster_connection(
         username=ROLE,
         password=password,
         version=version,
+        pool=pool,
         psql_command=psql_command,
         tls=tls,
     )
 
 
+def max_connections(resources: Resources) -> int:
+    """The number of connections that fit three eighths of the memory. It changes only with the memory.
+
+    A change restarts the server, so it must not follow the number of pods.
+    """
+    fit = _mebibytes(resources) * 3 // 8 // CONNECTION_MEBIBYTES
+    return max(FEWEST_CONNECTIONS, min(MOST_CONNECTIONS, fit))
+
+
+def _mebibytes(resources: Resources) -> int:
+    return int(quantity_value(resources.memory) / 1024**2)
+
+
 def memory_megabytes(resources: Resources) -> dict[str, int]:
     """Memory settings: a quarter for Postgres itself, and what its planner may assume of the rest."""
-    mebibytes = int(quantity_value(resources.memory) / 1024**2)
+    mebibytes = _mebibytes(resources)
     return {
         "shared_buffers_mb": mebibytes // 4,
         "effective_cache_mb": mebibytes // 2,

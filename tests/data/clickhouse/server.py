@@ -85,9 +85,14 @@ def prepared(folder: Path, **replaced: str) -> ClickHouseServer:
     (folder / "keeper").write_text("1")
     files = dict(config_map("langfuse-clickhouse-config"))
     files["config.xml"] = files["config.xml"].replace("/var/lib/clickhouse/", f"{folder}/data/")
-    (folder / "config.d").mkdir()
+    for added in ("config.d", "users.d"):
+        (folder / added).mkdir()
     for name, text in files.items():
-        target = folder / name if name in {"config.xml", "users.xml"} else folder / "config.d" / name
+        target = (
+            folder / name
+            if name in {"config.xml", "users.xml"}
+            else folder / ("users.d" if name == "queries.xml" else "config.d") / name
+        )
         target.write_text(text)
     script = folder / "clickhouse-client.sh"
     script.write_text(f'#!/bin/sh\nexec {sys.executable} {CLIENT} "$@"\n')

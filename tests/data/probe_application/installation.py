@@ -72,13 +72,19 @@ def _server_variables() -> dict[str, str]:
     return environment(container("StatefulSet", "langfuse-clickhouse", "clickhouse"), POD_NAME="langfuse-clickhouse-0")
 
 
+ADDED = {"queries.xml": "users.d"}
+"""The folder of an additional file, if it is not `config.d`."""
+
+
 def _written(folder: Path, maps: Mapping[str, str], replaced: Mapping[str, str]) -> Path:
     """Write ConfigMaps into a folder. Additional files belong into `config.d`."""
     for name, below in maps.items():
         for file, text in config_map(name).items():
             for old, new in replaced.items():
                 text = text.replace(old, new)  # noqa: PLW2901
-            place = folder / below if below or file in {"config.xml", "users.xml"} else folder / "config.d"
+            place = (
+                folder / below if below or file in {"config.xml", "users.xml"} else folder / ADDED.get(file, "config.d")
+            )
             place.mkdir(parents=True, exist_ok=True)
             (place / file).write_text(text)
     return folder

@@ -71,7 +71,7 @@ def check(server: Server) -> Run:
 def test_keys_are_never_evicted_and_every_write_is_persisted(server: Server) -> None:
     settings = server.connect().config_get("*")
     assert settings["maxmemory-policy"] == "noeviction"
-    assert settings["maxmemory"] == str(512 * 1024**2 * 3 // 4)
+    assert settings["maxmemory"] == str((512 - 64) * 1024**2 // 2)
     assert (settings["appendonly"], settings["appendfsync"], settings["save"]) == ("yes", "everysec", "")
 
 

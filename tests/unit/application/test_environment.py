@@ -38,6 +38,7 @@ STORES = Connections(
         username="langfuse",
         password=ref("postgres"),
         version="17.10",
+        pool=10,
         psql_command="psql",
     ),
     clickhouse=ClickHouseConnection(
@@ -129,7 +130,7 @@ def test_credentials_are_references_to_secrets() -> None:
 def test_variables_are_defined_before_they_are_referenced() -> None:
     names = list(web())
     assert names.index("DATABASE_PASSWORD") < names.index("DATABASE_URL")
-    assert web()["DATABASE_URL"] == "postgresql://langfuse:$(DATABASE_PASSWORD)@pg:5432/langfuse"
+    assert web()["DATABASE_URL"] == "postgresql://langfuse:$(DATABASE_PASSWORD)@pg:5432/langfuse?connection_limit=10"
 
 
 def test_only_the_migration_job_runs_migrations() -> None:
@@ -210,9 +211,9 @@ def test_the_heap_of_node_fits_the_memory_limit() -> None:
     assert str(found["NODE_OPTIONS"]).split()[0] == "--max-old-space-size=3072"
 
 
-def test_clickhouse_spills_at_half_its_memory() -> None:
+def test_clickhouse_spills_at_half_of_the_memory_of_a_query() -> None:
     found = web(clickhouse={"resources": {"memory": "8Gi"}})
-    assert found["CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY"] == str(4 * 1024**3)
+    assert found["CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY"] == str(8 * 1024**3 * 3 // 10)
 
 
 def test_servers_listen_on_all_interfaces_and_outlast_idle_timeouts_of_load_balancers() -> None:

@@ -84,5 +84,5 @@ def test_settings_derived_from_a_scale_reach_the_pods(scale: str) -> None:
     worker = variables(container(recording.one("Deployment", "langfuse-worker")))
     assert worker["LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY"] == str(settings.worker.concurrency)
     assert settings.clickhouse.mode == "managed"
-    half = int(quantity_value(settings.clickhouse.resources.memory) / 2)
+    half = int(quantity_value(settings.clickhouse.resources.memory) * 3 / 10)
     assert worker["CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY"] == str(half)

@@ -49,7 +49,10 @@ def test_the_application_uses_the_pooler_and_migrations_bypass_it() -> None:
     tls = "sslmode=require&sslaccept=strict"
     found = variables(container(recording.one("Job", "langfuse-migrations")))
     user = "app.tenant:$(DATABASE_PASSWORD)"
-    assert found["DATABASE_URL"] == f"postgresql://{user}@pooler.example.com:6432/traces?{tls}&pgbouncer=true"
+    assert (
+        found["DATABASE_URL"]
+        == f"postgresql://{user}@pooler.example.com:6432/traces?{tls}&pgbouncer=true&connection_limit=10"
+    )
     assert found["DIRECT_URL"] == f"postgresql://{user}@pg.example.com:5433/traces?{tls}"
     assert list(found).index("DATABASE_PASSWORD") < list(found).index("DATABASE_URL")
     assert found["DATABASE_PASSWORD"] == {"secretKeyRef": {"name": "mine", "key": "password"}}
