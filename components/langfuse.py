@@ -12,6 +12,7 @@ from components.application.worker import Worker
 from components.backups.component import Backups
 from components.backups.off_site import OffSite
 from components.credentials.component import Credentials, CredentialsArgs
+from components.identity import remembered_name
 from components.kubernetes.installation import Installation
 from components.kubernetes.patches import Patches
 from components.network.ingress import Ingress
@@ -40,6 +41,7 @@ class Langfuse(pulumi.ComponentResource):
         super().__init__("langfuse:index:Langfuse", name, settings.model_dump(), patches.options(opts))
         installation, modes = Installation.of(settings), StoreModes.of(settings)
         cluster = pulumi.ResourceOptions(parent=self, provider=cluster_provider(settings, self))
+        cluster = _after(cluster, [remembered_name(settings, self)])
         namespace = Namespace("namespace", installation, settings, cluster)
         inside = _after(cluster, [namespace.resource])
         Quota("quota", installation, settings, inside)

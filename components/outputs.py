@@ -8,6 +8,7 @@ from components.schema.environment import Settings
 from components.schema.values import release
 from components.stores.connections import Endpoint
 from components.stores.contract import SecretRefs
+from components.stores.images import running_images
 from components.stores.modes import StoreModes
 
 
@@ -24,6 +25,7 @@ def outputs(context: ApplicationContext, web: Endpoint) -> dict[str, JsonValue]:
         "url": settings.public_url,
         "namespace": settings.namespace,
         "versions": {**versions(settings)},
+        "images": {**running_images(settings)},
         "services": {
             "web": address(web),
             "postgres": address(stores.postgres.endpoint),

@@ -2,7 +2,7 @@
 
 import typer
 
-from operations.commands import reports, sizing, stacks, stores
+from operations.commands import images, reports, sizing, stacks, stores
 
 app = typer.Typer(
     help="Operate a Langfuse installation: preview, deploy, recover, check.",
@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 for commands in (sizing.app, reports.app, stores.app, stacks.app):
     app.add_typer(commands)
+app.add_typer(images.app, name="images")
 
 if __name__ == "__main__":
     app(prog_name="python -m operations")

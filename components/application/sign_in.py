@@ -6,7 +6,7 @@ The names are those of web/src/env.mjs. The id of a provider in its callback URL
 from collections.abc import Mapping
 
 from components.kubernetes.variables import Environment, SecretRef, text
-from components.schema.environment import Settings
+from components.schema.environment import PROJECT, Settings
 from components.schema.sign_in import Provider
 
 
@@ -24,7 +24,7 @@ def sign_in_environment(settings: Settings, refs: Mapping[str, SecretRef]) -> En
         "AUTH_EMAIL_VERIFICATION_REQUIRED": text(chosen.email_verification),
         "AUTH_SESSION_MAX_AGE": text(chosen.session_minutes),
         # Otherwise environments under one parent domain would read each other's cookies, which they cannot decrypt.
-        "NEXTAUTH_COOKIE_NAME_SUFFIX": settings.stack.replace(".", "-"),
+        "NEXTAUTH_COOKIE_NAME_SUFFIX": settings.instance.removeprefix(f"{PROJECT}-"),
     }
     if chosen.sso_domains:
         variables["AUTH_DOMAINS_WITH_SSO_ENFORCEMENT"] = text(chosen.sso_domains)

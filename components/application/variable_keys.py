@@ -14,9 +14,9 @@ from components.schema.environment import Settings
 from components.schema.sign_in import Providers
 
 PROGRAM: Final = "the program itself"
-STACK_NAME: Final = "the stack's name"
+INSTANCE: Final = "instance"
 IMAGE: Final = "the build of the image"
-DESCRIPTIONS: Final = frozenset({PROGRAM, STACK_NAME, IMAGE})
+DESCRIPTIONS: Final = frozenset({PROGRAM, IMAGE})
 """What sets a variable that no key sets."""
 
 _ALWAYS: Final[Mapping[str, str]] = {
@@ -24,9 +24,9 @@ _ALWAYS: Final[Mapping[str, str]] = {
     r"CLICKHOUSE_PASSWORD": "credentials.values.clickhousePassword",
     r"CLICKHOUSE_DISABLE_LAZY_MATERIALIZATION": "clickhouse.version",
     r"REDIS_AUTH": "credentials.values.redisPassword",
-    r"REDIS_KEY_PREFIX": STACK_NAME,
+    r"REDIS_KEY_PREFIX": INSTANCE,
     r"LANGFUSE_S3_(EVENT_KEY_MAX_SEGMENT_BYTES|BATCH_EXPORT_ENABLED)": PROGRAM,
-    r"LANGFUSE_INIT_(ORG|PROJECT)_ID": STACK_NAME,
+    r"LANGFUSE_INIT_(ORG|PROJECT)_ID": INSTANCE,
     r"LANGFUSE_INIT_ORG_NAME": "firstStart.organization",
     r"LANGFUSE_INIT_PROJECT_NAME": "firstStart.project",
     r"LANGFUSE_INIT_PROJECT_PUBLIC_KEY": "credentials.values.publicKey",
@@ -55,7 +55,7 @@ _ALWAYS: Final[Mapping[str, str]] = {
     r"ENCRYPTION_KEY": "credentials.values.encryptionKey",
     r"ADMIN_API_KEY": "credentials.values.adminApiKey",
     r"NEXTAUTH_URL": "host",
-    r"NEXTAUTH_COOKIE_NAME_SUFFIX": STACK_NAME,
+    r"NEXTAUTH_COOKIE_NAME_SUFFIX": INSTANCE,
     r"LANGFUSE_LOG_FORMAT": "application.logFormat",
     r"LANGFUSE_LOG_LEVEL": "application.logLevel",
     r"TELEMETRY_ENABLED": "application.telemetry",
@@ -173,4 +173,4 @@ def _bucket(name: str, settings: Settings) -> str | None:
         return keys.get(what)
     if is_public:
         return "ingress.bucketHost"
-    return STACK_NAME if what == "BUCKET" else "objectStore.mode"
+    return INSTANCE if what == "BUCKET" else "objectStore.mode"

@@ -8,6 +8,7 @@ import pulumi_kubernetes as k8s
 
 from components.schema.cluster import Users
 from components.schema.environment import Settings
+from components.schema.image_settings import Images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class Installation:
     """StorageClass of new volumes. None selects the cluster's default."""
     users: Users = "image"
     """Who chooses the user and group IDs of containers."""
+    images: Images = field(default_factory=Images)
+    """Where the images of pods come from."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Installation":
@@ -36,6 +39,7 @@ class Installation:
             labels={"environment": settings.profile, "owner": settings.owner},
             storage_class=settings.cluster.storage_class,
             users=settings.cluster.users,
+            images=settings.images,
         )
 
     def workload(self, name: str, *, component: str, version: str | None = None) -> "Workload":

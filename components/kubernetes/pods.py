@@ -174,7 +174,7 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
     }
     spec: k8s.core.v1.PodSpecArgsDict = {
         "automount_service_account_token": False,
-        "containers": list(containers),
+        "containers": _from_registry(workload, containers),
         "enable_service_links": False,
         "security_context": _pod_security_context(fs_group),
         "service_account_name": service_account,
@@ -182,7 +182,9 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
         "volumes": list(volumes.values()),
     }
     if init_containers:
-        spec["init_containers"] = list(init_containers)
+        spec["init_containers"] = _from_registry(workload, init_containers)
+    if secrets := workload.installation.images.pull_secrets:
+        spec["image_pull_secrets"] = [{"name": secret} for secret in secrets]
     if restart_policy:
         spec["restart_policy"] = restart_policy
     else:
@@ -221,6 +223,17 @@ def _pod_security_context(fs_group: int) -> k8s.core.v1.PodSecurityContextArgsDi
         "run_as_user": fs_group,
         "seccomp_profile": {"type": "RuntimeDefault"},
     }
+
+
+def _from_registry(workload: Workload, containers: Sequence[Container]) -> list[Container]:
+    """The containers with the images of this environment: from its mirror, of its builds, with their digests."""
+    images = workload.installation.images
+    result: list[Container] = []
+    for one in containers:
+        changed = one.copy()
+        changed["image"] = images.reference(str(one["image"]))
+        result.append(changed)
+    return result
 
 
 def _spread(workload: Workload) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict]:

@@ -6,6 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.kubernetes.installation import Installation
+from components.kubernetes.objects import child_options
 from components.network.mesh import MESH_LABELS
 from components.schema.environment import Settings
 
@@ -24,7 +25,7 @@ class Namespace(pulumi.ComponentResource):
 
     def __init__(self, name: str, installation: Installation, settings: Settings, opts: pulumi.ResourceOptions) -> None:
         super().__init__("langfuse:index:Namespace", name, {"namespace": installation.namespace}, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        child = child_options(self, opts)
         if settings.create_namespace:
             self.resource = _namespace(installation, MESH_LABELS[settings.mesh_mode], child)
         else:

@@ -18,11 +18,12 @@ from components.schema.base import Model
 from components.schema.cluster import Cluster
 from components.schema.credentials import Credentials
 from components.schema.extensions import ExtraVariable, Patch
+from components.schema.image_settings import Images
 from components.schema.mesh import Mesh
 from components.schema.sign_in import License, Mail, SignIn
 from components.schema.stores import ClickHouse, ObjectStore, Postgres, Redis
 from components.schema.targets import AllowedTargets
-from components.schema.values import DnsLabel, Host, NamespaceName, Version
+from components.schema.values import DnsLabel, Host, InstanceName, NamespaceName, Version
 
 PROJECT = "langfuse"
 """The name of the Pulumi project: the prefix of configuration keys and of the installation's name."""
@@ -47,6 +48,11 @@ class Settings(Model):
     host: Host = Field(description="Public host name.")
     version: Version = Field(description="Release of Langfuse.")
     namespace: NamespaceName = Field(description="Kubernetes namespace. It must contain nothing but this environment.")
+    instance: InstanceName = Field(
+        description="Name of the installation: the prefix of its buckets and of its keys in Redis, and the id of the "
+        "first organization. It cannot be changed. Set it if the stack's name makes no valid name, or to keep the name "
+        "after `pulumi stack rename`."
+    )
     create_namespace: bool = Field(
         default=True,
         description="Whether the stack creates the namespace. With `false` it must exist, and `pulumi destroy` keeps "
@@ -55,6 +61,7 @@ class Settings(Model):
     protect: bool = Field(description="Whether Pulumi refuses to delete resources that hold data.")
     owner: DnsLabel = Field(description="The team that owns the environment: the label `owner` of every object.")
     cluster: Cluster = Cluster()
+    images: Images = Images()
     ingress: Ingress
     network: Network
     mesh: Mesh = Mesh()
@@ -79,11 +86,6 @@ class Settings(Model):
     patches: list[Patch] = Field(
         default=[], description="Changes to individual objects for which there is no configuration key."
     )
-
-    @property
-    def instance(self) -> str:
-        """The name of the installation. It is also the prefix of its buckets."""
-        return f"{PROJECT}-{self.stack}"
 
     @property
     def organization_id(self) -> str:

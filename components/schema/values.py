@@ -130,6 +130,19 @@ def _namespace(text: str) -> str:
     return _dns_label(text)
 
 
+def instance_name(text: str) -> str:
+    """Validate the name of an installation. The names of its buckets have `-exports` at the end, and 63 characters.
+
+    The rules for buckets are stricter than those for labels and namespaces (docs.aws.amazon.com/AmazonS3/latest/
+    userguide/bucketnamingrules.html).
+    """
+    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,52}[a-z0-9])?", text) or text.startswith(("xn--", "sthree-")):
+        raise ValueError(
+            "is not a prefix of bucket names: at most 54 lower-case letters, digits and '-', a letter first"
+        )
+    return text
+
+
 def _gateway(text: str) -> str:
     parts = text.split("/")
     if len(parts) != 2 or not all(_DNS_LABEL.fullmatch(part) for part in parts):  # noqa: PLR2004  # namespace and name
@@ -197,6 +210,7 @@ Version = Annotated[str, AfterValidator(_version)]
 Host = Annotated[str, AfterValidator(host_name)]
 DnsLabel = Annotated[str, AfterValidator(_dns_label)]
 NamespaceName = Annotated[str, AfterValidator(_namespace)]
+InstanceName = Annotated[str, AfterValidator(instance_name)]
 Schedule = Annotated[str, AfterValidator(schedules.checked)]
 StoreVersion = Annotated[str, AfterValidator(_store_version)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

@@ -1,12 +1,14 @@
 """The defaults of a stack: those of its profile over those of its scale, and those of its cluster."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import get_args
 
 from pydantic.alias_generators import to_camel
 
 from components.schema.environment import PROJECT, Settings
+from components.schema.values import instance_name
 from components.settings.annotations import field, models
 from components.settings.clusters import CLUSTERS, DEFAULT
 from components.settings.profiles import PROFILES
@@ -14,7 +16,7 @@ from components.settings.scales import SCALES
 
 
 class UnknownChoiceError(ValueError):
-    """The configured profile or scale does not exist."""
+    """The configured profile or scale does not exist, or nothing can be named after the stack."""
 
 
 def with_defaults(stack: str, config: Mapping[str, object]) -> dict[str, object]:
@@ -25,11 +27,17 @@ def with_defaults(stack: str, config: Mapping[str, object]) -> dict[str, object]
         config: The keys that the stack file sets.
 
     Raises:
-        UnknownChoiceError: The profile or the scale does not exist.
+        UnknownChoiceError: The profile or the scale does not exist, or the stack's name is not possible.
     """
     profile = _choice("profile", config.get("profile", stack), PROFILES)
     scale = _choice("scale", config.get("scale", PROFILES[profile]["scale"]), SCALES)
-    named = {"namespace": f"{PROJECT}-{stack}", "profile": profile, "cluster": _preset(config.get("cluster"))}
+    instance = config.get("instance", _instance(stack, config))
+    named = {
+        "instance": instance,
+        "namespace": instance,
+        "profile": profile,
+        "cluster": _preset(config.get("cluster")),
+    }
     defaults = _merge(_merge(SCALES[scale], PROFILES[profile]), named)
     return _merge({key: _of_mode(key, value, config.get(key)) for key, value in defaults.items()}, config)
 
@@ -38,6 +46,21 @@ def _preset(cluster: object) -> Mapping[str, object]:
     """The defaults of the configured kind of cluster. None if there is no such kind: validation reports it."""
     name = cluster.get("preset", DEFAULT) if isinstance(cluster, Mapping) else DEFAULT
     return CLUSTERS.get(name, {}) if isinstance(name, str) else {}
+
+
+def _instance(stack: str, config: Mapping[str, object]) -> str:
+    """The name of the installation that follows from the stack's name."""
+    name = f"{PROJECT}-{stack}"
+    if "instance" not in config:
+        try:
+            instance_name(name)
+        except ValueError as error:
+            usable = re.sub(r"[^a-z0-9]+", "-", name.lower())[:54].strip("-")
+            raise UnknownChoiceError(
+                f'the stack is named {json.dumps(stack)}, and "{name}" {error}; rename the stack, or name the '
+                f"installation: pulumi config set {PROJECT}:instance {usable}"
+            ) from None
+    return name
 
 
 def _choice(key: str, value: object, known: Mapping[str, object]) -> str:

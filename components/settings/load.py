@@ -13,10 +13,11 @@ from pydantic import ValidationError
 
 from components.schema.environment import PROJECT, STACK, Settings
 from components.schema.redaction import of_configuration
-from components.settings import validation_errors
+from components.settings import image_lock, validation_errors
 from components.settings.annotations import field, models
 from components.settings.checks import CHECKS
 from components.settings.defaults import UnknownChoiceError, with_defaults
+from components.settings.documents import DocumentError
 from components.settings.warnings import warnings
 
 
@@ -38,13 +39,23 @@ def load() -> Settings:
             config[name] = value
             if pulumi.runtime.config.is_config_secret(key):
                 secret.add(name)
-    settings = parse(pulumi.get_stack(), config, secret=secret)
+    try:
+        lock = image_lock.read()
+    except DocumentError as error:
+        raise SettingsError(str(error)) from None
+    settings = parse(pulumi.get_stack(), config, secret=secret, lock=lock)
     for warning in warnings(settings):
         pulumi.log.warn(f"{PROJECT}:{warning}")
     return settings
 
 
-def parse(stack: str, config: Mapping[str, object], *, secret: Collection[str] = frozenset()) -> Settings:
+def parse(
+    stack: str,
+    config: Mapping[str, object],
+    *,
+    secret: Collection[str] = frozenset(),
+    lock: Mapping[str, str] | None = None,
+) -> Settings:
     """Validate a stack's configuration over the defaults of its profile and scale.
 
     Args:
@@ -52,21 +63,22 @@ def parse(stack: str, config: Mapping[str, object], *, secret: Collection[str] =
         config: Keys without the `langfuse:` prefix. Values are those of the stack file, or the JSON text that Pulumi
             turns them into.
         secret: Keys whose values must not be shown.
+        lock: Digests of images, by name and tag.
 
     Raises:
         SettingsError: With the key, the value, the rule and the fix of every error.
     """
     decoded = {key: _decode(key, value) for key, value in config.items()}
     try:
-        return _validate(stack, decoded, secret)
+        return _validate(stack, decoded, secret, lock or {})
     except (SettingsError, UnknownChoiceError) as error:
         raise SettingsError(of_configuration(decoded, secret)(str(error))) from None
 
 
-def _validate(stack: str, config: Mapping[str, object], secret: Collection[str]) -> Settings:
+def _validate(stack: str, config: Mapping[str, object], secret: Collection[str], lock: Mapping[str, str]) -> Settings:
     values = with_defaults(stack, config)
     try:
-        settings = Settings.model_validate({**values, STACK: stack})
+        settings = image_lock.with_digests(Settings.model_validate({**values, STACK: stack}), lock)
     except ValidationError as error:
         raise _settings_error(stack, validation_errors.messages(error, secret)) from None
     errors = [f"{PROJECT}:{message}" for check in CHECKS for message in check(settings)]

@@ -51,6 +51,7 @@ BY_TYPE: Final[Mapping[str, object]] = {
     "Host": "langfuse.example.com",
     "DnsLabel": "langfuse-example",
     "NamespaceName": "langfuse-example",
+    "InstanceName": "langfuse-example",
     "Schedule": "15 2 * * *",
     "GatewayName": "istio-system/public",
     "HttpUrl": "https://s3.example.com",
@@ -66,6 +67,9 @@ BY_TYPE: Final[Mapping[str, object]] = {
     "NetworkRange": "0.0.0.0/0",
     "DnsRange": "169.254.20.10/32",
     "IpRange": "10.0.12.0/24",
+    "Registry": "registry.example.com/mirror",
+    "Repository": "registry.example.com/builds/langfuse",
+    "TagSuffix": "-ubi9",
     "TargetHost": "litellm.gateway.svc.cluster.local",
 }
 
@@ -110,6 +114,15 @@ BY_KEY: Final[Mapping[str, object]] = {
         "LANGFUSE_S3_CONCURRENT_WRITES": {"value": "100"},
         "LANGFUSE_EXAMPLE": {"secret": "langfuse-extra", "key": "EXAMPLE", "insist": True},
     },
+    "images.digests": {},
+    "images.builds.worker.repository": "registry.example.com/builds/langfuse-worker",
+    "images.builds.postgres.repository": "registry.example.com/builds/postgres",
+    "images.builds.cloudnativePg.repository": "registry.example.com/builds/postgresql",
+    "images.builds.clickhouse.repository": "registry.example.com/builds/clickhouse-server",
+    "images.builds.clickhouseKeeper.repository": "registry.example.com/builds/clickhouse-keeper",
+    "images.builds.valkey.repository": "registry.example.com/builds/valkey",
+    "images.builds.minio.repository": "registry.example.com/builds/minio",
+    "images.builds.minioClient.repository": "registry.example.com/builds/mc",
     "patches": [
         {
             "kind": "Deployment",

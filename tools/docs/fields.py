@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from components.schema import targets, values
+from components.schema import image_settings, targets, values
 from components.schema.environment import PROJECT, Settings
 from components.settings.profiles import PROFILES
 from components.settings.scales import SCALES
@@ -24,6 +24,7 @@ DOMAINS: Mapping[str, str] = {
     "Host": "host name",
     "DnsLabel": "Kubernetes name",
     "NamespaceName": "Kubernetes name",
+    "InstanceName": "prefix of bucket names",
     "LabelKey": "label key",
     "LabelValue": "label value",
     "Schedule": "cron, UTC",
@@ -42,10 +43,18 @@ DOMAINS: Mapping[str, str] = {
     "DnsRange": "range, such as `10.96.0.10/32`",
     "IpRange": "range, such as `10.0.12.0/24`",
     "TargetHost": "host name",
+    "Registry": "registry, or a path in one",
+    "Repository": "repository",
+    "TagSuffix": "end of a tag",
+    "Digest": "SHA-256 digest",
 }
-"""Readable names of the types in `components/schema/values.py` and `targets.py`. Other types show their own names."""
+"""Readable names of the types in `components/schema/`. Other types show their own names."""
 
-COMPUTED = {("profile",): "the stack's name", ("namespace",): f"`{PROJECT}-<stack>`"}
+COMPUTED = {
+    ("profile",): "the stack's name",
+    ("instance",): f"`{PROJECT}-<stack>`",
+    ("namespace",): "the value of `instance`",
+}
 """Defaults that `components/settings/load.py` computes, by path."""
 
 
@@ -146,9 +155,9 @@ def discriminator(model: type[BaseModel]) -> tuple[str, str] | None:
 
 
 def domain(annotation: object) -> str | None:
-    """The name of a type in `components/schema/values.py` or `components/schema/targets.py`."""
+    """The name of a type in `values.py`, `targets.py` or `image_settings.py` of `components/schema/`."""
     own = {extra for extra in metadata_of(annotation) if isinstance(extra, AfterValidator)}
-    for name, known in {**vars(values), **vars(targets)}.items():
+    for name, known in {**vars(values), **vars(targets), **vars(image_settings)}.items():
         validators = {extra for extra in metadata_of(known) if isinstance(extra, AfterValidator)}
         if validators and validators <= own:
             return name

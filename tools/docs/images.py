@@ -4,9 +4,51 @@ from components.kubernetes.image_contracts import CONTRACTS, Contract
 
 INTRODUCTION = """# Images
 
-This page is for people who mirror images or build them on another base. It lists what each image must contain, so that
-the commands, scripts and probes of this program work in it. `make docs` generates it from
-`components/kubernetes/image_contracts.py`.
+How to use a mirror and other builds, how to lock images to their digests, and what each image must contain. `make
+docs` generates this page from `components/kubernetes/image_contracts.py`.
+
+## A mirror and pull secrets
+
+```yaml
+langfuse:images:
+  registry: registry.example.com/mirror # docker.io/langfuse/langfuse -> registry.example.com/mirror/langfuse/langfuse
+  pullSecrets: [registry]
+```
+
+Every pod of the stack uses both, including those of Jobs and of CloudNativePG. Create the Secrets in the namespace:
+`kubectl create secret docker-registry`. If you use the policies, add the mirror to the setting `registries` of
+[`allowed-registries`](policies.md#allowed-registries) in `policies/config/`.
+
+## Other builds
+
+```yaml
+langfuse:images:
+  builds:
+    web: { repository: registry.example.com/ubi/langfuse, suffix: -ubi9 }
+    worker: { repository: registry.example.com/ubi/langfuse-worker, suffix: -ubi9 }
+```
+
+The tag is always the release with the suffix: with `langfuse:version: 4.82.0`, web runs
+`registry.example.com/ubi/langfuse:4.82.0-ubi9`. No build can stay behind when the release changes. The output `images`
+names what runs.
+
+## Lock images to their digests
+
+A tag can be moved, a digest can't. This repository contains no digests, because only a registry can tell them. Look
+them up before you deploy a production environment, and after each change of a release:
+
+```
+.venv/bin/python -m operations images lock --stack prod
+git add stacks/images.lock.json
+```
+
+The command asks each registry, or the mirror, with the credentials of the pull secrets and of `docker login`. All pods
+then name their images by digest. Once a stack has a digest, a preview refuses every image of it that has none.
+
+Until then, images are named by tag, and the policy [`image-by-digest`](policies.md#image-by-digest) reports them
+without stopping an update. To require the lock, remove its entry from `policies/config/prod.json`.
+
+## What images must contain
 
 Every image runs as the user below, without privileges, and with a read-only root file system. With
 `langfuse:cluster.users: namespace`, as on OpenShift, it runs as any user in group 0: every file that the image needs
@@ -31,7 +73,7 @@ def _section(contract: Contract) -> str:
         "Locales": ", ".join(f"`{name}`" for name in contract.locales),
     }
     table = [f"| {what} | {value} |" for what, value in rows.items() if value]
-    parts = [f"## {contract.image.repository}", "\n".join(["| | |", "| --- | --- |", *table])]
+    parts = [f"### {contract.image.repository}", "\n".join(["| | |", "| --- | --- |", *table])]
     parts += ["\n".join(f"- {note}" for note in contract.notes)] if contract.notes else []
     parts += [f"```\n{contract.docker_command}\n```"] if contract.commands else []
     return "\n\n".join(parts) + "\n"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from components.application import extra_env
 from components.schema.environment import Settings
 from components.settings.checks import application, backups, credentials, memory, network, patches, sign_in, stores
+from components.settings.image_lock import digests_are_complete
 from components.stores.versions import versions_fit
 
 Check = Callable[[Settings], Iterator[str]]
@@ -30,6 +31,7 @@ CHECKS: Sequence[Check] = (
     stores.migrations_bypass_the_pooler,
     stores.cloudnative_pg_finds_the_password,
     versions_fit,
+    digests_are_complete,
     application.write_mode_is_possible,
     credentials.sources_are_complete,
     credentials.configured_credentials_are_used,

@@ -152,6 +152,7 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
     def cluster_spec(self, context: StoreContext) -> dict[str, object]:
         """The specification of the cluster. The operator creates restricted pods with a read-only root file system."""
         config, storage_class = self.config, self.installation.storage_class
+        secrets = self.settings.images.pull_secrets
         return {
             "bootstrap": {
                 "initdb": {
@@ -166,7 +167,8 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
             "enablePDB": True,
             "enableSuperuserAccess": False,
             "inheritedMetadata": {"labels": OUTSIDE_MESH},
-            "imageName": images.cloudnative_pg(config.version),
+            "imageName": self.settings.images.reference(images.cloudnative_pg(config.version)),
+            **({"imagePullSecrets": [{"name": name} for name in secrets]} if secrets else {}),
             "instances": config.instances,
             "plugins": [{"name": PLUGIN, "isWALArchiver": True, "parameters": {"barmanObjectName": CLUSTER}}],
             "postgresql": {"parameters": parameters(config)},

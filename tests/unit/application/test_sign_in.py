@@ -100,7 +100,7 @@ def test_each_environment_has_its_own_session_cookie() -> None:
         str(variables(settings(stack=stack))["NEXTAUTH_COOKIE_NAME_SUFFIX"]) for stack in ("dev", "staging", "prod")
     }
     assert suffixes == {"dev", "staging", "prod"}
-    dotted = variables(settings(stack="pr.7", profile="preview", namespace="pr-7"))
+    dotted = variables(settings(stack="pr.7", profile="preview", instance="langfuse-pr-7"))
     assert dotted["NEXTAUTH_COOKIE_NAME_SUFFIX"] == "pr-7"
 
 

@@ -251,6 +251,7 @@ TESTED_ELSEWHERE = {
     *("patches_are_allowed", "managed_buckets_have_one_purpose", "off_site_store_is_separate"),
     *("bucket_host_is_usable", "external_files_have_their_own_host"),
     *("containers_can_start", "bounds_hold"),
+    "digests_are_complete",
 }
 """Checks that the tests of their subject cover: credentials, sign-in, `extraEnv`, patches, buckets, routes, bounds."""
 

@@ -1,0 +1,42 @@
+"""The images that an environment runs."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from components.schema import images
+from components.schema.environment import Settings
+from components.schema.image_settings import key_of
+
+
+def original_images(settings: Settings) -> Mapping[str, str]:
+    """The name and tag of each original image that the pods of an environment run, by its key in `images.builds`.
+
+    Jobs run the clients of external stores.
+    """
+    postgres, clickhouse, redis, store = (
+        settings.postgres,
+        settings.clickhouse,
+        settings.redis,
+        settings.object_store,
+    )
+    found = [
+        images.web(settings.version).reference,
+        images.worker(settings.version).reference,
+        images.postgres(postgres.version or images.NEWEST_POSTGRES).reference,
+        images.clickhouse(clickhouse.version or images.CLICKHOUSE.tag).reference,
+        images.MINIO_CLIENT.reference,
+    ]
+    if postgres.mode == "cloudnativepg":
+        found.append(images.cloudnative_pg(postgres.version))
+    if clickhouse.mode == "managed":
+        found.append(replace(images.CLICKHOUSE_KEEPER, tag=clickhouse.version).reference)
+    if redis.mode != "external":
+        found.append(images.valkey(redis.version).reference)
+    if store.mode == "managed":
+        found.append(replace(images.MINIO, tag=store.version).reference)
+    return {key_of(reference): reference for reference in found}
+
+
+def running_images(settings: Settings) -> Mapping[str, str]:
+    """The reference of each image that the pods of an environment run, by its key in `images.builds`."""
+    return {key: settings.images.reference(original) for key, original in original_images(settings).items()}

@@ -1,0 +1,88 @@
+"""Locks the images of a stack: looks up their digests and writes them into the lock file."""
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from components.schema.environment import PROJECT, Settings
+from components.settings import image_lock
+from components.settings.load import SettingsError, parse
+from components.stores.images import original_images
+from operations import registry
+from operations.errors import OperationError
+from operations.pulumi import Json, Pulumi
+from operations.registry import Credentials
+
+KEYS: Final = ("profile", "scale", "version", "namespace", "postgres", "clickhouse", "redis", "objectStore", "images")
+"""The configuration that images follow from. Everything else may be incomplete, or encrypted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """The new digest of an image."""
+
+    name: str
+    before: str | None
+    after: str
+
+
+def lock(pulumi: Pulumi) -> list[Change]:
+    """Look up the digest of each image of a stack, and write the lock file. Images of other stacks stay in it.
+
+    Returns:
+        The images whose digest is new or another one.
+
+    Raises:
+        OperationError: A digest could not be looked up. The file then stays as it is.
+    """
+    settings = _settings(pulumi)
+    names = sorted({settings.images.named(original) for original in original_images(settings).values()})
+    credentials = registry.of_this_machine()
+    for secret in settings.images.pull_secrets:
+        credentials |= _of_secret(pulumi, settings.namespace, secret)
+    found, problems = {}, []
+    for name in names:
+        try:
+            found[name] = registry.digest(name, credentials)
+        except OperationError as error:
+            problems.append(str(error))
+    if problems:
+        raise OperationError("\n  ".join([f"{len(problems)} of {len(names)} images could not be locked:", *problems]))
+    known = image_lock.read()
+    image_lock.write({**known, **found})
+    return [Change(name=name, before=known.get(name), after=after) for name, after in found.items()]
+
+
+def _settings(pulumi: Pulumi) -> Settings:
+    """The settings with everything that images follow from."""
+    given = {key: value for key, value in _plain(pulumi.settings()) if key in KEYS}
+    if isinstance(images := given.get("images"), dict):
+        given["images"] = {key: value for key, value in images.items() if key != "digests"}
+    given |= {"host": "langfuse.example.com", "credentials": {"source": "existing", "secret": "langfuse-credentials"}}
+    try:
+        return parse(pulumi.stack, given)
+    except SettingsError as error:
+        raise OperationError(str(error)) from None
+
+
+def _plain(settings: Json) -> Iterator[tuple[str, object]]:
+    """The configuration keys that are not encrypted."""
+    for key, value in settings.items():
+        if not (isinstance(value, Mapping) and "secure" in value):
+            yield key.removeprefix(f"{PROJECT}:"), value
+
+
+def _of_secret(pulumi: Pulumi, namespace: str, name: str) -> Credentials:
+    from operations.cluster import Cluster  # noqa: PLC0415  # takes a second to import
+
+    source = f"langfuse:images.pullSecrets: Secret {name} in namespace {namespace}"
+    wanted = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}}
+    secret = Cluster.of(pulumi).get(wanted)
+    text = ((secret or {}).get("data") or {}).get(".dockerconfigjson")
+    if text is None:
+        raise OperationError(
+            f"{source} {'has no key .dockerconfigjson' if secret else 'does not exist'}; create it with "
+            "`kubectl create secret docker-registry`"
+        )
+    return Credentials.of_docker(base64.b64decode(text).decode(errors="replace"), source)

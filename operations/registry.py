@@ -1,0 +1,178 @@
+"""Asks registries for digests of images (opencontainers/distribution-spec; distribution, docs/spec/auth/token.md)."""
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import requests
+
+from operations.errors import OperationError
+
+TIMEOUT_SECONDS: Final = (5, 30)
+ACCEPTED: Final = ", ".join(
+    (
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    )
+)
+"""An index first: its digest is the same for all architectures."""
+
+DOCKER_HUB: Final = "docker.io"
+SERVERS: Final[Mapping[str, str]] = {DOCKER_HUB: "registry-1.docker.io"}
+HUB_ENTRIES: Final = ("docker.io", "index.docker.io", "registry-1.docker.io")
+"""Names of Docker Hub in files with credentials."""
+
+DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """User names and passwords by registry, or by path in one."""
+
+    entries: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of_docker(cls, text: str, source: str) -> "Credentials":
+        """Those in the format of Docker's config.json, which pull secrets have too.
+
+        Raises:
+            OperationError: It is not in that format. The message has nothing of its content.
+        """
+        try:
+            found = json.loads(text).get("auths") or {}
+            return cls({_entry(name): _login(entry) for name, entry in found.items() if entry})
+        except (ValueError, AttributeError, KeyError, TypeError, binascii.Error):
+            raise OperationError(f"{source} is not in the format of Docker's config.json; create it again") from None
+
+    def __or__(self, other: "Credentials") -> "Credentials":
+        """Both. Those of `other` take precedence."""
+        return Credentials({**self.entries, **other.entries})
+
+    def of(self, repository: str) -> tuple[str, str] | None:
+        """User name and password for a repository: of the longest path that contains it, as the kubelet chooses."""
+        paths = [path for path in self.entries if f"{repository}/".startswith(f"{path}/")]
+        return self.entries[max(paths, key=len)] if paths else None
+
+
+def of_this_machine() -> Credentials:
+    """Those of `docker login`. Credential helpers are not asked."""
+    folder = os.environ.get("DOCKER_CONFIG")
+    file = (Path(folder) if folder else Path.home() / ".docker") / "config.json"
+    try:
+        return Credentials.of_docker(file.read_text(), str(file))
+    except OSError:
+        return Credentials()
+
+
+def digest(name: str, credentials: Credentials) -> str:
+    """The digest that the registry answers for an image.
+
+    Args:
+        name: Its name with the registry and the tag.
+        credentials: For registries that ask for them.
+
+    Raises:
+        OperationError: The registry can't be reached, refuses the request, or has no such image.
+    """
+    repository, _, tag = name.rpartition(":")
+    registry, _, path = repository.partition("/")
+    server = SERVERS.get(registry, registry)
+    url = f"{'http' if _is_local(server) else 'https'}://{server}/v2/{path}/manifests/{tag}"
+    try:
+        with requests.Session() as session:
+            session.trust_env = True
+            return _digest(session, url, credentials.of(repository))
+    except requests.RequestException as error:
+        raise OperationError(
+            f"{name}: registry {registry} can't be reached ({type(error).__name__}); check the network, or set "
+            "langfuse:images.registry to a mirror"
+        ) from None
+    except _RefusedError as error:
+        raise OperationError(f"{name}: {error}") from None
+
+
+class _RefusedError(Exception):
+    """What the registry refused, and what to do."""
+
+
+def _digest(session: requests.Session, url: str, login: tuple[str, str] | None) -> str:
+    headers = {"Accept": ACCEPTED}
+    answer = session.head(url, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=True)
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        headers["Authorization"] = _authorization(session, url, answer.headers.get("WWW-Authenticate", ""), login)
+        answer = session.head(url, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=True)
+    found = answer.headers.get("Docker-Content-Digest", "")
+    if answer.ok and not found:  # the header is optional
+        answer = session.get(url, headers=headers, timeout=TIMEOUT_SECONDS)
+        found = f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
+    if answer.status_code == HTTPStatus.NOT_FOUND:
+        raise _RefusedError("the registry has no such image; check the release, or copy the image to the mirror")
+    if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        raise _RefusedError(
+            f"the registry refused the {'credentials' if login else 'request without credentials'}; set "
+            "langfuse:images.pullSecrets, or run `docker login`"
+        )
+    if not answer.ok:
+        raise _RefusedError(f"the registry answered with status {answer.status_code}; try again later")
+    if not DIGEST.fullmatch(found):
+        raise _RefusedError("the registry answered with something that is not a SHA-256 digest; check its address")
+    return found
+
+
+def _authorization(session: requests.Session, url: str, challenge: str, login: tuple[str, str] | None) -> str:
+    """The header that the challenge of a registry asks for."""
+    scheme, _, rest = challenge.partition(" ")
+    if scheme.lower() == "basic" and login:
+        return _basic(login)
+    values = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+    realm = values.get("realm", "")
+    if scheme.lower() != "bearer" or not realm:
+        raise _RefusedError("the registry asks for credentials; set langfuse:images.pullSecrets, or run `docker login`")
+    if urlsplit(realm).scheme != "https" and not _is_local(urlsplit(url).netloc):
+        raise _RefusedError("the registry wants the credentials without TLS; refused")
+    parameters = {name: values[name] for name in ("service", "scope") if name in values}
+    headers = {"Authorization": _basic(login)} if login else {}
+    answer = session.get(realm, params=parameters, headers=headers, timeout=TIMEOUT_SECONDS)
+    if not answer.ok:
+        raise _RefusedError(
+            f"the registry's token service answered with status {answer.status_code}; check the credentials of "
+            "langfuse:images.pullSecrets or of `docker login`"
+        )
+    try:
+        token = answer.json()
+        return f"Bearer {token.get('token') or token['access_token']}"
+    except (ValueError, KeyError, AttributeError):
+        raise _RefusedError("the registry's token service sent no token; check the registry's address") from None
+
+
+def _basic(login: tuple[str, str]) -> str:
+    return f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"
+
+
+def _is_local(server: str) -> bool:
+    """Whether a registry is on this machine: such a one needs no TLS, as for Docker."""
+    return server.partition(":")[0] in {"localhost", "127.0.0.1"}
+
+
+def _entry(name: str) -> str:
+    """The registry or path of an entry: `https://index.docker.io/v1/` is Docker Hub."""
+    bare = re.sub(r"^https?://", "", name).rstrip("/").removesuffix("/v1").removesuffix("/v2")
+    return DOCKER_HUB if bare in HUB_ENTRIES else bare
+
+
+def _login(entry: Mapping[str, str]) -> tuple[str, str]:
+    if "auth" in entry:
+        user, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
+        return user, password
+    return entry["username"], entry["password"]

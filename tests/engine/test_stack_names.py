@@ -1,0 +1,40 @@
+"""An installation keeps its name, with the real engine: a renamed stack is refused before anything changes."""
+
+from __future__ import annotations
+
+import json
+
+from tests.engine.conftest import ProgramFactory
+from tests.engine.harness import CHECKOUT
+
+PROGRAM = f"""
+    import sys
+    sys.path.insert(0, {json.dumps(str(CHECKOUT))})
+    from types import SimpleNamespace
+    import pulumi
+    import pulumi_random as random
+    from components.identity import remembered_name
+
+    name = pulumi.Config().require("instance")
+    parent = pulumi.ComponentResource("langfuse:index:Langfuse", "langfuse")
+    kept = remembered_name(SimpleNamespace(instance=name, namespace=name), parent)
+    waits = pulumi.ResourceOptions(depends_on=[kept])
+    text = random.RandomString("data", length=8, keepers={{"name": name}}, opts=waits)
+    pulumi.export("data", text.result)
+"""
+
+
+def test_another_name_is_refused_with_the_way_out_and_changes_nothing(program: ProgramFactory) -> None:
+    stack = program(PROGRAM)
+    stack.configure(instance="langfuse-prod")
+    stack.up().ok()
+    assert stack.up().ok().changes == {}
+    before = stack.outputs()
+    stack.configure(instance="langfuse-production")
+    for result in (stack.preview(), stack.up("--skip-preview")):
+        assert result.exit_code != 0
+        assert 'langfuse:instance from "langfuse-prod" to "langfuse-production"' in result.output
+        assert "pulumi config set langfuse:instance langfuse-prod" in result.output
+    assert stack.outputs() == before
+    stack.configure(instance="langfuse-prod")
+    assert stack.up().ok().changes == {}
