@@ -90,6 +90,7 @@ BY_KEY: Final[Mapping[str, object]] = {
     "postgres.host": "postgres.example.com",
     "postgres.directHost": "postgres-direct.example.com",
     "postgres.directPort": 5433,
+    "postgres.connections": 200,
     "signIn.providers.authentik.issuer": "https://sso.example.com/application/o/langfuse",
     "clickhouse.host": "clickhouse.example.com",
     "clickhouse.version": "26.4.5.143",
