@@ -99,7 +99,7 @@ def test_an_update_waits_for_all_servers_of_cloudnative_pg() -> None:
 
 def test_a_quarter_of_the_pods_is_replaced_at_a_time() -> None:
     surges = [
-        recorded("prod", {"web": {"replicas": replicas}})
+        recorded("prod", {"web": {"replicas": replicas}, "postgres": {"resources": {"memory": "8Gi"}}})
         .one("Deployment", "langfuse-web")
         .inputs["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
         for replicas in (1, 2, 4, 5, 14, 100)

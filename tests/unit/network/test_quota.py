@@ -17,8 +17,9 @@ from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
 MANY = {
-    "web": {"replicas": 100, "resources": {"memory": "16Gi"}},
-    "worker": {"autoscaling": {"minReplicas": 2, "maxReplicas": 90}},
+    "web": {"replicas": 60, "resources": {"memory": "16Gi"}},
+    "worker": {"autoscaling": {"minReplicas": 2, "maxReplicas": 50}},
+    "postgres": {"resources": {"memory": "8Gi"}},
 }
 STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     **{f"{profile} {scale}": (profile, {"scale": scale}) for profile in ("dev", "prod") for scale in SCALES},
