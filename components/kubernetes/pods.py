@@ -169,9 +169,6 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
         restart_policy: `Never` or `OnFailure` for Jobs. Other pods are spread over zones and nodes where there is room.
         annotations: For example checksums of the Secrets that the pod reads when it starts.
     """
-    volumes: dict[str, Volume] = {
-        str(mount.volume["name"]): mount.volume for mount in mounts if not mount.from_template
-    }
     spec: k8s.core.v1.PodSpecArgsDict = {
         "automount_service_account_token": False,
         "containers": _from_registry(workload, containers),
@@ -179,7 +176,7 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
         "security_context": _pod_security_context(fs_group),
         "service_account_name": service_account,
         "termination_grace_period_seconds": grace_seconds,
-        "volumes": list(volumes.values()),
+        "volumes": _volumes(mounts),
     }
     if init_containers:
         spec["init_containers"] = _from_registry(workload, init_containers)
@@ -194,6 +191,12 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
         metadata["annotations"] = dict(annotations)
     template: PodTemplate = {"metadata": metadata, "spec": spec}
     return template if workload.installation.users == "image" else _without_ids(template)
+
+
+def _volumes(mounts: Sequence[Mount]) -> list[Volume]:
+    """Each volume once."""
+    volumes = {str(mount.volume["name"]): mount.volume for mount in mounts if not mount.from_template}
+    return list(volumes.values())
 
 
 def _without_ids(template: PodTemplate) -> PodTemplate:

@@ -18,6 +18,7 @@ from components.stores.clickhouse import memory as clickhouse
 from components.stores.postgres.mode import (
     AUTOVACUUM_WORKERS,
     CONNECTION_MEBIBYTES,
+    connections_in_memory,
     max_connections,
     memory_megabytes,
 )
@@ -70,23 +71,22 @@ def _application(settings: Settings) -> Iterator[Bound]:
 def _postgres(settings: Settings) -> Iterator[Bound]:
     store = settings.postgres
     if isinstance(store, ExternalPostgres):
-        yield _connections(settings, "postgres.connections", store.connections)
+        pool = pool_size(settings, store.connections)
+        yield _connections(settings, "postgres.connections", pool, store.connections)
         return
-    connections = max_connections(store.resources)
-    yield _connections(settings, "postgres.resources.memory", connections)
+    pool = pool_size(settings, connections_in_memory(store.resources))
+    used = _connections(settings, "postgres.resources.memory", pool, max_connections(store.resources))
+    yield used
     memory = memory_megabytes(store.resources)
+    shared, maintenance = memory["shared_buffers_mb"], memory["maintenance_work_mb"]
     yield Bound(
         key="postgres.resources.memory",
         what="Postgres",
-        uses=Decimal(
-            memory["shared_buffers_mb"]
-            + AUTOVACUUM_WORKERS * memory["maintenance_work_mb"]
-            + CONNECTION_MEBIBYTES * connections
-        ),
+        uses=shared + AUTOVACUUM_WORKERS * maintenance + CONNECTION_MEBIBYTES * used.uses,
         has=_mebibytes(store.resources.memory),
         unit="MiB",
-        formula=f"shared_buffers {memory['shared_buffers_mb']} + {AUTOVACUUM_WORKERS} x maintenance_work_mem "
-        f"{memory['maintenance_work_mb']} + {connections} connections x {CONNECTION_MEBIBYTES}",
+        formula=f"shared_buffers {shared} + {AUTOVACUUM_WORKERS} x maintenance_work_mem {maintenance} + "
+        f"{used.uses} connections x {CONNECTION_MEBIBYTES}",
     )
     part = part_mebibytes(store)
     yield Bound(
@@ -99,8 +99,8 @@ def _postgres(settings: Settings) -> Iterator[Bound]:
     )
 
 
-def _connections(settings: Settings, key: str, connections: int) -> Bound:
-    pods, pool = client_pods(settings), pool_size(settings, connections)
+def _connections(settings: Settings, key: str, pool: int, connections: int) -> Bound:
+    pods = client_pods(settings)
     return Bound(
         key=key,
         what=f"the pods of web and worker, at least {SMALLEST_POOL} each",

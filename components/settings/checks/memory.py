@@ -16,7 +16,7 @@ MINIMUM_MEMORY: Sequence[tuple[str, str, str]] = (
     # (github.com/rwlove/home-ops/pull/12561). Langfuse documents 4 GiB for each in production.
     ("web", "resources", "1Gi"),
     ("worker", "resources", "1Gi"),
-    # shared_buffers, three autovacuum workers and 40 connections (`components/settings/bounds.py`).
+    # shared_buffers, three autovacuum workers and 46 connections (`components/settings/bounds.py`).
     ("postgres", "resources", "384Mi"),
     # ClickHouse recommends 4 GB for queries that are not trivial. With less, such queries are aborted
     # (clickhouse.com/docs/operations/tips). The server itself uses up to 0.8 of the memory.

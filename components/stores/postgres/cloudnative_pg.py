@@ -26,6 +26,7 @@ from components.stores.postgres.mode import (
     PORT,
     ROLE,
     PostgresMode,
+    connections_in_memory,
     in_cluster_connection,
     max_connections,
     memory_megabytes,
@@ -82,7 +83,7 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
             f"{CLUSTER}-rw",
             self.config.version,
             refs["postgres_password"],
-            pool=pool_size(self.settings, max_connections(self.config.resources)),
+            pool=pool_size(self.settings, connections_in_memory(self.config.resources)),
             psql_command=f"{kubectl} exec {primary} --container postgres -- psql --dbname {DATABASE}",
             tls="require",
         )

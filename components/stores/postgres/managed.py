@@ -25,6 +25,7 @@ from components.stores.postgres.mode import (
     PORT,
     ROLE,
     PostgresMode,
+    connections_in_memory,
     in_cluster_connection,
     max_connections,
     memory_megabytes,
@@ -61,7 +62,7 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
             f"kubectl --namespace {self.installation.namespace} exec langfuse-postgres-0 --container postgres -- "
             f"psql --username postgres --dbname {DATABASE}"
         )
-        pool = pool_size(self.settings, max_connections(self.config.resources))
+        pool = pool_size(self.settings, connections_in_memory(self.config.resources))
         return in_cluster_connection(
             "langfuse-postgres", self.config.version, refs["postgres_password"], pool=pool, psql_command=psql
         )

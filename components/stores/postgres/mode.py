@@ -26,7 +26,9 @@ CONNECTION_MEBIBYTES = 4
 """Assumption: the memory of a connection. One that is idle takes 2 to 3 MiB; `work_mem` of 4 MiB comes on top while it
 sorts, for which the page cache gives way."""
 
-FEWEST_CONNECTIONS = 40
+FEWEST_CONNECTIONS = 100
+"""Postgres' default."""
+
 MOST_CONNECTIONS = 1000
 """More are slower than a pool (postgresql.org/docs/current/runtime-config-connection.html)."""
 
@@ -84,12 +86,13 @@ def in_cluster_connection(
 
 
 def max_connections(resources: Resources) -> int:
-    """The number of connections that fit three eighths of the memory. It changes only with the memory.
+    """What the server allows. It changes only with the memory: a change restarts the server."""
+    return max(FEWEST_CONNECTIONS, connections_in_memory(resources))
 
-    A change restarts the server, so it must not follow the number of pods.
-    """
-    fit = _mebibytes(resources) * 3 // 8 // CONNECTION_MEBIBYTES
-    return max(FEWEST_CONNECTIONS, min(MOST_CONNECTIONS, fit))
+
+def connections_in_memory(resources: Resources) -> int:
+    """The number of connections that fit three eighths of the memory. The pools of web and worker follow from it."""
+    return min(MOST_CONNECTIONS, _mebibytes(resources) * 3 // 8 // CONNECTION_MEBIBYTES)
 
 
 def _mebibytes(resources: Resources) -> int:

@@ -70,7 +70,8 @@ def test_the_memory_of_postgres_is_enough_for_all_connections(scale: str) -> Non
     sizes = {name: int(value) for name, value in re.findall(r"^(\w+) = (\d+)(?:MB)?$", text, re.M)}
     server = container(found.one("StatefulSet", "langfuse-postgres"))
     assert sizes["work_mem"] == 4
-    used = sizes["shared_buffers"] + 3 * sizes["maintenance_work_mem"] + 4 * sizes["max_connections"]
+    connections = sum(2 * pods(found)[name] * size for name, size in pools(found).items()) + 16
+    used = sizes["shared_buffers"] + 3 * sizes["maintenance_work_mem"] + 4 * connections
     assert used * 1024**2 <= limit(server)
 
 
