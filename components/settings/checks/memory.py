@@ -82,6 +82,7 @@ def bounds_hold(settings: Settings) -> Iterator[str]:
     reported = {message.partition(":")[0] for message in others}
     for bound in bounds(settings):
         if not bound.fits and bound.key not in reported:
+            reported.add(bound.key)  # one error for each key
             yield (
                 f"{bound.key}: gives {bound.has:.0f} {bound.unit}, and {bound.what} needs {bound.uses:.0f} "
                 f"({bound.formula}); raise it"
