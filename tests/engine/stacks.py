@@ -15,15 +15,12 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from tests.engine.harness import CHECKOUT, CHECKPOINTS, COMMAND_LINE, Result, checkpoint, state_file
+from tests.engine.harness import CHECKOUT, CHECKPOINTS, COMMAND_LINE, SECRET_MARK, Result, checkpoint, state_file
 from tests.engine.view import Json
 
 TIMEOUT_SECONDS: Final = 300.0
 COMPONENTS: Final = "langfuse:index:"
 SHORTEST_SECRET: Final = 16
-
-SECRET_MARK: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105  # says only that a value is secret
-"""The key of special values in the state (sdk/go/common/resource/properties.go)."""
 
 
 class Stack:
