@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from importlib import metadata
 from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
@@ -22,6 +21,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
 from sandbox.plugins.errors import PluginError
+from sandbox.plugins.language_python.probe import distributions
 from sandbox.plugins.pulumirpc import plugin_pb2, status_pb2
 
 MAX_MESSAGE_BYTES: Final = 400 * 1024 * 1024  # the engine's own limit: sdk/go/common/util/rpcutil/serve.go
@@ -53,7 +53,11 @@ def unsupported(what: str) -> PluginError:
 @cache
 def package_version(distribution: str) -> str:
     """Return the installed version of a Python package, which is also the version of its plugin."""
-    return metadata.version(distribution)
+    wanted = distribution.replace("-", "_")
+    release = next((release for name, release in distributions(sys.path) if name == wanted), None)
+    if release is None:
+        raise PluginError(f"the Python package {distribution} is not installed")
+    return release
 
 
 def plugin_info(distribution: str) -> plugin_pb2.PluginInfo:
