@@ -22,7 +22,8 @@ PREAMBLE = f"""
 
         installation = Installation(instance="test", namespace="NAMESPACE", protect=False)
         workload = installation.workload("web", component="frontend", version="1")
-        pods = {{**template("web", "IMAGE"), "metadata": {{"labels": workload.pod_labels}}}}
+        plain = template("web", "IMAGE", termination_grace_period_seconds=30)
+        pods = {{**plain, "metadata": {{"labels": workload.pod_labels}}}}
 """
 
 
