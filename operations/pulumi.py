@@ -75,6 +75,24 @@ class Pulumi:
         found: Json = json.loads(self.run("stack", "output", "--json"))
         return found
 
+    def set_config(self, key: str, value: Json) -> None:
+        """Write a key of the stack file with everything below it, at once. Comments in the file stay.
+
+        Raises:
+            OperationError: The CLI uses a copy of the stack file, which the next command would replace.
+        """
+        if self.config_file is None and tools.find().stack_file(self.stack):
+            raise OperationError(
+                "the sandbox uses a copy of the stack file; pass --config-file with a file of your own"
+            )
+        content = {key: {"value": json.dumps(value), "objectValue": value}}
+        self.run("config", "set-all", "--json", json.dumps(content), *self._configured())
+
+    def config(self, key: str) -> Json:
+        """A key of the stack file, with everything below it; empty without it."""
+        found = json.loads(self.run("config", "--json", *self._configured()))
+        return found.get(key, {}).get("objectValue") or {}
+
     def settings(self) -> Json:
         """The configuration in the stack file, by key."""
         file = self.config_file or STACKS / f"Pulumi.{self.stack}.yaml"

@@ -88,7 +88,7 @@ class Migrations(pulumi.ComponentResource):
             service_account=account.metadata.name,
             restart_policy="Never",
         )
-        waits, attempt = pulumi.ResourceOptions(depends_on=list(after)), 2 * WAIT_SECONDS + MIGRATE_SECONDS
+        waits, attempt = pulumi.ResourceOptions(depends_on=list(after)), 3 * WAIT_SECONDS + MIGRATE_SECONDS
         self.ready = [job(scope, template, attempt_seconds=attempt, retries=1, opts=waits)]
         self.register_outputs({"version": version})
 

@@ -9,16 +9,38 @@ from components.schema.base import Model, Resources
 from components.schema.values import BucketName, ByteQuantity, Host, HttpUrl, Name, Pem, Port, StoreVersion
 
 
+class FormerPostgres(Model):
+    """The server before an upgrade, and its volume."""
+
+    version: StoreVersion = Field(description="Its release.")
+    volume: int | None = Field(default=None, description="Its `volume`.")
+
+
 class ManagedPostgres(Model):
     """A single Postgres server that the stack manages."""
 
     mode: Literal["managed"]
     version: StoreVersion = Field(
         default=images.POSTGRES.tag,
-        description="Postgres release: the tag of the image. The major release cannot be changed later.",
+        description="Postgres release: the tag of the image. `python -m operations upgrade-postgres` changes the major "
+        "release.",
     )
     storage: ByteQuantity = Field(description="Size of the volume. It can be increased.")
     resources: Resources
+    volume: int | None = Field(
+        default=None,
+        description="The major release that `upgrade-postgres` created the volume for. Default: the volume of the "
+        "first deployment. Do not set it by hand.",
+    )
+    upgrade_to: StoreVersion | None = Field(
+        default=None,
+        description="The release that `upgrade-postgres` copies the database to, until it has done so.",
+    )
+    former: FormerPostgres | None = Field(
+        default=None,
+        description="The server before the last upgrade. Its volume is kept while `upgrade-postgres` has not removed "
+        "this key.",
+    )
 
 
 class CloudNativePgPostgres(Model):

@@ -1,4 +1,4 @@
 """The commands of `python -m operations`, by subject.
 
-The first line of a command's docstring is its line in the list of commands: at most 64 characters.
+The first line of a command's docstring is its line in the list of commands: at most 60 characters.
 """

@@ -66,7 +66,7 @@ def recover(
 
 @app.command()
 def health(*, stack: Stack, attempts: Attempts = 30, pause: Pause = 10) -> None:
-    """Wait until a stack answers in the version that was deployed."""
+    """Wait until a stack answers in the deployed version."""
     with reported_errors():
         _wait(Pulumi(stack), attempts, pause)
 

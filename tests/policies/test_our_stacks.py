@@ -63,6 +63,19 @@ def violations(stack: str, config: Mapping[str, str | Mapping[str, Any]], change
     return [f"{one.policyName}: {one.message}" for one in judged if one.enforcementLevel == messages.MANDATORY]
 
 
+@pytest.mark.parametrize(
+    "postgres",
+    [
+        {"version": "17.6", "upgradeTo": "18.4"},
+        {"version": "18.4", "volume": 18, "former": {"version": "17.6"}},
+    ],
+    ids=["copying", "switched"],
+)
+def test_an_upgrade_of_postgres_breaks_no_policy(postgres: Mapping[str, Any]) -> None:
+    config = json.dumps({"postgres": {"mode": "managed", **postgres}})
+    assert violations("prod", levels("prod"), config) == []
+
+
 @pytest.mark.parametrize("stack", STACKS)
 def test_no_stack_breaks_a_mandatory_policy_of_its_environment(stack: str) -> None:
     assert violations(stack, levels("dev" if stack == "preview" else stack)) == []

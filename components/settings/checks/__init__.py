@@ -29,6 +29,7 @@ CHECKS: Sequence[Check] = (
     stores.append_only_file_fits,
     stores.external_redis_has_an_address,
     stores.migrations_bypass_the_pooler,
+    stores.postgres_upgrade_is_one_step,
     stores.cloudnative_pg_finds_the_password,
     versions_fit,
     digests_are_complete,

@@ -10,6 +10,7 @@ from components.schema.purposes import shared_buckets
 from components.schema.stores import ExternalObjectStore, ExternalRedis, ManagedRedis, SentinelRedis
 from components.schema.values import quantity_value
 from components.stores.modes import StoreModes, installation_credentials
+from components.stores.postgres.release import major
 
 
 def keepers_match_replicas(settings: Settings) -> Iterator[str]:
@@ -52,6 +53,22 @@ def migrations_bypass_the_pooler(settings: Settings) -> Iterator[str]:
     store = settings.postgres
     if store.mode == "external" and store.pooler and store.direct_host is None and store.direct_port is None:
         yield "postgres.directHost: is required with pooler true; set it to the server itself, or set directPort"
+
+
+def postgres_upgrade_is_one_step(settings: Settings) -> Iterator[str]:
+    """`operations upgrade-postgres` writes these keys. Another combination would lead to another volume."""
+    store, command = settings.postgres, "let `python -m operations upgrade-postgres` set it"
+    if store.mode != "managed":
+        return
+    found = major(store.version)
+    if store.volume is not None and store.volume != found:
+        yield f"postgres.volume: {store.volume} is not the major release of {json.dumps(store.version)}; {command}"
+    if store.upgrade_to and major(store.upgrade_to) <= found:
+        yield f"postgres.upgradeTo: {json.dumps(store.upgrade_to)} is not a later major release than {found}; {command}"
+    if store.upgrade_to and store.former:
+        yield "postgres.upgradeTo: the last upgrade is not finished; run `operations upgrade-postgres --finish`"
+    if store.former and (major(store.former.version) >= found or store.volume is None):
+        yield f"postgres.former: is not an earlier release on another volume; {command}"
 
 
 def cloudnative_pg_finds_the_password(settings: Settings) -> Iterator[str]:

@@ -32,9 +32,13 @@ from components.stores.postgres.mode import (
 )
 from components.stores.postgres.pool import pool_size
 from components.stores.postgres.release import major, same_major_release
+from components.stores.postgres.upgrade import WORKLOAD, upgrade_job
 
 SCRIPTS = Path(__file__).parent / "scripts"
 CONFIG = Path(__file__).parent / "config"
+
+INITIALIZE = ("initialize-postgres.sh", "create-database.sh")
+"""The scripts that create a data directory."""
 
 DATA_PATH = "/var/lib/postgresql/data"
 SOCKET_PATH = "/var/run/postgresql"
@@ -69,7 +73,8 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
 
     def flows(self) -> Sequence[Flow]:
         """Flows from its clients."""
-        return [Flow(purpose=self.name, server=self.name, ports=[PORT], clients=CLIENTS)]
+        clients = (*CLIENTS, WORKLOAD) if self.config.upgrade_to else CLIENTS
+        return [Flow(purpose=self.name, server=self.name, ports=[PORT], clients=clients)]
 
     def pods(self) -> Sequence[Pods]:
         """One pod."""
@@ -86,11 +91,12 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
         account = service_account(scope)
         service(scope, {"tcp-postgres": PORT})
         governing = service(scope, {"tcp-postgres": PORT}, headless=True)
-        claim = volume_claim(scope, self.config.storage)
+        claim = self._claim(scope, self.config.volume)
+        if self.config.former:
+            self._claim(scope, self.config.former.volume)
         configuration = config_map(scope, "config", configuration_files(self.config, self.installation.users))
-        scripts = scripts_mount(
-            scope, read_scripts(SCRIPTS, "initialize-postgres.sh", "create-database.sh"), role="first-start"
-        )
+        first = ("require-database.sh",) if self.config.volume else ()
+        scripts = scripts_mount(scope, read_scripts(SCRIPTS, *first, *INITIALIZE), role="first-start")
         mounts = [
             Mount.claim("data", claim.metadata.name, DATA_PATH),
             Mount.config("config", configuration.metadata.name, "/etc/postgresql"),
@@ -116,16 +122,46 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
             service_account=account.metadata.name,
             annotations=context.checksum_annotations(secret_names(environment)),
         )
-        return [
-            stateful_set(scope, template, governing=governing, opts=pulumi.ResourceOptions(hooks=same_major_release()))
-        ]
+        server = stateful_set(
+            scope, template, governing=governing, opts=pulumi.ResourceOptions(hooks=same_major_release())
+        )
+        if self.config.upgrade_to:
+            copied = self._claim(scope, major(self.config.upgrade_to))
+            self._create_upgrade(self.config.upgrade_to, copied, [*mounts[2:]], environment, server, opts)
+        return [server]
+
+    def _claim(self, scope: Scope, volume: int | None) -> k8s.core.v1.PersistentVolumeClaim:
+        """The claim of a volume: that of the first deployment, or that of an upgrade to a major release."""
+        name = scope.workload.resource_name
+        return volume_claim(scope, self.config.storage, name=f"{name}-data-{volume}" if volume else None)
+
+    def _create_upgrade(  # parts of the server's pod
+        self,
+        version: str,
+        claim: k8s.core.v1.PersistentVolumeClaim,
+        mounts: Sequence[Mount],
+        environment: Environment,
+        server: pulumi.Resource,
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        """The Job that copies the database into the volume of another major release."""
+        scope = Scope(self.installation.workload(WORKLOAD, component="database", version=version), opts)
+        files = read_scripts(SCRIPTS, "upgrade-postgres.sh", *INITIALIZE)
+        copied = [Mount.claim("data", claim.metadata.name, DATA_PATH), scripts_mount(scope, files), *mounts]
+        given: Environment = {
+            **environment,
+            "POSTGRES_INITDB_ARGS": initdb_arguments(version),
+            "SOURCE_HOST": f"langfuse-{self.name}",
+            "SOURCE_PORT": str(PORT),
+        }
+        upgrade_job(scope, version, self.config.resources, copied, given, after=[server])
 
 
 def _initialize(config: ManagedPostgres, mounts: Sequence[Mount], environment: Environment) -> Container:
     initialize = container(
         "initialize",
         images.postgres(config.version),
-        command=run_script("initialize-postgres.sh"),
+        command=run_script("require-database.sh" if config.volume else "initialize-postgres.sh"),
         resources=config.resources,
         mounts=mounts,
         env=environment,

@@ -23,6 +23,8 @@ def same_major_release() -> pulumi.ResourceHookBinding:
 def refuse_another_major(args: pulumi.ResourceHookArgs) -> None:
     """Refuses a server of another major release, newer or older, for an existing data directory.
 
+    A managed server can change to another volume, whose data directory is complete (`upgrade.py`).
+
     Postgres itself can't read the directory and exits at once. CloudNativePG would upgrade it in place, and then
     archive a new log over the one that base backups need.
 
@@ -30,11 +32,21 @@ def refuse_another_major(args: pulumi.ResourceHookArgs) -> None:
         pulumi.RunError: With both releases and what to do.
     """
     before, after = _release(args.old_inputs), _release(args.new_inputs)
-    if before and after and major(before) != major(after):
+    former, claim = _claim(args.old_inputs), _claim(args.new_inputs)
+    moves = former is not None and claim is not None and former != claim
+    copy = "copy the data with `operations upgrade-postgres`" if claim else "move the data to a new server"
+    if before and after and major(before) != major(after) and not moves:
         raise pulumi.RunError(
             f'langfuse:postgres.version: "{after}" can\'t read the data of {before}, a different major release; '
-            f"keep to {major(before)}, or move the data to a new server (docs/runbooks/postgres-release.md)"
+            f"keep to {major(before)}, and {copy} (docs/runbooks/postgres-release.md)"
         )
+
+
+def _claim(inputs: Mapping[str, Any] | None) -> str | None:
+    """The claim of the data in a StatefulSet; None for CloudNativePG, which never changes it."""
+    spec = (inputs or {}).get("spec", {})
+    volumes = spec.get("template", {}).get("spec", {}).get("volumes", [])
+    return next((one["persistentVolumeClaim"]["claimName"] for one in volumes if one.get("name") == "data"), None)
 
 
 def _release(inputs: Mapping[str, Any] | None) -> str | None:

@@ -330,3 +330,43 @@ def test_the_release_is_read_from_any_image_reference(image: str | None, *, refu
 def test_a_server_of_an_unknown_release_is_backed_up_by_the_newest_client() -> None:
     dump = container(external(version=None).one("CronJob", "langfuse-backup-postgres"))
     assert dump["image"].endswith(f"/postgres:{images.NEWEST_POSTGRES}")
+
+
+COPYING = {"mode": "managed", "version": "17.6", "upgradeTo": "18.4"}
+SWITCHED = {"mode": "managed", "version": "18.4", "volume": 18, "former": {"version": "17.6"}}
+
+
+def test_an_upgrade_copies_into_a_volume_of_its_own_while_the_server_stays_as_it_is() -> None:
+    before, copying = (recorded("prod", {"postgres": {**COPYING, **more}}) for more in ({"upgradeTo": None}, {}))
+    server = ("StatefulSet", "langfuse-postgres")
+    assert copying.one(*server).inputs == before.one(*server).inputs
+    job = copying.one("Job", "langfuse-postgres-upgrade")
+    copy = container(job)
+    assert copy["image"].endswith("/postgres:18.4")
+    spec = job.inputs["spec"]["template"]["spec"]
+    claims = [one["persistentVolumeClaim"]["claimName"] for one in spec["volumes"] if "persistentVolumeClaim" in one]
+    assert claims == ["langfuse-postgres-data-18"]
+    assert copying.one("PersistentVolumeClaim", "langfuse-postgres-data-18").protect
+    rule = copying.one("NetworkPolicy", "langfuse-allow-postgres-ingress").inputs["spec"]["ingress"][0]
+    assert "postgres-upgrade" in rule["from"][0]["podSelector"]["matchExpressions"][0]["values"]
+
+
+def test_a_switch_keeps_the_former_volume_and_changes_the_server_in_place() -> None:
+    copying, switched = (recorded("prod", {"postgres": config}) for config in (COPYING, SWITCHED))
+    claims = {"langfuse-postgres-data", "langfuse-postgres-data-18"}
+    for recording in (copying, switched):
+        found = {item.name: item for item in recording.of("PersistentVolumeClaim") if item.name in claims}
+        assert found.keys() == claims
+        assert (
+            found["langfuse-postgres-data"].inputs
+            == copying.one("PersistentVolumeClaim", "langfuse-postgres-data").inputs
+        )
+    old, new = (one.one("StatefulSet", "langfuse-postgres").inputs for one in (copying, switched))
+    refuse_another_major(pulumi.ResourceHookArgs("", "", "", "", new_inputs=new, old_inputs=old))
+    refuse_another_major(pulumi.ResourceHookArgs("", "", "", "", new_inputs=old, old_inputs=new))  # the way back
+    server = new["spec"]["template"]["spec"]
+    assert server["initContainers"][0]["command"] == ["/bin/sh", "/scripts/require-database.sh"]
+    old["spec"]["template"], new["spec"]["template"] = {}, {}
+    for inputs in (old, new):
+        inputs["metadata"]["labels"] = {}
+    assert old == new  # only the template changes, which Kubernetes updates in place

@@ -202,7 +202,8 @@ def _numbers(version: str) -> tuple[int, ...]:
     "postgres-client-of-server-major",
     title="Jobs use a Postgres client of the server's major version",
     why="pg_dump refuses a newer server, and a dump of a newer client may not restore on the older server.",
-    fix="Use an image of the server's major version for the Job.",
+    fix="Use an image of the server's major version for the Job. A Job that copies the database into its own volume "
+    "can have a newer one.",
     severity=Severity.HIGH,
 )
 def postgres_client_of_server_major(stack: Stack) -> Findings:
@@ -214,7 +215,11 @@ def postgres_client_of_server_major(stack: Stack) -> Findings:
         if not pod.resource.kind.startswith("batch/"):
             continue
         majors = servers.get(pod.resource.namespace)
+        # A Job with a volume of its own copies the database to a newer server, with the programs of that server.
+        copies = any(volume["persistentVolumeClaim"].present for volume in pod.volumes)
         for container in pod.containers:
             image = ImageReference.of(container["image"].text or "")
-            if majors and image.name in _POSTGRES and image.version and image.version[0] not in majors:
+            if not majors or image.name not in _POSTGRES or not image.version or image.version[0] in majors:
+                continue
+            if not (copies and image.version[0] > max(majors)):
                 yield finding(container["image"], "has another major version than the server", of=pod.resource)
