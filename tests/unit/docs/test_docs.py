@@ -7,7 +7,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from components.network.requests import steady_state_pods
 from components.schema.environment import PROJECT, Settings
+from components.schema.requests import Requests
 from components.settings.load import parse
 from tools.docs.configuration import render
 from tools.docs.fields import discriminator, keys
@@ -218,3 +220,12 @@ def test_the_readme_and_the_guide_mention_existing_make_targets(target: str) -> 
     makefile = (README.parent / "Makefile").read_text()
     assert f"\n{target}:" in makefile
     assert f"make {target}" in README.read_text() + (README.parent / "CONTRIBUTING.md").read_text()
+
+
+def test_the_example_for_a_laptop_requests_less_than_six_gibibytes() -> None:
+    content = yaml.safe_load((ROOT / "docs/examples/laptop.yaml").read_text())["config"]
+    settings = parse("laptop", {key.removeprefix("langfuse:"): value for key, value in content.items()})
+    total = sum((item.total for item in steady_state_pods(settings)), start=Requests())
+    assert total.memory < 6 * 1024**3
+    assert total.cpu < 1
+    assert settings.public_url == "http://localhost"
