@@ -158,6 +158,27 @@ def test_faults_of_redis_name_their_key(
     assert any(said in line for line in checked.of("redis")), checked.of("redis")
 
 
+def test_sentinels_lead_to_the_primary(tmp_path: Path, variables: Mapping[str, str]) -> None:
+    with other_redis(tmp_path, *PASSWORD, "--appendonly", "yes") as address:
+        port, configuration = free_port(), tmp_path / "sentinel.conf"
+        monitored = f"sentinel monitor main 127.0.0.1 {address['REDIS_PORT']} 1\nsentinel auth-pass main {PASSWORD[1]}"
+        configuration.write_text(f"port {port}\nbind 127.0.0.1\nrequirepass {PASSWORD[1]}\n{monitored}\n")
+        server = program("redis-server", "valkey-server", package="redis-server")
+        command: list[str | Path] = [server, configuration, "--sentinel"]
+        with running(command, os.environ, lambda: answers(port), log=tmp_path / "sentinel.log"):
+            given = {
+                **variables,
+                **EXTERNAL,
+                "REDIS_SENTINEL_ENABLED": "true",
+                "REDIS_SENTINEL_NODES": f"127.0.0.1:{port}",
+                "REDIS_SENTINEL_MASTER_NAME": "main",
+                "REDIS_SENTINEL_PASSWORD": PASSWORD[1],
+            }
+            assert check_stores(given, "redis").of("redis") == []
+            other = check_stores({**given, "REDIS_SENTINEL_MASTER_NAME": "else"}, "redis")
+            assert "langfuse:redis.masterName" in one(other.of("redis"))
+
+
 @contextlib.contextmanager
 def certificates(folder: Path) -> Iterator[dict[str, Path]]:
     """A CA, another CA, and a certificate of the first one for localhost."""
