@@ -43,6 +43,7 @@ def containers(shared_node: Sandbox) -> Containers:
 @pytest.fixture
 def contents(shape: Installation) -> Contents:
     """The stores, with rows, keys and objects in each."""
+    shape.wait_until_ready()
     found = Contents(shape.view)
     found.write()
     eventually(lambda: found.count() == EVERYTHING)
@@ -175,6 +176,7 @@ def test_deleted_pods_of_web_and_worker_lose_no_accepted_event(
     shape: Installation, containers: Containers, client: int
 ) -> None:
     """A web with two pods fails no request: the deleted pod serves until its clients use another one."""
+    shape.wait_until_ready()
     with writes.recorded(containers.first_process()) as failed, event_load(shape.view, client) as load:
         for pod in stateless(shape):
             name = pod["metadata"]["name"]
@@ -202,6 +204,7 @@ def test_killed_pods_of_web_and_worker_lose_no_accepted_event(
     shape: Installation, containers: Containers, client: int
 ) -> None:
     """Requests to the killed pod fail: how many is told. A job of a killed worker is done by another one."""
+    shape.wait_until_ready()
     with event_load(shape.view, client) as load:
         for pod in stateless(shape):
             kill(shape, containers, [pod])
