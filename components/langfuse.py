@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pulumi
 
+from components.admission import Admission
 from components.application.component import ApplicationContext
 from components.application.first_start import FirstStart
 from components.application.migrations import Migrations
@@ -38,7 +39,8 @@ class Langfuse(pulumi.ComponentResource):
 
     def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
         patches = Patches(settings.patches)
-        super().__init__("langfuse:index:Langfuse", name, settings.model_dump(), patches.options(opts))
+        own = Admission(settings.cluster).options(patches.options(opts))
+        super().__init__("langfuse:index:Langfuse", name, settings.model_dump(), own)
         installation, modes = Installation.of(settings), StoreModes.of(settings)
         cluster = pulumi.ResourceOptions(parent=self, provider=cluster_provider(settings, self))
         cluster = _after(cluster, [remembered_name(settings, self)])

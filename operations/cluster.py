@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import pulumi
@@ -12,6 +11,7 @@ from kubernetes import client, config, dynamic
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 from pydantic import ValidationError
 
+from components.cluster_client import connect
 from components.schema import cluster as settings
 from components.schema.environment import PROJECT
 from components.settings import kubeconfig
@@ -199,22 +199,7 @@ class Cluster:
         if self._client is None:
             try:
                 kubeconfig.check(self._settings, needed=True)
-                self._client = _client(self._settings)
+                self._client = connect(self._settings)
             except (pulumi.RunError, config.ConfigException, yaml.YAMLError) as error:
                 raise OperationError(f"there is no usable kubeconfig: {error}") from None
         return self._client
-
-
-def _client(cluster: settings.Cluster) -> client.ApiClient:
-    """A client for the kubeconfig. Without one, for the service account of the pod, as the provider does it."""
-    loader: Any = config  # has no types
-    connection: Any = client.Configuration()
-    connection.retries = False
-    path = kubeconfig.location(cluster)
-    if content := kubeconfig.content(cluster):
-        loader.load_kube_config_from_dict(content, cluster.context, client_configuration=connection)
-    elif path == kubeconfig.DEFAULT and not Path(path).expanduser().exists():
-        loader.load_incluster_config(client_configuration=connection)
-    else:
-        loader.load_kube_config(path, cluster.context, client_configuration=connection)
-    return client.ApiClient(connection)

@@ -1,0 +1,29 @@
+"""A client of the API server of the stack's cluster. It takes a second to import, so import it where it is used."""
+
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client, config
+
+from components.schema.cluster import Cluster
+from components.settings import kubeconfig
+
+
+def connect(cluster: Cluster) -> client.ApiClient:
+    """A client for the kubeconfig. Without one, for the service account of the pod, as the provider does it.
+
+    Raises:
+        config.ConfigException: There is no usable kubeconfig.
+        yaml.YAMLError: The kubeconfig is not YAML.
+    """
+    loader: Any = config  # has no types
+    connection: Any = client.Configuration()
+    connection.retries = False
+    path = kubeconfig.location(cluster)
+    if content := kubeconfig.content(cluster):
+        loader.load_kube_config_from_dict(content, cluster.context, client_configuration=connection)
+    elif path == kubeconfig.DEFAULT and not Path(path).expanduser().exists():
+        loader.load_incluster_config(client_configuration=connection)
+    else:
+        loader.load_kube_config(path, cluster.context, client_configuration=connection)
+    return client.ApiClient(connection)
