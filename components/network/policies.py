@@ -8,14 +8,14 @@ import pulumi_kubernetes as k8s
 
 from components.application.environment import WEB_PORT
 from components.kubernetes.installation import Installation
-from components.kubernetes.objects import child_options
+from components.kubernetes.objects import Scope, child_options, custom_resource
 from components.network.flows import flows
 from components.network.mesh_policies import mesh_policies, tunnel_ports
-from components.schema.cluster import Dns
+from components.schema.cluster import ApiServer, Dns
 from components.schema.environment import Settings
 from components.schema.targets import AllowedTargets
 from components.schema.values import LINK_LOCAL
-from components.stores.contract import APPLICATION, OFF_SITE_COPY, Flow
+from components.stores.contract import APPLICATION, OFF_SITE_COPY, Flow, OperatorPods
 from components.stores.modes import StoreModes
 
 Peer = k8s.networking.v1.NetworkPolicyPeerArgsDict
@@ -29,9 +29,6 @@ DEFAULT_DENY = "default-deny"
 
 INTERNET_PORTS = (443, 465, 587)
 """HTTPS to model providers, sign-in and webhooks; mail submission with TLS (RFC 8314)."""
-
-API_SERVER_PORTS = (443, 6443)
-"""Ports of its Service and of the server."""
 
 POD_IDENTITY = "169.254.170.23/32"
 """Where EKS issues keys for a pod's identity (docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html). A pod
@@ -72,6 +69,12 @@ class Network(pulumi.ComponentResource):
             )
             for role, spec in policies(settings, stores).items()
         }
+        if settings.cluster.api_server.cilium:
+            for pods in stores.operator_pods:
+                scope, spec = Scope(workload, child), cilium_policy(pods)
+                custom_resource(
+                    scope, "cilium.io/v2", "CiliumNetworkPolicy", spec, name=f"langfuse-allow-{pods.name}-api-server"
+                )
         self.default_deny = created[DEFAULT_DENY]
         self.register_outputs({})
 
@@ -84,10 +87,18 @@ def policies(settings: Settings, stores: StoreModes) -> dict[str, Policy]:
         DEFAULT_DENY: {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
         **_common_egress(settings, tunnel),
         "allow-web-ingress": _ingress(_pods(["web"]), _from(_web_clients(settings), [WEB_PORT, *tunnel])),
-        **_operator_pods(stores, found),
+        **_operator_pods(settings, stores, found),
         **_identity_egress(stores),
         **_external_stores(found, tunnel),
         **_managed_stores(settings, stores, found, tunnel),
+    }
+
+
+def cilium_policy(pods: OperatorPods) -> dict[str, object]:
+    """Egress to the API server for a plugin that matches no node by its address (cilium/cilium#20550)."""
+    return {
+        "endpointSelector": {"matchLabels": {**pods.selector}},
+        "egress": [{"toEntities": ["kube-apiserver"]}],
     }
 
 
@@ -134,14 +145,14 @@ def _managed_stores(
     return {f"allow-{server}-ingress": _ingress(_pods([server]), own) for server, own in rules.items()}
 
 
-def _operator_pods(stores: StoreModes, found: Sequence[Flow]) -> dict[str, Policy]:
+def _operator_pods(settings: Settings, stores: StoreModes, found: Sequence[Flow]) -> dict[str, Policy]:
     """Ingress and egress of pods that an operator creates: servers, and Jobs that create or restore one.
 
     They connect to each other, to the API server and to the archive; clients and the operator connect to them
     (cloudnative-pg.io/documentation/current/networking). Every pod may connect to pods of the namespace and to DNS
     servers.
     """
-    egress = _to(["0.0.0.0/0"], API_SERVER_PORTS)
+    egress = _to_api_server(settings.cluster.api_server)
     for flow in found:
         if flow.server is None and flow.from_operator_pods:
             egress += _to_outside(flow.ports, [])
@@ -172,6 +183,12 @@ def _egress(pods: k8s.meta.v1.LabelSelectorArgsDict, rules: Sequence[EgressRule]
 
 def _web_clients(settings: Settings) -> list[Peer]:
     return [_namespace(name) for name in settings.network.web_clients]
+
+
+def _to_api_server(server: ApiServer) -> list[EgressRule]:
+    """Egress to the API server: by addresses, and to pods for a plugin that sees it as one."""
+    servers = [*map(_range, server.ranges), *map(_namespace, server.namespaces)]
+    return [{"to": servers, "ports": _ports(server.ports)}] if servers else []
 
 
 def _to_dns(dns: Dns) -> list[EgressRule]:

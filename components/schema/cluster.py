@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.schema.base import Model
-from components.schema.values import DnsLabel, DnsRange, Host, Port
+from components.schema.values import DnsLabel, DnsRange, Host, NetworkRange, Port
 
 
 class Dns(Model):
@@ -19,6 +19,37 @@ class Dns(Model):
         "one.",
     )
     port: Port = Field(default=53, description="Port of the DNS servers, TCP and UDP: of the pods, not of the Service.")
+
+
+class ApiServer(Model):
+    """The API server, as pods reach it. Only the pods of CloudNativePG connect to it.
+
+    Addresses, namespaces and ports are allowed together, because network plugins see the API server differently.
+    """
+
+    ports: list[Port] = Field(
+        default=[443, 6443, 8443, 16443],
+        min_length=1,
+        description="Ports of its Service and of the servers. minikube uses 8443, MicroK8s 16443.",
+    )
+    ranges: list[NetworkRange] = Field(
+        default=["0.0.0.0/0"], description="Addresses of the servers and of the Service `kubernetes`."
+    )
+    namespaces: list[DnsLabel] = Field(
+        default=["kube-system"], description="Namespaces of API servers that are pods to the network plugin."
+    )
+    cilium: bool = Field(
+        default=False,
+        description="Whether to also create a CiliumNetworkPolicy for the entity `kube-apiserver`. Cilium matches no "
+        "node by its address, so it is needed where API servers run on nodes of the cluster, unless "
+        "`policyCIDRMatchMode` is `nodes`.",
+    )
+
+
+class Operators(Model):
+    """The operators that connect to pods of the stack."""
+
+    cloudnative_pg: DnsLabel = Field(default="cnpg-system", description="Namespace of the CloudNativePG operator.")
 
 
 Users = Literal["image", "namespace"]
@@ -49,3 +80,5 @@ class Cluster(Model):
         "does. It can't change while a store of the stack has data.",
     )
     dns: Dns = Dns()
+    api_server: ApiServer = ApiServer()
+    operators: Operators = Operators()

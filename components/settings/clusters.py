@@ -22,12 +22,19 @@ def _dns(name: str) -> dict[str, JsonValue]:
 
 CLUSTERS: Final[Mapping[str, dict[str, JsonValue]]] = {
     DEFAULT: {"dns": _dns(DEFAULT)},
-    "kind": {"dns": _dns("kind")},
-    "k3s": {"dns": _dns("k3s")},
-    "eks": {"dns": _dns("eks")},
-    "gke": {"dns": _dns("gke")},
-    "gke-autopilot": {"dns": _dns("gke-autopilot")},
-    "aks": {"dns": _dns("aks")},
+    "kind": {"dns": _dns("kind"), "apiServer": {"ports": [443, 6443]}},
+    "k3s": {"dns": _dns("k3s"), "apiServer": {"ports": [443, 6443]}},
+    # Managed API servers are outside of the cluster, at 443.
+    "eks": {"dns": _dns("eks"), "apiServer": {"ports": [443]}},
+    "gke": {"dns": _dns("gke"), "apiServer": {"ports": [443]}},
+    "gke-autopilot": {"dns": _dns("gke-autopilot"), "apiServer": {"ports": [443]}},
+    "aks": {"dns": _dns("aks"), "apiServer": {"ports": [443]}},
     # docs.redhat.com/documentation/openshift_container_platform, Managing security context constraints.
-    "openshift": {"dns": _dns("openshift"), "users": "namespace"},
+    # The Operator Lifecycle Manager installs operators of the whole cluster in openshift-operators.
+    "openshift": {
+        "dns": _dns("openshift"),
+        "users": "namespace",
+        "apiServer": {"ports": [443, 6443], "namespaces": ["openshift-kube-apiserver"]},
+        "operators": {"cloudnativePg": "openshift-operators"},
+    },
 }

@@ -83,9 +83,11 @@ def test_no_stack_breaks_a_mandatory_policy_of_its_environment(stack: str) -> No
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_no_kind_of_cluster_needs_a_waiver(cluster: str) -> None:
-    changes = json.dumps({"cluster": {"preset": cluster}})
-    for stack in ("dev", "prod"):
-        assert violations(stack, levels(stack), changes) == []
+    for modes in ({}, {"postgres": {"mode": "cloudnativepg"}, "mesh": {"mode": "none"}}):
+        plain = {*violations("prod", levels("prod"), json.dumps(modes))}
+        changes = json.dumps({**modes, "cluster": {"preset": cluster}})
+        assert {*violations("prod", levels("prod"), changes)} <= plain
+    assert violations("dev", levels("dev"), json.dumps({"cluster": {"preset": cluster}})) == []
 
 
 @pytest.mark.parametrize("mesh", ["ambient", "sidecar", "none"])

@@ -23,6 +23,7 @@ CHECKS: Sequence[Check] = (
     network.gateway_is_in_another_namespace,
     network.allowed_pods_have_an_address,
     network.metadata_server_answers_names_only,
+    network.operator_is_in_another_namespace,
     network.production_uses_tls,
     stores.keepers_match_replicas,
     backups.raw_events_outlive_backups,

@@ -40,6 +40,16 @@ def metadata_server_answers_names_only(settings: Settings) -> Iterator[str]:
         )
 
 
+def operator_is_in_another_namespace(settings: Settings) -> Iterator[str]:
+    """The network policies of the namespace deny what the operator needs."""
+    namespace = settings.cluster.operators.cloudnative_pg
+    if settings.postgres.mode == "cloudnativepg" and namespace == settings.namespace:
+        yield (
+            f"namespace: {json.dumps(namespace)} contains the operator (cluster.operators.cloudnativePg), and the "
+            "network policies of the namespace would cut it off; use another namespace"
+        )
+
+
 def production_uses_tls(settings: Settings) -> Iterator[str]:
     """Passwords and API keys cross the network."""
     if settings.profile == "prod" and settings.ingress.kind != "none" and not settings.ingress.tls:

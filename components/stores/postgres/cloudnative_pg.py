@@ -38,9 +38,6 @@ API_VERSION = "postgresql.cnpg.io/v1"
 OBJECT_STORE_API_VERSION = "barmancloud.cnpg.io/v1"
 PLUGIN = "barman-cloud.cloudnative-pg.io"
 
-OPERATOR_NAMESPACE = "cnpg-system"
-"""The namespace of the operator's own manifest."""
-
 STATUS_PORT = 8000
 """Where the operator queries the state of each server."""
 
@@ -108,7 +105,7 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
         return OperatorPods(
             name=self.name,
             selector={CLUSTER_LABEL: CLUSTER},
-            namespace=OPERATOR_NAMESPACE,
+            namespace=self.settings.cluster.operators.cloudnative_pg,
             port=PORT,
             status_port=STATUS_PORT,
             clients=CLIENTS,

@@ -181,6 +181,67 @@ def test_every_pod_resolves_names_in_every_kind_of_cluster(cluster: str) -> None
         assert network.refusal(pod, Address("8.8.8.8"), 53, "UDP")
 
 
+def members(network: Network) -> list[Pod]:
+    found = [pod for pod in network.pods.values() if CNPG_LABEL in pod.labels]
+    assert len(found) == 2
+    return found
+
+
+@pytest.mark.parametrize(
+    ("config", "server", "port"),
+    [
+        ({}, Address("10.96.0.1"), 443),
+        ({}, Address("192.0.2.7"), 16443),  # MicroK8s
+        ({}, Pod("kube-apiserver", {}, namespace="kube-system"), 6443),
+        ({"preset": "eks"}, Address("10.0.3.7"), 443),
+        ({"preset": "openshift"}, Pod("kube-apiserver", {}, namespace="openshift-kube-apiserver"), 6443),
+        ({"apiServer": {"ranges": ["192.0.2.0/24"], "ports": [7443]}}, Address("192.0.2.9"), 7443),
+        ({"apiServer": {"namespaces": ["tenant"], "ranges": []}}, Pod("vcluster", {}, namespace="tenant"), 8443),
+    ],
+)
+def test_the_pods_of_cloudnative_pg_reach_the_api_server_of_each_cluster(
+    config: Mapping[str, object], server: Pod | Address, port: int
+) -> None:
+    network = Network(recorded("prod", {**OPERATED, "cluster": config}))
+    for pod in members(network):
+        assert network.refusal(pod, server, port) is None
+        assert network.refusal(pod, server, 8081) is not None
+    assert network.refusal(network.pods["langfuse-web"], server, 16444) is not None
+
+
+def test_the_api_server_can_be_narrowed_to_its_addresses() -> None:
+    given = {"ranges": ["192.0.2.0/24"], "namespaces": [], "ports": [6443]}
+    network = Network(recorded("prod", {**OPERATED, "cluster": {"apiServer": given}}))
+    for pod in members(network):
+        assert network.refusal(pod, Address("192.0.2.9"), 6443) is None
+        for other, port in ((Address("198.51.100.7"), 6443), (Address("192.0.2.9"), 443)):
+            assert network.refusal(pod, other, port) is not None
+
+
+def test_the_operator_connects_from_its_configured_namespace_alone() -> None:
+    for config, namespace in (
+        ({}, "cnpg-system"),
+        ({"preset": "openshift"}, "openshift-operators"),
+        ({"operators": {"cloudnativePg": "databases"}}, "databases"),
+    ):
+        network = Network(recorded("prod", {**OPERATED, "cluster": config}))
+        for pod, other in product(members(network), ("cnpg-system", "openshift-operators", "databases")):
+            refusal = network.refusal(Pod("operator", {}, namespace=other, meshed=False), pod, 8000)
+            assert (refusal is None) == (other == namespace)
+
+
+def test_cilium_selects_the_api_server_as_an_entity() -> None:
+    assert recorded("prod", OPERATED).of("CiliumNetworkPolicy") == []
+    cilium = {"cluster": {"apiServer": {"cilium": True}}}
+    policy = recorded("prod", {**OPERATED, **cilium}).one("CiliumNetworkPolicy", "langfuse-allow-postgres-api-server")
+    assert policy.inputs["apiVersion"] == "cilium.io/v2"
+    assert policy.inputs["spec"] == {
+        "endpointSelector": {"matchLabels": {CNPG_LABEL: "langfuse-postgres"}},
+        "egress": [{"toEntities": ["kube-apiserver"]}],
+    }
+    assert recorded("prod", cilium).of("CiliumNetworkPolicy") == []  # no other pod connects to the API server
+
+
 def test_other_pods_cannot_reach_the_stores(network: Network) -> None:
     strangers: list[Pod | Address] = [
         Pod("x", {"app": "x"}, namespace="elsewhere"),

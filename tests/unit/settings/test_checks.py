@@ -8,6 +8,7 @@ import pytest
 from components.settings.checks import CHECKS, Check, application, backups, memory, network, stores
 from components.stores import versions as store_versions
 from tests.unit.configuration import only_problem, refusal, settings
+from tests.unit.network.test_reachability import OPERATED
 
 Config = Mapping[str, Any]
 
@@ -63,6 +64,12 @@ REFUSED: list[tuple[Check, str, Config, str]] = [
         "dev",
         {"cluster": {"dns": {"ranges": ["169.254.169.254/32"], "port": 5353}}},
         "cluster.dns.port: 5353 would open a port of 169.254.169.254",
+    ),
+    (
+        network.operator_is_in_another_namespace,
+        "dev",
+        {**OPERATED, "namespace": "databases", "cluster": {"operators": {"cloudnativePg": "databases"}}},
+        'namespace: "databases" contains the operator (cluster.operators.cloudnativePg)',
     ),
     (
         network.production_uses_tls,
@@ -191,6 +198,12 @@ ACCEPTED: list[tuple[Check, str, Config]] = [
     (network.allowed_pods_have_an_address, "dev", {"allowedTargets": {"llm": {"hosts": ["llm.a"], "pods": [GATEWAY]}}}),
     (network.metadata_server_answers_names_only, "dev", {"cluster": {"preset": "gke"}}),
     (network.metadata_server_answers_names_only, "dev", {"cluster": {"preset": "openshift"}}),
+    (network.operator_is_in_another_namespace, "dev", {**OPERATED, "cluster": {"preset": "openshift"}}),
+    (
+        network.operator_is_in_another_namespace,
+        "dev",
+        {"namespace": "x", "cluster": {"operators": {"cloudnativePg": "x"}}},
+    ),
     (network.production_uses_tls, "dev", {"ingress": {"tls": False}}),
     (network.production_uses_tls, "prod", {"ingress": {"kind": "none", "tls": False}}),
     (stores.keepers_match_replicas, "dev", {"clickhouse": {"replicas": 3, "keepers": 3}}),

@@ -22,6 +22,7 @@ class Operators(Settings):
 
     namespaces: Annotated[tuple[str, ...], Meta(description="Namespaces whose pods may connect to every store.")] = (
         "cnpg-system",
+        "openshift-operators",
         "monitoring",
     )
 
