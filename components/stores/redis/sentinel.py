@@ -38,11 +38,15 @@ QUORUM = 2
 DOWN_AFTER_MILLISECONDS = 5000
 """How long a server must be silent to count as lost. A faster restart triggers no failover."""
 
-SENTINEL_RESOURCES = Resources(cpu="50m", cpu_limit="250m", memory="64Mi", ephemeral_storage="64Mi")
+SENTINEL_RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="64Mi", ephemeral_storage="64Mi")
 
-HAND_OVER_SECONDS = 15
-"""How long a stopping primary tries to have a replica promoted. The handover takes a few seconds, and at most twice
-this time. The rest of `GRACE_SECONDS` is left for the server."""
+HAND_OVER_SECONDS = 45
+"""How long a stopping primary tries to have a replica promoted. It takes a second or two, but a Sentinel that was delayed
+does nothing for 30 s."""
+
+PAUSE_SECONDS = 5
+"""How long writes wait at most for replicas to catch up. Then they wait up to three times as long for the new primary and
+for clients to connect to it. Clients of web wait for about ten seconds or more."""
 
 FIND_PRIMARY_SECONDS = 20
 """How long a starting server waits for the Sentinels of other pods to name the primary. A new pod may reach no other
@@ -56,6 +60,9 @@ RUNNING_CONFIGURATION = "/run/valkey/valkey.conf"
 
 STATE = "/data/sentinel.conf"
 """The state of a Sentinel, on the volume of the data. After all have stopped, each still knows the primary."""
+
+MEMBER_GRACE_SECONDS = HAND_OVER_SECONDS + 4 * PAUSE_SECONDS + GRACE_SECONDS
+"""The longest handover, and then the time of a single server."""
 
 SCRIPT_NAMES = (
     "find-primary.sh",
@@ -112,7 +119,7 @@ class SentinelRedisMode(RedisMode[SentinelRedis]):
             [_server(self.config, environment, mounts), _sentinel(self.config, environment, [data, scripts])],
             fs_group=images.VALKEY.uid,
             mounts=mounts,
-            grace_seconds=GRACE_SECONDS,
+            grace_seconds=MEMBER_GRACE_SECONDS,
             service_account=account.metadata.name,
             annotations=context.checksum_annotations(secret_names(environment)),
         )
@@ -161,12 +168,15 @@ def _server(config: SentinelRedis, environment: Environment, mounts: Sequence[Mo
         startup=exec_probe(run_script("check-valkey.sh"), period=5, failures=START_SECONDS // 5),
         readiness=exec_probe([*run_script("check-valkey-member.sh"), str(PORT)], period=5, failures=3),
         liveness=tcp_probe(PORT, period=20, failures=6),
-        pre_stop=[*run_script("hand-over-primary.sh"), str(PORT), str(HAND_OVER_SECONDS)],
+        pre_stop=[*run_script("hand-over-primary.sh"), str(PORT), str(HAND_OVER_SECONDS), str(PAUSE_SECONDS)],
     )
 
 
 def _sentinel(config: SentinelRedis, environment: Environment, mounts: Sequence[Mount]) -> Container:
-    """The Sentinel. It has started once enough Sentinels see each other to promote a server."""
+    """The Sentinel. It has started once it could promote a server, and the other pods reach this one.
+
+    An update waits for that before it replaces the next pod.
+    """
     return container(
         "sentinel",
         images.valkey(config.version),
@@ -176,7 +186,7 @@ def _sentinel(config: SentinelRedis, environment: Environment, mounts: Sequence[
         env=environment,
         ports={"tcp-sentinel": SENTINEL_PORT},
         startup=exec_probe(
-            [*run_script("check-sentinel.sh"), str(SENTINEL_PORT)], period=5, failures=START_SECONDS // 5
+            [*run_script("check-sentinel.sh"), str(SENTINEL_PORT)], period=5, failures=START_SECONDS // 5, timeout=10
         ),
         readiness=ping_probe(SENTINEL_PORT, period=10),
         liveness=tcp_probe(SENTINEL_PORT, period=20, failures=6),

@@ -157,11 +157,12 @@ def test_sentinel_pods_are_spread_over_zones_and_evicted_one_at_a_time(three: Re
     assert keys == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
 
 
-def test_a_primary_hands_over_within_half_of_the_grace_period(three: Recording) -> None:
+def test_after_the_longest_handover_the_server_has_as_much_time_to_stop_as_a_single_one(three: Recording) -> None:
     template = pod_spec(three.one("StatefulSet", "langfuse-redis"))
-    *command, seconds = template["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    *command, seconds, pause = template["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
     assert command == ["/bin/sh", "/scripts/hand-over-primary.sh", "6379"]
-    assert 2 * int(seconds) <= template["terminationGracePeriodSeconds"] / 2
+    single = pod_spec(redis("managed").one("StatefulSet", "langfuse-redis"))["terminationGracePeriodSeconds"]
+    assert template["terminationGracePeriodSeconds"] - int(seconds) - 4 * int(pause) == single
 
 
 def test_a_server_can_write_its_configuration_file(three: Recording) -> None:

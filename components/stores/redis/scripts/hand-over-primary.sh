@@ -1,34 +1,49 @@
 #!/bin/sh
-# Has a replica promoted before this Valkey stops, if it is the primary.
+# Has a replica promoted before this Valkey stops, if it is the primary, and moves its clients there.
 #
-# Usage: hand-over-primary.sh PORT SECONDS
+# Usage: hand-over-primary.sh PORT START_SECONDS PAUSE_SECONDS
 #
 # Clients wait during the handover and then continue. Without it, their requests would fail until the Sentinels notice
-# that the primary is gone. The script gives up after SECONDS and exits within twice that time. The Sentinels then
-# promote a replica as after a crash.
+# that the primary is gone. The script tries for START_SECONDS to start a failover, in attempts that pause writes for at
+# most PAUSE_SECONDS. It then waits up to three times PAUSE_SECONDS for the new primary and for the clients to connect to
+# it. If it gives up, the Sentinels promote a replica as after a crash.
+#
+# Langfuse reconnects its queues a second after it has lost a connection. Until then, requests that add a job fail
+# (retryStrategy and enableOfflineQueue in packages/shared/src/server/redis/redis.ts). But each request first reads its
+# API key with GETEX, a write, on a connection that is back at once and queues commands (web/src/features/public-api/
+# server/apiAuth.ts). So writes on the new primary wait until all clients are connected to it.
 #
 # Environment: REDISCLI_AUTH, MASTER_NAME, SENTINELS (host:port of all Sentinels), OWN_SENTINEL and MEMBER (host:port of
 # this pod's Sentinel and server).
 set -eu
 
 port=$1
-deadline=$(($(date +%s) + $2))
+start_seconds=$2
+pause_seconds=$3
 
 # Runs a command on this server.
 own() {
-    timeout 2 valkey-cli -h 127.0.0.1 -p "$port" "$@" | tr -d '\r'
+    timeout 5 valkey-cli -h 127.0.0.1 -p "$port" "$@" | tr -d '\r'
 }
 
 # Runs a command on another server. Arguments: host:port, command.
 at() {
     address=$1
     shift
-    timeout 2 valkey-cli -h "${address%:*}" -p "${address##*:}" "$@" 2> /dev/null | tr -d '\r' || :
+    timeout 5 valkey-cli -h "${address%:*}" -p "${address##*:}" "$@" 2> /dev/null | tr -d '\r' || :
 }
 
 # Prints the Sentinels of the other pods. That of this pod stops as well.
 other_sentinels() {
     for sentinel in $SENTINELS; do [ "$sentinel" = "$OWN_SENTINEL" ] || echo "$sentinel"; done
+}
+
+# Prints the other Sentinels that act. One that was delayed for two seconds, by its DNS server or for lack of CPU time,
+# only watches for the next 30 seconds (valkey.io/topics/sentinel, "TILT mode"). It would accept a command and do nothing.
+acting_sentinels() {
+    for sentinel in $(other_sentinels); do
+        ! at "$sentinel" INFO sentinel | grep -qx sentinel_tilt:0 || echo "$sentinel"
+    done
 }
 
 online_replicas() {
@@ -39,18 +54,31 @@ caught_up() {
     state=$(own INFO replication)
     offset=$(echo "$state" | sed -n 's/^master_repl_offset://p')
     replicas=$(echo "$state" | online_replicas)
-    [ -n "$replicas" ] || unpause_and_fail "it has no replica"
-    ! echo "$replicas" | grep -qv ",offset=$offset,"
+    [ -n "$replicas" ] && ! echo "$replicas" | grep -qv ",offset=$offset,"
 }
 
 # Has the Sentinel of another pod promote a replica without a vote on whether this server is down. With the server's own
 # FAILOVER command, the Sentinels would consider this server down.
 start_failover() {
-    for sentinel in $(other_sentinels); do
+    for sentinel in $acting; do
         case $(at "$sentinel" SENTINEL FAILOVER "$MASTER_NAME") in
             OK* | INPROG*) return 0 ;;
         esac
     done
+    return 1
+}
+
+# Pauses writes, so that the replicas have all of them, and starts a failover. If that fails, writes continue.
+begin() {
+    acting=$(acting_sentinels)
+    [ -n "$acting" ] || return 1
+    own CLIENT PAUSE "$((pause_seconds * 1000))" WRITE > /dev/null
+    if within "$pause_seconds" caught_up && start_failover; then
+        # Writes that this server accepts after the promotion would be lost.
+        own CLIENT PAUSE "$((pause_seconds * 4000))" WRITE > /dev/null
+        return 0
+    fi
+    own CLIENT UNPAUSE > /dev/null
     return 1
 }
 
@@ -63,6 +91,7 @@ primary_of() {
 }
 
 # Succeeds if every Sentinel that answers names another primary, and that one accepts writes: it has an online replica.
+# A Sentinel that does not reach a replica yet ends the failover without it, so the script makes it follow as well.
 handed_over() {
     next=''
     for sentinel in $(other_sentinels); do
@@ -70,13 +99,27 @@ handed_over() {
         [ "$named" != "$MEMBER" ] || return 1
         next=${named:-$next}
     done
-    [ -n "$next" ] && at "$next" INFO replication | online_replicas \
-        | grep -qv ":ip=${MEMBER%:*},port=${MEMBER##*:},"
+    [ -n "$next" ] || return 1
+    for replica in $(echo "$replicas" | sed -n 's/^slave[0-9]*:ip=\([^,]*\),port=\([0-9]*\),.*/\1:\2/p'); do
+        [ "$replica" = "$next" ] || at "$replica" REPLICAOF "${next%:*}" "${next##*:}" > /dev/null
+    done
+    at "$next" INFO replication | online_replicas | grep -qv ":ip=${MEMBER%:*},port=${MEMBER##*:},"
 }
 
-within_time() {
-    until "$1"; do
-        [ "$(date +%s)" -lt "$deadline" ] || return 1
+# Counts the clients in an answer to CLIENT LIST that have introduced themselves, except Sentinels and probes.
+count() {
+    grep -Evc ' name=sentinel-| cmd=(NULL|auth|hello|client\|[a-z]*) | addr=127\..* lib-name= ' || :
+}
+
+clients_returned() {
+    [ "$(at "$next" CLIENT LIST TYPE normal | count)" -ge "$clients" ]
+}
+
+# Repeats a command until it succeeds. Arguments: seconds, command.
+within() {
+    end=$(($(date +%s) + $1))
+    until "$2"; do
+        [ "$(date +%s)" -lt "$end" ] || return 1
         sleep 0.2
     done
 }
@@ -86,17 +129,18 @@ fail() {
     exit 1
 }
 
-unpause_and_fail() {
-    own CLIENT UNPAUSE > /dev/null
-    fail "$1"
-}
-
 own INFO replication | grep -qx role:master || exit 0
-# Pauses writes, so that the replicas have all of them when one is promoted.
-own CLIENT PAUSE "$(($2 * 2000))" WRITE > /dev/null
-within_time caught_up || unpause_and_fail "no replica has caught up"
-start_failover || unpause_and_fail "no Sentinel starts a failover"
-within_time handed_over || fail "no replica accepts writes yet"
+deadline=$(($(date +%s) + start_seconds))
+until begin; do
+    [ "$(date +%s)" -lt "$deadline" ] || fail "no Sentinel could promote a replica that has caught up"
+    sleep 1
+done
+within "$((2 * pause_seconds))" handed_over || fail "no replica accepts writes yet"
+clients=$(own CLIENT LIST TYPE normal | count)
+at "$next" CLIENT PAUSE "$((pause_seconds * 1000))" WRITE > /dev/null
 # Disconnects the waiting clients. They query the Sentinels again and find the new primary.
 own REPLICAOF "${next%:*}" "${next##*:}" > /dev/null
 own CLIENT KILL TYPE normal > /dev/null
+within "$pause_seconds" clients_returned || echo "not all clients of $MEMBER have connected to $next yet" >&2
+sleep 0.5 # until they have read the answer to INFO, their last command before they are ready
+at "$next" CLIENT UNPAUSE > /dev/null

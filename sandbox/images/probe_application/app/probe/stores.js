@@ -11,13 +11,12 @@ const { Pool } = require("pg");
 const { log, reason } = require("./log");
 const { nodes, postgresOptions, redisOptions } = require("./options");
 
-/** No request waits for longer on a server that has gone without closing its connections. Langfuse has no limit. */
-const REQUEST_MILLISECONDS = 30_000;
+/** How long Langfuse waits at its start for the version of ClickHouse (compatibility.ts). */
+const VERSION_MILLISECONDS = 10_000;
 
-/** A pool of connections to Postgres. */
+/** A pool of connections to Postgres. Like Prisma's, its queries have no time limit. */
 function postgres(settings) {
-  const options = { max: 5, keepAlive: true, query_timeout: REQUEST_MILLISECONDS };
-  const pool = new Pool({ ...postgresOptions(settings.DATABASE_URL), ...options });
+  const pool = new Pool({ ...postgresOptions(settings.DATABASE_URL), max: 5, keepAlive: true });
   pool.on("error", (error) => log.warn(`Postgres closed an idle connection: ${reason(error)}`));
   return pool;
 }
@@ -58,28 +57,31 @@ function connectRedis(settings, options) {
   return new Redis({ ...options, host: settings.REDIS_HOST, port: Number(settings.REDIS_PORT) });
 }
 
-/** A client of ClickHouse. The server confirms an insert when it has written it. */
-function clickhouse(settings) {
+/** A client of ClickHouse. The server confirms an insert when it has written it. Requests have the library's limit. */
+function clickhouse(settings, options = {}) {
   return createClient({
     url: settings.CLICKHOUSE_URL,
     username: settings.CLICKHOUSE_USER,
     password: settings.CLICKHOUSE_PASSWORD,
     database: settings.CLICKHOUSE_DB,
     application: "probe-application",
-    request_timeout: REQUEST_MILLISECONDS,
     keep_alive: { idle_socket_ttl: Number(settings.CLICKHOUSE_KEEP_ALIVE_IDLE_SOCKET_TTL) },
     max_open_connections: Number(settings.CLICKHOUSE_MAX_OPEN_CONNECTIONS),
     clickhouse_settings: { async_insert: 1, wait_for_async_insert: 1 },
+    ...options,
   });
 }
 
 /** Logs the release of ClickHouse. Langfuse asks for it at its start, and continues without it (compatibility.ts). */
-async function logRelease(client) {
+async function logRelease(settings) {
+  const client = clickhouse(settings, { request_timeout: VERSION_MILLISECONDS });
   try {
     const answer = await client.query({ query: "SELECT version() AS version", format: "JSONEachRow" });
     log.info(`ClickHouse ${(await answer.json())[0].version}`);
   } catch (error) {
     log.warn(`ClickHouse did not tell its version: ${reason(error)}`);
+  } finally {
+    await client.close();
   }
 }
 
@@ -100,7 +102,7 @@ class Bucket {
         ...(get("ACCESS_KEY_ID") && get("SECRET_ACCESS_KEY")
           ? { credentials: { accessKeyId: get("ACCESS_KEY_ID"), secretAccessKey: get("SECRET_ACCESS_KEY") } }
           : {}),
-        requestHandler: { connectionTimeout: 5000, requestTimeout: REQUEST_MILLISECONDS },
+        requestHandler: { httpsAgent: { maxSockets: 50 } }, // no time limits
         requestChecksumCalculation: "WHEN_REQUIRED",
         responseChecksumValidation: "WHEN_REQUIRED",
       });

@@ -43,7 +43,9 @@ class Web {
     const hash = keyHash(password, this.env.SALT);
     const cached = this.env.LANGFUSE_CACHE_API_KEY_ENABLED === "true";
     const entry = `probe:api-key:${hash}`;
-    const known = cached ? await this.cache.get(entry) : null;
+    const lifetime = Number(this.env.LANGFUSE_CACHE_API_KEY_TTL_SECONDS);
+    // A write, because it extends the lifetime.
+    const known = cached ? await this.cache.getex(entry, "EX", lifetime) : null;
     if (known) {
       const { publicKey, project } = JSON.parse(known);
       if (publicKey === user) return project;
@@ -53,13 +55,13 @@ class Web {
       throw new HttpError(401, "Invalid credentials");
     }
     const value = JSON.stringify({ publicKey: user, project: rows[0].project_id });
-    if (cached) await this.cache.set(entry, value, "EX", Number(this.env.LANGFUSE_CACHE_API_KEY_TTL_SECONDS));
+    if (cached) await this.cache.set(entry, value, "EX", lifetime);
     return rows[0].project_id;
   }
 
   /**
-   * Stores each event in the bucket, and then adds a job for it. The answer follows when all are stored, so an event
-   * with status 201 is in the bucket and in the queue.
+   * Stores each event in the bucket, and then adds a job for each. The answer follows when all are stored, so an event
+   * with status 201 is in the bucket and in the queue (processEventBatch.ts).
    */
   async ingest({ request }) {
     const project = await this.project(request);
@@ -68,15 +70,18 @@ class Web {
     const { accepted, errors } = sortBatch(batch);
     const maximum = Number(this.env.LANGFUSE_S3_EVENT_KEY_MAX_SEGMENT_BYTES) - ".json".length;
     const stored = accepted.filter((event) => event.type !== "sdk-log");
-    const jobs = await Promise.all(
+    const keys = await Promise.all(
       stored.map(async (event) => {
         const segments = [project, event.type, event.body.id, event.id].map((each) => keySegment(each, maximum));
         const key = `${segments.join("/")}.json`;
         await this.events.put(key, JSON.stringify([event]));
-        return { name: "ingestion-job", data: { project, key, web: POD }, opts: { delay: ingestionDelay(this.env) } };
+        return key;
       }),
     );
-    if (jobs.length) await this.queues[INGESTION].addBulk(jobs);
+    const delay = ingestionDelay(this.env);
+    await Promise.all(
+      keys.map((key) => this.queues[INGESTION].add("ingestion-job", { project, key, web: POD }, { delay })),
+    );
     return [207, { successes: accepted.map(({ id }) => ({ id, status: 201 })), errors }];
   }
 
@@ -269,7 +274,7 @@ function main() {
   const web = new Web(env);
   drainOnSignal(web, env);
   // Requests wait until the first organization exists. If it could not be created, all of them fail, as with Langfuse.
-  const started = stores.logRelease(web.clickhouse).then(() => initialize(web.postgres, env));
+  const started = stores.logRelease(env).then(() => initialize(web.postgres, env));
   started.catch((error) => log.error(`the start failed, so every request is answered with 500: ${reason(error)}`));
   const server = createServer(web.routes(), () => started);
   if (env.KEEP_ALIVE_TIMEOUT) server.keepAliveTimeout = Number(env.KEEP_ALIVE_TIMEOUT);

@@ -74,7 +74,7 @@ class Consumer {
 
   /** Asks both databases, and starts without one that does not answer (worker/src/initialize.ts). */
   async initialize() {
-    await stores.logRelease(this.clickhouse);
+    await stores.logRelease(this.env);
     try {
       await this.postgres.query("SELECT count(*) FROM probe_projects");
     } catch (error) {
