@@ -24,7 +24,8 @@ GRACE_SECONDS = DRAIN_SECONDS + 20
 
 MODULES = "/etc/langfuse"
 MODULE = "close-connections.cjs"
-"""Node loads it before the server starts. After SIGTERM, each response closes its connection (`config/`)."""
+"""Node loads it before the server starts. After SIGTERM, each response closes its connection, and uploads do not keep
+connections to MinIO open (`config/`)."""
 
 START_SECONDS = 240
 """A start takes 3 to 25 s, and up to 164 s on a node under heavy load. The schema and the first organization exist

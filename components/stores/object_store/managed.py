@@ -19,6 +19,7 @@ from components.stores.connections import Endpoint, ObjectStoreConnection
 from components.stores.contract import Flow, SecretRefs, StoreContext
 from components.stores.object_store.buckets import desired_state
 from components.stores.object_store.minio import (
+    DRAIN_SECONDS,
     GRACE_SECONDS,
     PORT,
     READINESS_PATH,
@@ -137,6 +138,7 @@ class ManagedObjectStoreMode(ObjectStoreMode[ManagedObjectStore]):
             startup=startup,
             readiness=http_probe(READINESS_PATH, PORT, period=10, failures=3),
             liveness=http_probe("/minio/health/live", PORT, period=20, failures=6),
+            pre_stop=["sleep", str(DRAIN_SECONDS)] if volumes else None,
         )
         template = pod(
             scope.workload,

@@ -31,6 +31,11 @@ next server stopped earlier, reads of objects on three drives would fail with `N
 DNS_CACHE = "5s"
 """How often a server resolves the addresses of the others. MinIO's own default is 30 s (cmd/common-main.go)."""
 
+DRAIN_SECONDS = 10
+"""How long a stopping server continues until it gets SIGTERM, on which it exits at once. Meanwhile it is no longer an
+endpoint of the Service, and its requests end. Clients that keep a connection open stay with it. Web does not
+(`close-connections.cjs`), and the worker repeats its jobs."""
+
 GRACE_SECONDS = 60
 
 

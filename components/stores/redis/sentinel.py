@@ -41,12 +41,12 @@ DOWN_AFTER_MILLISECONDS = 5000
 SENTINEL_RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="64Mi", ephemeral_storage="64Mi")
 
 HAND_OVER_SECONDS = 45
-"""How long a stopping primary tries to have a replica promoted. It takes a second or two, but a Sentinel that was delayed
-does nothing for 30 s."""
+"""How long a stopping primary tries to have a replica promoted. It takes a second or two, but a Sentinel that was
+delayed does nothing for 30 s."""
 
 PAUSE_SECONDS = 5
-"""How long writes wait at most for replicas to catch up. Then they wait up to three times as long for the new primary and
-for clients to connect to it. Clients of web wait for about ten seconds or more."""
+"""How long writes wait at most for replicas to catch up. Then they wait up to three times as long for the new primary
+and for clients to connect to it. Clients of web wait for about ten seconds or more."""
 
 FIND_PRIMARY_SECONDS = 20
 """How long a starting server waits for the Sentinels of other pods to name the primary. A new pod may reach no other

@@ -3,6 +3,8 @@
 import contextlib
 import itertools
 import re
+import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -276,6 +278,90 @@ def test_a_stopping_primary_hands_over_without_losing_a_write(trio: Trio) -> Non
     trio.start(primary)
     eventually(trio.complete)
     assert trio.connect(primary).info("replication")["role"] == "slave"
+
+
+def test_after_a_handover_writes_wait_until_all_clients_are_back(trio: Trio) -> None:
+    """Langfuse connects its queues a second after the loss of a connection, and its cache at once."""
+    primary = trio.primary()
+    queue, cache = (_connection(trio, primary) for _ in range(2))
+    returned: list[float] = []
+
+    def come_back() -> None:
+        assert queue.recv(1) == b""
+        time.sleep(1)
+        _connection(trio, trio.primary())
+        returned.append(time.monotonic())
+
+    threads = [threading.Thread(target=come_back), threading.Thread(target=trio.delete, args=[primary])]
+    for thread in threads:
+        thread.start()
+    assert cache.recv(1) == b""
+    assert trio.connect(trio.primary(), patience=20).set("after", "kept")
+    written = time.monotonic()
+    for thread in threads:
+        thread.join()
+    assert written > returned[0]
+
+
+def _connection(trio: Trio, member: Member) -> socket.socket:
+    """An open connection of a client that has sent a command."""
+    made = socket.create_connection(member.address(), timeout=PROMOTION_SECONDS)
+    made.sendall(f"AUTH {trio.password}\r\nPING\r\n".encode())
+    assert made.makefile("rb").read(len(b"+OK\r\n+PONG\r\n")) == b"+OK\r\n+PONG\r\n"
+    return made
+
+
+def test_a_handover_asks_a_sentinel_that_acts(trio: Trio) -> None:
+    """In TILT mode a Sentinel accepts the command and does nothing."""
+    primary, tilted, _ = trio.members
+    assert trio.primary() is primary
+    sentinel = redis.Redis(port=tilted.sentinel_port, password=trio.password, decode_responses=True)
+    sentinel.execute_command("SENTINEL", "DEBUG", "tilt-trigger", "1")  # type: ignore[no-untyped-call]  # upstream
+    eventually(lambda: sentinel.info("sentinel")["sentinel_tilt"] == 1)
+    with writing(trio) as writes:
+        eventually(lambda: len(writes.kept) > 20)
+        trio.delete(primary)
+    assert "stops as the primary" not in (primary.folder / "valkey.log").read_text()
+    assert len(writes.failed) <= WRITERS
+
+
+def test_a_pod_has_started_when_the_sentinels_of_all_pods_reach_it(trio: Trio) -> None:
+    """Their DNS server may know its former address for a while. An update must not stop the next pod before."""
+    member = trio.members[2]
+    assert trio.check(member, "sentinel") == 0
+    trio.stop(member, "valkey", kill=True)
+    eventually(lambda: trio.check(member, "sentinel") != 0)
+    trio.start(member, "valkey")
+    eventually(lambda: trio.check(member, "sentinel") == 0)
+
+
+def test_a_primary_that_crashed_continues_with_its_data(trio: Trio) -> None:
+    """It starts before the Sentinels count it as lost."""
+    primary = trio.primary()
+    write(trio, "before")
+    trio.stop(primary, "valkey", kill=True)
+    trio.start(primary, "valkey")
+    write(trio, "after")
+    assert trio.primary() is primary
+    assert trio.connect(primary).get("before") == b"kept"
+
+
+def test_a_primary_that_has_lost_its_data_does_not_come_back_as_the_primary(trio: Trio) -> None:
+    """Its replicas would copy the empty data set."""
+    primary = trio.primary()
+    write(trio, "before")
+    assert trio.connect(primary).execute_command("WAIT", 2, 5000) == 2  # type: ignore[no-untyped-call]  # upstream
+    trio.stop(primary, "valkey", kill=True)
+    shutil.rmtree(primary.folder / "appendonlydir")
+
+    def started() -> bool:
+        if primary.processes["valkey"].poll() is not None:
+            trio.start(primary, "valkey")  # as the kubelet does
+        return trio.check(primary, "valkey") == 0
+
+    eventually(started)
+    assert trio.primary() is not primary
+    assert trio.connect(trio.primary()).get("before") == b"kept"
 
 
 def test_a_primary_without_replicas_stops_in_time(trio: Trio) -> None:
