@@ -50,12 +50,28 @@ class Summary:
         return count
 
     @property
+    def outage(self) -> float:
+        """Seconds from the start of the first failed request to the end of the last one; 0 if none failed."""
+        seconds: float = self.report["outage"]
+        return seconds
+
+    @property
     def pods(self) -> set[str]:
         """The names of the pods of web that answered."""
         return set(self.report["pods"])
 
     def __str__(self) -> str:
-        shown = ("seconds", "requests", "failed", "accepted", "lost", "milliseconds", "pods", "readBackSeconds")
+        shown = (
+            "seconds",
+            "requests",
+            "failed",
+            "outage",
+            "accepted",
+            "lost",
+            "milliseconds",
+            "pods",
+            "readBackSeconds",
+        )
         numbers = [f"{name} {self.report[name]}" for name in shown if name in self.report]
         failures = [f"at {one['at']:.1f} s after {one['took']:.1f} s: {one['error']}" for one in self.failures]
         return "\n    ".join([", ".join(numbers), *failures])

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -293,6 +294,17 @@ def test_web_fails_its_health_check_without_postgres_and_drains_after_sigterm(in
         after = kept.getresponse()
         assert (after.status, after.getheader("connection")) == (200, "close")
         assert process.wait(10) == 0
+
+
+def test_web_starts_without_clickhouse_and_postgres(installation: Installation) -> None:
+    """ClickHouse accepts connections and never answers. Langfuse waits ten seconds for its version and continues."""
+    nowhere = f"postgresql://langfuse:x@127.0.0.1:{free_port()}/langfuse"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent_url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        with installation.web(DATABASE_URL=nowhere, CLICKHOUSE_URL=silent_url) as (url, _):
+            assert time.monotonic() - began < 25
+            assert ask(f"{url}/api/public/ready").status == 200
 
 
 def test_the_worker_does_not_start_without_postgres(installation: Installation) -> None:

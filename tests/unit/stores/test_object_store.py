@@ -16,7 +16,7 @@ from components.stores.object_store.bucket_provider import BucketProvider
 from components.stores.object_store.buckets import lifecycle_rules
 from components.stores.object_store.component import ObjectStore, object_store_mode
 from components.stores.object_store.external import aws_url, parse_endpoint
-from tests.unit.pods import container, variables
+from tests.unit.pods import container, pod_spec, variables
 from tests.unit.recorder import Recording, record
 
 OURS = {"source": "existing", "secret": "ours"}
@@ -91,6 +91,15 @@ def test_each_of_four_servers_knows_its_address_and_has_started_once_it_joined()
     assert {"name": "scripts", "mountPath": "/scripts", "readOnly": True} in server["volumeMounts"]
     single = container(object_store(nodes=1)[0].one("StatefulSet"))
     assert single["startupProbe"]["httpGet"]["path"] == "/minio/health/live"
+
+
+def test_one_of_four_servers_serves_for_a_while_before_it_stops() -> None:
+    """On SIGTERM it exits in the middle of requests, and their locks stay for minutes."""
+    recording, _ = object_store(nodes=4)
+    template = pod_spec(recording.one("StatefulSet"))
+    program, seconds = template["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert program == "sleep"
+    assert 5 <= int(seconds) <= template["terminationGracePeriodSeconds"] / 2
 
 
 def test_readiness_does_not_depend_on_the_other_servers() -> None:

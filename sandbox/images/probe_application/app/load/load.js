@@ -160,6 +160,9 @@ class Load {
 
   summary() {
     const sorted = this.latencies.sort((a, b) => a - b);
+    const outage = this.failures.length
+      ? Math.max(...this.failures.map(({ at, took }) => at + took)) - Math.min(...this.failures.map(({ at }) => at))
+      : 0;
     const percentile = (share) => sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? null;
     return {
       run: this.run,
@@ -167,6 +170,7 @@ class Load {
       requests: this.latencies.length + this.failures.filter(({ error }) => !error.startsWith("status")).length,
       failed: this.failures.length,
       failures: this.failures.slice(0, REPORTED),
+      outage, // seconds from the start of the first failed request to the end of the last one
       statuses: this.statuses,
       pods: this.pods,
       milliseconds: { p50: percentile(0.5), p99: percentile(0.99), max: sorted.at(-1) ?? null },
