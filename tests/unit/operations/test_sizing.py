@@ -198,3 +198,13 @@ def test_a_load_that_is_too_large_gives_one_error() -> None:
     assert code == 2
     assert output.startswith("error: no single installation carries this load")
     assert "Traceback" not in output
+
+
+def test_sizing_shows_what_has_to_add_up() -> None:
+    options = ("--events-per-second", "200", "--retention-days", "30")
+    code, text = run(*options, "--json")
+    assert code == 0
+    found = json.loads(text)["bounds"]
+    assert {"langfuse:postgres.resources.memory", "langfuse:redis.storage"} <= {bound["key"] for bound in found}
+    assert all(bound["fits"] and bound["uses"] <= bound["of"] for bound in found)
+    assert "What has to add up" in run(*options)[1]
