@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from components.kubernetes.variables import Environment, SecretRef, text
 from components.schema.environment import PROJECT, Settings
 from components.schema.sign_in import Provider
+from components.stores.connections import Endpoint
 
 
 def sign_in_environment(settings: Settings, refs: Mapping[str, SecretRef]) -> Environment:
@@ -39,6 +40,13 @@ def sign_in_environment(settings: Settings, refs: Mapping[str, SecretRef]) -> En
     for name, provider in chosen.providers.configured().items():
         variables |= _provider(name, provider, refs[f"{name}_client_secret"])
     return variables
+
+
+def sign_in_endpoints(settings: Settings) -> list[Endpoint]:
+    """The servers of the configured providers that web calls. Of others it knows the address itself."""
+    configured = settings.sign_in.providers.configured().values()
+    urls = [getattr(provider, field, None) for provider in configured for field in ("issuer", "base_url", "url")]
+    return list(dict.fromkeys(Endpoint.of_url(url) for url in urls if url))
 
 
 def callback_urls(settings: Settings) -> dict[str, str]:

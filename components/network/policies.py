@@ -1,20 +1,20 @@
 """NetworkPolicies: the connections that pods of the namespace may open and accept. Everything else is denied."""
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components.application.environment import WEB_PORT
+from components.application.outbound import allowed_targets
 from components.kubernetes.installation import Installation
 from components.kubernetes.objects import Scope, child_options, custom_resource
+from components.network import egress
+from components.network.egress import port_list
 from components.network.flows import flows
 from components.network.mesh_policies import mesh_policies, tunnel_ports
 from components.schema.cluster import ApiServer, Dns
 from components.schema.environment import Settings
-from components.schema.targets import AllowedTargets
-from components.schema.values import LINK_LOCAL
 from components.stores.contract import APPLICATION, OFF_SITE_COPY, Flow, OperatorPods
 from components.stores.modes import StoreModes
 
@@ -30,8 +30,8 @@ DEFAULT_DENY = "default-deny"
 INTERNET_PORTS = (443, 465, 587)
 """HTTPS to model providers, sign-in and webhooks; mail submission with TLS (RFC 8314)."""
 
-POD_IDENTITY = "169.254.170.23/32"
-"""Where EKS issues keys for a pod's identity (docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html). A pod
+POD_IDENTITY = ("169.254.170.23/32", "fd00:ec2::23/128")
+"""Where EKS issues keys for a pod's identity (docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html). A pod
 gets its own keys there, unlike from the metadata service of the node."""
 
 IDENTITY_CLIENTS = (*APPLICATION, "clickhouse", "backup-postgres", OFF_SITE_COPY)
@@ -89,7 +89,8 @@ def policies(settings: Settings, stores: StoreModes) -> dict[str, Policy]:
         "allow-web-ingress": _ingress(_pods(["web"]), _from(_web_clients(settings), [WEB_PORT, *tunnel])),
         **_operator_pods(settings, stores, found),
         **_identity_egress(stores),
-        **_external_stores(found, tunnel),
+        **_outside(found, tunnel),
+        **_configured_egress(settings, stores, tunnel),
         **_managed_stores(settings, stores, found, tunnel),
     }
 
@@ -106,7 +107,7 @@ def _common_egress(settings: Settings, tunnel: Sequence[int]) -> dict[str, Polic
     """DNS and pods of the namespace for every pod; the internet and configured targets for the application."""
     own_namespace: Peer = {"pod_selector": {}}
     application = _pods(APPLICATION)
-    targets = _to_targets(settings.allowed_targets, tunnel)
+    targets = egress.to_targets(allowed_targets(settings), tunnel)
     return {
         "allow-dns-egress": _egress({}, _to_dns(settings.cluster.dns)),
         "allow-namespace-egress": _egress({}, [{"to": [own_namespace]}]),
@@ -121,13 +122,25 @@ def _identity_egress(stores: StoreModes) -> dict[str, Policy]:
     return {"allow-pod-identity-egress": _egress(_pods(IDENTITY_CLIENTS), [_to_pod_identity()])}
 
 
-def _external_stores(found: Sequence[Flow], tunnel: Sequence[int]) -> dict[str, Policy]:
-    """Egress to each external store."""
+def _outside(found: Sequence[Flow], tunnel: Sequence[int]) -> dict[str, Policy]:
+    """Egress to addresses outside that the configuration names."""
     return {
-        f"allow-{flow.purpose}-egress": _egress(_pods(flow.clients), _to_outside(flow.ports, tunnel))
+        f"allow-{flow.purpose}-egress": _egress(_pods(flow.clients), egress.to_outside(flow, tunnel))
         for flow in found
         if flow.server is None
     }
+
+
+def _configured_egress(settings: Settings, stores: StoreModes, tunnel: Sequence[int]) -> dict[str, Policy]:
+    """The entries of `network.egress`. Pods that an operator creates have labels of their own."""
+    result: dict[str, Policy] = {}
+    for rule in settings.network.egress:
+        rules = egress.configured(rule, tunnel)
+        result[f"egress-{rule.name}"] = _egress(_pods(rule.workloads), rules)
+        for pods in stores.operator_pods:
+            if pods.name in rule.workloads:
+                result[f"egress-{rule.name}-{pods.name}"] = _egress(_labels(pods.selector), rules)
+    return result
 
 
 def _managed_stores(
@@ -137,7 +150,7 @@ def _managed_stores(
     rules: dict[str, list[IngressRule]] = {}
     for flow in found:
         if flow.server:
-            rule: IngressRule = {"from_": _clients(flow, stores), "ports": _ports([*flow.ports, *tunnel])}
+            rule: IngressRule = {"from_": _clients(flow, stores), "ports": port_list([*flow.ports, *tunnel])}
             rules.setdefault(flow.server, []).append(rule)
     store = stores.object_store
     if store.public_port:
@@ -152,24 +165,24 @@ def _operator_pods(settings: Settings, stores: StoreModes, found: Sequence[Flow]
     (cloudnative-pg.io/documentation/current/networking). Every pod may connect to pods of the namespace and to DNS
     servers.
     """
-    egress = _to_api_server(settings.cluster.api_server)
+    rules = _to_api_server(settings.cluster.api_server)
     for flow in found:
         if flow.server is None and flow.from_operator_pods:
-            egress += _to_outside(flow.ports, [])
+            rules += egress.to_outside(flow, [])
     if stores.object_store.uses_identity:
-        egress.append(_to_pod_identity())
+        rules.append(_to_pod_identity())
     result: dict[str, Policy] = {}
     for pods in stores.operator_pods:
         selector = _labels(pods.selector)
         ingress: list[IngressRule] = [
-            {"from_": [{"pod_selector": _pods(pods.clients)}], "ports": _ports([pods.port])},
+            {"from_": [{"pod_selector": _pods(pods.clients)}], "ports": port_list([pods.port])},
             {
-                "from_": [{"pod_selector": selector}, _namespace(pods.namespace)],
-                "ports": _ports([pods.port, pods.status_port]),
+                "from_": [{"pod_selector": selector}, egress.in_namespace(pods.namespace)],
+                "ports": port_list([pods.port, pods.status_port]),
             },
         ]
         result[f"allow-{pods.name}-ingress"] = _ingress(selector, ingress)
-        result[f"allow-{pods.name}-egress"] = _egress(selector, egress)
+        result[f"allow-{pods.name}-egress"] = _egress(selector, rules)
     return result
 
 
@@ -182,56 +195,24 @@ def _egress(pods: k8s.meta.v1.LabelSelectorArgsDict, rules: Sequence[EgressRule]
 
 
 def _web_clients(settings: Settings) -> list[Peer]:
-    return [_namespace(name) for name in settings.network.web_clients]
+    return [egress.in_namespace(name) for name in settings.network.web_clients]
 
 
 def _to_api_server(server: ApiServer) -> list[EgressRule]:
     """Egress to the API server: by addresses, and to pods for a plugin that sees it as one."""
-    servers = [*map(_range, server.ranges), *map(_namespace, server.namespaces)]
-    return [{"to": servers, "ports": _ports(server.ports)}] if servers else []
+    servers = [*egress.in_ranges(server.ranges), *map(egress.in_namespace, server.namespaces)]
+    return [{"to": servers, "ports": port_list(server.ports)}] if servers else []
 
 
 def _to_dns(dns: Dns) -> list[EgressRule]:
     """Egress to the DNS servers, and to no other address at their port."""
-    servers = [*map(_namespace, dns.namespaces), *map(_range, dns.ranges)]
-    ports = [*_ports([dns.port]), *_ports([dns.port], "UDP")]
+    servers = [*map(egress.in_namespace, dns.namespaces), *egress.in_ranges(dns.ranges)]
+    ports = [*port_list([dns.port]), *port_list([dns.port], "UDP")]
     return [{"to": servers, "ports": ports}] if servers else []
 
 
 def _to_pod_identity() -> EgressRule:
-    return {"to": [{"ip_block": {"cidr": POD_IDENTITY}}], "ports": _ports([80])}
-
-
-def _to_targets(allowed: AllowedTargets, tunnel: Sequence[int]) -> list[EgressRule]:
-    """Egress rules for pods that users may make Langfuse call, for example an LLM gateway: one port of each.
-
-    Args:
-        allowed: The targets.
-        tunnel: Ports of the tunnel that carries connections between pods of an ambient mesh.
-    """
-    return [
-        {
-            "to": [
-                {
-                    "namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": pods.namespace}},
-                    "pod_selector": {"match_labels": dict(pods.labels)},
-                }
-            ],
-            "ports": [{"port": port, "protocol": "TCP"} for port in (pods.port, *tunnel)],
-        }
-        for targets in (allowed.llm, allowed.webhook, allowed.blob_storage, allowed.sso_discovery)
-        for pods in targets.pods
-    ]
-
-
-def _to_outside(ports: Sequence[int], tunnel: Sequence[int]) -> list[EgressRule]:
-    """Egress to a store with an unknown address, outside the cluster or in another namespace."""
-    anywhere: Peer = {"namespace_selector": {}}
-    # For some network plugins, an address block does not include pods.
-    rules: list[EgressRule] = [{"to": [_range("0.0.0.0/0"), anywhere], "ports": _ports(ports)}]
-    if tunnel:
-        rules.append({"to": [anywhere], "ports": _ports(tunnel)})
-    return rules
+    return {"to": egress.in_ranges(POD_IDENTITY), "ports": port_list([80])}
 
 
 def _clients(flow: Flow, stores: StoreModes) -> list[Peer]:
@@ -244,20 +225,12 @@ def _clients(flow: Flow, stores: StoreModes) -> list[Peer]:
 
 def _from(peers: Sequence[Peer], ports: Sequence[int]) -> list[IngressRule]:
     """A rule for peers, if there are any. A rule without peers would allow everyone."""
-    return [{"from_": list(peers), "ports": _ports(ports)}] if peers else []
+    return [{"from_": list(peers), "ports": port_list(ports)}] if peers else []
 
 
 def _to(ranges: Sequence[str], ports: Sequence[int]) -> list[EgressRule]:
     """A rule for ranges, if there are any. A rule without ranges would allow every address."""
-    return [{"to": [_range(cidr) for cidr in ranges], "ports": _ports(ports)}] if ranges else []
-
-
-def _range(cidr: str) -> Peer:
-    """A range of addresses, except those of metadata services. The API refuses an exception outside the range."""
-    network = ipaddress.ip_network(cidr)
-    if isinstance(network, ipaddress.IPv4Network) and network.supernet_of(LINK_LOCAL):
-        return {"ip_block": {"cidr": cidr, "except_": [str(LINK_LOCAL)]}}
-    return {"ip_block": {"cidr": cidr}}
+    return [{"to": egress.in_ranges(ranges), "ports": port_list(ports)}] if ranges else []
 
 
 def _labels(labels: Mapping[str, str]) -> k8s.meta.v1.LabelSelectorArgsDict:
@@ -266,11 +239,3 @@ def _labels(labels: Mapping[str, str]) -> k8s.meta.v1.LabelSelectorArgsDict:
 
 def _pods(names: Sequence[str]) -> k8s.meta.v1.LabelSelectorArgsDict:
     return {"match_expressions": [{"key": "app.kubernetes.io/name", "operator": "In", "values": list(names)}]}
-
-
-def _namespace(name: str) -> Peer:
-    return {"namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": name}}}
-
-
-def _ports(numbers: Sequence[int], protocol: str = "TCP") -> list[Port]:
-    return [{"port": number, "protocol": protocol} for number in numbers]

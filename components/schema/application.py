@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.schema.base import Model, Resources
+from components.schema.labels import LabelKey, LabelValue
 from components.schema.values import (
     BucketName,
     DnsLabel,
@@ -13,6 +14,7 @@ from components.schema.values import (
     Host,
     HttpUrl,
     NetworkRange,
+    Port,
     Schedule,
     SecretName,
 )
@@ -34,16 +36,62 @@ class Ingress(Model):
     )
 
 
+WorkloadName = Literal[
+    "web",
+    "worker",
+    "first-start",
+    "migrations",
+    "backup-clickhouse",
+    "backup-off-site",
+    "backup-postgres",
+    "clickhouse",
+    "keeper",
+    "object-store",
+    "object-store-provisioning",
+    "postgres",
+    "redis",
+]
+"""The value of the label `app.kubernetes.io/name` of the pods."""
+
+
+class Egress(Model):
+    """Connections to addresses that no other key of the configuration names."""
+
+    name: DnsLabel = Field(description="Name of the rule. The network policy is called `langfuse-egress-NAME`.")
+    workloads: list[WorkloadName] = Field(
+        default=["web", "worker"], min_length=1, description="Workloads whose pods can connect."
+    )
+    ranges: list[NetworkRange] = Field(default=[], description="IP ranges.")
+    namespace: DnsLabel | None = Field(default=None, description="Namespace of pods in this cluster.")
+    labels: dict[LabelKey, LabelValue] = Field(
+        default={}, description="Labels of the pods in `namespace`. Default: all of its pods."
+    )
+    ports: list[Port] = Field(
+        min_length=1, max_length=16, description="Ports. For pods, these are the ports of the pods, not of a Service."
+    )
+    protocol: Literal["TCP", "UDP"] = Field(default="TCP", description="Protocol of the ports.")
+
+
 class Network(Model):
-    """Which pods of other namespaces can connect, and what web and worker can call outside the cluster."""
+    """Which pods of other namespaces can connect, and what pods can call outside of the namespace.
+
+    Addresses that other keys name get their rules from there: external stores, mail, sign-in, `allowedTargets`,
+    `extraEnv`. For a host name, a rule can only list ports: it allows them at every address. For an IP address, it
+    allows that address; for the name of a Service (`NAME.NAMESPACE.svc`), that namespace.
+    """
 
     web_clients: list[DnsLabel] = Field(
         description="Namespaces whose pods can call web and the object store: those of the gateway and of SDK clients."
     )
     internet: list[NetworkRange] = Field(
-        default=["0.0.0.0/0"],
-        description="IP ranges that web and worker can call on ports 443, 465 and 587: model providers, sign-in, mail. "
-        "Link-local addresses, where clouds serve credentials, are always denied.",
+        default=["0.0.0.0/0", "::/0"],
+        description="IP ranges that web and worker can call on ports 443, 465 and 587: model providers, webhooks. "
+        "Addresses where clouds serve credentials are always denied.",
+    )
+    egress: list[Egress] = Field(
+        default=[],
+        examples=[[{"name": "collector", "namespace": "monitoring", "ports": [4318]}]],
+        description="Further connections that pods can open.",
     )
 
 

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field
 
 from components.schema.base import Model
 from components.schema.credentials import Reference
-from components.schema.values import Email, Host, Url
+from components.schema.values import Email, Host, Port, Url
 
 AuthMethod = Literal[
     "client_secret_basic",
@@ -220,6 +220,12 @@ class Mail(Model):
         default=None,
         description="`smtps://USER:PASSWORD@HOST:465` or `ses://REGION`. Default: the entry `SMTP_URL` of the "
         "credentials' source.",
+    )
+    port: Port | None = Field(
+        default=None,
+        examples=[465],
+        description="Port in the URL, which network policies allow: 443 for `ses://`. Default: 25, 465, 587 and 2525 "
+        "are allowed.",
     )
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from components.schema import images
 from components.schema.base import Model, Resources
-from components.schema.values import BucketName, ByteQuantity, Host, HttpUrl, Name, Pem, Port, StoreVersion
+from components.schema.values import BucketName, ByteQuantity, HttpUrl, Name, Pem, Port, ServerHost, StoreVersion
 
 
 class FormerPostgres(Model):
@@ -64,9 +64,9 @@ class ExternalPostgres(Model):
         description="Release of the server. It is checked against the releases that Langfuse supports, and dumps use a "
         "client of this release. Default: a client of the newest release, whose dumps an older server may not accept.",
     )
-    host: Host = Field(description="Host of the server, or of a pooler in front of it.")
+    host: ServerHost = Field(description="Host of the server, or of a pooler in front of it.")
     port: Port = Field(default=5432, description="Port of `host`.")
-    direct_host: Host | None = Field(
+    direct_host: ServerHost | None = Field(
         default=None, description="Host for migrations, which must bypass a pooler. Default: `host`."
     )
     direct_port: Port | None = Field(default=None, description="Port for migrations. Default: `port`.")
@@ -120,7 +120,7 @@ class ExternalClickHouse(Model):
         description="Release of the server. A preview checks it against the releases that Langfuse supports. The "
         "running server is checked before each migration.",
     )
-    host: Host = Field(description="Host of the server.")
+    host: ServerHost = Field(description="Host of the server.")
     http_port: Port = Field(default=8443, description="Port of the HTTP interface.")
     native_port: Port = Field(default=9440, description="Port of the native protocol, for migrations.")
     tls: bool = Field(default=True, description="Whether both ports use TLS.")
@@ -169,7 +169,7 @@ class ExternalRedis(Model):
     version: StoreVersion | None = Field(
         default=None, description="Release of the server. It is checked against the releases that Langfuse supports."
     )
-    host: Host | None = Field(default=None, description="Host of a single server.")
+    host: ServerHost | None = Field(default=None, description="Host of a single server.")
     port: Port = Field(default=6379, description="Port of a single server.")
     nodes: list[str] = Field(default=[], description="`host:port` of each cluster node or Sentinel.")
     master_name: Name | None = Field(default=None, description="Name of the primary that the Sentinels monitor.")

@@ -7,22 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from components.schema.base import Model
+from components.schema.labels import LabelKey, LabelValue
 from components.schema.values import DnsLabel, Port, host_name
-
-_LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_LABEL_KEY = re.compile(rf"([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_LABEL.pattern}")
-
-
-def _label_key(text: str) -> str:
-    if not _LABEL_KEY.fullmatch(text):
-        raise ValueError('is not a label key; write it like "app.kubernetes.io/name"')
-    return text
-
-
-def _label_value(text: str) -> str:
-    if not _LABEL.fullmatch(text):
-        raise ValueError("is not a label value: at most 63 letters, digits, '-', '_' and '.'")
-    return text
 
 
 def _ip_address(text: str) -> str:
@@ -87,8 +73,6 @@ _METADATA_HOSTS = {"metadata", "metadata.google.internal", "instance-data", "met
 IpAddress = Annotated[str, AfterValidator(_ip_address)]
 IpRange = Annotated[str, AfterValidator(_ip_range)]
 TargetHost = Annotated[str, AfterValidator(_target_host)]
-LabelKey = Annotated[str, AfterValidator(_label_key)]
-LabelValue = Annotated[str, AfterValidator(_label_value)]
 
 
 class TargetPods(Model):
@@ -111,19 +95,24 @@ class Targets(Model):
     )
     ips: list[IpAddress] = Field(default=[], description="IP addresses.")
     ranges: list[IpRange] = Field(default=[], description="IP ranges, at most a /16.")
+    ports: list[Port] = Field(
+        default=[],
+        max_length=16,
+        description="Ports of the hosts, addresses and ranges. Default: 80 and 443 of hosts outside of the cluster, "
+        "and all ports of addresses, ranges, and of the namespaces of Services.",
+    )
     pods: list[TargetPods] = Field(
         default=[],
         examples=[[{"namespace": "gateway", "labels": {"app.kubernetes.io/name": "litellm"}, "port": 4000}]],
-        description="Pods of this cluster behind these names and addresses. Network policies allow web and worker to "
-        "reach them.",
+        description="Pods of this cluster behind these names and addresses. If pods of the namespace of a Service are "
+        "listed here, no others of that namespace can be reached.",
     )
 
 
 class AllowedTargets(Model):
     """Targets in private networks that users can make Langfuse call.
 
-    Network policies allow web and worker to reach the internet (ports 443, 465 and 587) and the pods that are listed
-    here.
+    Network policies allow web and worker to reach the internet (`network.internet`), and what is listed here.
     """
 
     llm: Targets = Field(default=Targets(), description="Targets of LLM connections, for example LLM gateways.")

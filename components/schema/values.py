@@ -2,8 +2,10 @@
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, EmailStr, Field
 
@@ -12,6 +14,23 @@ from components.schema.policy_library import METADATA_SERVER, parse_quantity
 
 LINK_LOCAL = ipaddress.IPv4Network("169.254.0.0/16")
 """Contains the metadata services of clouds, which serve credentials."""
+
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+NEVER_CALLED: Sequence[IpNetwork] = (
+    LINK_LOCAL,
+    *map(
+        ipaddress.IPv6Network,
+        (
+            "fe80::/10",
+            "fd00:ec2::/32",  # AWS (docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html)
+            "fd20:ce::/32",  # Google Cloud (docs.cloud.google.com/compute/docs/metadata/querying-metadata)
+            "fd00:c1::/32",  # Oracle Cloud (docs.oracle.com/en-us/iaas/Content/Compute/Tasks/gettingmetadata.htm)
+            "64:ff9b::a9fe:0/112",  # 169.254.0.0/16 through NAT64 (RFC 6052)
+        ),
+    ),
+)
+"""Link-local addresses, and networks of metadata services: no rule for a larger range includes them."""
 
 METADATA_SERVICES = [
     ipaddress.ip_network(network)
@@ -25,6 +44,15 @@ METADATA_SERVICES = [
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+
+
+def contains(outer: IpNetwork, inner: IpNetwork) -> bool:
+    """Whether a range of addresses contains another one. No range contains one of the other version of IP."""
+    if isinstance(outer, ipaddress.IPv4Network) and isinstance(inner, ipaddress.IPv4Network):
+        return inner.subnet_of(outer)
+    if isinstance(outer, ipaddress.IPv6Network) and isinstance(inner, ipaddress.IPv6Network):
+        return inner.subnet_of(outer)
+    return False
 
 
 def quantity_value(text: str) -> Decimal:
@@ -81,9 +109,35 @@ def _store_version(text: str) -> str:
 
 
 def _http_url(text: str) -> str:
-    if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?", text):
+    match = re.fullmatch(r"https?://([a-z0-9.-]+|\[([0-9a-f:.]+)\])(:\d{1,5})?", text)
+    if match is None or (match[2] and not _is_ipv6(match[2])) or not _has_port(text):
         raise ValueError('is not the URL of a server (no path); write it like "https://s3.example.com"')
     return text
+
+
+def _has_port(url: str) -> bool:
+    """Whether a URL has a host, and a valid port or none."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _server_host(text: str) -> str:
+    """A DNS name or an IP address. An IPv6 address has no brackets: URLs get them where they are written."""
+    bare = text.removeprefix("[").removesuffix("]")
+    if bare != text and _is_ipv6(bare):
+        raise ValueError(f'has brackets, which belong into a URL; did you mean "{bare}"?')
+    return text if _is_ipv6(text) else host_name(text)
 
 
 def _name(text: str) -> str:
@@ -169,7 +223,7 @@ def _duration(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", text):
+    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", text) or not _has_port(text):
         raise ValueError('is not a URL (with its scheme, without a query); write it like "https://sso.example.com"')
     return text
 
@@ -179,7 +233,7 @@ def _network_range(text: str) -> str:
         network = ipaddress.ip_network(text)
     except ValueError:
         raise ValueError('is not an IP range; write it like "203.0.113.0/24", without host bits') from None
-    if isinstance(network, ipaddress.IPv4Network) and network.subnet_of(LINK_LOCAL):
+    if any(contains(other, network) for other in NEVER_CALLED):
         raise ValueError("contains addresses where clouds serve credentials; remove it")
     return str(network)
 
@@ -208,6 +262,7 @@ ByteQuantity = Annotated[str, AfterValidator(_bytes)]
 CpuQuantity = Annotated[str, AfterValidator(_cpu)]
 Version = Annotated[str, AfterValidator(_version)]
 Host = Annotated[str, AfterValidator(host_name)]
+ServerHost = Annotated[str, AfterValidator(_server_host)]
 DnsLabel = Annotated[str, AfterValidator(_dns_label)]
 NamespaceName = Annotated[str, AfterValidator(_namespace)]
 InstanceName = Annotated[str, AfterValidator(instance_name)]

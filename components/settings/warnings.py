@@ -6,7 +6,7 @@ A warning check yields `key: what is wrong; what to do`.
 import json
 from collections.abc import Callable, Iterator, Sequence
 
-from components.application import extra_env
+from components.application import extra_env, outbound
 from components.schema.environment import Settings
 from components.schema.values import release
 
@@ -31,6 +31,7 @@ def release_is_not_vulnerable(settings: Settings) -> Iterator[str]:
 WARNINGS: Sequence[Callable[[Settings], Iterator[str]]] = (
     release_is_not_vulnerable,
     extra_env.extra_variables_are_known,
+    outbound.addresses_are_known,
 )
 
 

@@ -3,30 +3,64 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from components.kubernetes.variables import Environment, SecretRef
 from components.schema import images
 from components.schema.purposes import Purpose
 
+DEFAULT_PORTS: Mapping[str, int] = {
+    "http": 80,
+    "https": 443,
+    "postgres": 5432,
+    "postgresql": 5432,
+    "redis": 6379,
+    "rediss": 6379,
+    "clickhouse": 9000,
+    "smtp": 587,
+    "smtps": 465,
+}
+"""The port of a URL without one, by its scheme. Those of mail are nodemailer's, which Langfuse uses."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """An address where a store listens."""
+    """An address where a server listens."""
 
     host: str
+    """A DNS name or an IP address. IPv6 addresses have no brackets here."""
     port: int
     tls: bool = False
+    protocol: Literal["TCP", "UDP"] = "TCP"
+
+    @classmethod
+    def of_url(cls, url: str) -> "Endpoint":
+        """The endpoint of a URL.
+
+        Raises:
+            ValueError: The URL has no host or no valid port, or its scheme has no default port.
+        """
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+        if not parts.hostname or port is None:
+            raise ValueError("is not a URL with a host and a known port")
+        return cls(host=parts.hostname, port=port, tls=parts.scheme == "https")
+
+    @property
+    def url_host(self) -> str:
+        """The host as it is written in a URL: IPv6 addresses in brackets (RFC 3986)."""
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
     def authority(self) -> str:
         """`host:port`."""
-        return f"{self.host}:{self.port}"
+        return f"{self.url_host}:{self.port}"
 
     @property
     def http_url(self) -> str:
         """The http or https URL. The scheme's default port is omitted, as in the host name that S3 signs."""
         scheme, default_port = ("https", 443) if self.tls else ("http", 80)
-        return f"{scheme}://{self.host if self.port == default_port else self.authority}"
+        return f"{scheme}://{self.url_host if self.port == default_port else self.authority}"
 
 
 @dataclass(frozen=True, kw_only=True)

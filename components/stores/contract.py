@@ -19,7 +19,7 @@ from components.kubernetes.variables import SecretRef
 from components.schema.base import Model
 from components.schema.environment import Settings
 from components.schema.requests import Pods
-from components.stores.connections import ObjectStoreConnection
+from components.stores.connections import Endpoint, ObjectStoreConnection
 
 ConfigT = TypeVar("ConfigT", bound=Model)
 ConnectionT = TypeVar("ConnectionT")
@@ -48,15 +48,22 @@ CERTIFICATES_PATH = "/etc/langfuse/certificates"
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """Connections that workloads open to one workload of the installation, or to an external store."""
+    """Connections that workloads open to one workload of the installation, or to addresses outside of it.
+
+    All rules follow from it. An address that a container gets and the flow to it therefore come from the same place in
+    the configuration; `tests/unit/network/test_addresses.py` compares them.
+    """
 
     purpose: str
-    """The store, for example `redis`. Network policies for an external store are named after it."""
-    server: str | None
-    """The workload that accepts the connections; None for an external store."""
-    ports: Sequence[int]
+    """What it is for, for example `redis` or `sign-in`. Network policies for addresses outside are named after it."""
     clients: Sequence[str]
     """Names of the workloads that open the connections."""
+    server: str | None = None
+    """The workload that accepts the connections; None for addresses outside."""
+    ports: Sequence[int] = ()
+    """Ports of the workload, or of servers outside whose addresses are not known."""
+    endpoints: Sequence[Endpoint] = ()
+    """Addresses outside of the installation."""
     from_operator_pods: bool = False
     """Whether pods that an operator creates (`OperatorPods`) connect as well."""
 

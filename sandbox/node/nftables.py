@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, collapse_addresses
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, collapse_addresses
 
 from sandbox.node.policy_rules import DIRECTIONS, LAST_PORT, Block, Direction, Peers, Ports, Rules
 
@@ -95,7 +95,7 @@ def _chain(rules: Rules, direction: Direction, pod_range: str) -> Iterator[str]:
     yield from _dropping(name, f"{name} policies")
     yield f"chain {name} {{"
     for rule in rules.allowed:
-        if rule.direction == direction:
+        if rule.direction == direction and not (_is_ipv6(rule.sources) or _is_ipv6(rule.destinations)):
             match = f"{_match('saddr', rule.sources, pod_range)}{_match('daddr', rule.destinations, pod_range)}"
             for ports in _ports(rule.ports):
                 yield f'    {match}{ports}return comment "{rule.policy[:COMMENT_LENGTH]}"'
@@ -113,12 +113,17 @@ def _dropping(name: str, reason: str) -> Iterator[str]:
     yield "}"
 
 
+def _is_ipv6(peers: Peers) -> bool:
+    """Whether no packet matches: those of IPv6 are dropped before any rule."""
+    return isinstance(peers, Block) and isinstance(peers.network, IPv6Network)
+
+
 def _match(field: str, peers: Peers, pod_range: str) -> str:
     if peers is None:
         return ""
     if not isinstance(peers, Block):
         return f"ip {field} {_braces(peers)} "
-    excluded = [str(one) for one in collapse_addresses(peers.excluded)]
+    excluded = [str(one) for one in collapse_addresses(one for one in peers.excluded if isinstance(one, IPv4Network))]
     outside = f"ip {field} {peers.network} ip {field} != {pod_range} "
     return outside + (f"ip {field} != {{ {', '.join(excluded)} }} " if excluded else "")
 

@@ -7,15 +7,15 @@ with two decisions where it leaves one to the network plugin:
   pods is allowed here only if the policies select the pods, as with plugins that are strict about this.
 - A pod that is not known yet may neither send nor receive anything.
 
-Only IPv4: blocks of IPv6 addresses match nothing, because pods have no such addresses. Pods in the network of the node
-are not subject to policies.
+Pods have IPv4 addresses only, so blocks of IPv6 addresses match only what is outside of the cluster. Pods in the
+network of the node are not subject to policies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
 from typing import Literal
 
@@ -48,8 +48,8 @@ class Pod:
 class Block:
     """Addresses outside of the cluster."""
 
-    network: IPv4Network
-    excluded: tuple[IPv4Network, ...] = ()
+    network: IPv4Network | IPv6Network
+    excluded: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 @dataclass(frozen=True, order=True)
@@ -219,8 +219,7 @@ def _peers(
     for peer in peers:
         if block := peer.get("ipBlock"):
             network, *excluded = (ip_network(one, strict=False) for one in (block["cidr"], *block.get("except", ())))
-            if isinstance(network, IPv4Network):
-                yield Block(network, tuple(one for one in excluded if isinstance(one, IPv4Network)))
+            yield Block(network, tuple(excluded))
             continue
         pods.update(
             pod.address

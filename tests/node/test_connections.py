@@ -123,7 +123,9 @@ class Intent:
         if target.namespace in dns.namespaces and port == dns.port:
             return True
         external = any(
-            source.workload in flow.clients and port in flow.ports for flow in self.flows if flow.server is None
+            source.workload in flow.clients and port in {*flow.ports, *(one.port for one in flow.endpoints)}
+            for flow in self.flows
+            if flow.server is None
         )
         if target.namespace or protocol != "TCP":
             return external and protocol == "TCP"

@@ -1,16 +1,20 @@
-"""Evaluates the NetworkPolicies and Istio policies of a recorded stack, as their documentation defines them.
+"""The pods of a recorded stack, and the connections that its NetworkPolicies and Istio policies allow.
 
-kubernetes.io/docs/concepts/services-networking/network-policies; istio.io/latest/docs/reference/config/security.
+The evaluator of the real node (`sandbox.node.policy_rules`) says what NetworkPolicies mean. This module adds what they
+don't know: names of Services, pods of other namespaces, and the mesh (istio.io/latest/docs/reference/config/security).
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from components.network.mesh_policies import TUNNEL_PORT
+from sandbox.node.policy_rules import Rules, rules, selects
 from tests.unit.recorder import Recording
+from tests.unit.sandbox import connections
 
 Spec = Mapping[str, Any]
 
@@ -27,6 +31,12 @@ class Pod:
     account: str = ""
     meshed: bool = True
     containers: tuple[Spec, ...] = field(default=(), repr=False)
+    volumes: tuple[Spec, ...] = field(default=(), repr=False)
+
+    @property
+    def ports(self) -> set[int]:
+        """The ports where its containers listen."""
+        return {port["containerPort"] for container in self.containers for port in container.get("ports", [])}
 
 
 @dataclass(frozen=True)
@@ -45,62 +55,84 @@ class Network:
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self.namespace: str = recording.one("Langfuse").inputs["namespace"]
-        self.policies = [item.inputs["spec"] for item in recording.of("NetworkPolicy")]
+        self.policies = {item.name: item.inputs["spec"] for item in recording.of("NetworkPolicy")}
         self.pods = {pod.name: pod for pod in self._pods()}
+        self._known: list[Pod] = [*self.pods.values()]
+        self._rules: Rules | None = None
 
-    def servers(self, host: str) -> list[Pod] | None:
-        """The pods behind the host name of a Service or of a pod; None if the stack has no such name."""
+    def servers(self, host: str, port: int) -> list[tuple[Pod, int]] | None:
+        """The pods behind the host name of a Service or of a pod, with their port; None if the stack has no such name.
+
+        Args:
+            host: The name in the cluster's DNS, from within the namespace.
+            port: The port of the Service.
+        """
         labels = host.removesuffix(".cluster.local").removesuffix(".svc").split(".")
         if len(labels) > 1 and labels[-1] == self.namespace:
             del labels[-1]
         for cluster in self.recording.of("Cluster"):  # Services that the operator creates
             if labels[-1] in {f"{cluster.name}-{role}" for role in ("rw", "ro", "r")}:
-                return [pod for pod in self.pods.values() if CNPG_LABEL in pod.labels]
-        services = {item.inputs["metadata"]["name"]: item.inputs["spec"] for item in self.recording.of("Service")}
-        if labels[-1] not in services:
+                return [(pod, port) for pod in self.pods.values() if CNPG_LABEL in pod.labels]
+        if labels[-1] not in self.services:
             return None
-        selector = services[labels[-1]]["selector"]
-        return [pod for pod in self.pods.values() if selector.items() <= pod.labels.items()]
+        spec = self.services[labels[-1]]
+        targets = {one["port"]: one.get("targetPort", one["port"]) for one in spec["ports"]}
+        found = [pod for pod in self.pods.values() if spec["selector"].items() <= pod.labels.items()]
+        return [(pod, port if spec.get("clusterIP") == "None" else targets.get(port, port)) for pod in found]
+
+    @cached_property
+    def services(self) -> Mapping[str, Spec]:
+        """The specifications of the Services by name."""
+        return {item.inputs["metadata"]["name"]: item.inputs["spec"] for item in self.recording.of("Service")}
 
     def refusal(self, client: Peer, server: Peer, port: int, protocol: str = "TCP") -> str | None:
-        """The policies that refuse a connection; None if it is allowed."""
-        if (
-            isinstance(client, Pod)
-            and not client.namespace
-            and not self._allows("Egress", client, server, port, protocol)
-        ):
-            return "the client's egress"
-        if isinstance(server, Pod) and not server.namespace:
-            if not self._allows("Ingress", server, client, port, protocol):
-                return "the server's ingress"
-            if server.meshed and not self._mesh_allows(client, server, port):
-                return "the mesh"
+        """What refuses a connection; None if it is allowed."""
+        meshed = isinstance(client, Pod) and isinstance(server, Pod) and client.meshed and server.meshed
+        own = isinstance(server, Pod) and not server.namespace
+        for number in {port, TUNNEL_PORT} if meshed and own and self.is_ambient else {port}:
+            if reason := self._refusal(client, server, number, protocol):
+                return reason
+        if isinstance(server, Pod) and not server.namespace and server.meshed:
+            return None if self._mesh_allows(client, server, port) else "the mesh"
         return None
 
-    def _allows(self, direction: str, pod: Pod, other: Peer, port: int, protocol: str) -> bool:
-        key, peers = ("egress", "to") if direction == "Egress" else ("ingress", "from")
-        selecting = [spec for spec in self.policies if direction in spec["policyTypes"]]
-        selecting = [spec for spec in selecting if _selects(spec["podSelector"], pod.labels)]
-        rules = [rule for spec in selecting for rule in spec.get(key, []) if _has_port(rule, port, protocol)]
-        return not selecting or any(
-            not rule.get(peers) or any(self._matches(peer, other) for peer in rule[peers]) for rule in rules
-        )
+    def _refusal(self, client: Peer, server: Peer, port: int, protocol: str) -> str | None:
+        source, destination = self._address(client), self._address(server, as_server=True)
+        direction = connections.refusing(self._compiled(), source, destination, port, protocol)
+        return {"Egress": "the client's egress", "Ingress": "the server's ingress", None: None}[direction]
 
-    def _matches(self, peer: Spec, other: Peer) -> bool:
-        if isinstance(other, Address):
-            block: Spec = peer.get("ipBlock") or {"cidr": "255.255.255.255/32"}
-            return _contains(other.ip, block["cidr"]) and not any(
-                _contains(other.ip, hole) for hole in block.get("except", [])
+    def _address(self, peer: Peer, *, as_server: bool = False) -> str:
+        """The address of a peer. A pod has two: that of the server is another pod of the same workload."""
+        if isinstance(peer, Address):
+            return peer.ip
+        if peer not in self._known:
+            self._known.append(peer)
+            self._rules = None
+        return f"10.244.0.{2 * self._known.index(peer) + 2 + as_server}"
+
+    def _compiled(self) -> Rules:
+        """The rules of the NetworkPolicies for the known pods."""
+        if self._rules is None:
+            namespaces = {self.namespace, *(pod.namespace for pod in self._known if pod.namespace)}
+            self._rules = rules(
+                [
+                    connections.pod(address, address, pod.labels, within=pod.namespace or self.namespace)
+                    for pod in self._known
+                    for address in (self._address(pod), self._address(pod, as_server=True))
+                ],
+                [connections.namespace(name) for name in namespaces],
+                [
+                    {"metadata": {"name": name, "namespace": self.namespace}, "spec": spec}
+                    for name, spec in self.policies.items()
+                ],
             )
-        if "ipBlock" in peer:  # ipBlock is for addresses outside the cluster; for pods it is not reliable
-            return False
-        if "namespaceSelector" in peer:
-            labels = {"kubernetes.io/metadata.name": other.namespace or self.namespace}
-            if not _selects(peer["namespaceSelector"], labels):
-                return False
-        elif other.namespace:
-            return False
-        return _selects(peer.get("podSelector", {}), other.labels)
+        return self._rules
+
+    @cached_property
+    def is_ambient(self) -> bool:
+        """Whether connections within the mesh arrive at the port of the tunnel."""
+        labels = [item.inputs["metadata"]["labels"] for item in self.recording.of("Namespace") if item.custom]
+        return any(one.get("istio.io/dataplane-mode") == "ambient" for one in labels)
 
     def _mesh_allows(self, client: Peer, server: Pod, port: int) -> bool:
         if not self.recording.of("PeerAuthentication"):
@@ -109,14 +141,14 @@ class Network:
         strict = True
         for item in self.recording.of("PeerAuthentication"):
             spec = item.inputs["spec"]
-            if "selector" in spec and _selects(spec["selector"], server.labels):
+            if "selector" in spec and selects(spec["selector"], server.labels):
                 strict = spec.get("portLevelMtls", {}).get(str(port), spec["mtls"])["mode"] == "STRICT"
         if strict and not meshed:
             return False
         return any(
             self._rule_allows(rule, client, port, meshed=meshed)
             for item in self.recording.of("AuthorizationPolicy")
-            if _selects(item.inputs["spec"].get("selector", {}), server.labels)
+            if selects(item.inputs["spec"].get("selector", {}), server.labels)
             for rule in item.inputs["spec"].get("rules", [])
         )
 
@@ -144,6 +176,7 @@ class Network:
                     template["metadata"]["labels"],
                     account=template["spec"]["serviceAccountName"],
                     containers=(*template["spec"].get("initContainers", []), *template["spec"]["containers"]),
+                    volumes=(*template["spec"].get("volumes", []),),
                 )
         for item in self.recording.of("Cluster"):
             own = {CNPG_LABEL: item.inputs["metadata"]["name"], "app.kubernetes.io/name": "postgresql"}
@@ -152,23 +185,3 @@ class Network:
             for role in ("instance", "join"):  # servers, and the Jobs that create a replica
                 labels = {**inherited, **own, "cnpg.io/podRole": role}
                 yield Pod(f"{item.name}-{role}", labels, account=item.name, meshed=not outside)
-
-
-def _contains(ip: str, block: str) -> bool:
-    address, network = ipaddress.ip_address(ip), ipaddress.ip_network(block)
-    return network.version == address.version and address in network
-
-
-def _has_port(rule: Spec, port: int, protocol: str) -> bool:
-    ports = rule.get("ports")
-    return not ports or any(it.get("port") in {None, port} and it.get("protocol", "TCP") == protocol for it in ports)
-
-
-def _selects(selector: Spec, labels: Mapping[str, str]) -> bool:
-    if not selector.get("matchLabels", {}).items() <= labels.items():
-        return False
-    for expression in selector.get("matchExpressions", []):
-        assert expression["operator"] == "In"
-        if labels.get(expression["key"]) not in expression["values"]:
-            return False
-    return True

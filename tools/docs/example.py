@@ -49,6 +49,7 @@ BY_TYPE: Final[Mapping[str, object]] = {
     "Version": "4.16.0",
     "StoreVersion": "17.10",
     "Host": "langfuse.example.com",
+    "ServerHost": "db.example.com",
     "DnsLabel": "langfuse-example",
     "NamespaceName": "langfuse-example",
     "InstanceName": "langfuse-example",

@@ -22,6 +22,7 @@ DOMAINS: Mapping[str, str] = {
     "Version": "exact release",
     "StoreVersion": "exact release",
     "Host": "host name",
+    "ServerHost": "host name or IP address",
     "DnsLabel": "Kubernetes name",
     "NamespaceName": "Kubernetes name",
     "InstanceName": "prefix of bucket names",

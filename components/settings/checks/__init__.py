@@ -6,7 +6,7 @@ single key was validated by the models in `components/schema/`.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from components.application import extra_env
+from components.application import extra_env, outbound
 from components.schema.environment import Settings
 from components.settings.checks import application, backups, credentials, memory, network, patches, sign_in, stores
 from components.settings.image_lock import digests_are_complete
@@ -24,11 +24,13 @@ CHECKS: Sequence[Check] = (
     network.allowed_pods_have_an_address,
     network.metadata_server_answers_names_only,
     network.operator_is_in_another_namespace,
+    network.egress_rules_have_a_destination,
     network.production_uses_tls,
     stores.keepers_match_replicas,
     backups.raw_events_outlive_backups,
     stores.append_only_file_fits,
     stores.external_redis_has_an_address,
+    stores.buckets_of_an_address_are_in_the_path,
     stores.migrations_bypass_the_pooler,
     stores.postgres_upgrade_is_one_step,
     stores.cloudnative_pg_finds_the_password,
@@ -42,6 +44,7 @@ CHECKS: Sequence[Check] = (
     sign_in.somebody_can_sign_in,
     application.licensed_features_have_a_license,
     extra_env.extra_variables_are_valid,
+    outbound.variables_name_possible_targets,
     patches.patches_are_allowed,
     stores.managed_buckets_have_one_purpose,
     backups.off_site_store_is_separate,

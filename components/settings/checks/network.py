@@ -50,6 +50,20 @@ def operator_is_in_another_namespace(settings: Settings) -> Iterator[str]:
         )
 
 
+def egress_rules_have_a_destination(settings: Settings) -> Iterator[str]:
+    """A rule without destinations would allow nothing, and two with one name would be one network policy."""
+    seen: set[str] = set()
+    for number, rule in enumerate(settings.network.egress):
+        key = f"network.egress.{number}"
+        if not rule.ranges and rule.namespace is None:
+            yield f"{key}: has no destination; set ranges or namespace"
+        if rule.labels and rule.namespace is None:
+            yield f"{key}.labels: have no effect without a namespace; set namespace"
+        if rule.name in seen:
+            yield f"{key}.name: {json.dumps(rule.name)} is used twice; give each rule its own name"
+        seen.add(rule.name)
+
+
 def production_uses_tls(settings: Settings) -> Iterator[str]:
     """Passwords and API keys cross the network."""
     if settings.profile == "prod" and settings.ingress.kind != "none" and not settings.ingress.tls:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from components.schema.credentials import Existing
 from components.schema.environment import Settings
@@ -44,8 +45,27 @@ def external_redis_has_an_address(settings: Settings) -> Iterator[str]:
     if store.topology == "sentinel" and not store.master_name:
         yield "redis.masterName: is required with topology sentinel; set it to the name that the Sentinels monitor"
     for node in store.nodes:
-        if not re.fullmatch(r"[a-z0-9.-]+:\d{1,5}", node):
+        if re.fullmatch(r"[0-9a-f:.\[\]]+", node) and node.count(":") > 1:
+            yield (
+                f"redis.nodes: {json.dumps(node)} is an IPv6 address, which Langfuse can't parse in a list of nodes; "
+                "use a host name"
+            )
+        elif not re.fullmatch(r"[a-z0-9.-]+:\d{1,5}", node):
             yield f'redis.nodes: {json.dumps(node)} is not "host:port"'
+
+
+def buckets_of_an_address_are_in_the_path(settings: Settings) -> Iterator[str]:
+    """The name of a bucket can come before a DNS name, and not before an IP address."""
+    store = settings.object_store
+    if not isinstance(store, ExternalObjectStore) or store.force_path_style:
+        return
+    for key, url in (("endpoint", store.endpoint), ("publicEndpoint", store.public_endpoint)):
+        host = urlsplit(url or "").hostname or ""
+        if re.fullmatch(r"[0-9.]+|.*:.*", host):
+            yield (
+                f"objectStore.{key}: {json.dumps(url)} is an IP address, which can't have the name of a bucket before "
+                "it; set objectStore.forcePathStyle to true"
+            )
 
 
 def migrations_bypass_the_pooler(settings: Settings) -> Iterator[str]:

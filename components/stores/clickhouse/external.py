@@ -19,8 +19,8 @@ class ExternalClickHouseMode(ClickHouseMode[ExternalClickHouse]):
         """The configured server."""
         config = self.config
         return ClickHouseConnection(
-            http=Endpoint(host=config.host, port=config.http_port, tls=config.tls),
-            native=Endpoint(host=config.host, port=config.native_port, tls=config.tls),
+            http=self._http,
+            native=self._native,
             username=config.username,
             password=refs["clickhouse_password"],
             memory=config.memory,
@@ -32,11 +32,19 @@ class ExternalClickHouseMode(ClickHouseMode[ExternalClickHouse]):
     def backup_connection(self, refs: SecretRefs) -> None:
         """None: the provider backs up."""
 
+    @property
+    def _http(self) -> Endpoint:
+        return Endpoint(host=self.config.host, port=self.config.http_port, tls=self.config.tls)
+
+    @property
+    def _native(self) -> Endpoint:
+        return Endpoint(host=self.config.host, port=self.config.native_port, tls=self.config.tls)
+
     def flows(self) -> Sequence[Flow]:
         """Flows by HTTP from the application, and by the native protocol from Jobs."""
         return [
-            Flow(purpose=self.name, server=None, ports=[self.config.http_port], clients=HTTP_CLIENTS),
-            Flow(purpose=f"{self.name}-native", server=None, ports=[self.config.native_port], clients=JOBS),
+            Flow(purpose=self.name, endpoints=[self._http], clients=HTTP_CLIENTS),
+            Flow(purpose=f"{self.name}-native", endpoints=[self._native], clients=JOBS),
         ]
 
     def credentials(self) -> Collection[str]:

@@ -20,7 +20,7 @@ class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
     def connection(self, refs: SecretRefs) -> ObjectStoreConnection:
         """The configured store."""
         config = self.config
-        endpoint = parse_endpoint(self._url)
+        endpoint = self._endpoint
         return ObjectStoreConnection(
             endpoint=endpoint,
             region=config.region,
@@ -38,8 +38,8 @@ class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
         return {purpose: getattr(self.config.buckets, purpose) for purpose in PURPOSES}
 
     @property
-    def _url(self) -> str:
-        return self.config.endpoint or aws_url(self.config.region)
+    def _endpoint(self) -> Endpoint:
+        return Endpoint.of_url(self.config.endpoint or aws_url(self.config.region))
 
     @property
     def uses_identity(self) -> bool:
@@ -52,12 +52,11 @@ class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
 
     def flows(self) -> Sequence[Flow]:
         """Flows to the store, and over HTTPS to the service that issues keys for an identity."""
-        ports = {parse_endpoint(self._url).port} | ({HTTPS_PORT} if self.uses_identity else set())
         return [
             Flow(
                 purpose=self.name,
-                server=None,
-                ports=sorted(ports),
+                endpoints=[self._endpoint],
+                ports=[HTTPS_PORT] if self.uses_identity else [],
                 clients=self.clients,
                 from_operator_pods=True,
             )
@@ -87,11 +86,3 @@ class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
 def aws_url(region: str) -> str:
     """The URL of S3 in a region (docs.aws.amazon.com/general/latest/gr/s3.html)."""
     return f"https://s3.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
-
-
-def parse_endpoint(url: str) -> Endpoint:
-    """The endpoint of a URL without a path."""
-    scheme, authority = url.split("://")
-    host, _, port = authority.partition(":")
-    tls = scheme == "https"
-    return Endpoint(host=host, port=int(port) if port else HTTPS_PORT if tls else 80, tls=tls)

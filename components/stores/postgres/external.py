@@ -15,12 +15,10 @@ class ExternalPostgresMode(PostgresMode[ExternalPostgres]):
 
     def connection(self, refs: SecretRefs) -> PostgresConnection:
         """The configured server. Migrations and backups bypass its pooler, if the configuration names one."""
-        config = self.config
-        has_direct = config.direct_host is not None or config.direct_port is not None
-        direct = Endpoint(host=config.direct_host or config.host, port=config.direct_port or config.port)
+        config, direct = self.config, self._direct
         return PostgresConnection(
-            endpoint=Endpoint(host=config.host, port=config.port),
-            direct=direct if has_direct else None,
+            endpoint=self._endpoint,
+            direct=direct if config.direct_host or config.direct_port else None,
             pooler=config.pooler,
             database=config.database,
             username=config.username,
@@ -33,10 +31,19 @@ class ExternalPostgresMode(PostgresMode[ExternalPostgres]):
             ca_path=self.ca_path,
         )
 
+    @property
+    def _endpoint(self) -> Endpoint:
+        return Endpoint(host=self.config.host, port=self.config.port)
+
+    @property
+    def _direct(self) -> Endpoint:
+        """The server behind a pooler. Without a pooler, it is the same."""
+        config = self.config
+        return Endpoint(host=config.direct_host or config.host, port=config.direct_port or config.port)
+
     def flows(self) -> Sequence[Flow]:
         """Flows to the server and to its pooler."""
-        ports = sorted({self.config.port, self.config.direct_port or self.config.port})
-        return [Flow(purpose=self.name, server=None, ports=ports, clients=CLIENTS)]
+        return [Flow(purpose=self.name, endpoints=[self._endpoint, self._direct], clients=CLIENTS)]
 
     @property
     def ca(self) -> str | None:

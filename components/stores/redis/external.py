@@ -13,15 +13,10 @@ class ExternalRedisMode(RedisMode[ExternalRedis]):
 
     def connection(self, refs: SecretRefs) -> RedisConnection:
         """The configured server, or the nodes of the configured topology."""
-        config = self.config
-        nodes = [
-            Endpoint(host=host, port=int(port), tls=config.tls)
-            for host, _, port in (node.rpartition(":") for node in config.nodes)
-        ]
-        single = config.topology == "single"
+        config, servers = self.config, self._servers
         return RedisConnection(
-            endpoint=Endpoint(host=config.host or "", port=config.port, tls=config.tls) if single else nodes[0],
-            nodes=() if single else nodes,
+            endpoint=servers[0],
+            nodes=() if config.topology == "single" else servers,
             topology=config.topology,
             master_name=config.master_name,
             username=config.username,
@@ -29,12 +24,24 @@ class ExternalRedisMode(RedisMode[ExternalRedis]):
             ca_path=self.ca_path,
         )
 
+    @property
+    def _servers(self) -> Sequence[Endpoint]:
+        """The single server, the nodes of the cluster, or the Sentinels. Keys of another topology have no effect."""
+        config = self.config
+        if config.topology == "single":
+            return [Endpoint(host=config.host or "", port=config.port, tls=config.tls)]
+        parts = (node.rpartition(":") for node in config.nodes)
+        return [Endpoint(host=host, port=int(port), tls=config.tls) for host, _, port in parts]
+
     def flows(self) -> Sequence[Flow]:
-        """Flows to every configured port. Sentinels name the servers, which listen at `port`."""
-        ports = {int(node.rpartition(":")[2]) for node in self.config.nodes} or {self.config.port}
-        if self.config.topology == "sentinel":
-            ports.add(self.config.port)
-        return [Flow(purpose=self.name, server=None, ports=sorted(ports), clients=CLIENTS)]
+        """Flows to the servers. Sentinels and nodes name further servers, with addresses that are not configured.
+
+        The servers that Sentinels name listen at `port`, the nodes of a cluster at the ports of the configured nodes.
+        """
+        config, servers = self.config, self._servers
+        named = {"single": set[int](), "cluster": {node.port for node in servers}, "sentinel": {config.port}}
+        ports = sorted(named[config.topology])
+        return [Flow(purpose=self.name, endpoints=servers, ports=ports, clients=CLIENTS)]
 
     @property
     def ca(self) -> str | None:

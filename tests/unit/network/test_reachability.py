@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
@@ -30,6 +29,69 @@ OUTSIDE = {
     "objectStore": IN_CLUSTER,
     "backups": {"offSite": ELSEWHERE},
 }
+REDIS = {"mode": "external", "host": "redis.example.org", "port": 6380}
+CLUSTER = {"mode": "external", "topology": "cluster", "nodes": ["a.example.org:7000", "b.example.org:7001"]}
+LITERALS = {
+    **EXISTING,
+    "postgres": {"mode": "external", "host": "fd12:3456::5", "port": 6432},
+    "clickhouse": {"mode": "external", "host": "fd12:3456::c"},
+    "redis": {"mode": "external", "host": "fd12:3456::d"},
+    "objectStore": {**STORE, "endpoint": "http://[fd12:3456::e]:9000", "forcePathStyle": True},
+    "extraEnv": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[fd12:3456::f]:4318"},
+}
+NEIGHBOURS = {
+    **EXISTING,
+    "postgres": {"mode": "external", "host": "pg-rw.data.svc.cluster.local"},
+    "clickhouse": {"mode": "external", "host": "ch.data.svc", "httpPort": 80, "nativePort": 9000, "tls": False},
+    "redis": {"mode": "external", "host": "valkey.data.svc"},
+    "objectStore": {**STORE, "endpoint": "http://minio.storage.svc", "forcePathStyle": True},
+}
+WAYS_OUT = {
+    **EXISTING,
+    "signIn": {
+        "signUp": False,
+        "providers": {
+            "keycloak": {"clientId": "langfuse", "issuer": "https://sso.example.org:8443/realms/x"},
+            "gitlab": {"clientId": "langfuse", "url": "http://gitlab.example.org:8080"},
+            "githubEnterprise": {"clientId": "langfuse", "baseUrl": "https://github.identity.svc:9443"},
+            "authentik": {
+                "clientId": "langfuse",
+                "issuer": "https://auth.example.org:9444/application/o/langfuse",
+                "authorizationUrl": "https://login.example.org:9999/authorize",
+            },
+        },
+    },
+    "mail": {"sender": "langfuse@example.org"},
+    "allowedTargets": {
+        "llm": {
+            "hosts": ["litellm.gateway.svc.cluster.local", "llm.example.org"],
+            "ips": ["10.0.12.7", "fd12:3456::7"],
+            "ranges": ["10.0.13.0/24"],
+            "ports": [4000],
+        },
+        "webhook": {"hosts": ["hooks.example.org"]},
+        "blobStorage": {
+            "hosts": ["minio.exports.svc"],
+            "pods": [{"namespace": "exports", "labels": {"app": "minio"}, "port": 9000}],
+        },
+    },
+    "extraEnv": {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.monitoring.svc:4318",
+        "HTTPS_PROXY": "http://proxy.example.org:3128",
+        "AUTH_HTTPS_PROXY": "proxy.example.org:3129",
+        "NO_PROXY": "langfuse-clickhouse,10.0.0.0/8",
+        "CLICKHOUSE_READ_ONLY_URL": "http://replica.example.org:8124",
+        "DD_AGENT_HOST": "datadog.monitoring.svc",
+        "LANGFUSE_HTTP_EVAL_WHITELISTED_HOST": "judge.evaluators.svc",
+    },
+    "network": {
+        "internet": ["203.0.113.0/24"],
+        "egress": [
+            {"name": "audit", "workloads": ["worker", "postgres"], "ranges": ["10.9.0.0/16"], "ports": [6514]},
+            {"name": "statsd", "namespace": "monitoring", "ports": [9125], "protocol": "UDP"},
+        ],
+    },
+}
 NO_MESH = {"mesh": {"mode": "none"}}
 
 STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -44,83 +106,19 @@ STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "CloudNativePG, a store of another namespace": ("dev", {**OPERATED, "objectStore": IN_CLUSTER}),
     "CloudNativePG, by identity": ("prod", {**OPERATED, "objectStore": {**STORE, "identity": "workload"}}),
     "everything outside": ("prod", OUTSIDE),
+    "ways out by configuration": ("prod", WAYS_OUT),
+    "ways out by configuration, no mesh": ("dev", {**WAYS_OUT, **NO_MESH, "version": "3.225.9"}),
+    "Redis with stray nodes": ("dev", {**EXISTING, "redis": {**REDIS, "nodes": ["old.example.org:6390"]}}),
+    "Redis cluster": ("dev", {**EXISTING, "redis": CLUSTER}),
+    "IPv6 addresses": ("dev", LITERALS),
+    "stores in other namespaces": ("prod", NEIGHBOURS),
 }
-
-SCHEMES = {"http": 80, "https": 443, "postgresql": 5432, "clickhouse": 9000}
-URL = re.compile(r"(?P<scheme>[a-z0-9+]+)://(?:[^\s/@]*@)?(?P<host>[a-z0-9][a-z0-9.-]*)(?::(?P<port>\d+))?")
-NODE = re.compile(r"(?<![\w.-])(?P<host>[a-z][a-z0-9.-]+):(?P<port>\d{2,5})(?!\d)")
-NOT_USED = {
-    ("langfuse-web", "CLICKHOUSE_MIGRATION_URL"),  # for migrations, which run in the Job
-    ("langfuse-web", "DIRECT_URL"),
-    ("langfuse-worker", "NEXTAUTH_URL"),  # for links in mails
-    ("langfuse-migrations", "CLICKHOUSE_URL"),  # required and not used: packages/shared/clickhouse/scripts/up.sh
-}
-USED_BY_FIRST_START = ("DATABASE_", "CLICKHOUSE_URL", "REDIS_")
-"""Prefixes of the variables that the first start uses: it has all variables of web, but serves no clients."""
 
 
 @pytest.fixture(scope="module", params=STACKS, ids=str)
 def network(request: pytest.FixtureRequest) -> Network:
     profile, config = STACKS[request.param]
     return Network(recorded(profile, config))
-
-
-def variables(pod: Pod) -> Iterator[Mapping[str, str]]:
-    for container in pod.containers:
-        yield {one["name"]: one["value"] for one in container.get("env", []) if one.get("value")}
-
-
-def endpoints(pod: Pod) -> set[tuple[str, int]]:
-    """Host and port of every address in the variables of a pod."""
-    found: set[tuple[str, int]] = set()
-    for given in variables(pod):
-        for name, value in given.items():
-            if (pod.name, name) in NOT_USED:
-                continue
-            if pod.name == "langfuse-first-start" and not name.startswith(USED_BY_FIRST_START):
-                continue
-            for match in URL.finditer(value):
-                found.add((match["host"], int(match["port"] or SCHEMES[match["scheme"]])))
-            if "://" not in value:
-                found |= {(match["host"], int(match["port"])) for match in NODE.finditer(value)}
-            port = given.get(f"{name.removesuffix('HOST')}PORT", "")
-            if name.endswith("HOST") and port.isdigit() and "$(" not in value:
-                found.add((value, int(port)))
-    return found
-
-
-def peers(network: Network, host: str) -> list[Pod | Address]:
-    """The peers behind a host name: pods of the stack, pods of another namespace, or an external address."""
-    own = network.servers(host)
-    if own is not None:
-        assert own, host
-        return [*own]
-    if host.endswith(".svc"):
-        return [Pod(host, {}, namespace=host.split(".")[-2]), Address("10.111.0.7")]
-    return [Address("198.51.100.7")]
-
-
-def refused(network: Network, pod: Pod, host: str, port: int) -> list[str]:
-    wrong = ((peer, network.refusal(pod, peer, port)) for peer in peers(network, host))
-    return [f"{pod.name} -> {host}:{port} ({peer}): {why}" for peer, why in wrong if why]
-
-
-def test_every_configured_endpoint_can_be_reached(network: Network) -> None:
-    tried = [(pod, host, port) for pod in network.pods.values() for host, port in sorted(endpoints(pod))]
-    assert len(tried) > 10
-    assert [reason for pod, host, port in tried for reason in refused(network, pod, host, port)] == []
-
-
-def test_cloudnative_pg_can_reach_the_wal_archive(network: Network) -> None:
-    for store in network.recording.of("ObjectStore"):
-        if not store.custom:
-            continue
-        match = URL.match(store.inputs["spec"]["configuration"]["endpointURL"])
-        assert match
-        members = [pod for pod in network.pods.values() if CNPG_LABEL in pod.labels]
-        assert len(members) == 2
-        for pod in members:
-            assert refused(network, pod, match["host"], int(match["port"] or SCHEMES[match["scheme"]])) == []
 
 
 def test_cloudnative_pg_can_reach_the_operator_its_members_and_the_api_server(network: Network) -> None:

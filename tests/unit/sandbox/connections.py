@@ -14,14 +14,19 @@ Json = dict[str, Any]
 
 def allows(rules: Rules, source: str, destination: str, port: int, protocol: str = "TCP") -> bool:
     """Whether a connection between two addresses is allowed, neither of which is the node's."""
+    return refusing(rules, source, destination, port, protocol) is None
+
+
+def refusing(rules: Rules, source: str, destination: str, port: int, protocol: str = "TCP") -> Direction | None:
+    """The direction in which a connection between two addresses is refused; None if it is allowed."""
     if source == destination:
-        return True
+        return None
     known = {pod.address for pod in rules.pods}
     ends: tuple[tuple[Direction, str], ...] = (("Egress", source), ("Ingress", destination))
     for direction, address in ends:
         if address not in known:
             if ip_address(address) in ip_network(POD_RANGE):
-                return False
+                return direction
         elif address in rules.isolated(direction) and not any(
             _contains(rule.sources, source)
             and _contains(rule.destinations, destination)
@@ -32,8 +37,8 @@ def allows(rules: Rules, source: str, destination: str, port: int, protocol: str
             for rule in rules.allowed
             if rule.direction == direction
         ):
-            return False
-    return True
+            return direction
+    return None
 
 
 def _contains(peers: Peers, address: str) -> bool:

@@ -9,8 +9,6 @@ import pytest
 from sandbox.node.network import POD_RANGE
 from sandbox.node.nftables import table
 from sandbox.node.policy_rules import Rules, directions, known_pods, rules, selects
-from tests.unit.packets import Address, Network
-from tests.unit.program import recorded
 from tests.unit.sandbox.connections import Json, allows, app, namespace, pod, policy
 
 WEB, WORKER, STORE, OTHER = (f"10.244.0.{number}" for number in range(2, 6))
@@ -189,9 +187,15 @@ def test_blocks_do_not_match_pods() -> None:
     assert "!= { 203.0.113.0/25 }" in table(found, POD_RANGE)  # an overlap would be an error of nft
 
 
-def test_blocks_of_ipv6_match_nothing() -> None:
-    found = enforced(policy("in", {}, ingress=[{"from": [{"ipBlock": {"cidr": "::/0"}}]}]))
+def test_blocks_of_ipv6_match_addresses_outside_only() -> None:
+    block = {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10"]}}
+    found = enforced(policy("both", {}, ingress=[{"from": [block]}], egress=[{"to": [block]}]))
     assert not allows(found, "203.0.113.9", WEB, 3000)
+    assert allows(found, "2001:db8::9", WEB, 3000)
+    assert allows(found, WEB, "2001:db8::9", 443)
+    assert not allows(found, WEB, "fe80::1", 443)
+    text = table(found, POD_RANGE)  # no packet of IPv6 reaches a chain
+    assert "::/0" not in text
 
 
 def test_ranges_that_overlap_are_merged() -> None:
@@ -209,39 +213,3 @@ def test_a_protocol_without_a_port_is_all_of_its_ports() -> None:
     text = table(found, POD_RANGE)
     assert "meta l4proto udp return" in text
     assert "meta l4proto sctp return" in text
-
-
-@pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_rules_and_the_tests_of_reachability_agree(stack: str) -> None:
-    """The evaluator in `tests.unit.packets` reads the program's policies in its own way."""
-    network = Network(recorded(stack))
-    own = sorted(network.pods)
-    addresses = {name: f"10.244.0.{number}" for number, name in enumerate(own, 2)}
-    strangers = {"10.244.0.200": "istio-ingress", "10.244.0.201": "kube-system", "10.244.0.202": "elsewhere"}
-    objects = [pod(name, addresses[name], network.pods[name].labels, within=network.namespace) for name in own]
-    dns = {"k8s-app": "kube-dns"}
-    objects += [pod("stranger", address, dns, within=name) for address, name in strangers.items()]
-    found = rules(
-        objects,
-        [namespace(name) for name in (network.namespace, *strangers.values())],
-        [
-            {"metadata": {"name": item.name, "namespace": network.namespace}, "spec": item.inputs["spec"]}
-            for item in network.recording.of("NetworkPolicy")
-        ],
-    )
-    peers: dict[str, Any] = {addresses[name]: network.pods[name] for name in own}
-    peers |= {
-        address: type(network.pods[own[0]])("stranger", dns, namespace=name) for address, name in strangers.items()
-    }
-    peers |= {address: Address(address) for address in ("203.0.113.9", "169.254.20.10", "169.254.7.127")}
-    differing = [
-        (source, destination, port, protocol)
-        for source, client in peers.items()
-        for destination, server in peers.items()
-        if source != destination
-        for port, protocol in ((3000, "TCP"), (5432, "TCP"), (6379, "TCP"), (9000, "TCP"), (443, "TCP"), (53, "UDP"))
-        if allows(found, source, destination, port, protocol)
-        is not (network.refusal(client, server, port, protocol) in (None, "the mesh"))
-    ]
-    assert differing == []
-    assert len(found.allowed) > 10

@@ -18,6 +18,15 @@ V3 = {"version": "3.225.4"}
 V4_16 = {"version": "4.16.0"}
 
 
+def at_address(**store: object) -> Config:
+    """An external object store."""
+    buckets = {purpose: f"example-{purpose}" for purpose in ("events", "media", "exports", "backups")}
+    return {
+        **EXISTING,
+        "objectStore": {"mode": "external", "region": "eu-central-1", "buckets": buckets, **store},
+    }
+
+
 def redis(**store: object) -> Config:
     return {**EXISTING, "redis": {"mode": "external", **store}}
 
@@ -109,6 +118,18 @@ REFUSED: list[tuple[Check, str, Config, str]] = [
         "dev",
         redis(topology="cluster", nodes=["a.example:6379", "redis://b.example:6379"]),
         'redis.nodes: "redis://b.example:6379" is not "host:port"',
+    ),
+    (
+        stores.buckets_of_an_address_are_in_the_path,
+        "dev",
+        at_address(endpoint="http://10.0.0.7:9000"),
+        'objectStore.endpoint: "http://10.0.0.7:9000" is an IP address',
+    ),
+    (
+        network.egress_rules_have_a_destination,
+        "dev",
+        {"network": {"egress": [{"name": "audit", "ports": [6514]}]}},
+        "network.egress.0: has no destination; set ranges or namespace",
     ),
     (
         stores.migrations_bypass_the_pooler,
@@ -226,6 +247,16 @@ ACCEPTED: list[tuple[Check, str, Config]] = [
         redis(topology="sentinel", nodes=["a.example:26379"], masterName="primary"),
     ),
     (
+        stores.buckets_of_an_address_are_in_the_path,
+        "dev",
+        at_address(endpoint="http://[fd12::7]:9000", forcePathStyle=True),
+    ),
+    (
+        network.egress_rules_have_a_destination,
+        "dev",
+        {"network": {"egress": [{"name": "audit", "ports": [6514], "ranges": ["10.0.0.0/8"]}]}},
+    ),
+    (
         stores.migrations_bypass_the_pooler,
         "dev",
         {**EXISTING, "postgres": {"mode": "external", "host": "a.example", "pooler": True, "directPort": 5433}},
@@ -260,6 +291,7 @@ TESTED_ELSEWHERE = {
         "somebody_can_sign_in",
         "licensed_features_have_a_license",
         "extra_variables_are_valid",
+        "variables_name_possible_targets",
     ),
     *("patches_are_allowed", "managed_buckets_have_one_purpose", "off_site_store_is_separate"),
     *("bucket_host_is_usable", "external_files_have_their_own_host"),

@@ -15,6 +15,11 @@ EXTERNAL_STORE: Config = {"mode": "external", "region": "eu-central-1", "buckets
 EXISTING = {"credentials": {"source": "existing", "secret": "langfuse-credentials"}}
 LICENSED = {"license": {"key": {"source": "existing", "secret": "licence", "key": "KEY"}}}
 PROVIDER = {"clientId": "x", "clientSecret": {"source": "existing", "secret": "sso", "key": "GOOGLE"}}
+STORE = {
+    "mode": "external",
+    "region": "eu-central-1",
+    "buckets": {purpose: f"example-{purpose}" for purpose in ("events", "media", "exports", "backups")},
+}
 OFF_SITE = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
 
 
@@ -300,6 +305,55 @@ FAULTS = [
     Fault({"cluster": {"dns": {"namespace": "x"}}}, "cluster.dns.namespace", 'did you mean "namespaces"?'),
     Fault({"network": {"internet": ["169.254.20.10/32"]}}, "network.internet.0", "serve credentials; remove it"),
     Fault({"network": {"internet": ["203.0.113.7/24"]}}, "network.internet.0", "is not an IP range"),
+    Fault({"network": {"internet": ["fd00:ec2::254/128"]}}, "network.internet.0", "serve credentials; remove it"),
+    Fault({"network": {"internet": ["fe80::/64"]}}, "network.internet.0", "serve credentials; remove it"),
+    Fault({"network": {"egress": [{"name": "audit"}]}}, "network.egress.0.ports", "is required"),
+    Fault({"network": {"egress": [{"name": "audit", "ports": [6514]}]}}, "network.egress.0", "has no destination"),
+    Fault(
+        {"network": {"egress": [{"name": "a", "ports": [1], "ranges": ["10.0.0.0/8"], "labels": {"app": "x"}}]}},
+        "network.egress.0.labels",
+        "have no effect without a namespace",
+    ),
+    Fault(
+        {"network": {"egress": [{"name": "a", "ports": [port], "namespace": "x"} for port in (1, 2)]}},
+        "network.egress.1.name",
+        "is used twice",
+    ),
+    Fault(
+        {"network": {"egress": [{"name": "a", "ports": [1], "namespace": "x", "workloads": ["api"]}]}},
+        "network.egress.0.workloads.0",
+        "must be one of",
+    ),
+    Fault(
+        {"signIn": {"providers": {"okta": {"clientId": "x", "issuer": "https://sso.example.com:70000"}}}},
+        "signIn.providers.okta.issuer",
+        "is not a URL",
+    ),
+    Fault(
+        {"extraEnv": {"LANGFUSE_HTTP_EVAL_WHITELISTED_IPS": "169.254.169.254"}},
+        "extraEnv",
+        "would let requests of users reach the metadata service",
+    ),
+    Fault(
+        {**EXISTING, "redis": {"mode": "external", "topology": "cluster", "nodes": ["[fd12::1]:6379"]}},
+        "redis.nodes",
+        "Langfuse can't parse in a list of nodes; use a host name",
+    ),
+    Fault(
+        {**EXISTING, "postgres": {"mode": "external", "host": "[fd12::1]"}},
+        "postgres.host",
+        'did you mean "fd12::1"?',
+    ),
+    Fault(
+        {**EXISTING, "objectStore": {**STORE, "endpoint": "http://[fd12::1]:9000"}},
+        "objectStore.endpoint",
+        "set objectStore.forcePathStyle to true",
+    ),
+    Fault(
+        {**EXISTING, "objectStore": {**STORE, "endpoint": "http://[fd12::x]:9000"}},
+        "objectStore.endpoint",
+        "is not the URL of a server",
+    ),
     Fault({"network": {"internet": ["169.254.169.254/32"]}}, "network.internet.0", "serve credentials; remove it"),
     Fault(
         {"backups": {"offSite": {**OFF_SITE, "endpoint": "https://s3.example.com/folder"}}},

@@ -15,7 +15,7 @@ from components.stores.contract import StoreContext
 from components.stores.object_store.bucket_provider import BucketProvider
 from components.stores.object_store.buckets import lifecycle_rules
 from components.stores.object_store.component import ObjectStore, object_store_mode
-from components.stores.object_store.external import aws_url, parse_endpoint
+from components.stores.object_store.external import aws_url
 from tests.unit.pods import container, pod_spec, variables
 from tests.unit.recorder import Recording, record
 
@@ -178,7 +178,7 @@ def test_managed_buckets_of_an_external_store_are_created_and_waited_for() -> No
     ],
 )
 def test_an_endpoint_and_its_url_are_converted_both_ways(url: str, endpoint: Endpoint) -> None:
-    assert parse_endpoint(url) == endpoint
+    assert Endpoint.of_url(url) == endpoint
     assert endpoint.http_url == url
 
 
