@@ -132,7 +132,8 @@ def _shared_environment(settings: Settings, stores: Connections, refs: SecretRef
         **query_environment(settings.clickhouse.version),
         # Langfuse's default of 32 GB is more memory than the server has: it would never spill to disk.
         "CLICKHOUSE_MAX_BYTES_BEFORE_EXTERNAL_GROUP_BY": str(share(stores.clickhouse.memory, SPILL_PERCENT)),
-        # Kubernetes sets HOSTNAME to the pod's name, and the servers would listen on that address only.
+        # Kubernetes sets HOSTNAME to the pod's name, and the servers would listen on that address only. In a pod with
+        # an IPv6 address, config/listen-on-ipv6.cjs makes it "::".
         "HOSTNAME": "0.0.0.0",  # noqa: S104
         "LANGFUSE_LOG_FORMAT": settings.application.log_format,
         "LANGFUSE_LOG_LEVEL": settings.application.log_level,

@@ -1,31 +1,25 @@
 """Langfuse web: the UI and the API."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pulumi
 
 from components.application.component import ApplicationContext
 from components.application.environment import WEB_PORT, web_environment
+from components.application.modules import CLOSE_CONNECTIONS, LISTEN_ON_IPV6, modules_mount, with_modules
 from components.kubernetes.deployments import deployment
-from components.kubernetes.files import read_config
-from components.kubernetes.objects import Scope, child_options, config_map, service, service_account
+from components.kubernetes.objects import Scope, child_options, service, service_account
 from components.kubernetes.pods import TMP, Container, Mount, container, http_probe, pod, secret_names
 from components.kubernetes.variables import Environment
 from components.schema import images
 from components.stores.connections import Endpoint
-
-CONFIG = Path(__file__).parent / "config"
 
 DRAIN_SECONDS = 110
 """After SIGTERM, readiness fails and the server continues for a fixed 110 s (web/src/utils/shutdown.ts)."""
 
 GRACE_SECONDS = DRAIN_SECONDS + 20
 
-MODULES = "/etc/langfuse"
-MODULE = "close-connections.cjs"
-"""Node loads it before the server starts. After SIGTERM, each response closes its connection, and uploads do not keep
-connections to MinIO open (`config/`)."""
+NODE_MODULES = (CLOSE_CONNECTIONS, LISTEN_ON_IPV6)
 
 START_SECONDS = 240
 """A start takes 3 to 25 s, and up to 164 s on a node under heavy load. The schema and the first organization exist
@@ -68,9 +62,8 @@ class Web(pulumi.ComponentResource):
         scope = Scope(workload, child_options(self, opts))
         account = service_account(scope, context.stores.object_store.account_annotations)
         service(scope, {"http-web": WEB_PORT})
-        modules = config_map(scope, "modules", {MODULE: read_config(CONFIG / MODULE)})
         mounts = [
-            Mount.config("modules", modules.metadata.name, MODULES),
+            modules_mount(scope, NODE_MODULES),
             TMP,
             Mount.scratch("next-cache", "/app/web/.next/cache"),
             *context.ca_bundles,
@@ -96,17 +89,9 @@ def _server(context: ApplicationContext, mounts: Sequence[Mount], environment: E
         images.web(context.settings.version),
         resources=context.settings.web.resources,
         mounts=mounts,
-        env=_with_module(environment),
+        env=with_modules(environment, NODE_MODULES),
         ports={"http-web": WEB_PORT},
         startup=http_probe("/api/public/health", WEB_PORT, period=5, failures=START_SECONDS // 5),
         readiness=http_probe("/api/public/ready", WEB_PORT, period=5, failures=2),
         liveness=http_probe("/api/public/health", WEB_PORT, period=15, failures=4, timeout=10),
     )
-
-
-def _with_module(environment: Environment) -> Environment:
-    """The environment with a Node option that loads the module. NODE_OPTIONS from a Secret stay as they are."""
-    options = environment.get("NODE_OPTIONS", "")
-    if not isinstance(options, str):
-        return environment
-    return {**environment, "NODE_OPTIONS": f"{options} --require={MODULES}/{MODULE}".strip()}

@@ -12,8 +12,8 @@ TUNNEL_PORT = 15008
 """The port where all connections within the mesh arrive, whichever port they are for. The rules of the mesh check that
 port (istio.io/latest/docs/ambient/usage/networkpolicy)."""
 
-PROBES = "169.254.7.127/32"
-"""The source address of the kubelet's probes in ambient mode (the same page)."""
+PROBES = ("169.254.7.127/32", "fd16:9254:7127:1337:ffff:ffff:ffff:ffff/128")
+"""The source addresses of the kubelet's probes in ambient mode (the same page)."""
 
 CONTROL_PLANE_PORT = 15012
 """The port of istiod where sidecars get certificates and configuration
@@ -33,7 +33,7 @@ def mesh_policies(settings: Settings) -> dict[str, Policy]:
                 "allow-probes-ingress": {
                     "pod_selector": {},
                     "policy_types": ["Ingress"],
-                    "ingress": [{"from_": [{"ip_block": {"cidr": PROBES}}]}],
+                    "ingress": [{"from_": [{"ip_block": {"cidr": cidr}} for cidr in PROBES]}],
                 }
             }
         case "sidecar":

@@ -33,7 +33,7 @@ class ApiServer(Model):
         description="Ports of its Service and of the servers. minikube uses 8443, MicroK8s 16443.",
     )
     ranges: list[NetworkRange] = Field(
-        default=["0.0.0.0/0"], description="Addresses of the servers and of the Service `kubernetes`."
+        default=["0.0.0.0/0", "::/0"], description="Addresses of the servers and of the Service `kubernetes`."
     )
     namespaces: list[DnsLabel] = Field(
         default=["kube-system"], description="Namespaces of API servers that are pods to the network plugin."

@@ -20,7 +20,8 @@ from sandbox.images.clickhouse import PROGRAMS
 from tests.servers import running
 from tests.unit.sandbox.images.clickhouse.pod import ENVIRONMENT, keeper_file, server_file
 
-ANY = "0.0.0.0"  # noqa: S104  # as rendered
+ANY = (">0.0.0.0<", ">::<")
+"""Where servers listen, as rendered."""
 
 
 _NUMBERS = itertools.count(1)
@@ -113,11 +114,13 @@ def installation(
     members = raft_configuration(keeper_hosts)
     made: list[Pod] = []
     for number, host in enumerate(keeper_hosts, start=FIRST_ID):
-        file = keeper_file(folder / f"keeper-{number}", members, {ANY: host})
+        file = keeper_file(folder / f"keeper-{number}", members, dict.fromkeys(ANY, f">{host}<"))
         environment = {"KEEPER_ID": str(number)}
         made.append(Pod(folder=file.parent, module="keeper", host=host, port=CLIENT_PORT, environment=environment))
     for number, host in enumerate(hosts):
-        file = server_file(folder / f"server-{number}", hosts=hosts, keepers=endpoints, replaced={ANY: host})
+        file = server_file(
+            folder / f"server-{number}", hosts=hosts, keepers=endpoints, replaced=dict.fromkeys(ANY, f">{host}<")
+        )
         environment = {**ENVIRONMENT, "POD_NAME": host, **(variables or {})}
         made.append(Pod(folder=file.parent, module="server", host=host, port=8123, environment=environment))
     with contextlib.ExitStack() as stack:

@@ -38,6 +38,7 @@ def clickhouse(folder: Path, *, users: Callable[[str], str] = str) -> Iterator[M
     ports = {name: free_port() for name in names}
     local = {
         "0.0.0.0": "127.0.0.1",  # noqa: S104
+        ">::<": ">127.0.0.1<",
         "/var/lib/clickhouse-keeper": f"{folder}/keeper-data",
         "/var/lib/clickhouse": f"{folder}/data",
         "langfuse-keeper-1.langfuse-keeper-headless.langfuse-dev.svc": "127.0.0.1",

@@ -91,7 +91,8 @@ def test_sidecars_may_reach_the_control_plane() -> None:
 def test_kubelet_probes_are_allowed_in_ambient_mode() -> None:
     spec: dict[str, Any] = recorded().one("NetworkPolicy", "langfuse-allow-probes-ingress").inputs["spec"]
     assert spec["podSelector"] == {}
-    assert spec["ingress"] == [{"from": [{"ipBlock": {"cidr": "169.254.7.127/32"}}]}]
+    ranges = ("169.254.7.127/32", "fd16:9254:7127:1337:ffff:ffff:ffff:ffff/128")
+    assert spec["ingress"] == [{"from": [{"ipBlock": {"cidr": cidr}} for cidr in ranges]}]
 
 
 def test_without_a_mesh_the_tunnel_port_is_closed() -> None:

@@ -62,7 +62,7 @@ class Configuration:
 
     folder: Path
     """The data folder."""
-    listen_host: str
+    listen_hosts: Sequence[str]
     http_port: int
     native_port: int
     interserver_port: int
@@ -97,6 +97,11 @@ def load(file: Path, environment: Mapping[str, str]) -> Element:
     return root
 
 
+def listen_hosts(root: Element) -> list[str]:
+    """The addresses where a server listens. By default only the host itself can connect."""
+    return [element.text or "" for element in root.iterfind("listen_host")] or ["127.0.0.1"]
+
+
 def server(file: Path, environment: Mapping[str, str]) -> Configuration:
     """Read the configuration of a server.
 
@@ -110,7 +115,7 @@ def server(file: Path, environment: Mapping[str, str]) -> Configuration:
     metrics = root.findtext("prometheus/port")
     return Configuration(
         folder=Path(_required(root, "path")),
-        listen_host=root.findtext("listen_host", "127.0.0.1"),
+        listen_hosts=listen_hosts(root),
         http_port=int(_required(root, "http_port")),
         native_port=int(_required(root, "tcp_port")),
         interserver_port=int(_required(root, "interserver_http_port")),

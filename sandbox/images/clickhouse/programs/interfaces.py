@@ -148,10 +148,26 @@ class HttpHandler(BaseHTTPRequestHandler):
         """Log nothing: probes would fill the log."""
 
 
-def listen(handler: type[LineHandler | HttpHandler], host: str, port: int) -> LineServer | WebServer:
-    """Answer connections in threads."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def listen(handler: type[LineHandler | HttpHandler], hosts: Sequence[str], port: int) -> list[LineServer | WebServer]:
+    """Answer connections in threads, at each of the hosts that is possible, as with `listen_try`.
+
+    `::` accepts IPv4 too, so `0.0.0.0` after it is possible only where the kernel has no IPv6.
+
+    Raises:
+        OSError: No host is possible.
+    """
     base: type[LineServer | WebServer] = WebServer if issubclass(handler, HttpHandler) else LineServer
-    server = type(base.__name__, (base,), {"address_family": family})((host, port), handler)
-    threading.Thread(target=server.serve_forever, daemon=True, name=f"{handler.__name__}:{port}").start()
-    return server  # type: ignore[no-any-return]  # an instance of a class made above
+    servers: list[LineServer | WebServer] = []
+    errors: list[OSError] = []
+    for host in hosts:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            server = type(base.__name__, (base,), {"address_family": family})((host, port), handler)
+        except OSError as error:
+            errors.append(error)
+            continue
+        threading.Thread(target=server.serve_forever, daemon=True, name=f"{handler.__name__}:{port}").start()
+        servers.append(server)
+    if not servers:
+        raise errors[0]
+    return servers

@@ -15,13 +15,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from sandbox.images.clickhouse.programs.configuration import Address, ConfigurationError, load
+from sandbox.images.clickhouse.programs.configuration import Address, ConfigurationError, listen_hosts, load
 from sandbox.images.clickhouse.programs.interfaces import HttpHandler, LineHandler, config_file, listen
 
 FRESH_SECONDS = 1.0
@@ -39,7 +39,7 @@ class Settings:
     """What the configuration says."""
 
     id: int
-    listen_host: str
+    listen_hosts: Sequence[str]
     client_port: int
     control_port: int | None
     metrics_port: int | None
@@ -69,7 +69,7 @@ class Settings:
         control, metrics = keeper.findtext("http_control/port"), root.findtext("prometheus/port")
         return cls(
             id=number,
-            listen_host=root.findtext("listen_host", "127.0.0.1"),
+            listen_hosts=listen_hosts(root),
             client_port=int(keeper.findtext("tcp_port", "9181")),
             control_port=int(control) if control else None,
             metrics_port=int(metrics) if metrics else None,
@@ -239,7 +239,7 @@ def serve(file: Path, environment: Mapping[str, str]) -> Settings:
     ]
     for handler, port in ports:
         if port is not None:
-            listen(type(handler.__name__, (handler,), shared), settings.listen_host, port)
+            listen(type(handler.__name__, (handler,), shared), settings.listen_hosts, port)
     return settings
 
 

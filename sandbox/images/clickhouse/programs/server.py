@@ -62,10 +62,10 @@ class Server:
             "version": self.engine.administrate("SELECT version()"),
             "timeout": float(configuration.keep_alive_seconds),
         }
-        host = configuration.listen_host
+        hosts = configuration.listen_hosts
         patient = {**shared, "timeout": None}
         interserver = _handler(InterserverHandler, patient)
-        self._listeners = [listen(interserver, host, configuration.interserver_port)]
+        self._listeners = listen(interserver, hosts, configuration.interserver_port)
         self.executor.make_system_tables(_own_address(configuration, shared["token"]))
         replication.start()
         ports: list[tuple[type[LineHandler | HttpHandler], int | None]] = [
@@ -73,7 +73,9 @@ class Server:
             (_handler(NativeHandler, patient), configuration.native_port),
             (_handler(QueryHandler, shared), configuration.http_port),
         ]
-        self._listeners += [listen(handler, host, port) for handler, port in ports if port is not None]
+        for handler, port in ports:
+            if port is not None:
+                self._listeners += listen(handler, hosts, port)
 
     def stop(self) -> None:
         """Accept no more connections, let running statements finish, and ask clients to leave."""
@@ -90,7 +92,8 @@ def _handler(handler: type[Any], attributes: dict[str, Any]) -> type[Any]:
 
 
 def _own_address(configuration: Configuration, token: str) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(configuration.listen_host, configuration.listen_host)  # noqa: S104
+    first = configuration.listen_hosts[0]
+    host = "127.0.0.1" if first in {"0.0.0.0", "::"} else first  # noqa: S104
     host = f"[{host}]" if ":" in host else host
     return f"http://{ENGINE_USER}:{token}@{host}:{configuration.interserver_port}"
 

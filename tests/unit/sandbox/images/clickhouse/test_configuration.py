@@ -17,7 +17,7 @@ HOSTS = [f"langfuse-clickhouse-{number}.langfuse-clickhouse-headless.langfuse-de
 def test_the_rendered_configuration_is_read(tmp_path: Path) -> None:
     read = configuration.server(server_file(tmp_path, hosts=HOSTS), ENVIRONMENT)
     assert (read.http_port, read.native_port, read.interserver_port, read.metrics_port) == (8123, 9000, 9009, 9363)
-    assert read.listen_host == "0.0.0.0"  # noqa: S104  # as rendered
+    assert read.listen_hosts == ["::", "0.0.0.0"]  # noqa: S104  # as rendered
     assert read.replica == "langfuse-clickhouse-0"
     assert read.peers == HOSTS[1:]
     assert read.keepers == [Address("langfuse-keeper-1", 9181)]
