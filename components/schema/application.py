@@ -90,7 +90,19 @@ class Network(Model):
     )
     egress: list[Egress] = Field(
         default=[],
-        examples=[[{"name": "collector", "namespace": "monitoring", "ports": [4318]}]],
+        examples=[
+            [
+                {
+                    "name": "audit",
+                    "workloads": ["worker"],
+                    "ranges": ["203.0.113.0/24"],
+                    "namespace": "monitoring",
+                    "labels": {"app.kubernetes.io/name": "collector"},
+                    "ports": [6514],
+                    "protocol": "TCP",
+                }
+            ]
+        ],
         description="Further connections that pods can open.",
     )
 

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from pydantic import BaseModel, JsonValue
 
@@ -97,6 +98,11 @@ def _leaves(model: type[BaseModel], path: Path, shared: Sequence[type[BaseModel]
         if not key.models or all(part in shared for part in key.models):
             yield at, key
             continue
+        if key.container:
+            yield (
+                at,
+                replace(key, annotation=list[dict[str, object]]),
+            )  # a row for the list itself; its items have rows of their own
         for part in key.models:
             yield from _leaves(part, (*at, *_inside(key)), shared)
 

@@ -178,6 +178,8 @@ def _text(annotation: object) -> str:
         text = DOMAINS.get(name, name)
     elif get_origin(kind) is Literal:
         text = ", ".join(f"`{choice}`" for choice in get_args(kind))
+    elif kind == list[dict[str, object]]:
+        text = "list of maps"
     elif get_origin(kind) is list:
         text = f"list: {type_text(get_args(kind)[0])}"
     elif get_origin(kind) is dict:
