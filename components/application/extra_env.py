@@ -30,6 +30,9 @@ READ_BY_LIBRARIES = {
 }
 """Names that Node, its HTTP clients and the AWS SDK read, in web and in worker."""
 
+_CONNECTION_PREFIXES = ("AWS_", "CLICKHOUSE_", "LANGFUSE_S3_", "LANGFUSE_USE_", "NODE_", "REDIS_")
+"""Variables that change how Langfuse connects to stores, in addition to those of a proxy."""
+
 _CREDENTIAL = re.compile(
     r"(?!AUTH_.*_ID_TOKEN$|AUTH_DISABLE_|NEXT_PUBLIC_)"
     r".*(PASSWORD|PASSPHRASE|SECRET|TOKEN|SALT|CREDENTIALS?|CONNECTION_(STRING|URL)|(^|_)KEY|ACCESS_KEY_ID|_WEBHOOK|_AUTH)"
@@ -65,6 +68,14 @@ def extra_environment(settings: Settings, program: Program) -> Environment:
         else variable.value or ""
         for name, variable in settings.extra_env.items()
         if variable.insist or name in names(settings.version, program) or _may_be_new(name, settings.version)
+    }
+
+
+def connection_variables(settings: Settings) -> Environment:
+    """The variables for the worker that change how it connects to the stores. The check of the stores has them too."""
+    found = extra_environment(settings, "worker").items()
+    return {
+        name: value for name, value in found if name.startswith(_CONNECTION_PREFIXES) or name.lower().endswith("_proxy")
     }
 
 

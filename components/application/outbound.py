@@ -1,18 +1,18 @@
 """What Langfuse calls: the environment variables for it, and the addresses in them, which network rules allow."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from pydantic import ValidationError
 
-from components.application.extra_env import Program, extra_environment
+from components.application.extra_env import connection_variables, extra_environment
 from components.application.sign_in import sign_in_endpoints
 from components.kubernetes.variables import Environment, SecretRef
 from components.schema.environment import Settings
 from components.schema.targets import AllowedTargets, Targets
 from components.stores.connections import Endpoint
-from components.stores.contract import APPLICATION, Flow
+from components.stores.contract import APPLICATION, MIGRATIONS, Flow
 
 MAIL_PORTS = (25, 465, 587, 2525)
 """Ports of mail servers, if none is configured: the URL with the port is in a Secret. 25 is for relays (RFC 5321), 465
@@ -75,10 +75,14 @@ def outbound_flows(settings: Settings) -> Iterator[Flow]:
     if settings.mail:
         ports = [settings.mail.port] if settings.mail.port else MAIL_PORTS
         yield Flow(purpose="mail", ports=ports, clients=APPLICATION)
-    programs: Mapping[Program, Collection[str]] = {"web": ("web", "first-start"), "worker": ("worker",)}
-    for program, clients in programs.items():
-        if endpoints := called_endpoints(extra_environment(settings, program)):
-            yield Flow(purpose=f"{program}-variables", endpoints=endpoints, clients=[*clients])
+    variables: Mapping[str, tuple[Environment, Sequence[str]]] = {
+        "web": (extra_environment(settings, "web"), ("web", "first-start")),
+        "worker": (extra_environment(settings, "worker"), ("worker",)),
+        "migrations": (connection_variables(settings), (MIGRATIONS,)),
+    }
+    for program, (environment, clients) in variables.items():
+        if endpoints := called_endpoints(environment):
+            yield Flow(purpose=f"{program}-variables", endpoints=endpoints, clients=clients)
 
 
 def allowed_targets(settings: Settings) -> list[Targets]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.application.component import ApplicationContext
 from components.application.environment import redis_key_prefix
-from components.application.extra_env import extra_environment
+from components.application.extra_env import connection_variables
 from components.application.store_variables import (
     database_environment,
     event_environment,
@@ -38,9 +38,6 @@ SCRIPTS = (
     *("check-stores.js", "store-results.js"),
     *("check-postgres.js", "check-clickhouse.js", "check-redis.js", "check-object-store.js"),
 )
-
-_CONNECTION_PREFIXES = ("AWS_", "CLICKHOUSE_", "LANGFUSE_S3_", "LANGFUSE_USE_", "NODE_", "REDIS_")
-"""Variables of `extraEnv` that change how Langfuse connects, in addition to those of a proxy."""
 
 
 def store_check_scripts() -> dict[str, str]:
@@ -92,12 +89,8 @@ def store_check_environment(settings: Settings, stores: Connections, managed: Co
         **export_environment(settings, stores.object_store, "worker"),
         "LANGFUSE_S3_BATCH_EXPORT_EXTERNAL_ENDPOINT": "",  # pods may not reach the public address
         "NODE_OPTIONS": f"--max-old-space-size={HEAP_MEBIBYTES}",
-        **{name: value for name, value in extra_environment(settings, "worker").items() if _connects(name)},
+        **connection_variables(settings),
         "HOME": "/tmp",  # noqa: S108  # inside the pod
         "MANAGED_STORES": ",".join(managed),
         "STORE_CHECKS": settings.application.store_checks,
     }
-
-
-def _connects(name: str) -> bool:
-    return name.startswith(_CONNECTION_PREFIXES) or name.lower().endswith("_proxy")

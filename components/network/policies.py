@@ -15,7 +15,7 @@ from components.network.flows import flows
 from components.network.mesh_policies import mesh_policies, tunnel_ports
 from components.schema.cluster import ApiServer, Dns
 from components.schema.environment import Settings
-from components.stores.contract import APPLICATION, OFF_SITE_COPY, Flow, OperatorPods
+from components.stores.contract import APPLICATION, Flow, OperatorPods
 from components.stores.modes import StoreModes
 
 Peer = k8s.networking.v1.NetworkPolicyPeerArgsDict
@@ -33,9 +33,6 @@ INTERNET_PORTS = (443, 465, 587)
 POD_IDENTITY = ("169.254.170.23/32", "fd00:ec2::23/128")
 """Where EKS issues keys for a pod's identity (docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html). A pod
 gets its own keys there, unlike from the metadata service of the node."""
-
-IDENTITY_CLIENTS = (*APPLICATION, "clickhouse", "backup-postgres", OFF_SITE_COPY)
-"""Workloads that use the object store with their identity, if there are no keys."""
 
 
 class Network(pulumi.ComponentResource):
@@ -119,7 +116,7 @@ def _common_egress(settings: Settings, tunnel: Sequence[int]) -> dict[str, Polic
 def _identity_egress(stores: StoreModes) -> dict[str, Policy]:
     if not stores.object_store.uses_identity:
         return {}
-    return {"allow-pod-identity-egress": _egress(_pods(IDENTITY_CLIENTS), [_to_pod_identity()])}
+    return {"allow-pod-identity-egress": _egress(_pods(stores.object_store.clients), [_to_pod_identity()])}
 
 
 def _outside(found: Sequence[Flow], tunnel: Sequence[int]) -> dict[str, Policy]:

@@ -17,10 +17,11 @@ import pytest
 from components.application.outbound import MAIL_PORTS
 from components.kubernetes.files import SCRIPTS_PATH
 from components.network.mesh_policies import TUNNEL_PORT
-from components.network.policies import API_SERVER_PORTS, INTERNET_PORTS
+from components.network.policies import INTERNET_PORTS
 from components.schema.environment import STACK, Settings
 from components.schema.stores import ExternalPostgres, ExternalRedis
 from components.stores.connections import DEFAULT_PORTS
+from components.stores.redis.mode import CLIENTS as REDIS_CLIENTS
 from tests import golden
 from tests.unit.packets import CNPG_LABEL, Address, Network, Peer, Pod
 from tests.unit.program import recorded
@@ -52,7 +53,7 @@ NOT_CALLED = {
     # by variable: why no pod, or not this one, connects to the address
     r".* CLICKHOUSE_MIGRATION_URL": "only the Job migrates",
     r".* DIRECT_URL": "only the Job migrates",
-    r"langfuse-migrations.* CLICKHOUSE_URL": "required and not used: packages/shared/clickhouse/scripts/up.sh",
+    r"langfuse-migrations migrate CLICKHOUSE_URL": "required and not used: packages/shared/clickhouse/scripts/up.sh",
     r".* NEXTAUTH_URL": "for links",
     r".* LANGFUSE_S3_BATCH_EXPORT_EXTERNAL_ENDPOINT": "for signed links, which are computed",
     r"langfuse-web.* LANGFUSE_S3_MEDIA_UPLOAD_ENDPOINT": "for signed links, which are computed",
@@ -61,7 +62,7 @@ NOT_CALLED = {
     r".* (TEXT|PSQL_COMMAND)": "text for people",
     r"langfuse-first-start.* (AUTH_(?!.*_PROXY)|SMTP_|LANGFUSE_S3_).*": "this server serves nobody",
 }
-CALLED_BY_MIGRATIONS = re.compile(r"langfuse-migrations.* (CLICKHOUSE_MIGRATION_URL|DIRECT_URL)")
+CALLED_BY_MIGRATIONS = re.compile(r"langfuse-migrations .* (CLICKHOUSE_MIGRATION_URL|DIRECT_URL)")
 
 
 @dataclass(frozen=True, order=True)
@@ -280,6 +281,18 @@ def test_every_allowed_target_can_be_reached(network: Network) -> None:
                 assert network.refusal(network.pods[client], server, port) is None, (named, server, port)
 
 
+@pytest.mark.parametrize("address", ["169.254.170.23", "fd00:ec2::23"])
+def test_pods_with_an_identity_get_its_keys(network: Network, address: str) -> None:
+    accounts = {
+        item.name for item in network.recording.of("ServiceAccount") if item.inputs["metadata"].get("annotations")
+    }
+    by_identity = getattr(settings_of(network).object_store, "identity", "keys") == "workload"
+    for pod in network.pods.values():
+        allowed = network.refusal(pod, Address(address), 80) is None
+        member = CNPG_LABEL in pod.labels  # the operator creates their service account
+        assert allowed == (by_identity and (pod.account in accounts or member)), pod.name
+
+
 @pytest.mark.parametrize("stack", ["ways-out-by-configuration", "CloudNativePG-S3", "everything-outside", "prod"])
 def test_the_walk_notices_when_any_rule_is_missing(stack: str) -> None:
     """Except rules for what no address names: the internet, DNS, and what `network.egress` adds."""
@@ -325,13 +338,13 @@ def named_ports(network: Network, pod: Pod) -> set[int]:
         for _, use in settings.allowed_targets:
             found |= {80, *use.ports, *(pods.port for pods in use.pods)}
     redis = settings.redis
-    if isinstance(redis, ExternalRedis) and redis.topology == "sentinel" and role in {"web", "worker", "first-start"}:
+    if isinstance(redis, ExternalRedis) and redis.topology == "sentinel" and role in REDIS_CLIENTS:
         found.add(redis.port)
     postgres = settings.postgres
     if isinstance(postgres, ExternalPostgres) and found & {postgres.port, postgres.direct_port}:
         found |= {postgres.port, postgres.direct_port or postgres.port}  # clients may use the server and its pooler
     if CNPG_LABEL in pod.labels:
-        found |= {*API_SERVER_PORTS}
+        found |= {*settings.cluster.api_server.ports}
         found |= {named.port for client, named in of_custom_resources(network) if client == pod}
     for rule in settings.network.egress:
         found |= {*rule.ports} if role in rule.workloads else set()

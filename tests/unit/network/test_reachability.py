@@ -19,6 +19,7 @@ OPERATED = {
 }
 BUCKETS = {purpose: f"example-{purpose}" for purpose in ("events", "media", "exports", "backups")}
 STORE: dict[str, Any] = {"mode": "external", "region": "eu-central-1", "buckets": BUCKETS}
+BY_IDENTITY = {**STORE, "identity": "workload", "identityAnnotations": {"eks.amazonaws.com/role-arn": "arn:role"}}
 IN_CLUSTER = {**STORE, "endpoint": "http://minio.storage.svc:9010", "forcePathStyle": True}
 ELSEWHERE = {"endpoint": "https://copies.example.org:8443", "bucket": "copies", "secret": "off-site"}
 OUTSIDE = {
@@ -104,7 +105,7 @@ STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "CloudNativePG, MinIO, no mesh": ("dev", {**OPERATED, **NO_MESH}),
     "CloudNativePG, S3": ("dev", {**OPERATED, "objectStore": STORE}),
     "CloudNativePG, a store of another namespace": ("dev", {**OPERATED, "objectStore": IN_CLUSTER}),
-    "CloudNativePG, by identity": ("prod", {**OPERATED, "objectStore": {**STORE, "identity": "workload"}}),
+    "CloudNativePG, by identity": ("prod", {**OPERATED, "objectStore": BY_IDENTITY}),
     "everything outside": ("prod", OUTSIDE),
     "ways out by configuration": ("prod", WAYS_OUT),
     "ways out by configuration, no mesh": ("dev", {**WAYS_OUT, **NO_MESH, "version": "3.225.9"}),
