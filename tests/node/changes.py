@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tests.node.shapes import Installation
@@ -36,18 +35,3 @@ def _merged(old: object, new: object) -> object:
     if isinstance(old, dict) and isinstance(new, dict):
         return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
     return new
-
-
-@contextmanager
-def applied(shape: Installation, change: Mapping[str, Any]) -> Iterator[None]:
-    """A change of the configuration, which is applied and undone at the end."""
-    config = merged(shape, change)
-    former = {key: shape.stack.setting(key) for key in config}
-    try:
-        shape.stack.configure(config)
-        shape.stack.up().ok()
-        yield
-    finally:
-        shape.stack.configure(former)
-        shape.stack.up().ok()
-        shape.wait_until_ready(within=ROLLOUT_SECONDS)
