@@ -15,7 +15,7 @@ from components.schema.schedules import schedule
 from components.schema.stores import ManagedClickHouse, ManagedObjectStore, ManagedRedis, SentinelRedis
 from components.schema.values import quantity_value
 from components.settings.scales import Load
-from components.stores.redis.valkey import OVERHEAD_BYTES
+from components.stores.redis.memory import OVERHEAD_BYTES
 
 DAY_SECONDS: Final = 86_400
 

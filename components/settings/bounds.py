@@ -23,7 +23,7 @@ from components.stores.postgres.mode import (
     memory_megabytes,
 )
 from components.stores.postgres.pool import RESERVED, SMALLEST_POOL, client_pods, pool_size
-from components.stores.redis.valkey import OVERHEAD_BYTES, data_bytes
+from components.stores.redis.memory import OVERHEAD_BYTES, data_bytes
 
 MEBIBYTE: Final = 1024**2
 

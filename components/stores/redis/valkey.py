@@ -9,7 +9,7 @@ from components.kubernetes.files import read_config
 from components.kubernetes.objects import Scope, config_map
 from components.kubernetes.pods import Mount, exec_probe
 from components.schema.base import Resources
-from components.schema.values import quantity_value
+from components.stores.redis.memory import data_bytes
 
 SCRIPTS = Path(__file__).parent / "scripts"
 CONFIG = Path(__file__).parent / "config"
@@ -19,9 +19,6 @@ CONFIGURATION = "/etc/valkey/valkey.conf"
 
 START_SECONDS = 900
 """Time to load the append-only file at start."""
-
-OVERHEAD_BYTES = 64 * 1024**2
-"""For the program itself, clients' buffers and the backlog of replicas (`repl-backlog-size`: 10 MiB)."""
 
 GRACE_SECONDS = 60
 """Time to flush the append-only file after SIGTERM."""
@@ -39,15 +36,6 @@ def configuration_mounts(scope: Scope, resources: Resources) -> Sequence[Mount]:
 def valkey_configuration(resources: Resources) -> str:
     """valkey.conf, sized by the container's memory."""
     return read_config(CONFIG / "valkey.conf", maxmemory_bytes=data_bytes(resources))
-
-
-def data_bytes(resources: Resources) -> int:
-    """The memory for data: half of what remains for data and its copies.
-
-    A rewrite of the append-only file forks the server, and then every page that changes exists twice. Queues change
-    nearly all of theirs (valkey.io/topics/persistence, valkey.io/topics/memory-optimization).
-    """
-    return int(quantity_value(resources.memory) - OVERHEAD_BYTES) // 2
 
 
 def ping_probe(port: int, *, period: int) -> k8s.core.v1.ProbeArgsDict:
