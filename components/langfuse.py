@@ -14,6 +14,7 @@ from components.backups.component import Backups
 from components.backups.off_site import OffSite
 from components.credentials.component import Credentials, CredentialsArgs
 from components.identity import remembered_name
+from components.ignored_changes import IgnoreChanges
 from components.kubernetes.installation import Installation
 from components.kubernetes.patches import Patches
 from components.network.ingress import Ingress
@@ -39,7 +40,8 @@ class Langfuse(pulumi.ComponentResource):
 
     def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
         patches = Patches(settings.patches)
-        own = Admission(settings.cluster).options(patches.options(opts))
+        ignored = IgnoreChanges(settings.cluster.ignore_changes)
+        own = Admission(settings.cluster).options(ignored.options(patches.options(opts)))
         super().__init__("langfuse:index:Langfuse", name, settings.model_dump(), own)
         installation, modes = Installation.of(settings), StoreModes.of(settings)
         cluster = pulumi.ResourceOptions(parent=self, provider=cluster_provider(settings, self))
@@ -96,6 +98,7 @@ class Langfuse(pulumi.ComponentResource):
         if settings.backups.off_site:
             OffSite("off-site", context, settings.backups.off_site, inside)
         self.outputs = outputs(context, web.endpoint)
+        ignored.check()
         self.register_outputs({"url": settings.public_url, **patches.check()})
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.schema.base import Model
-from components.schema.values import DnsLabel, DnsRange, Host, NetworkRange, Port
+from components.schema.values import DnsLabel, DnsRange, FieldPath, Host, NetworkRange, Port
 
 
 class Dns(Model):
@@ -82,3 +82,8 @@ class Cluster(Model):
     dns: Dns = Dns()
     api_server: ApiServer = ApiServer()
     operators: Operators = Operators()
+    ignore_changes: dict[str, list[FieldPath]] = Field(
+        default={},
+        description="Fields that the cluster sets itself, for example by a webhook, by `Kind` or `Kind/name` of the "
+        "objects. They are not drift, and an update does not set them back.",
+    )

@@ -258,12 +258,20 @@ def _dns_range(text: str) -> str:
     return str(network)
 
 
+def _field_path(text: str) -> str:
+    """A path as Pulumi's option `ignoreChanges` takes it, inside of metadata or spec."""
+    if not re.fullmatch(r'(metadata|spec)(\.[A-Za-z][A-Za-z0-9]*|\[\d+\]|\["[^"\]]+"\]|\[\*\])+', text):
+        raise ValueError('is not the path of a field; write it like "spec.template.spec.tolerations"')
+    return text
+
+
 ByteQuantity = Annotated[str, AfterValidator(_bytes)]
 CpuQuantity = Annotated[str, AfterValidator(_cpu)]
 Version = Annotated[str, AfterValidator(_version)]
 Host = Annotated[str, AfterValidator(host_name)]
 ServerHost = Annotated[str, AfterValidator(_server_host)]
 DnsLabel = Annotated[str, AfterValidator(_dns_label)]
+FieldPath = Annotated[str, AfterValidator(_field_path)]
 NamespaceName = Annotated[str, AfterValidator(_namespace)]
 InstanceName = Annotated[str, AfterValidator(instance_name)]
 Schedule = Annotated[str, AfterValidator(schedules.checked)]

@@ -24,6 +24,7 @@ DOMAINS: Mapping[str, str] = {
     "Host": "host name",
     "ServerHost": "host name or IP address",
     "DnsLabel": "Kubernetes name",
+    "FieldPath": "path, such as `spec.template.spec.tolerations`",
     "NamespaceName": "Kubernetes name",
     "InstanceName": "prefix of bucket names",
     "LabelKey": "label key",
