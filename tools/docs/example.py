@@ -93,6 +93,10 @@ BY_KEY: Final[Mapping[str, object]] = {
     "postgres.host": "postgres.example.com",
     "postgres.directHost": "postgres-direct.example.com",
     "postgres.directPort": 5433,
+    "postgres.volume": 17,
+    "postgres.upgradeTo": "18.4",
+    "postgres.former.version": "16.13",
+    "postgres.former.volume": 16,
     "postgres.connections": 200,
     "signIn.providers.authentik.issuer": "https://sso.example.com/application/o/langfuse",
     "clickhouse.host": "clickhouse.example.com",
@@ -137,7 +141,7 @@ BY_KEY: Final[Mapping[str, object]] = {
 }
 """Values that say more than the value of the type. A key whose model has `examples` needs none."""
 
-ALTERNATIVES: Final = {"ingress.bucketHost", "signIn.providers.workos.connectionId"}
+ALTERNATIVES: Final = {"ingress.bucketHost", "postgres.upgradeTo", "signIn.providers.workos.connectionId"}
 """Keys that are commented out, because they exclude another key that is shown."""
 
 
