@@ -148,11 +148,17 @@ def pod_of(kind: str, inputs: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401  # JSON
-    """The value without secrets, which reach a hook as outputs: admission does not depend on them."""
+    """The value as the API server takes it.
+
+    Secrets reach a hook as outputs: admission does not depend on them. All numbers reach it with a fraction (protobuf's
+    Struct), which the API server refuses for a port.
+    """
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return "secret" if isinstance(value, pulumi.Output) else value
 
 

@@ -38,9 +38,10 @@ SOURCE = f"""
                 "job_template": {{"spec": {{"template": once}}}}}})
 """
 PRIVILEGED = '{"host_network": True}'
+WHOLE_NUMBER = '{"termination_grace_period_seconds": 5}'
 
 
-def source(kind: str, pod: str = "{}") -> str:
+def source(kind: str, pod: str) -> str:
     return SOURCE.replace("KIND", repr(kind)).replace("POD", pod)
 
 
@@ -63,5 +64,5 @@ def test_the_reason_is_shown_before_anything_is_created(
 def test_pods_that_are_admitted_are_created(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str, kind: str
 ) -> None:
-    on_cluster(source(kind)).up().ok()
+    on_cluster(source(kind, WHOLE_NUMBER)).up().ok()
     assert kube.get("batch/v1" if "Job" in kind else "apps/v1", kind, "x", namespace)

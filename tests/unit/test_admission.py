@@ -1,5 +1,6 @@
 """The check of pods before their workload is created: what is asked, and what counts as a refusal."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,12 @@ def test_the_pods_of_a_stateful_set_have_the_volumes_of_its_template() -> None:
     assert {"name": "data", "persistentVolumeClaim": {"claimName": "data-langfuse-clickhouse-0"}} in pod["spec"][
         "volumes"
     ]
+
+
+def test_whole_numbers_are_sent_without_a_fraction() -> None:
+    template = {"metadata": {}, "spec": {"containers": [{"ports": [{"containerPort": 3000.0}]}]}}
+    pod = pod_of("Deployment", {"metadata": {"name": "web"}, "spec": {"template": template}})
+    assert "3000.0" not in json.dumps(pod)
 
 
 def test_a_secret_in_a_template_is_not_sent() -> None:
