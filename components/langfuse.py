@@ -17,7 +17,7 @@ from components.identity import remembered_name
 from components.ignored_changes import IgnoreChanges
 from components.kubernetes.installation import Installation
 from components.kubernetes.patches import Patches
-from components.network.ingress import Ingress
+from components.network.ingress.component import Ingress
 from components.network.mesh import Mesh
 from components.network.namespace import Namespace
 from components.network.policies import Network
@@ -90,8 +90,7 @@ class Langfuse(pulumi.ComponentResource):
         first_start = FirstStart("first-start", context, inside, after=ready)
         web = Web("web", context, inside, after=[*ready, *first_start.ready])
         Worker("worker", context, inside, after=ready)
-        if settings.ingress.kind == "istio":
-            Ingress("ingress", context, web.endpoint, inside)
+        Ingress("ingress", context, web.endpoint, inside)
         backup_connection = modes.clickhouse.backup_connection(credentials.refs)
         # After the databases: if another major release of Postgres is refused, the client of its backups stays too.
         Backups("backups", context, _after(inside, databases), clickhouse=backup_connection)

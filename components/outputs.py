@@ -4,6 +4,7 @@ from pydantic import JsonValue
 
 from components.application.component import ApplicationContext
 from components.application.sign_in import callback_urls
+from components.network.ingress.component import ingress_kind
 from components.schema.environment import Settings
 from components.schema.values import release
 from components.stores.connections import Endpoint
@@ -23,6 +24,10 @@ def outputs(context: ApplicationContext, web: Endpoint) -> dict[str, JsonValue]:
 
     return {
         "url": settings.public_url,
+        "publicRoute": {
+            "kind": settings.ingress.kind,
+            "leftToOperator": [*ingress_kind(settings).left_to_operator()],
+        },
         "namespace": settings.namespace,
         "versions": {**versions(settings)},
         "images": {**running_images(settings)},
@@ -89,7 +94,13 @@ def _readme(settings: Settings, web: Endpoint, refs: SecretRefs) -> str:
     if not settings.sign_in.password:
         sign_in = f"Sign in as {settings.first_start.owner_email} by single sign-on"
     sdks = ", ".join(f"`{name}{versions}`" for name, versions in sdk_versions(settings.version).items())
-    urls = "".join(f"\n  - {provider}: {url}" for provider, url in callback_urls(settings).items())
+    lists = {
+        "The public route is complete only with": ingress_kind(settings).left_to_operator(),
+        "Callback URLs to register for single sign-on": [
+            f"{provider}: {url}" for provider, url in callback_urls(settings).items()
+        ],
+    }
+    lines = [f"- {title}:\n" + "\n".join(f"  - {item}" for item in items) for title, items in lists.items() if items]
     return (
         f"""# Langfuse, {settings.stack}
 
@@ -100,7 +111,7 @@ def _readme(settings: Settings, web: Endpoint, refs: SecretRefs) -> str:
   `{read("secret_key")}`
 - SDKs that fit this release: {sdks}
 - Without a public route: `kubectl -n {settings.namespace} port-forward service/{web.host} {web.port}`
-{"- Callback URLs to register for single sign-on:" + urls if urls else ""}
+{chr(10).join(lines)}
 """.rstrip()
         + "\n"
     )

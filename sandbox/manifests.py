@@ -34,6 +34,8 @@ CRDS = {
     "github.com/prometheus-operator/prometheus-operator": "example/prometheus-operator-crd/*.yaml",
     "github.com/kedacore/keda/v2": "config/crd/bases/*.yaml",
     "github.com/cert-manager/cert-manager": "deploy/crds/*.yaml",
+    "sigs.k8s.io/gateway-api": "config/crd/standard/*.yaml",
+    "github.com/traefik/traefik/v3": "docs/content/reference/dynamic-configuration/traefik.io_middlewares.yaml",
 }
 
 # Kinds that deploy and configure Prometheus and Alertmanager themselves. They are two fifths of the text of all CRDs,

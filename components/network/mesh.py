@@ -15,6 +15,7 @@ from components.application.environment import WEB_PORT
 from components.kubernetes.installation import Installation
 from components.kubernetes.objects import Scope, child_options, custom_resource
 from components.network.flows import flows
+from components.network.ingress.component import ingress_kind
 from components.schema.environment import Settings
 from components.stores.modes import StoreModes
 
@@ -22,13 +23,22 @@ API_VERSION = "security.istio.io/v1"
 MUTUAL_TLS = "mutual-tls"
 ALLOW_NOTHING = "allow-nothing"
 
-MESH_LABELS: Mapping[str, Mapping[str, str]] = {
-    "ambient": {"istio.io/dataplane-mode": "ambient"},
-    "sidecar": {"istio-injection": "enabled"},
-    "none": {},
-}
-"""Labels that add the pods of a namespace to the mesh, by its mode. All pods stay restricted: ambient changes no pod,
-and with Istio's CNI plugin a sidecar needs no container with NET_ADMIN."""
+
+def mesh_labels(settings: Settings) -> Mapping[str, str]:
+    """Labels that add the pods of a namespace to the mesh.
+
+    All pods stay restricted: ambient changes no pod, and with Istio's CNI plugin a sidecar needs no container with
+    NET_ADMIN. The label of a revision has no effect beside `istio-injection`
+    (istio.io/latest/docs/setup/upgrade/canary), so only one of them is set.
+    """
+    match settings.mesh_mode:
+        case "ambient":
+            return {"istio.io/dataplane-mode": "ambient"}
+        case "sidecar":
+            revision = settings.mesh.revision
+            return {"istio.io/rev": revision} if revision else {"istio-injection": "enabled"}
+        case "none":
+            return {}
 
 
 class Mesh(pulumi.ComponentResource):
@@ -66,33 +76,62 @@ def authentication(settings: Settings, stores: StoreModes) -> dict[str, dict[str
     """The PeerAuthentications by name: mutual TLS is required.
 
     Pods that an operator creates are outside the mesh, so the port of the object store also accepts their plain text.
-    NetworkPolicies and the keys then control the access. Archives in an external store are sent over HTTPS.
+    NetworkPolicies and the keys then control the access. Archives in an external store are sent over HTTPS. The same
+    holds for web and signed links if clients or the ingress are outside the mesh.
     """
-    found: dict[str, dict[str, JsonValue]] = {MUTUAL_TLS: {"mtls": {"mode": "STRICT"}}}
+    plain: dict[str, tuple[str, set[int]]] = {}  # one for each server: of several, Istio applies only the oldest
     for flow in flows(settings, stores):
         if flow.server and flow.from_operator_pods and stores.operator_pods:
-            found[f"{flow.server}-archive"] = {
-                "selector": {"matchLabels": {"app.kubernetes.io/name": flow.server}},
-                "mtls": {"mode": "STRICT"},
-                "portLevelMtls": {str(port): {"mode": "PERMISSIVE"} for port in flow.ports},
-            }
-    return found
+            plain.setdefault(flow.server, ("archive", set()))[1].update(flow.ports)
+    if _has_outside_clients(settings):
+        for server, port in _public_ports(stores).items():
+            plain.setdefault(server, ("public", set()))[1].add(port)
+    exceptions: dict[str, dict[str, JsonValue]] = {
+        f"{server}-{role}": {
+            "selector": {"matchLabels": {"app.kubernetes.io/name": server}},
+            "mtls": {"mode": "STRICT"},
+            "portLevelMtls": {str(port): {"mode": "PERMISSIVE"} for port in sorted(ports)},
+        }
+        for server, (role, ports) in plain.items()
+    }
+    return {MUTUAL_TLS: {"mtls": {"mode": "STRICT"}}, **exceptions}
 
 
 def authorization(settings: Settings, stores: StoreModes) -> dict[str, dict[str, JsonValue]]:
     """The AuthorizationPolicies by name. One has no rules and allows nothing; each of the others allows more."""
-    outside = settings.network.web_clients
-    rules: dict[str, list[JsonValue]] = {"web": _allow("namespaces", outside, [WEB_PORT])}
+    rules: dict[str, list[JsonValue]] = {"web": []}
     for flow in flows(settings, stores):
         if flow.server:
             accounts = [_identity(settings, client) for client in flow.clients]
             rules.setdefault(flow.server, []).extend(_allow("principals", accounts, flow.ports))
             if flow.from_operator_pods and stores.operator_pods:  # they have no identity in the mesh
                 rules[flow.server].append({"to": _to(flow.ports)})
-    store = stores.object_store
-    if store.public_port:
-        rules[store.name].extend(_allow("namespaces", outside, [store.public_port]))
+    for server, port in _public_ports(stores).items():
+        rules[server].extend(_allow("namespaces", _inside_clients(settings), [port]))
+        if _has_outside_clients(settings):  # they have no identity in the mesh
+            rules[server].append({"to": _to([port])})
     return {ALLOW_NOTHING: {}, **{f"allow-{server}": _allow_rules(server, found) for server, found in rules.items()}}
+
+
+def _public_ports(stores: StoreModes) -> Mapping[str, int]:
+    """The ports where clients from outside the namespace connect, by server."""
+    store = stores.object_store
+    return {"web": WEB_PORT, **({store.name: store.public_port} if store.public_port else {})}
+
+
+def _inside_clients(settings: Settings) -> Sequence[str]:
+    """Namespaces in the mesh whose pods connect to web and to the object store."""
+    entrance = ingress_kind(settings).entrance()
+    outside = settings.mesh.outside_clients or []
+    clients = [name for name in settings.network.web_clients if name not in outside]
+    own = [entrance.namespace] if entrance and entrance.in_mesh and entrance.namespace else []
+    return list(dict.fromkeys([*clients, *own]))
+
+
+def _has_outside_clients(settings: Settings) -> bool:
+    """Whether clients without an identity in the mesh connect to web and to the object store."""
+    entrance = ingress_kind(settings).entrance()
+    return bool(settings.mesh.outside_clients) or bool(entrance and (not entrance.in_mesh or entrance.ranges))
 
 
 def _allow_rules(server: str, rules: list[JsonValue]) -> dict[str, JsonValue]:

@@ -12,6 +12,7 @@ from components.kubernetes.objects import Scope, child_options, custom_resource
 from components.network import egress
 from components.network.egress import port_list
 from components.network.flows import flows
+from components.network.ingress.component import ingress_kind
 from components.network.mesh_policies import mesh_policies, tunnel_ports
 from components.schema.cluster import ApiServer, Dns
 from components.schema.environment import Settings
@@ -192,7 +193,15 @@ def _egress(pods: k8s.meta.v1.LabelSelectorArgsDict, rules: Sequence[EgressRule]
 
 
 def _web_clients(settings: Settings) -> list[Peer]:
-    return [egress.in_namespace(name) for name in settings.network.web_clients]
+    """The namespaces of SDK clients, and what forwards requests from outside."""
+    clients = [egress.in_namespace(name) for name in settings.network.web_clients]
+    entrance = ingress_kind(settings).entrance()
+    if entrance is None:
+        return clients
+    if entrance.namespace:
+        pods = egress.in_namespace(entrance.namespace, entrance.labels or None)
+        clients += [pods] if pods not in clients else []
+    return [*clients, *egress.in_ranges(entrance.ranges)]
 
 
 def _to_api_server(server: ApiServer) -> list[EgressRule]:

@@ -10,31 +10,12 @@ from components.schema.values import (
     BucketName,
     DnsLabel,
     Email,
-    GatewayName,
-    Host,
     HttpUrl,
     NetworkRange,
     Port,
     Schedule,
     SecretName,
 )
-
-
-class Ingress(Model):
-    """How users and SDKs reach the installation."""
-
-    kind: Literal["istio", "none"] = Field(
-        description="`istio` creates a VirtualService. `none` creates only Services."
-    )
-    gateway: GatewayName = Field(description="The Istio Gateway that serves the host, as `namespace/name`.")
-    tls: bool = Field(description="Whether the public URL is https.")
-    bucket_host: Host | None = Field(
-        default=None,
-        description="A separate host for files in MinIO. Signed links contain it, and the Gateway must serve it too. "
-        "With a separate host, files cannot be attached to dataset items in the UI (docs/public-routes.md). Default: "
-        "`host`.",
-    )
-
 
 WorkloadName = Literal[
     "web",
@@ -81,7 +62,9 @@ class Network(Model):
     """
 
     web_clients: list[DnsLabel] = Field(
-        description="Namespaces whose pods can call web and the object store: those of the gateway and of SDK clients."
+        default=[],
+        description="Namespaces whose pods can call web and files in MinIO, for example with SDKs. What forwards "
+        "requests from outside is allowed by `ingress.proxy`.",
     )
     internet: list[NetworkRange] = Field(
         default=["0.0.0.0/0", "::/0"],

@@ -9,7 +9,6 @@ from components.schema.application import (
     Backups,
     FirstStart,
     Ingestion,
-    Ingress,
     Network,
     Worker,
     Workload,
@@ -19,6 +18,7 @@ from components.schema.cluster import Cluster
 from components.schema.credentials import Credentials
 from components.schema.extensions import ExtraVariable, Patch
 from components.schema.image_settings import Images
+from components.schema.ingress import Ingress
 from components.schema.mesh import Mesh
 from components.schema.sign_in import License, Mail, SignIn
 from components.schema.stores import ClickHouse, ObjectStore, Postgres, Redis
@@ -63,7 +63,7 @@ class Settings(Model):
     cluster: Cluster = Cluster()
     images: Images = Images()
     ingress: Ingress
-    network: Network
+    network: Network = Network()
     mesh: Mesh = Mesh()
     application: Application
     ingestion: Ingestion = Ingestion()
@@ -100,19 +100,17 @@ class Settings(Model):
     @property
     def public_url(self) -> str:
         """The origin (scheme and host) at which users and SDKs reach the installation."""
-        return f"{'https' if self.ingress.tls else 'http'}://{self.host}"
+        return self.ingress.url(self.host)
 
     @property
     def bucket_url(self) -> str | None:
         """The origin at which browsers and SDKs reach managed buckets; None without a public route."""
-        if self.ingress.bucket_host:
-            return f"{'https' if self.ingress.tls else 'http'}://{self.ingress.bucket_host}"
-        return None if self.ingress.kind == "none" else self.public_url
+        return self.ingress.files_url(self.host)
 
     @property
     def mesh_mode(self) -> Literal["ambient", "sidecar", "none"]:
         """The data plane of the mesh."""
-        return self.mesh.mode or ("ambient" if self.ingress.kind == "istio" else "none")
+        return self.mesh.mode or ("ambient" if self.ingress.joins_mesh else "none")
 
     @property
     def major(self) -> int:

@@ -20,5 +20,15 @@ class Mesh(Model):
         description="Data plane. `sidecar` requires Istio's CNI plugin and native sidecars. Default: `ambient` if "
         "`ingress.kind` is `istio`, otherwise `none`.",
     )
+    revision: DnsLabel | None = Field(
+        default=None,
+        description="Revision of Istio whose sidecars the pods get (label `istio.io/rev`), or a tag such as `default`. "
+        "Only for `sidecar`. Default: the label `istio-injection`.",
+    )
+    outside_clients: list[DnsLabel] | None = Field(
+        default=None,
+        description="Namespaces of `network.webClients` whose pods are not in the mesh. Web and files in MinIO then "
+        "also accept plain text. `[]` states that all of them are in the mesh. Default: all are, with a warning.",
+    )
     trust_domain: Host = Field(default="cluster.local", description="Trust domain of the mesh (MeshConfig).")
     namespace: DnsLabel = Field(default="istio-system", description="Namespace of istiod.")

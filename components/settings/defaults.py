@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import get_args
+from urllib.parse import urlsplit
 
 from pydantic.alias_generators import to_camel
 
@@ -37,6 +38,7 @@ def with_defaults(stack: str, config: Mapping[str, object]) -> dict[str, object]
         "namespace": instance,
         "profile": profile,
         "cluster": _preset(config.get("cluster")),
+        **_host_of_public_url(config),
     }
     defaults = _merge(_merge(SCALES[scale], PROFILES[profile]), named)
     return _merge({key: _of_mode(key, value, config.get(key)) for key, value in defaults.items()}, config)
@@ -61,6 +63,14 @@ def _instance(stack: str, config: Mapping[str, object]) -> str:
                 f"installation: pulumi config set {PROJECT}:instance {usable}"
             ) from None
     return name
+
+
+def _host_of_public_url(config: Mapping[str, object]) -> dict[str, object]:
+    """The default of `host`: that of `ingress.publicUrl`, if it is set."""
+    ingress = config.get("ingress")
+    url = ingress.get("publicUrl") if isinstance(ingress, Mapping) else None
+    host = urlsplit(url).hostname if isinstance(url, str) else None
+    return {"host": host} if host else {}
 
 
 def _choice(key: str, value: object, known: Mapping[str, object]) -> str:

@@ -28,8 +28,19 @@ def release_is_not_vulnerable(settings: Settings) -> Iterator[str]:
         yield f"version: {json.dumps(settings.version)} has {fixed}; upgrade to {first_safe} or newer"
 
 
+def clients_are_in_the_mesh(settings: Settings) -> Iterator[str]:
+    """Mutual TLS refuses clients outside the mesh: their connections are reset, and no policy or log says why."""
+    clients = settings.network.web_clients
+    if clients and settings.mesh_mode != "none" and settings.mesh.outside_clients is None:
+        yield (
+            f"network.webClients: pods of {', '.join(clients)} can connect only if they are in the mesh; list those "
+            "that are not in mesh.outsideClients, or set it to []"
+        )
+
+
 WARNINGS: Sequence[Callable[[Settings], Iterator[str]]] = (
     release_is_not_vulnerable,
+    clients_are_in_the_mesh,
     extra_env.extra_variables_are_known,
     outbound.addresses_are_known,
 )

@@ -14,12 +14,20 @@ from tests.edge.site import Site, Stack, site
 
 BUCKET_HOST = "files.example.net"
 
+GATEWAY_API = {"kind": "gateway-api", "gateway": "gateways/public"}
+
 STACKS = {
     "one-host": Stack(),
-    "bucket-host": Stack(bucket_host=BUCKET_HOST),
+    "bucket-host": Stack(ingress={"bucketHost": BUCKET_HOST}),
+    "gateway-api": Stack(ingress=GATEWAY_API),
+    "gateway-api-bucket-host": Stack(ingress={**GATEWAY_API, "bucketHost": BUCKET_HOST}),
+    "traefik": Stack(ingress={"kind": "ingress", "controller": "traefik"}),
+    "nginx": Stack(ingress={"kind": "ingress", "controller": "nginx"}),
+    "nginx-bucket-host": Stack(ingress={"kind": "ingress", "controller": "nginx", "bucketHost": BUCKET_HOST}),
     "without-headers": Stack(without_headers=True),
 }
-"""Files under the host of the UI and under their own host; for comparison, routes without headers."""
+"""Files under the host of the UI and under their own host, by each kind of ingress; for comparison, routes without
+headers."""
 
 
 @pytest.fixture(scope="session")

@@ -50,12 +50,12 @@ def routes(http: Sequence[Json]) -> list[Json]:
 
 
 def _route(route: Json, match: Json) -> Json:
-    _only(route, "name", "match", "headers", "route", "directResponse")
+    only(route, "name", "match", "headers", "route", "directResponse")
     headers = route.get("headers", {})
-    _only(headers, "request", "response")
+    only(headers, "request", "response")
     made = {"name": route["name"], "match": _match(match)}
     for direction, operations in headers.items():
-        _only(operations, *_ACTIONS, "remove")
+        only(operations, *_ACTIONS, "remove")
         made[f"{direction}_headers_to_add"] = [
             {"header": {"key": key, "value": value}, "append_action": action}
             for how, action in _ACTIONS.items()
@@ -63,26 +63,26 @@ def _route(route: Json, match: Json) -> Json:
         ]
         made[f"{direction}_headers_to_remove"] = operations.get("remove", [])
     if "directResponse" in route:
-        _only(route["directResponse"], "status")
+        only(route["directResponse"], "status")
         return made | {"direct_response": route["directResponse"]}
     (target,) = route["route"]
-    _only(target, "destination")
+    only(target, "destination")
     return made | {"route": {"cluster": _cluster_name(target), "timeout": "0s", "retry_policy": _RETRIES}}
 
 
 def _match(match: Json) -> Json:
-    _only(match, "uri")
+    only(match, "uri")
     ((how, value),) = match["uri"].items()
     return {{"prefix": "prefix", "exact": "path"}[how]: value, "case_sensitive": True}
 
 
 def _cluster_name(target: Json) -> str:
     destination = target["destination"]
-    _only(destination, "host", "port")
+    only(destination, "host", "port")
     return f"{destination['host']}:{destination['port']['number']}"
 
 
-def _only(found: Json, *known: str) -> None:
+def only(found: Json, *known: str) -> None:
     if unknown := found.keys() - set(known):
         raise ValueError(f"not translated to Envoy: {', '.join(unknown)}")
 
@@ -184,13 +184,13 @@ def envoy(folder: Path, listeners: Sequence[Json], clusters: Sequence[Json]) -> 
 
 @contextlib.contextmanager
 def gateway(
-    folder: Path, virtual_services: Sequence[Json], servers: Mapping[str, int], certificate: Certificate | None
+    folder: Path, hosts: Mapping[str, Sequence[Json]], servers: Mapping[str, int], certificate: Certificate | None
 ) -> Iterator[int]:
-    """Run Istio's gateway with some VirtualServices.
+    """Run a gateway with some routes.
 
     Args:
         folder: Folder for its files.
-        virtual_services: The objects as registered.
+        hosts: Envoy's routes for each host.
         servers: The local port for each Service of the routes, by its full name.
         certificate: The certificate of the gateway; without one it serves plain HTTP.
 
@@ -198,13 +198,7 @@ def gateway(
         The port of the gateway.
     """
     port = free_port()
-    hosts = {host: routes(item["spec"]["http"]) for item in virtual_services for host in item["spec"]["hosts"]}
-    targets = {
-        _cluster_name(target): target["destination"]["host"]
-        for item in virtual_services
-        for route in item["spec"]["http"]
-        for target in route.get("route", [])
-    }
-    clusters = [cluster(name, [servers[host]]) for name, host in targets.items()]
+    names = {route["route"]["cluster"] for found in hosts.values() for route in found if "route" in route}
+    clusters = [cluster(name, [servers[name.rpartition(":")[0]]]) for name in sorted(names)]
     with envoy(folder, [http_listener(port, hosts, certificate)], clusters):
         yield port

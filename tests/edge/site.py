@@ -1,9 +1,8 @@
 """The public side of a stack: its rendered routes in Envoy, a replacement of web and a real object store."""
 
 import contextlib
-import copy
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,10 +12,12 @@ import requests
 from botocore.config import Config
 
 from components.langfuse import Langfuse
+from components.schema.environment import Settings
 from components.settings.load import parse
 from tests.data.object_store.minio import Store
 from tests.data.rendered import secrets
-from tests.edge.envoy import Certificate, Json, gateway
+from tests.edge.envoy import Certificate, Json, gateway, routes
+from tests.edge.translation import http_routes, ingress_routes
 from tests.edge.web import Web, web
 from tests.unit.recorder import Recording, record
 
@@ -35,24 +36,39 @@ Use = Literal["MEDIA_UPLOAD", "BATCH_EXPORT"]
 class Stack:
     """The dev stack with other public routes."""
 
-    bucket_host: str | None = None
+    ingress: Mapping[str, object] = field(default_factory=dict)
+    """The configuration of the ingress."""
     without_headers: bool = False
     """Removes all header operations from the routes."""
+
+    @property
+    def bucket_host(self) -> str | None:
+        """The separate host of the buckets."""
+        return self.settings.ingress.bucket_host
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The configuration."""
+        return parse("dev", {"host": HOST, "ingress": self.ingress})
 
     @cached_property
     def recording(self) -> Recording:
         """The registered resources."""
-        ingress = {"bucketHost": self.bucket_host} if self.bucket_host else {}
-        settings = parse("dev", {"host": HOST, "ingress": ingress})
-        return record(lambda: Langfuse("langfuse", settings))
+        return record(lambda: Langfuse("langfuse", self.settings))
 
-    @property
-    def virtual_services(self) -> list[Json]:
-        """The registered VirtualServices."""
-        found = [copy.deepcopy(item.inputs) for item in self.recording.of("VirtualService")]
+    @cached_property
+    def routes(self) -> Mapping[str, list[Json]]:
+        """Envoy's routes for each host, in whichever kind they were registered."""
+        found: dict[str, list[Json]] = {}
+        for service in self.recording.of("VirtualService"):
+            found |= {host: routes(service.inputs["spec"]["http"]) for host in service.inputs["spec"]["hosts"]}
+        for route in self.recording.of("HTTPRoute"):
+            found |= http_routes(route.inputs)
+        found |= ingress_routes(self.recording)
         if self.without_headers:
-            for route in (route for item in found for route in item["spec"]["http"]):
-                route.pop("headers", None)
+            for item in (item for items in found.values() for item in items):
+                for name in [name for name in item if "_headers_to_" in name]:
+                    del item[name]
         return found
 
     def signer(self, use: Use) -> "S3Client":
@@ -92,7 +108,7 @@ class Site:
     @property
     def hosts(self) -> list[str]:
         """The hosts that the gateway serves."""
-        return [host for item in self.stack.virtual_services for host in item["spec"]["hosts"]]
+        return [*self.stack.routes]
 
     def request(self, method: str, url: str, body: bytes = b"", **headers: str) -> requests.Response:
         """The gateway's answer to a client that is not a browser, such as an SDK."""
@@ -143,5 +159,5 @@ def site(folder: Path, stack: Stack, store: Store, certificate: Certificate) -> 
     """Run the gateway with the routes of a stack in front of web's replacement and a store."""
     with web() as server:
         ports = {SERVICES["web"]: server.port, SERVICES["object-store"]: int(store.url.rpartition(":")[2])}
-        with gateway(folder, stack.virtual_services, ports, certificate) as port:
+        with gateway(folder, stack.routes, ports, certificate) as port:
             yield Site(stack=stack, port=port, web=server, certificate=certificate)

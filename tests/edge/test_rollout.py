@@ -21,7 +21,6 @@ from tests.edge.envoy import (
     envoy,
     followed_cluster,
     http_listener,
-    routes,
     tcp_listener,
     write_endpoints,
 )
@@ -132,7 +131,7 @@ def node_load_balancer(folder: Path, port: int) -> tuple[list[Json], list[Json]]
 
 def pages() -> list[Json]:
     """The rendered route to web."""
-    return [route for route in routes(Stack().virtual_services[0]["spec"]["http"]) if route["name"] == "web"]
+    return [route for route in Stack().routes[HOST] if route["name"] == "web"]
 
 
 def replace_the_pod(folder: Path, proxy: Proxy, *, with_module: bool) -> Client:

@@ -89,7 +89,7 @@ class Visit:
         return green
 
 
-@pytest.fixture(params=["one-host", "bucket-host"])
+@pytest.fixture(params=["one-host", "bucket-host", "gateway-api", "traefik", "nginx"])
 def visit(
     request: pytest.FixtureRequest,
     make_site: Callable[[str], Site],

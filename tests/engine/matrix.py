@@ -34,7 +34,7 @@ OUTSIDE: Final[Mapping[str, object]] = {
     "region": "eu-central-1",
     "buckets": {purpose: f"example-{purpose}" for purpose in ("events", "media", "exports", "backups")},
 }
-COUNTED: Final = ("Bucket", "Cluster")
+COUNTED: Final = ("Bucket", "Cluster", "VirtualService", "HTTPRoute")
 
 FACTORS: Final[Mapping[str, Mapping[str, Choice]]] = {
     "profile": {name: Choice(config={"profile": name}) for name in PROFILES},
@@ -82,6 +82,20 @@ FACTORS: Final[Mapping[str, Mapping[str, Choice]]] = {
         ),
         "existing": Choice(config={"credentials": {"source": "existing", "secret": "langfuse-credentials"}}),
     },
+    "ingress": {
+        "istio": Choice(config={"ingress": {"kind": "istio"}}, kinds={"VirtualService": 1}),
+        "gateway-api": Choice(
+            config={"ingress": {"kind": "gateway-api", "gateway": "gateways/public"}}, kinds={"HTTPRoute": 1}
+        ),
+        "nginx": Choice(
+            config={
+                "ingress": {"kind": "ingress", "controller": "nginx", "proxy": {"mesh": False}},
+                "mesh": {"mode": "ambient"},
+            },
+        ),
+        "traefik": Choice(config={"ingress": {"kind": "ingress", "controller": "traefik"}}),
+        "none": Choice(config={"ingress": {"kind": "none"}}),
+    },
 }
 
 Row: TypeAlias = tuple[str, ...]
@@ -89,8 +103,10 @@ Row: TypeAlias = tuple[str, ...]
 
 
 def all_rows() -> Iterator[Row]:
-    """The full cross product."""
-    yield from product(*(choices for choices in FACTORS.values()))
+    """The cross product of all factors but the last, whose choices take turns."""
+    *others, last = FACTORS.values()
+    for number, row in enumerate(product(*others)):
+        yield (*row, [*last][number % len(last)])
 
 
 def choices(row: Row) -> list[Choice]:

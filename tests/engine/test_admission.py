@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,38 @@ def test_every_object_is_admitted(kube: Kube, stack: str) -> None:
     judged = {one.subject for one in verdicts if one.check in CONTROLS.values()}
     kinds = {"CronJob", "Deployment", "Job", "StatefulSet"}
     assert judged == {f"{one['kind']}/{one['metadata']['name']}" for one in objects if one["kind"] in kinds}
+
+
+CERTIFICATE = {"certificate": {"issuer": "letsencrypt"}}
+WAYS_IN: dict[str, dict[str, Any]] = {
+    "istio": {"ingress": {"kind": "istio", **CERTIFICATE}},
+    "gateway-api": {
+        "ingress": {
+            "kind": "gateway-api",
+            "gateway": "gateways/public",
+            "redirectListeners": ["http"],
+            "bucketHost": "files.example.net",
+            **CERTIFICATE,
+        }
+    },
+    "nginx": {
+        "ingress": {"kind": "ingress", "controller": "nginx", "proxy": {"mesh": False}, **CERTIFICATE},
+        "mesh": {"mode": "sidecar", "revision": "1-27"},
+    },
+    "traefik": {"ingress": {"kind": "ingress", "controller": "traefik", "className": "traefik"}},
+}
+
+
+@pytest.mark.parametrize("name", WAYS_IN)
+def test_the_objects_of_every_way_in_are_valid(kube: Kube, name: str) -> None:
+    routes = ("Certificate", "HTTPRoute", "Ingress", "Middleware", "VirtualService")
+    objects = [
+        one
+        for one in manifests("dev", WAYS_IN[name])
+        if one["kind"] in (*routes, "NetworkPolicy", "PeerAuthentication", "AuthorizationPolicy", "Service")
+    ]
+    assert {one["kind"] for one in objects} & set(routes)
+    assert [one for one in admission(objects, kube.kubeconfig) if not one.passed] == []
 
 
 def test_a_privileged_pod_is_refused_with_every_violated_control(kube: Kube) -> None:

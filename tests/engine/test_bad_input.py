@@ -187,6 +187,23 @@ def test_an_existing_namespace_is_not_changed(on_cluster: StackFactory, sandbox:
     stack.preview().ok()
 
 
+def test_an_existing_namespace_outside_the_mesh_is_refused_before_anything_changes(
+    on_cluster: StackFactory, sandbox: Sandbox
+) -> None:
+    view = View(sandbox, "unlabelled")
+    view.kubectl("create", "namespace", "unlabelled").ok()
+    before = view.objects("all", "configmaps", "serviceaccounts", "networkpolicies")
+    stack = on_cluster("guest", {"langfuse:namespace": "unlabelled", "langfuse:createNamespace": "false"})
+
+    error = the_error(stack.up())
+
+    assert 'langfuse:namespace: "unlabelled" does not have the label istio.io/dataplane-mode=ambient' in error
+    assert view.objects("all", "configmaps", "serviceaccounts", "networkpolicies") == before
+    view.kubectl("label", "namespace", "unlabelled", "istio.io/dataplane-mode=ambient").ok()
+    stack.preview().ok()
+    view.delete()
+
+
 def test_the_next_update_continues_an_interrupted_one(on_cluster: StackFactory, sandbox: Sandbox) -> None:
     stack = on_cluster("interrupted")
     printed = interrupt(stack.start_up(), lambda line: "StatefulSet" in line and "creating" in line)

@@ -135,6 +135,14 @@ def test_custom_resources_of_other_projects_can_be_created(sandbox: Sandbox, nam
             namespace=namespace,
         ),
         named(
+            "HTTPRoute",
+            "gateway.networking.k8s.io/v1",
+            "one",
+            {"parentRefs": [{"name": "x"}], "hostnames": ["a.example"]},
+            namespace=namespace,
+        ),
+        named("Middleware", "traefik.io/v1alpha1", "one", {"compress": {}}, namespace=namespace),
+        named(
             "ExternalSecret",
             "external-secrets.io/v1",
             "one",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -11,10 +12,10 @@ from tests.unit.program import recorded
 Manifest = dict[str, Any]  # a Kubernetes object of any kind
 
 
-def manifests(stack: str) -> list[Manifest]:
+def manifests(stack: str, config: Mapping[str, object] | None = None) -> list[Manifest]:
     """Every object of a stack. Objects without a name get one, as from the provider."""
     found = []
-    for one in recorded(stack).resources:
+    for one in recorded(stack, config).resources:
         if one.type.startswith("kubernetes:"):
             metadata = {"name": one.name, **one.inputs.get("metadata", {})}
             found.append({**one.inputs, "metadata": metadata})

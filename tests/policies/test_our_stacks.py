@@ -97,6 +97,34 @@ def test_cloudnative_pg_beside_a_managed_store_breaks_no_policy_of_prod_that_pro
     assert broken <= set(violations("prod", levels("prod"), json.dumps({"mesh": {"mode": mesh}})))
 
 
+WAYS_IN: Mapping[str, Mapping[str, Any]] = {
+    "gateway-api": {"ingress": {"kind": "gateway-api", "gateway": "gateways/public", "redirectListeners": ["http"]}},
+    "nginx": {"ingress": {"kind": "ingress", "controller": "nginx", "certificate": {"issuer": "letsencrypt"}}},
+    "nginx, outside the mesh": {
+        "ingress": {"kind": "ingress", "controller": "nginx", "proxy": {"mesh": False}},
+        "mesh": {"mode": "sidecar", "revision": "1-27"},
+    },
+    "traefik": {"ingress": {"kind": "ingress", "controller": "traefik"}},
+    "other": {
+        "ingress": {
+            "kind": "ingress",
+            "controller": "other",
+            "proxy": {"namespace": "haproxy"},
+            "bucketHost": "files.example.net",
+        }
+    },
+    "none": {"ingress": {"kind": "none"}, "mesh": {"mode": "ambient"}},
+    "clients outside the mesh": {"network": {"webClients": ["apps"]}, "mesh": {"outsideClients": ["apps"]}},
+}
+
+
+@pytest.mark.parametrize("name", WAYS_IN)
+def test_no_way_in_breaks_a_policy_of_prod_that_prod_keeps(name: str) -> None:
+    without_mesh = violations("prod", levels("prod"), json.dumps({"mesh": {"mode": "none"}}))
+    broken = set(violations("prod", levels("prod"), json.dumps(WAYS_IN[name])))
+    assert broken <= {*violations("prod", levels("prod")), *without_mesh}
+
+
 @pytest.mark.parametrize("stack", STACKS)
 def test_at_the_levels_of_prod_a_stack_breaks_only_what_its_environment_leaves_open(stack: str) -> None:
     own = levels("dev" if stack == "preview" else stack)

@@ -87,11 +87,17 @@ class Recording:
         return [item for item in self.resources if item.kind == kind]
 
 
+EXISTING_LABELS = {"istio.io/dataplane-mode": "ambient"}
+"""Labels of a namespace that the program only reads."""
+
+
 class _Echo(mocks.Mocks):
     """A provider that returns its inputs, with generated names and random values."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, object]]:
         state = dict(args.inputs)
+        if args.resource_id and args.typ.endswith(":Namespace"):
+            state["metadata"] = {"name": args.resource_id, "labels": EXISTING_LABELS}
         if args.typ.startswith("kubernetes:") and "metadata" in state:
             state["metadata"] = {"name": f"{args.name}-made", **state["metadata"]}
         if args.typ.startswith("random:"):

@@ -82,6 +82,22 @@ BY_KEY: Final[Mapping[str, object]] = {
     "cluster.storageClass": "encrypted",
     "cluster.ignoreChanges": {"Deployment/langfuse-web": ["spec.template.spec.tolerations"]},
     "ingress.bucketHost": "files.example.com",
+    "ingress.bucketUrl": "https://files.example.com",
+    "ingress.publicUrl": "https://langfuse.example.com",
+    "ingress.certificate.issuer": "letsencrypt",
+    "ingress.certificate.secret": "langfuse-tls",
+    "ingress.proxy.namespace": "istio-system",
+    "ingress.proxy.labels": {"istio": "ingressgateway"},
+    "ingress.proxy.ranges": [],
+    "ingress.proxy.mesh": True,
+    "ingress.listeners": ["https"],
+    "ingress.redirectListeners": ["http"],
+    "ingress.className": "nginx",
+    "ingress.tlsSecret": "langfuse-tls",
+    "ingress.annotations": {"nginx.ingress.kubernetes.io/limit-rps": "100"},
+    "network.webClients": ["example-apps"],
+    "mesh.outsideClients": ["example-apps"],
+    "mesh.revision": "1-27",
     "ingestion.writeMode": "dual",
     "ingestion.otelBehaviour": "dual_write",
     "ingestion.previewOptIn": True,
@@ -141,7 +157,13 @@ BY_KEY: Final[Mapping[str, object]] = {
 }
 """Values that say more than the value of the type. A key whose model has `examples` needs none."""
 
-ALTERNATIVES: Final = {"ingress.bucketHost", "postgres.upgradeTo", "signIn.providers.workos.connectionId"}
+ALTERNATIVES: Final = {
+    "ingress.bucketHost",
+    "ingress.tlsSecret",
+    "mesh.revision",
+    "postgres.upgradeTo",
+    "signIn.providers.workos.connectionId",
+}
 """Keys that are commented out, because they exclude another key that is shown."""
 
 
@@ -189,6 +211,7 @@ def _block(key: Key, model: type[BaseModel] | None, path: Path, name: str, seen:
     yield f"{indent}{name}:"
     inside = list(keys(model))
     choice = dict([discriminator(model) or ("", "")])
+    inside.sort(key=lambda inner: inner.name not in choice)
     if len(path) > 1:
         inside = [inner for inner in inside if inner.required or _mark(inner) not in seen] or inside
     for number, inner in enumerate(inside):

@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 from components.application import extra_env, outbound
 from components.schema.environment import Settings
-from components.settings.checks import application, backups, credentials, memory, network, patches, sign_in, stores
+from components.settings.checks import (
+    application,
+    backups,
+    credentials,
+    ingress,
+    memory,
+    network,
+    patches,
+    sign_in,
+    stores,
+)
 from components.settings.image_lock import digests_are_complete
 from components.stores.versions import versions_fit
 
@@ -20,12 +30,19 @@ CHECKS: Sequence[Check] = (
     memory.memory_is_enough,
     memory.containers_can_start,
     memory.bounds_hold,
-    network.gateway_is_in_another_namespace,
+    ingress.proxy_is_in_another_namespace,
+    ingress.proxy_is_known,
+    ingress.production_uses_tls,
+    ingress.certificates_are_used,
+    ingress.listeners_use_tls,
+    ingress.public_url_has_the_host,
     network.allowed_pods_have_an_address,
     network.metadata_server_answers_names_only,
     network.operator_is_in_another_namespace,
     network.egress_rules_have_a_destination,
-    network.production_uses_tls,
+    network.revision_applies_to_sidecars,
+    network.clients_outside_the_mesh_are_clients,
+    network.mesh_knows_the_ingress,
     stores.keepers_match_replicas,
     backups.raw_events_outlive_backups,
     stores.append_only_file_fits,
@@ -48,6 +65,6 @@ CHECKS: Sequence[Check] = (
     patches.patches_are_allowed,
     stores.managed_buckets_have_one_purpose,
     backups.off_site_store_is_separate,
-    network.bucket_host_is_usable,
-    network.external_files_have_their_own_host,
+    ingress.bucket_host_is_usable,
+    ingress.files_have_protective_headers,
 )

@@ -1,23 +1,14 @@
-"""Checks of the public routes, and of what web and worker can connect to."""
+"""Checks of what web and worker can connect to, and of the mesh."""
 
 import json
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from pydantic.alias_generators import to_camel
 
+from components.network.ingress.component import ingress_kind
 from components.schema.environment import Settings
+from components.schema.ingress import NoIngress
 from components.schema.policy_library import DNS_SERVERS, METADATA_SERVER
-from components.schema.stores import ExternalObjectStore
-
-
-def gateway_is_in_another_namespace(settings: Settings) -> Iterator[str]:
-    """The namespace denies traffic from outside the installation, and pods that violate the restricted profile."""
-    if settings.ingress.kind == "istio" and settings.ingress.gateway.startswith(f"{settings.namespace}/"):
-        yield (
-            f"namespace: {json.dumps(settings.namespace)} contains the gateway ({settings.ingress.gateway}), and the "
-            "network policies of the namespace would cut it off; use another namespace"
-        )
 
 
 def allowed_pods_have_an_address(settings: Settings) -> Iterator[str]:
@@ -64,33 +55,42 @@ def egress_rules_have_a_destination(settings: Settings) -> Iterator[str]:
         seen.add(rule.name)
 
 
-def production_uses_tls(settings: Settings) -> Iterator[str]:
-    """Passwords and API keys cross the network."""
-    if settings.profile == "prod" and settings.ingress.kind != "none" and not settings.ingress.tls:
-        yield "ingress.tls: false would serve prod without TLS; set it to true, or use another profile"
-
-
-def bucket_host_is_usable(settings: Settings) -> Iterator[str]:
-    """`bucketHost` serves managed buckets only, and over https only.
-
-    The content security policy of Langfuse's pages allows files of other hosts over https only (web/next.config.mjs).
-    """
-    host = settings.ingress.bucket_host
-    key = f"ingress.bucketHost: {json.dumps(host)}"
-    if host and isinstance(settings.object_store, ExternalObjectStore):
-        yield f"{key} has no effect on an external store; set objectStore.publicEndpoint"
-    if host and not settings.ingress.tls:
-        yield f"{key} needs https: Langfuse's pages load files of other hosts over https only; set ingress.tls to true"
-    if host == settings.host and settings.ingress.kind == "istio":
-        yield f"{key} is the UI's host, which serves the buckets by default; remove it, or use another host"
-
-
-def external_files_have_their_own_host(settings: Settings) -> Iterator[str]:
-    """The VirtualService of the UI's host sets no protective headers for the files of an external store."""
-    store = settings.object_store
-    endpoint = store.public_endpoint if isinstance(store, ExternalObjectStore) else None
-    if endpoint and settings.ingress.kind == "istio" and urlsplit(endpoint).hostname == settings.host:
+def revision_applies_to_sidecars(settings: Settings) -> Iterator[str]:
+    """Only sidecars have revisions: the label would have no effect on pods in ambient mode."""
+    if settings.mesh.revision and settings.mesh_mode != "sidecar":
         yield (
-            f"objectStore.publicEndpoint: {json.dumps(endpoint)} is the UI's host, where an uploaded file could act "
-            "with the session of whoever opens it; serve the store under its own host"
+            f"mesh.revision: {json.dumps(settings.mesh.revision)} has no effect in mode {settings.mesh_mode}, only "
+            "sidecars have revisions; remove it, or set mesh.mode to sidecar"
+        )
+
+
+def clients_outside_the_mesh_are_clients(settings: Settings) -> Iterator[str]:
+    """A namespace that may not connect at all needs no exception from mutual TLS."""
+    outside = settings.mesh.outside_clients or []
+    if outside and settings.mesh_mode == "none":
+        yield "mesh.outsideClients: has no effect without a mesh; remove it, or set mesh.mode"
+        return
+    for name in outside:
+        if name not in settings.network.web_clients:
+            yield (
+                f"mesh.outsideClients: {json.dumps(name)} is not in network.webClients, so its pods can't connect; "
+                "add it there, or remove it here"
+            )
+
+
+def mesh_knows_the_ingress(settings: Settings) -> Iterator[str]:
+    """A proxy outside the mesh sends plain text, which mutual TLS refuses: every request would fail with a reset."""
+    ingress = settings.ingress
+    if (
+        settings.mesh_mode == "none"
+        or isinstance(ingress, NoIngress)
+        or ingress.joins_mesh
+        or ingress.proxy.mesh is not None
+    ):
+        return
+    entrance = ingress_kind(settings).entrance()
+    if entrance is not None and entrance.namespace:
+        yield (
+            f"ingress.proxy.mesh: is required with ingress.kind {ingress.kind} and mesh.mode {settings.mesh_mode}; set "
+            f"it to true if the pods of the proxy (namespace {entrance.namespace}) are in the mesh, otherwise to false"
         )

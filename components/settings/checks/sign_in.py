@@ -22,7 +22,7 @@ def somebody_can_sign_in(settings: Settings) -> Iterator[str]:
             f"signIn.ssoDomains: {json.dumps(sign_in.sso_domains)} cannot sign in without a provider; "
             "add signIn.providers"
         )
-    if settings.profile == "prod" and settings.ingress.kind != "none" and sign_in.sign_up and sign_in.password:
+    if settings.profile == "prod" and settings.ingress.creates_route and sign_in.sign_up and sign_in.password:
         yield (
             "signIn.signUp: true lets anybody who can reach prod register with any e-mail; set it to false, or set "
             "signIn.password to false"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 from langfuse_policies.facts.fields import Field
@@ -74,6 +75,105 @@ def rules_to(route: Resource, services: Collection[tuple[str, str]]) -> Iterator
         targets += [_backend_of(path["backend"]["service"], route) for path in rule["http"]["paths"]]
         if any(target in services for target in targets):
             yield rule
+
+
+@dataclass(frozen=True)
+class PathRule:
+    """A path of an HTTPRoute or an Ingress, and where it leads. The most specific path wins, whatever the order."""
+
+    route: Resource
+    #: Hosts that the route serves; empty for any.
+    hosts: tuple[str, ...]
+    #: The match of an HTTPRoute, the path of an Ingress.
+    place: Field
+    #: The path; empty if it is unknown.
+    path: str
+    exact: bool
+    #: Whether it has further conditions: a method, headers, a query. Other requests take the next path.
+    conditional: bool
+    #: Namespace and name of the Services behind it.
+    services: tuple[tuple[str, str], ...]
+
+    def covers(self, path: str) -> bool:
+        """Whether requests for a path match: a prefix is one of whole segments."""
+        if self.exact:
+            return path == self.path
+        prefix = self.path.rstrip("/")
+        return path == prefix or path.startswith(f"{prefix}/")
+
+
+def path_rules(stack: Stack) -> Iterator[PathRule]:
+    """The paths of all HTTPRoutes and Ingresses."""
+    for route in stack.of(GATEWAY_API_ROUTE):
+        hosts = tuple(route.at("spec.hostnames").texts)
+        for rule in route.at("spec.rules"):
+            backends = tuple(_backend_of(backend, route) for backend in rule["backendRefs"])
+            for match in rule["matches"] if rule["matches"].size else [rule["matches"]]:
+                yield PathRule(
+                    route=route,
+                    hosts=hosts,
+                    place=match,
+                    path=_known(match["path"]["value"], "/"),
+                    exact=match["path"]["type"].equals("Exact"),
+                    conditional=any(key != "path" for key, _ in match.entries()),
+                    services=backends,
+                )
+    for ingress in stack.of(INGRESS):
+        for rule in ingress.at("spec.rules"):
+            for path in rule["http"]["paths"]:
+                yield PathRule(
+                    route=ingress,
+                    hosts=(rule["host"].text,) if rule["host"].text else (),
+                    place=path,
+                    path=_known(path["path"], "/"),
+                    exact=path["pathType"].equals("Exact"),
+                    conditional=False,
+                    services=() if refuses(stack, ingress) else (_backend_of(path["backend"]["service"], ingress),),
+                )
+
+
+def _known(path: Field, default: str) -> str:
+    return path.text if path.text else default if path.absent else ""
+
+
+#: Annotations of Traefik and ingress-nginx that refer to objects with headers.
+_MIDDLEWARES = "traefik.ingress.kubernetes.io/router.middlewares"
+_CUSTOM_HEADERS = "nginx.ingress.kubernetes.io/custom-headers"
+_DENYLIST = "nginx.ingress.kubernetes.io/denylist-source-range"
+
+
+def _middlewares(stack: Stack, ingress: Resource) -> Iterator[Resource]:
+    """The Traefik middlewares of an Ingress, of those that the stack has."""
+    text = ingress.at("metadata.annotations")[_MIDDLEWARES].text or ""
+    named = {name.strip().removesuffix("@kubernetescrd") for name in text.split(",")}
+    for middleware in stack.of("traefik.io/Middleware"):
+        if f"{middleware.namespace}-{middleware.object_name}" in named:
+            yield middleware
+
+
+def refuses(stack: Stack, ingress: Resource) -> bool:
+    """Whether annotations make the controller refuse all requests of an Ingress."""
+    denied = ingress.at("metadata.annotations")[_DENYLIST].text or ""
+    if "0.0.0.0/0" in denied:
+        return True
+    lists = [middleware.at("spec.ipAllowList.sourceRange") for middleware in _middlewares(stack, ingress)]
+    return any(ranges.texts == ["255.255.255.255/32"] for ranges in lists)
+
+
+def ingress_headers(stack: Stack, ingress: Resource) -> dict[str, str] | None:
+    """The response headers that annotations of an Ingress set, by name in lower case; None if they are unknown."""
+    annotations = ingress.at("metadata.annotations")
+    if not annotations.known:
+        return None
+    found: dict[str, str] = {}
+    for middleware in _middlewares(stack, ingress):
+        for key, value in middleware.at("spec.headers.customResponseHeaders").entries():
+            found[key.lower()] = value.text or ""
+    named = annotations[_CUSTOM_HEADERS].text
+    for config_map in stack.of("core/ConfigMap"):
+        if named == f"{config_map.namespace}/{config_map.object_name}":
+            found |= {key.lower(): value.text or "" for key, value in config_map["data"].entries()}
+    return found
 
 
 def header_values(rule: Field, direction: Direction, name: str) -> list[str] | None:

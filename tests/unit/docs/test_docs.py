@@ -1,5 +1,5 @@
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -83,13 +83,18 @@ def uncommented(text: str) -> str:
     return re.sub("^  #", "  ", text, flags=re.M)
 
 
+def chosen(value: Mapping[str, object]) -> object:
+    """The mode of a store, or the kind of the ingress."""
+    return value["mode"] if "mode" in value else value["kind"]
+
+
 def alternatives() -> Iterator[tuple[str, str]]:
     """Name and text of each commented-out block of the example."""
     for block in re.split("\n\n", EXAMPLE.read_text()):
         if block.startswith("  #") and "\n  #" in block and not re.search("^  [^#]", block, re.M):
             config = yaml.safe_load(uncommented(block))
             ((name, value),) = config.items()
-            yield f"{name}={value['mode']}", block
+            yield f"{name}={chosen(value)}", block
 
 
 ALTERNATIVES = dict(alternatives())
@@ -129,10 +134,8 @@ def test_the_example_has_every_key_of_every_model() -> None:
                 fitting = [one for one in key.models if (discriminator(one) or ("", None))[1] in [None, *item.values()]]
                 walk(fitting[0], item)
 
-    text = EXAMPLE.read_text()
-    walk(Settings, configuration(re.sub(r"^(\s{4,})#(?=\S+:)", r"\1", text, flags=re.M)))
-    for block in ALTERNATIVES.values():
-        walk(Settings, configuration("config:\n" + uncommented(block)))
+    for text in (EXAMPLE.read_text(), *("config:\n" + uncommented(block) for block in ALTERNATIVES.values())):
+        walk(Settings, configuration(re.sub(r"^(\s{4,})#(?=\S+:)", r"\1", text, flags=re.M)))
     for model in models():
         inherited = {key.name for base in model.__bases__ if issubclass(base, BaseModel) for key in keys(base)}
         missing = {key.name for key in keys(model)} - inherited - seen.get(model.__name__, set())
@@ -147,7 +150,7 @@ def test_the_example_has_every_mode_of_every_store() -> None:
             assert isinstance(active, dict)
             modes = {value for model in key.models for name, value in [discriminator(model) or ("", "")]}
             offered = {name.split("=")[1] for name in ALTERNATIVES if name.startswith(f"{PROJECT}:{key.name}=")}
-            assert offered | {active["mode"]} == modes
+            assert offered | {chosen(active)} == modes
 
 
 @pytest.mark.parametrize("name", ALTERNATIVES)
@@ -160,7 +163,7 @@ def test_an_alternative_of_the_example_can_replace_the_block_above_it(name: str)
     swapped = configuration("config:\n" + uncommented(ALTERNATIVES[name]))
     settings = parse("example", {**shown, **swapped, "credentials": {**credentials, "values": {}}})
     dumped = settings.model_dump(by_alias=True)
-    assert dumped[key]["mode"] == name.split("=")[1]
+    assert chosen(dumped[key]) == name.split("=")[1]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "stacks").glob("Pulumi.*.yaml")), ids=lambda path: path.stem)

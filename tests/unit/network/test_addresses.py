@@ -16,6 +16,7 @@ import pytest
 
 from components.application.outbound import MAIL_PORTS
 from components.kubernetes.files import SCRIPTS_PATH
+from components.network.ingress.component import ingress_kind
 from components.network.mesh_policies import TUNNEL_PORT
 from components.network.policies import INTERNET_PORTS
 from components.schema.environment import STACK, Settings
@@ -198,9 +199,13 @@ def of_custom_resources(network: Network) -> Iterator[tuple[Peer, Named]]:
 
 
 def gateways(network: Network) -> list[Pod]:
-    """The pods of the gateways."""
-    names = settings_of(network).network.web_clients
-    return [Pod("gateway", {"app": "gateway"}, namespace=name) for name in names]
+    """The pods of the gateway, and of SDK clients."""
+    settings = settings_of(network)
+    entrance = ingress_kind(settings).entrance()
+    found = [Pod("client", {"app": "client"}, namespace=name) for name in settings.network.web_clients]
+    if entrance and entrance.namespace:
+        found.append(Pod("gateway", {"app": "gateway", **entrance.labels}, namespace=entrance.namespace))
+    return found
 
 
 def settings_of(network: Network) -> Settings:

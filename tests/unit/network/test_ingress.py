@@ -5,6 +5,10 @@ from typing import Any
 import pytest
 
 from components.langfuse import Langfuse
+from components.network.ingress.component import ingress_kind
+from components.schema.environment import Settings
+from components.settings.load import parse
+from components.settings.warnings import warnings
 from tests.unit.configuration import only_problem, settings
 from tests.unit.recorder import Recording, record
 
@@ -21,6 +25,14 @@ EXTERNAL: dict[str, Any] = {
 def stack(**ingress: object) -> Recording:
     chosen = settings({"ingress": ingress})
     return record(lambda: Langfuse("langfuse", chosen))
+
+
+def space(name: str) -> dict[str, Any]:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+def labels(**found: str) -> dict[str, Any]:
+    return {"podSelector": {"matchLabels": found}}
 
 
 def routes(recording: Recording, name: str = "langfuse") -> dict[str, dict[str, Any]]:
@@ -85,6 +97,7 @@ def test_an_unusable_host_for_files_is_refused(config: dict[str, object], messag
     [
         {"ingress": {"bucketHost": "files.example.net"}},
         {"ingress": {"kind": "none", "bucketHost": "langfuse.example.com"}},
+        {"ingress": {"kind": "none", "bucketUrl": "http://localhost:9000"}},
         external(publicEndpoint="https://s3.example.com"),
         {**external(publicEndpoint="https://langfuse.example.com"), "ingress": {"kind": "none"}},
     ],
@@ -101,3 +114,164 @@ def test_hsts_is_sent_only_with_tls() -> None:
     assert "strict-transport-security" in headers()
     assert "strict-transport-security" not in headers(tls=False)
     assert "headers" not in routes(stack(tls=False))["web"]
+
+
+GATEWAY_API: dict[str, Any] = {"kind": "gateway-api", "gateway": "gateways/public"}
+NGINX: dict[str, Any] = {"kind": "ingress", "controller": "nginx"}
+TRAEFIK: dict[str, Any] = {"kind": "ingress", "controller": "traefik"}
+OTHER: dict[str, Any] = {
+    "kind": "ingress",
+    "controller": "other",
+    "bucketHost": "files.example.net",
+    "proxy": {"namespace": "haproxy"},
+}
+CERTIFICATE = {"issuer": "letsencrypt"}
+
+
+def test_a_route_of_the_gateway_api_uses_the_https_listener() -> None:
+    spec = stack(**GATEWAY_API).one("HTTPRoute").inputs["spec"]
+    (parent,) = spec["parentRefs"]
+    assert (parent["namespace"], parent["name"], parent["sectionName"]) == ("gateways", "public", "https")
+    assert spec["hostnames"] == ["langfuse.example.com"]
+
+
+def test_requests_take_up_to_ten_minutes() -> None:
+    rules = stack(**GATEWAY_API).one("HTTPRoute").inputs["spec"]["rules"]
+    assert {rule["timeouts"]["request"] for rule in rules if "backendRefs" in rule} == {"600s", "3600s"}
+    annotations = stack(**NGINX).one("Ingress", "langfuse").inputs["metadata"]["annotations"]
+    assert annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"] == "600"
+    assert annotations["nginx.ingress.kubernetes.io/proxy-body-size"] == "0"
+
+
+def test_plain_http_is_redirected_by_a_route_of_its_own() -> None:
+    recording = stack(**GATEWAY_API, redirectListeners=["http"])
+    spec = recording.one("HTTPRoute", "langfuse-redirect").inputs["spec"]
+    assert [parent["sectionName"] for parent in spec["parentRefs"]] == ["http"]
+    assert [rule.get("backendRefs") for rule in spec["rules"]] == [None]
+
+
+def test_a_gateway_without_timeouts_gets_none_and_the_output_says_so() -> None:
+    recording = stack(**GATEWAY_API, timeouts=False)
+    assert not any("timeouts" in rule for rule in recording.one("HTTPRoute").inputs["spec"]["rules"])
+    assert "The gateway lets requests take up to 600 seconds" in left_to_operator(**GATEWAY_API, timeouts=False)
+
+
+def left_to_operator(**ingress: object) -> list[str]:
+    return list(ingress_kind(settings({"ingress": ingress})).left_to_operator())
+
+
+@pytest.mark.parametrize(
+    ("ingress", "namespace", "secret"),
+    [
+        ({}, "istio-system", "langfuse-dev-tls"),
+        ({"gateway": "apps/public", "proxy": {"namespace": "gateways"}}, "gateways", "langfuse-dev-tls"),
+        ({**GATEWAY_API, "proxy": {"namespace": "envoy-gateway-system"}}, "gateways", "langfuse-dev-tls"),
+        ({"certificate": {**CERTIFICATE, "secret": "public-tls"}}, "istio-system", "public-tls"),
+    ],
+)
+def test_a_certificate_is_where_the_gateway_reads_it(ingress: dict[str, Any], namespace: str, secret: str) -> None:
+    """Istio's gateway reads it in the namespace of its pods, a Gateway of the Gateway API in its own."""
+    recording = stack(**{"certificate": CERTIFICATE, "bucketHost": "files.example.net", **ingress})
+    found = recording.one("Certificate").inputs
+    assert (found["metadata"]["namespace"], found["spec"]["secretName"]) == (namespace, secret)
+    assert found["spec"]["dnsNames"] == ["langfuse.example.com", "files.example.net"]
+    assert found["spec"]["issuerRef"] == {"group": "cert-manager.io", "kind": "ClusterIssuer", "name": "letsencrypt"}
+
+
+def test_an_ingress_asks_for_its_certificate_by_annotation() -> None:
+    recording = stack(**NGINX, certificate={**CERTIFICATE, "issuerKind": "Issuer"})
+    assert not recording.of("Certificate")
+    for item in (item for item in recording.of("Ingress") if item.custom):
+        assert item.inputs["metadata"]["annotations"]["cert-manager.io/issuer"] == "letsencrypt"
+        assert item.inputs["spec"]["tls"] == [{"hosts": ["langfuse.example.com"], "secretName": "langfuse-dev-tls"}]
+
+
+def test_an_ingress_has_class_and_annotations() -> None:
+    recording = stack(**NGINX, className="internal", annotations={"nginx.ingress.kubernetes.io/proxy-body-size": "1g"})
+    found = recording.one("Ingress", "langfuse").inputs
+    assert found["spec"]["ingressClassName"] == "internal"
+    assert found["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"] == "1g"
+
+
+def test_closed_paths_of_traefik_do_not_depend_on_a_service_without_pods() -> None:
+    """Traefik ignores such a path, and the route to web would take its requests."""
+    found = stack(**TRAEFIK)
+    (paths,) = [rule["http"]["paths"] for rule in found.one("Ingress", "langfuse-internal").inputs["spec"]["rules"]]
+    assert {path["backend"]["service"]["name"] for path in paths} == {"langfuse-web"}
+    assert found.one("Middleware", "langfuse-internal").inputs["spec"]["ipAllowList"]["rejectStatusCode"] == 404
+
+
+@pytest.mark.parametrize(
+    ("ingress", "peers"),
+    [
+        ({}, [space("istio-system")]),
+        ({"gateway": "edge/public"}, [space("edge")]),
+        ({**GATEWAY_API, "proxy": {"labels": {"app": "gw"}}}, [{**space("gateways"), **labels(app="gw")}]),
+        ({**GATEWAY_API, "proxy": {"ranges": ["35.191.0.0/16"]}}, [{"ipBlock": {"cidr": "35.191.0.0/16"}}]),
+        (NGINX, [space("ingress-nginx")]),
+        ({**TRAEFIK, "proxy": {"namespace": "kube-system"}}, [space("kube-system")]),
+        (OTHER, [space("haproxy")]),
+        ({"kind": "none"}, []),
+    ],
+)
+def test_only_the_proxy_of_the_kind_may_enter(ingress: dict[str, Any], peers: list[object]) -> None:
+    recording = stack(**ingress)
+    for server, port in (("web", 3000), ("object-store", 9000)):
+        rules = recording.one("NetworkPolicy", f"langfuse-allow-{server}-ingress").inputs["spec"].get("ingress", [])
+        found = [
+            peer
+            for rule in rules
+            if port in {item["port"] for item in rule["ports"]}
+            for peer in rule["from"]
+            if "namespaceSelector" in peer or "ipBlock" in peer
+        ]
+        assert found == peers
+
+
+@pytest.mark.parametrize("ingress", [NGINX, TRAEFIK, OTHER, {"kind": "none"}, GATEWAY_API])
+def test_the_outputs_say_what_is_left_to_the_operator(ingress: dict[str, Any]) -> None:
+    chosen = settings({"ingress": ingress})
+    left = list(ingress_kind(chosen).left_to_operator())
+    assert left
+    shown = langfuse_outputs(chosen)
+    assert shown["publicRoute"] == {"kind": ingress["kind"], "leftToOperator": left}
+    assert all(line in str(shown["readme"]) for line in left)
+
+
+@pytest.mark.parametrize("ingress", [{"kind": "none"}, OTHER])
+def test_the_outputs_say_who_closes_internal_paths(ingress: dict[str, Any]) -> None:
+    assert any("/api/admin and /api/internal" in line for line in left_to_operator(**ingress))
+
+
+def langfuse_outputs(chosen: Settings) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    record(lambda: found.update(Langfuse("langfuse", chosen).outputs))
+    return found
+
+
+def test_with_a_port_forward_links_lead_to_this_machine() -> None:
+    ingress = {"kind": "none", "publicUrl": "http://localhost:3000", "bucketUrl": "http://localhost:9000"}
+    chosen = parse("dev", {"ingress": ingress})
+    assert (chosen.host, chosen.public_url, chosen.bucket_url) == (
+        "localhost",
+        "http://localhost:3000",
+        "http://localhost:9000",
+    )
+
+
+@pytest.mark.parametrize("ingress", [GATEWAY_API, NGINX, TRAEFIK, OTHER])
+def test_signed_links_use_the_public_host_of_every_kind(ingress: dict[str, Any]) -> None:
+    host = ingress.get("bucketHost", "langfuse.example.com")
+    assert settings({"ingress": ingress}).bucket_url == f"https://{host}"
+
+
+def test_callers_that_may_be_outside_the_mesh_are_warned_about() -> None:
+    def shown(**config: object) -> list[str]:
+        return [line for line in warnings(settings(config)) if line.startswith("network.webClients")]
+
+    clients = {"network": {"webClients": ["apps"]}}
+    (line,) = shown(**clients)
+    assert "pods of apps can connect only if they are in the mesh" in line
+    assert not shown(**clients, mesh={"outsideClients": []})
+    assert not shown(**clients, mesh={"mode": "none"})
+    assert not shown()

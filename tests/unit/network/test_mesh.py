@@ -103,7 +103,7 @@ def test_without_a_mesh_the_tunnel_port_is_closed() -> None:
 
 
 def test_an_empty_list_of_clients_allows_nobody() -> None:
-    found = recorded(config={"network": {"webClients": []}})
+    found = recorded(config={"ingress": {"kind": "none"}, "mesh": {"mode": "ambient"}})
     assert not found.one("NetworkPolicy", "langfuse-allow-web-ingress").inputs["spec"].get("ingress")
     assert not found.one("AuthorizationPolicy", "langfuse-allow-web").inputs["spec"].get("rules")
     assert not [name for name, _ in network_rules(found, "object-store") if name.endswith("/")]
@@ -122,3 +122,63 @@ def test_pods_of_cloudnative_pg_are_not_part_of_the_mesh() -> None:
     config = {"postgres": {"mode": "cloudnativepg"}}
     labels = recorded(config=config).one("Cluster").inputs["spec"]["inheritedMetadata"]["labels"]
     assert labels == {"istio.io/dataplane-mode": "none", "sidecar.istio.io/inject": "false"}
+
+
+def test_sidecars_of_a_revision_replace_those_of_the_default() -> None:
+    labels = namespace_labels(recorded(config={"mesh": {"mode": "sidecar", "revision": "1-27"}}))
+    assert labels["istio.io/rev"] == "1-27"
+    assert "istio-injection" not in labels
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        ({"ingress": {"gateway": "gateways/public"}}, {"gateways/"}),
+        ({"ingress": {"gateway": "apps/public", "proxy": {"namespace": "gateways"}}}, {"gateways/"}),
+        ({"network": {"webClients": ["apps"]}}, {"apps/", "istio-system/"}),
+        ({"network": {"webClients": ["istio-system"]}}, {"istio-system/"}),
+    ],
+)
+def test_the_gateway_may_enter_wherever_it_is(config: dict[str, Any], names: set[str]) -> None:
+    found = recorded(config=config)
+    for server, port in (("web", 3000), ("object-store", 9000)):
+        for rules in (network_rules(found, server), mesh_rules(found, server, "langfuse-dev")):
+            assert {name for name, number in rules if number == port and name.endswith("/")} == names
+
+
+OUTSIDE: list[dict[str, Any]] = [
+    {"network": {"webClients": ["apps"]}, "mesh": {"outsideClients": ["apps"]}},
+    {"ingress": {"kind": "ingress", "controller": "nginx", "proxy": {"mesh": False}}, "mesh": {"mode": "ambient"}},
+    {"ingress": {"proxy": {"ranges": ["10.0.0.0/8"]}}},
+]
+
+
+@pytest.mark.parametrize("config", OUTSIDE)
+def test_clients_outside_the_mesh_reach_the_public_ports_and_no_other(config: dict[str, Any]) -> None:
+    found = recorded(config=config)
+    plain = {
+        (item.inputs["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"], port)
+        for item in found.of("PeerAuthentication")
+        for port, rule in item.inputs["spec"].get("portLevelMtls", {}).items()
+        if rule["mode"] == "PERMISSIVE"
+    }
+    assert plain == {("web", "3000"), ("object-store", "9000")}
+    for server, port in plain:
+        rules = found.one("AuthorizationPolicy", f"langfuse-allow-{server}").inputs["spec"]["rules"]
+        assert [rule["to"] for rule in rules if "from" not in rule] == [[{"operation": {"ports": [port]}}]]
+
+
+def test_the_store_has_one_peer_authentication_for_all_exceptions() -> None:
+    """Of several for the same pods, Istio applies only the oldest."""
+    found = recorded(config={**OUTSIDE[0], "postgres": {"mode": "cloudnativepg"}})
+    selected = [
+        item.inputs["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"]
+        for item in found.of("PeerAuthentication")
+        if "selector" in item.inputs["spec"]
+    ]
+    assert sorted(selected) == ["object-store", "web"]
+
+
+def test_clients_are_in_the_mesh_unless_it_is_stated() -> None:
+    found = recorded(config={"network": {"webClients": ["apps"]}})
+    assert [item.name for item in found.of("PeerAuthentication")] == ["langfuse-mutual-tls"]

@@ -1,55 +1,36 @@
-"""docs/public-routes.md matches what the program renders, and its example complies with the policies."""
+"""docs/public-routes.md matches what the program renders, and the policies accept the routes of every kind."""
 
-import copy
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import pytest
 import yaml
 from langfuse_policies.catalogue import POLICIES
 from langfuse_policies.testing import judged, resource
 
-from components.network.ingress import FILE_POLICY
+from components.network.ingress.controllers import CONTROLLERS
+from components.network.ingress.rules import FILE_POLICY
+from components.schema.ingress import GatewayApiIngress, IstioIngress, KubernetesIngress, NoIngress
+from components.settings.load import parse
 from tests.unit.program import recorded
 
 PAGE = (Path(__file__).parents[3] / "docs" / "public-routes.md").read_text()
-OWN_ROUTE = {"ingress": {"kind": "none", "bucketHost": "langfuse.example.com"}, "host": "langfuse.example.com"}
-
-
-def example() -> dict[str, Any]:
-    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    route: dict[str, Any] = yaml.safe_load(text)
-    return route
-
-
-def operations(rule: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The header operations of a rule of the example, as in a VirtualService."""
-    found: dict[str, dict[str, Any]] = {}
-    for item in rule["filters"]:
-        (direction,) = [name for name in ("request", "response") if f"{name}HeaderModifier" in item]
-        modifier = item[f"{direction}HeaderModifier"]
-        found[direction] = {
-            how: [name.lower() for name in value]
-            if how == "remove"
-            else {pair["name"].lower(): pair["value"] for pair in value}
-            for how, value in modifier.items()
-        }
-    return found
-
-
-def test_the_example_of_a_custom_route_matches_the_virtual_service() -> None:
-    internal, files, pages = example()["spec"]["rules"]
-    rendered = {route["name"]: route for route in recorded("prod").one("VirtualService").inputs["spec"]["http"]}
-    prefixes = {match["path"]["value"] for match in internal["matches"]}
-    assert "backendRefs" not in internal
-    assert prefixes == {match["uri"]["exact"] for match in rendered["internal"]["match"] if "exact" in match["uri"]}
-    assert {match["path"]["value"] for match in files["matches"]} == {
-        match["uri"]["prefix"] for match in rendered["buckets"]["match"]
-    }
-    wanted = copy.deepcopy(rendered["buckets"]["headers"])
-    del wanted["response"]["set"]["strict-transport-security"]  # pages of the same host already send it
-    assert operations(files) == wanted
-    assert operations(pages) == rendered["web"]["headers"]
+KINDS: Mapping[str, Mapping[str, object]] = {
+    "istio": {"kind": "istio"},
+    "gateway-api": {"kind": "gateway-api", "gateway": "gateways/public"},
+    "nginx": {"kind": "ingress", "controller": "nginx"},
+    "traefik": {"kind": "ingress", "controller": "traefik"},
+}
+POLICIES_OF_ROUTES = (
+    "stored-files-are-inert",
+    "csp-enforces-https",
+    "no-public-admin-api",
+    "browsers-stay-with-https",
+    "https-only",
+    "hosts-by-name",
+)
 
 
 def test_the_table_of_headers_matches_the_routes() -> None:
@@ -57,15 +38,62 @@ def test_the_table_of_headers_matches_the_routes() -> None:
     assert value == FILE_POLICY
 
 
-def test_the_policies_accept_the_example_and_report_missing_headers() -> None:
-    stack = [resource(item.type, item.inputs, name=item.name) for item in recorded("prod", OWN_ROUTE) if item.custom]
+def test_every_kind_and_controller_has_a_place() -> None:
+    for model in (IstioIngress, GatewayApiIngress, KubernetesIngress, NoIngress):
+        (kind,) = get_args(model.model_fields["kind"].annotation)
+        assert f"| `{kind}`" in PAGE
+    assert set(get_args(KubernetesIngress.model_fields["controller"].annotation)) == set(CONTROLLERS)
+    for name in CONTROLLERS:
+        assert f"| `{name}`" in PAGE
 
-    def found(route: dict[str, Any]) -> set[str]:
-        with_it = [*stack, resource("kubernetes:gateway.networking.k8s.io/v1:HTTPRoute", route)]
-        return {id_ for id_ in ("stored-files-are-inert", "csp-enforces-https") if judged(POLICIES[id_], with_it)}
 
-    assert found(example()) == set()
-    bare = example()
-    for rule in bare["spec"]["rules"]:
-        rule.pop("filters", None)
-    assert found(bare) == {"stored-files-are-inert", "csp-enforces-https"}
+def test_the_examples_are_valid() -> None:
+    for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL):
+        config = {key.removeprefix("langfuse:"): value for key, value in yaml.safe_load(text).items()}
+        url = config["ingress"].get("publicUrl")
+        parse("dev", config if url else {"host": "langfuse.example.com", **config})
+
+
+def found(kind: str, without: str = "") -> set[str]:
+    """The policies that the routes of a kind break, without objects of a type."""
+    stack = [
+        resource(item.type, item.inputs, name=item.name)
+        for item in recorded("prod", {"ingress": KINDS[kind]})
+        if item.custom and not (without and item.kind == without and item.name != "langfuse")
+    ]
+    return {id_ for id_ in POLICIES_OF_ROUTES if judged(POLICIES[id_], stack)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_policies_accept_the_routes_of_every_kind(kind: str) -> None:
+    assert found(kind) == set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "without", "broken"),
+    [
+        ("nginx", "ConfigMap", "stored-files-are-inert"),
+        ("nginx", "Ingress", "no-public-admin-api"),
+        ("traefik", "Middleware", "stored-files-are-inert"),
+        ("traefik", "Middleware", "no-public-admin-api"),
+    ],
+)
+def test_the_policies_read_what_annotations_refer_to(kind: str, without: str, broken: str) -> None:
+    assert broken in found(kind, without)
+
+
+@pytest.mark.parametrize(("part", "broken"), [(0, "no-public-admin-api"), (1, "stored-files-are-inert")])
+def test_the_policies_read_the_rules_of_an_http_route(part: int, broken: str) -> None:
+    stack = []
+    for item in recorded("prod", {"ingress": KINDS["gateway-api"]}):
+        inputs: dict[str, Any] = item.inputs
+        if item.kind == "HTTPRoute":
+            rules = [dict(rule) for rule in inputs["spec"]["rules"]]
+            if part == 0:
+                del rules[0]
+            else:
+                rules[1].pop("filters")
+            inputs = {**inputs, "spec": {**inputs["spec"], "rules": rules}}
+        if item.custom:
+            stack.append(resource(item.type, inputs, name=item.name))
+    assert judged(POLICIES[broken], stack)

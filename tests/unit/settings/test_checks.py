@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components.settings.checks import CHECKS, Check, application, backups, memory, network, stores
+from components.settings.checks import CHECKS, Check, application, backups, ingress, memory, network, stores
 from components.stores import versions as store_versions
 from tests.unit.configuration import only_problem, refusal, settings
 from tests.unit.network.test_reachability import OPERATED
@@ -14,6 +14,9 @@ Config = Mapping[str, Any]
 
 EXISTING = {"credentials": {"source": "existing", "secret": "langfuse-credentials"}}
 GATEWAY = {"namespace": "gateway", "labels": {"app": "litellm"}, "port": 4000}
+GATEWAY_API = {"kind": "gateway-api", "gateway": "gateways/public"}
+NGINX = {"kind": "ingress", "controller": "nginx"}
+OTHER = {"kind": "ingress", "controller": "other"}
 V3 = {"version": "3.225.4"}
 V4_16 = {"version": "4.16.0"}
 
@@ -57,10 +60,113 @@ REFUSED: list[tuple[Check, str, Config, str]] = [
         'clickhouse.keeperResources.memory: "64M" is less',
     ),
     (
-        network.gateway_is_in_another_namespace,
+        ingress.proxy_is_in_another_namespace,
         "dev",
         {"namespace": "edge", "ingress": {"gateway": "edge/public"}},
         'namespace: "edge" contains the gateway (edge/public)',
+    ),
+    (
+        ingress.proxy_is_in_another_namespace,
+        "dev",
+        {"namespace": "edge", "ingress": {"proxy": {"namespace": "edge"}}},
+        'namespace: "edge" contains the gateway (istio-system/public)',
+    ),
+    (
+        ingress.proxy_is_known,
+        "dev",
+        {"ingress": {**OTHER, "bucketHost": "files.example.net"}},
+        "ingress.proxy.namespace: is required with controller other",
+    ),
+    (
+        ingress.proxy_is_known,
+        "dev",
+        {"ingress": {**GATEWAY_API, "proxy": {"labels": {"app": "envoy"}, "ranges": ["10.0.0.0/8"]}}},
+        "ingress.proxy.labels: select pods of ingress.proxy.namespace; set it too",
+    ),
+    (
+        ingress.files_have_protective_headers,
+        "dev",
+        {"ingress": {**OTHER, "proxy": {"namespace": "haproxy"}}},
+        "ingress.bucketHost: is required with controller other",
+    ),
+    (
+        ingress.certificates_are_used,
+        "dev",
+        {"ingress": {"tls": False, "certificate": {"issuer": "letsencrypt"}}},
+        "ingress.certificate: is not used with tls false",
+    ),
+    (
+        ingress.certificates_are_used,
+        "dev",
+        {"ingress": {**NGINX, "tlsSecret": "own", "certificate": {"issuer": "letsencrypt"}}},
+        'ingress.tlsSecret: "own" is not the Secret of certificate',
+    ),
+    (
+        ingress.certificates_are_used,
+        "dev",
+        {"ingress": {**NGINX, "tls": False, "tlsSecret": "own"}},
+        'ingress.tlsSecret: "own" is not used with tls false',
+    ),
+    (
+        ingress.listeners_use_tls,
+        "dev",
+        {"ingress": {**GATEWAY_API, "listeners": []}},
+        "ingress.listeners: [] would also serve plain HTTP",
+    ),
+    (
+        ingress.listeners_use_tls,
+        "dev",
+        {"ingress": {**GATEWAY_API, "tls": False, "redirectListeners": ["http"]}},
+        "ingress.redirectListeners: would redirect to https, which tls false does not serve",
+    ),
+    (
+        ingress.listeners_use_tls,
+        "dev",
+        {"ingress": {**GATEWAY_API, "redirectListeners": ["https"]}},
+        'ingress.redirectListeners: "https" also serves the route',
+    ),
+    (
+        ingress.public_url_has_the_host,
+        "dev",
+        {"ingress": {"kind": "none", "publicUrl": "http://localhost:3000"}},
+        'ingress.publicUrl: "http://localhost:3000" has another host than host ("langfuse.example.com")',
+    ),
+    (
+        ingress.public_url_has_the_host,
+        "prod",
+        {"ingress": {"kind": "none", "publicUrl": "http://langfuse.example.com"}},
+        'ingress.publicUrl: "http://langfuse.example.com" would serve prod without TLS',
+    ),
+    (
+        ingress.bucket_host_is_usable,
+        "dev",
+        {"ingress": {"kind": "none", "bucketUrl": "http://localhost:9000", "bucketHost": "files.example.net"}},
+        'ingress.bucketHost: "files.example.net" has no effect with bucketUrl',
+    ),
+    (
+        network.revision_applies_to_sidecars,
+        "dev",
+        {"mesh": {"revision": "1-27"}},
+        'mesh.revision: "1-27" has no effect in mode ambient',
+    ),
+    (
+        network.clients_outside_the_mesh_are_clients,
+        "dev",
+        {"mesh": {"outsideClients": ["apps"]}},
+        'mesh.outsideClients: "apps" is not in network.webClients',
+    ),
+    (
+        network.clients_outside_the_mesh_are_clients,
+        "dev",
+        {"mesh": {"mode": "none", "outsideClients": ["apps"]}},
+        "mesh.outsideClients: has no effect without a mesh",
+    ),
+    (
+        network.mesh_knows_the_ingress,
+        "dev",
+        {"ingress": NGINX, "mesh": {"mode": "ambient"}},
+        "ingress.proxy.mesh: is required with ingress.kind ingress and mesh.mode ambient; set it to true if the pods "
+        "of the proxy (namespace ingress-nginx) are in the mesh, otherwise to false",
     ),
     (
         network.allowed_pods_have_an_address,
@@ -81,7 +187,7 @@ REFUSED: list[tuple[Check, str, Config, str]] = [
         'namespace: "databases" contains the operator (cluster.operators.cloudnativePg)',
     ),
     (
-        network.production_uses_tls,
+        ingress.production_uses_tls,
         "prod",
         {"ingress": {"tls": False}},
         "ingress.tls: false would serve prod without TLS",
@@ -210,11 +316,40 @@ ACCEPTED: list[tuple[Check, str, Config]] = [
     (application.autoscaling_bounds_are_ordered, "dev", {"web": {"autoscaling": {"minReplicas": 2, "maxReplicas": 2}}}),
     (application.requests_fit_limits, "dev", {"web": {"resources": {"cpu": "2000m", "cpuLimit": "2"}}}),
     (application.requests_fit_limits, "dev", redis(host="redis.example.com")),
-    (network.gateway_is_in_another_namespace, "dev", {"namespace": "edge", "ingress": {"gateway": "edge-public/edge"}}),
+    (ingress.proxy_is_in_another_namespace, "dev", {"namespace": "edge", "ingress": {"gateway": "edge-public/edge"}}),
     (
-        network.gateway_is_in_another_namespace,
+        ingress.proxy_is_in_another_namespace,
         "dev",
-        {"namespace": "edge", "ingress": {"kind": "none", "gateway": "edge/public"}},
+        {"namespace": "edge", "ingress": {"kind": "none"}},
+    ),
+    (ingress.proxy_is_known, "dev", {"ingress": {**GATEWAY_API, "proxy": {"ranges": ["10.0.0.0/8"]}}}),
+    (ingress.certificates_are_used, "dev", {"ingress": {**NGINX, "certificate": {"issuer": "a", "secret": "own"}}}),
+    (ingress.listeners_use_tls, "dev", {"ingress": {**GATEWAY_API, "listeners": ["https-a", "https-b"]}}),
+    (
+        ingress.public_url_has_the_host,
+        "prod",
+        {"host": "localhost", "ingress": {"kind": "none", "publicUrl": "http://localhost:3000"}},
+    ),
+    (
+        ingress.bucket_host_is_usable,
+        "dev",
+        {
+            "host": "localhost",
+            "ingress": {"kind": "none", "publicUrl": "http://localhost:3000", "bucketUrl": "http://localhost:9000"},
+        },
+    ),
+    (ingress.files_have_protective_headers, "dev", {"ingress": NGINX}),
+    (network.revision_applies_to_sidecars, "dev", {"mesh": {"mode": "sidecar", "revision": "1-27"}}),
+    (
+        network.clients_outside_the_mesh_are_clients,
+        "dev",
+        {"network": {"webClients": ["apps"]}, "mesh": {"outsideClients": ["apps"]}},
+    ),
+    (network.mesh_knows_the_ingress, "dev", {"ingress": NGINX}),
+    (
+        network.mesh_knows_the_ingress,
+        "dev",
+        {"ingress": {**NGINX, "proxy": {"mesh": True}}, "mesh": {"mode": "ambient"}},
     ),
     (network.allowed_pods_have_an_address, "dev", {"allowedTargets": {"llm": {"hosts": ["llm.a"], "pods": [GATEWAY]}}}),
     (network.metadata_server_answers_names_only, "dev", {"cluster": {"preset": "gke"}}),
@@ -225,8 +360,8 @@ ACCEPTED: list[tuple[Check, str, Config]] = [
         "dev",
         {"namespace": "x", "cluster": {"operators": {"cloudnativePg": "x"}}},
     ),
-    (network.production_uses_tls, "dev", {"ingress": {"tls": False}}),
-    (network.production_uses_tls, "prod", {"ingress": {"kind": "none", "tls": False}}),
+    (ingress.production_uses_tls, "dev", {"ingress": {"tls": False}}),
+    (ingress.production_uses_tls, "prod", {"ingress": {"kind": "none", "tls": False}}),
     (stores.keepers_match_replicas, "dev", {"clickhouse": {"replicas": 3, "keepers": 3}}),
     (stores.keepers_match_replicas, "dev", {"clickhouse": {"replicas": 1, "keepers": 3}}),
     (
@@ -294,7 +429,6 @@ TESTED_ELSEWHERE = {
         "variables_name_possible_targets",
     ),
     *("patches_are_allowed", "managed_buckets_have_one_purpose", "off_site_store_is_separate"),
-    *("bucket_host_is_usable", "external_files_have_their_own_host"),
     *("containers_can_start", "bounds_hold"),
     "digests_are_complete",
 }

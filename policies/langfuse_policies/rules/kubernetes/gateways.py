@@ -9,7 +9,7 @@ from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.engine.settings import Settings
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource
-from langfuse_policies.facts.routes import GATEWAY_API_ROUTE, INGRESS, VIRTUAL_SERVICE, is_public
+from langfuse_policies.facts.routes import GATEWAY_API_ROUTE, INGRESS, VIRTUAL_SERVICE, header_values, is_public
 
 topic = Topic("gateways", title="Gateways", pack="security")
 
@@ -93,6 +93,7 @@ def _hosts(route: Resource) -> Iterator[Field]:
 @topic.resources(
     "browsers-stay-with-https",
     VIRTUAL_SERVICE,
+    GATEWAY_API_ROUTE,
     title="Browsers are told to use HTTPS only",
     why="Without Strict-Transport-Security, the first request of each visit can be intercepted before it is "
     "redirected.",
@@ -101,6 +102,12 @@ def _hosts(route: Resource) -> Iterator[Field]:
     also_in=("RFC 6797", "OWASP: HTTP Strict Transport Security"),
 )
 def browsers_stay_with_https(service: Resource) -> Findings:
+    if service.kind == GATEWAY_API_ROUTE:
+        rules = [rule for rule in service.at("spec.rules") if not rule["backendRefs"].empty]
+        values = [header_values(rule, "response", "strict-transport-security") for rule in rules]
+        if rules and not any(found is None or found for found in values):
+            yield finding(service.at("spec.rules"), "no rule sets Strict-Transport-Security")
+        return
     http = service.at("spec.http")
     routes = [route for route in http if not route["route"].empty]
     if is_public(service) and routes and not any(_sets_hsts(route) for route in routes):

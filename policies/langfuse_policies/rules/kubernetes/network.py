@@ -23,6 +23,7 @@ from langfuse_policies.facts.network_policies import (
     zones,
 )
 from langfuse_policies.facts.resources import Resource, Stack
+from langfuse_policies.facts.selectors import Labels
 
 topic = Topic("network", title="Network", pack="security")
 
@@ -80,10 +81,17 @@ def pods_covered_by_policy(stack: Stack) -> Findings:
             continue
         for pod, labels in zone.pods:
             allowed_in = any(not _lets_in_probes_alone(rule) for _, rule in zone.rules_for(labels, "Ingress"))
-            if not allowed_in and zone.served(labels):
+            closed = any(_closes(policy, labels) for policy in zone.policies.candidates(labels))
+            if not allowed_in and not closed and zone.served(labels):
                 yield finding(pod, "a Service selects it, and no policy allows clients")
             elif not allowed_in and not any(True for _ in zone.rules_for(labels, "Egress")):
                 yield finding(pod, "no policy allows its traffic")
+
+
+def _closes(policy: NetworkPolicy, labels: Labels | None) -> bool:
+    """Whether it is about these pods and lets nobody in on purpose, for example where only port-forwards are used."""
+    about = policy.selects_all is False and policy.selects(labels) is True
+    return about and policy.isolates("Ingress") is True and policy.resource.at("spec.ingress").empty
 
 
 def _lets_in_probes_alone(rule: Field) -> bool:

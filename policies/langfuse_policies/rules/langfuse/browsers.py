@@ -12,6 +12,7 @@ from langfuse_policies.facts.routes import (
     INGRESS,
     VIRTUAL_SERVICE,
     header_values,
+    ingress_headers,
     removes_header,
     rules_to,
 )
@@ -60,15 +61,17 @@ def stored_files_are_inert(stack: Stack) -> Findings:
     stores = services(stack, lambda container: store_of(container) == "object-store")
     for route, rule in _to(stack, stores):
         if any(_same_host(host, page) for host in _hosts(route, rule) for page in pages):
-            for problem in _problems(route, rule):
+            for problem in _problems(stack, route, rule):
                 yield finding(rule, problem, of=route)
 
 
-def _problems(route: Resource, rule: Field) -> Iterator[str]:
+def _problems(stack: Stack, route: Resource, rule: Field) -> Iterator[str]:
     """Why a file behind this route could act as the user who opens it."""
-    if route.kind == INGRESS:  # controllers read headers from their own annotations
+    if route.kind == INGRESS:  # controllers read headers from their own annotations, or from what these refer to
         annotations = route.at("metadata.annotations")
-        if annotations.known and not any("sandbox" in (note.text or "sandbox") for _, note in annotations.entries()):
+        headers = ingress_headers(stack, route)
+        texts = [*(headers or {}).values(), *(note.text or "sandbox" for _, note in annotations.entries())]
+        if headers is not None and not any("sandbox" in text for text in texts):
             yield "serves files under the host of the user interface, without Content-Security-Policy: sandbox"
         return
     policies = header_values(rule, "response", _POLICY)

@@ -6,7 +6,16 @@ from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.facts.applications import langfuse_role
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource, Stack
-from langfuse_policies.facts.routes import VIRTUAL_SERVICE, destinations, hosts_of, is_public, service_of, takes
+from langfuse_policies.facts.routes import (
+    VIRTUAL_SERVICE,
+    PathRule,
+    destinations,
+    hosts_of,
+    is_public,
+    path_rules,
+    service_of,
+    takes,
+)
 from langfuse_policies.facts.services import services
 
 topic = Topic("exposure", title="Exposure", pack="security")
@@ -24,8 +33,9 @@ _INTERNAL_PATHS = (
     why="The Admin API requires one key: its holder creates organizations and API keys, and replays or drops "
     "queues. Another key gives access to /api/internal, where Langfuse's AI gateway gets the keys of model "
     "providers.",
-    fix="Answer /api/admin and /api/internal with directResponse 404 in a route before all others, without further "
-    "conditions.",
+    fix="Answer /api/admin and /api/internal with directResponse 404 in a route of the VirtualService before all "
+    "others, without further conditions; in an HTTPRoute, with a rule without backendRefs; in an Ingress, with a path "
+    "that leads to a Service without pods.",
     severity=Severity.HIGH,
     also_in=("Langfuse: hardening",),
     langfuse=True,
@@ -44,6 +54,28 @@ def no_public_admin_api(stack: Stack) -> Findings:
                 if takes(route, request) != "none" and "all" not in earlier:
                     yield finding(route, f"leads to {request}", of=service)
                     break
+    rules = list(path_rules(stack))
+    for rule in rules:
+        reached = [path for path in _INTERNAL_PATHS if rule.path and _leads_to(rule, path, rules, web)]
+        if reached:
+            yield finding(rule.place, f"leads to {reached[0]}", of=rule.route)
+
+
+def _leads_to(rule: PathRule, request: str, rules: list[PathRule], web: set[tuple[str, str]]) -> bool:
+    """Whether requests for a path reach web by a rule: no rule of the same host with a longer path takes all of them.
+
+    Rules of the same length in two objects are decided by their age, so they do not help.
+    """
+    if not rule.covers(request) or not any(service in web for service in rule.services):
+        return False
+    return not any(
+        other.covers(request)
+        and not other.conditional
+        and not any(service in web for service in other.services)
+        and (other.exact or len(other.path.rstrip("/")) > len(rule.path.rstrip("/")))
+        and (not other.hosts or (rule.hosts and set(rule.hosts) <= set(other.hosts)))
+        for other in rules
+    )
 
 
 def _requests(route: Field) -> Iterator[str]:

@@ -1,0 +1,103 @@
+"""Ingresses for an ingress controller (kubernetes.io/docs/concepts/services-networking/ingress)."""
+
+from collections.abc import Mapping, Sequence
+
+import pulumi_kubernetes as k8s
+
+from components.kubernetes.objects import SKIP_AWAIT, Scope
+from components.network.ingress.certificates import certificate_secret
+from components.network.ingress.contract import CLOSE_INTERNAL_PATHS, RoutedKind
+from components.network.ingress.controllers import CONTROLLERS, Controller
+from components.network.ingress.rules import REQUEST_SECONDS, PublicHost, Routes, Rule
+from components.schema.ingress import KubernetesIngress
+from components.stores.connections import Endpoint, ObjectStoreConnection
+
+CLOSED = "langfuse-closed"
+
+
+class KubernetesIngressKind(RoutedKind[KubernetesIngress]):
+    """One Ingress for each rule of a host, because annotations apply to a whole Ingress.
+
+    The most specific path wins, whatever the order; a prefix matches whole segments.
+    """
+
+    @property
+    def controller(self) -> Controller:
+        """What the controller can do beyond an Ingress."""
+        return CONTROLLERS[self.config.controller]
+
+    @property
+    def default_namespace(self) -> str | None:
+        """The namespace that the controller's documentation installs it in."""
+        return self.controller.namespace
+
+    def left_to_operator(self) -> Sequence[str]:
+        """What the controller can't do by annotations or objects of the namespace."""
+        if self.config.controller != "other":
+            return self.controller.left_to_operator
+        return [
+            f"{CLOSE_INTERNAL_PATHS}. Their Ingress leads to the Service {CLOSED}, which has no pods: check that your "
+            "controller answers with an error, and does not send the requests to web",
+            f"Let requests take {REQUEST_SECONDS} seconds, and have any size",
+            "Send the header Strict-Transport-Security",
+        ]
+
+    def create(self, scope: Scope, web: Endpoint, store: ObjectStoreConnection) -> None:
+        """The Ingresses, and what their annotations refer to."""
+        routes = self.routes(web, store)
+        closed = web if self.controller.refuses else Endpoint(host=CLOSED, port=80)
+        for public in routes.hosts:
+            for rule in public.rules:
+                self._ingress(scope, routes, public, rule, closed)
+        if closed != web:
+            _closed_service(scope)
+
+    def _ingress(self, scope: Scope, routes: Routes, public: PublicHost, rule: Rule, closed: Endpoint) -> None:
+        name = public.name if rule.name == "web" else f"langfuse-{rule.name}"
+        config, backend = self.config, rule.backend or closed
+        annotations = {
+            **self.controller.annotations(scope, name, rule, tls=routes.tls),
+            **self._issuer(),
+            **config.annotations,
+            **SKIP_AWAIT,  # the address of the controller is not this stack's concern
+        }
+        paths: list[k8s.networking.v1.HTTPIngressPathArgsDict] = [
+            {
+                "path": path,
+                "path_type": "Prefix",
+                "backend": {"service": {"name": backend.host, "port": {"number": backend.port}}},
+            }
+            for path in ([prefix.rstrip("/") for prefix in rule.prefixes] or ["/"])
+        ]
+        spec: k8s.networking.v1.IngressSpecArgsDict = {"rules": [{"host": public.host, "http": {"paths": paths}}]}
+        if config.class_name:
+            spec["ingress_class_name"] = config.class_name
+        if routes.tls:
+            spec["tls"] = [self._tls(scope, routes)]
+        k8s.networking.v1.Ingress(name, metadata=scope.workload.metadata(name, annotations), spec=spec, opts=scope.opts)
+
+    def _tls(self, scope: Scope, routes: Routes) -> k8s.networking.v1.IngressTLSArgsDict:
+        certificate = self.config.certificate
+        secret = certificate_secret(scope, certificate) if certificate else self.config.tls_secret
+        tls: k8s.networking.v1.IngressTLSArgsDict = {"hosts": list(routes.names)}
+        if secret:
+            tls["secret_name"] = secret
+        return tls
+
+    def _issuer(self) -> Mapping[str, str]:
+        """The annotation by which cert-manager creates a Certificate (cert-manager.io/docs/usage/ingress)."""
+        certificate = self.config.certificate
+        if certificate is None:
+            return {}
+        key = "cluster-issuer" if certificate.issuer_kind == "ClusterIssuer" else "issuer"
+        return {f"cert-manager.io/{key}": certificate.issuer}
+
+
+def _closed_service(scope: Scope) -> None:
+    """A Service that selects no pods: requests for it are answered with an error."""
+    k8s.core.v1.Service(
+        CLOSED,
+        metadata=scope.workload.metadata(CLOSED, SKIP_AWAIT),
+        spec={"type": "ClusterIP", "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]},
+        opts=scope.opts,
+    )

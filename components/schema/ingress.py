@@ -1,0 +1,181 @@
+"""How users and SDKs reach the installation. The kind decides which keys exist."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from components.schema.base import Model
+from components.schema.values import DnsLabel, GatewayName, Host, HttpUrl, NetworkRange, SecretName
+
+
+class Certificate(Model):
+    """A certificate that cert-manager issues for the public hosts. It is renewed automatically."""
+
+    issuer: Host = Field(description="Name of the issuer.")
+    issuer_kind: Literal["ClusterIssuer", "Issuer"] = Field(
+        default="ClusterIssuer",
+        description="Kind of the issuer. An `Issuer` must exist in the namespace of the certificate.",
+    )
+    secret: SecretName | None = Field(
+        default=None, description="Secret that receives the certificate. Default: `langfuse-<stack>-tls`."
+    )
+
+
+class Proxy(Model):
+    """What forwards requests from outside: the pods of a gateway or controller, or a load balancer's addresses.
+
+    They can connect to web and to files in MinIO, in addition to `network.webClients`.
+    """
+
+    namespace: DnsLabel | None = Field(
+        default=None,
+        description="Namespace of the pods. Default: the namespace of `gateway`; for the controller `nginx` "
+        "`ingress-nginx`, for `traefik` `traefik`.",
+    )
+    labels: dict[str, str] = Field(
+        default={}, description="Labels of the pods. Default: all pods of the namespace can connect."
+    )
+    ranges: list[NetworkRange] = Field(
+        default=[],
+        description="Addresses of a proxy that does not run in pods, or in pods on the network of their node, for "
+        "example `35.191.0.0/16` and `130.211.0.0/22` for load balancers of Google Cloud.",
+    )
+    mesh: bool | None = Field(
+        default=None,
+        description="Whether the pods are in the mesh, if there is one. Otherwise, web and files in MinIO also accept "
+        "plain text. Default: `true` for the kind `istio`. For other kinds, it must be set if there is a mesh.",
+    )
+
+
+class Route(Model):
+    """The keys of every kind that creates a route."""
+
+    creates_route: ClassVar[bool] = True
+    joins_mesh: ClassVar[bool] = False
+    """Whether the proxy is part of Istio's mesh, which is then the default for the pods as well."""
+
+    tls: bool = Field(default=True, description="Whether the public URL is https.")
+    bucket_host: Host | None = Field(
+        default=None,
+        description="A separate host for files in MinIO. Signed links contain it, and the gateway or controller must "
+        "serve it too. With a separate host, files cannot be attached to dataset items in the UI "
+        "(docs/public-routes.md). Default: `host`.",
+    )
+    certificate: Certificate | None = Field(
+        default=None, description="Has cert-manager issue a certificate for the public hosts."
+    )
+    proxy: Proxy = Proxy()
+
+    def url(self, host: str) -> str:
+        """The public origin (scheme and host) of the installation, for its configured host."""
+        return f"{'https' if self.tls else 'http'}://{host}"
+
+    def files_url(self, host: str) -> str | None:
+        """The public origin of files in MinIO; None if browsers can't reach them."""
+        return self.url(self.bucket_host or host)
+
+
+class GatewayRoute(Route):
+    """The keys of the kinds that add a route to an existing gateway."""
+
+    gateway: GatewayName = Field(description="The Gateway that serves the host, as `namespace/name`.")
+
+    @property
+    def gateway_namespace(self) -> str:
+        """The namespace of the Gateway."""
+        return self.gateway.partition("/")[0]
+
+
+class IstioIngress(GatewayRoute):
+    """A VirtualService for an Istio Gateway. Requires Istio."""
+
+    joins_mesh: ClassVar[bool] = True
+
+    kind: Literal["istio"]
+    gateway: GatewayName = Field(
+        default="istio-system/public",
+        description="The Istio Gateway that serves the host, as `namespace/name`. If its pods are in another "
+        "namespace, also set `proxy.namespace`.",
+    )
+
+
+class GatewayApiIngress(GatewayRoute):
+    """An HTTPRoute for a Gateway of the Gateway API. The Gateway must admit routes of this namespace."""
+
+    kind: Literal["gateway-api"]
+    gateway: GatewayName = Field(
+        description="The Gateway that serves the host, as `namespace/name`. If its pods are in another namespace, "
+        "as those of Envoy Gateway are, also set `proxy.namespace`."
+    )
+    listeners: list[DnsLabel] | None = Field(
+        default=None,
+        description="Names of the Gateway's listeners that serve the route. Default: `https`; all listeners if `tls` "
+        "is `false`.",
+    )
+    redirect_listeners: list[DnsLabel] = Field(
+        default=[], description="Names of plain HTTP listeners whose requests are redirected to https."
+    )
+    timeouts: bool = Field(
+        default=True,
+        description="Whether the route sets timeouts, so that long requests pass. `false` for a gateway that does not "
+        "support them.",
+    )
+
+
+class KubernetesIngress(Route):
+    """Ingresses for an ingress controller."""
+
+    kind: Literal["ingress"]
+    controller: Literal["nginx", "traefik", "other"] = Field(
+        description="The controller. For `nginx` (ingress-nginx) and `traefik`, the stack also sets what an Ingress "
+        "alone cannot express: security headers of files, timeouts and sizes. With `other`, you have to set it: "
+        "see the output `publicRoute`."
+    )
+    class_name: DnsLabel | None = Field(
+        default=None, description="IngressClass. Default: the default class of the cluster."
+    )
+    annotations: dict[str, str] = Field(
+        default={}, description="Further annotations of every Ingress. They replace those that the stack sets."
+    )
+    tls_secret: SecretName | None = Field(
+        default=None,
+        description="Existing Secret in the namespace with the certificate of the public hosts. Default: the default "
+        "certificate of the controller, or that of `certificate`.",
+    )
+
+
+class NoIngress(Model):
+    """No route. Reach the Services by a port-forward, a tunnel or a route of your own (docs/public-routes.md)."""
+
+    creates_route: ClassVar[bool] = False
+    joins_mesh: ClassVar[bool] = False
+
+    kind: Literal["none"]
+    tls: bool = Field(default=True, description="Whether the public URL is https, unless `publicUrl` is set.")
+    public_url: HttpUrl | None = Field(
+        default=None,
+        description="URL under which users reach web, for example `http://localhost:3000` with a port-forward. "
+        "Default: `host`, with https if `tls` is true.",
+    )
+    bucket_url: HttpUrl | None = Field(
+        default=None,
+        description="URL under which users reach files in MinIO, for example `http://localhost:9000` with a "
+        "port-forward. Default: that of `bucketHost`; otherwise, signed links lead to the Service.",
+    )
+    bucket_host: Host | None = Field(
+        default=None, description="Host under which your route serves files in MinIO. It may be `host`."
+    )
+
+    def url(self, host: str) -> str:
+        """The public origin (scheme, host and port) of the installation, for its configured host."""
+        return self.public_url or f"{'https' if self.tls else 'http'}://{host}"
+
+    def files_url(self, _: str) -> str | None:
+        """The public origin of files in MinIO; None if only pods can reach them."""
+        if self.bucket_url or not self.bucket_host:
+            return self.bucket_url
+        scheme = self.url(self.bucket_host).partition(":")[0]
+        return f"{scheme}://{self.bucket_host}"
+
+
+Ingress = Annotated[IstioIngress | GatewayApiIngress | KubernetesIngress | NoIngress, Field(discriminator="kind")]
