@@ -231,4 +231,4 @@ def test_the_example_for_a_laptop_requests_less_than_six_gibibytes() -> None:
     total = sum((item.total for item in steady_state_pods(settings)), start=Requests())
     assert total.memory < 6 * 1024**3
     assert total.cpu < 1
-    assert settings.public_url == "http://localhost"
+    assert settings.public_url == "http://localhost:3000"
