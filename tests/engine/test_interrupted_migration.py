@@ -81,11 +81,12 @@ def release(view: View) -> None:
 
 
 def update_until_it_migrates(stack: Stack, view: View) -> subprocess.Popen[str]:
-    """Start an update, and return once its migration runs."""
+    """Start an update, and return once its migration runs and nothing else is being created."""
     before = {pod["metadata"]["uid"] for pod in migrators(view)}
     process = stack.start_up()
     try:
         eventually(lambda: bool({pod["metadata"]["uid"] for pod in migrators(view)} - before), within=START_SECONDS)
+        eventually(lambda: len(stack.pending()) == 1, within=START_SECONDS, ignoring=(json.JSONDecodeError,))
     except BaseException:
         end(process, signal.SIGKILL)
         raise
