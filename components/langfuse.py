@@ -8,6 +8,7 @@ from components.admission import Admission
 from components.application.component import ApplicationContext
 from components.application.first_start import FirstStart
 from components.application.migrations import Migrations
+from components.application.sign_in_proxy import SignInProxy
 from components.application.web import Web
 from components.application.worker import Worker
 from components.backups.component import Backups
@@ -18,6 +19,7 @@ from components.ignored_changes import IgnoreChanges
 from components.kubernetes.installation import Installation
 from components.kubernetes.patches import Patches
 from components.network.ingress.component import Ingress
+from components.network.ingress.rules import Servers
 from components.network.mesh import Mesh
 from components.network.namespace import Namespace
 from components.network.policies import Network
@@ -90,7 +92,10 @@ class Langfuse(pulumi.ComponentResource):
         first_start = FirstStart("first-start", context, inside, after=ready)
         web = Web("web", context, inside, after=[*ready, *first_start.ready])
         Worker("worker", context, inside, after=ready)
-        Ingress("ingress", context, web.endpoint, inside)
+        pages = web.endpoint
+        if config := settings.ingress.sign_in_proxy:
+            pages = SignInProxy("sign-in-proxy", context, config, web.endpoint, inside).endpoint
+        Ingress("ingress", context, Servers(web=web.endpoint, pages=pages), inside)
         backup_connection = modes.clickhouse.backup_connection(credentials.refs)
         # After the databases: if another major release of Postgres is refused, the client of its backups stays too.
         Backups("backups", context, _after(inside, databases), clickhouse=backup_connection)

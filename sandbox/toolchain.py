@@ -152,6 +152,15 @@ TOOLS = {
             systems=LINUX,
         ),
         Tool(
+            "oauth2-proxy",
+            "oauth2-proxy",
+            "github.com/oauth2-proxy/oauth2-proxy/v7",
+            "github.com/oauth2-proxy/oauth2-proxy/v7",
+            _VERSION_FLAG,
+            r"oauth2-proxy v?(\S+)",
+            ("github.com/oauth2-proxy/oauth2-proxy/v7/pkg/version.VERSION=v{version}",),
+        ),
+        Tool(
             "pulumi",
             "pulumi",
             "github.com/pulumi/pulumi/pkg/v3",

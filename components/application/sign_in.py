@@ -10,6 +10,9 @@ from components.schema.environment import PROJECT, Settings
 from components.schema.sign_in import Provider
 from components.stores.connections import Endpoint
 
+PROXY_CALLBACK = "/oauth2/callback"
+"""Where oauth2-proxy receives the answer of its provider (`--proxy-prefix`)."""
+
 
 def sign_in_environment(settings: Settings, refs: Mapping[str, SecretRef]) -> Environment:
     """For web: who can sign in, and how.
@@ -50,11 +53,13 @@ def sign_in_endpoints(settings: Settings) -> list[Endpoint]:
 
 
 def callback_urls(settings: Settings) -> dict[str, str]:
-    """The URL to register with each provider, by the provider's id."""
-    return {
+    """The URL to register with each provider, by its id; `ingress` for the sign-in in front of the UI."""
+    front = {"ingress": f"{settings.public_url}{PROXY_CALLBACK}"} if settings.ingress.sign_in_proxy else {}
+    providers = {
         name.replace("_", "-"): f"{settings.public_url}/api/auth/callback/{name.replace('_', '-')}"
         for name in settings.sign_in.providers.configured()
     }
+    return {**front, **providers}
 
 
 def _provider(name: str, provider: Provider, secret: SecretRef) -> dict[str, str | SecretRef]:

@@ -46,6 +46,7 @@ class Format:
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 PASSWORD = Format(pattern="[A-Za-z0-9]{16,}", rule="16 or more letters and digits, which need no encoding in a URL")
+COOKIE_SECRET = Format(pattern="[A-Za-z0-9]{32}", rule="32 letters and digits")
 USER_PASSWORD = Format(pattern=".{8,}", rule="8 or more characters", random=False)
 LONG_SECRET = Format(pattern=r"\S{32,}", rule="32 or more characters")
 ENCRYPTION_KEY = Format(pattern="[0-9a-fA-F]{64}", rule="64 hexadecimal digits, as `openssl rand -hex 32` prints them")

@@ -176,6 +176,14 @@ CREDENTIALS: Mapping[str, Credential] = {
             length=48,
         ),
         Credential(
+            id="sign_in_proxy_cookie_secret",
+            secret="langfuse-oauth2-proxy",  # noqa: S106
+            key="cookie-secret",
+            kind="password",
+            format=formats.COOKIE_SECRET,
+            restarts=("oauth2-proxy, which signs everybody out",),
+        ),
+        Credential(
             id="object_store_encryption_key",
             secret="langfuse-object-store-encryption",  # noqa: S106
             key="encryption-key",

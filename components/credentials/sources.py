@@ -40,6 +40,8 @@ def _is_needed(id_: str, settings: Settings, of_stores: Collection[str]) -> bool
     """Whether anything in the installation reads a credential."""
     if id_ == "admin_api_key":
         return settings.credentials.values.admin_api_key is not None
+    if id_ == "sign_in_proxy_cookie_secret":
+        return settings.ingress.sign_in_proxy is not None
     return id_ in APPLICATION_CREDENTIALS or id_ in of_stores
 
 
@@ -74,6 +76,9 @@ def _third_party(settings: Settings) -> Iterator[NeededCredential]:
 
     if settings.license:
         yield one("license_key", "langfuse-license", formats.LICENSE_KEY, settings.license.key)
+    if proxy := settings.ingress.sign_in_proxy:
+        id_ = "sign_in_proxy_client_secret"
+        yield one(id_, "langfuse-oauth2-proxy-client", formats.CLIENT_SECRET, proxy.client_secret)
     if settings.mail:
         yield one("smtp_url", "langfuse-mail", formats.SMTP_URL, settings.mail.smtp_url)
     for name, provider in settings.sign_in.providers.configured().items():

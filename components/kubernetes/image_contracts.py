@@ -113,6 +113,14 @@ CONTRACTS: Mapping[str, Contract] = {
         ),
         Contract(image=images.MINIO, commands=("sh", "curl", "date", "minio", "sleep")),
         Contract(
+            image=images.OAUTH2_PROXY,
+            commands=(),
+            notes=(
+                "Its entrypoint must be `oauth2-proxy`, which the stack configures by environment variables.",
+                "It has the certificates of public CAs.",
+            ),
+        ),
+        Contract(
             image=images.MINIO_CLIENT,
             commands=("sh", "cp", "date", "mc", "sleep", "timeout"),
             notes=(

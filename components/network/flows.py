@@ -1,13 +1,15 @@
 """The flows of an installation: the input of network policies and of the mesh's rules."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from components.application.environment import WEB_PORT
 from components.application.outbound import outbound_flows
+from components.application.sign_in_proxy import PORT
 from components.network.egress import is_the_pod_itself, namespace_of
 from components.schema.environment import Settings
 from components.stores.connections import Endpoint
-from components.stores.contract import OFF_SITE_COPY, Flow
+from components.stores.contract import OFF_SITE_COPY, SIGN_IN_PROXY, Flow
 from components.stores.modes import StoreModes
 
 
@@ -20,6 +22,10 @@ def flows(settings: Settings, stores: StoreModes) -> Sequence[Flow]:
     if off_site := settings.backups.off_site:
         endpoint = Endpoint.of_url(off_site.endpoint)
         found.append(Flow(purpose="off-site", endpoints=[endpoint], clients=[OFF_SITE_COPY]))
+    if proxy := settings.ingress.sign_in_proxy:
+        found.append(Flow(purpose="web", server="web", ports=[WEB_PORT], clients=[SIGN_IN_PROXY]))
+        issuer = Endpoint.of_url(proxy.issuer)  # other endpoints of the provider may have other hosts
+        found.append(Flow(purpose="sign-in-proxy", endpoints=[issuer], ports=[443], clients=[SIGN_IN_PROXY]))
     found += outbound_flows(settings)
     outside = (replace(flow, endpoints=[one for one in flow.endpoints if _is_outside(one, settings)]) for flow in found)
     return [flow for flow in outside if flow.server or flow.endpoints or flow.ports]
@@ -27,3 +33,13 @@ def flows(settings: Settings, stores: StoreModes) -> Sequence[Flow]:
 
 def _is_outside(endpoint: Endpoint, settings: Settings) -> bool:
     return not is_the_pod_itself(endpoint.host) and namespace_of(endpoint.host) != settings.namespace
+
+
+def public_ports(settings: Settings, stores: StoreModes) -> Mapping[str, int]:
+    """The ports where clients from outside the namespace connect, by server."""
+    store = stores.object_store
+    return {
+        "web": WEB_PORT,
+        **({SIGN_IN_PROXY: PORT} if settings.ingress.sign_in_proxy else {}),
+        **({store.name: store.public_port} if store.public_port else {}),
+    }

@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 import pulumi
 from pydantic import JsonValue
 
-from components.application.environment import WEB_PORT
 from components.kubernetes.installation import Installation
 from components.kubernetes.objects import Scope, child_options, custom_resource
-from components.network.flows import flows
+from components.network.flows import flows, public_ports
 from components.network.ingress.component import ingress_kind
 from components.schema.environment import Settings
 from components.stores.modes import StoreModes
@@ -84,7 +83,7 @@ def authentication(settings: Settings, stores: StoreModes) -> dict[str, dict[str
         if flow.server and flow.from_operator_pods and stores.operator_pods:
             plain.setdefault(flow.server, ("archive", set()))[1].update(flow.ports)
     if _has_outside_clients(settings):
-        for server, port in _public_ports(stores).items():
+        for server, port in public_ports(settings, stores).items():
             plain.setdefault(server, ("public", set()))[1].add(port)
     exceptions: dict[str, dict[str, JsonValue]] = {
         f"{server}-{role}": {
@@ -106,17 +105,11 @@ def authorization(settings: Settings, stores: StoreModes) -> dict[str, dict[str,
             rules.setdefault(flow.server, []).extend(_allow("principals", accounts, flow.ports))
             if flow.from_operator_pods and stores.operator_pods:  # they have no identity in the mesh
                 rules[flow.server].append({"to": _to(flow.ports)})
-    for server, port in _public_ports(stores).items():
-        rules[server].extend(_allow("namespaces", _inside_clients(settings), [port]))
+    for server, port in public_ports(settings, stores).items():
+        rules.setdefault(server, []).extend(_allow("namespaces", _inside_clients(settings), [port]))
         if _has_outside_clients(settings):  # they have no identity in the mesh
             rules[server].append({"to": _to([port])})
     return {ALLOW_NOTHING: {}, **{f"allow-{server}": _allow_rules(server, found) for server, found in rules.items()}}
-
-
-def _public_ports(stores: StoreModes) -> Mapping[str, int]:
-    """The ports where clients from outside the namespace connect, by server."""
-    store = stores.object_store
-    return {"web": WEB_PORT, **({store.name: store.public_port} if store.public_port else {})}
 
 
 def _inside_clients(settings: Settings) -> Sequence[str]:

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.application.environment import WEB_PORT
 from components.application.outbound import allowed_targets
 from components.kubernetes.installation import Installation
 from components.kubernetes.objects import Scope, child_options, custom_resource
 from components.network import egress
 from components.network.egress import port_list
-from components.network.flows import flows
+from components.network.flows import flows, public_ports
 from components.network.ingress.component import ingress_kind
 from components.network.mesh_policies import mesh_policies, tunnel_ports
 from components.schema.cluster import ApiServer, Dns
@@ -84,12 +83,11 @@ def policies(settings: Settings, stores: StoreModes) -> dict[str, Policy]:
         **mesh_policies(settings),
         DEFAULT_DENY: {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
         **_common_egress(settings, tunnel),
-        "allow-web-ingress": _ingress(_pods(["web"]), _from(_web_clients(settings), [WEB_PORT, *tunnel])),
         **_operator_pods(settings, stores, found),
         **_identity_egress(stores),
         **_outside(found, tunnel),
         **_configured_egress(settings, stores, tunnel),
-        **_managed_stores(settings, stores, found, tunnel),
+        **_servers(settings, stores, found, tunnel),
     }
 
 
@@ -141,18 +139,15 @@ def _configured_egress(settings: Settings, stores: StoreModes, tunnel: Sequence[
     return result
 
 
-def _managed_stores(
-    settings: Settings, stores: StoreModes, found: Sequence[Flow], tunnel: Sequence[int]
-) -> dict[str, Policy]:
+def _servers(settings: Settings, stores: StoreModes, found: Sequence[Flow], tunnel: Sequence[int]) -> dict[str, Policy]:
     """Ingress of each server that this stack runs: from its clients, and through the public route."""
     rules: dict[str, list[IngressRule]] = {}
     for flow in found:
         if flow.server:
             rule: IngressRule = {"from_": _clients(flow, stores), "ports": port_list([*flow.ports, *tunnel])}
             rules.setdefault(flow.server, []).append(rule)
-    store = stores.object_store
-    if store.public_port:
-        rules[store.name] += _from(_web_clients(settings), [store.public_port, *tunnel])
+    for server, port in public_ports(settings, stores).items():
+        rules.setdefault(server, []).extend(_from(_web_clients(settings), [port, *tunnel]))
     return {f"allow-{server}-ingress": _ingress(_pods([server]), own) for server, own in rules.items()}
 
 

@@ -6,16 +6,20 @@ The quota and the sizing command use this list. A test compares it with the pods
 
 from collections.abc import Sequence
 
+from components.application.sign_in_proxy import RESOURCES
 from components.schema.application import Workload
 from components.schema.environment import Settings
 from components.schema.requests import Pods, Requests
+from components.stores.contract import SIGN_IN_PROXY
 from components.stores.modes import StoreModes
 
 
 def steady_state_pods(settings: Settings) -> Sequence[Pods]:
     """All pods that run permanently. An autoscaled workload counts with its maximum."""
     stores = [pods for mode in StoreModes.of(settings) for pods in mode.pods()]
-    return [_deployment("web", settings.web), _deployment("worker", settings.worker), *stores]
+    proxy = settings.ingress.sign_in_proxy
+    front = [Pods(name=SIGN_IN_PROXY, replicas=proxy.replicas, each=Requests.of(RESOURCES))] if proxy else []
+    return [*front, _deployment("web", settings.web), _deployment("worker", settings.worker), *stores]
 
 
 def _deployment(name: str, workload: Workload) -> Pods:

@@ -117,6 +117,11 @@ class CredentialSources(Model):
     object_store_backups_secret_access_key: Source | None = Field(
         default=None, description="Secret key for the bucket of backups."
     )
+    sign_in_proxy_cookie_secret: Source | None = Field(
+        default=None,
+        description="Encrypts the sessions of `ingress.authentication`: 32 letters and digits. A new value signs out "
+        "all users.",
+    )
     admin_api_key: Source | None = Field(
         default=None,
         description="Enables the admin API of the instance. At least 32 characters. Default: the admin API is "

@@ -30,6 +30,7 @@ CLICKHOUSE = Image(repository="docker.io/clickhouse/clickhouse-server", tag="26.
 CLICKHOUSE_KEEPER = Image(repository="docker.io/clickhouse/clickhouse-keeper", tag=CLICKHOUSE.tag, uid=101)
 VALKEY = Image(repository="docker.io/valkey/valkey", tag="8.1.10", uid=999)
 MINIO = Image(repository="quay.io/minio/minio", tag="RELEASE.2025-09-07T16-13-09Z", uid=1000)
+OAUTH2_PROXY = Image(repository="quay.io/oauth2-proxy/oauth2-proxy", tag="v7.15.6", uid=65532)
 MINIO_CLIENT = Image(repository="quay.io/minio/mc", tag="RELEASE.2025-08-13T08-35-41Z", uid=1000)
 
 DEFAULT_VERSION = "4.82.0"

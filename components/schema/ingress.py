@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from components.schema.base import Model
-from components.schema.values import DnsLabel, GatewayName, Host, HttpUrl, NetworkRange, SecretName
+from components.schema.credentials import Reference
+from components.schema.values import DnsLabel, GatewayName, Host, HttpUrl, Name, NetworkRange, SecretName, Url
 
 
 class Certificate(Model):
@@ -47,6 +48,38 @@ class Proxy(Model):
     )
 
 
+class Authorizer(Model):
+    """A sign-in in front of the UI, by an external authorizer of the mesh (`extensionProviders` in MeshConfig)."""
+
+    provider: Name = Field(description="Name of the provider, for example of an oauth2-proxy that you run.")
+
+
+class SignInProxy(Model):
+    """A sign-in in front of the UI: oauth2-proxy admits only users of an OpenID Connect provider.
+
+    The public API (`/api/public`) and signed links do not pass it: they have their own keys.
+    """
+
+    issuer: Url = Field(description="Issuer, as in the discovery document of the provider.")
+    client_id: str = Field(
+        min_length=1,
+        description="Id of the client that is registered with the provider, with the callback URL of the output "
+        "`callbackUrls`.",
+    )
+    client_secret: Reference | None = Field(
+        default=None,
+        description="Secret of the client. Default: the entry `SIGN_IN_PROXY_CLIENT_SECRET` of the credentials' "
+        "source.",
+    )
+    email_domains: list[Host] = Field(
+        default=[], description="Domains of e-mail addresses that are admitted. Default: every user of the provider."
+    )
+    groups: list[str] = Field(
+        default=[], description="Groups of which users must have one, from the claim `groups`. Default: none is needed."
+    )
+    replicas: int = Field(default=2, ge=1, le=20, description="Number of pods. Sessions are in cookies.")
+
+
 class Route(Model):
     """The keys of every kind that creates a route."""
 
@@ -66,6 +99,11 @@ class Route(Model):
     )
     proxy: Proxy = Proxy()
 
+    @property
+    def sign_in_proxy(self) -> SignInProxy | None:
+        """The sign-in in front of the UI that this stack runs."""
+        return None
+
     def url(self, host: str) -> str:
         """The public origin (scheme and host) of the installation, for its configured host."""
         return f"{'https' if self.tls else 'http'}://{host}"
@@ -73,6 +111,19 @@ class Route(Model):
     def files_url(self, host: str) -> str | None:
         """The public origin of files in MinIO; None if browsers can't reach them."""
         return self.url(self.bucket_host or host)
+
+
+class ProtectedRoute(Route):
+    """The keys of the kinds in front of which the stack can run a sign-in."""
+
+    authentication: SignInProxy | None = Field(
+        default=None, description="A sign-in in front of the UI. Default: none, Langfuse's own sign-in is enough."
+    )
+
+    @property
+    def sign_in_proxy(self) -> SignInProxy | None:
+        """The sign-in in front of the UI that this stack runs."""
+        return self.authentication
 
 
 class GatewayRoute(Route):
@@ -97,9 +148,13 @@ class IstioIngress(GatewayRoute):
         description="The Istio Gateway that serves the host, as `namespace/name`. If its pods are in another "
         "namespace, also set `proxy.namespace`.",
     )
+    authentication: Authorizer | None = Field(
+        default=None,
+        description="A sign-in in front of the UI, enforced by the gateway. Requires `proxy.labels`. Default: none.",
+    )
 
 
-class GatewayApiIngress(GatewayRoute):
+class GatewayApiIngress(GatewayRoute, ProtectedRoute):
     """An HTTPRoute for a Gateway of the Gateway API. The Gateway must admit routes of this namespace."""
 
     kind: Literal["gateway-api"]
@@ -122,7 +177,7 @@ class GatewayApiIngress(GatewayRoute):
     )
 
 
-class KubernetesIngress(Route):
+class KubernetesIngress(ProtectedRoute):
     """Ingresses for an ingress controller."""
 
     kind: Literal["ingress"]
@@ -149,6 +204,7 @@ class NoIngress(Model):
 
     creates_route: ClassVar[bool] = False
     joins_mesh: ClassVar[bool] = False
+    sign_in_proxy: ClassVar[None] = None
 
     kind: Literal["none"]
     tls: bool = Field(default=True, description="Whether the public URL is https, unless `publicUrl` is set.")

@@ -113,6 +113,20 @@ WAYS_IN: Mapping[str, Mapping[str, Any]] = {
             "bucketHost": "files.example.net",
         }
     },
+    "a sign-in in front": {
+        "ingress": {
+            "kind": "gateway-api",
+            "gateway": "gateways/public",
+            "authentication": {
+                "issuer": "https://sso.example.com",
+                "clientId": "langfuse",
+                "clientSecret": {"source": "existing", "secret": "sso", "key": "SECRET"},
+            },
+        }
+    },
+    "an authorizer of the gateway": {
+        "ingress": {"proxy": {"labels": {"istio": "ingressgateway"}}, "authentication": {"provider": "sso"}}
+    },
     "none": {"ingress": {"kind": "none"}, "mesh": {"mode": "ambient"}},
     "clients outside the mesh": {"network": {"webClients": ["apps"]}, "mesh": {"outsideClients": ["apps"]}},
 }

@@ -11,9 +11,9 @@ from components.network.ingress.gateway_api import GatewayApiKind
 from components.network.ingress.istio import IstioKind
 from components.network.ingress.kubernetes_ingress import KubernetesIngressKind
 from components.network.ingress.none import NoIngressKind
+from components.network.ingress.rules import Servers
 from components.schema.environment import Settings
 from components.schema.ingress import GatewayApiIngress, IstioIngress, KubernetesIngress, NoIngress
-from components.stores.connections import Endpoint
 
 
 def ingress_kind(settings: Settings) -> IngressKind[Any]:
@@ -32,9 +32,9 @@ def ingress_kind(settings: Settings) -> IngressKind[Any]:
 class Ingress(pulumi.ComponentResource):
     """The public routes: to the UI and the API, and for signed links to the buckets."""
 
-    def __init__(self, name: str, context: ApplicationContext, web: Endpoint, opts: pulumi.ResourceOptions) -> None:
+    def __init__(self, name: str, context: ApplicationContext, servers: Servers, opts: pulumi.ResourceOptions) -> None:
         kind = ingress_kind(context.settings)
         super().__init__("langfuse:index:Ingress", name, dict(kind.visible()), opts)
         scope = Scope(context.installation.workload("web", component="ingress"), child_options(self, opts))
-        kind.create(scope, web, context.stores.object_store)
+        kind.create(scope, servers, context.stores.object_store)
         self.register_outputs({"url": context.settings.public_url})

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from components.kubernetes.objects import Scope
-from components.network.ingress.rules import INTERNAL_PATHS, Routes, public_routes
+from components.network.ingress.rules import INTERNAL_PATHS, Routes, Servers, public_routes
 from components.schema.base import Model
 from components.schema.environment import Settings
 from components.schema.ingress import Proxy, Route
-from components.stores.connections import Endpoint, ObjectStoreConnection
+from components.stores.connections import ObjectStoreConnection
 
 ConfigT = TypeVar("ConfigT", bound=Model)
 RouteT = TypeVar("RouteT", bound=Route)
@@ -59,7 +59,7 @@ class IngressKind(ABC, Generic[ConfigT]):
         """What the route has to do and the objects of this stack can't: sentences for the outputs."""
 
     @abstractmethod
-    def create(self, scope: Scope, web: Endpoint, store: ObjectStoreConnection) -> None:
+    def create(self, scope: Scope, servers: Servers, store: ObjectStoreConnection) -> None:
         """Creates the objects of the route."""
 
     def visible(self) -> Mapping[str, object]:
@@ -82,7 +82,7 @@ class RoutedKind(IngressKind[RouteT], ABC):
     def default_namespace(self) -> str | None:
         """The namespace where the pods of the proxy usually are; None if it is unknown."""
 
-    def routes(self, web: Endpoint, store: ObjectStoreConnection) -> Routes:
+    def routes(self, servers: Servers, store: ObjectStoreConnection) -> Routes:
         """The public hosts and their rules."""
         config = self.config
-        return public_routes(self.settings, web, store, tls=config.tls, bucket_host=config.bucket_host)
+        return public_routes(self.settings, servers, store, tls=config.tls, bucket_host=config.bucket_host)

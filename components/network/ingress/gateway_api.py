@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from components.kubernetes.objects import Scope, custom_resource
 from components.network.ingress.certificates import create_certificate
 from components.network.ingress.contract import RoutedKind
-from components.network.ingress.rules import PublicHost, Rule
+from components.network.ingress.rules import PublicHost, Rule, Servers
 from components.schema.ingress import GatewayApiIngress
-from components.stores.connections import Endpoint, ObjectStoreConnection
+from components.stores.connections import ObjectStoreConnection
 
 API_VERSION = "gateway.networking.k8s.io/v1"
 GROUP = "gateway.networking.k8s.io"
@@ -32,9 +32,9 @@ class GatewayApiKind(RoutedKind[GatewayApiIngress]):
             found.append("The gateway lets requests take up to 600 seconds")
         return found
 
-    def create(self, scope: Scope, web: Endpoint, store: ObjectStoreConnection) -> None:
+    def create(self, scope: Scope, servers: Servers, store: ObjectStoreConnection) -> None:
         """The HTTPRoutes and the certificate, whose Secret the listeners of the Gateway refer to."""
-        config, routes = self.config, self.routes(web, store)
+        config, routes = self.config, self.routes(servers, store)
         listeners = config.listeners if config.listeners is not None else ["https"] if config.tls else []
         for public in routes.hosts:
             rules = [_rule(rule, timeouts=config.timeouts) for rule in public.rules]

@@ -8,7 +8,7 @@ from components.kubernetes.objects import SKIP_AWAIT, Scope
 from components.network.ingress.certificates import certificate_secret
 from components.network.ingress.contract import CLOSE_INTERNAL_PATHS, RoutedKind
 from components.network.ingress.controllers import CONTROLLERS, Controller
-from components.network.ingress.rules import REQUEST_SECONDS, PublicHost, Routes, Rule
+from components.network.ingress.rules import REQUEST_SECONDS, PublicHost, Routes, Rule, Servers
 from components.schema.ingress import KubernetesIngress
 from components.stores.connections import Endpoint, ObjectStoreConnection
 
@@ -42,14 +42,14 @@ class KubernetesIngressKind(RoutedKind[KubernetesIngress]):
             "Send the header Strict-Transport-Security",
         ]
 
-    def create(self, scope: Scope, web: Endpoint, store: ObjectStoreConnection) -> None:
+    def create(self, scope: Scope, servers: Servers, store: ObjectStoreConnection) -> None:
         """The Ingresses, and what their annotations refer to."""
-        routes = self.routes(web, store)
-        closed = web if self.controller.refuses else Endpoint(host=CLOSED, port=80)
+        routes = self.routes(servers, store)
+        closed = servers.web if self.controller.refuses else Endpoint(host=CLOSED, port=80)
         for public in routes.hosts:
             for rule in public.rules:
                 self._ingress(scope, routes, public, rule, closed)
-        if closed != web:
+        if not self.controller.refuses:
             _closed_service(scope)
 
     def _ingress(self, scope: Scope, routes: Routes, public: PublicHost, rule: Rule, closed: Endpoint) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from components.kubernetes.objects import Scope
 from components.network.ingress.contract import CLOSE_INTERNAL_PATHS, IngressKind
-from components.network.ingress.rules import REQUEST_SECONDS
+from components.network.ingress.rules import REQUEST_SECONDS, Servers
 from components.schema.ingress import NoIngress
-from components.stores.connections import Endpoint, ObjectStoreConnection
+from components.stores.connections import ObjectStoreConnection
 from components.stores.modes import StoreModes
 
 
@@ -26,5 +26,5 @@ class NoIngressKind(IngressKind[NoIngress]):
                 found.append("Signed links lead to a Service, which browsers can't reach: set ingress.bucketUrl")
         return found
 
-    def create(self, scope: Scope, web: Endpoint, store: ObjectStoreConnection) -> None:
+    def create(self, scope: Scope, servers: Servers, store: ObjectStoreConnection) -> None:
         """Creates nothing."""

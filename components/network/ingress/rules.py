@@ -1,7 +1,7 @@
 """The public routes, whichever kind of ingress renders them: hosts, paths, headers, time limits. Pure functions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from components.schema.environment import Settings
 from components.stores.connections import Endpoint, ObjectStoreConnection
@@ -25,6 +25,19 @@ REQUEST_SECONDS = 600
 
 FILE_SECONDS = 3600
 """The time limit of a request for a file: as long as its signed link is valid."""
+
+
+PUBLIC_API = "/api/public"
+"""What SDKs call, with keys of their project: ingestion, OpenTelemetry, health. It needs no other sign-in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """The Services behind the route."""
+
+    web: Endpoint
+    pages: Endpoint
+    """What serves everything but the public API: web, or a sign-in in front of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +89,7 @@ class Routes:
 
 
 def public_routes(
-    settings: Settings, web: Endpoint, store: ObjectStoreConnection, *, tls: bool, bucket_host: str | None
+    settings: Settings, servers: Servers, store: ObjectStoreConnection, *, tls: bool, bucket_host: str | None
 ) -> Routes:
     """The host of the UI, and the host of the buckets if there is one.
 
@@ -85,14 +98,17 @@ def public_routes(
     """
     closed = Rule(name="internal", prefixes=INTERNAL_PATHS)
     files = [_files(store, tls=tls)] if store.served_buckets else []
-    pages = _pages(web, tls=tls)
+    pages = [_pages(servers.pages, tls=tls)]
+    if servers.pages != servers.web:
+        api = replace(_pages(servers.web, tls=tls), name="api", prefixes=[PUBLIC_API])
+        pages = [api, *pages]
     if bucket_host:
         hosts = [
-            PublicHost(name="langfuse", host=settings.host, rules=[closed, pages]),
+            PublicHost(name="langfuse", host=settings.host, rules=[closed, *pages]),
             PublicHost(name="langfuse-buckets", host=bucket_host, rules=files),
         ]
     else:
-        hosts = [PublicHost(name="langfuse", host=settings.host, rules=[closed, *files, pages])]
+        hosts = [PublicHost(name="langfuse", host=settings.host, rules=[closed, *files, *pages])]
     return Routes(tls=tls, hosts=hosts)
 
 

@@ -33,6 +33,7 @@ CHECKS: Sequence[Check] = (
     ingress.proxy_is_in_another_namespace,
     ingress.proxy_is_known,
     ingress.production_uses_tls,
+    ingress.authorizer_has_its_gateway,
     ingress.certificates_are_used,
     ingress.listeners_use_tls,
     ingress.public_url_has_the_host,

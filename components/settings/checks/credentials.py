@@ -9,7 +9,11 @@ from components.schema.credentials import External, Generated
 from components.schema.environment import Settings
 from components.stores.modes import StoreModes, installation_credentials
 
-KEYS: Mapping[str, str] = {"license_key": "license.key", "smtp_url": "mail.smtpUrl"}
+KEYS: Mapping[str, str] = {
+    "license_key": "license.key",
+    "smtp_url": "mail.smtpUrl",
+    "sign_in_proxy_client_secret": "ingress.authentication.clientSecret",
+}
 """Configuration keys of credentials that are not under `credentials.values`, nor those of a sign-in provider."""
 
 

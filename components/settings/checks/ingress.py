@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from components.network.ingress.component import ingress_kind
 from components.schema.environment import Settings
-from components.schema.ingress import GatewayApiIngress, KubernetesIngress, NoIngress
+from components.schema.ingress import GatewayApiIngress, IstioIngress, KubernetesIngress, NoIngress
 from components.schema.stores import ExternalObjectStore, ManagedObjectStore
 
 
@@ -37,6 +37,16 @@ def production_uses_tls(settings: Settings) -> Iterator[str]:
     """Passwords and API keys cross the network."""
     if settings.profile == "prod" and settings.ingress.creates_route and not settings.ingress.tls:
         yield "ingress.tls: false would serve prod without TLS; set it to true, or use another profile"
+
+
+def authorizer_has_its_gateway(settings: Settings) -> Iterator[str]:
+    """Without labels, the policy would apply to every pod of the gateway's namespace."""
+    ingress = settings.ingress
+    if isinstance(ingress, IstioIngress) and ingress.authentication and not ingress.proxy.labels:
+        yield (
+            "ingress.proxy.labels: are required with authentication, to tell the pods of the gateway from others; set "
+            'them to the selector of the Gateway, for example {"istio": "ingressgateway"}'
+        )
 
 
 def certificates_are_used(settings: Settings) -> Iterator[str]:

@@ -275,3 +275,63 @@ def test_callers_that_may_be_outside_the_mesh_are_warned_about() -> None:
     assert not shown(**clients, mesh={"outsideClients": []})
     assert not shown(**clients, mesh={"mode": "none"})
     assert not shown()
+
+
+SIGN_IN: dict[str, Any] = {
+    "issuer": "https://sso.example.com:8443/realms/main",
+    "clientId": "langfuse",
+    "clientSecret": {"source": "existing", "secret": "sso", "key": "SECRET"},
+}
+
+
+def test_the_gateway_asks_an_authorizer_about_everything_but_the_public_api_and_files() -> None:
+    recording = stack(proxy={"labels": {"istio": "public"}, "namespace": "edge"}, authentication={"provider": "sso"})
+    found = recording.one("AuthorizationPolicy", "langfuse-dev-sign-in").inputs
+    assert found["metadata"]["namespace"] == "edge"
+    assert found["spec"]["selector"]["matchLabels"] == {"istio": "public"}
+    assert (found["spec"]["action"], found["spec"]["provider"]) == ("CUSTOM", {"name": "sso"})
+    (rule,) = found["spec"]["rules"]
+    operation = rule["to"][0]["operation"]
+    assert operation["hosts"] == ["langfuse.example.com", "langfuse.example.com:*"]
+    assert operation["notPaths"] == [
+        "/api/public",
+        "/api/public/*",
+        "/langfuse-dev-media/*",
+        "/langfuse-dev-exports/*",
+    ]
+
+
+def test_an_authorizer_needs_the_labels_of_its_gateway() -> None:
+    assert "ingress.proxy.labels: are required" in only_problem({"ingress": {"authentication": {"provider": "sso"}}})
+
+
+@pytest.mark.parametrize("ingress", [GATEWAY_API, NGINX])
+def test_the_sign_in_proxy_is_between_the_route_and_web(ingress: dict[str, Any]) -> None:
+    recording = stack(**ingress, authentication=SIGN_IN)
+
+    def clients(server: str) -> set[str]:
+        spec = recording.one("NetworkPolicy", f"langfuse-allow-{server}-ingress").inputs["spec"]
+        peers = [peer for rule in spec["ingress"] for peer in rule["from"]]
+        selectors = [peer["podSelector"] for peer in peers if "podSelector" in peer]
+        return {name for item in selectors for one in item["matchExpressions"] for name in one["values"]}
+
+    assert clients("web") == {"oauth2-proxy"}
+    assert clients("oauth2-proxy") == set()
+    rules = recording.one("NetworkPolicy", "langfuse-allow-sign-in-proxy-egress").inputs["spec"]["egress"]
+    assert {port["port"] for rule in rules for port in rule["ports"]} >= {443, 8443}
+
+
+def test_the_credentials_of_the_sign_in_proxy_are_references() -> None:
+    recording = stack(**GATEWAY_API, authentication=SIGN_IN)
+    (proxy,) = recording.one("Deployment", "langfuse-oauth2-proxy").inputs["spec"]["template"]["spec"]["containers"]
+    refs = {item["name"]: item["valueFrom"]["secretKeyRef"] for item in proxy["env"] if "valueFrom" in item}
+    assert refs["OAUTH2_PROXY_CLIENT_SECRET"] == {"name": "sso", "key": "SECRET"}
+    assert refs["OAUTH2_PROXY_COOKIE_SECRET"] == {"name": "langfuse-oauth2-proxy", "key": "cookie-secret"}
+    urls = langfuse_outputs(settings({"ingress": {**GATEWAY_API, "authentication": SIGN_IN}}))["callbackUrls"]
+    assert urls == {"ingress": "https://langfuse.example.com/oauth2/callback"}
+
+
+def test_a_generated_secret_of_the_client_is_refused() -> None:
+    without = {key: value for key, value in SIGN_IN.items() if key != "clientSecret"}
+    message = only_problem({"ingress": {**GATEWAY_API, "authentication": without}})
+    assert "ingress.authentication.clientSecret: is required" in message

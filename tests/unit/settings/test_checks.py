@@ -420,6 +420,7 @@ ACCEPTED: list[tuple[Check, str, Config]] = [
 ]
 
 TESTED_ELSEWHERE = {
+    "authorizer_has_its_gateway",
     *("sources_are_complete", "configured_credentials_are_used", "epochs_are_possible"),
     *(
         "external_credentials_have_a_source",

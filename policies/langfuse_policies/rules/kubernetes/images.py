@@ -79,6 +79,7 @@ class Registries(Settings):
         "docker.io/amazon",
         "docker.io/rclone",
         "quay.io/minio",
+        "quay.io/oauth2-proxy",
         "ghcr.io/cloudnative-pg",
         "public.ecr.aws/docker/library",
         "registry.k8s.io",
