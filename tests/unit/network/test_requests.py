@@ -61,7 +61,7 @@ def test_the_computed_requests_equal_the_registered_requests(profile: str, scale
         {"postgres": {"mode": "cloudnativepg"}},
         {"redis": {"mode": "sentinel"}},
         {"clickhouse": {"replicas": 3, "keepers": 3}, "objectStore": {"nodes": 4}},
-        {"worker": {"autoscaling": {"minReplicas": 2, "maxReplicas": 9}}},
+        {"worker": {"autoscaling": {"minReplicas": 2, "maxReplicas": 9}}, "postgres": {"resources": {"memory": "1Gi"}}},
     ],
     ids=str,
 )

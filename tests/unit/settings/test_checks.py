@@ -249,6 +249,30 @@ REFUSED: list[tuple[Check, str, Config, str]] = [
         {**EXISTING, "postgres": {"mode": "cloudnativepg"}},
         "credentials.values.postgresPassword.key: is not the key that CloudNativePG reads",
     ),
+    (
+        stores.postgres_upgrade_is_one_step,
+        "dev",
+        {"postgres": {"version": "17.10", "volume": 16}},
+        'postgres.volume: 16 is not the major release of "17.10"',
+    ),
+    (
+        stores.postgres_upgrade_is_one_step,
+        "dev",
+        {"postgres": {"version": "17.10", "upgradeTo": "17.11"}},
+        'postgres.upgradeTo: "17.11" is not a later major release than 17',
+    ),
+    (
+        stores.postgres_upgrade_is_one_step,
+        "dev",
+        {"postgres": {"version": "17.10", "volume": 17, "upgradeTo": "18.4", "former": {"version": "16.3"}}},
+        "postgres.upgradeTo: the last upgrade is not finished",
+    ),
+    (
+        stores.postgres_upgrade_is_one_step,
+        "dev",
+        {"postgres": {"version": "17.10", "former": {"version": "16.3"}}},
+        "postgres.former: is not an earlier release on another volume",
+    ),
     (store_versions.versions_fit, "dev", {"postgres": {"version": "14.9"}}, 'postgres.version: "14.9" is too old'),
     (store_versions.versions_fit, "dev", {"clickhouse": {"version": "25.11.9"}}, "use 25.12 or newer"),
     (
@@ -398,6 +422,12 @@ ACCEPTED: list[tuple[Check, str, Config]] = [
     ),
     (stores.cloudnative_pg_finds_the_password, "dev", {"postgres": {"mode": "cloudnativepg"}}),
     (stores.cloudnative_pg_finds_the_password, "dev", EXISTING),
+    (stores.postgres_upgrade_is_one_step, "dev", {"postgres": {"version": "17.10", "upgradeTo": "18.4"}}),
+    (
+        stores.postgres_upgrade_is_one_step,
+        "dev",
+        {"postgres": {"version": "17.10", "volume": 17, "former": {"version": "16.3"}}},
+    ),
     (store_versions.versions_fit, "dev", {"postgres": {"version": "15.0"}}),
     (store_versions.versions_fit, "dev", {"clickhouse": {"version": "25.12.1"}}),
     (store_versions.versions_fit, "dev", {"clickhouse": {"version": "26.5.1.650"}}),

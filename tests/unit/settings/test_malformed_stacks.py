@@ -258,7 +258,11 @@ FAULTS = [
         "web.resources.cpu",
         '"2500m" is more than cpuLimit (2); raise cpuLimit',
     ),
-    Fault({"clickhouse": {"keeperResources": {"cpuLimit": "10m"}}}, "clickhouse.keeperResources.cpu", "raise cpuLimit"),
+    Fault(
+        {"clickhouse": {"keeperResources": {"cpu": "250m", "cpuLimit": "200m"}}},
+        "clickhouse.keeperResources.cpu",
+        "raise cpuLimit",
+    ),
     Fault(
         {"web": {"autoscaling": {"minReplicas": 5, "maxReplicas": 2}}},
         "web.autoscaling.minReplicas",
