@@ -27,6 +27,7 @@ SIMPLE: Mapping[str, tuple[type, Callable[[Any, Any], bool]]] = {
     "minLength": (str, lambda value, bound: len(value) >= bound),
     "maxLength": (str, lambda value, bound: len(value) <= bound),
     "minItems": (list, lambda value, bound: len(value) >= bound),
+    "maxItems": (list, lambda value, bound: len(value) <= bound),
     "minProperties": (dict, lambda value, bound: len(value) >= bound),
     "pattern": (str, lambda value, pattern: re.search(pattern, value) is not None),
 }
