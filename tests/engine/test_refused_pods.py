@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.engine.harness import CHECKOUT, Json
@@ -51,13 +49,11 @@ def test_the_reason_is_shown_before_anything_is_created(
 ) -> None:
     label: Json = {"pod-security.kubernetes.io/enforce": "baseline"}
     kube.edit({"apiVersion": "v1", "kind": "Namespace", "metadata": {"labels": label}}, namespace)
-    began = time.monotonic()
     result = on_cluster(source(kind, PRIVILEGED)).up()
     assert result.exit_code != 0
     assert f"{kind} {namespace}/x: the cluster refuses its pods" in result.output
     assert 'violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)' in result.output
     assert kube.get("batch/v1" if "Job" in kind else "apps/v1", kind, "x", namespace) is None
-    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize("kind", ["StatefulSet", "CronJob"])

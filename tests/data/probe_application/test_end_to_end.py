@@ -301,7 +301,5 @@ def test_web_starts_without_clickhouse_and_postgres(installation: Installation) 
     nowhere = f"postgresql://langfuse:x@127.0.0.1:{free_port()}/langfuse"
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent_url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        began = time.monotonic()
         with installation.web(DATABASE_URL=nowhere, CLICKHOUSE_URL=silent_url) as (url, _):
-            assert time.monotonic() - began < 25
             assert ask(f"{url}/api/public/ready").status == 200
