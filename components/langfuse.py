@@ -49,7 +49,7 @@ class Langfuse(pulumi.ComponentResource):
         cluster = pulumi.ResourceOptions(parent=self, provider=cluster_provider(settings, self))
         cluster = _after(cluster, [remembered_name(settings, self)])
         namespace = Namespace("namespace", installation, settings, cluster)
-        inside = _after(cluster, [namespace.resource])
+        inside = _after(cluster, [namespace.ready])
         Quota("quota", installation, settings, inside)
         guards = [Network("network", installation, settings, modes, inside).default_deny]
         if settings.mesh_mode != "none":
@@ -106,6 +106,6 @@ class Langfuse(pulumi.ComponentResource):
         self.register_outputs({"url": settings.public_url, **patches.check()})
 
 
-def _after(opts: pulumi.ResourceOptions, resources: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
+def _after(opts: pulumi.ResourceOptions, resources: Sequence[pulumi.Input[pulumi.Resource]]) -> pulumi.ResourceOptions:
     """The options of what is created after resources, and deleted before them."""
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(resources)))

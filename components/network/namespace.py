@@ -22,17 +22,29 @@ class Namespace(pulumi.ComponentResource):
     stack created the namespace before, it stops managing it and does not delete it.
     """
 
-    resource: k8s.core.v1.Namespace
+    ready: pulumi.Input[pulumi.Resource]
+    """The namespace. An existing one counts only after its labels are checked: nothing is created in it before."""
 
     def __init__(self, name: str, installation: Installation, settings: Settings, opts: pulumi.ResourceOptions) -> None:
         super().__init__("langfuse:index:Namespace", name, {"namespace": installation.namespace}, opts)
         child = child_options(self, opts)
         if settings.create_namespace:
-            self.resource = _namespace(installation, mesh_labels(settings), child)
+            self.ready = _namespace(installation, mesh_labels(settings), child)
         else:
-            self.resource = k8s.core.v1.Namespace.get(installation.namespace, installation.namespace, child)
-            self.resource.metadata.labels.apply(lambda found: check_labels(settings, found or {}))
+            self.ready = _existing(installation, settings, child)
         self.register_outputs({"namespace": installation.namespace})
+
+
+def _existing(
+    installation: Installation, settings: Settings, opts: pulumi.ResourceOptions
+) -> pulumi.Output[pulumi.Resource]:
+    found = k8s.core.v1.Namespace.get(installation.namespace, installation.namespace, opts)
+
+    def checked(labels: Mapping[str, str] | None) -> pulumi.Resource:
+        check_labels(settings, labels or {})
+        return found
+
+    return found.metadata.labels.apply(checked)
 
 
 def check_labels(settings: Settings, labels: Mapping[str, str]) -> None:
