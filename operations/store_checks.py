@@ -7,7 +7,7 @@ while the check runs; the garbage collector of Kubernetes deletes it together wi
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Final, Literal
 
@@ -64,8 +64,12 @@ def check(pulumi: Pulumi, stores: Sequence[str], say: Callable[[str], None]) -> 
     seen = observe(done.events)
     if done.exit_code:
         raise OperationError(f"the preview failed; run `python -m operations preview --stack {pulumi.stack}`")
-    objects = [inputs for inputs in seen.after.values() if "kind" in inputs]
-    return run(Cluster.of(pulumi), objects, stores, say)
+    return run(Cluster.of(pulumi), kubernetes_objects(seen.after.values()), stores, say)
+
+
+def kubernetes_objects(inputs: Iterable[Json]) -> list[Json]:
+    """The Kubernetes objects among the inputs of resources. Inputs of components can have a key `kind` as well."""
+    return [item for item in inputs if {"apiVersion", "kind"} <= item.keys()]
 
 
 def run(cluster: Cluster, objects: Sequence[Json], stores: Sequence[str], say: Callable[[str], None]) -> Sequence[Line]:

@@ -13,7 +13,7 @@ from operations import store_checks
 from operations.__main__ import app
 from operations.commands.stores import STORES
 from operations.errors import OperationError
-from operations.store_checks import CONTAINER, NAME, Line, check_job, needed, run
+from operations.store_checks import CONTAINER, NAME, Line, check_job, kubernetes_objects, needed, run
 from tests.unit.program import recorded
 
 Json = Mapping[str, Any]
@@ -24,7 +24,7 @@ EXTERNAL_REDIS = {"redis": {"mode": "external", "host": "redis.example.org"}, "c
 
 def objects(config: Json | None = None) -> list[Json]:
     """The Kubernetes objects of the stack dev, as a preview shows them."""
-    return [item.inputs for item in recorded("dev", config or {}).resources if "kind" in item.inputs]
+    return kubernetes_objects(item.inputs for item in recorded("dev", config or {}).resources)
 
 
 def key(item: Json) -> tuple[str, str]:
