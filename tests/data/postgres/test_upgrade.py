@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from tests.data.postgres.server import PostgresServer, ServerFolder, server_fold
 from tests.data.rendered import container, environment
 from tests.unit.pods import container as container_of
 from tests.unit.program import recorded
+from tests.waiting import eventually
 
 TABLES = """
 CREATE TYPE kind AS ENUM ('one', 'two');
@@ -132,8 +134,8 @@ def test_a_copy_that_is_killed_begins_again(former: PostgresServer, copy: Server
         if process.poll() is None:
             killed += 1
             os.killpg(process.pid, signal.SIGKILL)
-            stop_server(copy)
-        process.communicate()
+            stop_servers(process, copy)
+        end(process)
         if copy.data.exists():
             break
         assert former.query(INVENTORY) == before
@@ -144,15 +146,22 @@ def test_a_copy_that_is_killed_begins_again(former: PostgresServer, copy: Server
         assert server.query(INVENTORY) == before
 
 
-def stop_server(folder: ServerFolder) -> None:
-    """End the new server: in a pod it dies together with the script."""
-    file = folder.data.with_name(f"{folder.data.name}.copy") / "postmaster.pid"
-    if file.exists():
-        try:
-            os.kill(int(file.read_text().split()[0]), signal.SIGKILL)
-        except (ProcessLookupError, IndexError):
-            return
-        time.sleep(0.5)
+def stop_servers(process: subprocess.Popen[str], folder: ServerFolder) -> None:
+    """End the servers that the killed script had started: in a pod they die together with it.
+
+    They have their own sessions, and hold the script's output open.
+    """
+
+    def ended() -> bool:
+        for file in folder.data.parent.glob(f"{folder.data.name}.copy*/postmaster.pid"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
+                server = int(file.read_text().split()[0])
+                if str(folder.data.parent) in Path(f"/proc/{server}/cmdline").read_text():
+                    os.kill(server, signal.SIGKILL)
+        process.communicate(timeout=0.5)
+        return True
+
+    eventually(ended, "the servers of the killed script run", ignoring=(subprocess.TimeoutExpired,))
 
 
 def test_a_copy_that_differs_is_refused(former: PostgresServer, copy: ServerFolder) -> None:
