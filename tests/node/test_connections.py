@@ -20,6 +20,7 @@ from components.network.flows import flows
 from components.network.mesh_policies import tunnel_ports
 from components.network.policies import INTERNET_PORTS
 from components.schema.environment import Settings
+from components.schema.ingress import GatewayRoute
 from components.schema.values import LINK_LOCAL
 from components.settings.load import parse
 from components.stores.contract import APPLICATION
@@ -144,7 +145,7 @@ class Intent:
             }
         else:
             public = self._public.get(target.workload)
-            ports = {public} if public and source.namespace in self.settings.network.web_clients else set()
+            ports = {public} if public and source.namespace == gateway_namespace(self.settings) else set()
         return protocol == "TCP" and bool(ports) and port in {*ports, *self._tunnel}
 
 
@@ -215,6 +216,12 @@ class Scene:
                     yield Attempt(source, target, behind[0], port, through=name)
 
 
+def gateway_namespace(settings: Settings) -> str:
+    """The namespace whose pods may connect to web."""
+    assert isinstance(settings.ingress, GatewayRoute)
+    return settings.ingress.gateway_namespace
+
+
 @pytest.fixture(scope="module")
 def scene(shape: Installation) -> Iterator[Scene]:
     """Adds strangers and stand-ins for workloads that run at times, and a machine outside."""
@@ -226,8 +233,7 @@ def scene(shape: Installation) -> Iterator[Scene]:
     own = [
         stand_in(name, view.namespace, {NAME_LABEL: name}) for name in clients - {one.workload for one in running(view)}
     ]
-    gateway = settings.network.web_clients[0]
-    strangers = [stand_in(STRANGER, name, {NAME_LABEL: "web"}) for name in (gateway, ELSEWHERE)]
+    strangers = [stand_in(STRANGER, name, {NAME_LABEL: "web"}) for name in (gateway_namespace(settings), ELSEWHERE)]
     pods = [*own, stand_in(STRANGER, view.namespace, {NAME_LABEL: STRANGER}), *strangers]
     with stand_ins(pods, view), pod_networks.outside(view.sandbox, [INTERNET, METADATA]) as machine:
         yield Scene(intent, *everyone(shape, machine), recorded)
@@ -239,7 +245,7 @@ def everyone(shape: Installation, machine: int) -> tuple[list[Peer], dict[str, t
     own = running(view)
     others = [  # some have labels of the stack's workloads
         replace(peer, workload="")
-        for name in (settings.network.web_clients[0], ELSEWHERE, "kube-system")
+        for name in (gateway_namespace(settings), ELSEWHERE, "kube-system")
         for peer in running(View(view.sandbox, name))
     ]
     dns = [peer for peer in others if peer.namespace == "kube-system"]
