@@ -6,26 +6,22 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import psutil
 import pytest
 
-from sandbox.controlplane import Sandbox
 from tests.engine.view import NAME_LABEL, View
 from tests.node import pod_networks
 from tests.node.changes import merged, replaced, settled
 from tests.node.containers import restarts
 from tests.node.event_load import Summary, event_load
 from tests.node.shapes import Installation
-from tests.node.stand_ins import stand_in, stand_ins
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.timeout(900)]
 
-GATEWAY: Final = "istio-system"
-CLIENT: Final = "client"
 SETTLE_SECONDS: Final = 5
 """How long the load lasts before and after a disturbance."""
 FAILOVER_SECONDS: Final = 120
@@ -34,14 +30,6 @@ HANDOVER_SECONDS: Final = 20
 SHORT_SECONDS: Final = 5
 OUTAGE_SECONDS: Final = 60
 """A generous bound: clients notice after 30 s that a server has vanished (`REDIS_SOCKET_TIMEOUT_MS`)."""
-
-
-@pytest.fixture(scope="module")
-def client(shared_node: Sandbox) -> Iterator[int]:
-    """A process in the network of a pod of the gateway's namespace, which may connect to web."""
-    view = View(shared_node, GATEWAY)
-    with stand_ins([stand_in(CLIENT, GATEWAY, {})], view):
-        yield pod_networks.processes()[view.get("pod", CLIENT)["metadata"]["uid"]]
 
 
 def tell(what: str, summary: Summary) -> None:
