@@ -20,6 +20,9 @@ from sandbox.informer import Informer
 
 DRIVER = "volumes.sandbox.local"
 ZONE = "topology.kubernetes.io/zone"
+FILE_SYSTEM = "csi.storage.k8s.io/fstype"
+"""The parameter of a StorageClass that names the file system of its volumes (kubernetes-csi/external-provisioner)."""
+DEFAULT_FILE_SYSTEM = "ext4"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 
@@ -36,7 +39,7 @@ class Storage(Protocol):
     topology: str
     """The label of nodes by whose value a volume is accessible."""
 
-    def create(self, name: str, size: str) -> Json:
+    def create(self, name: str, size: str, file_system: str = DEFAULT_FILE_SYSTEM) -> Json:
         """Create the data of a volume of a size (a quantity). Return the source for the PersistentVolume's spec."""
 
     def expand(self, name: str, size: str) -> None:
@@ -55,7 +58,7 @@ class NoData:
 
     topology = ZONE
 
-    def create(self, name: str, size: str) -> Json:
+    def create(self, name: str, size: str, file_system: str = DEFAULT_FILE_SYSTEM) -> Json:
         """Return the source of a volume of a CSI driver."""
         return {"csi": {"driver": DRIVER, "volumeHandle": name}}
 
@@ -119,7 +122,8 @@ class Provisioner:
         node = claim["metadata"].get("annotations", {}).get(SELECTED_NODE)
         labels = self._client.request("GET", f"/api/v1/nodes/{node}")["metadata"]["labels"] if node else {}
         topology = {key: labels[key] for key in (self._storage.topology,) if key in labels}
-        source = self._storage.create(name, requested_size(claim))
+        file_system = storage_class.get("parameters", {}).get(FILE_SYSTEM, DEFAULT_FILE_SYSTEM)
+        source = self._storage.create(name, requested_size(claim), file_system)
         if self._client.create(VOLUMES_PATH, volume(claim, storage_class, source, topology)):
             log.info("created %s for %s/%s", name, claim["metadata"]["namespace"], claim["metadata"]["name"])
 

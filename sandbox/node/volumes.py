@@ -1,9 +1,11 @@
-"""The volumes of the real node: `local` volumes on ext4, owned by root and with `lost+found`, as on a cloud's disks.
+"""The volumes of the real node: `local` volumes with file systems of their own, owned by root, as on a cloud's disks.
 
 Run it as `python -m sandbox.node.volumes SERVER CA CERTIFICATE KEY FOLDER`, as root, in the mount namespace of kubelet.
-It needs mkfs.ext4, e2fsck and resize2fs (package e2fsprogs), mount and losetup (packages mount and util-linux).
+It needs mkfs.ext4, e2fsck and resize2fs (package e2fsprogs), mkfs.xfs and xfs_growfs (package xfsprogs), mount, losetup
+and blkid (packages mount and util-linux).
 
-FOLDER keeps a sparse file for each volume, whose size is the size that the claim requests. The kernel frees the loop
+The file system is ext4 with `lost+found`, or XFS if the StorageClass names it. FOLDER keeps a sparse file for each
+volume, whose size is the size that the claim requests. The kernel frees the loop
 device of a file when its last mount ends, also when the mount namespace ends with all its processes.
 """
 
@@ -20,19 +22,24 @@ from langfuse_policies.facts.quantities import parse_quantity
 
 from sandbox import informer
 from sandbox.client import Json
-from sandbox.storage import Provisioner, StorageError
+from sandbox.storage import DEFAULT_FILE_SYSTEM, Provisioner, StorageError
 
 BLOCK_BYTES = 4096
 COMMAND_SECONDS = 300.0
 MOUNT_ATTEMPTS = 5
 PAUSE_SECONDS = 1.0
 
-MKFS = ("mkfs.ext4", "-q", "-F", "-m0", "-b", str(BLOCK_BYTES), "-Elazy_itable_init=1,lazy_journal_init=1")
-"""As kubelet formats disks (mount_linux.go in k8s.io/mount-utils: `-F -m0`), without writing zeros to a sparse file."""
+XFS = "xfs"
+MKFS = {
+    "ext4": ("mkfs.ext4", "-q", "-F", "-m0", "-b", str(BLOCK_BYTES), "-Elazy_itable_init=1,lazy_journal_init=1"),
+    XFS: ("mkfs.xfs", "-q", "-f"),
+}
+"""As kubelet formats disks (mount_linux.go in k8s.io/mount-utils), without writing zeros to a sparse file."""
 
 CHECKED = (0, 1, 2, 3)  # e2fsck(8): no errors, or all errors were corrected
 
 CAP_SYS_RESOURCE = 24  # linux/capability.h; the kernel requires it to resize a mounted ext4 (fs/ext4/resize.c)
+"""The kernel expands a mounted XFS for whoever has CAP_SYS_ADMIN (fs/xfs/xfs_fsops.c)."""
 
 log = logging.getLogger("volumes")
 
@@ -65,14 +72,16 @@ class LoopVolumes:
                 return
             time.sleep(PAUSE_SECONDS)
 
-    def create(self, name: str, size: str) -> Json:
+    def create(self, name: str, size: str, file_system: str = DEFAULT_FILE_SYSTEM) -> Json:
         """Create, format and mount a volume."""
+        if file_system not in MKFS:
+            raise StorageError(f"its class asks for {file_system}; volumes have one of: {', '.join(MKFS)}")
         file = self._file(name)
         if not file.exists():
             partial = file.with_suffix(_PARTIAL)
             with partial.open("wb") as opened:
                 opened.truncate(size_bytes(size))
-            _run(*MKFS, str(partial))
+            _run(*MKFS[file_system], str(partial))
             partial.rename(file)
         self._mount(name)
         return {"local": {"path": str(self.path(name))}}
@@ -80,12 +89,17 @@ class LoopVolumes:
     def expand(self, name: str, size: str) -> None:
         """Expand the file and its filesystem.
 
-        Without CAP_SYS_RESOURCE, a mounted filesystem can't be expanded. Then no further pod can mount the volume until
+        Without CAP_SYS_RESOURCE, a mounted ext4 can't be expanded. Then no further pod can mount the volume until
         those that use it have ended and it is expanded, as with disks that have to be detached first.
         """
         file = self._file(name)
         with file.open("r+b") as opened:
             opened.truncate(max(file.stat().st_size, size_bytes(size)))
+        if _file_system(file) == XFS:  # which can be expanded only while it is mounted
+            self._mount(name)
+            _run("losetup", "--set-capacity", str(_loop_device(file)))
+            _run("xfs_growfs", str(self.path(name)))
+            return
         if device := _loop_device(file):
             if has_capability(CAP_SYS_RESOURCE):
                 _run("losetup", "--set-capacity", device)
@@ -128,7 +142,7 @@ class LoopVolumes:
         if not (partial / "volume").is_mount():
             if not _loop_device(self._file(name)):  # otherwise a pod uses the filesystem
                 _check(self._file(name))
-            _run("mount", "-t", "ext4", "-o", "loop", str(self._file(name)), str(partial / "volume"))
+            _run("mount", "-o", "loop", str(self._file(name)), str(partial / "volume"))
         partial.rename(target)
 
     def _unmount(self, name: str) -> None:
@@ -160,9 +174,15 @@ def _loop_device(file: Path) -> str | None:
     return found[0] if found else None
 
 
+def _file_system(file: Path) -> str:
+    """The kind of a volume's file system; empty if it has none."""
+    return _run("blkid", "--probe", "--output", "value", "--match-tag", "TYPE", str(file), accepted=(0, 2)).strip()
+
+
 def _check(file: Path, *options: str) -> None:
-    """Repair what can be repaired without asking, as at the start of a machine."""
-    _run("e2fsck", "-p", *options, str(file), accepted=CHECKED)
+    """Repair what can be repaired without asking, as at the start of a machine. XFS does this when it is mounted."""
+    if _file_system(file) != XFS:
+        _run("e2fsck", "-p", *options, str(file), accepted=CHECKED)
 
 
 def has_capability(number: int) -> bool:

@@ -125,6 +125,23 @@ def test_a_volume_in_use_is_expanded_at_once_or_after_its_pods(mounts: Namespace
     assert mounts.run("cat", f"{volumes.path('a')}/file") == "kept\n"
 
 
+def test_an_xfs_in_use_is_expanded_at_once_and_survives_a_power_cut(machine: None, volumes: Volumes) -> None:
+    with private("mount") as mounts:
+        volumes.call(mounts, 'create("a", "512Mi", "xfs")')
+        pod = volumes.folder / "pod"
+        pod.mkdir()
+        mounts.run("mount", "--bind", volumes.path("a"), str(pod))
+        mounts.run("sh", "-c", f"echo kept > {pod}/file; sync")
+        assert "failed" not in volumes.call(mounts, 'expand("a", "1Gi")', 'expand("a", "1Gi")')
+        size = int(mounts.run("df", "--block-size=1M", "--output=size", str(pod)).split()[-1])
+        assert 900 < size < 1024  # without its log
+    eventually(lambda: not loop_devices(volumes.folder), "the loop devices are not free", within=10)
+    with private("mount") as mounts:
+        volumes.call(mounts)
+        assert mounts.run("cat", f"{volumes.path('a')}/file") == "kept\n"
+        assert "failed: its class asks for zfs" in volumes.call(mounts, 'create("b", "1Gi", "zfs")')
+
+
 def test_a_deleted_volume_leaves_nothing(mounts: Namespaces, volumes: Volumes) -> None:
     volumes.call(mounts, 'create("a", "64Mi")', 'create("b", "64Mi")')
     volumes.call(mounts, 'delete("a")', 'delete("a")')

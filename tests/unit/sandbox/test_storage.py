@@ -10,6 +10,7 @@ from sandbox.client import Client
 from sandbox.cluster import storage_class
 from sandbox.node.volumes import size_bytes
 from sandbox.storage import (
+    DEFAULT_FILE_SYSTEM,
     DRIVER,
     PROVISIONED_BY,
     SELECTED_NODE,
@@ -94,8 +95,8 @@ class Disks:
             raise StorageError("the disk is full")
         self.calls.append(call)
 
-    def create(self, name: str, size: str) -> Json:
-        self._call("create", name, size)
+    def create(self, name: str, size: str, file_system: str = DEFAULT_FILE_SYSTEM) -> Json:
+        self._call("create", name, size, file_system)
         return {"local": {"path": f"/disks/{name}"}}
 
     def expand(self, name: str, size: str) -> None:
@@ -144,7 +145,7 @@ def bound(phase: str = "Bound", policy: str = "Delete") -> Json:
 def test_data_is_created_before_its_volume(provisioner: Provisioner, calls: Calls) -> None:
     provisioner._claims._objects = {"u-1": claim(CHOSEN, storageClassName="standard")}
     assert provisioner.reconcile()
-    assert calls[0] == ("create", "pvc-u-1", "1Gi")
+    assert calls[0] == ("create", "pvc-u-1", "1Gi", "ext4")
     assert calls[1][:2] == ("POST", "/api/v1/persistentvolumes")
     spec = calls[1][2]["spec"]
     assert spec["local"] == {"path": "/disks/pvc-u-1"}

@@ -49,9 +49,8 @@ def test_all_missing_packages_are_named_at_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(requirements, "CNI_PLUGINS", Path("/none"))
     with pytest.raises(SandboxError) as raised:
         requirements.check()
-    assert "apt-get install containerd containernetworking-plugins e2fsprogs iptables mount nftables" in str(
-        raised.value
-    )
+    expected = "apt-get install containerd containernetworking-plugins e2fsprogs iptables mount nftables runc"
+    assert f"{expected} util-linux xfsprogs" in str(raised.value)
     assert "iproute2" not in str(raised.value)
 
 
