@@ -15,6 +15,8 @@ CLOSE_CONNECTIONS = "close-connections.cjs"
 """After SIGTERM, each response of web closes its connection, and uploads do not keep connections to MinIO open."""
 LISTEN_ON_IPV6 = "listen-on-ipv6.cjs"
 """A pod with an IPv6 address listens there too."""
+KEEP_REDIS_CONNECTIONS = "keep-redis-connections.cjs"
+"""After a failover, ioredis does not close connections that work."""
 
 
 def modules_mount(scope: Scope, names: Sequence[str]) -> Mount:

@@ -6,7 +6,13 @@ import pulumi
 
 from components.application.component import ApplicationContext
 from components.application.environment import WEB_PORT, web_environment
-from components.application.modules import CLOSE_CONNECTIONS, LISTEN_ON_IPV6, modules_mount, with_modules
+from components.application.modules import (
+    CLOSE_CONNECTIONS,
+    KEEP_REDIS_CONNECTIONS,
+    LISTEN_ON_IPV6,
+    modules_mount,
+    with_modules,
+)
 from components.kubernetes.deployments import deployment
 from components.kubernetes.objects import Scope, child_options, service, service_account
 from components.kubernetes.pods import TMP, Container, Mount, container, http_probe, pod, secret_names
@@ -19,7 +25,7 @@ DRAIN_SECONDS = 110
 
 GRACE_SECONDS = DRAIN_SECONDS + 20
 
-NODE_MODULES = (CLOSE_CONNECTIONS, LISTEN_ON_IPV6)
+NODE_MODULES = (CLOSE_CONNECTIONS, KEEP_REDIS_CONNECTIONS, LISTEN_ON_IPV6)
 
 START_SECONDS = 240
 """A start takes 3 to 25 s, and up to 164 s on a node under heavy load. The schema and the first organization exist

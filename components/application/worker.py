@@ -6,11 +6,13 @@ import pulumi
 
 from components.application.component import ApplicationContext
 from components.application.environment import WORKER_PORT, worker_environment
-from components.application.modules import LISTEN_ON_IPV6, modules_mount, with_modules
+from components.application.modules import KEEP_REDIS_CONNECTIONS, LISTEN_ON_IPV6, modules_mount, with_modules
 from components.kubernetes.deployments import deployment
 from components.kubernetes.objects import Scope, child_options, service_account
 from components.kubernetes.pods import TMP, container, http_probe, pod, secret_names
 from components.schema import images
+
+NODE_MODULES = (KEEP_REDIS_CONNECTIONS, LISTEN_ON_IPV6)
 
 STUCK = "/api/health?failIfQueueConsumptionStuck=true&failIfEventPropagationStuck=true"
 """Fails if no job was consumed for an hour, or no event was propagated for 35 minutes (15 up to 4.16). Like every
@@ -56,14 +58,14 @@ class Worker(pulumi.ComponentResource):
         workload = context.installation.workload("worker", component="worker", version=version)
         scope = Scope(workload, child_options(self, opts))
         account = service_account(scope, context.stores.object_store.account_annotations)
-        mounts = [modules_mount(scope, [LISTEN_ON_IPV6]), TMP, *context.ca_bundles]
+        mounts = [modules_mount(scope, NODE_MODULES), TMP, *context.ca_bundles]
         environment = worker_environment(context.settings, context.stores, context.refs)
         worker = container(
             "worker",
             image,
             resources=settings.resources,
             mounts=mounts,
-            env=with_modules(environment, [LISTEN_ON_IPV6]),
+            env=with_modules(environment, NODE_MODULES),
             ports={"http-health": WORKER_PORT},
             startup=http_probe("/", WORKER_PORT, period=5, failures=START_SECONDS // 5),
             readiness=http_probe("/api/ready", WORKER_PORT, period=10, failures=3),

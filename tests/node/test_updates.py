@@ -29,8 +29,6 @@ LATE_SECONDS: Final = 35
 waited meanwhile (`REDIS_SOCKET_TIMEOUT_MS`: 30 s)."""
 FAILOVER_SECONDS: Final = 120
 """A generous bound: a failover takes about ten seconds on an idle machine."""
-HANDOVER_SECONDS: Final = 20
-SHORT_SECONDS: Final = 5
 OUTAGE_SECONDS: Final = 60
 """A generous bound: clients notice after 30 s that a server has vanished (`REDIS_SOCKET_TIMEOUT_MS`)."""
 
@@ -102,15 +100,14 @@ def restarted_under_load(shape: Installation, client: int, *workloads: str) -> S
 
 @pytest.mark.whole
 def test_a_deleted_primary_of_redis_hands_over(prod: Installation, client: int) -> None:
-    """No request fails at the handover. 30 s later, ioredis may close a new connection: see docs/stores.md."""
+    """No request fails, neither at the handover nor when the time limits of commands end that waited for it."""
 
     def delete(view: View, pod: str) -> None:
         view.kubectl("delete", "pod", "--namespace", view.namespace, pod, "--wait=false").ok()
         eventually(lambda: primary(view) not in {pod, None}, "no other primary", within=FAILOVER_SECONDS)
 
     summary = losing_the_primary(prod, client, delete)
-    assert [one for one in summary.failures if one["at"] < SETTLE_SECONDS + HANDOVER_SECONDS] == []
-    assert summary.outage < SHORT_SECONDS
+    assert summary.failures == []
     assert summary.lost == 0
 
 

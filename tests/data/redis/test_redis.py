@@ -1,5 +1,7 @@
 """The rendered configuration and the scripts with a real Valkey or Redis server."""
 
+import json
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,10 +10,14 @@ from pathlib import Path
 import pytest
 import redis
 
+from components.application.modules import CONFIG, KEEP_REDIS_CONNECTIONS
+from sandbox.images import probe_application
 from tests.data.containers import Run, install_client, run
 from tests.data.rendered import config_map, container, environment, secrets
 from tests.scripts import SCRIPTS
 from tests.servers import answers, free_port, program, running
+
+QUEUE_CONNECTION = Path(__file__).parent / "queue-connection.cjs"
 
 
 def password() -> str:
@@ -115,3 +121,24 @@ def test_the_password_is_neither_in_the_log_nor_in_the_process_list(server: Serv
     assert password() not in (server.clients / "command-lines").read_text()
     assert password() not in (tmp_path / "log").read_text()
     assert (tmp_path / "password.conf").stat().st_mode & 0o077 == 0
+
+
+def test_a_failover_closes_a_queue_only_once_and_a_server_that_hangs_is_noticed(server: Server) -> None:
+    """Without the module, ioredis closes the new connection too, when the time limit of the old one ends."""
+    limit = 2000  # milliseconds; more than the second after which Langfuse connects a queue again
+    environment = {
+        "APP": str(probe_application.APP),
+        "NODE_PATH": str(probe_application.node_modules()),
+        "PATH": os.environ["PATH"],
+        "PORT": str(server.port),
+        "REDIS_AUTH": password(),
+        "SERVER": str(server.process.pid),
+        "TIMEOUT": str(limit),
+    }
+    module = CONFIG / KEEP_REDIS_CONNECTIONS
+    command = [str(program("node", package="nodejs")), f"--require={module}", str(QUEUE_CONNECTION)]
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+    report = json.loads(printed)
+    assert (report["closed"], report["refused"]) == (1, 0)
+    assert report["added"]
+    assert report["noticed"] >= limit - 100

@@ -1,4 +1,7 @@
-"""The module that Node preloads in web. tests/edge/test_rollout.py tests what it does to connections."""
+"""The modules that Node preloads in web and worker.
+
+What they do to connections is tested in tests/edge/test_rollout.py and tests/data/redis/test_redis.py.
+"""
 
 import json
 import subprocess
@@ -12,8 +15,8 @@ from tests.unit.pods import container, pod_spec, variables
 from tests.unit.program import recorded
 
 MODULE = CONFIG / "listen-on-ipv6.cjs"
-LISTEN = "--require=/etc/langfuse/listen-on-ipv6.cjs"
-REQUIRE = f"--require=/etc/langfuse/close-connections.cjs {LISTEN}"
+BOTH = "--require=/etc/langfuse/keep-redis-connections.cjs --require=/etc/langfuse/listen-on-ipv6.cjs"
+REQUIRE = f"--require=/etc/langfuse/close-connections.cjs {BOTH}"
 
 
 def web(**extra: dict[str, object]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -33,12 +36,17 @@ def test_node_preloads_a_mounted_file() -> None:
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
     found = recorded("dev").one("ConfigMap", "langfuse-web-modules")
     assert volume["configMap"]["name"].startswith(found.name)
-    assert {*found.inputs["data"]} == {"close-connections.cjs", "listen-on-ipv6.cjs"}
+    assert {*found.inputs["data"]} == {
+        "close-connections.cjs",
+        "keep-redis-connections.cjs",
+        "listen-on-ipv6.cjs",
+    }
 
 
-def test_worker_preloads_what_makes_it_listen_and_migrations_nothing() -> None:
-    assert str(node_options(container(recorded("dev").one("Deployment", "langfuse-worker")))).endswith(f" {LISTEN}")
-    assert [*recorded("dev").one("ConfigMap", "langfuse-worker-modules").inputs["data"]] == ["listen-on-ipv6.cjs"]
+def test_worker_preloads_what_it_needs_and_migrations_nothing() -> None:
+    assert str(node_options(container(recorded("dev").one("Deployment", "langfuse-worker")))).endswith(f" {BOTH}")
+    found = recorded("dev").one("ConfigMap", "langfuse-worker-modules").inputs["data"]
+    assert {*found} == {"keep-redis-connections.cjs", "listen-on-ipv6.cjs"}
     assert "--require" not in str(variables(container(recorded("dev").one("Job", "langfuse-migrations"))))
 
 
