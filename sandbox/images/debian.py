@@ -91,30 +91,30 @@ _LEFT_OUT = (
 while a chroot has mounts."""
 
 
-def base() -> Layer:
+def base(suite: str = SUITE) -> Layer:
     """Debian's minimal system with curl and the certificates of public CAs."""
 
     def fill(contents: Contents, folder: Path) -> None:
         _check_host()
-        _run(_DEBOOTSTRAP, folder, PACKAGES=",".join(BASE_PACKAGES), CONFIGURATION=_CONFIGURATION)
+        _run(_DEBOOTSTRAP, folder, suite, PACKAGES=",".join(BASE_PACKAGES), CONFIGURATION=_CONFIGURATION)
         contents.tree(folder / WORK, without=_LEFT_OUT)
 
-    return Layer(name=f"debian-{SUITE}", inputs=(*BASE_PACKAGES, _CONFIGURATION, _DEBOOTSTRAP, *_LEFT_OUT), fill=fill)
+    return Layer(name=f"debian-{suite}", inputs=(*BASE_PACKAGES, _CONFIGURATION, _DEBOOTSTRAP, *_LEFT_OUT), fill=fill)
 
 
-def packages(name: str, *names: str, before: str = "", after: str = "") -> Layer:
-    """A layer of packages on `base()`.
+def packages(name: str, *names: str, before: str = "", after: str = "", suite: str = SUITE) -> Layer:
+    """A layer of packages on `base(suite)`.
 
     `before` and `after` are shell commands that run in the image before the packages are installed and after it, as
     root: they can add users and remove files.
     """
-    lower = base()
+    lower = base(suite)
     script = _INSTALL % {"before": before, "packages": " ".join(names), "after": after}
 
     def fill(contents: Contents, folder: Path) -> None:
         _check_host()
         tar = layers.ensure(lower)
-        _run(script, folder, LOWER=str(tar))
+        _run(script, folder, suite, LOWER=str(tar))
         contents.tree(folder / WORK, without=_LEFT_OUT)
         contents.subtract(tar)
 
@@ -143,7 +143,7 @@ def _check_host() -> None:
         )
 
 
-def _run(script: str, folder: Path, **environment: str) -> None:
+def _run(script: str, folder: Path, suite: str, **environment: str) -> None:
     """Run a script in namespaces of its own. `ROOT` is the root of the image, `RECORD` the list of its packages."""
     values = {
         "HOME": "/root",
@@ -151,7 +151,7 @@ def _run(script: str, folder: Path, **environment: str) -> None:
         "DEBIAN_FRONTEND": "noninteractive",
         "PATH": os.defpath + ":/usr/sbin:/sbin",
         **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")},
-        "SUITE": SUITE,
+        "SUITE": suite,
         "MIRROR": mirror(),
         "KEYRING": str(KEYRING),
         "ARCHITECTURE": pins.platform_name()[1],
@@ -169,14 +169,14 @@ def _run(script: str, folder: Path, **environment: str) -> None:
         check=False,
     )
     if result.returncode:
-        raise _explain(result.stdout)
+        raise _explain(suite, result.stdout)
 
 
-def _explain(output: str) -> SandboxError:
+def _explain(suite: str, output: str) -> SandboxError:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     reasons = [line for line in lines if re.match(r"E: |Err:|dpkg: error", line)] or lines[-5:]
     return SandboxError(
-        f"installing Debian {SUITE} from {mirror()} failed:\n    " + "\n    ".join(reasons[:5]),
+        f"installing Debian {suite} from {mirror()} failed:\n    " + "\n    ".join(reasons[:5]),
         "check that the mirror in /etc/apt can be reached, and that the disk is not full, then run the same command "
         "again",
     )
