@@ -1,14 +1,20 @@
-"""Changes of a shape, and which of its pods they replace."""
+"""Changes and failures of a shape, and which of its pods they replace."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tests.engine.view import Json
+from tests.node.containers import Containers, restarts
 from tests.node.shapes import Installation
+from tests.waiting import eventually
 
 ROLLOUT_SECONDS: Final = 900
 """For a new pod to become ready and the old one to drain, on a busy machine."""
+
+START_AGAIN_SECONDS: Final = 120.0
+"""The kubelet waits longer each time that it starts a container again: 10 s, 20 s, 40 s."""
 
 Pods = Mapping[str, frozenset[str]]
 
@@ -35,3 +41,20 @@ def _merged(old: object, new: object) -> object:
     if isinstance(old, dict) and isinstance(new, dict):
         return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
     return new
+
+
+def kill(shape: Installation, containers: Containers, pods: list[Json]) -> None:
+    """Kill the servers in pods with SIGKILL and wait until they were started again."""
+
+    def servers(pod: Json) -> dict[str, int]:
+        main = {container["name"] for container in pod["spec"]["containers"]}
+        return {name: count for name, count in restarts(pod).items() if name in main}
+
+    wanted = {pod["metadata"]["name"]: {name: count + 1 for name, count in servers(pod).items()} for pod in pods}
+    for pod in pods:
+        containers.kill(pod)
+    eventually(
+        lambda: {name: servers(shape.view.get("pod", name)) for name in wanted} == wanted,
+        "the killed servers were not started again",
+        within=START_AGAIN_SECONDS,
+    )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
 
+from components.schema.images import postgres
+from sandbox import images
 from sandbox.controlplane import Sandbox
 from sandbox.errors import SandboxError
 from sandbox.folder import Kind
@@ -15,7 +18,7 @@ from sandbox.node import requirements
 from tests.engine.kube import shared_sandbox
 from tests.engine.view import View
 from tests.node import pod_networks
-from tests.node.shapes import SHAPES, Installation, ensure_images, installed
+from tests.node.shapes import OLD_POSTGRES, SHAPES, Installation, ensure_images, installed
 from tests.node.stand_ins import stand_in, stand_ins
 
 REQUIRED: Final = "NODE_TESTS"
@@ -24,6 +27,8 @@ REQUIRED: Final = "NODE_TESTS"
 GATEWAY: Final = "istio-system"
 """The namespace whose pods may connect to web."""
 CLIENT: Final = "client"
+OPENSHIFT: Final = Path(__file__).with_name("openshift.yaml")
+"""What the shape `openshift` needs of its cluster."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -92,6 +97,15 @@ def staging(shared_node: Sandbox) -> Iterator[Installation]:
 def prod(shared_node: Sandbox) -> Iterator[Installation]:
     """The shape `prod`, with the same rules as `dev`."""
     with installed(shared_node, "prod") as shape:
+        yield shape
+
+
+@pytest.fixture(scope="module")
+def openshift(shared_node: Sandbox) -> Iterator[Installation]:
+    """The shape `openshift`, with the same rules as `dev`."""
+    images.ensure([postgres(OLD_POSTGRES).reference])
+    View(shared_node, "default").kubectl("apply", f"--filename={OPENSHIFT}").ok()
+    with installed(shared_node, "openshift") as shape:
         yield shape
 
 

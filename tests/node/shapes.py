@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from tests.waiting import eventually
 
 UP_SECONDS: Final = 900.0  # dev needs 60 s on an idle machine with two cores, prod three times as long
 READY_SECONDS: Final = 600.0  # a busy machine
+COMPLAINT: Final = re.compile(r"read-only file ?system|EROFS|permission denied|EACCES|operation not permitted", re.I)
 
 
 def _resources(memory: str, cpu_limit: str = "2") -> dict[str, object]:
@@ -50,6 +52,9 @@ SMALL: Final[Mapping[str, object]] = {
 }
 """What each shape requests instead of the values of its scale. Volumes are sparse files."""
 
+OLD_POSTGRES: Final = "15.14"
+"""The release that a test upgrades."""
+
 SHORT_DRAIN: Final[Mapping[str, object]] = {
     "langfuse:extraEnv": {"PROBE_DRAIN_MILLISECONDS": {"value": "15000", "insist": True}},
 }
@@ -66,9 +71,23 @@ SHAPES: Final[Mapping[str, Mapping[str, object]]] = {
     "dev": {**SMALL, **SHORT_DRAIN},
     "staging": {**SMALL, **SHORT_DRAIN, "langfuse:worker": {"resources": _resources("1Gi"), **SHORT_GRACE}},
     "prod": {**SMALL, **TWO_PODS, "langfuse:backups": None},
+    "openshift": {
+        **SMALL,
+        **SHORT_DRAIN,
+        "langfuse:host": "langfuse.localhost",
+        "langfuse:profile": "dev",
+        "langfuse:ingress": {"tls": False},
+        "langfuse:worker": {"resources": _resources("1Gi"), **SHORT_GRACE},
+        "langfuse:cluster": {
+            "preset": "openshift",
+            "storageClass": "xfs",  # in `openshift.yaml`
+            "dns": {"namespaces": ["kube-system"], "port": 53},  # of the sandbox
+        },
+        "langfuse:postgres": {"storage": "1Gi", "resources": _resources("512Mi"), "version": OLD_POSTGRES},
+    },
 }
-"""Each shape's configuration beside its file in `stacks/`. Prod has as many pods of web and worker as its scale, and no
-off-site copy, whose bucket is outside of the machine."""
+"""Each shape's configuration beside its file in `stacks/`, if any. Prod has as many pods of web and worker as its
+scale, and no off-site copy, whose bucket is outside of the machine."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +159,16 @@ class Installation:
             for pod in self.pods()
             if conditions(pod).get("Ready") != "True" or "deletionTimestamp" in pod["metadata"]
         ]
+
+    def complaints(self) -> list[str]:
+        """Lines of the pods' logs that tell of a refused write or read."""
+        found: list[str] = []
+        for pod in self.view.objects("pods"):
+            name = pod["metadata"]["name"]
+            words = ("logs", "--namespace", self.view.namespace, name, "--all-containers", "--ignore-errors")
+            log = self.view.kubectl(*words).stdout
+            found += [f"{name}: {line}" for line in log.splitlines() if COMPLAINT.search(line)]
+        return found
 
     def wait_until_ready(self, within: float = READY_SECONDS) -> None:
         """Wait until every pod of every workload is ready and no other pod of them is left."""

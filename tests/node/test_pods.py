@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pytest
 from sandbox.controlplane import Sandbox
 from tests.engine.view import Json
 from tests.node import writes
+from tests.node.changes import kill
 from tests.node.containers import Containers, restarts
 from tests.node.contents import EVERYTHING, Contents, volumes
 from tests.node.event_load import event_load
@@ -27,12 +27,9 @@ CALM_SECONDS: Final = 300.0
 WATCHED_SECONDS: Final = 20.0
 MARGIN_SECONDS: Final = 5.0
 """A server that did not end by itself is killed after its grace period. So it has to end this much earlier."""
-START_AGAIN_SECONDS: Final = 120.0
-"""The kubelet waits longer each time that it starts a container again: 10 s, 20 s, 40 s."""
 RECONCILE_SECONDS: Final = 10.0
 """In this time a new kubelet has looked at every pod and run every probe."""
 ORDINAL_LABEL: Final = "apps.kubernetes.io/pod-index"
-COMPLAINT: Final = re.compile(r"read-only file ?system|EROFS|permission denied|EACCES|operation not permitted", re.I)
 
 
 @pytest.fixture
@@ -69,17 +66,6 @@ def rounds(shape: Installation) -> list[list[Json]]:
     return [
         [pod for pod, found in zip(pods, ordinals, strict=True) if found == ordinal] for ordinal in sorted({*ordinals})
     ]
-
-
-def complaints(shape: Installation) -> list[str]:
-    """Lines of the pods' logs that tell of a refused write or read."""
-    found: list[str] = []
-    for pod in shape.view.objects("pods"):
-        name = pod["metadata"]["name"]
-        words = ("logs", "--namespace", shape.view.namespace, name, "--all-containers", "--ignore-errors")
-        log = shape.view.kubectl(*words).stdout
-        found += [f"{name}: {line}" for line in log.splitlines() if COMPLAINT.search(line)]
-    return found
 
 
 def became_ready(shape: Installation) -> dict[str, datetime]:
@@ -136,23 +122,6 @@ def delete(shape: Installation, pods: list[Json]) -> None:
     )
 
 
-def kill(shape: Installation, containers: Containers, pods: list[Json]) -> None:
-    """Kill the servers in pods with SIGKILL and wait until they were started again."""
-
-    def servers(pod: Json) -> dict[str, int]:
-        main = {container["name"] for container in pod["spec"]["containers"]}
-        return {name: count for name, count in restarts(pod).items() if name in main}
-
-    wanted = {pod["metadata"]["name"]: {name: count + 1 for name, count in servers(pod).items()} for pod in pods}
-    for pod in pods:
-        containers.kill(pod)
-    eventually(
-        lambda: {name: servers(shape.view.get("pod", name)) for name in wanted} == wanted,
-        "the killed servers were not started again",
-        within=START_AGAIN_SECONDS,
-    )
-
-
 def test_deleted_pods_come_back_with_their_data_and_write_nowhere_else(
     shape: Installation, contents: Contents, containers: Containers
 ) -> None:
@@ -160,7 +129,7 @@ def test_deleted_pods_come_back_with_their_data_and_write_nowhere_else(
         for pods in rounds(shape):
             come_back(shape, contents, partial(delete, shape, pods))
     assert failed == []
-    assert complaints(shape) == []
+    assert shape.complaints() == []
 
 
 def test_killed_servers_come_back_with_their_data(
@@ -189,7 +158,7 @@ def test_deleted_pods_of_web_and_worker_lose_no_accepted_event(
     assert shape.stack.name != "prod" or summary.failures == []
     assert failed == []
     shape.wait_until_ready()
-    assert complaints(shape) == []
+    assert shape.complaints() == []
 
 
 def replaced(shape: Installation, pod: Json) -> bool:

@@ -12,10 +12,11 @@ from typing import Final
 import psutil
 import pytest
 
+from sandbox.controlplane import Sandbox
 from tests.engine.view import NAME_LABEL, View
 from tests.node import pod_networks
-from tests.node.changes import merged, replaced, settled
-from tests.node.containers import restarts
+from tests.node.changes import kill, merged, replaced, settled
+from tests.node.containers import Containers, restarts
 from tests.node.event_load import Summary, event_load
 from tests.node.shapes import Installation
 from tests.waiting import eventually
@@ -85,17 +86,41 @@ def restarted_under_load(shape: Installation, client: int, *workloads: str) -> S
     view, before = shape.view, settled(shape)
     with event_load(view, client) as load:
         time.sleep(SETTLE_SECONDS)
+        began = time.monotonic()
         for workload in workloads:
             kind = "deployment" if workload in {"web", "worker"} else "statefulset"
             chosen = ("--namespace", view.namespace, f"--selector={NAME_LABEL}={workload}")
             view.kubectl("rollout", "restart", kind, *chosen).ok()
         after = settled(shape)
+        seconds = time.monotonic() - began
         time.sleep(LATE_SECONDS if "redis" in workloads else SETTLE_SECONDS)
         summary = load.stop()
-    tell(f"restart of {', '.join(workloads)} in {shape.stack.name}", summary)
+    tell(f"restart of {', '.join(workloads)} in {shape.stack.name}, complete after {seconds:.0f} s", summary)
     assert replaced(before, after) == {*workloads}
     assert summary.accepted
     return summary
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("store", ["clickhouse", "keeper", "object-store", "postgres"])
+def test_a_killed_server_of_a_store_loses_no_accepted_event(
+    shared_node: Sandbox, prod: Installation, client: int, store: str
+) -> None:
+    """One of its servers, as when its memory runs out. Redis has tests of its own."""
+    settled(prod)
+    pod = next(pod for pod in prod.pods() if pod["metadata"]["labels"][NAME_LABEL] == store)
+    with event_load(prod.view, client) as load:
+        time.sleep(SETTLE_SECONDS)
+        began = time.monotonic()
+        kill(prod, Containers(shared_node), [pod])
+        settled(prod)
+        seconds = time.monotonic() - began
+        time.sleep(SETTLE_SECONDS)
+        summary = load.stop()
+    tell(f"{pod['metadata']['name']} in prod is killed, and ready after {seconds:.0f} s", summary)
+    assert summary.accepted
+    assert summary.lost == 0
+    assert summary.outage < OUTAGE_SECONDS
 
 
 @pytest.mark.whole
