@@ -42,7 +42,7 @@ _AGENT_PORTS: Sequence[tuple[str, Literal["TCP", "UDP"], int]] = (
 """Datadog's agent at `DD_AGENT_HOST`: the variable with the port, the protocol and the default
 (docs.datadoghq.com/tracing/trace_collection/library_config/nodejs)."""
 
-ADDRESS_NAME = re.compile(r".*_(URL|URI|HOST|ENDPOINT|PROXY|ISSUER|NODES|DSN|CONNECTION_STRING|WEBHOOK)")
+ADDRESS_NAME = re.compile(r".*_(URL|URI|HOST|ENDPOINT|PROXY|ISSUER|NODES|DSN|CONNECTION_STRING|WEBHOOK)", re.IGNORECASE)
 """Names of variables whose values are addresses."""
 
 

@@ -104,7 +104,7 @@ def proxy_environment(settings: Settings, config: SignInProxySettings, web: Endp
         "OAUTH2_PROXY_COOKIE_SECRET": refs["sign_in_proxy_cookie_secret"],
         "OAUTH2_PROXY_COOKIE_SECURE": text(url.startswith("https:")),
         "OAUTH2_PROXY_EMAIL_DOMAINS": text([*config.email_domains]) or "*",
-        "OAUTH2_PROXY_HTTP_ADDRESS": f"0.0.0.0:{PORT}",
+        "OAUTH2_PROXY_HTTP_ADDRESS": f":{PORT}",
         "OAUTH2_PROXY_OIDC_ISSUER_URL": config.issuer,
         "OAUTH2_PROXY_PASS_BASIC_AUTH": "false",
         "OAUTH2_PROXY_PASS_USER_HEADERS": "false",

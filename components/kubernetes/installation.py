@@ -24,6 +24,8 @@ class Installation:
     """Labels of every object: the profile of the environment and the team that owns it."""
     storage_class: str | None = None
     """StorageClass of new volumes. None selects the cluster's default."""
+    memory_per_cpu: str | None = None
+    """Memory that the cluster allows for each core that a pod requests. None for any."""
     users: Users = "image"
     """Who chooses the user and group IDs of containers."""
     images: Images = field(default_factory=Images)
@@ -38,6 +40,7 @@ class Installation:
             protect=settings.protect,
             labels={"environment": settings.profile, "owner": settings.owner},
             storage_class=settings.cluster.storage_class,
+            memory_per_cpu=settings.cluster.memory_per_cpu,
             users=settings.cluster.users,
             images=settings.images,
         )

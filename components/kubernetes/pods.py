@@ -16,6 +16,8 @@ from components.kubernetes.installation import Workload
 from components.kubernetes.variables import Environment, PodField, SecretRef
 from components.schema.base import Resources
 from components.schema.images import Image
+from components.schema.requests import cpu_for_memory
+from components.schema.values import quantity_value
 
 Container = k8s.core.v1.ContainerArgsDict
 PodTemplate = k8s.core.v1.PodTemplateSpecArgsDict
@@ -160,8 +162,8 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
     Args:
         workload: The workload it belongs to. Its labels are those of the pod.
         containers: Created by `container`.
-        fs_group: Group that owns the volumes. Ownership changes only if it differs: with the default policy, PGDATA
-            becomes group-writable at the second start and Postgres refuses it.
+        fs_group: Group that owns the volumes: that of a container's original image. Ownership changes only if it
+            differs: with the default policy, PGDATA becomes group-writable at the second start and Postgres refuses it.
         mounts: Every mount of every container; each volume is listed once.
         grace_seconds: Time between SIGTERM and SIGKILL.
         service_account: The account of the workload. It has no permissions, and its token is not mounted.
@@ -173,7 +175,7 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
         "automount_service_account_token": False,
         "containers": _from_registry(workload, containers),
         "enable_service_links": False,
-        "security_context": _pod_security_context(fs_group),
+        "security_context": _pod_security_context(_user_of_build(workload, containers, fs_group)),
         "service_account_name": service_account,
         "termination_grace_period_seconds": grace_seconds,
         "volumes": _volumes(mounts),
@@ -229,14 +231,37 @@ def _pod_security_context(fs_group: int) -> k8s.core.v1.PodSecurityContextArgsDi
 
 
 def _from_registry(workload: Workload, containers: Sequence[Container]) -> list[Container]:
-    """The containers with the images of this environment: from its mirror, of its builds, with their digests."""
+    """The containers with the images of this environment: from its mirror, of its builds, with their digests.
+
+    A build runs as its own user.
+    """
     images = workload.installation.images
     result: list[Container] = []
     for one in containers:
         changed = one.copy()
         changed["image"] = images.reference(str(one["image"]))
+        if uid := images.uid(str(one["image"])):
+            changed["security_context"] = _security_context(uid)
+        changed["resources"] = _with_cpu(one["resources"], workload.installation.memory_per_cpu)
         result.append(changed)
     return result
+
+
+def _with_cpu(resources: Any, per_cpu: str | None) -> k8s.core.v1.ResourceRequirementsArgsDict:  # noqa: ANN401  # input
+    """Requests and limits with the CPU that the cluster requires for this memory. Those of keys fit already."""
+    requests, limits = resources["requests"], resources["limits"]
+    cpu = cpu_for_memory(requests["cpu"], requests["memory"], per_cpu)
+    limit = cpu if quantity_value(cpu) > quantity_value(limits["cpu"]) else limits["cpu"]
+    return {"requests": {**requests, "cpu": cpu}, "limits": {**limits, "cpu": limit}}
+
+
+def _user_of_build(workload: Workload, containers: Sequence[Container], user: int) -> int:
+    """The user of the pod: that of the original image, or that of the build which takes its place."""
+    for one in containers:
+        own = cast("dict[str, Any]", one["security_context"])["run_as_user"] == user
+        if own and (uid := workload.installation.images.uid(str(one["image"]))):
+            return uid
+    return user
 
 
 def _spread(workload: Workload) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict]:

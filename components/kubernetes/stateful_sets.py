@@ -13,6 +13,9 @@ from components.kubernetes.rollouts import await_options, grace_seconds, round_s
 
 VOLUME = "data"
 
+OPERATOR_USER = 26
+"""The user of CloudNativePG's servers, unless `postgresUID` is set (cloudnative-pg.io/docs, API reference)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VolumeClaims:
@@ -71,7 +74,7 @@ def stateful_set(
     }
     wait = await_options(replicas * round_seconds(template, start_seconds), grace=grace_seconds(template))
     options = workload.installation.stateful(scope.options(pulumi.ResourceOptions.merge(wait, opts)))
-    options = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(hooks=_same_users(name)))
+    options = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(hooks=same_users(name)))
     if volumes:
         if volumes.first:
             spec["ordinals"] = {"start": volumes.first}
@@ -84,7 +87,7 @@ def stateful_set(
     return k8s.apps.v1.StatefulSet(name, metadata=workload.metadata(name), spec=spec, opts=options)
 
 
-def _same_users(name: str) -> pulumi.ResourceHookBinding:
+def same_users(name: str) -> pulumi.ResourceHookBinding:
     """A hook that runs before a server is updated, also in previews. Only the engine knows the former users."""
     options = pulumi.ResourceHookOptions(on_dry_run=True)
     hook = pulumi.ResourceHook(f"{name}-keeps-its-users", refuse_other_users, options)
@@ -92,7 +95,7 @@ def _same_users(name: str) -> pulumi.ResourceHookBinding:
 
 
 def refuse_other_users(args: pulumi.ResourceHookArgs) -> None:
-    """Refuses to change who chooses the users of a server with data: the files belong to the former user.
+    """Refuses to run a server with data as another user, or to change who chooses it: the files belong to the former.
 
     Postgres refuses a data directory of another user, and the others can't write to their files.
 
@@ -106,12 +109,22 @@ def refuse_other_users(args: pulumi.ResourceHookArgs) -> None:
             f'langfuse:cluster.users: "{wanted}" would run {args.name} as another user than the owner of its data; '
             f'set it to "{now}", or restore a backup into a new stack (docs/runbooks/backups.md)'
         )
+    if before != after:
+        raise pulumi.RunError(
+            f"langfuse:images.builds: {args.name} would run as user {after:g} (uid), and its data belongs to user "
+            f"{before:g}; set the uid of its build to {before:g}, or restore a backup into a new stack "
+            "(docs/runbooks/backups.md)"
+        )
 
 
-def _user(inputs: Mapping[str, Any] | None) -> object:
-    """The user of the first container; None if the cluster assigns it."""
-    spec = (inputs or {}).get("spec", {}).get("template", {}).get("spec", {})
-    return next((one.get("securityContext", {}).get("runAsUser") for one in spec.get("containers", [])), None)
+def _user(inputs: Mapping[str, Any] | None) -> float | None:
+    """The user of the first container; None if the cluster assigns it. Numbers reach a hook as floating-point ones."""
+    spec = (inputs or {}).get("spec", {})
+    if "template" not in spec:  # the operator chooses it
+        found: float | None = spec.get("postgresUID", OPERATOR_USER)
+        return found
+    containers = spec["template"].get("spec", {}).get("containers", [])
+    return next((one.get("securityContext", {}).get("runAsUser") for one in containers), None)
 
 
 def _claim_template(scope: Scope, storage: str) -> k8s.core.v1.PersistentVolumeClaimArgsDict:

@@ -19,6 +19,7 @@ from components.schema.environment import Settings
 from components.stores.modes import StoreModes
 
 API_VERSION = "security.istio.io/v1"
+NETWORKING_API_VERSION = "networking.istio.io/v1"
 MUTUAL_TLS = "mutual-tls"
 ALLOW_NOTHING = "allow-nothing"
 
@@ -46,8 +47,8 @@ class Mesh(pulumi.ComponentResource):
     None is protected or retained: a rule that the program no longer has is deleted.
     """
 
-    defaults: Sequence[pulumi.Resource]
-    """The rules that require mutual TLS and deny by default. Pods depend on them. None without a mesh."""
+    defaults: list[pulumi.Resource]
+    """The rules that require mutual TLS, deny by default and let sidecars connect. Pods depend on them."""
 
     def __init__(
         self,
@@ -68,6 +69,9 @@ class Mesh(pulumi.ComponentResource):
             for (kind, role), spec in specs.items()
         }
         self.defaults = [created[MUTUAL_TLS], created[ALLOW_NOTHING]]
+        if spec := sidecar(settings):
+            outbound = custom_resource(scope, NETWORKING_API_VERSION, "Sidecar", spec, name="langfuse-outbound")
+            self.defaults.append(outbound)
         self.register_outputs({})
 
 
@@ -110,6 +114,19 @@ def authorization(settings: Settings, stores: StoreModes) -> dict[str, dict[str,
         if _has_outside_clients(settings):  # they have no identity in the mesh
             rules[server].append({"to": _to([port])})
     return {ALLOW_NOTHING: {}, **{f"allow-{server}": _allow_rules(server, found) for server, found in rules.items()}}
+
+
+def sidecar(settings: Settings) -> dict[str, JsonValue] | None:
+    """The Sidecar of the namespace: its pods may connect to addresses that the mesh does not know.
+
+    A mesh with `outboundTrafficPolicy: REGISTRY_ONLY` would cut them off from external stores, model providers and
+    everything else outside. The network policies list what they may reach. ServiceEntries could not do this: users
+    enter hosts of model providers and webhooks at run time, and the address of a mail server is in a Secret. In ambient
+    mode, ztunnel passes such connections on (istio.io/latest/docs/reference/config/networking/sidecar).
+    """
+    if settings.mesh_mode != "sidecar" or settings.mesh.outbound_traffic == "mesh":
+        return None
+    return {"outboundTrafficPolicy": {"mode": "ALLOW_ANY"}}
 
 
 def _inside_clients(settings: Settings) -> Sequence[str]:

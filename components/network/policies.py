@@ -27,6 +27,8 @@ Port = k8s.networking.v1.NetworkPolicyPortArgsDict
 
 DEFAULT_DENY = "default-deny"
 
+DNS_PORT = 53
+
 INTERNET_PORTS = (443, 465, 587)
 """HTTPS to model providers, sign-in and webhooks; mail submission with TLS (RFC 8314)."""
 
@@ -206,10 +208,14 @@ def _to_api_server(server: ApiServer) -> list[EgressRule]:
 
 
 def _to_dns(dns: Dns) -> list[EgressRule]:
-    """Egress to the DNS servers, and to no other address at their port."""
-    servers = [*map(egress.in_namespace, dns.namespaces), *egress.in_ranges(dns.ranges)]
-    ports = [*port_list([dns.port]), *port_list([dns.port], "UDP")]
-    return [{"to": servers, "ports": ports}] if servers else []
+    """Egress to the DNS servers, and to no other address at their ports.
+
+    Those at an address of their own are reached at the port that no resolv.conf can change. At other ports, such an
+    address may serve something else, for example credentials at that of Cloud DNS for GKE.
+    """
+    pods = [egress.in_namespace(name) for name in dns.namespaces]
+    by_peers = ((pods, dns.ports), (egress.in_ranges(dns.ranges), [DNS_PORT]))
+    return [{"to": peers, "ports": [*port_list(ports), *port_list(ports, "UDP")]} for peers, ports in by_peers if peers]
 
 
 def _to_pod_identity() -> EgressRule:

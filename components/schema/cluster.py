@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.schema.base import Model
-from components.schema.values import DnsLabel, DnsRange, FieldPath, Host, NetworkRange, Port
+from components.schema.values import ByteQuantity, DnsLabel, DnsRange, FieldPath, Host, NetworkRange, Port
 
 
 class Dns(Model):
@@ -13,12 +13,17 @@ class Dns(Model):
 
     namespaces: list[DnsLabel] = Field(default=["kube-system"], description="Namespaces of DNS servers that are pods.")
     ranges: list[DnsRange] = Field(
-        default=["169.254.20.10/32"],
-        description="Addresses of DNS servers on the nodes, such as NodeLocal DNSCache. If pods reach such a server at "
-        "the address of the Service `kube-dns` (kube-proxy with iptables), add that address. A preset has the usual "
-        "one.",
+        default=["169.254.20.10/32", "169.254.25.10/32"],
+        description="Addresses of DNS servers on the nodes, such as NodeLocal DNSCache, at port 53. If pods reach such "
+        "a server at the address of the Service `kube-dns` (kube-proxy with iptables), add that address. A preset has "
+        "the usual one.",
     )
-    port: Port = Field(default=53, description="Port of the DNS servers, TCP and UDP: of the pods, not of the Service.")
+    ports: list[Port] = Field(
+        default=[53, 1053, 8053],
+        min_length=1,
+        description="Ports of DNS servers that are pods, TCP and UDP: of the pods, not of the Service. A vcluster uses "
+        "1053, Gardener 8053.",
+    )
 
 
 class ApiServer(Model):
@@ -44,6 +49,14 @@ class ApiServer(Model):
         "node by its address, so it is needed where API servers run on nodes of the cluster, unless "
         "`policyCIDRMatchMode` is `nodes`.",
     )
+
+
+class Controllers(Model):
+    """The namespaces of the cluster's ingress controllers, for `ingress.kind: ingress`."""
+
+    nginx: DnsLabel | None = Field(default="ingress-nginx", description="Namespace of ingress-nginx.")
+    traefik: DnsLabel | None = Field(default="traefik", description="Namespace of Traefik.")
+    other: DnsLabel | None = Field(default=None, description="Namespace of the controller `other`.")
 
 
 class Operators(Model):
@@ -79,9 +92,15 @@ class Cluster(Model):
         "image. `namespace`: pods set no IDs, and the cluster assigns them from a range of the namespace, as OpenShift "
         "does. It can't change while a store of the stack has data.",
     )
+    memory_per_cpu: ByteQuantity | None = Field(
+        default=None,
+        description="Memory that a pod may request for each core that it requests. The requests for CPU are raised to "
+        "fit, as GKE Autopilot would raise them in every object that has less. Default: any ratio.",
+    )
     dns: Dns = Dns()
     api_server: ApiServer = ApiServer()
     operators: Operators = Operators()
+    controllers: Controllers = Controllers()
     ignore_changes: dict[str, list[FieldPath]] = Field(
         default={},
         description="Fields that the cluster sets itself, for example by a webhook, by `Kind` or `Kind/name` of the "

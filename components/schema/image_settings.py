@@ -11,6 +11,9 @@ from components.schema import images
 from components.schema.base import Model
 from components.schema.values import SecretName
 
+LARGEST_ID: Final = 2**31 - 1
+"""Kubernetes refuses larger user and group IDs (k8s.io/apimachinery, IsValidUserID)."""
+
 _HOST: Final = r"([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)*[a-z0-9]([-a-z0-9]*[a-z0-9])?(:\d{1,5})?"
 _PATH: Final = r"[a-z0-9]+([._-]+[a-z0-9]+)*"  # opencontainers/distribution-spec, "Pulling manifests"
 
@@ -61,6 +64,13 @@ class ImageBuild(Model):
     suffix: TagSuffix | None = Field(
         default=None, description="What its tags have after the release: `-ubi9` for `4.82.0-ubi9`."
     )
+    uid: int | None = Field(
+        default=None,
+        ge=1,
+        le=LARGEST_ID,
+        description="User and group ID that it runs as, for example 26 for Postgres on UBI. Default: that of the "
+        "original ([Images](images.md)). It can't change while a store has data.",
+    )
 
 
 class ImageBuilds(Model):
@@ -75,6 +85,7 @@ class ImageBuilds(Model):
     valkey: ImageBuild = ImageBuild()
     minio: ImageBuild = ImageBuild()
     minio_client: ImageBuild = ImageBuild()
+    oauth2_proxy: ImageBuild = ImageBuild()
 
 
 class Images(Model):
@@ -104,8 +115,7 @@ class Images(Model):
             default: The name and tag of the original, for example `docker.io/langfuse/langfuse:4.82.0`.
         """
         repository, _, tag = default.rpartition(":")
-        name = NAMES.get(repository)
-        build = getattr(self.builds, name) if name else ImageBuild()
+        build = self._build(repository)
         if build.repository:
             repository = build.repository
         elif self.registry:
@@ -116,6 +126,19 @@ class Images(Model):
         """The reference of an image in pods: its name and tag, and its digest if it is known."""
         name = self.named(default)
         return f"{name}@{self.digests[name]}" if name in self.digests else name
+
+    def uid(self, default: str) -> int | None:
+        """The user that the build of an image runs as; None for that of the original.
+
+        Args:
+            default: As for `named`.
+        """
+        return self._build(default.rpartition(":")[0]).uid
+
+    def _build(self, repository: str) -> ImageBuild:
+        name = NAMES.get(repository)
+        build: ImageBuild = getattr(self.builds, name) if name else ImageBuild()
+        return build
 
 
 NAMES: Final[Mapping[str, str]] = {
@@ -128,6 +151,7 @@ NAMES: Final[Mapping[str, str]] = {
     images.VALKEY.repository: "valkey",
     images.MINIO.repository: "minio",
     images.MINIO_CLIENT.repository: "minio_client",
+    images.OAUTH2_PROXY.repository: "oauth2_proxy",
 }
 """The field of `ImageBuilds` for the repository of each original."""
 

@@ -30,8 +30,8 @@ class Proxy(Model):
 
     namespace: DnsLabel | None = Field(
         default=None,
-        description="Namespace of the pods. Default: the namespace of `gateway`; for the controller `nginx` "
-        "`ingress-nginx`, for `traefik` `traefik`.",
+        description="Namespace of the pods. Default: the namespace of `gateway`; for `kind: ingress` that of the "
+        "controller in `cluster.controllers`.",
     )
     labels: dict[str, str] = Field(
         default={}, description="Labels of the pods. Default: all pods of the namespace can connect."

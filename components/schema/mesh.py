@@ -30,5 +30,11 @@ class Mesh(Model):
         description="Namespaces of `network.webClients` whose pods are not in the mesh. Web and files in MinIO then "
         "also accept plain text. `[]` states that all of them are in the mesh. Default: all are, with a warning.",
     )
+    outbound_traffic: Literal["allow-any", "mesh"] = Field(
+        default="allow-any",
+        description="Whether sidecars connect to addresses that the mesh does not know. `allow-any`: yes, and the "
+        "network policies decide. `mesh`: as MeshConfig says; with `REGISTRY_ONLY`, each host outside of the cluster "
+        "then needs a ServiceEntry.",
+    )
     trust_domain: Host = Field(default="cluster.local", description="Trust domain of the mesh (MeshConfig).")
     namespace: DnsLabel = Field(default="istio-system", description="Namespace of istiod.")

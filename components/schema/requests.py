@@ -1,10 +1,19 @@
 """What pods and volumes request of a cluster: the one model that the quota, sizing and the report of a preview use."""
 
+import math
 from dataclasses import dataclass, fields
 from decimal import Decimal
 
 from components.schema.base import Resources
 from components.schema.values import quantity_value
+
+
+def cpu_for_memory(cpu: str, memory: str, per_cpu: str | None) -> str:
+    """A request for CPU, raised in steps of 10m if the cluster allows only so much memory for each core."""
+    if per_cpu is None:
+        return cpu
+    needed = 10 * math.ceil(quantity_value(memory) / quantity_value(per_cpu) * 100)
+    return f"{needed}m" if needed > quantity_value(cpu) * 1000 else cpu
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,9 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 NEVER_CALLED: Sequence[IpNetwork] = (
     LINK_LOCAL,
+    # Alibaba Cloud (alibabacloud.com/help/ecs, instance metadata), and the WireServer of Azure, which serves the
+    # bootstrap credentials of nodes (learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16).
+    *map(ipaddress.IPv4Network, ("100.100.100.200/32", "168.63.129.16/32")),
     *map(
         ipaddress.IPv6Network,
         (
@@ -30,7 +33,7 @@ NEVER_CALLED: Sequence[IpNetwork] = (
         ),
     ),
 )
-"""Link-local addresses, and networks of metadata services: no rule for a larger range includes them."""
+"""Link-local addresses, and addresses of metadata services: no rule for a larger range includes them."""
 
 METADATA_SERVICES = [
     ipaddress.ip_network(network)
@@ -38,7 +41,8 @@ METADATA_SERVICES = [
         "169.254.169.0/24",  # for machines: AWS, Google Cloud, Azure and others
         "169.254.170.0/24",  # for tasks and pods in AWS
         "fd00:ec2::/112",
-        "100.100.100.200/32",  # Alibaba Cloud
+        "100.100.100.200/32",
+        "168.63.129.16/32",
     )
 ]
 

@@ -3,12 +3,17 @@
 A preset states only what differs from the defaults of the keys, which are those of `generic`.
 """
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Final
 
 from pydantic import JsonValue
 
+from components.schema.base import Resources
+from components.schema.environment import Settings
 from components.schema.policy_library import DNS_SERVERS
+from components.schema.requests import cpu_for_memory
+from components.schema.values import quantity_value
 
 DEFAULT: Final = "generic"
 
@@ -16,25 +21,46 @@ DEFAULT: Final = "generic"
 def _dns(name: str) -> dict[str, JsonValue]:
     """The DNS servers of a kind of cluster, from the table that the policies read too."""
     servers = DNS_SERVERS[name]
-    ranges = [f"{address}/32" for address in servers.addresses]
-    return {"namespaces": [*servers.namespaces], "ranges": [*ranges], "port": servers.port}
+    ranges = [str(ipaddress.ip_network(address)) for address in servers.addresses]
+    return {"namespaces": [*servers.namespaces], "ranges": [*ranges], "ports": [*servers.ports]}
 
 
 CLUSTERS: Final[Mapping[str, dict[str, JsonValue]]] = {
     DEFAULT: {"dns": _dns(DEFAULT)},
     "kind": {"dns": _dns("kind"), "apiServer": {"ports": [443, 6443]}},
-    "k3s": {"dns": _dns("k3s"), "apiServer": {"ports": [443, 6443]}},
+    # k3s installs Traefik into kube-system (docs.k3s.io/networking/networking-services).
+    "k3s": {"dns": _dns("k3s"), "apiServer": {"ports": [443, 6443]}, "controllers": {"traefik": "kube-system"}},
     # Managed API servers are outside of the cluster, at 443.
     "eks": {"dns": _dns("eks"), "apiServer": {"ports": [443]}},
     "gke": {"dns": _dns("gke"), "apiServer": {"ports": [443]}},
-    "gke-autopilot": {"dns": _dns("gke-autopilot"), "apiServer": {"ports": [443]}},
+    # Autopilot raises the smaller of CPU and memory if their ratio is not between 1:1 and 1:6.5
+    # (cloud.google.com/kubernetes-engine/docs/concepts/autopilot-resource-requests).
+    "gke-autopilot": {"dns": _dns("gke-autopilot"), "apiServer": {"ports": [443]}, "memoryPerCpu": "6.5Gi"},
     "aks": {"dns": _dns("aks"), "apiServer": {"ports": [443]}},
     # docs.redhat.com/documentation/openshift_container_platform, Managing security context constraints.
-    # The Operator Lifecycle Manager installs operators of the whole cluster in openshift-operators.
+    # The Operator Lifecycle Manager installs operators of the whole cluster in openshift-operators. The router, which
+    # serves Ingresses as Routes, is in openshift-ingress (docs.redhat.com, Ingress Operator).
     "openshift": {
         "dns": _dns("openshift"),
         "users": "namespace",
         "apiServer": {"ports": [443, 6443], "namespaces": ["openshift-kube-apiserver"]},
         "operators": {"cloudnativePg": "openshift-operators"},
+        "controllers": {"other": "openshift-ingress"},
     },
 }
+
+
+def with_cpu_for_memory(settings: Settings) -> Settings:
+    """The settings with requests for CPU that fit `cluster.memoryPerCpu`. Without this key, they stay as they are."""
+    per_cpu, changed = settings.cluster.memory_per_cpu, {}
+    for name in ("web", "worker", "postgres", "clickhouse", "redis", "object_store") if per_cpu else ():
+        section = getattr(settings, name)
+        found = {key: _fitted(value, per_cpu) for key, value in section if isinstance(value, Resources)}
+        changed[name] = section.model_copy(update=found)
+    return settings.model_copy(update=changed)
+
+
+def _fitted(resources: Resources, per_cpu: str | None) -> Resources:
+    cpu = cpu_for_memory(resources.cpu, resources.memory, per_cpu)
+    limit = cpu if quantity_value(cpu) > quantity_value(resources.cpu_limit) else resources.cpu_limit
+    return resources.model_copy(update={"cpu": cpu, "cpu_limit": limit})

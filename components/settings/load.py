@@ -16,6 +16,7 @@ from components.schema.redaction import of_configuration
 from components.settings import image_lock, validation_errors
 from components.settings.annotations import field, models
 from components.settings.checks import CHECKS
+from components.settings.clusters import with_cpu_for_memory
 from components.settings.defaults import UnknownChoiceError, with_defaults
 from components.settings.documents import DocumentError
 from components.settings.warnings import warnings
@@ -78,7 +79,8 @@ def parse(
 def _validate(stack: str, config: Mapping[str, object], secret: Collection[str], lock: Mapping[str, str]) -> Settings:
     values = with_defaults(stack, config)
     try:
-        settings = image_lock.with_digests(Settings.model_validate({**values, STACK: stack}), lock)
+        settings = with_cpu_for_memory(Settings.model_validate({**values, STACK: stack}))
+        settings = image_lock.with_digests(settings, lock)
     except ValidationError as error:
         raise _settings_error(stack, validation_errors.messages(error, secret)) from None
     errors = [f"{PROJECT}:{message}" for check in CHECKS for message in check(settings)]

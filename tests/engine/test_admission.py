@@ -49,7 +49,7 @@ def test_the_objects_of_every_way_in_are_valid(kube: Kube, name: str) -> None:
     objects = [
         one
         for one in manifests("dev", WAYS_IN[name])
-        if one["kind"] in (*routes, "NetworkPolicy", "PeerAuthentication", "AuthorizationPolicy", "Service")
+        if one["kind"] in (*routes, "NetworkPolicy", "PeerAuthentication", "AuthorizationPolicy", "Service", "Sidecar")
     ]
     assert {one["kind"] for one in objects} & set(routes)
     assert [one for one in admission(objects, kube.kubeconfig) if not one.passed] == []

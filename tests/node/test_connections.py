@@ -121,7 +121,7 @@ class Intent:
         if target.namespace == self.settings.namespace:
             return True
         dns = self.settings.cluster.dns
-        if target.namespace in dns.namespaces and port == dns.port:
+        if target.namespace in dns.namespaces and port in dns.ports:
             return True
         external = any(
             source.workload in flow.clients and port in {*flow.ports, *(one.port for one in flow.endpoints)}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, JsonValue
 
 from components.schema.base import Model
 from components.schema.environment import PROJECT, Settings
-from components.settings.clusters import CLUSTERS
+from components.settings.clusters import CLUSTERS, DEFAULT
 from components.settings.profiles import PROFILES
 from components.settings.scales import LOADS, SCALES
 from tools.docs.fields import COMPUTED, Key, discriminator, is_set, keys, required_keys, stack_file_default, type_text
@@ -147,7 +147,8 @@ def _default(at: Path, key: Key) -> str:
     if all(_lookup(scale, at) is not None for scale in SCALES.values()):
         return "[by scale](#scales)"
     if at[0] == "cluster" and any(_lookup(preset, at[1:]) is not None for preset in CLUSTERS.values()):
-        return "[by preset](#clusters)"
+        own = "" if _lookup(CLUSTERS[DEFAULT], at[1:]) is not None else _own_default(key)
+        return f"{own}; [by preset](#clusters)" if own else "[by preset](#clusters)"
     by_profile = {profile: stack_file_default(profile, at) for profile in PROFILES}
     texts = {
         profile: _own_default(key) if value is None or key.models else _shown(value)

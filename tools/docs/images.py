@@ -26,11 +26,16 @@ langfuse:images:
   builds:
     web: { repository: registry.example.com/ubi/langfuse, suffix: -ubi9 }
     worker: { repository: registry.example.com/ubi/langfuse-worker, suffix: -ubi9 }
+    postgres: { repository: registry.example.com/ubi/postgres, suffix: -ubi9, uid: 26 }
 ```
 
 The tag is always the release with the suffix: with `langfuse:version: 4.82.0`, web runs
 `registry.example.com/ubi/langfuse:4.82.0-ubi9`. No build can stay behind when the release changes. The output `images`
 names what runs.
+
+A build runs as the user of the original image, or as its own `uid`, which is also its group and that of its volumes.
+Choose it before the first deployment: a store that has data can't change it, because its files belong to the former
+user.
 
 ## Lock images to their digests
 

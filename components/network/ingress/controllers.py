@@ -13,8 +13,6 @@ FILE_HEADERS = "file-headers"
 class Controller(ABC):
     """A controller that is known to this program."""
 
-    namespace: str | None = None
-    """The namespace in which it is usually installed."""
     left_to_operator: Sequence[str] = ()
     """What only its own configuration can set."""
     refuses: bool = False
@@ -33,7 +31,6 @@ class Nginx(Controller):
     and cookies reach the object store, which ignores them.
     """
 
-    namespace = "ingress-nginx"
     left_to_operator = (
         "Add Content-Security-Policy and X-Content-Type-Options to global-allowed-response-headers in the ConfigMap "
         "of ingress-nginx. Without it, every request for a file is answered with 503",
@@ -77,7 +74,6 @@ class Traefik(Controller):
     pages is left as Langfuse sends it.
     """
 
-    namespace = "traefik"
     left_to_operator = (
         "Raise transport.respondingTimeouts.readTimeout of Traefik's entry point to 600 seconds or more. The default "
         "of 60 seconds ends long uploads",

@@ -28,8 +28,9 @@ class KubernetesIngressKind(RoutedKind[KubernetesIngress]):
 
     @property
     def default_namespace(self) -> str | None:
-        """The namespace that the controller's documentation installs it in."""
-        return self.controller.namespace
+        """The namespace where this kind of cluster has the controller."""
+        namespace: str | None = getattr(self.settings.cluster.controllers, self.config.controller)
+        return namespace
 
     def left_to_operator(self) -> Sequence[str]:
         """What the controller can't do by annotations or objects of the namespace."""

@@ -21,6 +21,16 @@ def autoscaling_bounds_are_ordered(settings: Settings) -> Iterator[str]:
             )
 
 
+def builds_choose_their_users(settings: Settings) -> Iterator[str]:
+    """The cluster refuses pods that ask for users, if it assigns them itself."""
+    for name, build in settings.images.builds:
+        if build.uid and settings.cluster.users == "namespace":
+            yield (
+                f"images.builds.{to_camel(name)}.uid: {build.uid} has no effect, because the cluster assigns users "
+                "(cluster.users: namespace); remove it"
+            )
+
+
 def requests_fit_limits(settings: Settings) -> Iterator[str]:
     """Kubernetes refuses a pod whose CPU request exceeds its limit. The memory request always equals the limit."""
     for part in ("web", "worker", "postgres", "clickhouse", "redis", "object_store"):

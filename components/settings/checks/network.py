@@ -8,7 +8,6 @@ from pydantic.alias_generators import to_camel
 from components.network.ingress.component import ingress_kind
 from components.schema.environment import Settings
 from components.schema.ingress import NoIngress
-from components.schema.policy_library import DNS_SERVERS, METADATA_SERVER
 
 
 def allowed_pods_have_an_address(settings: Settings) -> Iterator[str]:
@@ -19,16 +18,6 @@ def allowed_pods_have_an_address(settings: Settings) -> Iterator[str]:
                 f"allowedTargets.{to_camel(use)}.pods: have no effect, because Langfuse refuses their addresses; add "
                 "the name that users enter to hosts"
             )
-
-
-def metadata_server_answers_names_only(settings: Settings) -> Iterator[str]:
-    """The DNS server of Cloud DNS for GKE serves credentials at the same address, at other ports than 53."""
-    dns = settings.cluster.dns
-    if f"{METADATA_SERVER}/32" in dns.ranges and dns.port != DNS_SERVERS["gke"].port:
-        yield (
-            f"cluster.dns.port: {dns.port} would open a port of {METADATA_SERVER}, where clouds serve credentials; set "
-            f"it to {DNS_SERVERS['gke'].port}, or remove {METADATA_SERVER}/32 from cluster.dns.ranges"
-        )
 
 
 def operator_is_in_another_namespace(settings: Settings) -> Iterator[str]:
@@ -55,12 +44,17 @@ def egress_rules_have_a_destination(settings: Settings) -> Iterator[str]:
         seen.add(rule.name)
 
 
-def revision_applies_to_sidecars(settings: Settings) -> Iterator[str]:
-    """Only sidecars have revisions: the label would have no effect on pods in ambient mode."""
+def sidecar_keys_have_an_effect(settings: Settings) -> Iterator[str]:
+    """Only sidecars have revisions and outbound policies: they would have no effect on pods in ambient mode."""
     if settings.mesh.revision and settings.mesh_mode != "sidecar":
         yield (
             f"mesh.revision: {json.dumps(settings.mesh.revision)} has no effect in mode {settings.mesh_mode}, only "
             "sidecars have revisions; remove it, or set mesh.mode to sidecar"
+        )
+    if settings.mesh.outbound_traffic == "mesh" and settings.mesh_mode != "sidecar":
+        yield (
+            f'mesh.outboundTraffic: "mesh" has no effect in mode {settings.mesh_mode}, only sidecars keep connections '
+            "back; remove it, or set mesh.mode to sidecar"
         )
 
 

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from components.kubernetes.objects import Scope, custom_resource
 from components.kubernetes.pods import JOB_RESOURCES, requirements
 from components.kubernetes.rollouts import PLACEMENT_SECONDS, await_options
+from components.kubernetes.stateful_sets import same_users
 from components.schema import images
 from components.schema.requests import Pods, Requests
 from components.schema.schedules import with_seconds
@@ -125,6 +126,7 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
             resource_name=f"{CLUSTER}-archive",
         )
         hooks = pulumi.ResourceOptions(depends_on=[archive], hooks=same_major_release())
+        hooks = pulumi.ResourceOptions.merge(hooks, pulumi.ResourceOptions(hooks=same_users(CLUSTER)))
         cluster = custom_resource(
             scope,
             API_VERSION,
@@ -150,7 +152,8 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
     def cluster_spec(self, context: StoreContext) -> dict[str, object]:
         """The specification of the cluster. The operator creates restricted pods with a read-only root file system."""
         config, storage_class = self.config, self.installation.storage_class
-        secrets = self.settings.images.pull_secrets
+        secrets, image = self.settings.images.pull_secrets, images.cloudnative_pg(config.version)
+        uid = self.settings.images.uid(image)
         return {
             "bootstrap": {
                 "initdb": {
@@ -165,10 +168,11 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
             "enablePDB": True,
             "enableSuperuserAccess": False,
             "inheritedMetadata": {"labels": OUTSIDE_MESH},
-            "imageName": self.settings.images.reference(images.cloudnative_pg(config.version)),
+            "imageName": self.settings.images.reference(image),
             **({"imagePullSecrets": [{"name": name} for name in secrets]} if secrets else {}),
             "instances": config.instances,
             "plugins": [{"name": PLUGIN, "isWALArchiver": True, "parameters": {"barmanObjectName": CLUSTER}}],
+            **({"postgresUID": uid, "postgresGID": uid} if uid else {}),
             "postgresql": {"parameters": parameters(config)},
             "primaryUpdateStrategy": "unsupervised",
             "resources": {**requirements(config.resources)},

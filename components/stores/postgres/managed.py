@@ -12,7 +12,6 @@ from components.kubernetes.pods import TMP, Container, Mount, container, exec_pr
 from components.kubernetes.stateful_sets import stateful_set
 from components.kubernetes.variables import Environment
 from components.schema import images
-from components.schema.cluster import Users
 from components.schema.requests import Pods, Requests
 from components.schema.stores import ManagedPostgres
 from components.schema.values import quantity_value
@@ -94,7 +93,7 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
         claim = self._claim(scope, self.config.volume)
         if self.config.former:
             self._claim(scope, self.config.former.volume)
-        configuration = config_map(scope, "config", configuration_files(self.config, self.installation.users))
+        configuration = config_map(scope, "config", configuration_files(self.config, self._superuser()))
         first = ("require-database.sh",) if self.config.volume else ()
         scripts = scripts_mount(scope, read_scripts(SCRIPTS, *first, *INITIALIZE), role="first-start")
         mounts = [
@@ -129,6 +128,16 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
             copied = self._claim(scope, major(self.config.upgrade_to))
             self._create_upgrade(self.config.upgrade_to, copied, [*mounts[2:]], environment, server, opts)
         return [server]
+
+    def _superuser(self) -> str:
+        """How the superuser logs in inside the pod.
+
+        `peer` compares the names of users: a user that the cluster assigned has no name, and that of another build may
+        have any.
+        """
+        installation, image = self.installation, images.postgres(self.config.version)
+        known = installation.users == "image" and installation.images.uid(image.reference) is None
+        return "peer" if known else "trust"
 
     def _claim(self, scope: Scope, volume: int | None) -> k8s.core.v1.PersistentVolumeClaim:
         """The claim of a volume: that of the first deployment, or that of an upgrade to a major release."""
@@ -196,12 +205,13 @@ def initdb_arguments(version: str) -> str:
     return f"--data-checksums --encoding=UTF8 --locale=C.UTF-8{builtin}"
 
 
-def configuration_files(settings: ManagedPostgres, users: Users) -> dict[str, str]:
+def configuration_files(settings: ManagedPostgres, superuser: str) -> dict[str, str]:
     """postgresql.conf and pg_hba.conf, sized by the container's memory.
 
-    `peer` compares the names of users. A user that the cluster assigned has no name.
+    Args:
+        settings: The settings of the server.
+        superuser: How the superuser logs in inside the pod: `peer` or `trust`.
     """
-    superuser = "peer" if users == "image" else "trust"
     sizes = {**memory_megabytes(settings.resources), "max_connections": max_connections(settings.resources)}
     return {
         "postgresql.conf": read_config(CONFIG / "postgresql.conf", **sizes),

@@ -2,8 +2,9 @@
 
 The policy `dns-egress-allowed` knows these servers, and `langfuse:cluster.preset` allows egress to those of its
 cluster. A NetworkPolicy is evaluated after the address of a Service has been replaced by that of a pod. Servers that
-are pods are therefore named by their namespace and their own port, and servers on the node by their addresses. A cache
-on the node can also answer at the address of the Service `kube-dns`, which then stays in the packet.
+are pods are therefore named by their namespace and their own ports, and servers on the node by their addresses. A cache
+on the node can also answer at the address of the Service `kube-dns`, which then stays in the packet. Servers that a pod
+queries at an address of their own listen at port 53, since a resolv.conf names no port.
 """
 
 from collections.abc import Mapping
@@ -19,21 +20,28 @@ class DnsServers:
     """Namespaces of servers that are pods."""
     addresses: tuple[str, ...] = ()
     """Addresses of servers on the node, and the usual address of the Service `kube-dns`."""
-    port: int = 53
+    ports: tuple[int, ...] = (53,)
+    """Ports of servers that are pods."""
 
 
 NODE_LOCAL: Final = "169.254.20.10"
 """NodeLocal DNSCache (kubernetes.io/docs/tasks/administer-cluster/nodelocaldns). With kube-proxy in iptables mode it
 also listens at the address of the Service `kube-dns`."""
 
+KUBESPRAY_NODE_LOCAL: Final = "169.254.25.10"
+"""NodeLocal DNSCache as Kubespray and KubeKey install it by default (kubernetes-sigs/kubespray, `nodelocaldns_ip`)."""
+
 METADATA_SERVER: Final = "169.254.169.254"
 """Cloud DNS for GKE: the server of the node that also serves credentials, at other ports. The kubelet writes it into
 the resolv.conf of every pod (cloud.google.com/kubernetes-engine/docs/how-to/cloud-dns; tektoncd/operator#4000)."""
 
 DNS_SERVERS: Final[Mapping[str, DnsServers]] = {
-    "generic": DnsServers(addresses=(NODE_LOCAL,)),
-    # The range of Services is 10.96.0.0/16 (kind.sigs.k8s.io/docs/user/configuration, serviceSubnet).
-    "kind": DnsServers(addresses=(NODE_LOCAL, "10.96.0.10")),
+    # The CoreDNS of a vcluster listens at 1053 (loft-sh/vcluster-docs#2336), that of Gardener at 8053
+    # (gardener.cloud/docs/gardener/networking/custom-dns-config, cilium/cilium#48913).
+    "generic": DnsServers(addresses=(NODE_LOCAL, KUBESPRAY_NODE_LOCAL), ports=(53, 1053, 8053)),
+    # The ranges of Services are 10.96.0.0/16 and fd00:10:96::/112 (kind.sigs.k8s.io/docs/user/configuration,
+    # serviceSubnet).
+    "kind": DnsServers(addresses=(NODE_LOCAL, "10.96.0.10", "fd00:10:96::a")),
     # --cluster-dns (docs.k3s.io/cli/server).
     "k3s": DnsServers(addresses=(NODE_LOCAL, "10.43.0.10")),
     # EKS chooses one of two ranges for Services. In Auto Mode CoreDNS is a service of each node, not a pod
@@ -47,5 +55,5 @@ DNS_SERVERS: Final[Mapping[str, DnsServers]] = {
     "aks": DnsServers(addresses=(NODE_LOCAL, "169.254.10.10", "169.254.10.11", "10.0.0.10")),
     # The pods of the DNS operator listen at 5353, behind a Service at 53
     # (github.com/openshift/cluster-dns-operator, assets/dns/daemonset.yaml and service.yaml).
-    "openshift": DnsServers(namespaces=("openshift-dns",), port=5353),
+    "openshift": DnsServers(namespaces=("openshift-dns",), ports=(5353,)),
 }

@@ -158,7 +158,7 @@ def _configuration(folder: Path, user: str | int | None) -> dict[str, Path]:
     if isinstance(user, int):
         postgres = settings().postgres
         assert isinstance(postgres, ManagedPostgres)
-        files = configuration_files(postgres, "namespace")
+        files = configuration_files(postgres, "trust")
     elif user != "postgres":
         # "peer" needs a system user of that name, which exists in the image.
         files["pg_hba.conf"] = files["pg_hba.conf"].replace("peer", "trust")

@@ -67,6 +67,36 @@ def test_only_a_user_with_a_name_is_identified_by_peer() -> None:
         ]
 
 
+def test_a_build_runs_as_its_own_user_and_its_volumes_have_its_group() -> None:
+    builds = {"postgres": {"uid": 26}, "valkey": {"suffix": "-ubi9", "uid": 1001}, "minioClient": {"uid": 12345}}
+    recording = recorded("prod", {"images": {"builds": builds}})
+    expected = {"docker.io/library/postgres": 26, "docker.io/valkey/valkey": 1001, "quay.io/minio/mc": 12345}
+    seen = set()
+    for item in workloads(recording):
+        users = set()
+        for one in containers(item):
+            repository = one["image"].rpartition(":")[0]
+            context = one["securityContext"]
+            assert context["runAsUser"] == context["runAsGroup"], item.name
+            assert repository not in expected or context["runAsUser"] == expected[repository], item.name
+            users.add(context["runAsUser"])
+            seen.add(repository)
+        of_pod = pod_spec(item)["securityContext"]
+        assert of_pod["fsGroup"] == of_pod["runAsUser"] == of_pod["runAsGroup"]
+        assert of_pod["fsGroup"] in users, item.name
+    assert expected.keys() <= seen
+    assert pod_spec(recording.one("StatefulSet", "langfuse-postgres"))["securityContext"]["fsGroup"] == 26
+    rules = [item.inputs["data"].get("pg_hba.conf", "") for item in recording.of("ConfigMap")]
+    assert any("postgres              trust\n" in text for text in rules)  # the name of this user is not known
+
+
+def test_the_user_of_cloudnative_pg_follows_from_its_build() -> None:
+    builds = {"images": {"builds": {"cloudnativePg": {"uid": 1001}}}}
+    spec = recorded("dev", {**OPERATED, **builds}).one("Cluster").inputs["spec"]
+    assert (spec["postgresUID"], spec["postgresGID"]) == (1001, 1001)
+    assert "postgresUID" not in recorded("dev", OPERATED).one("Cluster").inputs["spec"]
+
+
 def update(before: Registration, after: Registration) -> None:
     args = pulumi.ResourceHookArgs("", "", before.name, "", new_inputs=after.inputs, old_inputs=before.inputs)
     refuse_other_users(args)
@@ -83,3 +113,19 @@ def test_a_store_with_data_keeps_its_users() -> None:
         update(item, item)
         update(other, other)
         assert f"{item.name}-keeps-its-users" in of_image.hooks
+
+
+def test_a_store_with_data_keeps_the_user_of_its_build() -> None:
+    everything = {key: {"uid": 4242} for key in ("postgres", "clickhouse", "clickhouseKeeper", "valkey", "minio")}
+    before, after = recorded("prod"), recorded("prod", {"images": {"builds": everything}})
+    for item in before.of("StatefulSet"):
+        other = next(one for one in after.of("StatefulSet") if one.name == item.name)
+        with pytest.raises(pulumi.RunError, match=r"would run as user 4242 \(uid\), and its data belongs to user \d+;"):
+            update(item, other)
+    build = {"images": {"builds": {"cloudnativePg": {"uid": 1001}}}}
+    operated = recorded("prod", OPERATED)
+    own = recorded("prod", {**OPERATED, **build}).one("Cluster")
+    with pytest.raises(pulumi.RunError, match=r"would run as user 1001 .* belongs to user 26;"):
+        update(operated.one("Cluster"), own)
+    update(own, own)
+    assert "langfuse-postgres-keeps-its-users" in operated.hooks

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from components.application.modules import LISTEN_ON_IPV6
 from components.application.outbound import MAIL_PORTS
 from components.kubernetes.files import SCRIPTS_PATH
 from components.network.ingress.component import ingress_kind
@@ -33,7 +34,8 @@ MAIL_URL = "smtp://user:secret@mail.example.org:{port}"
 """The value of the Secret with the mail server, with the configured port or 2525."""
 
 METADATA = (
-    *("169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe"),
+    *("169.254.169.254", "100.100.100.200", "168.63.129.16"),
+    *("fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe"),
     *("fe80::a9fe:a9fe", "64:ff9b::a9fe:a9fe"),  # link-local, and through NAT64
 )
 
@@ -179,6 +181,19 @@ def texts(value: object, path: str = "") -> Iterator[tuple[str, str]]:
             yield from texts(item, path)
     elif isinstance(value, str):
         yield path, value
+
+
+def test_no_server_listens_at_ipv4_addresses_alone(network: Network) -> None:
+    """In a cluster with IPv6, neither the kubelet nor other pods would reach it."""
+    for pod in network.pods.values():
+        for container in pod.containers:
+            values = variables(network, container)
+            texts = {**values, **dict(files(network, pod, container))}
+            texts["command"] = " ".join([*container.get("command", []), *container.get("args", [])])
+            for name, text in texts.items():
+                # A module makes it all addresses of both versions.
+                is_node = name == "HOSTNAME" and LISTEN_ON_IPV6 in values.get("NODE_OPTIONS", "")
+                assert "0.0.0.0" not in text or "::" in text or is_node, (pod.name, name)  # noqa: S104
 
 
 def of_custom_resources(network: Network) -> Iterator[tuple[Peer, Named]]:

@@ -10,6 +10,7 @@ from components.schema.environment import Settings
 from components.settings.load import parse
 from components.settings.warnings import warnings
 from tests.unit.configuration import only_problem, settings
+from tests.unit.program import recorded
 from tests.unit.recorder import Recording, record
 
 EXTERNAL: dict[str, Any] = {
@@ -226,6 +227,23 @@ def test_only_the_proxy_of_the_kind_may_enter(ingress: dict[str, Any], peers: li
             if "namespaceSelector" in peer or "ipBlock" in peer
         ]
         assert found == peers
+
+
+@pytest.mark.parametrize(
+    ("cluster", "controller", "namespace"),
+    [
+        ({"preset": "k3s"}, TRAEFIK, "kube-system"),
+        ({"preset": "k3s"}, {**TRAEFIK, "proxy": {"namespace": "edge"}}, "edge"),
+        ({"preset": "openshift"}, {"kind": "ingress", "controller": "other"}, "openshift-ingress"),
+        ({"controllers": {"nginx": "ingress"}}, NGINX, "ingress"),  # MicroK8s
+    ],
+)
+def test_the_controller_is_where_the_kind_of_cluster_has_it(
+    cluster: dict[str, Any], controller: dict[str, Any], namespace: str
+) -> None:
+    found = recorded("dev", {"cluster": cluster, "ingress": {**controller, "bucketHost": "files.example.com"}})
+    rules = found.one("NetworkPolicy", "langfuse-allow-web-ingress").inputs["spec"]["ingress"]
+    assert [peer for rule in rules for peer in rule["from"]] == [space(namespace)]
 
 
 @pytest.mark.parametrize("ingress", [NGINX, TRAEFIK, OTHER, {"kind": "none"}, GATEWAY_API])

@@ -74,6 +74,16 @@ def test_every_client_and_no_other_may_use_the_tunnel_port(recording: Recording)
         assert {name for name, port in rules if port == TUNNEL_PORT} == {name for name, _ in rules}
 
 
+def test_sidecars_leave_it_to_the_network_rules_what_pods_may_reach() -> None:
+    """In a mesh with `REGISTRY_ONLY`, nothing outside of the cluster could be reached otherwise."""
+
+    def found(**mesh: str) -> list[object]:
+        return [item.inputs["spec"] for item in recorded("prod", {"mesh": mesh}).of("Sidecar")]
+
+    assert found(mode="sidecar") == [{"outboundTrafficPolicy": {"mode": "ALLOW_ANY"}}]
+    assert found(mode="sidecar", outboundTraffic="mesh") == found(mode="ambient") == found(mode="none") == []
+
+
 def test_the_namespace_joins_the_mesh_only_with_an_istio_ingress() -> None:
     assert namespace_labels(recorded())["istio.io/dataplane-mode"] == "ambient"
     without = recorded(config={"ingress": {"kind": "none"}})

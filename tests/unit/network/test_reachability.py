@@ -94,6 +94,17 @@ WAYS_OUT = {
     },
 }
 NO_MESH = {"mesh": {"mode": "none"}}
+SIGN_IN_PROXY = {
+    "ingress": {
+        "kind": "gateway-api",
+        "gateway": "gateways/public",
+        "authentication": {
+            "issuer": "https://sso.example.org:8443/realms/x",
+            "clientId": "langfuse",
+            "clientSecret": {"source": "existing", "secret": "sso", "key": "SECRET"},
+        },
+    }
+}
 
 STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "dev": ("dev", {}),
@@ -109,6 +120,7 @@ STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "everything outside": ("prod", OUTSIDE),
     "ways out by configuration": ("prod", WAYS_OUT),
     "ways out by configuration, no mesh": ("dev", {**WAYS_OUT, **NO_MESH, "version": "3.225.9"}),
+    "a sign-in in front": ("prod", SIGN_IN_PROXY),
     "Redis with stray nodes": ("dev", {**EXISTING, "redis": {**REDIS, "nodes": ["old.example.org:6390"]}}),
     "Redis cluster": ("dev", {**EXISTING, "redis": CLUSTER}),
     "IPv6 addresses": ("dev", LITERALS),
@@ -146,13 +158,14 @@ def test_dns_is_allowed_only_to_the_dns_servers(network: Network) -> None:
     for pod in network.pods.values():
         for protocol in ("TCP", "UDP"):
             assert network.refusal(pod, dns, 53, protocol) is None
-            assert network.refusal(pod, Address("169.254.20.10"), 53, protocol) is None
+            for cache in ("169.254.20.10", "169.254.25.10"):  # that of Kubernetes' documentation and Kubespray's
+                assert network.refusal(pod, Address(cache), 53, protocol) is None
             for other in (Address("8.8.8.8"), Address("169.254.169.254"), Address("10.96.0.10")):
                 assert network.refusal(pod, other, 53, protocol)
 
 
 DNS: Mapping[str, tuple[list[Pod | Address], int]] = {
-    "kind": ([COREDNS, Address("169.254.20.10"), Address("10.96.0.10")], 53),
+    "kind": ([COREDNS, Address("169.254.20.10"), Address("10.96.0.10"), Address("fd00:10:96::a")], 53),
     "k3s": ([COREDNS, Address("169.254.20.10"), Address("10.43.0.10")], 53),
     "eks": ([COREDNS, Address("169.254.20.10"), Address("10.100.0.10"), Address("172.20.0.10")], 53),
     "gke": ([COREDNS, Address("169.254.20.10"), Address("169.254.169.254"), Address("34.118.224.10")], 53),
@@ -178,6 +191,28 @@ def test_every_pod_resolves_names_in_every_kind_of_cluster(cluster: str) -> None
         for number in (80, 443, 988, 8080):
             assert network.refusal(pod, Address("169.254.169.254"), number)
         assert network.refusal(pod, Address("8.8.8.8"), 53, "UDP")
+
+
+@pytest.mark.parametrize(
+    ("dns", "servers"),
+    [
+        ({}, [(COREDNS, 1053)]),  # a vcluster
+        ({}, [(COREDNS, 8053), (Address("169.254.20.10"), 53)]),  # Gardener, with NodeLocal DNSCache
+        ({"ranges": ["fd00:a:b::10/128"]}, [(COREDNS, 53), (Address("fd00:a:b::10"), 53)]),  # EKS with IPv6
+        (
+            {"namespaces": ["dns"], "ports": [5300], "ranges": ["169.254.169.254/32"]},
+            [(Pod("unbound", {}, namespace="dns"), 5300), (Address("169.254.169.254"), 53)],
+        ),
+    ],
+)
+def test_names_resolve_in_clusters_without_a_preset(
+    dns: Mapping[str, object], servers: list[tuple[Pod | Address, int]]
+) -> None:
+    network = Network(recorded("prod", {**OPERATED, "cluster": {"dns": dns}}))
+    for pod, (server, port), protocol in product(network.pods.values(), servers, ("TCP", "UDP")):
+        assert network.refusal(pod, server, port, protocol) is None, (pod.name, server)
+    for port in (80, 443, 988, 5300):  # the address may also serve credentials, whichever ports the pods have
+        assert network.refusal(network.pods["langfuse-web"], Address("169.254.169.254"), port)
 
 
 def members(network: Network) -> list[Pod]:

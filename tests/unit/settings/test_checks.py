@@ -48,6 +48,12 @@ REFUSED: list[tuple[Check, str, Config, str]] = [
         'objectStore.resources.cpu: "8" is more than cpuLimit (4); raise cpuLimit',
     ),
     (
+        application.builds_choose_their_users,
+        "dev",
+        {"cluster": {"preset": "openshift"}, "images": {"builds": {"clickhouseKeeper": {"uid": 1001}}}},
+        "images.builds.clickhouseKeeper.uid: 1001 has no effect, because the cluster assigns users",
+    ),
+    (
         memory.memory_is_enough,
         "dev",
         {"web": {"resources": {"memory": "64Mi"}}},
@@ -144,7 +150,7 @@ REFUSED: list[tuple[Check, str, Config, str]] = [
         'ingress.bucketHost: "files.example.net" has no effect with bucketUrl',
     ),
     (
-        network.revision_applies_to_sidecars,
+        network.sidecar_keys_have_an_effect,
         "dev",
         {"mesh": {"revision": "1-27"}},
         'mesh.revision: "1-27" has no effect in mode ambient',
@@ -173,12 +179,6 @@ REFUSED: list[tuple[Check, str, Config, str]] = [
         "dev",
         {"allowedTargets": {"blobStorage": {"pods": [GATEWAY]}}},
         "allowedTargets.blobStorage.pods: have no effect, because Langfuse refuses their addresses",
-    ),
-    (
-        network.metadata_server_answers_names_only,
-        "dev",
-        {"cluster": {"dns": {"ranges": ["169.254.169.254/32"], "port": 5353}}},
-        "cluster.dns.port: 5353 would open a port of 169.254.169.254",
     ),
     (
         network.operator_is_in_another_namespace,
@@ -340,6 +340,8 @@ ACCEPTED: list[tuple[Check, str, Config]] = [
     (application.autoscaling_bounds_are_ordered, "dev", {"web": {"autoscaling": {"minReplicas": 2, "maxReplicas": 2}}}),
     (application.requests_fit_limits, "dev", {"web": {"resources": {"cpu": "2000m", "cpuLimit": "2"}}}),
     (application.requests_fit_limits, "dev", redis(host="redis.example.com")),
+    (application.builds_choose_their_users, "dev", {"images": {"builds": {"web": {"uid": 1001}}}}),
+    (application.builds_choose_their_users, "dev", {"cluster": {"users": "namespace"}}),
     (ingress.proxy_is_in_another_namespace, "dev", {"namespace": "edge", "ingress": {"gateway": "edge-public/edge"}}),
     (
         ingress.proxy_is_in_another_namespace,
@@ -363,7 +365,7 @@ ACCEPTED: list[tuple[Check, str, Config]] = [
         },
     ),
     (ingress.files_have_protective_headers, "dev", {"ingress": NGINX}),
-    (network.revision_applies_to_sidecars, "dev", {"mesh": {"mode": "sidecar", "revision": "1-27"}}),
+    (network.sidecar_keys_have_an_effect, "dev", {"mesh": {"mode": "sidecar", "revision": "1-27"}}),
     (
         network.clients_outside_the_mesh_are_clients,
         "dev",
@@ -376,8 +378,6 @@ ACCEPTED: list[tuple[Check, str, Config]] = [
         {"ingress": {**NGINX, "proxy": {"mesh": True}}, "mesh": {"mode": "ambient"}},
     ),
     (network.allowed_pods_have_an_address, "dev", {"allowedTargets": {"llm": {"hosts": ["llm.a"], "pods": [GATEWAY]}}}),
-    (network.metadata_server_answers_names_only, "dev", {"cluster": {"preset": "gke"}}),
-    (network.metadata_server_answers_names_only, "dev", {"cluster": {"preset": "openshift"}}),
     (network.operator_is_in_another_namespace, "dev", {**OPERATED, "cluster": {"preset": "openshift"}}),
     (
         network.operator_is_in_another_namespace,

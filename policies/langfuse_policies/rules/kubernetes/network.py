@@ -106,7 +106,7 @@ class Dns(Settings):
     """The DNS servers. The defaults are those of all known kinds of clusters."""
 
     ports: Annotated[tuple[int, ...], Meta(description="Ports of the servers; OpenShift's pods listen on 5353.")] = (
-        tuple(sorted({servers.port for servers in _SERVERS}))
+        tuple(sorted({port for servers in _SERVERS for port in servers.ports}))
     )
     namespaces: Annotated[tuple[str, ...], Meta(description="Namespaces of servers that are pods.")] = tuple(
         sorted({name for servers in _SERVERS for name in servers.namespaces})
@@ -127,7 +127,8 @@ class Dns(Settings):
     title="Pods that connect to others may use DNS",
     why="Where egress is denied and port 53 is not allowed, every connection fails with a misleading error.",
     fix="Allow egress to the cluster's DNS on UDP and TCP port 53 (5353 on OpenShift), and to servers on the node, "
-    "such as NodeLocal DNSCache (169.254.20.10) and GKE's Cloud DNS (169.254.169.254).",
+    "such as NodeLocal DNSCache (169.254.20.10) and GKE's Cloud DNS (169.254.169.254). If your cluster has other "
+    "servers, name them in this policy's settings.",
     severity=Severity.HIGH,
     also_in=("Kyverno: add-networkpolicy-dns",),
     settings=Dns,
