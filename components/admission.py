@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import pulumi
 
-from components.schema.cluster import Cluster
+from components.kubernetes.stateful_sets import OPERATOR_USER
+from components.schema.cluster import Cluster, Users
 from components.schema.redaction import Redaction
 
 CONTROLLERS: Final[Mapping[str, str]] = {
@@ -25,6 +26,9 @@ CONTROLLERS: Final[Mapping[str, str]] = {
 }
 """The service account in `kube-system` that creates the pods. Admission can depend on it: a constraint of OpenShift
 that an administrator may use, and the controller may not, would admit the pod in the dry run only."""
+
+OPERATED: Final = "Cluster"
+"""The kind of CloudNativePG, whose operator creates the pods of the database."""
 
 ATTEMPTS: Final = 3
 PAUSE_SECONDS: Final = 2
@@ -57,7 +61,7 @@ class Admission:
         return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(transformations=[self._add_hook]))
 
     def _add_hook(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-        if not args.type_.startswith("kubernetes:") or args.type_.rpartition(":")[2] not in CONTROLLERS:
+        if not args.type_.startswith("kubernetes:") or args.type_.rpartition(":")[2] not in {*CONTROLLERS, OPERATED}:
             return None
         own = pulumi.ResourceOptions(hooks=self._binding)
         return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, own))
@@ -70,28 +74,30 @@ class Admission:
     def check(self, args: pulumi.ResourceHookArgs) -> None:
         """Create the pod of a workload in a dry run.
 
-        A cluster that can't be reached, and one that does not allow the request, are left to the update itself.
+        A cluster that can't be reached, and one that does not allow the request, are left to the update itself. The
+        pods of an operator are only similar to those that are tried, so their refusal is a warning.
 
         Raises:
             pulumi.RunError: With the workload and the reason that the cluster gives.
         """
         kind, inputs = args.type.rpartition(":")[2], args.new_inputs or {}
-        pod, where = pod_of(kind, inputs), inputs["metadata"]["namespace"]
+        where = inputs["metadata"]["namespace"]
+        pod = operated_pod(inputs, self._cluster.users) if kind == OPERATED else pod_of(kind, inputs)
         reason = None
         for attempt in range(ATTEMPTS):
             if attempt:
                 time.sleep(PAUSE_SECONDS)
-            reason = self._refusal(where, pod, CONTROLLERS[kind])
+            reason = self._refusal(where, pod, CONTROLLERS.get(kind))
             if reason is None:
                 return
         text = Redaction()(f"{kind} {where}/{inputs['metadata']['name']}: the cluster refuses its pods: {reason}")
-        if "exceeded quota" in text:  # pods that end during the update may leave room
+        if kind == OPERATED or "exceeded quota" in text:  # pods that end during the update may leave room
             pulumi.log.warn(text)
             return
         raise pulumi.RunError(f"{text}; nothing of it was changed (docs/clusters.md, Pods that the cluster refuses)")
 
-    def _refusal(self, namespace: str, pod: Mapping[str, object], controller: str) -> str | None:
-        for user in (controller, None):
+    def _refusal(self, namespace: str, pod: Mapping[str, object], controller: str | None) -> str | None:
+        for user in dict.fromkeys((controller, None)):
             status, message = self._post(namespace, pod, user)
             if status < BAD_REQUEST or status == NOT_FOUND:
                 return None
@@ -144,6 +150,42 @@ def pod_of(kind: str, inputs: Mapping[str, Any]) -> dict[str, object]:
         own = [{"name": one, "persistentVolumeClaim": {"claimName": f"{one}-{name}-0"}} for one in names]
         pod = {**pod, "volumes": [*pod.get("volumes", []), *own]}
     metadata = {**template["metadata"], "generateName": f"{name}-"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
+
+
+def operated_pod(inputs: Mapping[str, Any], users: Users) -> dict[str, object]:
+    """A pod like those of CloudNativePG (pkg/specs/pods.go and security.go of the operator).
+
+    Its service account does not exist before the operator has created it.
+    """
+    spec, name = _plain(inputs["spec"]), inputs["metadata"]["name"]
+    user, seccomp = spec.get("postgresUID", OPERATOR_USER), {"seccompProfile": spec["seccompProfile"]}
+    ids = {"runAsUser": user, "runAsGroup": user, "fsGroup": user} if users == "image" else {}
+    restricted = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "privileged": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        **seccomp,
+    }
+    container = {
+        "name": "postgres",
+        "image": spec["imageName"],
+        "command": ["/controller/manager", "instance", "run"],
+        "ports": [{"name": "postgresql", "containerPort": 5432}, {"name": "status", "containerPort": 8000}],
+        "resources": spec["resources"],
+        "securityContext": restricted,
+        "volumeMounts": [{"name": "pgdata", "mountPath": "/var/lib/postgresql/data"}],
+    }
+    labels = {**spec["inheritedMetadata"]["labels"], "cnpg.io/cluster": name, "cnpg.io/podRole": "instance"}
+    pod = {
+        "containers": [container],
+        "imagePullSecrets": spec.get("imagePullSecrets", []),
+        "securityContext": {"runAsNonRoot": True, **ids, **seccomp},
+        "volumes": [{"name": "pgdata", "persistentVolumeClaim": {"claimName": f"{name}-1"}}],
+    }
+    metadata = {"generateName": f"{name}-", "labels": labels}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
 
 

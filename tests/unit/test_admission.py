@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pulumi
 import pytest
@@ -12,6 +13,7 @@ from components import admission
 from components.admission import Admission, pod_of
 from components.schema.cluster import Cluster
 from tests.http_server import Answer, Request, serving
+from tests.unit.network.test_reachability import OPERATED
 from tests.unit.operations import test_cluster_identity as identity
 from tests.unit.pods import workloads
 from tests.unit.program import recorded
@@ -104,6 +106,27 @@ def test_a_full_quota_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulumi.log, "warn", said.append)
     Admission(Cluster(), Answers((403, 'pods "x" is forbidden: exceeded quota: all, used: cpu=8'))).check(args(web()))
     assert "exceeded quota" in said[0]
+
+
+def test_pods_like_those_of_an_operator_are_tried_and_a_refusal_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    item = recorded("prod", OPERATED).one("Cluster")
+    assert "pods-are-admitted" in item.hooks & item.update_hooks
+    answers = Answers((403, FORBIDDEN))
+    Admission(Cluster(), answers).check(args(item))
+    assert said == [mock.ANY]
+    assert said[0].startswith(f"Cluster langfuse-prod/langfuse-postgres: the cluster refuses its pods: {FORBIDDEN}")
+    assert {*answers.users} == {None}  # the operator's service account is not known
+    (pod, *_) = answers.pods
+    (container,) = pod["spec"]["containers"]
+    assert container["resources"] == item.inputs["spec"]["resources"]
+    assert pod["metadata"]["labels"]["cnpg.io/cluster"] == "langfuse-postgres"
+    assert pod["spec"]["securityContext"]["runAsUser"] == 26
+    assigned = Answers((201, ""))
+    Admission(Cluster(users="namespace"), assigned).check(args(item))
+    assert "runAsUser" not in assigned.pods[0]["spec"]["securityContext"]
+    assert len(said) == 1
 
 
 def test_a_message_shows_no_credential() -> None:
