@@ -1,12 +1,14 @@
 """`patches`: changes to individual objects, which are merged before policies check them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 
 import pulumi
 from pydantic import JsonValue
 
 from components.kubernetes.names import base_name, content_name
 from components.schema.extensions import Patch
+from components.schema.policy_library import parse_quantity
 from components.schema.redaction import Redaction
 
 MERGE_KEYS: Mapping[str, Sequence[str]] = {
@@ -75,7 +77,9 @@ class Patches:
         matching = self._for(args.type_, args.name, props)
         for number, patch in matching:
             try:
-                props = merged(props, patch.patch)
+                patched = merged(props, patch.patch)
+                refuse_lower_limits(props, patched)
+                props = patched
             except ValueError as error:
                 # An exception here would be shown as a traceback of two processes. `_raise_errors` reports it instead.
                 self._errors.append(f"langfuse:patches.{number}: {patch.kind} {patch.name}: {error}")
@@ -119,6 +123,53 @@ def renamed(before: Mapping[str, object], after: Mapping[str, object]) -> dict[s
     if base and isinstance(metadata, Mapping) and isinstance(data, Mapping) and metadata.get("name") == _name(before):
         result["metadata"] = {**metadata, "name": content_name(base, data)}
     return result
+
+
+def refuse_lower_limits(before: Mapping[str, object], after: Mapping[str, object]) -> None:
+    """Refuses a patch that takes memory, CPU or scratch space from a container.
+
+    Its program is configured for what the stack gives it: Node's heap, Postgres' buffers and the memory of ClickHouse
+    follow from the memory, and waits and probes from the CPU. A container that has a key can get less by its key, which
+    has a minimum.
+
+    Raises:
+        ValueError: With the container and both limits.
+    """
+    limits = _limits(before)
+    for place, (limit, value) in _limits(after).items():
+        former = limits.get(place, (limit, value))[1]
+        if value < former:
+            raise ValueError(
+                f"{place} is lowered to {limit}, and its program is configured for {limits[place][0]}; remove it, and "
+                "set the resources of the section, such as web.resources, where there is one"
+            )
+
+
+def _limits(props: Mapping[str, object]) -> dict[str, tuple[str, Decimal]]:
+    """The limits of every container of an object, with their values, by the path for messages."""
+    found: dict[str, tuple[str, Decimal]] = {}
+    for place, holder in _with_resources(props):
+        limits = _at(holder, "resources", "limits")
+        for resource, limit in limits.items() if isinstance(limits, Mapping) else ():
+            if (value := parse_quantity(str(limit))) is not None:
+                found[f"{place}resources.limits.{resource}"] = str(limit), value
+    return found
+
+
+def _with_resources(props: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """The containers of a pod template, and a database that an operator runs, each with its path."""
+    yield "spec.", props.get("spec")
+    for template in (("spec", "template"), ("spec", "jobTemplate", "spec", "template")):
+        for field in ("containers", "initContainers"):
+            containers = _at(props, *template, "spec", field)
+            for one in containers if isinstance(containers, Sequence) else ():
+                yield f"{field}[{_at(one, 'name')}].", one
+
+
+def _at(value: object, *path: str) -> object:
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def _name(props: Mapping[str, object]) -> object:

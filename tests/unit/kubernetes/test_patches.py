@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pulumi
@@ -6,9 +7,10 @@ import pytest
 from pydantic import JsonValue
 
 from components.kubernetes.names import content_name
-from components.kubernetes.patches import Patches, merged
+from components.kubernetes.patches import Patches, merged, refuse_lower_limits
 from components.schema.extensions import Patch
 from components.settings.load import SettingsError, parse
+from tests.unit.program import recorded
 from tests.unit.recorder import Recording, record
 
 POD: dict[str, Any] = {
@@ -102,6 +104,37 @@ def test_a_patch_of_another_type_is_refused(patch: dict[str, JsonValue], message
     assert message in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "path", "container", "limits"),
+    [
+        ("Deployment", "langfuse-web", "spec.template.spec", "web", {"memory": "512Mi"}),
+        ("StatefulSet", "langfuse-clickhouse", "spec.template.spec", "clickhouse", {"memory": "1Gi"}),
+        ("StatefulSet", "langfuse-redis", "spec.template.spec", "valkey", {"cpu": "10m"}),
+        ("Deployment", "langfuse-worker", "spec.template.spec", "worker", {"ephemeral-storage": "64Mi"}),
+        ("CronJob", "langfuse-backup-postgres", "spec.jobTemplate.spec.template.spec", "backup", {"memory": "32Mi"}),
+        ("Job", "langfuse-migrations", "spec.template.spec", "migrate", {"memory": "128Mi"}),
+    ],
+)
+def test_a_patch_takes_nothing_from_a_container(
+    kind: str, name: str, path: str, container: str, limits: dict[str, str]
+) -> None:
+    item = recorded("prod").one(kind, name)
+    patch: dict[str, Any] = {"containers": [{"name": container, "resources": {"limits": limits}}]}
+    for part in reversed(path.split(".")):
+        patch = {part: patch}
+    more = json.loads(json.dumps(patch).replace(json.dumps(limits), json.dumps(dict.fromkeys(limits, "64Ti"))))
+    refuse_lower_limits(item.inputs, merged(item.inputs, more))
+    (resource,) = limits
+    with pytest.raises(ValueError, match=rf"containers\[{container}\].resources.limits.{resource} is lowered to "):
+        refuse_lower_limits(item.inputs, merged(item.inputs, patch))
+
+
+def test_a_patch_takes_nothing_from_a_database_of_an_operator() -> None:
+    before = {"spec": {"resources": {"limits": {"memory": "2Gi"}}}}
+    with pytest.raises(ValueError, match=r"spec.resources.limits.memory is lowered to 1Gi, .* configured for 2Gi"):
+        refuse_lower_limits(before, {"spec": {"resources": {"limits": {"memory": "1Gi"}}}})
+
+
 class Group(pulumi.ComponentResource):
     def __init__(self, patches: Patches) -> None:
         super().__init__("test:index:Group", "group", {}, patches.options(None))
@@ -148,18 +181,30 @@ def test_a_patched_immutable_config_map_is_named_after_its_patched_content() -> 
     }
 
 
-def test_a_patch_that_does_not_fit_fails_with_one_message() -> None:
-    patches = Patches([Patch(kind="ConfigMap", name="unnamed", patch={"data": {"a": {"b": "c"}}})])
+@pytest.mark.parametrize(
+    ("props", "patch", "message"),
+    [
+        ({"data": {"a": "1"}}, {"data": {"a": {"b": "c"}}}, r"data\.a is not a map"),
+        (
+            {"spec": {"resources": {"limits": {"cpu": "2"}}}},
+            {"spec": {"resources": {"limits": {"cpu": 1}}}},
+            r"spec\.resources\.limits\.cpu is lowered to 1, and its program is configured for 2; remove it",
+        ),
+    ],
+)
+def test_a_patch_that_does_not_fit_fails_with_one_message(
+    props: dict[str, object], patch: dict[str, JsonValue], message: str
+) -> None:
+    patches = Patches([Patch(kind="ConfigMap", name="unnamed", patch=patch)])
 
     def program() -> None:
-        props: dict[str, object] = {"data": {"a": "1"}}
         args = pulumi.ResourceTransformArgs(
             True, "kubernetes:core/v1:ConfigMap", "unnamed", props, pulumi.ResourceOptions()
         )
         patches.transform(args)  # as the engine does when the object is registered
         Group(patches)
 
-    with pytest.raises(pulumi.RunError, match=r"langfuse:patches\.0: ConfigMap unnamed: data\.a is not a map"):
+    with pytest.raises(pulumi.RunError, match=rf"langfuse:patches\.0: ConfigMap unnamed: {message}"):
         record(program)
 
 
