@@ -22,7 +22,8 @@ _USERINFO_WITH_SPACES: Final = re.compile(r"(?<=://).*(?=@)", re.DOTALL)
 
 _CREDENTIAL: Final = re.compile(
     r"(extraEnv|patches|credentials\.values)\b(?!.*\.(source|epoch)$).*"
-    r"|.*(password|passphrase|secret|token|credential|salt|smtpUrl|webhook|license|key|keyId|(\.|_)auth|\.ca)",
+    r"|.*(password|passphrase|secrets?|token|credential|salt|smtpUrl|webhook|license|key|keyId|(\.|_)auth|\.ca)"
+    r"|.*(password|secrets?|smtpUrl|license\.key|keyId|\.ca)\.(?!(source|epoch)$).*",
     re.IGNORECASE,
 )
 """Paths of keys that contain a credential, or the source of one: some users paste the credential itself there."""

@@ -6,19 +6,21 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pulumi
 import pytest
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
+from components.schema import values
+from components.schema.credentials import Existing, External
 from components.schema.environment import Settings
 from components.schema.redaction import HIDDEN, Redaction, of_configuration
 from components.settings.load import SettingsError, parse
 from operations.__main__ import app
 from tests.unit.program import run
-from tools.docs.fields import discriminator, keys
+from tools.docs.fields import alternatives, discriminator, keys, metadata_of, unannotated
 
 NAME, PASSWORD = "somebody", "c0rrect-h0rse"
 URLS = [
@@ -30,22 +32,43 @@ URLS = [
 ]
 PRIVATE = "-----BEGIN PRIVATE KEY-----\n" + PASSWORD + "\n-----END PRIVATE KEY-----\n"
 
-HOLD_CREDENTIALS = {"secret", "key", "remoteKey", "clientSecret", "smtpUrl", "license", "kmsKeyId", "ca"}
-"""Keys that hold a credential, or a reference to one, where people paste the credential itself."""
+REFERENCES = {values._secret_name, values._secret_key, values._pem}
+"""What validates the name of a Secret, its key, and a certificate: people paste the credential itself there."""
+
+SOURCES = {"source", "epoch"}
+"""They take no value of a credential: how one is made, and how often it was rotated."""
 
 
-def places(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The path of every key of the schema. A part with `=` selects a model: `postgres.=mode=external`."""
+def places(
+    model: type[BaseModel] = Settings, path: tuple[str, ...] = (), *, credential: bool = False
+) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """The path of every key of the schema, and whether people write a credential there.
+
+    A part with `=` selects a model: `postgres.=mode=external`.
+    """
     for key in keys(model):
         here = (*path, key.name)
-        yield here
+        holds = credential or here[0] in {"extraEnv", "patches"} or here == ("credentials", "values")
+        holds |= any(getattr(one, "func", None) in REFERENCES for one in validators(key.annotation))
+        holds |= bool({Existing, External} & {*key.models}) or key.name == "kmsKeyId"
+        yield here, holds and key.name not in SOURCES
         inside = {"list": ("0",), "map": ("entry",)}.get(key.container, ())
         for part in key.models:
             choice = discriminator(part)
-            yield from places(part, (*here, *inside, *([f"={choice[0]}={choice[1]}"] if choice else [])))
+            below = (*here, *inside, *([f"={choice[0]}={choice[1]}"] if choice else []))
+            yield from places(part, below, credential=holds)
 
 
-PLACES = sorted(set(places()))
+def validators(annotation: object) -> Iterator[object]:
+    """The metadata of a type, and of the items of a list or map."""
+    for part in alternatives(annotation):
+        yield from metadata_of(part)
+        for inner in get_args(unannotated(part)):
+            yield from validators(inner)
+
+
+CREDENTIALS = dict(sorted(places()))
+PLACES = [*CREDENTIALS]
 
 
 def configured(path: tuple[str, ...], value: object) -> dict[str, Any]:
@@ -86,17 +109,21 @@ def test_no_error_quotes_the_credentials_of_a_url() -> None:
 
 
 def test_no_error_quotes_the_value_of_a_credential_key() -> None:
-    tried = [
-        path
-        for path in PLACES
-        if path[-1] not in {"source", "epoch"}  # takes no value of a credential
-        and (
-            path[-1] in HOLD_CREDENTIALS or path[0] in {"extraEnv", "patches"} or path[:2] == ("credentials", "values")
-        )
-    ]
+    tried = [path for path, holds in CREDENTIALS.items() if holds]
     assert len(tried) > 100
+    assert {
+        *(("images", "pullSecrets"), ("license", "key"), ("mail", "smtpUrl"), ("backups", "offSite", "secret")),
+        *(("postgres", "=mode=external", "ca"), ("signIn", "providers", "keycloak", "clientSecret")),
+        *(("ingress", "=kind=ingress", "tlsSecret"), ("extraEnv",), ("patches", "0", "patch")),
+    } <= {*tried}
     for path in tried:
-        for value in (f"{PASSWORD} %$", 20261126, [f"API_KEY={PASSWORD} %"], PRIVATE):
+        for value in (
+            f"{PASSWORD} %$",
+            20261126,
+            [f"API_KEY={PASSWORD} %"],
+            PRIVATE,
+            {"auths": {"r": f"{PASSWORD} %"}},
+        ):
             error = complaint(configured(path, value))
             assert PASSWORD not in error, error
             assert "20261126" not in error, error
