@@ -19,8 +19,10 @@ DEFAULT_PORTS: Mapping[str, int] = {
     "clickhouse": 9000,
     "smtp": 587,
     "smtps": 465,
+    **dict.fromkeys(("socks4", "socks4a", "socks5", "socks5h"), 1080),
 }
-"""The port of a URL without one, by its scheme. Those of mail are nodemailer's, which Langfuse uses."""
+"""The port of a URL without one, by its scheme. Those of mail are nodemailer's, which Langfuse uses; that of SOCKS
+proxies is registered at IANA."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,7 +63,7 @@ def test_only_undeclared_changes_are_drift(on_cluster: ClusterProgramFactory, ku
         change(version, kind, "x", metadata=ADDED)
     change("v1", "Service", "x", spec={"sessionAffinity": "ClientIP"})
     change("v1", "Service", "y", spec={"sessionAffinity": "ClientIP"}, metadata={"labels": {"owner": "somebody"}})
-    body = {"annotations": {"nginx.ingress.kubernetes.io/proxy-body-size": "8m"}}
+    body: Json = {"annotations": {"nginx.ingress.kubernetes.io/proxy-body-size": "8m"}}
     change("networking.k8s.io/v1", "Ingress", "x", metadata=body)
     pod: Json = {
         "containers": [{"name": "main", "image": "image:1", "resources": {"requests": {"cpu": "250m"}}}],

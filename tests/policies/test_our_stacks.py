@@ -76,6 +76,12 @@ def test_an_upgrade_of_postgres_breaks_no_policy(postgres: Mapping[str, Any]) ->
     assert violations("prod", levels("prod"), config) == []
 
 
+def test_builds_with_users_of_their_own_break_no_policy_that_prod_keeps() -> None:
+    builds = {name: {"suffix": "-ubi9", "uid": 10001} for name in ("web", "postgres", "clickhouse", "valkey", "minio")}
+    broken = violations("prod", levels("prod"), json.dumps({"images": {"builds": builds}}))
+    assert {*broken} <= {*violations("prod", levels("prod"))}
+
+
 @pytest.mark.parametrize("stack", STACKS)
 def test_no_stack_breaks_a_mandatory_policy_of_its_environment(stack: str) -> None:
     assert violations(stack, levels("dev" if stack == "preview" else stack)) == []

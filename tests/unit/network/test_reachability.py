@@ -79,6 +79,7 @@ WAYS_OUT = {
     "extraEnv": {
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.monitoring.svc:4318",
         "HTTPS_PROXY": "http://proxy.example.org:3128",
+        "ALL_PROXY": {"value": "socks5h://socks.example.org", "insist": True},
         "AUTH_HTTPS_PROXY": "proxy.example.org:3129",
         "NO_PROXY": "langfuse-clickhouse,10.0.0.0/8",
         "CLICKHOUSE_READ_ONLY_URL": "http://replica.example.org:8124",
