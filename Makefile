@@ -22,8 +22,7 @@ status: program ## Show the processes of the local control plane
 	@$(RUN) -m sandbox status
 
 test: lint tools ## Run all checks and tests
-	@GOMEMLIMIT=1GiB $(RUN) -m pytest -m "not node" --numprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
-	@$(RUN) -m pytest tests/node -m "not whole" --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 10
+	@$(RUN) -m pytest -m "not whole" --numprocesses 5 --dist loadfile --no-loadscope-reorder --durations 20
 
 test-whole: ## Run all checks and tests, and the exhaustive ones completely
 	@SAMPLE=1 KILLS=10 $(MAKE) --no-print-directory test

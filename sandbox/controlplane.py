@@ -90,7 +90,7 @@ class Sandbox:
                 self._box.run("start")
             else:
                 self.start()
-            install(self.folder.pulumi_home, Path(sys.executable))
+            install(self.folder.pulumi_home)
         say(f"the sandbox is ready ({elapsed(start)}): {self._server()}")
 
     def _choose(self, kind: Kind | None) -> Kind:

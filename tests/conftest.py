@@ -1,13 +1,21 @@
 import gc
+import os
+import tempfile
+from contextlib import ExitStack
 from itertools import chain, zip_longest
 from pathlib import Path
 
 import pytest
+from xdist.scheduler.loadfile import LoadFileScheduling  # type: ignore[import-untyped]
+
+from sandbox.plugins.install import PYTHON_VARIABLE
+from tests.warm_python import warm_python
 
 # Recordings are large, long-lived and without cycles: collecting them again and again took a sixth of the time.
 gc.set_threshold(50_000, 50, 1_000)
 
 TESTS = Path(__file__).parent
+NODE = TESTS / "node"
 WAITING = {"data", "edge"}
 """Folders whose tests mostly wait for real servers. Those of the others compute nearly all the time."""
 
@@ -27,13 +35,36 @@ LONGEST = (
 """Files of one minute to four. They start first, so that none runs alone at the end."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the plugins of all workers start fast."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        stack = ExitStack()
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        os.environ[PYTHON_VARIABLE] = str(stack.enter_context(warm_python(folder / "warm-python")))
+        config.add_cleanup(stack.close)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the longest files first, and one that computes with each that waits."""
+    """Start the node's and the longest files first, and one that computes with each that waits."""
     files = dict.fromkeys(item.path for item in items)
     longest = [TESTS / name for name in LONGEST]
-    rest = [file for file in files if file not in longest]
+    node = [file for file in files if NODE in file.parents]
+    rest = [file for file in files if file not in (*node, *longest)]
     waiting = [file for file in rest if file.relative_to(TESTS).parts[0] in WAITING]
     computing = [file for file in rest if file not in waiting]
-    order = [*longest, *chain.from_iterable(zip_longest(waiting, computing))]
+    order = [*node, *longest, *chain.from_iterable(zip_longest(waiting, computing))]
     place = {file: number for number, file in enumerate(order)}
     items.sort(key=lambda item: place[item.path])
+
+
+class Scheduler(LoadFileScheduling):  # type: ignore[misc]  # the library has no types
+    """Gives each worker whole files, and one of them all files of the real node, which they use in turn."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = f"{NODE.relative_to(TESTS.parent)}"
+        return folder if nodeid.startswith(f"{folder}/") else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadFileScheduling | None:
+    """Distribute files as above with `--dist loadfile`."""
+    return Scheduler(config) if config.getoption("dist") == "loadfile" else None

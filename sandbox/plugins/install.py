@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import sys
 import tarfile
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from sandbox.errors import SandboxError
 from sandbox.plugins.version import reported_version
 
 CHOICE_VARIABLE: Final = "PLUGINS"
+PYTHON_VARIABLE: Final = "PLUGINS_PYTHON"
 MARKER: Final = "made-by-sandbox"  # a file in each folder that this module creates, with the plugin's origin
 STANDIN: Final = "stand-in"
 RETRY_SECONDS: Final = 24 * 3600.0  # before a stand-in is checked for an official replacement again
@@ -79,13 +81,14 @@ PLUGINS: Final = (
 )
 
 
-def install(pulumi_home: Path, python: Path) -> None:
+def install(pulumi_home: Path) -> None:
     """Install every missing plugin into a PULUMI_HOME, and turn off the CLI's logs there.
 
-    `python` is the interpreter for stand-ins; its environment must have this project's packages.
+    Stand-ins run with this interpreter or that of PLUGINS_PYTHON, which must have the same packages.
     Raises SandboxError if PLUGINS selects a kind that is not available.
     """
     folder = pulumi_home / "plugins"
+    python = Path(os.environ.get(PYTHON_VARIABLE) or sys.executable)
     folder.mkdir(parents=True, exist_ok=True)
     with cache.exclusive(folder / ".sandbox.lock", lambda: None):
         for plugin in PLUGINS:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sandbox import toolchain
 from sandbox.errors import SandboxError
-from sandbox.plugins.install import choice, cli, install
+from sandbox.plugins.install import PYTHON_VARIABLE, choice, cli, install
 from tests.engine.harness import PASSPHRASE, Engine, Program
 from tests.engine.kube import dev, kube, namespace, on_cluster, sandbox
 from tests.engine.stacks import Stack, StackFactory
@@ -27,15 +27,28 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     found = toolchain.installed(toolchain.TOOLS["pulumi"])
     if found is None:
         pytest.fail("the Pulumi CLI of the pinned version is not there: run `make tools`", pytrace=False)
-    home = tmp_path_factory.mktemp("pulumi-home")
+    home = new_home(tmp_path_factory)
+    return Engine(cli(found, home / "cli"), home, {"PULUMI_IGNORE_AMBIENT_PLUGINS": "true"})
+
+
+@pytest.fixture
+def plain_engine(engine: Engine, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """An engine whose stand-ins run with the interpreter itself rather than with `warm_python`."""
+    monkeypatch.delenv(PYTHON_VARIABLE)
+    return replace(engine, home=new_home(tmp_path_factory))
+
+
+def new_home(factory: pytest.TempPathFactory) -> Path:
+    """Return a new PULUMI_HOME with every plugin. Without official ones that were asked for, the test is skipped."""
+    home = factory.mktemp("pulumi-home")
     (home / "passphrase").write_text(PASSPHRASE)
     try:
-        install(home, Path(sys.executable))
+        install(home)
     except SandboxError as error:
         if choice() == "official":
             pytest.skip(f"no official plugins: {error}")
         raise
-    return Engine(cli(found, home / "cli"), home, {"PULUMI_IGNORE_AMBIENT_PLUGINS": "true"})
+    return home
 
 
 @pytest.fixture

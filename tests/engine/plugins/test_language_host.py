@@ -251,9 +251,10 @@ def test_an_interrupt_ends_the_program_and_its_children(program: ProgramFactory,
 
 
 @pytest.mark.parametrize("killed", ["engine", "language host"])
-def test_the_program_ends_with_the_process_that_runs_it(program: ProgramFactory, tmp_path: Path, killed: str) -> None:
+def test_the_program_ends_with_the_process_that_runs_it(plain_engine: Engine, tmp_path: Path, killed: str) -> None:
     pid_file = tmp_path / "pid"
-    endless = program(
+    endless = Program(plain_engine, tmp_path / "endless")
+    endless.write(
         f"""
         import os, time
         with open({str(pid_file)!r} + ".part", "w") as file:
@@ -392,8 +393,9 @@ def test_a_policy_pack_that_does_not_start_reports_the_reason(program: ProgramFa
     assert "before it was ready: ValueError: no rules here" in result.output
 
 
-def test_about_and_plugin_list_know_the_program(program: ProgramFactory) -> None:
-    simple = program("import pulumi")
+def test_about_and_plugin_list_know_the_program(plain_engine: Engine, tmp_path: Path) -> None:
+    simple = Program(plain_engine, tmp_path / "simple")
+    simple.write("import pulumi")
     about = json.loads(simple.pulumi("about", "--json").ok().stdout)
     assert Path(about["runtime"]["executable"]).samefile(sys.executable)
     assert {"python", "kubernetes", "random"} <= {plugin["name"] for plugin in about["plugins"]}

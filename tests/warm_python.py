@@ -1,0 +1,216 @@
+"""A Python interpreter for plugins and programs that starts fast: `PLUGINS_PYTHON` in tests.
+
+Each command of the engine starts four to ten interpreters, which spend half of its CPU time importing gRPC, `pulumi`
+and `pulumi_kubernetes`. Here one process imports them once, and forks for each Python file that it is asked to run.
+`warm_client.py`, which stands for the interpreter, asks it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import json
+import os
+import runpy
+import select
+import selectors
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Final, TypedDict
+
+CHECKOUT: Final = Path(__file__).resolve().parents[1]
+CLIENT: Final = Path(__file__).with_name("warm_client.py")
+MESSAGE_BYTES: Final = 1 << 20
+PARENT_CHECK_SECONDS: Final = 1.0
+STANDARD_STREAMS: Final = 3
+PRELOADED: Final = (
+    "pulumi.dynamic",
+    "pulumi_policy",
+    "components.langfuse",
+    "langfuse_policies.packs",
+    "sandbox.plugins.kubernetes.provider",
+    "sandbox.plugins.random.provider",
+)
+
+
+class Job(TypedDict):
+    """A Python file to run: the interpreter's arguments, its environment and its working directory."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+    directory: str
+
+
+@contextmanager
+def warm_python(folder: Path) -> Iterator[Path]:
+    """Start the process that forks, and yield the executable that stands for the interpreter, in a new folder."""
+    executable, address = folder / "python", folder / "socket"
+    folder.mkdir()
+    words = [sys.executable, "-I", "-S", str(CLIENT), str(address), sys.executable]
+    executable.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    executable.chmod(0o755)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(address))
+        listener.listen(128)
+        command = [sys.executable, "-P", __file__, str(listener.fileno()), str(executable)]
+        with subprocess.Popen(command, pass_fds=[listener.fileno()], start_new_session=True) as process:
+            try:
+                yield executable
+            finally:
+                process.kill()
+
+
+class Server:
+    """Forks for each job. A client that ends before its fork, because it was killed, takes the fork with it."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._clients: dict[int, socket.socket] = {}
+        self._woken, self._wake = socket.socketpair()
+        self._wake.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._selector = selectors.DefaultSelector()
+        for source in (listener, self._woken):
+            self._selector.register(source, selectors.EVENT_READ)
+
+    def next_job(self) -> Job | None:
+        """Serve until the test run has ended and return None; in each fork, return its job."""
+        parent = os.getppid()
+        while os.getppid() == parent:
+            for key, _ in self._selector.select(PARENT_CHECK_SECONDS):
+                if key.fileobj is self._listener:
+                    client, _ = self._listener.accept()
+                    if job := self._fork(client):
+                        return job
+                elif key.fileobj is self._woken:
+                    self._woken.recv(MESSAGE_BYTES)
+                    self._reap()
+                elif key.data in self._clients:
+                    os.killpg(key.data, signal.SIGKILL)
+                    self._selector.unregister(key.fileobj)
+        return None
+
+    def _fork(self, client: socket.socket) -> Job | None:
+        message, files, _, _ = socket.recv_fds(client, MESSAGE_BYTES, STANDARD_STREAMS)
+        child = os.fork()
+        if child:
+            with suppress(ProcessLookupError):
+                os.setpgid(child, child)  # the client may send a signal before the fork gets to do it
+            for file in files:
+                os.close(file)
+            _tell(client, child)
+            self._clients[child] = client
+            self._selector.register(client, selectors.EVENT_READ, child)
+            return None
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+            os.close(file)
+        self._selector.close()
+        for source in (self._listener, self._woken, self._wake, client, *self._clients.values()):
+            source.close()
+        job: Job = json.loads(message)
+        return job
+
+    def _reap(self) -> None:
+        for child, client in list(self._clients.items()):
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                del self._clients[child]
+                if client in self._selector.get_map():
+                    self._selector.unregister(client)
+                _tell(client, os.waitstatus_to_exitcode(status))
+                client.close()
+
+
+def _tell(client: socket.socket, number: int) -> None:
+    with suppress(OSError):  # it was killed
+        client.send(str(number).encode())
+
+
+def preload(executable: Path) -> None:
+    """Import what most files need, and let the language host run programs and policy packs with the executable."""
+    paths = list(sys.path)
+    sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "policies")]
+    for module in PRELOADED:
+        import_module(module)
+    sys.path[:] = paths
+    from sandbox.plugins.language_python.toolchain import Toolchain  # noqa: PLC0415  # not in the module path before
+
+    interpreter, chosen_by = Path(sys.executable), Toolchain.python
+
+    def python(toolchain: Toolchain) -> Path:
+        chosen = chosen_by(toolchain)
+        return executable if chosen == interpreter else chosen
+
+    Toolchain.python = python  # type: ignore[method-assign,assignment]  # the parameter has another name
+    sys.executable = str(executable)
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy all of it
+
+
+def run(job: Job) -> None:
+    """Run a file as the interpreter would. Another checkout's program must not get modules of this one."""
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    os.chdir(job["directory"])
+    is_safe = job["arguments"][0] == "-P"
+    sys.argv = job["arguments"][is_safe:]
+    file, *rest = sys.argv
+    sys.path[:0] = filter(None, job["environment"].get("PYTHONPATH", "").split(os.pathsep))
+    if not is_safe:
+        sys.path.insert(0, os.path.dirname(file))
+        if not any(Path(word).is_relative_to(CHECKOUT) for word in rest):
+            forget_checkout()
+    runpy.run_path(file, run_name="__main__")
+
+
+def forget_checkout() -> None:
+    """Remove the modules of this checkout."""
+    for name in {name for name, module in sys.modules.items() if _is_ours(module)}:
+        del sys.modules[name]
+
+
+def _is_ours(module: ModuleType) -> bool:
+    file = Path(getattr(module, "__file__", None) or "/")
+    return file.is_relative_to(CHECKOUT) and not file.is_relative_to(sys.prefix) and module.__name__ != "__main__"
+
+
+def main() -> None:
+    """Serve on the listening socket with this number. Forks get here too."""
+    code = 0
+    # Registered first, it runs last. The interpreter would free all modules next, and copy them for that.
+    atexit.register(lambda: os._exit(code))
+    number, executable = sys.argv[1:]
+    listener = socket.socket(fileno=int(number))
+    select.select([listener], [], [])
+    preload(Path(executable))
+    job = Server(listener).next_job()
+    if job is None:
+        return
+    try:
+        run(job)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+    except BaseException:
+        code = 1
+        raise
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()
