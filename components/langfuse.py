@@ -17,6 +17,7 @@ from components.credentials.component import Credentials, CredentialsArgs
 from components.identity import remembered_name
 from components.ignored_changes import IgnoreChanges
 from components.kubernetes.installation import Installation
+from components.kubernetes.objects import child_options
 from components.kubernetes.patches import Patches
 from components.network.ingress.component import Ingress
 from components.network.ingress.rules import Servers
@@ -91,7 +92,8 @@ class Langfuse(pulumi.ComponentResource):
         ready = [*migrations.ready, *redis.ready, *object_store.ready]
         first_start = FirstStart("first-start", context, inside, after=ready)
         web = Web("web", context, inside, after=[*ready, *first_start.ready])
-        Worker("worker", context, inside, after=ready)
+        worker = Worker("worker", context, inside, after=ready)
+        modes.redis.retire_credentials(store_context, child_options(redis, _after(inside, [web, worker])))
         pages = web.endpoint
         if config := settings.ingress.sign_in_proxy:
             pages = SignInProxy("sign-in-proxy", context, config, web.endpoint, inside).endpoint

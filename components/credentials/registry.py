@@ -34,6 +34,8 @@ class Credential:
     """Number of random characters. 43 letters and digits have 256 bits, as many as 64 hexadecimal digits."""
     restarts: tuple[str, ...] = ()
     """What restarts after a rotation, and thereby uses the new value."""
+    overlaps: bool = False
+    """Whether the old value is accepted until everything has restarted."""
     not_rotatable: str | None = None
     """Why the value cannot be rotated; None if it can be."""
     irreplaceable: bool = False
@@ -165,6 +167,7 @@ CREDENTIALS: Mapping[str, Credential] = {
             kind="password",
             format=formats.PASSWORD,
             restarts=("redis", *_APPLICATION),
+            overlaps=True,
         ),
         Credential(
             id="admin_api_key",

@@ -66,11 +66,12 @@ def _keep_value(credential: Credential, epoch: int, installation: Installation) 
 
 def _rotation_warning(credential: Credential, epoch: int) -> pulumi.ResourceHook:
     """Logs what a rotation restarts, only in the preview and the update that create the new value."""
+    meanwhile = "the old value is accepted too" if credential.overlaps else "requests between them can fail"
 
     def warn(_: pulumi.ResourceHookArgs) -> None:
         pulumi.log.warn(
             f"langfuse:{credential.path}: epoch {epoch} generates a new value. These restart to use it: "
-            f"{', '.join(credential.restarts)}. Until all of them have restarted, requests between them can fail."
+            f"{', '.join(credential.restarts)}. Until all of them have restarted, {meanwhile}."
         )
 
     name = f"{credential.resource_name}-epoch-{epoch}"

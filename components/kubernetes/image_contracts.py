@@ -102,6 +102,7 @@ CONTRACTS: Mapping[str, Contract] = {
                     "grep",
                     "mv",
                     "sed",
+                    "sha256sum",
                     "sleep",
                     "sort",
                     "tail",

@@ -83,7 +83,11 @@ class CredentialSources(Model):
     clickhouse_password: Source | None = Field(default=None, description="Letters and digits.")
     clickhouse_backup_password: Source | None = Field(default=None, description="Letters and digits.")
     clickhouse_interserver_password: Source | None = Field(default=None, description="Letters and digits.")
-    redis_password: Source | None = Field(default=None, description="Letters and digits.")
+    redis_password: Source | None = Field(
+        default=None,
+        description="Letters and digits. After a rotation the old password is accepted until web and worker have the "
+        "new one.",
+    )
     object_store_root_access_key_id: Source | None = Field(default=None, description="Access key of MinIO's root user.")
     object_store_root_secret_access_key: Source | None = Field(
         default=None, description="Secret key of MinIO's root user."

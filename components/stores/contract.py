@@ -185,6 +185,14 @@ class StoreMode(ABC, Generic[ConfigT, ConnectionT]):
         """
         return ()
 
+    def retire_credentials(self, context: StoreContext, opts: pulumi.ResourceOptions) -> None:
+        """Creates what makes the servers refuse former credentials; nothing if they do so anyway.
+
+        Args:
+            context: Credentials and the object store.
+            opts: Options of the resources. They depend on all clients, which use the current credentials.
+        """
+
 
 class Store(pulumi.ComponentResource, Generic[ConnectionT]):
     """The component of a store. Its children are the resources that the mode creates."""

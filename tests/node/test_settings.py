@@ -47,9 +47,8 @@ TOGETHER: Final = (
 CASES: Final[Sequence[tuple[str, Sequence[str]]]] = [
     *(("dev", [name]) for name in CHANGES),
     *(("staging", names) for names in TOGETHER),
-    *(("prod", [name for name in names if name != "a new password of Redis"]) for names in TOGETHER),
+    *(("prod", names) for names in TOGETHER),
 ]
-"""With Sentinels, as in prod, the password of Redis can't be rotated."""
 
 
 @pytest.mark.parametrize(

@@ -65,17 +65,21 @@ def violations(stack: str, environment: str, changes: str = "{}") -> list[str]:
     return [f"{one.policyName}: {one.message}" for one in judged if one.enforcementLevel == messages.MANDATORY]
 
 
+MANAGED = {"mode": "managed"}
+ROTATED = {"values": {"redisPassword": {"source": "generated", "epoch": 2}}}
+
+
 @pytest.mark.parametrize(
-    "postgres",
+    "config",
     [
-        {"version": "17.6", "upgradeTo": "18.4"},
-        {"version": "18.4", "volume": 18, "former": {"version": "17.6"}},
+        {"postgres": {**MANAGED, "version": "17.6", "upgradeTo": "18.4"}},
+        {"postgres": {**MANAGED, "version": "18.4", "volume": 18, "former": {"version": "17.6"}}},
+        {"redis": {"mode": "sentinel"}, "credentials": ROTATED},
     ],
-    ids=["copying", "switched"],
+    ids=["copying", "switched", "rotation"],
 )
-def test_an_upgrade_of_postgres_breaks_no_policy(postgres: Mapping[str, Any]) -> None:
-    config = json.dumps({"postgres": {"mode": "managed", **postgres}})
-    assert violations("prod", "prod", config) == []
+def test_an_upgrade_of_postgres_and_a_rotation_of_redis_break_no_policy(config: Mapping[str, Any]) -> None:
+    assert violations("prod", "prod", json.dumps(config)) == []
 
 
 def test_builds_with_users_of_their_own_break_no_policy_that_prod_keeps() -> None:

@@ -41,8 +41,7 @@ def epochs_are_possible(settings: Settings) -> Iterator[str]:
     for one in installation_credentials(settings):
         if isinstance(one.source, Generated):
             epochs[one.credential.id] = one.source.epoch
-            reason = one.credential.not_rotatable or _not_rotatable_here(one.credential.id, settings)
-            if one.source.epoch > 1 and reason:
+            if one.source.epoch > 1 and (reason := one.credential.not_rotatable):
                 yield f"{one.credential.path}.epoch: {one.source.epoch} is not possible: {reason}; remove it"
     public, secret = epochs.get("public_key", 1), epochs.get("secret_key", 1)
     if public != secret:
@@ -50,16 +49,6 @@ def epochs_are_possible(settings: Settings) -> Iterator[str]:
             f"credentials.values.secretKey.epoch: {secret} differs from the epoch of publicKey ({public}), and "
             "Langfuse accepts the keys only as a pair; set both to the same epoch"
         )
-
-
-def _not_rotatable_here(id_: str, settings: Settings) -> str | None:
-    """Why the configured mode of a store can't rotate a credential; None if it can."""
-    if id_ == "redis_password" and settings.redis.mode == "sentinel":
-        return (
-            "servers and Sentinels use it for each other and restart one at a time, and the first one with a new "
-            "password would never find the others"
-        )
-    return None
 
 
 def external_credentials_have_a_source(settings: Settings) -> Iterator[str]:

@@ -14,30 +14,37 @@ from components.schema.requests import Pods, Requests
 from components.schema.stores import ManagedRedis
 from components.stores.connections import Endpoint, RedisConnection
 from components.stores.contract import Flow, SecretRefs, StoreContext
-from components.stores.redis.mode import CLIENTS, RedisMode
+from components.stores.redis.mode import CLIENTS
+from components.stores.redis.passwords import PASSWORD_SCRIPTS, PASSWORD_VARIABLE, ValkeyMode
 from components.stores.redis.valkey import (
     CONFIGURATION,
     GRACE_SECONDS,
     PORT,
     SCRIPTS,
     START_SECONDS,
-    configuration_mounts,
+    USERS,
+    configuration_mount,
     ping_probe,
 )
 
-PASSWORD_FILE = "/run/valkey/password.conf"  # noqa: S105  # a path
+SCRIPT_NAMES = ("start-valkey.sh", "check-valkey.sh", *PASSWORD_SCRIPTS)
 
 
-class ManagedRedisMode(RedisMode[ManagedRedis]):
+class ManagedRedisMode(ValkeyMode[ManagedRedis]):
     """One server with an append-only file on a volume."""
 
     def connection(self, refs: SecretRefs) -> RedisConnection:
         """The Service of the server."""
-        return RedisConnection(endpoint=Endpoint(host="langfuse-redis", port=PORT), password=refs["redis_password"])
+        return RedisConnection(endpoint=self.members()[0], password=refs["redis_password"])
+
+    def members(self) -> Sequence[Endpoint]:
+        """The Service of the server."""
+        return [Endpoint(host="langfuse-redis", port=PORT)]
 
     def flows(self) -> Sequence[Flow]:
         """Flows from the application."""
-        return [Flow(purpose=self.name, server=self.name, ports=[PORT], clients=CLIENTS)]
+        clients = [*CLIENTS, *self.password_clients]
+        return [Flow(purpose=self.name, server=self.name, ports=[PORT], clients=clients)]
 
     def pods(self) -> Sequence[Pods]:
         """One pod."""
@@ -53,11 +60,10 @@ class ManagedRedisMode(RedisMode[ManagedRedis]):
         claim = volume_claim(scope, self.config.storage)
         mounts = [
             Mount.claim("data", claim.metadata.name, "/data"),
-            *configuration_mounts(scope, self.config.resources),
-            scripts_mount(scope, read_scripts(SCRIPTS, "start-valkey.sh", "check-valkey.sh")),
+            configuration_mount(scope, self.config.resources),
+            scripts_mount(scope, read_scripts(SCRIPTS, *SCRIPT_NAMES)),
         ]
-        # The name that valkey-cli reads: Valkey keeps Redis' for compatibility.
-        environment: Environment = {"REDISCLI_AUTH": context.refs["redis_password"]}
+        environment: Environment = {PASSWORD_VARIABLE: context.refs["redis_password"], "USERS_FILE": USERS}
         template = pod(
             scope.workload,
             [_server(self.config, mounts, environment)],
@@ -74,7 +80,7 @@ def _server(config: ManagedRedis, mounts: Sequence[Mount], environment: Environm
     return container(
         "valkey",
         images.valkey(config.version),
-        command=[*run_script("start-valkey.sh"), CONFIGURATION, PASSWORD_FILE],
+        command=[*run_script("start-valkey.sh"), CONFIGURATION],
         resources=config.resources,
         mounts=mounts,
         env=environment,

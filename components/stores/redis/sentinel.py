@@ -1,6 +1,7 @@
 """Redis as three Valkeys that this stack runs, each with a Sentinel that watches them all."""
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 import pulumi
 
@@ -9,26 +10,27 @@ from components.kubernetes.installation import Workload
 from components.kubernetes.objects import Scope, service, service_account
 from components.kubernetes.pods import Container, Mount, container, exec_probe, pod, secret_names, tcp_probe
 from components.kubernetes.stateful_sets import VOLUME, stateful_set, volume_claims
-from components.kubernetes.variables import Environment, PodField, SecretRef
+from components.kubernetes.variables import Environment, PodField
 from components.schema import images
 from components.schema.base import Resources
 from components.schema.requests import Pods, Requests
 from components.schema.stores import SentinelRedis
 from components.stores.connections import Endpoint, RedisConnection
 from components.stores.contract import Flow, SecretRefs, StoreContext
-from components.stores.redis.mode import CLIENTS, RedisMode
+from components.stores.redis.mode import CLIENTS
+from components.stores.redis.passwords import MASTER_NAME, PASSWORD_SCRIPTS, ValkeyMode
 from components.stores.redis.valkey import (
     CONFIGURATION,
     GRACE_SECONDS,
     PORT,
     SCRIPTS,
     START_SECONDS,
-    configuration_mounts,
+    USERS,
+    configuration_mount,
     ping_probe,
 )
 
 SENTINEL_PORT = 26379
-MASTER_NAME = "langfuse"
 
 REPLICAS = 3
 """Number of servers, and of Sentinels. When one is lost, two of three are still a majority."""
@@ -68,10 +70,11 @@ SCRIPT_NAMES = (
     "find-primary.sh",
     *("start-valkey-member.sh", "check-valkey.sh", "check-valkey-member.sh", "hand-over-primary.sh"),
     *("start-sentinel.sh", "check-sentinel.sh"),
+    *("choose-password.sh", *PASSWORD_SCRIPTS),
 )
 
 
-class SentinelRedisMode(RedisMode[SentinelRedis]):
+class SentinelRedisMode(ValkeyMode[SentinelRedis]):
     """A primary and two replicas. Sentinels promote a replica when the primary is lost."""
 
     @property
@@ -81,7 +84,7 @@ class SentinelRedisMode(RedisMode[SentinelRedis]):
 
     def connection(self, refs: SecretRefs) -> RedisConnection:
         """The Sentinels, which know the primary."""
-        sentinels = self._endpoints(SENTINEL_PORT)
+        sentinels = self.sentinels()
         return RedisConnection(
             endpoint=sentinels[0],
             nodes=sentinels,
@@ -93,7 +96,7 @@ class SentinelRedisMode(RedisMode[SentinelRedis]):
 
     def flows(self) -> Sequence[Flow]:
         """Flows from the application, and between the pods."""
-        clients = [*CLIENTS, self.name]
+        clients = [*CLIENTS, self.name, *self.password_clients]
         return [Flow(purpose=self.name, server=self.name, ports=[PORT, SENTINEL_PORT], clients=clients)]
 
     def pods(self) -> Sequence[Pods]:
@@ -110,10 +113,10 @@ class SentinelRedisMode(RedisMode[SentinelRedis]):
         governing = service(scope, {"tcp-redis": PORT, "tcp-sentinel": SENTINEL_PORT}, headless=True)
         volumes = volume_claims(scope, scope.workload.pod_names(REPLICAS), self.config.storage)
         data = Mount.template(VOLUME, "/data")
-        configuration = configuration_mounts(scope, self.config.resources)
+        configuration = configuration_mount(scope, self.config.resources)
         scripts = scripts_mount(scope, read_scripts(SCRIPTS, *SCRIPT_NAMES))
-        mounts = [data, *configuration, scripts]
-        environment = self.environment(context.refs["redis_password"])
+        mounts = [data, configuration, Mount.scratch("run", str(PurePosixPath(RUNNING_CONFIGURATION).parent)), scripts]
+        environment = self.environment(context.refs)
         template = pod(
             scope.workload,
             [_server(self.config, environment, mounts), _sentinel(self.config, environment, [data, scripts])],
@@ -125,20 +128,26 @@ class SentinelRedisMode(RedisMode[SentinelRedis]):
         )
         return [stateful_set(scope, template, governing=governing, volumes=volumes)]
 
-    def environment(self, password: SecretRef) -> Environment:
+    def members(self) -> Sequence[Endpoint]:
+        """The three servers."""
+        return self._endpoints(PORT)
+
+    def sentinels(self) -> Sequence[Endpoint]:
+        """Their Sentinels."""
+        return self._endpoints(SENTINEL_PORT)
+
+    def environment(self, refs: SecretRefs) -> Environment:
         """The environment of the scripts of servers and Sentinels."""
-        first = self._endpoints(PORT)[0]
+        first = self.members()[0]
         host = f"$(POD_NAME).{first.host.partition('.')[2]}"
         return {
             "POD_NAME": PodField(path="metadata.name"),
-            # The name that valkey-cli reads: Valkey keeps Redis' for compatibility.
-            "REDISCLI_AUTH": password,
+            **self.password_environment(refs),
+            "USERS_FILE": USERS,
             "FIRST_PRIMARY": first.authority,
-            "MASTER_NAME": MASTER_NAME,
             "MEMBER": f"{host}:{PORT}",
             "OWN_SENTINEL": f"{host}:{SENTINEL_PORT}",
             "SENTINEL_STATE": STATE,
-            "SENTINELS": " ".join(endpoint.authority for endpoint in self._endpoints(SENTINEL_PORT)),
             "QUORUM": str(QUORUM),
             "DOWN_AFTER_MILLISECONDS": str(DOWN_AFTER_MILLISECONDS),
         }

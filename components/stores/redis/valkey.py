@@ -1,6 +1,5 @@
 """What all Valkey servers that this stack runs have in common: configuration, ports, times and probes."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pulumi_kubernetes as k8s
@@ -17,6 +16,9 @@ CONFIG = Path(__file__).parent / "config"
 PORT = 6379
 CONFIGURATION = "/etc/valkey/valkey.conf"
 
+USERS = "/data/users.acl"
+"""The hashes of the accepted passwords. On the volume, so that a restart in the middle of a rotation keeps them."""
+
 START_SECONDS = 900
 """Time to load the append-only file at start."""
 
@@ -24,13 +26,10 @@ GRACE_SECONDS = 60
 """Time to flush the append-only file after SIGTERM."""
 
 
-def configuration_mounts(scope: Scope, resources: Resources) -> Sequence[Mount]:
-    """The configuration file, and a directory for the files that scripts write when the server starts."""
+def configuration_mount(scope: Scope, resources: Resources) -> Mount:
+    """The configuration file."""
     configuration = config_map(scope, "config", {"valkey.conf": valkey_configuration(resources)})
-    return [
-        Mount.config("config", configuration.metadata.name, "/etc/valkey"),
-        Mount.scratch("run", "/run/valkey"),
-    ]
+    return Mount.config("config", configuration.metadata.name, "/etc/valkey")
 
 
 def valkey_configuration(resources: Resources) -> str:

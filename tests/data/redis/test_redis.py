@@ -1,5 +1,6 @@
 """The rendered configuration and the scripts with a real Valkey or Redis server."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,8 +12,10 @@ import pytest
 import redis
 
 from components.application.modules import CONFIG, KEEP_REDIS_CONNECTIONS
+from components.stores.redis.passwords import RETIRE
 from sandbox.images import probe_application
 from tests.data.containers import Run, install_client, run
+from tests.data.redis.clients import ONCE
 from tests.data.rendered import config_map, container, environment, secrets
 from tests.scripts import SCRIPTS
 from tests.servers import answers, free_port, program, running
@@ -31,14 +34,23 @@ class Server:
     port: int
     clients: Path
     process: subprocess.Popen[bytes]
+    password: str
 
     def connect(self) -> "redis.Redis":
-        return redis.Redis(port=self.port, password=password())
+        return redis.Redis(port=self.port, password=self.password, retry=ONCE)
+
+    def accepts(self, secret: str) -> bool:
+        """Whether clients can connect with a password."""
+        try:
+            redis.Redis(port=self.port, password=secret, retry=ONCE).ping()
+        except redis.exceptions.AuthenticationError:
+            return False
+        return True
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """Start the command of the container, with the folders of the pod replaced by folders of the test."""
+@contextlib.contextmanager
+def started(tmp_path: Path, secret: str) -> Iterator[Server]:
+    """Run the command of the container, with the folders of the pod replaced by folders of the test."""
     port = free_port()
     clients = tmp_path / "clients"
     install_client(clients, "valkey-server", program("valkey-server", "redis-server", package="redis-server"))
@@ -46,7 +58,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
     places = {
         "port 6379": f"port {port}",
         "dir /data": f"dir {tmp_path}",
-        "/run/valkey/": f"{tmp_path}/",
         "bind * -::*": "bind 127.0.0.1",
     }
     text = config_map("langfuse-redis-config")["valkey.conf"]
@@ -54,17 +65,20 @@ def server(tmp_path: Path) -> Iterator[Server]:
         assert old in text
         text = text.replace(old, new)
     (tmp_path / "valkey.conf").write_text(text)
-    variables = environment(container("StatefulSet", "langfuse-redis", "valkey"))
-    command: list[str | Path] = [
-        "/bin/sh",
-        SCRIPTS["start-valkey.sh"],
-        tmp_path / "valkey.conf",
-        tmp_path / "password.conf",
-    ]
+    users = str(tmp_path / "users.acl")
+    valkey = container("StatefulSet", "langfuse-redis", "valkey")
+    variables = environment(valkey, REDISCLI_AUTH=secret, USERS_FILE=users)
+    command: list[str | Path] = ["/bin/sh", SCRIPTS["start-valkey.sh"], tmp_path / "valkey.conf"]
     with running(
         command, {**variables, "PATH": f"{clients}:/usr/bin:/bin"}, lambda: answers(port), log=tmp_path / "log"
     ) as process:
-        yield Server(port=port, clients=clients, process=process)
+        yield Server(port=port, clients=clients, process=process, password=secret)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with started(tmp_path, password()) as made:
+        yield made
 
 
 def check(server: Server) -> Run:
@@ -97,7 +111,7 @@ def test_a_write_over_the_limit_is_refused_rather_than_evicting(server: Server) 
 
 def test_connections_without_the_password_are_refused(server: Server) -> None:
     with pytest.raises(redis.exceptions.AuthenticationError):
-        redis.Redis(port=server.port).get("job")
+        redis.Redis(port=server.port, retry=ONCE).get("job")
 
 
 def test_the_startup_probe_accepts_the_shipped_configuration(server: Server) -> None:
@@ -120,7 +134,33 @@ def test_the_password_is_neither_in_the_log_nor_in_the_process_list(server: Serv
         assert password() not in command_line.read_text()
     assert password() not in (server.clients / "command-lines").read_text()
     assert password() not in (tmp_path / "log").read_text()
-    assert (tmp_path / "password.conf").stat().st_mode & 0o077 == 0
+    users = tmp_path / "users.acl"
+    assert users.stat().st_mode & 0o077 == 0
+    assert password() not in users.read_text()
+
+
+def test_a_former_password_is_accepted_until_it_is_retired(tmp_path: Path) -> None:
+    """Pods of web and worker that still have it connect again when the server has restarted."""
+    former, current = password(), "n" * 32
+    with started(tmp_path, former) as server:
+        server.connect().set("job", "kept")
+        assert not server.accepts(current)
+    with started(tmp_path, current) as server:
+        assert (server.accepts(former), server.accepts(current)) == (True, True)
+        assert retire(server, "unknown").code == 1
+        assert server.accepts(former)
+        retired = retire(server, current)
+        assert (retired.code, retired.leaks([current])) == (0, [])
+        assert (server.accepts(former), server.accepts(current)) == (False, True)
+    with started(tmp_path, current) as server:
+        assert (server.accepts(former), server.accepts(current)) == (False, True)
+        assert server.connect().get("job") == b"kept"
+
+
+def retire(server: Server, secret: str) -> Run:
+    """Run the script of the Job after a rotation."""
+    variables = {"REDISCLI_AUTH": secret, "MEMBERS": f"127.0.0.1:{server.port}"}
+    return run({"command": ["/bin/sh", RETIRE, "0"]}, variables, server.clients)
 
 
 def test_a_failover_closes_a_queue_only_once_and_a_server_that_hangs_is_noticed(server: Server) -> None:

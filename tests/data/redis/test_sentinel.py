@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import json
+import os
 import re
 import shutil
 import socket
@@ -15,22 +17,22 @@ from pathlib import Path
 
 import pytest
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from components.stores.redis.passwords import RETIRE
 from components.stores.redis.valkey import SCRIPTS as FOLDER
+from sandbox.images import probe_application
 from tests import waiting
 from tests.data import rendered
-from tests.data.containers import install_client, run
+from tests.data.containers import Run, install_client, run
+from tests.data.redis.clients import ONCE
 from tests.servers import answers, free_port, program
 from tests.unit import pods
 from tests.unit.configuration import HOST
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
-ONCE = Retry(NoBackoff(), 0)
-"""No retries: they would hide failures and take seconds for each unavailable server."""
+QUEUE_LOAD = Path(__file__).parent / "queue-load.cjs"
 
 PROMOTION_SECONDS = 90
 """Five seconds until a server counts as down, then an election; the rest is for a busy machine."""
@@ -62,6 +64,7 @@ class Trio:
     members: list[Member]
     clients: Path
     password: str
+    """The current one, with which pods start."""
 
     def container(self, name: str) -> rendered.Container:
         return pods.container(self.stack.one("StatefulSet", "langfuse-redis"), name)
@@ -80,9 +83,12 @@ class Trio:
             self.container(name),
             FIRST_PRIMARY=f"127.0.0.1:{self.members[0].port}",
             MEMBER=f"127.0.0.1:{member.port}",
+            MEMBERS=" ".join(f"127.0.0.1:{one.port}" for one in self.members),
             OWN_SENTINEL=f"127.0.0.1:{member.sentinel_port}",
+            REDISCLI_AUTH=self.password,
             SENTINEL_STATE=str(member.folder / "sentinel.conf"),
             SENTINELS=" ".join(f"127.0.0.1:{one.sentinel_port}" for one in self.members),
+            USERS_FILE=str(member.folder / "users.acl"),
         )
         return {**variables, "PATH": f"{self.clients}:/usr/bin:/bin"}
 
@@ -442,11 +448,107 @@ def test_connections_without_the_password_are_refused_and_it_is_not_shown(trio: 
         for port in (member.port, member.sentinel_port):
             assert answers(port)
             with pytest.raises(redis.exceptions.AuthenticationError):
-                redis.Redis(port=port).execute_command("INFO")  # type: ignore[no-untyped-call]  # upstream
-        for name, process in member.processes.items():
-            assert trio.password not in (member.folder / f"{name}.log").read_text()
-            line = Path(f"/proc/{process.pid}/cmdline")
-            assert not line.exists() or trio.password not in line.read_text()
-        for file in ("sentinel.conf", "valkey/valkey.conf"):
+                redis.Redis(port=port, retry=ONCE).execute_command("INFO")  # type: ignore[no-untyped-call]  # upstream
+        for file in ("sentinel.conf", "users.acl", "valkey/valkey.conf"):
             assert (member.folder / file).stat().st_mode & 0o077 == 0
-    assert trio.password not in (trio.clients / "command-lines").read_text()
+    assert_not_shown(trio, trio.password)
+
+
+def assert_not_shown(trio: Trio, *passwords: str) -> None:
+    """Passwords are in no log and no command line."""
+    shown = [trio.clients / "command-lines"]
+    for member in trio.members:
+        shown += [member.folder / f"{name}.log" for name in member.processes]
+        shown += [Path(f"/proc/{process.pid}/cmdline") for process in member.processes.values()]
+    texts = [path.read_text() for path in shown if path.exists()]
+    assert not [password for password in passwords for text in texts if password in text]
+
+
+NEW_PASSWORD = "n" * 32
+
+
+def test_a_new_password_takes_the_place_of_the_old_one_without_a_lost_job(trio: Trio) -> None:
+    """Pods restart one by one with the new one, then web and worker, and then all refuse the old one."""
+    old = trio.password
+    with queue_load(trio, "old") as former:
+        trio.password = NEW_PASSWORD
+        for member in reversed(trio.members):
+            trio.delete(member)
+            trio.start(member)
+            eventually(lambda member=member: ready(trio, member))  # type: ignore[misc]  # a default binds the value
+            if member is not trio.members[0]:
+                assert "does not accept the current password" in retire(trio, seconds=0).output
+        eventually(trio.complete)
+        with queue_load(trio, "new") as current:
+            reports = [stopped(former)]
+            assert set(accepting(trio, old)) == set(accepting(trio, NEW_PASSWORD)) == endpoints(trio)
+            assert retire(trio).code == 0
+            assert accepting(trio, old) == []
+            assert set(accepting(trio, NEW_PASSWORD)) == endpoints(trio)
+            trio.delete(trio.primary())  # its handover uses the new password
+            reports.append(stopped(current))
+    assert_not_shown(trio, old, NEW_PASSWORD)
+    assert [report["refused"] for report in reports] == [[], []]
+    added, processed = ({id_ for report in reports for id_ in report[key]} for key in ("added", "processed"))
+    assert min(len(report["added"]) for report in reports) > 20
+    assert added <= processed
+
+
+def ready(trio: Trio, member: Member) -> bool:
+    """Whether both containers pass their probes, so that an update continues with the next pod."""
+    return trio.check(member, "valkey") == trio.check(member, "sentinel") == 0
+
+
+def endpoints(trio: Trio) -> set[int]:
+    """The ports of all servers and Sentinels."""
+    return {port for member in trio.members for port in (member.port, member.sentinel_port)}
+
+
+def accepting(trio: Trio, password: str) -> list[int]:
+    """The ports of the servers and Sentinels that accept a password."""
+    accepted = []
+    for port in endpoints(trio):
+        with contextlib.suppress(redis.exceptions.AuthenticationError):
+            redis.Redis(port=port, password=password, retry=ONCE).ping()
+            accepted.append(port)
+    return accepted
+
+
+def retire(trio: Trio, *, seconds: int = 10) -> Run:
+    """Run the Job after a rotation."""
+    return run(
+        {"command": ["/bin/sh", RETIRE, str(seconds)]},
+        trio.environment(trio.members[0], "valkey"),
+        trio.clients,
+    )
+
+
+@contextlib.contextmanager
+def queue_load(trio: Trio, generation: str) -> Iterator["subprocess.Popen[str]"]:
+    """A web and a worker that use the current password. Starts once they add jobs."""
+    environment = {
+        "APP": str(probe_application.APP),
+        "GENERATION": generation,
+        "NODE_PATH": str(probe_application.node_modules()),
+        "PATH": os.environ["PATH"],
+        "REDIS_AUTH": trio.password,
+        "REDIS_SENTINEL_ENABLED": "true",
+        "REDIS_SENTINEL_MASTER_NAME": "langfuse",
+        "REDIS_SENTINEL_NODES": ",".join(f"127.0.0.1:{one.sentinel_port}" for one in trio.members),
+        "REDIS_SENTINEL_PASSWORD": trio.password,
+    }
+    command = [str(program("node", package="nodejs")), str(QUEUE_LOAD)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "started\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def stopped(load: "subprocess.Popen[str]") -> dict[str, list[str]]:
+    """The report of a load, once it has processed all jobs."""
+    load.terminate()
+    report: dict[str, list[str]] = json.loads(load.communicate(timeout=60)[0])
+    return report

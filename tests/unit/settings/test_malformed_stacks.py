@@ -392,14 +392,6 @@ FAULTS = [
         "2 is not possible",
     ),
     Fault(
-        {
-            "redis": {"mode": "sentinel"},
-            "credentials": {"values": {"redisPassword": {"source": "generated", "epoch": 2}}},
-        },
-        "credentials.values.redisPassword.epoch",
-        "2 is not possible: servers and Sentinels use it for each other",
-    ),
-    Fault(
         {"patches": [{"kind": "Secret", "name": "x", "patch": {"data": {"A": "Yg=="}}}]},
         "patches.0.patch",
         "would write the data of a Secret",

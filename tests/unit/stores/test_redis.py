@@ -5,6 +5,7 @@ import pytest
 
 from components.application.extra_env import names
 from components.network.mesh_policies import TUNNEL_PORT
+from components.stores.redis.passwords import RETIRE
 from tests.unit.pods import container, containers, pod_spec, variables
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
@@ -193,7 +194,8 @@ def test_probes_check_persistence_and_replication(three: Recording) -> None:
         for word in command
         if word.startswith("/scripts/")
     }
-    assert used | {"find-primary.sh"} == files.keys()
+    helpers = {"find-primary.sh", "accept-passwords.sh", "choose-password.sh", "last-password.sh"}
+    assert used | helpers | {RETIRE} == files.keys()
 
 
 def probes(container: dict[str, Any]) -> list[dict[str, Any]]:
@@ -218,3 +220,26 @@ def test_the_configured_release_runs() -> None:
     recording = recorded("dev", {"redis": {"mode": "sentinel", "version": "8.0.4"}})
     images = {item["image"] for item in containers(recording.one("StatefulSet", "langfuse-redis"))}
     assert {image.rpartition(":")[2] for image in images} == {"8.0.4"}
+
+
+# Rotation of the password
+
+
+@pytest.mark.parametrize("mode", ["managed", "sentinel"])
+def test_after_a_rotation_a_job_retires_the_old_password_when_no_client_uses_it(mode: str) -> None:
+    rotated = {"values": {"redisPassword": {"source": "generated", "epoch": 2}}}
+    assert not [item for item in redis(mode) if item.name == "langfuse-redis-passwords"]
+    recording = redis(mode, credentials=rotated)
+    retire = recording.one("Job", "langfuse-redis-passwords")
+    assert {"langfuse-web", "langfuse-worker"} <= retire.dependencies
+    given = variables(container(retire))
+    server = variables(container(recording.one("StatefulSet", "langfuse-redis"), "valkey"))
+    if mode == "managed":
+        assert given == {"REDISCLI_AUTH": OURS, "MEMBERS": "langfuse-redis:6379"}
+    else:
+        assert given == {name: server[name] for name in ("REDISCLI_AUTH", "MEMBERS", "MASTER_NAME", "SENTINELS")}
+    # A new value runs it again.
+    annotations = retire.inputs["spec"]["template"]["metadata"]["annotations"]
+    assert [*annotations] == ["checksum/langfuse-redis"]
+    (rule,) = recording.one("NetworkPolicy", "langfuse-allow-redis-ingress").inputs["spec"]["ingress"]
+    assert "redis-passwords" in rule["from"][0]["podSelector"]["matchExpressions"][0]["values"]

@@ -8,8 +8,12 @@
 # would leave the Sentinels without a replica to promote.
 #
 # Environment: MASTER_NAME, REDISCLI_AUTH (the password, read by the client), SENTINELS (host:port of all Sentinels),
-# OWN_SENTINEL and MEMBER (host:port of this pod's Sentinel and server).
+# OWN_SENTINEL and MEMBER (host:port of this pod's Sentinel and server), and SENTINEL_STATE (the path of its state file).
 set -eu
+
+# The password of this pod's Sentinel, which all pods accept. After a change, others may not know that of the environment.
+last=$(/bin/sh "$(dirname "$0")/last-password.sh")
+REDISCLI_AUTH=${last:-$REDISCLI_AUTH}
 
 sentinel() {
     valkey-cli -h 127.0.0.1 -p "$port" SENTINEL "$1" "$MASTER_NAME"

@@ -14,8 +14,12 @@
 # server/apiAuth.ts). So writes on the new primary wait until all clients are connected to it.
 #
 # Environment: REDISCLI_AUTH, MASTER_NAME, SENTINELS (host:port of all Sentinels), OWN_SENTINEL and MEMBER (host:port of
-# this pod's Sentinel and server).
+# this pod's Sentinel and server), and SENTINEL_STATE (the path of the Sentinel's state file).
 set -eu
+
+# The password of this pod's Sentinel, which all pods accept. After a change, others may not know that of the environment.
+last=$(/bin/sh "$(dirname "$0")/last-password.sh")
+REDISCLI_AUTH=${last:-$REDISCLI_AUTH}
 
 port=$1
 start_seconds=$2

@@ -3,17 +3,19 @@
 #
 # Usage: start-sentinel.sh PORT WAIT_SECONDS
 #
-# Sentinel rewrites its configuration file, which contains the password, so only its user can read the file. The script
-# replaces an old password there.
+# Sentinel rewrites its configuration file, which contains the password for other pods, so only its user can read the file.
 #
-# Environment: that of find-primary.sh, QUORUM and DOWN_AFTER_MILLISECONDS.
+# Environment: that of find-primary.sh and choose-password.sh, USERS_FILE (the path of the file of users), QUORUM and
+# DOWN_AFTER_MILLISECONDS.
 set -eu
 
-: "${REDISCLI_AUTH:?is not set: the password of Valkey}"
 port=$1
+folder=$(dirname "$0")
 
 umask 077
-primary=$(/bin/sh "$(dirname "$0")/find-primary.sh" "$2")
+/bin/sh "$folder/accept-passwords.sh" "$USERS_FILE" sentinel
+REDISCLI_AUTH=$(/bin/sh "$folder/choose-password.sh")
+primary=$(/bin/sh "$folder/find-primary.sh" "$2")
 monitor="sentinel monitor $MASTER_NAME ${primary%:*} ${primary##*:} $QUORUM"
 known='myid|config-epoch|leader-epoch|current-epoch|known-sentinel'
 if grep -qxF "$monitor" "$SENTINEL_STATE" 2> /dev/null; then
@@ -22,7 +24,8 @@ if grep -qxF "$monitor" "$SENTINEL_STATE" 2> /dev/null; then
 fi
 {
     printf 'dir "%s"\n' "$(dirname "$SENTINEL_STATE")"
-    printf 'port %s\nprotected-mode no\nrequirepass "%s"\n' "$port" "$REDISCLI_AUTH"
+    printf 'port %s\nprotected-mode no\naclfile "%s"\n' "$port" "$USERS_FILE"
+    printf 'sentinel sentinel-pass "%s"\n' "$REDISCLI_AUTH"
     # Host names stay the same when a pod gets another address.
     printf 'sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n'
     printf 'sentinel announce-ip "%s"\nsentinel announce-port %s\n' "${OWN_SENTINEL%:*}" "${OWN_SENTINEL##*:}"

@@ -10,12 +10,15 @@
 # promoted a replica meanwhile. Without that file it must not: its replicas would copy the empty data set. Then it fails,
 # and is started again, until the Sentinels have promoted one.
 #
-# Environment: that of find-primary.sh, and MEMBER (host:port of this server).
+# Environment: that of find-primary.sh and choose-password.sh, and USERS_FILE (the path of the file of users).
 set -eu
 
-: "${REDISCLI_AUTH:?is not set: the password of Valkey}"
 configuration=$1
 running=$2
+folder=$(dirname "$0")
+
+/bin/sh "$folder/accept-passwords.sh" "$USERS_FILE" valkey
+REDISCLI_AUTH=$(/bin/sh "$folder/choose-password.sh")
 
 # Succeeds if a Sentinel knows a replica of the primary: this is not the first start.
 has_replicas() {
@@ -27,7 +30,7 @@ has_replicas() {
     return 1
 }
 
-primary=$(/bin/sh "$(dirname "$0")/find-primary.sh" "$3")
+primary=$(/bin/sh "$folder/find-primary.sh" "$3")
 data=$(sed -n 's/^dir //p' "$configuration")
 if [ "$primary" = "$MEMBER" ] && [ ! -e "$data/appendonlydir" ] && has_replicas; then
     echo "$MEMBER has lost its data: it starts when the Sentinels have promoted a replica" >&2
@@ -35,9 +38,8 @@ if [ "$primary" = "$MEMBER" ] && [ ! -e "$data/appendonlydir" ] && has_replicas;
 fi
 umask 077
 {
-    # Only a single server has the included file with the password.
-    sed '/^include /d' "$configuration"
-    printf 'requirepass "%s"\nmasterauth "%s"\n' "$REDISCLI_AUTH" "$REDISCLI_AUTH"
+    sed '/^#/d' "$configuration"
+    printf 'aclfile "%s"\nmasterauth "%s"\n' "$USERS_FILE" "$REDISCLI_AUTH"
     printf 'replica-announce-ip "%s"\nreplica-announce-port %s\n' "${MEMBER%:*}" "${MEMBER##*:}"
     # A primary that is cut off from both replicas refuses writes: the next primary would not have them.
     printf 'min-replicas-to-write 1\nmin-replicas-max-lag 10\n'

@@ -1,15 +1,10 @@
 #!/bin/sh
 # Starts Valkey with a password, without showing it on a command line.
 #
-# Usage: start-valkey.sh CONFIGURATION PASSWORD_FILE
+# Usage: start-valkey.sh CONFIGURATION
 #
-# Environment: REDISCLI_AUTH (the password).
+# Environment: REDISCLI_AUTH (the password) and USERS_FILE (the path of the file of users).
 set -eu
 
-: "${REDISCLI_AUTH:?is not set: the password of Valkey}"
-configuration=$1
-password_file=$2
-
-umask 077
-printf 'requirepass "%s"\n' "$REDISCLI_AUTH" > "$password_file"
-exec valkey-server "$configuration"
+/bin/sh "$(dirname "$0")/accept-passwords.sh" "$USERS_FILE" valkey
+exec valkey-server "$1" --aclfile "$USERS_FILE"
