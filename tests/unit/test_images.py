@@ -12,13 +12,17 @@ from tests.engine.matrix import config as matrix_config
 from tests.engine.matrix import few_rows
 from tests.golden import EXAMPLE
 from tests.unit.configuration import HOST, only_problem, refusal, settings
+from tests.unit.network.test_reachability import SIGN_IN_PROXY
 from tests.unit.pods import containers, pod_spec, workloads
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
 MIRROR = "registry.example.com/mirror"
 OFF_SITE = {"offSite": {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}}
-ROWS = {"-".join(row): {**matrix_config(row), "backups": OFF_SITE} for row in few_rows(1)}
+ROWS: Mapping[str, Mapping[str, Any]] = {
+    **{"-".join(row): {**matrix_config(row), "backups": OFF_SITE} for row in few_rows(1)},
+    "a sign-in in front": {"profile": "dev", **SIGN_IN_PROXY},
+}
 DIGEST = f"sha256:{'a' * 64}"
 CLOUDNATIVE_PG = {"postgres": {"mode": "cloudnativepg"}}
 
