@@ -37,6 +37,15 @@ REDIS_BYTES_PER_EVENT_A_MINUTE: Final = Decimal(10**9) / 100_000
 CLICKHOUSE_BYTES_PER_CPU: Final = 4 * 1024**3
 """Langfuse's minimum is 8 GiB with 2 CPUs (configuration/scaling)."""
 
+CHAIN: Final = 7
+"""The longest chain of backups of ClickHouse (components/backups/scripts/sets.js)."""
+
+REWRITTEN: Final = 3
+"""Assumption: an incremental backup has the rows of a day, and what merges wrote again: three times as much."""
+
+RECENT_DAYS: Final = 2
+"""All sets of the last days are kept (components/backups/scripts/sets.js)."""
+
 COMPRESSION: Final = 5
 """Assumption: how much smaller an event is in ClickHouse than as JSON. Inputs and outputs are compressed with ZSTD(3)
 (packages/shared/clickhouse/migrations/clustered/0039_create_events_full.up.sql)."""
@@ -157,18 +166,21 @@ def _object_store(rate: Decimal, days: int, settings: Settings, event_bytes: int
     if not isinstance(store, ManagedObjectStore):
         return
     events = rate * DAY_SECONDS * store.events_days * event_bytes
-    kept = settings.backups.retention_days
-    copies = schedule(settings.backups.clickhouse_schedule).most_starts(kept) + 1
-    dumps = schedule(settings.backups.postgres_schedule).most_starts(kept) + 1
-    backups = copies * _rows(rate, days, event_bytes) + dumps * POSTGRES_DUMP_BYTES
+    keep, full = settings.backups.keep, _rows(rate, days, event_bytes)
+    # Each week and month may keep a chain of its own, and the days keep those of their weeks and of the next one.
+    chains = math.ceil(keep.daily / CHAIN) + 1 + keep.weekly + keep.monthly
+    increment = min(full, full / days * REWRITTEN)
+    recent = schedule(settings.backups.postgres_schedule).most_starts(RECENT_DAYS)
+    dumps = recent + keep.daily + keep.weekly + keep.monthly
+    backups = chains * (full + (CHAIN - 1) * increment) + dumps * POSTGRES_DUMP_BYTES
     share = store.nodes * ERASURE_SHARE[store.nodes]
     yield _bytes(
         "objectStore.storage",
         (events + backups) / share / FULL_AT,
         store.storage,
         f"({plain(rate)} events/s x {DAY_SECONDS} s x {store.events_days} days x {event_bytes} bytes "
-        f"+ {copies} full backups of ClickHouse x {gigabytes(_rows(rate, days, event_bytes))} "
-        f"+ {dumps} of Postgres x {gigabytes(Decimal(POSTGRES_DUMP_BYTES))}) / {plain(share)} / {FULL_AT}",
+        f"+ {chains} chains of backups of ClickHouse x ({gigabytes(full)} + {CHAIN - 1} x {gigabytes(increment)}) "
+        f"+ {dumps} dumps of Postgres x {gigabytes(Decimal(POSTGRES_DUMP_BYTES))}) / {plain(share)} / {FULL_AT}",
         "raw events are stored as received; media and exports come on top; "
         "MinIO: of four volumes two hold data; assumption: size of a Postgres dump",
     )

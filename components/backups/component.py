@@ -1,12 +1,12 @@
-"""Backups: one CronJob for each database writes to the backups bucket, where they expire after their retention."""
+"""Backup sets: one CronJob backs up ClickHouse, and one makes sets. docs/decisions/backup-sets.md explains both."""
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import pulumi
 
 from components.application.component import ApplicationContext
+from components.backups.steps import SCRIPTS, WORK, step, step_scripts
 from components.kubernetes.files import read_scripts, run_script, scripts_mount
 from components.kubernetes.jobs import cron_job
 from components.kubernetes.objects import Scope, child_options, service_account
@@ -19,13 +19,14 @@ from components.schema.values import quantity_value
 from components.stores.clients import (
     CLICKHOUSE_CLIENT_RESOURCES,
     CLIENT_SCRIPTS,
+    bucket_client_environment,
     clickhouse_environment,
     object_store_environment,
     postgres_environment,
 )
-from components.stores.connections import ClickHouseConnection
-
-SCRIPTS = Path(__file__).parent / "scripts"
+from components.stores.connections import Bucket, ClickHouseConnection
+from components.stores.contract import RETENTION
+from components.stores.modes import StoreModes
 
 WAIT_SECONDS = 300
 DEADLINE_SECONDS = 6 * 3600
@@ -48,9 +49,9 @@ DUMP_MEBIBYTES = 512
 
 
 class Backups(pulumi.ComponentResource):
-    """Every backup ends with a marker, `.complete`, which is written last. A backup without it is incomplete.
+    """A folder in the bucket counts only with its manifest, `.complete`, which is written last.
 
-    Nothing here deletes backups: the keys can't, and the bucket's lifecycle rule does.
+    The keys that write can't delete, and those that delete can't write.
     """
 
     def __init__(
@@ -75,8 +76,11 @@ class Backups(pulumi.ComponentResource):
         _postgres(context, child)
         if clickhouse:
             _clickhouse(context, clickhouse, child)
+        if prune := context.stores.object_store.prune:
+            _retention(context, prune, child)
         bucket = context.stores.object_store.buckets["backups"].name
-        self.register_outputs({"bucket": bucket, "retentionDays": settings.retention_days})  # for policies on the stack
+        days = settings.keep.days if prune else settings.retention_days
+        self.register_outputs({"bucket": bucket, "retentionDays": days})  # for policies on the stack
 
 
 def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None:
@@ -87,22 +91,15 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
     files = {
         **read_scripts(SCRIPTS, "copy-client.sh", "backup-postgres.sh"),
         **read_scripts(CLIENT_SCRIPTS, "copy-ca-bundle.sh"),
+        **step_scripts("begin-backup.js", "fingerprint-keys.js", "list-media.js", "finish-set.js"),
     }
     scripts = scripts_mount(scope, files)
     client = Mount.scratch("client", CLIENT_PATH, size="128Mi")
-    copy = container(
-        "client",
-        images.MINIO_CLIENT,
-        command=run_script("copy-client.sh"),
-        resources=JOB_RESOURCES,
-        mounts=[scripts, client],
-        env={"CLIENT_DIR": client.path},
-    )
-    mounts = [scripts, client, *context.ca_bundles]
+    mounts = [scripts, client, WORK, *context.ca_bundles]
     template = pod(
         workload,
-        [_dump(context, mounts)],
-        init_containers=[copy],
+        [_finish_set(context, scripts)],
+        init_containers=[_copy_client(scripts, client), *_begin_set(context, scripts), _dump(context, mounts)],
         fs_group=images.postgres(postgres.version).uid,
         mounts=mounts,
         grace_seconds=GRACE_SECONDS,
@@ -110,6 +107,42 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
         restart_policy="Never",
     )
     cron_job(scope, template, context.settings.backups.postgres_schedule, deadline_seconds=DEADLINE_SECONDS)
+
+
+def _copy_client(scripts: Mount, client: Mount) -> Container:
+    return container(
+        "client",
+        images.MINIO_CLIENT,
+        command=run_script("copy-client.sh"),
+        resources=JOB_RESOURCES,
+        mounts=[scripts, client],
+        env={"CLIENT_DIR": client.path},
+    )
+
+
+def _begin_set(context: ApplicationContext, scripts: Mount) -> Sequence[Container]:
+    """The steps before the dump. Each has only the keys that it needs."""
+    object_store, refs = context.stores.object_store, context.refs
+    begin = {"STORE": "postgres", "DATABASE": context.stores.postgres.database}
+    keys = {"ENCRYPTION_KEY": refs["encryption_key"], "SALT": refs["salt"]}
+    media = bucket_client_environment(object_store, object_store.buckets["media"])
+    backups = bucket_client_environment(object_store, object_store.buckets["backups"])
+    return [
+        step("begin", context, "begin-backup.js", [scripts], {**begin, **backups}),
+        step("keys", context, "fingerprint-keys.js", [scripts], keys),
+        step("media", context, "list-media.js", [scripts], media),
+    ]
+
+
+def _finish_set(context: ApplicationContext, scripts: Mount) -> Container:
+    settings, object_store = context.settings, context.stores.object_store
+    environment = {
+        **bucket_client_environment(object_store, object_store.buckets["backups"]),
+        "INSTANCE": settings.instance,
+        "LANGFUSE_VERSION": settings.version,
+        "CLICKHOUSE_BACKED_UP_BY": StoreModes.of(settings).clickhouse.backed_up_by or "none",
+    }
+    return step("finish", context, "finish-set.js", [scripts], environment)
 
 
 def part_mebibytes(postgres: PostgresSettings) -> int:
@@ -122,9 +155,9 @@ def _dump(context: ApplicationContext, mounts: Sequence[Mount]) -> Container:
     postgres, object_store = context.stores.postgres, context.stores.object_store
     bucket, part = object_store.buckets["backups"], part_mebibytes(context.settings.postgres)
     return container(
-        # Not `dump`, the name of an init container of earlier releases. A dry run keeps that one, because its fields
-        # belong to another manager, and the API server refuses two containers with the same name.
-        "backup",
+        # Neither `dump` nor `backup`, the names of containers of earlier releases. A dry run keeps those, because
+        # their fields belong to another manager, and the API server refuses two containers with the same name.
+        "write-dump",
         images.postgres(postgres.version),  # pg_dump refuses a newer server
         command=run_script("backup-postgres.sh"),
         resources=Resources(cpu="100m", cpu_limit="2", memory=f"{DUMP_MEBIBYTES + 4 * part}Mi"),
@@ -136,6 +169,7 @@ def _dump(context: ApplicationContext, mounts: Sequence[Mount]) -> Container:
             "SSL_CERT_FILE": CA_BUNDLE_PATH,
             "BUCKET": bucket.name,
             "CLIENT_DIR": CLIENT_PATH,
+            "WORK_DIR": WORK.path,
             "MINIMUM_BYTES": str(MINIMUM_BYTES),
             "PART_SIZE": f"{part}MiB",
             "WAIT_SECONDS": str(WAIT_SECONDS),
@@ -144,22 +178,32 @@ def _dump(context: ApplicationContext, mounts: Sequence[Mount]) -> Container:
 
 
 def _clickhouse(context: ApplicationContext, clickhouse: ClickHouseConnection, opts: pulumi.ResourceOptions) -> None:
-    image = images.clickhouse(clickhouse.client_version)
+    image, object_store = images.clickhouse(clickhouse.client_version), context.stores.object_store
     workload = context.installation.workload("backup-clickhouse", component="backup", version=image.tag)
     scope = Scope(workload, opts)
-    account = service_account(scope)
-    mounts = [scripts_mount(scope, read_scripts(SCRIPTS, "backup-clickhouse.sh")), TMP]
+    account = service_account(scope, object_store.account_annotations)
+    files = {
+        **read_scripts(SCRIPTS, "backup-clickhouse.sh"),
+        **step_scripts("begin-backup.js", "finish-clickhouse.js"),
+    }
+    scripts, backups = (
+        scripts_mount(scope, files),
+        bucket_client_environment(object_store, object_store.buckets["backups"]),
+    )
+    mounts = [scripts, TMP, WORK]
+    begin = {"STORE": "clickhouse", "DATABASE": clickhouse.database, **backups}
     backup = container(
-        "backup",
+        "write-backup",  # not `backup`: see `_dump`
         image,
         command=run_script("backup-clickhouse.sh"),
         resources=CLICKHOUSE_CLIENT_RESOURCES,
         mounts=mounts,
-        env={**clickhouse_environment(clickhouse), "WAIT_SECONDS": str(WAIT_SECONDS)},
+        env={**clickhouse_environment(clickhouse), "WAIT_SECONDS": str(WAIT_SECONDS), "WORK_DIR": WORK.path},
     )
     template = pod(
         workload,
-        [backup],
+        [step("finish", context, "finish-clickhouse.js", [scripts], backups)],
+        init_containers=[step("begin", context, "begin-backup.js", [scripts], begin), backup],
         fs_group=image.uid,
         mounts=mounts,
         grace_seconds=GRACE_SECONDS,
@@ -167,3 +211,32 @@ def _clickhouse(context: ApplicationContext, clickhouse: ClickHouseConnection, o
         restart_policy="Never",
     )
     cron_job(scope, template, context.settings.backups.clickhouse_schedule, deadline_seconds=DEADLINE_SECONDS)
+
+
+def _retention(context: ApplicationContext, prune: Bucket, opts: pulumi.ResourceOptions) -> None:
+    """Removes sets that are not kept, with keys that no other pod has."""
+    settings, object_store = context.settings.backups, context.stores.object_store
+    image, keep = images.worker(context.settings.version), settings.keep
+    workload = context.installation.workload(RETENTION, component="retention", version=image.tag)
+    scope = Scope(workload, opts)
+    account = service_account(scope)
+    scripts = scripts_mount(scope, step_scripts("prune-sets.js"))
+    environment = {
+        **bucket_client_environment(object_store, prune),
+        "KEEP_MINIMUM": str(keep.minimum),
+        "KEEP_DAILY": str(keep.daily),
+        "KEEP_WEEKLY": str(keep.weekly),
+        "KEEP_MONTHLY": str(keep.monthly),
+        "KEEP_LEGACY_DAYS": str(settings.retention_days),
+        "DRY_RUN": "false",
+    }
+    template = pod(
+        workload,
+        [step("prune", context, "prune-sets.js", [scripts], environment)],
+        fs_group=image.uid,
+        mounts=[scripts, WORK],
+        grace_seconds=GRACE_SECONDS,
+        service_account=account.metadata.name,
+        restart_policy="Never",
+    )
+    cron_job(scope, template, settings.prune_schedule, deadline_seconds=DEADLINE_SECONDS)

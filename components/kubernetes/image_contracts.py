@@ -65,8 +65,8 @@ CONTRACTS: Mapping[str, Contract] = {
         Contract(
             image=images.POSTGRES,
             commands=(
-                *("sh", "cat", "chmod", "cut", "date", "grep", "head", "id", "ls", "mkdir", "mkfifo", "mv", "rm"),
-                *("sha256sum", "sleep", "sync", "tail", "tee", "tr", "wc"),
+                *("sh", "awk", "cat", "chmod", "cut", "date", "grep", "head", "id", "ls", "mkdir", "mkfifo", "mv"),
+                *("rm", "sha256sum", "sleep", "sync", "tail", "tee", "tr", "wc"),
                 *("initdb", "pg_controldata", "pg_ctl", "pg_dump", "pg_dumpall", "pg_isready", "pg_restore"),
                 *("postgres", "psql"),
             ),
@@ -78,6 +78,7 @@ CONTRACTS: Mapping[str, Contract] = {
             image=images.CLICKHOUSE,
             commands=(
                 "sh",
+                "cat",
                 "clickhouse-client",
                 "clickhouse-server",
                 "cut",
@@ -140,7 +141,8 @@ CONTRACTS: Mapping[str, Contract] = {
             commands=("node",),
             notes=(
                 _ENTRYPOINT,
-                "It has Langfuse's clients of the stores in `node_modules`: the check of the stores runs there.",
+                "It has Langfuse's clients of the stores in `node_modules`: the check of the stores and backups use "
+                "them.",
             ),
         ),
     )

@@ -31,6 +31,7 @@ WorkloadName = Literal[
     "object-store-provisioning",
     "postgres",
     "redis",
+    "retention",
 ]
 """The value of the label `app.kubernetes.io/name` of the pods."""
 
@@ -195,12 +196,47 @@ class OffSite(Model):
     )
 
 
-class Backups(Model):
-    """Backups to the bucket `backups`."""
+class Keep(Model):
+    """Which backup sets are kept: the newest of each of the last days, weeks and months that have one.
 
-    postgres_schedule: Schedule = Field(description="When Postgres is dumped, as a cron schedule in UTC.")
-    clickhouse_schedule: Schedule = Field(description="When ClickHouse is backed up, as a cron schedule in UTC.")
-    retention_days: int = Field(ge=1, description="Number of days for which a backup is kept.")
+    Days begin at 00:00 UTC and weeks on Monday. Sets of the last two days are kept as well, and so is every backup of
+    ClickHouse that a kept set needs. Time alone removes nothing: the counts are of days, weeks and months with sets.
+    """
+
+    minimum: int = Field(
+        default=3, ge=1, le=100, description="Number of newest sets that are kept in any case, if they can be restored."
+    )
+    daily: int = Field(default=7, ge=1, le=366, description="Number of days.")
+    weekly: int = Field(default=4, ge=0, le=104, description="Number of weeks.")
+    monthly: int = Field(default=6, ge=0, le=120, description="Number of months.")
+
+    @property
+    def days(self) -> int:
+        """How far back sets reach, in days."""
+        return max(self.daily, 7 * self.weekly, 28 * self.monthly)
+
+
+class Backups(Model):
+    """Backup sets in the bucket `backups`."""
+
+    postgres_schedule: Schedule = Field(
+        description="When Postgres is dumped, as a cron schedule in UTC. Each dump becomes a set, together with the "
+        "newest backup of ClickHouse that was finished before."
+    )
+    clickhouse_schedule: Schedule = Field(
+        description="When ClickHouse is backed up, as a cron schedule in UTC. After six incremental backups, or a "
+        "week, a full one follows."
+    )
+    keep: Keep = Field(default=Keep(), description="Which sets are kept.")
+    prune_schedule: Schedule = Field(
+        default="45 4 * * *", description="When sets that are not kept are removed, as a cron schedule in UTC."
+    )
+    retention_days: int = Field(
+        ge=1,
+        description="Number of days for which the bucket keeps what is not part of sets: the archive of CloudNativePG, "
+        "and backups of earlier releases of this program. In an external store without keys that delete "
+        "(`credentials.values.objectStorePruneAccessKeyId`), a managed bucket keeps sets a week longer than this.",
+    )
     off_site: OffSite | None = Field(
         default=None,
         description="A second object store to which backups and media are copied. Nothing is deleted there.",

@@ -121,6 +121,14 @@ class CredentialSources(Model):
     object_store_backups_secret_access_key: Source | None = Field(
         default=None, description="Secret key for the bucket of backups."
     )
+    object_store_prune_access_key_id: Source | None = Field(
+        default=None,
+        description="Access key that may list, read and delete in the bucket of backups. With an external store, old "
+        "sets are only removed with it.",
+    )
+    object_store_prune_secret_access_key: Source | None = Field(
+        default=None, description="Secret key that may delete in the bucket of backups."
+    )
     sign_in_proxy_cookie_secret: Source | None = Field(
         default=None,
         description="Encrypts the sessions of `ingress.authentication`: 32 letters and digits. A new value signs out "

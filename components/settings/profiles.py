@@ -25,7 +25,12 @@ _COMMON: Final[dict[str, JsonValue]] = {
     "clickhouse": {"mode": "managed", "replicas": 1, "keepers": 1},
     "redis": {"mode": "managed"},
     "objectStore": {"mode": "managed", "nodes": 1, "eventsDays": 30, "exportsDays": 7},
-    "backups": {"postgresSchedule": "15 2 * * *", "clickhouseSchedule": "45 2 * * *", "retentionDays": 7},
+    "backups": {
+        "postgresSchedule": "15 2 * * *",
+        "clickhouseSchedule": "45 0 * * *",
+        "keep": {"minimum": 3, "daily": 7, "weekly": 0, "monthly": 0},
+        "retentionDays": 7,
+    },
     "firstStart": {
         "organization": "Langfuse",
         "project": "Default",
@@ -50,6 +55,11 @@ PROFILES: Final[dict[str, dict[str, JsonValue]]] = {
         "clickhouse": {"mode": "managed", "replicas": 3, "keepers": 3},
         "redis": {"mode": "sentinel"},
         "objectStore": {"mode": "managed", "nodes": 4, "eventsDays": 30, "exportsDays": 7},
-        "backups": {"postgresSchedule": "15 */6 * * *", "clickhouseSchedule": "45 2 * * *", "retentionDays": 30},
+        "backups": {
+            "postgresSchedule": "15 */6 * * *",
+            "clickhouseSchedule": "45 2 * * *",
+            "keep": {"minimum": 3, "daily": 7, "weekly": 4, "monthly": 6},
+            "retentionDays": 30,
+        },
     },
 }

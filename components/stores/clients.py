@@ -4,7 +4,7 @@ from pathlib import Path
 
 from components.kubernetes.variables import Environment
 from components.schema.base import Resources
-from components.stores.connections import ClickHouseConnection, ObjectStoreConnection, PostgresConnection
+from components.stores.connections import Bucket, ClickHouseConnection, ObjectStoreConnection, PostgresConnection
 
 CLIENT_SCRIPTS = Path(__file__).parent / "scripts"
 
@@ -76,4 +76,17 @@ def object_store_environment(connection: ObjectStoreConnection, folder: str) -> 
         "MC_CONFIG_DIR": folder,
         "MC_DISABLE_PAGER": "1",
         "MC_NO_COLOR": "1",
+    }
+
+
+def bucket_client_environment(connection: ObjectStoreConnection, bucket: Bucket) -> Environment:
+    """The environment of scripts that use one bucket with the S3 client in Langfuse's image."""
+    return {
+        "STORE_URL": connection.endpoint.http_url,
+        "REGION": connection.region,
+        "FORCE_PATH_STYLE": "true" if connection.force_path_style else "false",
+        "ENCRYPTION": connection.encryption,
+        **({"KMS_KEY_ID": connection.kms_key_id} if connection.kms_key_id else {}),
+        "BUCKET": bucket.name,
+        **bucket.keys(""),
     }

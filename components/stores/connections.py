@@ -155,6 +155,8 @@ class ObjectStoreConnection:
     region: str
     force_path_style: bool
     buckets: Mapping[Purpose, Bucket]
+    prune: Bucket | None = None
+    """The bucket of backups with keys that can delete, but not write. None if this stack does not remove old sets."""
     public_url: str | None = None
     """The URL of an external store for browsers and SDKs. None if the buckets are served by the public route."""
     encryption: Literal["none", "AES256", "aws:kms"] = "none"

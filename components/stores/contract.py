@@ -42,6 +42,9 @@ MIGRATIONS = "migrations"
 SIGN_IN_PROXY = "oauth2-proxy"
 """The workload that asks for a sign-in in front of the UI."""
 
+RETENTION = "retention"
+"""The workload that removes old backup sets."""
+
 OFF_SITE_COPY = "backup-off-site"
 """The workload that copies backups and media to a second object store."""
 

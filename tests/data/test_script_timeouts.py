@@ -10,8 +10,8 @@ from tests.data.rendered import container, environment
 SCRIPTS = (
     ("Job", "langfuse-migrations", "postgres", "psql"),
     ("Job", "langfuse-migrations", "clickhouse", "clickhouse-client"),
-    ("CronJob", "langfuse-backup-postgres", "backup", "psql"),
-    ("CronJob", "langfuse-backup-clickhouse", "backup", "clickhouse-client"),
+    ("CronJob", "langfuse-backup-postgres", "write-dump", "psql"),
+    ("CronJob", "langfuse-backup-clickhouse", "write-backup", "clickhouse-client"),
     ("Job", "langfuse-object-store-provisioning", "provision", "mc"),
 )
 
@@ -26,7 +26,7 @@ def test_a_slow_store_does_not_extend_the_wait(
     install_client(tmp_path / "clients", program, slow)
     job = container(kind, workload, name)
     variables = environment(job, WAIT_SECONDS="2")
-    folders = {key: str(tmp_path) for key in ("CLIENT_DIR", "MC_CONFIG_DIR") if key in variables}
+    folders = {key: str(tmp_path) for key in ("CLIENT_DIR", "MC_CONFIG_DIR", "WORK_DIR") if key in variables}
     result = run(job, variables | folders, tmp_path / "clients")
     assert result.code == 1
     assert "within 2 s: refused" in result.output

@@ -25,11 +25,12 @@ SOURCE: Final = """
     import pulumi
     from components.kubernetes.installation import Installation
     from components.schema.stores import ExternalObjectStore
+    from components.stores.object_store.expiry import expiries
     from components.stores.object_store.managed_buckets import managed_buckets
 
     store = ExternalObjectStore.model_validate(pulumi.Config().require_object("store"))
     installation = Installation(instance="langfuse-test", namespace="langfuse-test", protect=False)
-    managed_buckets(store, 14, installation, pulumi.ResourceOptions())
+    managed_buckets(store, expiries(store, 14, pruned=False), installation, pulumi.ResourceOptions())
 """
 
 
@@ -134,7 +135,7 @@ def the_error(result: Result, bucket: str) -> str:
 
 def test_buckets_are_created_with_their_rules_and_then_not_changed(store: Store, deployed: Program) -> None:
     assert store.buckets("kept") == set(PURPOSES)
-    assert store.days("kept") == {"events": 30, "media": None, "exports": 7, "backups": 14}
+    assert store.days("kept") == {"events": 30, "media": None, "exports": 7, "backups": 21}
     assert store.client.get_bucket_versioning(Bucket="kept-media")["Status"] == "Enabled"
     is_shown = KEYS[1] in deployed.export()
     assert not is_shown
@@ -149,7 +150,7 @@ def test_removed_rules_are_restored_with_the_next_change(store: Store, deployed:
     result = deployed.up().ok()
 
     assert result.changes == dict.fromkeys(("langfuse-test-events", "langfuse-test-exports"), "update")
-    assert store.days("kept") == {"events": 30, "media": None, "exports": 3, "backups": 14}
+    assert store.days("kept") == {"events": 30, "media": None, "exports": 3, "backups": 21}
 
 
 def test_a_bucket_with_objects_is_not_deleted(store: Store, deployed: Program) -> None:
@@ -179,4 +180,4 @@ def test_only_an_empty_existing_bucket_is_adopted(store: Store, new_program: Cal
     assert store.days("there")["backups"] is None
     store.client.delete_object(Bucket="there-backups", Key="object")
     program.up().ok()
-    assert store.days("there") == {"events": 30, "media": None, "exports": 7, "backups": 14}
+    assert store.days("there") == {"events": 30, "media": None, "exports": 7, "backups": 21}

@@ -147,26 +147,32 @@ def objects(client: S3Client, bucket: str, folder: str) -> Mapping[str, int]:
 def test_backups_that_are_started_by_hand_are_complete(shape: Installation, contents: Contents) -> None:
     bucket = contents.bucket("backups")
     folders: dict[str, str] = {}
-    for store in ("postgres", "clickhouse"):
+    for store, prefix in (("clickhouse", "clickhouse"), ("postgres", "sets")):
         done = jobs.from_cron_job(shape.view, f"langfuse-backup-{store}", f"before-upgrade-{store}")
         assert done.succeeded, done.log
-        found = re.search(rf"{store}/\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\dZ", done.log)
+        found = re.search(rf"{prefix}/\S+ is complete", done.log)
         assert found, done.log
-        folders[store] = found[0]
+        folders[store] = found[0].split()[0]
 
     with contents.object_store() as client:
-        dump = objects(client, bucket, folders["postgres"])
-        assert dump.keys() == {"database.dump", "globals.sql", "manifest.json", "SHA256SUMS", ".complete"}
+        made = objects(client, bucket, folders["postgres"])
+        assert made.keys() == {"database.dump", "globals.sql", "media.jsonl.gz", ".complete"}
         read = {
-            name: client.get_object(Bucket=bucket, Key=f"{folders['postgres']}/{name}")["Body"].read() for name in dump
+            name: client.get_object(Bucket=bucket, Key=f"{folders['postgres']}/{name}")["Body"].read() for name in made
         }
-        sums = {name: found for found, name in map(str.split, read["SHA256SUMS"].decode().splitlines())}
-        assert sums == {
-            name: hashlib.sha256(read[name]).hexdigest() for name in ("database.dump", "globals.sql", "manifest.json")
-        }
+        manifest = json.loads(read[".complete"])
+        sums = {one["name"]: one["sha256"] for one in manifest["files"]}
+        assert sums == {name: hashlib.sha256(read[name]).hexdigest() for name in sums}
+        assert sums.keys() == made.keys() - {".complete"}
+        assert f"clickhouse/{manifest['clickhouse']['id']}" == folders["clickhouse"]
+        assert manifest["postgres"]["rows"]["public.probe_projects"] >= 1
         saved = objects(client, bucket, folders["clickhouse"])
-        assert {".backup", ".complete"} <= saved.keys()
-        tables = set(contents.clickhouse("SELECT name FROM system.tables WHERE database = 'default'").split())
+        assert {".backup", ".complete", "files.jsonl"} <= saved.keys()
+        marker = json.loads(client.get_object(Bucket=bucket, Key=f"{folders['clickhouse']}/.complete")["Body"].read())
+    tables = set(contents.clickhouse("SELECT name FROM system.tables WHERE database = 'default'").split())
+    assert (marker["database"], marker["behind"]) == ("default", [])
+    if marker["base"] is None:
         assert {f"metadata/default/{table}.sql" for table in tables} <= saved.keys()
-        marker = client.get_object(Bucket=bucket, Key=f"{folders['clickhouse']}/.complete")["Body"].read()
-    assert json.loads(marker)["database"] == "default"
+    pruned = jobs.from_cron_job(shape.view, "langfuse-retention", "retention-by-hand")
+    assert pruned.succeeded, pruned.log
+    assert "can be restored" in pruned.log

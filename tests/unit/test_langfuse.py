@@ -35,7 +35,7 @@ def test_a_stack_has_every_workload(recording: Recording) -> None:
         *(("StatefulSet", f"langfuse-{store}") for store in stores),
         *(("Deployment", f"langfuse-{name}") for name in ("web", "worker")),
         *(("Job", f"langfuse-{name}") for name in ("migrations", "first-start", "object-store-provisioning")),
-        *(("CronJob", f"langfuse-{name}") for name in ("backup-clickhouse", "backup-postgres")),
+        *(("CronJob", f"langfuse-{name}") for name in ("backup-clickhouse", "backup-postgres", "retention")),
     }
     host = f"{recording.one('Langfuse').inputs['profile']}.example.com"
     assert recording.one("VirtualService").inputs["spec"]["hosts"] == [host]
@@ -195,6 +195,8 @@ def test_a_new_version_changes_only_the_application_and_its_migration() -> None:
         ("Deployment", "langfuse-worker"),
         ("Job", "langfuse-first-start"),
         ("Job", "langfuse-migrations"),
+        # Steps of backups run in the worker's image.
+        *(("CronJob", f"langfuse-{name}") for name in ("backup-clickhouse", "backup-postgres", "retention")),
     }
 
 

@@ -1,11 +1,14 @@
 #!/bin/sh
-# Backs up a ClickHouse database to the backups bucket.
+# Backs up a ClickHouse database to clickhouse/ID/ in the backups bucket.
 #
 # The server writes the backup. It has the keys of the bucket (named collection "backups"), this script has not. The
-# marker .complete is written after the server reports success; a backup without it is incomplete.
+# step before chose what the backup builds upon (begin-backup.js); the step after checks it and writes the marker
+# (finish-clickhouse.js).
+#
+# With several replicas, one of them backs up, because each has all rows. It first catches up with the others.
 #
 # Environment: CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (read by the client),
-# CLICKHOUSE_DATABASE, CLICKHOUSE_TLS and WAIT_SECONDS.
+# CLICKHOUSE_DATABASE, CLICKHOUSE_TLS, WAIT_SECONDS, and WORK_DIR with `id` and `base`.
 set -eu
 
 secure=
@@ -29,15 +32,34 @@ until error=$(query 'SELECT 1' 2>&1 > /dev/null); do
     sleep 2
 done
 
-name=$(date -u +%Y-%m-%dT%H-%M-%SZ)
-folder="clickhouse/$name"
-echo "backing up database $CLICKHOUSE_DATABASE as $folder"
-result=$(query "BACKUP DATABASE $CLICKHOUSE_DATABASE TO S3(backups, '$folder') FORMAT TSV" 2>&1) ||
+# Names of tables that meet condition $1.
+tables() {
+    query "SELECT name FROM system.tables WHERE database = '$CLICKHOUSE_DATABASE' AND $1 ORDER BY name FORMAT TSV"
+}
+
+query 'SELECT version() FORMAT TSV' > "$WORK_DIR/version" || fail "cannot read the release of the server"
+: > "$WORK_DIR/migration"
+migrations=$(tables "name = 'schema_migrations'") || fail "cannot list the tables of $CLICKHOUSE_DATABASE"
+[ -z "$migrations" ] ||
+    query "SELECT version, dirty FROM $CLICKHOUSE_DATABASE.schema_migrations ORDER BY sequence DESC LIMIT 1 FORMAT TSV" \
+        > "$WORK_DIR/migration" || fail "cannot read the version of the schema"
+
+: > "$WORK_DIR/behind"
+replicated=$(tables "engine LIKE 'Replicated%'") || fail "cannot list the tables of $CLICKHOUSE_DATABASE"
+for table in $replicated; do
+    if ! error=$(query "SYSTEM SYNC REPLICA $CLICKHOUSE_DATABASE.$table LIGHTWEIGHT" 2>&1); then
+        echo "backup-clickhouse: table $table may lack the newest rows, because it did not catch up: $error" >&2
+        echo "$table" >> "$WORK_DIR/behind"
+    fi
+done
+
+id=$(cat "$WORK_DIR/id")
+base=$(cat "$WORK_DIR/base")
+folder="clickhouse/$id"
+settings=
+[ -z "$base" ] || settings="SETTINGS base_backup = S3(backups, 'clickhouse/$base')"
+echo "backing up database $CLICKHOUSE_DATABASE as $folder${base:+, which builds upon clickhouse/$base}"
+result=$(query "BACKUP DATABASE $CLICKHOUSE_DATABASE TO S3(backups, '$folder') $settings FORMAT TSV" 2>&1) ||
     fail "the server could not write $folder: $result"
 status=$(printf '%s' "$result" | cut -f 2)
 [ "$status" = BACKUP_CREATED ] || fail "backup $folder finished with status \"$status\""
-
-query "INSERT INTO FUNCTION s3(backups, filename = '$folder/.complete', format = 'JSONEachRow')
-    SELECT 'clickhouse' AS store, '$name' AS name, '$CLICKHOUSE_DATABASE' AS database, version() AS version" ||
-    fail "cannot write the marker of $folder"
-echo "backup $folder is complete"

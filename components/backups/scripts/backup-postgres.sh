@@ -1,11 +1,12 @@
 #!/bin/sh
-# Backs up a Postgres database and its roles to BUCKET/postgres/NAME/.
+# Backs up a Postgres database and its roles to BUCKET/sets/ID/.
 #
 # The dump is streamed to the store, so it needs no disk space in the pod. Then pg_restore reads it back from the store
-# to its end, and only after that the marker .complete is written. A backup without the marker is incomplete.
+# to its end, and the rows of each table in it are counted. The step after writes the marker (finish-set.js).
 #
 # Environment: PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WAIT_SECONDS, MINIMUM_BYTES, PART_SIZE, CLIENT_DIR
-# (written by copy-client.sh, with room for a few small files), STORE_URL, BUCKET, ACCESS_KEY_ID and SECRET_ACCESS_KEY.
+# (written by copy-client.sh, with room for a few small files), WORK_DIR with `id`, where it notes what the dump contains,
+# STORE_URL, BUCKET, ACCESS_KEY_ID and SECRET_ACCESS_KEY.
 # Without keys, the client requests keys for the pod's identity at MC_STS_ENDPOINT_store.
 set -eu
 
@@ -38,8 +39,7 @@ client=${client##*) }
     fail "Postgres at $PGHOST:$PGPORT is release $server, but pg_dump is $client and refuses a newer server: set \
 langfuse:postgres.version to the server's release"
 
-name=$(date -u +%Y-%m-%dT%H-%M-%SZ)
-folder="$BUCKET/postgres/$name"
+folder="$BUCKET/sets/$(cat "$WORK_DIR/id")"
 target="store/$folder"
 
 # Runs a command of a pipeline, and notes its failure in a file: a POSIX shell reports only the last command's status.
@@ -53,6 +53,18 @@ measure() {
     wc -c < "$work/size.in" > "$work/size" &
     tee "$work/sum.in" "$work/size.in" || echo "tee" >> "$work/failed"
     wait
+}
+
+# Counts the rows of each table in a dump as SQL, and notes those of the table of migrations. A row is one line.
+count_rows() {
+    awk -v rows="$WORK_DIR/rows" -v migrations="$WORK_DIR/migrations" '
+        copying && $0 == "\\." { print table "\t" number > rows; copying = 0 }
+        copying { number++; if (table == "public._prisma_migrations") print > migrations }
+        /^COPY .* FROM stdin;$/ && !copying {
+            table = $0; sub(/^COPY /, "", table); sub(/ \(.*/, "", table)
+            number = 0; copying = 1
+            if (table == "public._prisma_migrations") print > migrations
+        }'
 }
 
 # Uploads a file of the backup. Arguments: file, name of the object.
@@ -71,24 +83,24 @@ bytes=$(tr -d ' ' < "$work/size")
 
 # pg_restore lists even a truncated dump. Only reading it to the end finds missing data.
 echo "reading $bytes bytes back"
+: > "$WORK_DIR/rows"
 note_failure mc cat "$target/database.dump" | measure | {
-    pg_restore --file=/dev/null || fail "pg_restore can't read the dump to its end"
+    pg_restore --file=- || {
+        echo "backup-postgres: pg_restore can't read the dump to its end" >&2
+        echo "pg_restore" >> "$work/failed"
+    }
     cat > /dev/null
-}
+} | note_failure count_rows
 [ ! -e "$work/failed" ] || fail "$folder/database.dump cannot be read back: $(cat "$work/failed") failed"
 [ "$(cut -d ' ' -f 1 "$work/sum")" = "$sum" ] || fail "the stored $folder/database.dump differs from the dump"
 
 cd "$work"
 pg_dumpall --database="$PGDATABASE" --globals-only --no-role-passwords --file=globals.sql
-printf '{"store":"postgres","name":"%s","database":"%s","server":"%s","client":"%s","bytes":%d,"sha256":"%s"}\n' \
-    "$name" "$PGDATABASE" "${server%% *}" "${client%% *}" "$bytes" "$sum" > manifest.json
-sha256sum globals.sql manifest.json > SHA256SUMS
-for file in globals.sql manifest.json; do
-    upload "$file" "$file"
-    mc cat "$target/$file" > stored || fail "cannot read $folder/$file back"
-    [ "$(sha256sum < stored)" = "$(sha256sum < "$file")" ] || fail "the stored $folder/$file differs from the file"
-done
-echo "$sum  database.dump" >> SHA256SUMS
-upload SHA256SUMS SHA256SUMS
-upload manifest.json .complete
-echo "backup postgres/$name is complete: $bytes bytes"
+upload globals.sql globals.sql
+mc cat "$target/globals.sql" > stored || fail "cannot read $folder/globals.sql back"
+roles=$(sha256sum < globals.sql)
+[ "$(sha256sum < stored)" = "$roles" ] || fail "the stored $folder/globals.sql differs from the file"
+printf '%s\n' "${server%% *}" > "$WORK_DIR/server"
+printf '%s\n' "${client%% *}" > "$WORK_DIR/client"
+printf '%s %s %s\n' "$bytes" "$sum" database.dump "$(wc -c < globals.sql)" "${roles%% *}" globals.sql > "$WORK_DIR/files"
+echo "dumped $bytes bytes to $folder"

@@ -46,6 +46,7 @@ CHECKS: Sequence[Check] = (
     network.mesh_knows_the_ingress,
     stores.keepers_match_replicas,
     backups.raw_events_outlive_backups,
+    backups.kept_periods_add_up,
     stores.append_only_file_fits,
     stores.external_redis_has_an_address,
     stores.buckets_of_an_address_are_in_the_path,

@@ -23,6 +23,21 @@ def raw_events_outlive_backups(settings: Settings) -> Iterator[str]:
         )
 
 
+def kept_periods_add_up(settings: Settings) -> Iterator[str]:
+    """A number of weeks or months that reaches no further back than the shorter periods keeps nothing more."""
+    keep = settings.backups.keep
+    if 0 < 7 * keep.weekly <= keep.daily:
+        yield (
+            f"backups.keep.weekly: {keep.weekly} weeks reach no further back than {keep.daily} days; set it to "
+            f"{keep.daily // 7 + 1} or more, or to 0"
+        )
+    if 0 < 28 * keep.monthly <= (days := max(keep.daily, 7 * keep.weekly)):
+        yield (
+            f"backups.keep.monthly: {keep.monthly} months reach no further back than the days and weeks; set it to "
+            f"{days // 28 + 1} or more, or to 0"
+        )
+
+
 def off_site_store_is_separate(settings: Settings) -> Iterator[str]:
     """A copy in the same store is lost with the original. A copy in its own source bucket would be copied again."""
     off_site = settings.backups.off_site

@@ -11,7 +11,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, ResourceProvide
 from components.stores.object_store.bucket_requests import BucketError, Properties, connect, exists, has_objects, send
 from components.stores.object_store.bucket_rules import IDENTITY, apply_rules, owner, state
 
-RULES: Final = ("expireDays", "encryption", "kmsKeyId", "versioning", "publicAccessBlock")
+RULES: Final = ("expireDays", "expirePrefixes", "encryption", "kmsKeyId", "versioning", "publicAccessBlock")
 
 
 class BucketProvider(ResourceProvider):

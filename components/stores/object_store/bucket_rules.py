@@ -164,6 +164,7 @@ def state(client: "S3Client", props: Properties) -> Properties:
     return {
         **{key: props[key] for key in (*IDENTITY, "instance", "forcePathStyle")},
         "expireDays": days,
+        **({"expirePrefixes": props["expirePrefixes"]} if "expirePrefixes" in props else {}),
         "encryption": "none" if implied else algorithm,
         "kmsKeyId": default.get("KMSMasterKeyID") if props.get("kmsKeyId") else None,
         "versioning": _versioned(client, props),

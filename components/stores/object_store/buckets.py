@@ -8,11 +8,14 @@ from pydantic import JsonValue
 
 from components.kubernetes.variables import Environment, PodField, SecretRef
 from components.schema.purposes import Purpose
-from components.schema.stores import Retention
 from components.stores.connections import Bucket
+from components.stores.object_store.expiry import Expiry
 
 NONCURRENT_DAYS = 7
 """How long a replaced or deleted object can be restored in a versioned bucket."""
+
+VERSIONED: tuple[Purpose, ...] = ("backups",)
+"""Buckets of MinIO that keep former versions: no user but root can remove a backup for good, or replace it."""
 
 STALE_UPLOADS_DAYS = 7
 """After how many days the parts of an unfinished upload are removed."""
@@ -37,20 +40,15 @@ def bucket_environment(buckets: Mapping[Purpose, Bucket]) -> Environment:
     return variables
 
 
-def desired_state(buckets: Mapping[Purpose, Bucket], retention: Retention, backup_days: int) -> dict[str, str]:
+def desired_state(buckets: Mapping[Purpose, Bucket], expiry: Mapping[Purpose, Sequence[Expiry]]) -> dict[str, str]:
     """The input of the provisioning script: a policy for each user, and lifecycle rules for each bucket."""
     policies = {f"{purpose}.policy.json": policy(purpose, bucket.name) for purpose, bucket in buckets.items()}
-    days = expiry_days(retention, backup_days)
-    rules = {f"{purpose}.lifecycle.json": lifecycle(number) for purpose, number in days.items()}
+    policies["prune.policy.json"] = prune_policy(buckets["backups"].name)
+    rules = {
+        f"{purpose}.lifecycle.json": lifecycle(found, versioned=purpose in VERSIONED)
+        for purpose, found in expiry.items()
+    }
     return {name: json.dumps(content, indent=2) for name, content in {**policies, **rules}.items()}
-
-
-def expiry_days(retention: Retention, backup_days: int) -> Mapping[Purpose, int]:
-    """After how many days objects expire.
-
-    Media never expires: Langfuse recognizes a file that it has seen before by its hash, and would not upload it again.
-    """
-    return {"events": retention.events_days, "exports": retention.exports_days, "backups": backup_days}
 
 
 def policy(purpose: Purpose, bucket: str) -> dict[str, JsonValue]:
@@ -75,9 +73,46 @@ def policy(purpose: Purpose, bucket: str) -> dict[str, JsonValue]:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def lifecycle(days: int) -> dict[str, JsonValue]:
+def prune_policy(bucket: str) -> dict[str, JsonValue]:
+    """The S3 policy of the user that removes old backup sets. It can't write, so it can't replace a backup."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["s3:ListBucket", "s3:GetBucketLocation"],
+                "Resource": [f"arn:aws:s3:::{bucket}"],
+            },
+            {
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:DeleteObject"],
+                "Resource": [f"arn:aws:s3:::{bucket}/sets/*", f"arn:aws:s3:::{bucket}/clickhouse/*"],
+            },
+            # MinIO takes the right to delete an object for that to delete its versions, unless this is denied.
+            {
+                "Effect": "Deny",
+                "Action": ["s3:DeleteObjectVersion"],
+                "Resource": [f"arn:aws:s3:::{bucket}/*"],
+            },
+        ],
+    }
+
+
+def lifecycle(expiry: Sequence[Expiry], *, versioned: bool) -> dict[str, JsonValue]:
     """Lifecycle rules of a MinIO bucket whose objects expire."""
-    return {"Rules": [{"ID": "expire", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": days}}]}
+    former: dict[str, JsonValue] = {
+        "ID": "former-versions",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "Expiration": {"ExpiredObjectDeleteMarker": True},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": NONCURRENT_DAYS},
+    }
+    return {"Rules": [*(_expiration(rule.prefix, rule.days) for rule in expiry), *([former] if versioned else [])]}
+
+
+def _expiration(prefix: str, days: int) -> dict[str, JsonValue]:
+    id_ = f"expire-{prefix.strip('/')}" if prefix else "expire"
+    return {"ID": id_, "Status": "Enabled", "Filter": {"Prefix": prefix}, "Expiration": {"Days": days}}
 
 
 def lifecycle_rules(props: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -87,10 +122,14 @@ def lifecycle_rules(props: Mapping[str, Any]) -> list[dict[str, Any]]:
     refuses the rule (internal/bucket/lifecycle/rule.go).
     """
     rule: dict[str, Any] = {}
-    if props.get("expireDays"):
-        rule["Expiration"] = {"Days": int(props["expireDays"])}
+    prefixes = props.get("expirePrefixes") or [""]
+    days = int(props["expireDays"]) if props.get("expireDays") else None
+    if days and prefixes == [""]:
+        rule["Expiration"] = {"Days": days}
     if props["versioning"]:
         rule["NoncurrentVersionExpiration"] = {"NoncurrentDays": NONCURRENT_DAYS}
     if not props["endpoint"]:
         rule["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": STALE_UPLOADS_DAYS}
-    return [{"ID": "expire", "Status": "Enabled", "Filter": {"Prefix": ""}, **rule}] if rule else []
+    whole = [{"ID": "expire", "Status": "Enabled", "Filter": {"Prefix": ""}, **rule}] if rule else []
+    parts = [{**_expiration(prefix, days)} for prefix in prefixes if prefix] if days else []
+    return [*whole, *parts]

@@ -13,6 +13,12 @@ from components.stores.object_store.mode import ObjectStoreMode, key_ids
 
 HTTPS_PORT = 443
 
+NOT_PRUNED = (
+    "backups.keep: nothing removes old backup sets from the external store; set "
+    "credentials.values.objectStorePruneAccessKeyId and objectStorePruneSecretAccessKey to a key that may delete in "
+    "the bucket of backups, or let the bucket expire objects after at least 14 days."
+)
+
 
 class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
     """Connects to a store that this stack does not run. It may manage the buckets there."""
@@ -26,6 +32,7 @@ class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
             region=config.region,
             force_path_style=config.force_path_style,
             buckets=self.buckets(refs),
+            prune=self.prune(refs),
             public_url=config.public_endpoint or endpoint.http_url,
             encryption=config.encryption,
             kms_key_id=config.kms_key_id,
@@ -36,6 +43,11 @@ class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
     def bucket_names(self) -> Mapping[Purpose, str]:
         """The configured buckets."""
         return {purpose: getattr(self.config.buckets, purpose) for purpose in PURPOSES}
+
+    @property
+    def can_prune(self) -> bool:
+        """Whether the keys are configured. They are optional: another system may remove old sets."""
+        return self.settings.credentials.values.object_store_prune_access_key_id is not None
 
     @property
     def _endpoint(self) -> Endpoint:
@@ -64,7 +76,8 @@ class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
 
     def credentials(self) -> Collection[str]:
         """A key for each bucket, unless pods use their identity."""
-        return [] if self.uses_identity else [id_ for purpose in PURPOSES for id_ in key_ids(purpose)]
+        keys = [] if self.uses_identity else [id_ for purpose in PURPOSES for id_ in key_ids(purpose)]
+        return [*keys, *(key_ids("prune") if self.can_prune else ())]
 
     def warnings(self) -> Sequence[str]:
         """Buckets with several purposes.
@@ -72,15 +85,16 @@ class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
         If the stack manages their rules, the configuration is refused instead
         (components/settings/checks/stores.py).
         """
-        return [
+        shared = [
             f"objectStore.buckets: {name} is used for {', '.join(purposes)}. A lifecycle rule on it would expire all "
             "of them, and media must never expire; whoever holds the key of one can reach the others."
             for name, purposes in shared_buckets(self.bucket_names).items()
         ]
+        return shared if self.can_prune or self.config.manage_buckets else [*shared, NOT_PRUNED]
 
     def create(self, context: StoreContext, opts: pulumi.ResourceOptions) -> Sequence[pulumi.Resource]:
         """The buckets, if the stack manages them."""
-        return managed_buckets(self.config, self.settings.backups.retention_days, self.installation, opts)
+        return managed_buckets(self.config, self.expiry, self.installation, opts)
 
 
 def aws_url(region: str) -> str:

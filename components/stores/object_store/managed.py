@@ -54,12 +54,18 @@ class ManagedObjectStoreMode(ObjectStoreMode[ManagedObjectStore]):
             region=REGION,
             force_path_style=True,
             buckets=self.buckets(refs),
+            prune=self.prune(refs),
         )
 
     @property
     def bucket_names(self) -> Mapping[Purpose, str]:
         """Buckets that are named after the installation."""
         return {purpose: f"{self.installation.instance}-{purpose}" for purpose in PURPOSES}
+
+    @property
+    def can_prune(self) -> bool:
+        """Provisioning creates a user for it."""
+        return True
 
     @property
     def version(self) -> str:
@@ -85,7 +91,7 @@ class ManagedObjectStoreMode(ObjectStoreMode[ManagedObjectStore]):
 
     def credentials(self) -> Collection[str]:
         """The administrator's key, the key that encrypts objects, and a key for each bucket."""
-        keys = [id_ for purpose in ("root", *PURPOSES) for id_ in key_ids(purpose)]
+        keys = [id_ for purpose in ("root", "prune", *PURPOSES) for id_ in key_ids(purpose)]
         return ["object_store_encryption_key", *keys]
 
     def pods(self) -> Sequence[Pods]:
@@ -104,7 +110,7 @@ class ManagedObjectStoreMode(ObjectStoreMode[ManagedObjectStore]):
         workload = self.installation.workload(
             "object-store-provisioning", component="provisioning", version=images.MINIO_CLIENT.tag
         )
-        state = desired_state(context.object_store.buckets, self.config, self.settings.backups.retention_days)
+        state = desired_state(context.object_store.buckets, self.expiry)
         return [self._servers(context, opts), provisioning_job(Scope(workload, opts), context, state)]
 
     def _servers(self, context: StoreContext, opts: pulumi.ResourceOptions) -> k8s.apps.v1.StatefulSet:

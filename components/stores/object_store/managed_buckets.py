@@ -6,9 +6,9 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from components.kubernetes.installation import Installation
-from components.schema.purposes import PURPOSES
+from components.schema.purposes import PURPOSES, Purpose
 from components.schema.stores import ExternalObjectStore
-from components.stores.object_store.buckets import expiry_days
+from components.stores.object_store.expiry import Expiry
 
 
 class ManagedBucket(Resource, module="langfuse", name="Bucket"):
@@ -21,12 +21,14 @@ class ManagedBucket(Resource, module="langfuse", name="Bucket"):
 
 
 def managed_buckets(
-    settings: ExternalObjectStore, backup_days: int, installation: Installation, opts: pulumi.ResourceOptions
+    settings: ExternalObjectStore,
+    expiry: Mapping[Purpose, Sequence[Expiry]],
+    installation: Installation,
+    opts: pulumi.ResourceOptions,
 ) -> Sequence[pulumi.Resource]:
     """Creates the buckets, if the stack manages them. Where data is protected, they outlive the stack."""
     if not settings.manage_buckets:
         return []
-    days = expiry_days(settings, backup_days)
     return [
         ManagedBucket(
             f"{installation.instance}-{purpose}",
@@ -36,7 +38,8 @@ def managed_buckets(
                 "endpoint": settings.endpoint or "",
                 "region": settings.region,
                 "forcePathStyle": settings.force_path_style,
-                "expireDays": days.get(purpose),
+                "expireDays": next((rule.days for rule in expiry.get(purpose, ())), None),
+                "expirePrefixes": [rule.prefix for rule in expiry.get(purpose, ())],
                 "encryption": settings.encryption,
                 "kmsKeyId": settings.kms_key_id,
                 "versioning": settings.versioning,

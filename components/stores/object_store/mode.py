@@ -9,7 +9,8 @@ from pydantic import JsonValue
 from components.schema.purposes import Purpose
 from components.schema.stores import ObjectStore
 from components.stores.connections import Bucket, ObjectStoreConnection
-from components.stores.contract import APPLICATION, MIGRATIONS, OFF_SITE_COPY, SecretRefs, StoreMode
+from components.stores.contract import APPLICATION, MIGRATIONS, OFF_SITE_COPY, RETENTION, SecretRefs, StoreMode
+from components.stores.object_store.expiry import Expiry, expiries
 
 ConfigT = TypeVar("ConfigT", bound=ObjectStore)
 
@@ -28,7 +29,13 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
     def clients(self) -> Sequence[str]:
         """Workloads that use a bucket."""
         off_site: Sequence[str] = (OFF_SITE_COPY,) if self.settings.backups.off_site else ()
-        return [*APPLICATION, MIGRATIONS, "clickhouse", "object-store-provisioning", "backup-postgres", *off_site]
+        backups = ("backup-postgres", "backup-clickhouse", *([RETENTION] if self.can_prune else []))
+        return [*APPLICATION, MIGRATIONS, "clickhouse", "object-store-provisioning", *backups, *off_site]
+
+    @property
+    @abstractmethod
+    def can_prune(self) -> bool:
+        """Whether there are keys that remove old backup sets."""
 
     @property
     @abstractmethod
@@ -56,13 +63,23 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
             for purpose, name in self.bucket_names.items()
         }
 
+    def prune(self, refs: SecretRefs) -> Bucket | None:
+        """The bucket of backups with keys that can delete; None without such keys."""
+        key, secret = (refs.get(id_) for id_ in key_ids("prune"))
+        return Bucket(name=self.bucket_names["backups"], access_key_id=key, secret_access_key=secret) if key else None
+
     def warnings(self) -> Sequence[str]:
         """Problems that don't stop an update."""
         return ()
 
     def visible(self) -> Mapping[str, object]:
-        """The settings, and how long backups are kept."""
+        """The settings, and how long the bucket keeps backups that are not part of sets."""
         return {"backup_days": self.settings.backups.retention_days, **self.config.model_dump()}
+
+    @property
+    def expiry(self) -> Mapping[Purpose, Sequence[Expiry]]:
+        """The rules by which objects expire. Sets do only where nothing else removes them."""
+        return expiries(self.config, self.settings.backups.retention_days, pruned=self.can_prune)
 
     def outputs(self, connection: ObjectStoreConnection) -> Mapping[str, JsonValue]:
         """The buckets, and how long their objects are kept."""

@@ -75,6 +75,7 @@ def provisioning_environment(refs: SecretRefs, connection: ObjectStoreConnection
         "ROOT_ACCESS_KEY_ID": refs[access_key_id],
         "ROOT_SECRET_ACCESS_KEY": refs[secret_access_key],
         **bucket_environment(connection.buckets),
+        **(connection.prune.keys("PRUNE_") if connection.prune else {}),
         "WAIT_SECONDS": str(WAIT_SECONDS),
         "DESIRED_STATE": DESIRED_STATE_PATH,
     }

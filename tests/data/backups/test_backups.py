@@ -1,129 +1,113 @@
-"""The backup scripts with real stores: every complete backup can be restored."""
+"""The pods that make backup sets, with real stores: what has a marker is complete and can be restored."""
 
+import gzip
 import hashlib
 import json
 import os
 import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.data.clickhouse.server import ClickHouseServer, prepared
-from tests.data.containers import COMMAND_LINES, Run, install_client, run
+from tests.data.backups.pods import (
+    BUCKET,
+    MEDIA,
+    Pod,
+    clickhouse_on,
+    clickhouse_pod,
+    manifests,
+    objects,
+    set_pod,
+    wrapped,
+)
+from tests.data.clickhouse.server import ClickHouseServer
+from tests.data.containers import Run
 from tests.data.object_store.minio import Store
-from tests.data.postgres.server import CLIENTS, PostgresServer
-from tests.data.rendered import container, environment, secrets
+from tests.data.postgres.server import PostgresServer
+from tests.data.rendered import secrets
 from tests.servers import free_port
-
-BUCKET = "langfuse-dev-backups"
 
 
 def passwords() -> list[str]:
     return [value for (_, key), value in secrets().items() if key not in {"access-key-id", "username"}]
 
 
-def objects(store: Store, prefix: str) -> dict[str, bytes]:
-    """The objects under a prefix of the backups bucket."""
-    s3 = store.client()
-    found = s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
-    return {item["Key"]: s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read() for item in found}
-
-
-def markers(store: Store, prefix: str) -> list[str]:
-    """The markers of complete backups under a prefix."""
-    return [key for key in objects(store, prefix) if key.endswith("/.complete")]
-
-
 @pytest.fixture
 def fresh_store(store: Store) -> Store:
     """The store with an empty backups bucket."""
     s3 = store.client()
-    for key in objects(store, ""):
-        s3.delete_object(Bucket=BUCKET, Key=key)
+    for bucket in (BUCKET, MEDIA):
+        for key in objects(store, bucket=bucket):
+            s3.delete_object(Bucket=bucket, Key=key)
     return store
 
 
-def back_up_postgres(postgres: PostgresServer, store: Store, folder: Path, **replaced: str) -> Run:
-    """Run the containers of the Postgres backup: one copies the client, the other writes the dump."""
-    shared = folder / "client"
-    shared.mkdir(exist_ok=True)
-    job = container("CronJob", "langfuse-backup-postgres", "client")
-    copied = run(job, environment(job, CLIENT_DIR=str(shared)), store.clients)
-    assert copied.code == 0, copied.output
-    job = container("CronJob", "langfuse-backup-postgres", "backup")
-    variables = {
-        "PGHOST": "127.0.0.1",
-        "PGPORT": str(postgres.port),
-        "WAIT_SECONDS": "10",
-        "STORE_URL": store.url,
-        "CLIENT_DIR": str(shared),
-        "MC_CONFIG_DIR": str(folder / "config"),
-        **replaced,
-    }
-    result = run(job, environment(job, **variables), postgres.clients)
-    left = {path.name for path in shared.iterdir()}
-    assert left <= {"mc", "ca-bundle.pem"}, "the pod keeps no part of the dump"
-    noted = (store.clients / COMMAND_LINES).read_text()  # the copy of the client is the same wrapper
-    return replace(result, command_lines=result.command_lines + noted)
-
-
-def wrapped(postgres: PostgresServer, folder: Path, name: str, script: str) -> PostgresServer:
-    """The server with one client replaced by a script, in which `REAL` is the real client."""
-    clients = folder / "clients"
-    for other in CLIENTS:
-        install_client(clients, other, postgres.clients / other)
-    replacement = folder / name
-    replacement.write_text(f"#!/bin/sh\n{script.replace('REAL', str(postgres.clients / name))}\n")
-    replacement.chmod(0o755)
-    install_client(clients, name, replacement)
-    return replace(postgres, clients=clients)
-
-
-def wrapped_client(store: Store, folder: Path, script: str) -> Store:
-    """The store with its client replaced by a script, in which `REAL` is the real client."""
-    replacement = folder / "mc-replacement"
-    replacement.write_text(f"#!/bin/sh\n{script.replace('REAL', str(store.clients / 'mc'))}\n")
-    replacement.chmod(0o755)
-    install_client(folder / "store-clients", "mc", replacement)
-    (folder / "store-clients" / COMMAND_LINES).touch()
-    return replace(store, clients=folder / "store-clients")
-
-
 @pytest.fixture
-def rows(postgres: PostgresServer) -> str:
+def rows(postgres: PostgresServer) -> Iterator[str]:
     """Fill a table and return its content."""
-    postgres.query("DROP TABLE IF EXISTS traces")
-    postgres.query("CREATE TABLE traces AS SELECT n, md5(n::text) AS name FROM generate_series(1, 5000) AS n")
-    return postgres.query("SELECT count(*), md5(string_agg(name, ',' ORDER BY n)) FROM traces")
+    postgres.query('DROP TABLE IF EXISTS traces, "Account"')
+    postgres.query("CREATE TABLE traces AS SELECT n, E'COPY a FROM stdin;\\n\\\\.\\n' || md5(n::text) AS name "
+                   "FROM generate_series(1, 5000) AS n")  # fmt: skip
+    postgres.query('CREATE TABLE "Account" (id text)')
+    postgres.query(
+        "CREATE TABLE IF NOT EXISTS _prisma_migrations (id text, finished_at timestamptz, migration_name text, "
+        "logs text, rolled_back_at timestamptz);"
+        "INSERT INTO _prisma_migrations VALUES ('1', now(), '2024_first', E'a\\nlog', NULL), "
+        "('2', now(), '2025_second', NULL, NULL), ('3', NULL, '2026_third', NULL, NULL), "
+        "('4', NULL, '2026_given_up', NULL, now())"
+    )
+    yield postgres.query("SELECT count(*), md5(string_agg(name, ',' ORDER BY n)) FROM traces")
+    postgres.query('DROP TABLE IF EXISTS traces, "Account", _prisma_migrations')
 
 
-def test_postgres_is_restored_from_its_backup(
+def one_set(store: Store) -> tuple[str, dict[str, object]]:
+    """The only set in the bucket: its folder and its manifest."""
+    ((folder, manifest),) = manifests(store, "sets/").items()
+    return folder, manifest
+
+
+def test_a_set_states_what_it_contains_and_is_restored(
     postgres: PostgresServer, fresh_store: Store, rows: str, tmp_path: Path
 ) -> None:
-    result = back_up_postgres(postgres, fresh_store, tmp_path)
+    for name in ("a", "b"):
+        fresh_store.client().put_object(Bucket=MEDIA, Key=f"project/{name}.png", Body=b"picture")
+    result = set_pod(postgres, fresh_store).run(tmp_path)
     assert result.code == 0, result.output
 
-    stored = objects(fresh_store, "postgres/")
-    (marker,) = markers(fresh_store, "postgres/")
-    prefix = marker.removesuffix(".complete")
-    files = {"database.dump", "globals.sql", "manifest.json", "SHA256SUMS", ".complete"}
-    assert stored.keys() == {f"{prefix}{name}" for name in files}
-    manifest = json.loads(stored[marker])
-    assert (manifest["store"], manifest["database"]) == ("postgres", "langfuse")
-    assert manifest["server"] == postgres.query("SHOW server_version").split()[0]
-    assert manifest["bytes"] == len(stored[f"{prefix}database.dump"])
-    assert prefix == f"postgres/{manifest['name']}/"
-    lines = [line.split("  ") for line in stored[f"{prefix}SHA256SUMS"].decode().splitlines()]
-    sums = {name: checksum for checksum, name in lines}
-    assert sums.keys() == {"database.dump", "globals.sql", "manifest.json"}
-    for name, checksum in sums.items():
-        assert hashlib.sha256(stored[f"{prefix}{name}"]).hexdigest() == checksum
-    assert manifest["sha256"] == sums["database.dump"]
-    assert b"CREATE ROLE langfuse" in stored[f"{prefix}globals.sql"]
-    assert b"PASSWORD" not in stored[f"{prefix}globals.sql"]
+    folder, manifest = one_set(fresh_store)
+    assert folder == f"sets/{manifest['id']}"
+    stored = {key.removeprefix(f"{folder}/"): content for key, content in objects(fresh_store, folder).items()}
+    assert stored.keys() == {"database.dump", "globals.sql", "media.jsonl.gz", ".complete"}
+    listed = {one["name"]: (one["bytes"], one["sha256"]) for one in manifest["files"]}  # type: ignore[attr-defined]
+    assert listed == {
+        name: (len(content), hashlib.sha256(content).hexdigest())
+        for name, content in stored.items()
+        if name != ".complete"
+    }
+    server = postgres.query("SHOW server_version").split()[0]
+    assert manifest["postgres"] == {
+        "database": "langfuse",
+        "server": server,
+        "client": server,
+        "schema": {"applied": 2, "last": "2025_second", "unfinished": ["2026_third"]},
+        "rows": {"public.Account": 0, "public.traces": 5000, "public._prisma_migrations": 4},
+    }
+    assert (manifest["format"], manifest["instance"], manifest["clickhouse"]) == (1, "langfuse-dev", None)
+    media = [json.loads(line) for line in gzip.decompress(stored["media.jsonl.gz"]).splitlines()]
+    assert [(one["key"], one["bytes"]) for one in media] == [("project/a.png", 7), ("project/b.png", 7)]
+    assert all(one["etag"] for one in media)
+    assert b"CREATE ROLE langfuse" in stored["globals.sql"]
+    assert b"PASSWORD" not in stored["globals.sql"]
 
-    (tmp_path / "restored.dump").write_bytes(stored[f"{prefix}database.dump"])
+    for name in ("pg_dump", "mc pipe"):
+        assert f"{name} " in result.command_lines
+    assert result.leaks(passwords()) == []
+    everything = b"".join(content for name, content in stored.items() if name != "database.dump")
+    assert [value for value in passwords() if value.encode() in everything] == []
+
+    (tmp_path / "restored.dump").write_bytes(stored["database.dump"])
     postgres.query("DROP TABLE traces")
     subprocess.run(
         [
@@ -136,6 +120,26 @@ def test_postgres_is_restored_from_its_backup(
     assert postgres.query("SELECT count(*), md5(string_agg(name, ',' ORDER BY n)) FROM traces") == rows
 
 
+def test_fingerprints_differ_for_other_keys_and_are_the_same_again(
+    postgres: PostgresServer, store: Store, tmp_path: Path
+) -> None:
+    def fingerprints(**keys: str) -> dict[str, str]:
+        done = set_pod(postgres, store).run(tmp_path, until="keys", **keys)
+        assert done.code == 0, done.output
+        found: dict[str, str] = json.loads((tmp_path / "work/keys.json").read_text())
+        return found
+
+    first = fingerprints()
+    assert fingerprints() == first
+    assert {len(value) for value in first.values()} == {16}
+    other_salt = fingerprints(SALT="x")
+    assert other_salt["encryptionKey"] == first["encryptionKey"]
+    assert other_salt["salt"] != first["salt"]
+    other_key = fingerprints(ENCRYPTION_KEY="0" * 64)
+    assert other_key.keys() == first.keys()
+    assert set(other_key.values()).isdisjoint(first.values()), "a guess of SALT needs ENCRYPTION_KEY"
+
+
 def test_a_dump_of_many_parts_is_complete(
     postgres: PostgresServer, fresh_store: Store, rows: str, tmp_path: Path
 ) -> None:
@@ -143,136 +147,194 @@ def test_a_dump_of_many_parts_is_complete(
     postgres.query("CREATE TABLE noise AS SELECT gen_random_bytes FROM (SELECT sha512(random()::text::bytea) AS "
                    "gen_random_bytes FROM generate_series(1, 300000)) AS made")  # fmt: skip
     try:
-        result = back_up_postgres(postgres, fresh_store, tmp_path, PART_SIZE="5MiB")
+        result = set_pod(postgres, fresh_store).run(tmp_path, PART_SIZE="5MiB")
     finally:
         postgres.query("DROP TABLE noise")
     assert result.code == 0, result.output
-    (marker,) = markers(fresh_store, "postgres/")
-    key = marker.replace(".complete", "database.dump")
+    folder, _ = one_set(fresh_store)
+    key = f"{folder}/database.dump"
     assert fresh_store.client().head_object(Bucket=BUCKET, Key=key, PartNumber=1)["PartsCount"] > 2
 
 
-CUT_SHORT = {
-    "pg_dump fails half way": ("pg_dump", 'REAL "$@" | head -c 3000; exit 1', "the dump is incomplete: pg_dump failed"),
-    "pg_dump is killed": ("pg_dump", 'REAL "$@" | head -c 3000; kill -9 $$', "the dump is incomplete: pg_dump failed"),
+GUARD = 'case $1 in --version) exec REAL "$@" ;; esac; '
+FAULTS = {
+    "pg_dump fails half way": ("pg_dump", f'{GUARD}REAL "$@" | head -c 3000; exit 1', "incomplete: pg_dump failed"),
+    "pg_dump is killed": ("pg_dump", f'{GUARD}REAL "$@" | head -c 3000; kill -9 $$', "incomplete: pg_dump failed"),
     "the end of the dump is missing": (
         "pg_dump",
-        'REAL "$@" | head -c -2000',
+        f'{GUARD}REAL "$@" | head -c -2000',
         "pg_restore can't read the dump to its end",
     ),
-    "the roles can't be read": ("pg_dumpall", "exit 1", ""),
+    "the roles can't be read": ("pg_dumpall", f"{GUARD}exit 1", ""),
+    "the client is older than the server": ("pg_dump", "echo 'pg_dump (PostgreSQL) 14.3'", "pg_dump is 14.3"),
+    "the upload is killed": ("mc", "pipe) head -c 2000 > /dev/null; kill -9 $$", "cannot write langfuse-dev-backups/"),
+    "the upload fails": ("mc", "pipe) echo no room >&2; exit 1", "no room"),
+    "the store keeps less": ("mc", 'pipe) head -c -100 | REAL "$@"', "pg_restore can't read the dump to its end"),
+    "the store gives back less": ("mc", 'cat) REAL "$@" | head -c -100', "pg_restore can't read the dump to its end"),
+    "the store adds something": ("mc", 'cat) REAL "$@" && echo more', "differs from the dump"),
+    "the download fails": ("mc", 'cat) REAL "$@"; exit 1', "cannot be read back: mc failed"),
+    "a small file can't be written": ("mc", "cp) echo refused; exit 1", "globals.sql: refused"),
 }
 
 
-@pytest.mark.parametrize(("name", "script", "message"), CUT_SHORT.values(), ids=CUT_SHORT.keys())
-def test_a_truncated_dump_is_not_a_backup(
+@pytest.mark.parametrize(("name", "script", "message"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_leaves_no_set(
     name: str, script: str, message: str, postgres: PostgresServer, fresh_store: Store, rows: str, tmp_path: Path
 ) -> None:
     assert rows
-    guard = 'case $1 in --version) exec REAL "$@" ;; esac; '
-    result = back_up_postgres(wrapped(postgres, tmp_path, name, guard + script), fresh_store, tmp_path)
-    assert result.code != 0
+    pod = set_pod(postgres, fresh_store)
+    key = "mc" if name == "mc" else "postgres"
+    if name == "mc":
+        script = f'case $1 in {script} ;; *) exec REAL "$@" ;; esac'
+    pod = replace(pod, clients={**pod.clients, key: wrapped(pod.clients[key], tmp_path, name, script)})
+    for container in ("client", "begin"):
+        assert pod.run(tmp_path, only=container).code == 0
+    result = pod.run(tmp_path, only="write-dump")
+    assert result.code != 0, "the steps after it do not run"
     assert message in result.output
-    assert markers(fresh_store, "") == []
+    assert manifests(fresh_store, "") == {}
+    left = {path.name for path in (tmp_path / "client").iterdir()}
+    assert left <= {"mc", "ca-bundle.pem"}, "the pod keeps no part of the dump"
 
 
-LOST_ON_THE_WAY = {
-    "the upload is killed": ("pipe) head -c 2000 > /dev/null; kill -9 $$", "cannot write langfuse-dev-backups/"),
-    "the upload fails": ("pipe) echo no room >&2; exit 1", "no room"),
-    "the store keeps less": ('pipe) head -c -100 | REAL "$@"', "pg_restore can't read the dump to its end"),
-    "the store gives back less": ('cat) REAL "$@" | head -c -100', "pg_restore can't read the dump to its end"),
-    "the store adds something": ('cat) REAL "$@" && echo more', "differs from the dump"),
-    "the download fails": ('cat) REAL "$@"; exit 1', "cannot be read back: mc failed"),
-    "a small file can't be written": ("cp) echo refused; exit 1", "globals.sql: refused"),
-}
+def test_what_is_lost_after_the_dump_is_noticed(postgres: PostgresServer, fresh_store: Store, tmp_path: Path) -> None:
+    pod = set_pod(postgres, fresh_store)
+    assert pod.run(tmp_path, until="write-dump").code == 0
+    (dump,) = (key for key in objects(fresh_store, "sets/") if key.endswith(".dump"))
+    fresh_store.client().put_object(Bucket=BUCKET, Key=dump, Body=b"less")
+    result = finish(pod, tmp_path)
+    assert result.code == 1
+    assert "database.dump has 4 bytes, not" in result.output
+    assert manifests(fresh_store, "sets/") == {}
 
 
-@pytest.mark.parametrize(("script", "message"), LOST_ON_THE_WAY.values(), ids=LOST_ON_THE_WAY.keys())
-def test_an_incomplete_upload_is_not_a_backup(
-    script: str, message: str, postgres: PostgresServer, fresh_store: Store, rows: str, tmp_path: Path
-) -> None:
-    assert rows
-    client = wrapped_client(fresh_store, tmp_path, f'case $1 in {script} ;; *) exec REAL "$@" ;; esac')
-    result = back_up_postgres(postgres, client, tmp_path)
-    assert result.code != 0
-    assert message in result.output
-    assert markers(fresh_store, "") == []
+def finish(pod: Pod, folder: Path) -> Run:
+    """Run the last container of a pod alone."""
+    return pod.run(folder, only="finish")
 
 
 def test_a_dump_that_is_too_small_is_an_error(postgres: PostgresServer, fresh_store: Store, tmp_path: Path) -> None:
-    result = back_up_postgres(postgres, fresh_store, tmp_path, MINIMUM_BYTES="100000000")
+    result = set_pod(postgres, fresh_store).run(tmp_path, MINIMUM_BYTES="100000000")
     assert result.code == 1
     assert "expected at least 100000000" in result.output
-    assert markers(fresh_store, "") == []
-
-
-def test_a_newer_server_than_the_client_is_one_clear_error(
-    postgres: PostgresServer, fresh_store: Store, tmp_path: Path
-) -> None:
-    old = wrapped(postgres, tmp_path, "pg_dump", "echo 'pg_dump (PostgreSQL) 14.3 (Debian 14.3-1)'")
-    result = back_up_postgres(old, fresh_store, tmp_path)
-    assert result.code == 1
-    assert "pg_dump is 14.3" in result.output
-    assert "set langfuse:postgres.version to the server's release" in result.output
-    assert objects(fresh_store, "") == {}
+    assert manifests(fresh_store, "") == {}
 
 
 def test_an_unreachable_store_is_a_clear_error(postgres: PostgresServer, store: Store, tmp_path: Path) -> None:
     gone = Store(url=f"http://127.0.0.1:{free_port()}", clients=store.clients)
-    result = back_up_postgres(postgres, gone, tmp_path)
+    result = set_pod(postgres, gone).run(tmp_path)
     assert result.code == 1
-    assert "backup-postgres: cannot write" in result.output
-    assert "connection refused" in result.output
+    assert "begin-backup: ECONNREFUSED" in result.output
+    assert result.leaks(passwords()) == []
 
 
-def test_a_postgres_backup_does_not_show_the_password(
+def test_a_list_of_media_that_is_not_allowed_does_not_stop_the_set(
     postgres: PostgresServer, fresh_store: Store, tmp_path: Path
 ) -> None:
-    result = back_up_postgres(postgres, fresh_store, tmp_path)
-    assert result.code == 0
-    assert "pg_dump " in result.command_lines
-    assert "mc pipe " in result.command_lines
-    assert result.leaks(passwords()) == []
+    """The key of an external store may be allowed only what Langfuse does, which never lists media."""
+    pod = set_pod(postgres, fresh_store)
+    assert pod.run(tmp_path, until="keys").code == 0
+    refused = pod.run(tmp_path, only="media", BUCKET="langfuse-dev-events")
+    assert refused.code == 0, refused.output
+    assert "allow s3:ListBucket to the key of the media bucket" in refused.output
+    for container in ("write-dump", "finish"):
+        done = pod.run(tmp_path, only=container)
+        assert done.code == 0, done.output
+    _, manifest = one_set(fresh_store)
+    assert "403" in manifest["media"]["error"]  # type: ignore[index]
 
 
-def clickhouse_on(store: Store, folder: Path) -> ClickHouseServer:
-    """A server with some rows whose backups are written to a store."""
-    server = prepared(folder, BACKUPS_URL=f"{store.url}/{BUCKET}/")
-    server.query("CREATE TABLE default.traces (n UInt64, name String) ENGINE = MergeTree ORDER BY n")
-    server.query("INSERT INTO default.traces SELECT number, toString(cityHash64(number)) FROM numbers(10000)")
-    return server
+CONTENT = "SELECT count(), sum(cityHash64(n, name)) FROM"
 
 
-def back_up(server: ClickHouseServer) -> Run:
-    """Run the ClickHouse backup."""
-    job = container("CronJob", "langfuse-backup-clickhouse", "backup")
-    variables = environment(job, CLICKHOUSE_HOST="127.0.0.1", WAIT_SECONDS="0")
-    return run(job, variables | server.variables, server.clients)
+def back_up(server: ClickHouseServer, store: Store, folder: Path) -> Run:
+    done = clickhouse_pod(server, store).run(folder)
+    assert done.code == 0, done.output
+    assert done.leaks(passwords()) == []
+    return done
 
 
-def test_clickhouse_is_restored_from_its_backup(fresh_store: Store, tmp_path: Path) -> None:
-    server = clickhouse_on(fresh_store, tmp_path)
-    content = "SELECT count(), sum(cityHash64(n, name)) FROM"
-    before = server.query(f"{content} default.traces")
-    result = back_up(server)
-    assert result.code == 0, result.output
-    assert result.leaks(passwords()) == []
+@pytest.fixture
+def clickhouse(fresh_store: Store, tmp_path: Path) -> ClickHouseServer:
+    (tmp_path / "server").mkdir()
+    return clickhouse_on(fresh_store, tmp_path / "server")
 
-    (marker,) = markers(fresh_store, "clickhouse/")
-    manifest = json.loads(objects(fresh_store, marker)[marker])
-    prefix = marker.removesuffix("/.complete")
-    assert prefix == f"clickhouse/{manifest['name']}"
-    assert (manifest["store"], manifest["database"]) == ("clickhouse", "default")
-    assert not [key for key in objects(fresh_store, prefix) if key.endswith(".lock")]
 
-    restored = server.restore(prefix, f"{content} drill.traces")
-    assert restored == before
+def test_an_incremental_backup_is_restored_with_its_chain_and_belongs_to_the_next_set(
+    clickhouse: ClickHouseServer, postgres: PostgresServer, fresh_store: Store, tmp_path: Path
+) -> None:
+    clickhouse.query("CREATE TABLE default.schema_migrations (version Int64, dirty UInt8, sequence UInt64) "
+                     "ENGINE = MergeTree ORDER BY sequence")  # fmt: skip
+    clickhouse.query("INSERT INTO default.schema_migrations VALUES (45, 1, 1), (46, 0, 2)")
+    full = back_up(clickhouse, fresh_store, tmp_path / "full")
+    assert "a full backup: there is no backup yet" in full.output
+    clickhouse.query("INSERT INTO default.traces SELECT number, 'new' FROM numbers(500)")
+    before = clickhouse.query(f"{CONTENT} default.traces")
+    back_up(clickhouse, fresh_store, tmp_path / "increment")
+
+    first, second = sorted(manifests(fresh_store, "clickhouse/").values(), key=lambda one: len(one["chain"]))
+    assert (first["base"], second["base"]) == (None, first["id"])
+    assert second["chain"] == [first["id"], second["id"]]
+    assert second["rows"] == {"default.traces": 10_500, "default.schema_migrations": 2}
+    assert second["schema"] == {"version": 46, "dirty": False}
+    assert second["bytes"] < first["bytes"] / 2
+    folder = f"clickhouse/{second['id']}"
+    stored = objects(fresh_store, folder)
+    lines = stored[f"{folder}/files.jsonl"]
+    assert hashlib.sha256(lines).hexdigest() == second["filesSha256"]
+    listed = {one["name"]: one["sha256"] for one in map(json.loads, lines.splitlines())}
+    own = {"files.jsonl", ".complete"}
+    names = {key.removeprefix(f"{folder}/"): content for key, content in stored.items()}
+    assert listed == {name: hashlib.sha256(data).hexdigest() for name, data in names.items() if name not in own}
+    assert clickhouse.restore(folder, f"{CONTENT} drill.traces") == before
+
+    done = set_pod(postgres, fresh_store).run(tmp_path / "set")
+    assert done.code == 0, done.output
+    _, manifest = one_set(fresh_store)
+    facts = ("id", "chain", "rows", "schema", "version")
+    assert {name: manifest["clickhouse"][name] for name in facts} == {name: second[name] for name in facts}  # type: ignore[index]
+
+
+def test_a_damaged_base_is_not_built_upon(clickhouse: ClickHouseServer, fresh_store: Store, tmp_path: Path) -> None:
+    """The server itself would acknowledge an increment on it (ClickHouse issue 112395)."""
+    pod = clickhouse_pod(clickhouse, fresh_store)
+    back_up(clickhouse, fresh_store, tmp_path)
+    ((folder, _),) = manifests(fresh_store, "clickhouse/").items()
+    s3, content = fresh_store.client(), objects(fresh_store, folder)
+    (data,) = (key for key in content if key.endswith("/data.bin"))
+    faults: dict[str, Callable[[], object]] = {
+        "data.bin was replaced": lambda: s3.put_object(Bucket=BUCKET, Key=data, Body=bytes(len(content[data]))),
+        "data.bin has 5 bytes": lambda: s3.put_object(Bucket=BUCKET, Key=data, Body=b"short"),
+        "data.bin is missing": lambda: s3.delete_object(Bucket=BUCKET, Key=data),
+        "files.jsonl is missing": lambda: s3.delete_object(Bucket=BUCKET, Key=f"{folder}/files.jsonl"),
+    }
+    for message, damage in faults.items():
+        damage()
+        begun = pod.run(tmp_path, until="begin")
+        assert begun.code == 0
+        assert "a full backup: the backup" in begun.output
+        assert message in begun.output
+        assert (tmp_path / "work/base").read_text() == ""
+
+
+def test_a_part_that_is_lost_before_the_end_leaves_no_marker(
+    clickhouse: ClickHouseServer, fresh_store: Store, tmp_path: Path
+) -> None:
+    pod = clickhouse_pod(clickhouse, fresh_store)
+    assert pod.run(tmp_path, until="write-backup").code == 0
+    (data,) = (key for key in objects(fresh_store, "clickhouse/") if key.endswith("/data.bin"))
+    fresh_store.client().delete_object(Bucket=BUCKET, Key=data)
+    result = pod.run(tmp_path, only="finish")
+    assert result.code == 1
+    assert "data.bin is missing, which the server lists" in result.output
+    assert manifests(fresh_store, "clickhouse/") == {}
 
 
 def test_a_backup_that_cannot_be_written_leaves_no_marker(fresh_store: Store, tmp_path: Path) -> None:
-    server = clickhouse_on(replace(fresh_store, url=f"http://127.0.0.1:{free_port()}"), tmp_path)
-    result = back_up(server)
+    (tmp_path / "server").mkdir()
+    server = clickhouse_on(replace(fresh_store, url=f"http://127.0.0.1:{free_port()}"), tmp_path / "server")
+    result = clickhouse_pod(server, fresh_store).run(tmp_path)
     assert result.code == 1
     assert "backup-clickhouse: the server could not write clickhouse/" in result.output
     assert "Connection refused" in result.output
-    assert markers(fresh_store, "clickhouse/") == []
+    assert manifests(fresh_store, "clickhouse/") == {}

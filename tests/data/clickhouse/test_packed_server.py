@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -217,7 +216,7 @@ def test_without_keeper_tables_are_read_only(pods: tuple[Pod, Pod]) -> None:
     eventually(lambda: server.query("SELECT is_readonly FROM system.replicas") == "0", "it is writable", within=10)
 
 
-def test_the_backup_job_writes_a_backup_with_its_marker(store: Store, tmp_path: Path) -> None:
+def test_the_backup_job_writes_a_backup_of_tables_that_have_caught_up(store: Store, tmp_path: Path) -> None:
     keys = {
         f"BACKUPS_{name}": secrets()["langfuse-object-store-backups", key]
         for name, key in (("ACCESS_KEY_ID", "access-key-id"), ("SECRET_ACCESS_KEY", "secret-access-key"))
@@ -227,14 +226,16 @@ def test_the_backup_job_writes_a_backup_with_its_marker(store: Store, tmp_path: 
     script.write_text(f'#!/bin/sh\nexec {sys.executable} {PROGRAMS / "client.py"} "$@"\n')
     script.chmod(0o755)
     install_client(tmp_path / "clients", "clickhouse-client", script)
-    job = container("CronJob", "langfuse-backup-clickhouse", "backup")
+    job = container("CronJob", "langfuse-backup-clickhouse", "write-backup")
     with installation(tmp_path / "pods", replicas=1, keepers=1, variables=keys | url) as ((server,), _):
         server.query("CREATE TABLE kept ON CLUSTER default (n UInt64) ENGINE = ReplicatedMergeTree ORDER BY n")
         server.query("INSERT INTO kept SELECT number FROM numbers(10)")
-        variables = environment(job, CLICKHOUSE_HOST=server.host, CLICKHOUSE_PASSWORD="password of backup")  # noqa: S106  # of the test
-        result = run(job, variables, tmp_path / "clients")
+        (tmp_path / "id").write_text("one")
+        (tmp_path / "base").write_text("")
+        given = environment(job, CLICKHOUSE_HOST=server.host, WORK_DIR=str(tmp_path))
+        result = run(job, given | {"CLICKHOUSE_PASSWORD": "password of backup"}, tmp_path / "clients")
     assert result.code == 0, result.output
-    (folder,) = re.findall(r"backup (clickhouse/\S+) is complete", result.output)
-    names = [item["Key"] for item in store.client().list_objects_v2(Bucket=BUCKET, Prefix=folder)["Contents"]]
-    assert f"{folder}/.complete" in names
-    assert f"{folder}/metadata/default/kept.sql" in names
+    assert (tmp_path / "behind").read_text() == "", result.output
+    names = [item["Key"] for item in store.client().list_objects_v2(Bucket=BUCKET, Prefix="clickhouse/one")["Contents"]]
+    assert "clickhouse/one/.backup" in names
+    assert "clickhouse/one/metadata/default/kept.sql" in names

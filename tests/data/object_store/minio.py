@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 from botocore.config import Config
@@ -32,7 +32,7 @@ class Store:
     clients: Path
     """The folder with `mc`."""
 
-    def client(self, purpose: Purpose | None = None, *, secret: str | None = None) -> "S3Client":
+    def client(self, purpose: Purpose | Literal["prune"] | None = None, *, secret: str | None = None) -> "S3Client":
         """An S3 client with the keys of a purpose, or with root's."""
         name = f"langfuse-object-store-{purpose or 'root'}"
         client: S3Client = boto3.client(

@@ -139,6 +139,14 @@ def test_a_bucket_of_the_same_installation_is_adopted(store: Store, wanted: dict
     assert created({**wanted, "expireDays": 3})["expireDays"] == 3
 
 
+def test_only_some_folders_may_expire(store: Store, wanted: dict[str, Any]) -> None:
+    props = {**wanted, "expirePrefixes": ["postgres/", "cloudnative-pg/"]}
+    assert created(props) == props
+    rules = store.client().get_bucket_lifecycle_configuration(Bucket=wanted["name"])["Rules"]
+    expiring = {rule["Filter"]["Prefix"] for rule in rules if "Days" in rule.get("Expiration", {})}
+    assert expiring == {"postgres/", "cloudnative-pg/"}
+
+
 @pytest.mark.parametrize(("key", "value"), [("publicAccessBlock", True), ("encryption", "aws:kms")])
 def test_unsupported_settings_are_refused_and_leave_no_bucket(
     store: Store, wanted: dict[str, Any], key: str, value: object

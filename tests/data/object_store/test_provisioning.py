@@ -56,7 +56,11 @@ def test_objects_expire_as_configured_and_media_never_expires(store: Store) -> N
 
     assert expiry(store, "events") == rules(30)
     assert expiry(store, "exports") == rules(7)
-    assert expiry(store, "backups") == rules(7)
+    kept = {str(rule["Filter"]["Prefix"]): rule for rule in expiry(store, "backups")}  # type: ignore[index]
+    assert kept.keys() == {"", "postgres/", "cloudnative-pg/"}
+    assert kept["postgres/"]["Expiration"] == kept["cloudnative-pg/"]["Expiration"] == {"Days": 7}
+    assert kept[""]["Expiration"] == {"ExpiredObjectDeleteMarker": True}, "sets expire only by the retention Job"
+    assert kept[""]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 7}
     assert expiry(store, "media") == []
 
 
@@ -87,6 +91,18 @@ def test_the_backup_user_can_delete_only_the_lock_of_a_backup(store: Store) -> N
     assert allowed(store, "backups", "delete", "backups", "clickhouse/now/.lock")
     assert not allowed(store, "backups", "delete", "backups", "clickhouse/now/.backup")
     assert not allowed(store, "backups", "delete", "backups", "postgres/now/.complete")
+
+
+def test_what_is_deleted_or_replaced_in_the_bucket_of_backups_can_be_restored(store: Store) -> None:
+    bucket, key, root = "langfuse-dev-backups", "sets/one/.complete", store.client()
+    store.client("backups").put_object(Bucket=bucket, Key=key, Body=b"good")
+    store.client("backups").put_object(Bucket=bucket, Key=key, Body=b"replaced")
+    store.client("prune").delete_object(Bucket=bucket, Key=key)
+    versions = [one["VersionId"] for one in root.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]]
+    kept = [root.get_object(Bucket=bucket, Key=key, VersionId=one)["Body"].read() for one in versions]
+    assert kept == [b"replaced", b"good"]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        store.client("prune").delete_object(Bucket=bucket, Key=key, VersionId=versions[0])
 
 
 def test_large_uploads_in_parts_work(store: Store) -> None:
@@ -158,7 +174,7 @@ def test_changes_are_applied_and_drift_is_removed(make_store: Callable[[], Store
 def test_keys_are_neither_in_the_log_nor_in_the_process_list(store: Store, tmp_path: Path) -> None:
     result = provision(store, tmp_path)
     keys = [value for (name, key), value in secrets().items() if "object-store" in name and "secret" in key]
-    assert len(keys) == 5
+    assert len(keys) == 6
     assert "mc admin user add" in result.command_lines
     assert result.leaks(keys) == []
 

@@ -42,7 +42,7 @@ def credentials(
 
 def test_every_secret_value_is_marked_secret() -> None:
     secrets = credentials().of("Secret")
-    assert len(secrets) == 14
+    assert len(secrets) == 15
     for secret in secrets:
         public = {"access-key-id"}
         for key in secret.inputs["stringData"].keys() - public:
@@ -107,7 +107,10 @@ FIRST_RELEASE = {
 
 def test_the_values_of_the_first_release_are_kept() -> None:
     made = credentials().of("RandomPassword")
-    assert {item.name.removeprefix("langfuse-"): item.inputs["length"] for item in made} == FIRST_RELEASE
+    assert {item.name.removeprefix("langfuse-"): item.inputs["length"] for item in made} == {
+        **FIRST_RELEASE,
+        "object-store-prune": 40,
+    }
     for item in made:
         assert (item.parent, "keepers" in item.inputs) == ("credentials", False)
 
@@ -190,7 +193,8 @@ def test_one_existing_secret_can_hold_every_credential() -> None:
     assert seen["object_store_encryption_key"] == ("mine", "OBJECT_STORE_ENCRYPTION_KEY")
     assert not [item for item in recording if item.type.startswith("random:")]
     names = {item.name for item in recording.of("Secret")}
-    assert names == {f"langfuse-object-store-{use}" for use in ("root", "events", "media", "exports", "backups")}
+    uses = ("root", "events", "media", "exports", "backups", "prune")
+    assert names == {f"langfuse-object-store-{use}" for use in uses}
     for item in recording.of("Secret"):
         assert item.inputs["stringData"].keys() == {"access-key-id"}  # generated names, not secrets
 

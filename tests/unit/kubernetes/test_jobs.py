@@ -19,7 +19,11 @@ def recording() -> Recording:
 
 def test_backups_never_overlap_and_have_a_deadline(recording: Recording) -> None:
     jobs = recording.of("CronJob")
-    assert {job.name for job in jobs} == {"langfuse-backup-postgres", "langfuse-backup-clickhouse"}
+    assert {job.name for job in jobs} == {
+        "langfuse-backup-postgres",
+        "langfuse-backup-clickhouse",
+        "langfuse-retention",
+    }
     for job in jobs:
         spec = job.inputs["spec"]
         assert (spec["concurrencyPolicy"], spec["timeZone"], spec["suspend"]) == ("Forbid", "Etc/UTC", False)
@@ -36,14 +40,15 @@ def test_backups_run_on_the_configured_schedule(recording: Recording) -> None:
     assert schedules == {
         "langfuse-backup-postgres": backups.postgres_schedule,
         "langfuse-backup-clickhouse": backups.clickhouse_schedule,
+        "langfuse-retention": backups.prune_schedule,
     }
-    assert len(set(schedules.values())) == 2
+    assert len(set(schedules.values())) == 3
 
 
 def test_finished_runs_are_kept_over_a_weekend_and_then_removed() -> None:
     off_site = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
     jobs = recorded("dev", {"backups": {"offSite": off_site}}).of("CronJob")
-    assert len(jobs) == 3
+    assert len(jobs) == 4
     for job in jobs:
         spec = job.inputs["spec"]
         kept = spec["jobTemplate"]["spec"]["ttlSecondsAfterFinished"]
@@ -72,12 +77,12 @@ def test_the_object_store_client_limits_its_memory() -> None:
                 assert int(given["GOMAXPROCS"]) <= 2
                 copies = client["name"].startswith("copy-")
                 assert quantity_value(client["resources"]["limits"]["memory"]) >= (2 if copies else 1) * limit
-    assert sorted(checked) == ["backup", "copy-backups", "copy-media", "provision"]
+    assert sorted(checked) == ["copy-backups", "copy-media", "provision", "write-dump"]
 
 
 def test_the_upload_part_size_fits_the_memory(recording: Recording) -> None:
     """Ten thousand parts hold a dump of at least 500 GiB, and the client keeps one part in memory."""
-    dump = container(recording.one("CronJob", "langfuse-backup-postgres"))
+    dump = container(recording.one("CronJob", "langfuse-backup-postgres"), "write-dump")
     size = quantity_value(variables(dump)["PART_SIZE"].removesuffix("B"))
     assert 10_000 * size >= quantity_value("500Gi")
     assert 4 * size <= quantity_value(dump["resources"]["limits"]["memory"])
@@ -126,7 +131,7 @@ def test_provisioning_does_not_wait_for_the_server(recording: Recording) -> None
 
 def test_changed_keys_run_provisioning_again(recording: Recording) -> None:
     template = recording.one("Job", "langfuse-object-store-provisioning").inputs["spec"]["template"]
-    uses = ("root", "events", "media", "exports", "backups")
+    uses = ("root", "events", "media", "exports", "backups", "prune")
     assert template["metadata"]["annotations"].keys() == {f"checksum/langfuse-object-store-{use}" for use in uses}
 
 
@@ -157,4 +162,6 @@ def test_every_variable_of_a_script_is_set_in_its_container(recording: Recording
 
 def test_no_container_has_the_name_of_an_init_container_of_an_earlier_release() -> None:
     """A dry run keeps the fields of another field manager, and two containers must not share a name."""
-    assert container(recorded("dev").one("CronJob", "langfuse-backup-postgres"))["name"] not in {"dump"}
+    for name in ("postgres", "clickhouse"):
+        found = {one["name"] for one in containers(recorded("dev").one("CronJob", f"langfuse-backup-{name}"))}
+        assert found.isdisjoint({"dump", "backup"})

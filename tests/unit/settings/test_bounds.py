@@ -145,7 +145,9 @@ def test_minio_collects_garbage_before_the_kernel_ends_it(nodes: int) -> None:
 
 @pytest.mark.parametrize("storage", ["5Gi", "600Gi", "2Ti", "10Ti"])
 def test_the_parts_of_a_dump_and_its_memory_follow_from_the_volume(storage: str) -> None:
-    dump = container(recorded("prod", {"postgres": {"storage": storage}}).one("CronJob", "langfuse-backup-postgres"))
+    dump = container(
+        recorded("prod", {"postgres": {"storage": storage}}).one("CronJob", "langfuse-backup-postgres"), "write-dump"
+    )
     part = quantity_value(variables(dump)["PART_SIZE"].removesuffix("B"))
     assert 10_000 * part >= quantity_value(storage)
     assert limit(dump) >= 512 * 1024**2 + 2 * part

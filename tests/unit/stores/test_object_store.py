@@ -161,7 +161,7 @@ def test_managed_buckets_of_an_external_store_are_created_and_waited_for() -> No
     assert made.keys() == {f"acme-{purpose}" for purpose in PURPOSES}
     assert len(store.ready) == 4
     days = {name: item.inputs.get("expireDays") for name, item in made.items()}
-    assert days == {"acme-events": 30, "acme-media": None, "acme-exports": 7, "acme-backups": 14}
+    assert days == {"acme-events": 30, "acme-media": None, "acme-exports": 7, "acme-backups": 21}
     for item in made.values():
         assert (item.protect, item.retain_on_delete) == (True, True)
         assert (item.inputs["encryption"], item.inputs["kmsKeyId"]) == ("aws:kms", "key")

@@ -83,7 +83,7 @@ def test_each_tls_mode_is_translated_for_prisma_and_libpq(
     recording = external(tls=tls, ca=ca)
     web = container(recording.one("Deployment", "langfuse-web"))
     assert variables(web)["DIRECT_URL"].partition("?")[2] == prisma
-    dump = container(recording.one("CronJob", "langfuse-backup-postgres"))
+    dump = container(recording.one("CronJob", "langfuse-backup-postgres"), "write-dump")
     given = {name: value for name, value in variables(dump).items() if name.startswith("PGSSL")}
     assert given == libpq
     assert (variables(dump)["PGHOST"], variables(dump)["PGPORT"]) == ("pg.example.com", "5433")
@@ -159,7 +159,7 @@ def test_without_a_private_ca_there_is_no_ca_bundle() -> None:
 def test_an_external_server_is_backed_up_by_a_client_of_its_release() -> None:
     recording = external()
     assert not [item for item in recording if item.name == "langfuse-postgres" and item.kind != "Secret"]
-    dump = container(recording.one("CronJob", "langfuse-backup-postgres"))
+    dump = container(recording.one("CronJob", "langfuse-backup-postgres"), "write-dump")
     assert dump["image"].endswith("/postgres:16.9")
 
 
@@ -328,7 +328,7 @@ def test_the_release_is_read_from_any_image_reference(image: str | None, *, refu
 
 
 def test_a_server_of_an_unknown_release_is_backed_up_by_the_newest_client() -> None:
-    dump = container(external(version=None).one("CronJob", "langfuse-backup-postgres"))
+    dump = container(external(version=None).one("CronJob", "langfuse-backup-postgres"), "write-dump")
     assert dump["image"].endswith(f"/postgres:{images.NEWEST_POSTGRES}")
 
 

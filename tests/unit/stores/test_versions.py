@@ -24,7 +24,7 @@ def migration_client(recording: Recording) -> Mapping[str, Any]:
 
 def test_clients_in_jobs_have_the_release_of_the_server() -> None:
     recording = recorded("dev", {"clickhouse": {"version": "26.4.9.1"}})
-    backup = container(recording.one("CronJob", "langfuse-backup-clickhouse"))
+    backup = container(recording.one("CronJob", "langfuse-backup-clickhouse"), "write-backup")
     server = container(recording.one("StatefulSet", "langfuse-clickhouse"))
     assert server["image"].endswith("/clickhouse-server:26.4.9.1")
     assert {migration_client(recording)["image"], backup["image"]} == {server["image"]}

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Brings the buckets, lifecycle rules, users and policies of the object store to the desired state.
 #
-# Each purpose gets a bucket with lifecycle rules, a user and a policy. The script is idempotent. It applies changed
-# retention and changed keys, and detaches every other policy from a user.
+# Each purpose gets a bucket with lifecycle rules, a user and a policy. The bucket of backups keeps former versions. The
+# script is idempotent. It applies changed retention and changed keys, and detaches every other policy from a user.
 #
 # Environment: STORE_URL, ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY, WAIT_SECONDS, and DESIRED_STATE, a folder with
 # PURPOSE.policy.json and, for buckets with rules, PURPOSE.lifecycle.json. For each purpose: PURPOSE_BUCKET,
-# PURPOSE_ACCESS_KEY_ID and PURPOSE_SECRET_ACCESS_KEY. The client gets keys only through its environment and standard
-# input.
+# PURPOSE_ACCESS_KEY_ID and PURPOSE_SECRET_ACCESS_KEY. For the user that removes old backups: PRUNE_ACCESS_KEY_ID,
+# PRUNE_SECRET_ACCESS_KEY, and prune.policy.json. The client gets keys only through its environment and standard input.
 set -eu
 
 export MC_HOST_store="${STORE_URL%%://*}://$ROOT_ACCESS_KEY_ID:$ROOT_SECRET_ACCESS_KEY@${STORE_URL#*://}"
@@ -61,15 +61,20 @@ detach_others() {
     IFS=$old_ifs
 }
 
+# Gives a user its key and one policy. Arguments: policy, its file, access key id, secret access key.
+provision_user() {
+    quietly mc admin policy create store "$1" "$DESIRED_STATE/$2.policy.json"
+    output=$(printf '%s\n%s\n' "$3" "$4" | mc admin user add store 2>&1) || fail "cannot set the key of user $3"
+    quietly mc admin policy attach store "$1" --user "$3"
+    detach_others "$3" "$1"
+}
+
 # Applies the desired state of one purpose. Arguments: purpose, bucket, access key id, secret access key.
 provision() {
     quietly mc mb --ignore-existing "store/$2"
     quietly mc anonymous set private "store/$2"
     apply_lifecycle "$1" "$2"
-    quietly mc admin policy create store "$2" "$DESIRED_STATE/$1.policy.json"
-    output=$(printf '%s\n%s\n' "$3" "$4" | mc admin user add store 2>&1) || fail "cannot set the key of user $3"
-    quietly mc admin policy attach store "$2" --user "$3"
-    detach_others "$3" "$2"
+    provision_user "$2" "$1" "$3" "$4"
     echo "$1: bucket $2 and user $3 are up to date"
 }
 
@@ -78,4 +83,6 @@ provision events "$EVENTS_BUCKET" "$EVENTS_ACCESS_KEY_ID" "$EVENTS_SECRET_ACCESS
 provision media "$MEDIA_BUCKET" "$MEDIA_ACCESS_KEY_ID" "$MEDIA_SECRET_ACCESS_KEY"
 provision exports "$EXPORTS_BUCKET" "$EXPORTS_ACCESS_KEY_ID" "$EXPORTS_SECRET_ACCESS_KEY"
 provision backups "$BACKUPS_BUCKET" "$BACKUPS_ACCESS_KEY_ID" "$BACKUPS_SECRET_ACCESS_KEY"
+quietly mc version enable "store/$BACKUPS_BUCKET"
+provision_user "$BACKUPS_BUCKET-prune" prune "$PRUNE_ACCESS_KEY_ID" "$PRUNE_SECRET_ACCESS_KEY"
 echo "object store is provisioned"

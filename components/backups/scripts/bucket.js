@@ -1,0 +1,147 @@
+"use strict";
+// A bucket, by the client that is in Langfuse's image (packages/shared/src/server/services/StorageService.ts).
+
+const { createHash } = require("node:crypto");
+const { load } = require("./store-results.js");
+
+/** The marker of a complete folder, which is its manifest. It is written last. */
+const MARKER = ".complete";
+
+/** Objects that are read at the same time. */
+const PARALLEL = 8;
+
+class Bucket {
+  /** @param env STORE_URL, REGION, FORCE_PATH_STYLE, BUCKET, ENCRYPTION, KMS_KEY_ID; the keys, unless the pod has an identity. */
+  constructor(env) {
+    this.s3 = load("@aws-sdk/client-s3");
+    const keys = { accessKeyId: env.ACCESS_KEY_ID, secretAccessKey: env.SECRET_ACCESS_KEY };
+    this.client = new this.s3.S3Client({
+      endpoint: env.STORE_URL,
+      region: env.REGION,
+      forcePathStyle: env.FORCE_PATH_STYLE === "true",
+      ...(keys.accessKeyId ? { credentials: keys } : {}),
+      requestHandler: { connectionTimeout: 5000, requestTimeout: 60_000 },
+      maxAttempts: 8,
+      requestChecksumCalculation: "WHEN_REQUIRED",
+      responseChecksumValidation: "WHEN_REQUIRED",
+    });
+    this.name = env.BUCKET;
+    this.encryption = {
+      ...(env.ENCRYPTION && env.ENCRYPTION !== "none" ? { ServerSideEncryption: env.ENCRYPTION } : {}),
+      ...(env.KMS_KEY_ID ? { SSEKMSKeyId: env.KMS_KEY_ID } : {}),
+    };
+    const readClock = (next) => async (args) => {
+      const answer = await next(args);
+      this.date = answer.response?.headers?.date ?? this.date;
+      return answer;
+    };
+    this.client.middlewareStack.add(readClock, { step: "deserialize", name: "readClock" });
+  }
+
+  send(command, input) {
+    return this.client.send(new this.s3[`${command}Command`]({ Bucket: this.name, ...input }));
+  }
+
+  /** The time of the store's clock, by which everything in the bucket is compared. */
+  async now() {
+    await this.send("ListObjectsV2", { MaxKeys: 1 });
+    return new Date(this.date ?? Date.now()).toISOString();
+  }
+
+  /** The objects under a prefix: {key, bytes, etag, modified}. */
+  async *objects(prefix) {
+    for (let token; ; ) {
+      const page = await this.send("ListObjectsV2", { Prefix: prefix, ContinuationToken: token });
+      for (const { Key, Size, ETag, LastModified } of page.Contents ?? []) {
+        yield { key: Key, bytes: Size, etag: ETag, modified: LastModified.toISOString() };
+      }
+      if (!page.IsTruncated) return;
+      token = page.NextContinuationToken;
+    }
+  }
+
+  /** The names of the folders in a folder, for example in `clickhouse/`. */
+  async folders(prefix) {
+    const found = [];
+    for (let token; ; ) {
+      const page = await this.send("ListObjectsV2", { Prefix: prefix, Delimiter: "/", ContinuationToken: token });
+      for (const { Prefix } of page.CommonPrefixes ?? []) found.push(Prefix.slice(prefix.length, -1));
+      if (!page.IsTruncated) return found;
+      token = page.NextContinuationToken;
+    }
+  }
+
+  /** The content of an object as text; undefined if there is none. */
+  async read(key) {
+    try {
+      return await (await this.send("GetObject", { Key: key })).Body.transformToString();
+    } catch (error) {
+      if (error.name === "NoSuchKey" || error.$metadata?.httpStatusCode === 404) return undefined;
+      throw error;
+    }
+  }
+
+  /** The manifests of the complete folders in a folder, by the names of all folders. */
+  async manifests(prefix) {
+    const names = await this.folders(prefix);
+    const texts = await inParallel(names, (name) => this.read(`${prefix}${name}/${MARKER}`));
+    return new Map(names.map((name, index) => [name, parsed(texts[index], `${prefix}${name}/${MARKER}`)]));
+  }
+
+  /** Size and SHA-256 of an object, of which one part is in memory at a time. */
+  async digest(key) {
+    const hash = createHash("sha256");
+    let bytes = 0;
+    const { Body } = await this.send("GetObject", { Key: key });
+    for await (const chunk of Body) {
+      hash.update(chunk);
+      bytes += chunk.length;
+    }
+    return { bytes, sha256: hash.digest("hex") };
+  }
+
+  /** Writes an object, reads it back and returns its size and SHA-256. */
+  async write(key, content, type = "application/json") {
+    const body = Buffer.from(content);
+    await this.send("PutObject", { Key: key, Body: body, ContentType: type, ...this.encryption });
+    const stored = await this.digest(key);
+    const sha256 = createHash("sha256").update(body).digest("hex");
+    if (stored.sha256 !== sha256) throw new Error(`the stored ${key} differs from what was written`);
+    return stored;
+  }
+}
+
+function parsed(text, key) {
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch {
+    console.error(`${key} is damaged: its folder does not count as complete`);
+    return undefined;
+  }
+}
+
+/** Does something with each item, some of them at the same time, and returns the results in order. */
+async function inParallel(items, action) {
+  const results = new Array(items.length);
+  let next = 0;
+  const work = async () => {
+    while (next < items.length) {
+      const index = next++;
+      results[index] = await action(items[index]);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(PARALLEL, items.length) }, work));
+  return results;
+}
+
+/** Runs a step of a backup. An error is one line without a credential. */
+function main(name, step) {
+  const { reason, redact } = require("./store-results.js");
+  step(process.env).catch((error) => {
+    const text = error.stack && process.env.DEBUG ? error.stack : reason(error);
+    console.error(redact(`${name}: ${text}`, process.env));
+    process.exitCode = 1;
+  });
+}
+
+module.exports = { Bucket, MARKER, inParallel, main };

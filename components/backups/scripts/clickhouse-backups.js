@@ -1,0 +1,79 @@
+"use strict";
+// Backups of ClickHouse in the bucket, and the file `.backup` in which the server lists what one contains.
+
+const { FORMAT } = require("./sets.js");
+
+/** Backups in `clickhouse/`. Those that releases without sets wrote have no format. */
+const FOLDER = "clickhouse/";
+
+/** The list of the stored files of a backup, one JSON object a line: {name, bytes, etag, sha256}. */
+const FILES = "files.jsonl";
+
+/** The manifests of complete backups. */
+async function backupsOf(bucket) {
+  const manifests = await bucket.manifests(FOLDER);
+  return [...manifests.values()].filter((manifest) => manifest?.format === FORMAT);
+}
+
+/** The first file of a backup that is missing or not as it was written; undefined if there is none. */
+async function damage(bucket, id) {
+  const text = await bucket.read(`${FOLDER}${id}/${FILES}`);
+  if (text === undefined) return `${FILES} is missing`;
+  const found = await stored(bucket, id);
+  for (const line of text.split("\n").filter(Boolean)) {
+    const { name, bytes, etag } = JSON.parse(line);
+    const object = found.get(name);
+    if (!object) return `${name} is missing`;
+    if (object.bytes !== bytes) return `${name} has ${object.bytes} bytes, not ${bytes}`;
+    if (object.etag !== etag) return `${name} was replaced`;
+  }
+  return undefined;
+}
+
+/** The stored objects of a backup by their names in its folder. */
+async function stored(bucket, id) {
+  const prefix = `${FOLDER}${id}/`;
+  const found = new Map();
+  for await (const object of bucket.objects(prefix)) found.set(object.key.slice(prefix.length), object);
+  return found;
+}
+
+const ENTITIES = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };
+
+const unescaped = (text) => text.replace(/&(?:#(\d+)|(\w+));/g, (_, code, name) => (code ? String.fromCodePoint(code) : ENTITIES[name]));
+
+const element = (xml, name) => new RegExp(`<${name}>([^<]*)</${name}>`).exec(xml)?.[1];
+
+/**
+ * The files that a backup contains: {name, size, checksum, baseSize, object, encrypted} (src/Backups/BackupImpl.cpp,
+ * writeBackupMetadata). `object` is where the part of it that is not in the base is stored.
+ */
+function* contents(xml) {
+  for (const [, file] of xml.matchAll(/<file>(.*?)<\/file>/gs)) {
+    const name = unescaped(element(file, "name"));
+    const size = Number(element(file, "size"));
+    const useBase = element(file, "use_base") === "true";
+    yield {
+      name,
+      size,
+      checksum: element(file, "checksum"),
+      baseSize: Number(element(file, "base_size") ?? (useBase ? size : 0)),
+      object: unescaped(element(file, "data_file") ?? name),
+      encrypted: element(file, "encrypted_by_disk") === "true",
+    };
+  }
+}
+
+/** The folder of the backup that this one builds upon; null if it uses none. */
+function baseOf(xml) {
+  const text = element(xml, "base_backup");
+  return text === undefined ? null : /clickhouse\/([^/'"]+)/.exec(unescaped(text))?.[1];
+}
+
+/** The table of the file with the number of rows of a part, as `database.table`; undefined for another file. */
+function tableOfCount(name) {
+  const match = /(?:^|\/)data\/([^/]+)\/([^/]+)\/[^/]+\/count\.txt$/.exec(name);
+  return match && `${decodeURIComponent(match[1])}.${decodeURIComponent(match[2])}`;
+}
+
+module.exports = { FILES, FOLDER, backupsOf, baseOf, contents, damage, stored, tableOfCount };

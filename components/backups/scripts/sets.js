@@ -1,0 +1,143 @@
+"use strict";
+// The rules of backup sets: which backup an incremental one builds upon, what a dump is paired with, and what is kept.
+//
+// Pure functions of what the manifests state. All times are those of the object store's clock, as ISO 8601 text, so that
+// no clock of a pod decides. docs/decisions/backup-sets.md explains the rules.
+
+const FORMAT = 1;
+
+/** A restore needs every backup of its chain: with a backup every day, a full one is made every week. */
+const LONGEST_CHAIN = 7;
+
+const HOUR = 3600 * 1000;
+const DAY = 24 * HOUR;
+
+/** A full backup that is as old as this is not built upon. A daily schedule may start some minutes early or late. */
+const FULL_AGE = 7 * DAY - 12 * HOUR;
+
+/** What is younger than two days is kept: runs that are still going on may need it, and most mistakes are noticed then. */
+const RECENT = 48 * HOUR;
+
+const time = (part) => Date.parse(part.finished);
+const newestFirst = (one, other) => time(other) - time(one) || (one.id < other.id ? 1 : -1);
+
+/**
+ * The backups that a restore of one needs, the full one first; undefined if one of them is missing or incomplete.
+ *
+ * @param backups Complete backups of ClickHouse: {id, base, finished}.
+ */
+function chainOf(backups, id) {
+  const known = new Map(backups.map((backup) => [backup.id, backup]));
+  const chain = [];
+  for (let next = id; next; next = known.get(next).base) {
+    if (!known.has(next) || chain.includes(next)) return undefined;
+    chain.unshift(next);
+  }
+  return chain.length ? chain : undefined;
+}
+
+/**
+ * What the next backup of ClickHouse builds upon.
+ *
+ * @returns {base, chain, why}: the id of the base, or null for a full backup; the chain of the base; the reason.
+ */
+function chooseBase(backups, database, now) {
+  const full = (why) => ({ base: null, chain: [], why });
+  const [newest] = backups.filter((backup) => backup.database === database).sort(newestFirst);
+  if (!newest) return full("there is no backup yet");
+  const chain = chainOf(backups, newest.id);
+  if (!chain) return full(`the chain of ${newest.id} is incomplete`);
+  if (chain.length >= LONGEST_CHAIN) return full(`the chain of ${newest.id} has ${chain.length} backups`);
+  const first = backups.find((backup) => backup.id === chain[0]);
+  const age = Date.parse(now) - time(first);
+  if (age >= FULL_AGE) return full(`the full backup ${first.id} is ${Math.floor(age / DAY)} days old`);
+  if (Date.parse(now) < time(newest)) return full(`backup ${newest.id} is from the future`);
+  return { base: newest.id, chain, why: `${chain.length} of at most ${LONGEST_CHAIN} backups are in its chain` };
+}
+
+/**
+ * The backup of ClickHouse that belongs to a dump of Postgres: the newest that was finished before the dump began, so
+ * that the dump has every project that a trace names.
+ */
+function pairWith(backups, dump) {
+  const before = backups.filter((backup) => time(backup) <= Date.parse(dump.started)).sort(newestFirst);
+  return before.find((backup) => chainOf(backups, backup.id)) ?? null;
+}
+
+const complete = (folders) => folders.filter((folder) => folder.complete && !folder.legacy);
+
+/** Why a set can't be restored; undefined if it can. */
+function lacking(set, backups) {
+  if (!set.clickhouse || chainOf(complete(backups), set.clickhouse)) return undefined;
+  return `a backup that clickhouse/${set.clickhouse} needs is missing`;
+}
+
+/** The day, the ISO week and the month of a time, each as a number that grows with it. */
+function periods(part) {
+  const date = new Date(part.finished);
+  const day = Math.floor(time(part) / DAY);
+  return {
+    daily: day,
+    weekly: Math.floor((day + 3) / 7), // 1 January 1970 was a Thursday; weeks start on Monday
+    monthly: date.getUTCFullYear() * 12 + date.getUTCMonth(),
+  };
+}
+
+/**
+ * The sets that are kept: the newest `minimum`, those of the two days before the newest, and the newest of each of the
+ * last days, weeks and months that have one. It depends on no clock: when no set is added, none is removed.
+ *
+ * @param sets Sets that can be restored.
+ * @param keep {minimum, daily, weekly, monthly}
+ */
+function keptSets(sets, keep) {
+  const sorted = [...sets].sort(newestFirst);
+  const kept = new Set(sorted.slice(0, Math.max(1, keep.minimum)));
+  for (const set of sorted) if (time(set) > time(sorted[0]) - RECENT) kept.add(set);
+  for (const period of ["daily", "weekly", "monthly"]) {
+    const seen = new Set();
+    for (const set of sorted) {
+      const value = periods(set)[period];
+      if (seen.has(value) || seen.size >= keep[period]) continue;
+      seen.add(value);
+      kept.add(set);
+    }
+  }
+  return sorted.filter((set) => kept.has(set));
+}
+
+/**
+ * What to remove. Nothing at all while no set can be restored.
+ *
+ * @param inventory {now, sets, backups}. Both are folders: {id, finished, complete}; without a marker, `finished` is the
+ *   time of the last object. A set also has {clickhouse}, the id of its backup of ClickHouse or null. A backup also has
+ *   {base}, and `legacy` if a release without sets wrote it.
+ * @param keep {minimum, daily, weekly, monthly, legacyDays}
+ * @returns {restorable: [id], kept: [id], remove: {sets: [id], backups: [id]}}
+ */
+function plan({ now, sets, backups }, keep) {
+  const usable = complete(backups);
+  const restorable = complete(sets).filter((set) => !lacking(set, backups));
+  const kept = keptSets(restorable, keep);
+  const ids = (folders) => folders.map((folder) => folder.id);
+  if (!kept.length) return { restorable: [], kept: [], remove: { sets: [], backups: [] } };
+
+  const settled = Math.min(time(kept[0]), Date.parse(now)) - RECENT;
+  const removed = sets.filter((set) => !kept.includes(set) && time(set) < settled);
+  const needed = new Set();
+  const need = (id) => chainOf(usable, id)?.forEach((each) => needed.add(each));
+  for (const set of sets) if (set.complete && !removed.includes(set)) need(set.clickhouse);
+  const [latest] = [...usable].sort(newestFirst);
+  if (latest) need(latest.id); // the next backup builds upon it
+
+  const expiry = (backup) => (backup.legacy ? Date.parse(now) - keep.legacyDays * DAY : settled);
+  const expired = backups.filter((one) => !needed.has(one.id) && time(one) < Math.min(expiry(one), settled));
+  // Increments go before what they build upon: a removal that is interrupted leaves no chain with a gap.
+  return {
+    restorable: ids(restorable),
+    kept: ids(kept),
+    remove: { sets: ids(removed), backups: ids(expired.sort(newestFirst)) },
+  };
+}
+
+module.exports = { FORMAT, LONGEST_CHAIN, chainOf, chooseBase, keptSets, lacking, pairWith, plan };

@@ -1,0 +1,63 @@
+"""The steps of a backup that work with manifests: containers that run scripts in Langfuse's worker image.
+
+They are in JavaScript, because that image has Node and the S3 client, and every cluster has it. The rules of sets,
+chains and retention are in `scripts/sets.js` alone.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from components.application.component import ApplicationContext
+from components.application.store_checks import SCRIPTS as STORE_CHECKS
+from components.application.store_checks import store_check_scripts
+from components.kubernetes.files import SCRIPTS_PATH, read_scripts
+from components.kubernetes.pods import Container, Mount, container
+from components.kubernetes.variables import Environment
+from components.schema import images
+from components.schema.base import Resources
+
+SCRIPTS = Path(__file__).parent / "scripts"
+
+MODULES = ("bucket.js", "clickhouse-backups.js", "sets.js")
+"""What the scripts of several steps use."""
+
+WORK = Mount.scratch("work", "/work", size="1Gi")
+"""Where a step leaves notes for the next ones. The largest is the list of media: about 40 MB for a million."""
+
+RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="512Mi", ephemeral_storage="2Gi")
+"""For Node with the S3 client. It holds the list of a backup's files, which takes 60 MB for 100,000 files."""
+
+HEAP_MEBIBYTES = 384
+
+
+def step_scripts(*names: str) -> dict[str, str]:
+    """Scripts of steps with the modules that they use, as the data of a ConfigMap."""
+    results = STORE_CHECKS[1]
+    return {**read_scripts(SCRIPTS, *names, *MODULES), results: store_check_scripts()[results]}
+
+
+def step(
+    name: str, context: ApplicationContext, script: str, mounts: Sequence[Mount], environment: Environment
+) -> Container:
+    """A container that runs the script of one step.
+
+    Args:
+        name: Name of the container.
+        context: Settings, stores and credentials.
+        script: Name of the script.
+        mounts: The scripts. `WORK` is added.
+        environment: Variables of the script.
+    """
+    return container(
+        name,
+        images.worker(context.settings.version),
+        command=["node", f"{SCRIPTS_PATH}/{script}"],
+        resources=RESOURCES,
+        mounts=[*mounts, WORK],
+        env={
+            "NODE_OPTIONS": f"--max-old-space-size={HEAP_MEBIBYTES}",
+            "HOME": WORK.path,
+            "WORK_DIR": WORK.path,
+            **environment,
+        },
+    )

@@ -1,0 +1,121 @@
+"""Runs the pods of the backup CronJobs: their containers one after the other, with one folder for each volume."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.images import probe_application
+from tests.data.clickhouse.server import ClickHouseServer, prepared
+from tests.data.containers import COMMAND_LINES, Run, install_client, run
+from tests.data.object_store.minio import Store
+from tests.data.postgres.server import PostgresServer
+from tests.data.rendered import environment, stack
+from tests.unit.pods import containers
+
+BUCKET = "langfuse-dev-backups"
+MEDIA = "langfuse-dev-media"
+STARTED: Mapping[str, str] = {
+    "client": "mc", "write-dump": "postgres", "write-backup": "clickhouse"
+}  # fmt: skip
+"""The programs of containers that run others than Node."""
+
+NO_WARNING = {"AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED": "true"}
+"""Of 2027, about the release of Node on this machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pod:
+    """A pod of a CronJob and what it connects to."""
+
+    cron_job: str
+    clients: Mapping[str, Path]
+    """The folders with the clients of `mc`, `postgres` and `clickhouse`."""
+    variables: Mapping[str, str]
+
+    def run(self, folder: Path, *, until: str | None = None, only: str | None = None, **replaced: str) -> Run:
+        """Run the containers in order until one fails, or up to one of them, or one alone."""
+        volumes = {name: folder / name for name in ("work", "client")}
+        for volume in volumes.values():
+            volume.mkdir(parents=True, exist_ok=True)
+        given = {
+            **self.variables,
+            "WORK_DIR": str(volumes["work"]),
+            "CLIENT_DIR": str(volumes["client"]),
+            "MC_CONFIG_DIR": str(folder / "config"),
+            "HOME": str(volumes["work"]),
+            **replaced,
+        }
+        code, output, command_lines = 0, "", ""
+        for container in containers(stack().one("CronJob", self.cron_job)):
+            if only and container["name"] != only:
+                continue
+            known = {item["name"] for item in container["env"]}
+            variables = environment(container, **{name: value for name, value in given.items() if name in known})
+            variables |= {name: value for name, value in given.items() if name.startswith("CHDB_")}
+            node = {"NODE_PATH": str(probe_application.node_modules()), **NO_WARNING}
+            programs = self.clients.get(STARTED.get(container["name"], ""), folder)
+            done = run(container, {**variables, **node}, programs)
+            output, command_lines = output + done.output, command_lines + done.command_lines
+            code = done.code
+            if code or container["name"] == until:
+                break
+        if mc := self.clients.get("mc"):
+            command_lines += (mc / COMMAND_LINES).read_text()  # the copy of the client is the same wrapper
+        return Run(code=code, output=output, command_lines=command_lines)
+
+
+def set_pod(postgres: PostgresServer, store: Store) -> Pod:
+    """The pod that makes a set."""
+    address = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "WAIT_SECONDS": "10", "STORE_URL": store.url}
+    return Pod(
+        cron_job="langfuse-backup-postgres",
+        clients={"mc": store.clients, "postgres": postgres.clients},
+        variables=address,
+    )
+
+
+def clickhouse_pod(server: ClickHouseServer, store: Store) -> Pod:
+    """The pod that backs up ClickHouse."""
+    address = {"CLICKHOUSE_HOST": "127.0.0.1", "WAIT_SECONDS": "0", "STORE_URL": store.url, **server.variables}
+    return Pod(cron_job="langfuse-backup-clickhouse", clients={"clickhouse": server.clients}, variables=address)
+
+
+def clickhouse_on(store: Store, folder: Path) -> ClickHouseServer:
+    """A server with some rows whose backups are written to a store."""
+    server = prepared(folder, BACKUPS_URL=f"{store.url}/{BUCKET}/")
+    server.query("CREATE TABLE default.traces (n UInt64, name String) ENGINE = MergeTree ORDER BY n")
+    server.query("INSERT INTO default.traces SELECT number, toString(cityHash64(number)) FROM numbers(10000)")
+    return server
+
+
+def wrapped(clients: Path, folder: Path, name: str, script: str) -> Path:
+    """A copy of a folder of clients with one of them replaced by a script, in which `REAL` is the real client."""
+    copy = folder / "wrapped-clients"
+    for client in clients.iterdir():
+        if client.name != COMMAND_LINES:
+            install_client(copy, client.name, client)
+    replacement = folder / f"{name}-replacement"
+    replacement.write_text(f"#!/bin/sh\n{script.replace('REAL', str(clients / name))}\n")
+    replacement.chmod(0o755)
+    install_client(copy, name, replacement)
+    (copy / COMMAND_LINES).touch()
+    return copy
+
+
+def objects(store: Store, prefix: str = "", bucket: str = BUCKET) -> dict[str, bytes]:
+    """The objects under a prefix of a bucket."""
+    s3 = store.client()
+    found: dict[str, bytes] = {}
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page.get("Contents", []):
+            found[item["Key"]] = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
+    return found
+
+
+def manifests(store: Store, prefix: str) -> dict[str, Any]:
+    """The manifests of complete folders under a prefix, by the folder."""
+    ending = "/.complete"
+    found = objects(store, prefix).items()
+    return {key.removesuffix(ending): json.loads(content) for key, content in found if key.endswith(ending)}
