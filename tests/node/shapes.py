@@ -81,7 +81,7 @@ SHAPES: Final[Mapping[str, Mapping[str, object]]] = {
         "langfuse:cluster": {
             "preset": "openshift",
             "storageClass": "xfs",  # in `openshift.yaml`
-            "dns": {"namespaces": ["kube-system"], "port": 53},  # of the sandbox
+            "dns": {"namespaces": ["kube-system"], "ports": [53]},  # of the sandbox
         },
         "langfuse:postgres": {"storage": "1Gi", "resources": _resources("512Mi"), "version": OLD_POSTGRES},
     },
