@@ -93,6 +93,16 @@ _ENCRYPTING_HOSTS = re.compile(
     r"(^|\.)(amazonaws\.com(\.cn)?|googleapis\.com|blob\.core\.windows\.net|r2\.cloudflarestorage\.com"
     r"|backblazeb2\.com|digitaloceanspaces\.com)$"
 )
+#: Options and programs of scripts that encrypt.
+_ENCRYPTS = re.compile(
+    r"--?(sse|enc-|encrypt|server-side-encryption)|\b(age|gpg2?|rage)\s+-|\bopenssl\s+enc\b|\bcrypt:|encryptor|libsodium"
+    r"|RESTIC_PASSWORD|BORG_PASSPHRASE",
+    re.IGNORECASE,
+)
+#: Langfuse's own key, of which a backup takes the fingerprint.
+_KEYS = ("ENCRYPTION_KEY",)
+#: Values of variables that turn encryption off.
+_OFF = ("none", "false", "off", "0", "")
 _ENCRYPTION = re.compile(
     r"(^|[^a-z])(sse|age|gpg|kms|crypt)([^a-z]|$)|encrypt|cipher|libsodium|RESTIC_PASSWORD|BORG_PASSPHRASE",
     re.IGNORECASE,
@@ -124,8 +134,13 @@ def _plain(endpoint: Endpoint, own: Endpoints) -> bool:
 
 
 def _says_encryption(job: BackupJob) -> bool:
-    names = (variable["name"].text or "" for one in job.containers for variable in one.variables)
-    return any(map(_ENCRYPTION.search, (*job.texts, *names)))
+    variables = (variable for one in job.containers for variable in one.variables)
+    named = any(
+        _ENCRYPTION.search(name) and name not in _KEYS and variable["value"].text not in _OFF
+        for variable in variables
+        if (name := variable["name"].text)
+    )
+    return named or any(map(_ENCRYPTS.search, job.texts))
 
 
 class Environments(Settings):
