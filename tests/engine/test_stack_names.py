@@ -15,7 +15,7 @@ PROGRAM = f"""
     import pulumi_random as random
     from components.identity import remembered_name
 
-    name = pulumi.Config().require("instance")
+    name = pulumi.Config().get("instance") or f"langfuse-{{pulumi.get_stack()}}"
     parent = pulumi.ComponentResource("langfuse:index:Langfuse", "langfuse")
     kept = remembered_name(SimpleNamespace(instance=name, namespace=name), parent)
     waits = pulumi.ResourceOptions(depends_on=[kept])
@@ -24,17 +24,17 @@ PROGRAM = f"""
 """
 
 
-def test_another_name_is_refused_with_the_way_out_and_changes_nothing(program: ProgramFactory) -> None:
+def test_a_renamed_stack_is_refused_with_the_way_out_and_changes_nothing(program: ProgramFactory) -> None:
     stack = program(PROGRAM)
-    stack.configure(instance="langfuse-prod")
     stack.up().ok()
     assert stack.up().ok().changes == {}
-    before = stack.outputs()
-    stack.configure(instance="langfuse-production")
+    data = stack.outputs()["data"]
+    stack.pulumi("stack", "rename", "production").ok()
+    stack.variables["PULUMI_STACK"] = "production"
     for result in (stack.preview(), stack.up("--skip-preview")):
         assert result.exit_code != 0
-        assert 'langfuse:instance from "langfuse-prod" to "langfuse-production"' in result.output
-        assert "pulumi config set langfuse:instance langfuse-prod" in result.output
-    assert stack.outputs() == before
-    stack.configure(instance="langfuse-prod")
+        assert 'langfuse:instance from "langfuse-test" to "langfuse-production"' in result.output
+        assert "pulumi config set langfuse:instance langfuse-test" in result.output
+    stack.pulumi("config", "set", "instance", "langfuse-test").ok()
     assert stack.up().ok().changes == {}
+    assert json.loads(stack.pulumi("stack", "output", "--json").ok().stdout)["data"] == data
