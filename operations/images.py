@@ -14,8 +14,11 @@ from operations.errors import OperationError
 from operations.pulumi import Json, Pulumi
 from operations.registry import Credentials
 
-KEYS: Final = ("profile", "scale", "version", "namespace", "postgres", "clickhouse", "redis", "objectStore", "images")
-"""The configuration that images follow from. Everything else may be incomplete, or encrypted."""
+STORES: Final = ("postgres", "clickhouse", "redis", "objectStore")
+NAMES: Final = ("instance", "namespace", "host")
+KEYS: Final = ("profile", "scale", "version", *NAMES, *STORES, "images", "ingress", "mesh", "network")
+"""The configuration that images follow from, and what is checked together with it. Everything else may be incomplete,
+or encrypted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,7 @@ def lock(pulumi: Pulumi) -> list[Change]:
     """
     settings = _settings(pulumi)
     names = sorted({settings.images.named(original) for original in original_images(settings).values()})
-    credentials = registry.of_this_machine()
+    credentials = registry.of_this_machine({name.partition("/")[0] for name in names})
     for secret in settings.images.pull_secrets:
         credentials |= _of_secret(pulumi, settings.namespace, secret)
     found, problems = {}, []
@@ -59,7 +62,7 @@ def _settings(pulumi: Pulumi) -> Settings:
     given = {key: value for key, value in _plain(pulumi.settings()) if key in KEYS}
     if isinstance(images := given.get("images"), dict):
         given["images"] = {key: value for key, value in images.items() if key != "digests"}
-    given |= {"host": "langfuse.example.com", "credentials": {"source": "existing", "secret": "langfuse-credentials"}}
+    given["credentials"] = {"source": "existing", "secret": "langfuse-credentials"}
     try:
         return parse(pulumi.stack, given)
     except SettingsError as error:

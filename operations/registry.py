@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from components.schema.policy_library import DIGEST
 from operations.errors import OperationError
 
 TIMEOUT_SECONDS: Final = (5, 30)
@@ -33,7 +35,11 @@ SERVERS: Final[Mapping[str, str]] = {DOCKER_HUB: "registry-1.docker.io"}
 HUB_ENTRIES: Final = ("docker.io", "index.docker.io", "registry-1.docker.io")
 """Names of Docker Hub in files with credentials."""
 
-DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+IDENTITY_TOKEN: Final = "<token>"  # noqa: S105  # not a token itself
+"""The user name whose password is a token of the registry's own sign-in, such as Azure's (docker/cli, cli/config)."""
+
+HELPER_SECONDS: Final = 30
+"""For a credential helper, which may ask a service of a cloud."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +50,14 @@ class Credentials:
 
     @classmethod
     def of_docker(cls, text: str, source: str) -> "Credentials":
-        """Those in the format of Docker's config.json, which pull secrets have too.
+        """Those in the format of Docker's config.json, which pull secrets have too. Entries without a login are none.
 
         Raises:
             OperationError: It is not in that format. The message has nothing of its content.
         """
         try:
             found = json.loads(text).get("auths") or {}
-            return cls({_entry(name): _login(entry) for name, entry in found.items() if entry})
+            return cls({_entry(name): _login(entry) for name, entry in found.items() if _has_login(entry)})
         except (ValueError, AttributeError, KeyError, TypeError, binascii.Error):
             raise OperationError(f"{source} is not in the format of Docker's config.json; create it again") from None
 
@@ -65,14 +71,44 @@ class Credentials:
         return self.entries[max(paths, key=len)] if paths else None
 
 
-def of_this_machine() -> Credentials:
-    """Those of `docker login`. Credential helpers are not asked."""
+def of_this_machine(registries: Collection[str]) -> Credentials:
+    """Those of `docker login`, from its file or from the credential helpers that the file names.
+
+    Args:
+        registries: Only helpers for these are asked.
+
+    Raises:
+        OperationError: The file is not in the format of Docker.
+    """
     folder = os.environ.get("DOCKER_CONFIG")
     file = (Path(folder) if folder else Path.home() / ".docker") / "config.json"
     try:
-        return Credentials.of_docker(file.read_text(), str(file))
+        text = file.read_text()
     except OSError:
         return Credentials()
+    known, content = Credentials.of_docker(text, str(file)), json.loads(text)
+    helpers = {_entry(name): helper for name, helper in (content.get("credHelpers") or {}).items()}
+    asked = {name: _of_helper(helpers.get(name) or content.get("credsStore"), name) for name in registries}
+    return known | Credentials({name: login for name, login in asked.items() if login})
+
+
+def _of_helper(helper: object, registry: str) -> tuple[str, str] | None:
+    """What a credential helper has for a registry (github.com/docker/docker-credential-helpers).
+
+    One that is missing or does not answer has nothing, as for Docker: a public image needs no credentials.
+    """
+    if not isinstance(helper, str):
+        return None
+    server = "https://index.docker.io/v1/" if registry == DOCKER_HUB else registry
+    command = [f"docker-credential-{helper}", "get"]
+    try:
+        answer = subprocess.run(
+            command, input=server, capture_output=True, text=True, timeout=HELPER_SECONDS, check=True
+        )
+        entry = json.loads(answer.stdout)
+        return str(entry["Username"]), str(entry["Secret"])
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError):
+        return None
 
 
 def digest(name: str, credentials: Credentials) -> str:
@@ -142,8 +178,17 @@ def _authorization(session: requests.Session, url: str, challenge: str, login: t
     if urlsplit(realm).scheme != "https" and not _is_local(urlsplit(url).netloc):
         raise _RefusedError("the registry wants the credentials without TLS; refused")
     parameters = {name: values[name] for name in ("service", "scope") if name in values}
-    headers = {"Authorization": _basic(login)} if login else {}
-    answer = session.get(realm, params=parameters, headers=headers, timeout=TIMEOUT_SECONDS)
+    if login and login[0] == IDENTITY_TOKEN:  # distribution, docs/spec/auth/oauth.md
+        form = {
+            **parameters,
+            "grant_type": "refresh_token",
+            "refresh_token": login[1],
+            "client_id": "langfuse-operations",
+        }
+        answer = session.post(realm, data=form, timeout=TIMEOUT_SECONDS)
+    else:
+        headers = {"Authorization": _basic(login)} if login else {}
+        answer = session.get(realm, params=parameters, headers=headers, timeout=TIMEOUT_SECONDS)
     if not answer.ok:
         raise _RefusedError(
             f"the registry's token service answered with status {answer.status_code}; check the credentials of "
@@ -171,7 +216,14 @@ def _entry(name: str) -> str:
     return DOCKER_HUB if bare in HUB_ENTRIES else bare
 
 
+def _has_login(entry: Mapping[str, str]) -> bool:
+    """Whether an entry has a login. Where a credential helper has it, the entry is empty."""
+    return any(entry.get(key) for key in ("auth", "username", "password", "identitytoken"))
+
+
 def _login(entry: Mapping[str, str]) -> tuple[str, str]:
+    if entry.get("identitytoken"):
+        return IDENTITY_TOKEN, entry["identitytoken"]
     if "auth" in entry:
         user, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
         return user, password

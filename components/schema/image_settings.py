@@ -9,6 +9,7 @@ from pydantic.alias_generators import to_camel
 
 from components.schema import images
 from components.schema.base import Model
+from components.schema.policy_library import DIGEST
 from components.schema.values import SecretName
 
 LARGEST_ID: Final = 2**31 - 1
@@ -44,7 +45,7 @@ def _suffix(text: str) -> str:
 
 
 def _digest(text: str) -> str:
-    if not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
+    if not DIGEST.fullmatch(text):
         raise ValueError('is not a digest: "sha256:" and 64 hexadecimal digits')
     return text
 

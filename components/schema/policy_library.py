@@ -12,7 +12,8 @@ if _LIBRARY not in sys.path:  # `pulumi up` runs the program with only the check
 
 from langfuse_policies.facts import cron, data, store_releases  # noqa: E402
 from langfuse_policies.facts.dns_servers import DNS_SERVERS, METADATA_SERVER  # noqa: E402
+from langfuse_policies.facts.image_references import DIGEST  # noqa: E402
 from langfuse_policies.facts.quantities import parse_quantity  # noqa: E402
 from langfuse_policies.facts.resources import Resource  # noqa: E402
 
-__all__ = ["DNS_SERVERS", "METADATA_SERVER", "Resource", "cron", "data", "parse_quantity", "store_releases"]
+__all__ = ["DIGEST", "DNS_SERVERS", "METADATA_SERVER", "Resource", "cron", "data", "parse_quantity", "store_releases"]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.schema.image_settings import NAMES
 from components.settings.load import SettingsError, parse
 from components.stores.images import original_images, running_images
 from tests.engine.matrix import config as matrix_config
@@ -49,6 +50,12 @@ def test_every_image_comes_through_the_mirror_with_its_pull_secrets(config: Mapp
     expected = [{"name": "mirror"}, {"name": "builds"}]
     assert [item.name for item in workloads(found) if pod_spec(item)["imagePullSecrets"] != expected] == []
     assert [item for item in found.of("Cluster") if item.inputs["spec"]["imagePullSecrets"] != expected] == []
+
+
+def test_every_image_of_the_program_runs_in_a_row() -> None:
+    """An image that is in no row would escape these tests, the outputs, the lock and the keys for builds."""
+    ran = {name.rpartition(":")[0] for row in ROWS.values() for name in references(recorded("matrix", row))}
+    assert ran == set(NAMES)
 
 
 def test_another_build_follows_the_release() -> None:

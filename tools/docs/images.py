@@ -47,7 +47,8 @@ them up before you deploy a production environment, and after each change of a r
 git add stacks/images.lock.json
 ```
 
-The command asks each registry, or the mirror, with the credentials of the pull secrets and of `docker login`. All pods
+The command asks each registry, or the mirror, with the credentials of the pull secrets and of `docker login`, also from
+the credential helpers in Docker's `config.json`. All pods
 then name their images by digest. Once a stack has a digest, a preview refuses every image of it that has none.
 
 Until then, images are named by tag, and the policy [`image-by-digest`](policies.md#image-by-digest) reports them

@@ -11,7 +11,9 @@ from langfuse_policies.facts.workloads import POD_TEMPLATES, pod_of
 #: Kinds with images: workloads, and custom resources whose controllers create pods with them.
 IMAGE_KINDS = (*POD_TEMPLATES, "postgresql.cnpg.io/Cluster")
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}$")
+#: The digest of an image (opencontainers/image-spec, descriptor.md).
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
 _NUMBERS = re.compile(r"v?(\d{1,9}(?:\.\d{1,9})*)(?=$|[-_.+])")
 _NAMED_MAJOR = re.compile(r"(?:^|-)pg(\d{1,2})(?=$|[-.])")  # pgvector and timescaledb name the Postgres in their tag
 
@@ -48,7 +50,7 @@ class ImageReference:
     @property
     def pinned(self) -> bool:
         """Whether it has a well-formed digest."""
-        return _DIGEST.match(self.digest) is not None
+        return DIGEST.fullmatch(self.digest) is not None
 
     @property
     def version(self) -> tuple[int, ...]:

@@ -55,6 +55,11 @@ class Registry(sandbox_registry.Handler):
 
     do_HEAD = do_GET  # noqa: N815  # ditto
 
+    def do_POST(self) -> None:  # noqa: N802  # ditto
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        good = (form["grant_type"], form["refresh_token"]) == (["refresh_token"], [PASSWORD])
+        self._send_json(200 if good else 401, {"access_token": TOKEN} if good else {})
+
     def _send_json(self, status: int, body: object) -> None:
         text = json.dumps(body).encode()
         self.send_response(status)
@@ -183,6 +188,87 @@ def test_a_registry_that_refuses_is_named_without_a_credential(
         registry.digest(f"{server}/a/b:1", credentials)
     assert f"{server}/a/b:1: " in str(raised.value)
     assert "wr0ng" not in str(raised.value)
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of Docker's configuration. `docker-credential-test` in it is a credential helper."""
+    answer = {"ServerURL": "x", "Username": USER, "Secret": PASSWORD}
+    helper = tmp_path / "docker-credential-test"
+    helper.write_text(
+        f"""#!/bin/sh
+        test "$1" = get || exit 2
+        read -r server || true
+        echo "$server" >> {tmp_path}/asked
+        case $server in *known*|127.0.0.1:*) echo '{json.dumps(answer)}' ;; *) echo no; exit 1 ;; esac
+        """
+    )
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("config", "known"),
+    [
+        ({"credsStore": "test", "auths": {"known.example.com": {}}}, {"known.example.com"}),
+        ({"credHelpers": {"known.example.com": "test", "other.example.com": "missing"}}, {"known.example.com"}),
+        ({"credHelpers": {"https://known.example.com": "test"}, "credsStore": "missing"}, {"known.example.com"}),
+        ({"credsStore": "missing"}, set()),
+        ({"auths": {"known.example.com": {"auth": ""}}}, set()),
+    ],
+)
+def test_credential_helpers_are_asked_as_docker_does(docker: Path, config: Mapping[str, Any], known: set[str]) -> None:
+    """`docker login` keeps its password in one on desktops, and clouds have their own."""
+    (docker / "config.json").write_text(json.dumps(config))
+    found = registry.of_this_machine({"known.example.com", "other.example.com", "docker.io"})
+    assert {name for name in ("known.example.com", "other.example.com", "docker.io") if found.of(f"{name}/a")} == known
+    assert all(found.of(f"{name}/a/b") == (USER, PASSWORD) for name in known)
+
+
+def test_docker_hub_has_its_own_name_in_credential_helpers(docker: Path) -> None:
+    (docker / "config.json").write_text(json.dumps({"credsStore": "test"}))
+    assert registry.of_this_machine({"docker.io"}).of("docker.io/a") is None
+    assert (docker / "asked").read_text() == "https://index.docker.io/v1/\n"
+
+
+def test_the_lock_uses_a_credential_helper(stack: Path, server: str, docker: Path) -> None:
+    Registry.challenge = f'Bearer realm="http://{server}/token",service="registry"'
+    (docker / "config.json").write_text(json.dumps({"credHelpers": {server: "test"}}))
+    content = yaml.safe_load(stack.read_text())
+    del content["config"]["langfuse:images"]["pullSecrets"]
+    stack.write_text(yaml.safe_dump(content))
+    assert len(locking.lock(Pulumi("dev", stack))) == 8
+
+
+def test_an_identity_token_is_exchanged(server: str, archive: tuple[Path, str]) -> None:
+    """Azure's registry has them, from `docker login` and from helpers."""
+    Registry.challenge = f'Bearer realm="http://{server}/token",service="registry"'
+    for auth in ({"auth": base64.b64encode(b"0000:").decode(), "identitytoken": PASSWORD}, {"identitytoken": PASSWORD}):
+        credentials = Credentials.of_docker(json.dumps({"auths": {server: auth}}), "config.json")
+        assert registry.digest(f"{server}/a/b:1", credentials) == archive[1]
+
+
+SIGN_IN = {
+    "issuer": "https://sso.example.com",
+    "clientId": "langfuse",
+    "clientSecret": {"source": "existing", "secret": "sso", "key": "SECRET"},
+}
+
+
+def test_the_lock_knows_the_name_and_the_sign_in_of_the_installation(stack: Path, server: str) -> None:
+    """The namespace of the pull secrets follows from `instance`, without which this name of a stack is refused."""
+    content = yaml.safe_load(stack.read_text())
+    content["config"] |= {
+        "langfuse:profile": "dev",
+        "langfuse:instance": "langfuse-dev",
+        "langfuse:mesh": {"mode": "none"},
+        "langfuse:ingress": {"kind": "gateway-api", "gateway": "gateways/public", "authentication": SIGN_IN},
+    }
+    stack.write_text(yaml.safe_dump(content))
+    names = [change.name for change in locking.lock(Pulumi("My_Team.dev", stack))]
+    assert f"{server}/mirror/oauth2-proxy/oauth2-proxy" in {name.rpartition(":")[0] for name in names}
 
 
 def test_an_unreachable_registry_is_named() -> None:
