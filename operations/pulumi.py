@@ -75,6 +75,15 @@ class Pulumi:
         found: Json = json.loads(self.run("stack", "output", "--json"))
         return found
 
+    def objects(self) -> list[Json]:
+        """The inputs of the Kubernetes objects in the state. Secret values are hidden."""
+        state = (json.loads(self.run("stack", "export")).get("deployment") or {}).get("resources") or []
+        return [
+            one["inputs"]
+            for one in state
+            if one["type"].startswith("kubernetes:") and {"kind", "metadata"} <= one.get("inputs", {}).keys()
+        ]
+
     def set_config(self, key: str, value: Json) -> None:
         """Write a key of the stack file with everything below it, at once. Comments in the file stay.
 

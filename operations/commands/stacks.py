@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from operations import cluster_identity
+from operations import cluster_identity, routes
 from operations import review as review_stacks
 from operations.changes import guard
 from operations.changes import preview as previews
@@ -66,7 +66,11 @@ def recover(
 
 @app.command()
 def health(*, stack: Stack, attempts: Attempts = 30, pause: Pause = 10) -> None:
-    """Wait until a stack answers in the deployed version."""
+    """Wait until a stack answers in the deployed version.
+
+    If it does not, prints what the cluster says about the objects of the public route: conditions of an HTTPRoute and
+    its Gateway, the hosts of an Istio Gateway, the state of Ingresses and Certificates.
+    """
     with reported_errors():
         _wait(Pulumi(stack), attempts, pause)
 
@@ -105,4 +109,7 @@ def _wait(pulumi: Pulumi, attempts: int, pause: float) -> None:
         raise OperationError(f"stack {pulumi.stack} is not deployed; run `pulumi up --stack {pulumi.stack}`")
     url, version = outputs["url"], outputs["versions"]["langfuse"]
     say(f"waiting for version {version} at {url} ...")
-    wait(url, version, attempts=attempts, pause=pause)
+    try:
+        wait(url, version, attempts=attempts, pause=pause)
+    except OperationError as error:
+        raise OperationError("\n  ".join([str(error), *routes.explain(pulumi)])) from None
