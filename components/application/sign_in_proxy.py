@@ -111,9 +111,11 @@ def proxy_environment(settings: Settings, config: SignInProxySettings, web: Endp
         "OAUTH2_PROXY_PROVIDER": "oidc",
         "OAUTH2_PROXY_REDIRECT_URL": f"{url}{PROXY_CALLBACK}",
         "OAUTH2_PROXY_REVERSE_PROXY": "true",
-        "OAUTH2_PROXY_SCOPE": "openid email profile",
+        "OAUTH2_PROXY_SCOPE": " ".join(dict.fromkeys(["openid", *config.scopes])),
         "OAUTH2_PROXY_SKIP_PROVIDER_BUTTON": "true",
         "OAUTH2_PROXY_UPSTREAMS": f"http://{web.host}:{WEB_PORT}/",
         "OAUTH2_PROXY_UPSTREAM_TIMEOUT": f"{UPSTREAM_SECONDS}s",
         **({"OAUTH2_PROXY_ALLOWED_GROUPS": text([*config.groups])} if config.groups else {}),
+        **({"OAUTH2_PROXY_INSECURE_OIDC_ALLOW_UNVERIFIED_EMAIL": "true"} if config.unverified_emails else {}),
+        "OAUTH2_PROXY_OIDC_GROUPS_CLAIM": config.groups_claim,
     }

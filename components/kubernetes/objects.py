@@ -1,7 +1,7 @@
 """Objects that most workloads need: service accounts, Services, volumes, ConfigMaps and disruption budgets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -24,6 +24,11 @@ class Scope:
     def options(self, own: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
         """The options of a child, merged with additional ones."""
         return pulumi.ResourceOptions.merge(self.opts, own)
+
+    def in_namespace(self, namespace: str) -> "Scope":
+        """The same workload, for objects that must be in the namespace of others, such as that of a gateway."""
+        installation = replace(self.workload.installation, namespace=namespace)
+        return replace(self, workload=replace(self.workload, installation=installation))
 
 
 def child_options(parent: pulumi.Resource, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:

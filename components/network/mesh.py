@@ -6,7 +6,7 @@ them, and a gateway sends plain text to pods that can't answer otherwise
 (istio.io/latest/docs/tasks/security/authentication/authn-policy, auto mutual TLS).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pulumi
 from pydantic import JsonValue
@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from components.kubernetes.installation import Installation
 from components.kubernetes.objects import Scope, child_options, custom_resource
 from components.network.flows import flows, public_ports
+from components.network.ingress.certificates import SOLVER_LABELS, SOLVER_PORT
 from components.network.ingress.component import ingress_kind
 from components.schema.environment import Settings
 from components.stores.modes import StoreModes
@@ -22,6 +23,7 @@ API_VERSION = "security.istio.io/v1"
 NETWORKING_API_VERSION = "networking.istio.io/v1"
 MUTUAL_TLS = "mutual-tls"
 ALLOW_NOTHING = "allow-nothing"
+CHALLENGES = "certificate-challenges"
 
 
 def mesh_labels(settings: Settings) -> Mapping[str, str]:
@@ -90,14 +92,29 @@ def authentication(settings: Settings, stores: StoreModes) -> dict[str, dict[str
         for server, port in public_ports(settings, stores).items():
             plain.setdefault(server, ("public", set()))[1].add(port)
     exceptions: dict[str, dict[str, JsonValue]] = {
-        f"{server}-{role}": {
-            "selector": {"matchLabels": {"app.kubernetes.io/name": server}},
-            "mtls": {"mode": "STRICT"},
-            "portLevelMtls": {str(port): {"mode": "PERMISSIVE"} for port in sorted(ports)},
-        }
-        for server, (role, ports) in plain.items()
+        f"{server}-{role}": _plain_text(_name_label(server), ports) for server, (role, ports) in plain.items()
     }
+    if _challenges_in_mesh(settings):
+        exceptions[CHALLENGES] = _plain_text(SOLVER_LABELS, [SOLVER_PORT])
     return {MUTUAL_TLS: {"mtls": {"mode": "STRICT"}}, **exceptions}
+
+
+def _plain_text(labels: Mapping[str, str], ports: Iterable[int]) -> dict[str, JsonValue]:
+    """Pods of which some ports also accept plain text."""
+    return {
+        "selector": {"matchLabels": {**labels}},
+        "mtls": {"mode": "STRICT"},
+        "portLevelMtls": {str(port): {"mode": "PERMISSIVE"} for port in sorted(ports)},
+    }
+
+
+def _challenges_in_mesh(settings: Settings) -> bool:
+    """Whether pods of cert-manager are in the mesh.
+
+    They refuse a sidecar, but ambient mode takes in every pod of the namespace. Whether the proxy that leads to them is
+    in the mesh or not, the tokens that they serve are public.
+    """
+    return settings.mesh_mode == "ambient" and ingress_kind(settings).answers_challenges
 
 
 def authorization(settings: Settings, stores: StoreModes) -> dict[str, dict[str, JsonValue]]:
@@ -113,7 +130,10 @@ def authorization(settings: Settings, stores: StoreModes) -> dict[str, dict[str,
         rules.setdefault(server, []).extend(_allow("namespaces", _inside_clients(settings), [port]))
         if _has_outside_clients(settings):  # they have no identity in the mesh
             rules[server].append({"to": _to([port])})
-    return {ALLOW_NOTHING: {}, **{f"allow-{server}": _allow_rules(server, found) for server, found in rules.items()}}
+    allowed = {f"allow-{server}": _allow_rules(_name_label(server), found) for server, found in rules.items()}
+    if _challenges_in_mesh(settings):
+        allowed[f"allow-{CHALLENGES}"] = _allow_rules(SOLVER_LABELS, [{"to": _to([SOLVER_PORT])}])
+    return {ALLOW_NOTHING: {}, **allowed}
 
 
 def sidecar(settings: Settings) -> dict[str, JsonValue] | None:
@@ -144,12 +164,12 @@ def _has_outside_clients(settings: Settings) -> bool:
     return bool(settings.mesh.outside_clients) or bool(entrance and (not entrance.in_mesh or entrance.ranges))
 
 
-def _allow_rules(server: str, rules: list[JsonValue]) -> dict[str, JsonValue]:
-    return {
-        "action": "ALLOW",
-        "selector": {"matchLabels": {"app.kubernetes.io/name": server}},
-        "rules": rules,
-    }
+def _allow_rules(labels: Mapping[str, str], rules: list[JsonValue]) -> dict[str, JsonValue]:
+    return {"action": "ALLOW", "selector": {"matchLabels": {**labels}}, "rules": rules}
+
+
+def _name_label(server: str) -> Mapping[str, str]:
+    return {"app.kubernetes.io/name": server}
 
 
 def _identity(settings: Settings, workload: str) -> str:

@@ -11,6 +11,7 @@ from components.kubernetes.objects import Scope, child_options, custom_resource
 from components.network import egress
 from components.network.egress import port_list
 from components.network.flows import flows, public_ports
+from components.network.ingress.certificates import SOLVER_LABELS, SOLVER_PORT
 from components.network.ingress.component import ingress_kind
 from components.network.mesh_policies import mesh_policies, tunnel_ports
 from components.schema.cluster import ApiServer, Dns
@@ -90,6 +91,7 @@ def policies(settings: Settings, stores: StoreModes) -> dict[str, Policy]:
         **_outside(found, tunnel),
         **_configured_egress(settings, stores, tunnel),
         **_servers(settings, stores, found, tunnel),
+        **_certificate_challenges(settings, tunnel),
     }
 
 
@@ -153,6 +155,14 @@ def _servers(settings: Settings, stores: StoreModes, found: Sequence[Flow], tunn
     return {f"allow-{server}-ingress": _ingress(_pods([server]), own) for server, own in rules.items()}
 
 
+def _certificate_challenges(settings: Settings, tunnel: Sequence[int]) -> dict[str, Policy]:
+    """Ingress of the pods in which cert-manager answers challenges: through the public route."""
+    if not ingress_kind(settings).answers_challenges:
+        return {}
+    rules = _from(_proxy(settings), [SOLVER_PORT, *tunnel])
+    return {"allow-certificate-challenges-ingress": _ingress(_labels(SOLVER_LABELS), rules)}
+
+
 def _operator_pods(settings: Settings, stores: StoreModes, found: Sequence[Flow]) -> dict[str, Policy]:
     """Ingress and egress of pods that an operator creates: servers, and Jobs that create or restore one.
 
@@ -192,13 +202,16 @@ def _egress(pods: k8s.meta.v1.LabelSelectorArgsDict, rules: Sequence[EgressRule]
 def _web_clients(settings: Settings) -> list[Peer]:
     """The namespaces of SDK clients, and what forwards requests from outside."""
     clients = [egress.in_namespace(name) for name in settings.network.web_clients]
+    return [*clients, *(peer for peer in _proxy(settings) if peer not in clients)]
+
+
+def _proxy(settings: Settings) -> list[Peer]:
+    """What forwards requests from outside."""
     entrance = ingress_kind(settings).entrance()
     if entrance is None:
-        return clients
-    if entrance.namespace:
-        pods = egress.in_namespace(entrance.namespace, entrance.labels or None)
-        clients += [pods] if pods not in clients else []
-    return [*clients, *egress.in_ranges(entrance.ranges)]
+        return []
+    pods = [egress.in_namespace(entrance.namespace, entrance.labels or None)] if entrance.namespace else []
+    return [*pods, *egress.in_ranges(entrance.ranges)]
 
 
 def _to_api_server(server: ApiServer) -> list[EgressRule]:

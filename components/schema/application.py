@@ -29,6 +29,7 @@ WorkloadName = Literal[
     "keeper",
     "object-store",
     "object-store-provisioning",
+    "oauth2-proxy",
     "postgres",
     "redis",
     "retention",

@@ -6,16 +6,35 @@ from pydantic import Field
 
 from components.schema.base import Model
 from components.schema.credentials import Reference
-from components.schema.values import DnsLabel, GatewayName, Host, HttpUrl, Name, NetworkRange, SecretName, Url
+from components.schema.values import (
+    DnsLabel,
+    GatewayName,
+    GroupName,
+    HeaderName,
+    Host,
+    KindName,
+    Name,
+    NetworkRange,
+    PublicUrl,
+    Scope,
+    SecretName,
+    Url,
+)
 
 
 class Certificate(Model):
     """A certificate that cert-manager issues for the public hosts. It is renewed automatically."""
 
     issuer: Host = Field(description="Name of the issuer.")
-    issuer_kind: Literal["ClusterIssuer", "Issuer"] = Field(
+    issuer_kind: KindName = Field(
         default="ClusterIssuer",
-        description="Kind of the issuer. An `Issuer` must exist in the namespace of the certificate.",
+        description="Kind of the issuer: `ClusterIssuer`, `Issuer`, which must exist in the namespace of the "
+        "certificate, or the kind of an issuer outside of cert-manager.",
+    )
+    issuer_group: Host = Field(
+        default="cert-manager.io",
+        description="API group of the issuer. Issuers outside of cert-manager have their own, for example "
+        "`awspca.cert-manager.io`.",
     )
     secret: SecretName | None = Field(
         default=None, description="Secret that receives the certificate. Default: `langfuse-<stack>-tls`."
@@ -48,10 +67,37 @@ class Proxy(Model):
     )
 
 
-class Authorizer(Model):
-    """A sign-in in front of the UI, by an external authorizer of the mesh (`extensionProviders` in MeshConfig)."""
+class SignedTokens(Model):
+    """Tokens (JWT) with which what is in front of the gateway proves who has signed in."""
 
-    provider: Name = Field(description="Name of the provider, for example of an oauth2-proxy that you run.")
+    issuer: Url = Field(description="Issuer of the tokens (claim `iss`), for example `https://cloud.google.com/iap`.")
+    jwks_uri: Url | None = Field(
+        default=None,
+        description="URL of the public keys of the issuer, which istiod fetches. Default: that of the discovery "
+        "document of the issuer.",
+    )
+    audiences: list[str] = Field(
+        min_length=1,
+        description="Audiences (claim `aud`), of which a token must have one. An issuer also issues tokens for others.",
+    )
+    header: HeaderName = Field(
+        description="Header that has the token and nothing else, for example `x-goog-iap-jwt-assertion` for "
+        "Identity-Aware Proxy, `cf-access-jwt-assertion` for Cloudflare Access. Not `authorization`, where SDKs send "
+        "the keys of a project.",
+    )
+
+
+class GatewayAuthentication(Model):
+    """A sign-in in front of the UI, enforced by Istio's gateway. Set one of the keys, or both."""
+
+    provider: Name | None = Field(
+        default=None,
+        description="External authorizer that the gateway asks, for example an oauth2-proxy that you run: its name in "
+        "`extensionProviders` of MeshConfig.",
+    )
+    tokens: SignedTokens | None = Field(
+        default=None, description="Tokens that requests must have, from a proxy in front of the gateway."
+    )
 
 
 class SignInProxy(Model):
@@ -74,8 +120,23 @@ class SignInProxy(Model):
     email_domains: list[Host] = Field(
         default=[], description="Domains of e-mail addresses that are admitted. Default: every user of the provider."
     )
-    groups: list[str] = Field(
-        default=[], description="Groups of which users must have one, from the claim `groups`. Default: none is needed."
+    groups: list[GroupName] = Field(
+        default=[], description="Groups of which users must have one, from `groupsClaim`. Default: none is needed."
+    )
+    groups_claim: str = Field(
+        default="groups",
+        min_length=1,
+        description="Claim that lists the groups of a user, for example `roles` or `cognito:groups`.",
+    )
+    scopes: list[Scope] = Field(
+        default=["email", "profile"],
+        description="Scopes to request, in addition to `openid`. Some providers list groups only with another one, for "
+        "example `groups`.",
+    )
+    unverified_emails: bool = Field(
+        default=False,
+        description="Whether to admit users whose e-mail address the provider has not verified. Keycloak marks "
+        "addresses from LDAP as not verified. Set it only for providers where users can't choose their address.",
     )
     replicas: int = Field(default=2, ge=1, le=20, description="Number of pods. Sessions are in cookies.")
 
@@ -148,7 +209,7 @@ class IstioIngress(GatewayRoute):
         description="The Istio Gateway that serves the host, as `namespace/name`. If its pods are in another "
         "namespace, also set `proxy.namespace`.",
     )
-    authentication: Authorizer | None = Field(
+    authentication: GatewayAuthentication | None = Field(
         default=None,
         description="A sign-in in front of the UI, enforced by the gateway. Requires `proxy.labels`. Default: none.",
     )
@@ -208,12 +269,12 @@ class NoIngress(Model):
 
     kind: Literal["none"]
     tls: bool = Field(default=True, description="Whether the public URL is https, unless `publicUrl` is set.")
-    public_url: HttpUrl | None = Field(
+    public_url: PublicUrl | None = Field(
         default=None,
         description="URL under which users reach web, for example `http://localhost:3000` with a port-forward. "
         "Default: `host`, with https if `tls` is true.",
     )
-    bucket_url: HttpUrl | None = Field(
+    bucket_url: PublicUrl | None = Field(
         default=None,
         description="URL under which users reach files in MinIO, for example `http://localhost:9000` with a "
         "port-forward. Default: that of `bucketHost`; otherwise, signed links lead to the Service.",

@@ -119,6 +119,19 @@ def _http_url(text: str) -> str:
     return text
 
 
+def _public_url(text: str) -> str:
+    """What browsers open: cookies, callbacks and certificates have its host."""
+    if "[" in text:
+        raise ValueError('has an IPv6 address; use a name, as in "http://localhost:3000"')
+    if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?", text) or not _has_port(text):
+        raise ValueError(
+            'is not the URL of a host (in lower case, without a path or a "/" at the end); write it like '
+            '"https://langfuse.example.com" or "http://localhost:3000"'
+        )
+    host_name(urlsplit(text).hostname or "")
+    return text
+
+
 def _has_port(url: str) -> bool:
     """Whether a URL has a host, and a valid port or none."""
     try:
@@ -220,6 +233,34 @@ def _secret_key(text: str) -> str:
     return text
 
 
+def _header_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", text):
+        raise ValueError('is not the name of a header; write it like "x-goog-iap-jwt-assertion"')
+    if text.lower() == "authorization":
+        raise ValueError("is where SDKs send the keys of a project; have the token sent in another header")
+    return text.lower()
+
+
+def _kind_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Z][A-Za-z0-9]{0,62}", text):
+        raise ValueError('is not a kind of Kubernetes; write it like "ClusterIssuer"')
+    return text
+
+
+def _scope(text: str) -> str:
+    """RFC 6749, section 3.3."""
+    if not re.fullmatch(r"[!#-\[\]-~]+", text):
+        raise ValueError('is not a scope: one word; list each scope by itself, as in ["openid", "email"]')
+    return text
+
+
+def _group_name(text: str) -> str:
+    """oauth2-proxy reads a list of groups from a variable, and divides it at commas."""
+    if not text or "," in text:
+        raise ValueError("is not the name of a group that can be in a list: it is empty, or contains a comma")
+    return text
+
+
 def _duration(text: str) -> str:
     if not re.fullmatch(r"(\d+(h|m|s))+", text):
         raise ValueError('is not a duration; write it like "1h" or "30m"')
@@ -281,6 +322,7 @@ InstanceName = Annotated[str, AfterValidator(instance_name)]
 Schedule = Annotated[str, AfterValidator(schedules.checked)]
 StoreVersion = Annotated[str, AfterValidator(_store_version)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Name = Annotated[str, AfterValidator(_name)]
 BucketName = Annotated[str, AfterValidator(_bucket)]
 Pem = Annotated[str, AfterValidator(_pem)]
@@ -289,6 +331,10 @@ GatewayName = Annotated[str, AfterValidator(_gateway)]
 Email = EmailStr
 SecretName = Annotated[str, AfterValidator(_secret_name)]
 SecretKey = Annotated[str, AfterValidator(_secret_key)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+KindName = Annotated[str, AfterValidator(_kind_name)]
+Scope = Annotated[str, AfterValidator(_scope)]
+GroupName = Annotated[str, AfterValidator(_group_name)]
 Duration = Annotated[str, AfterValidator(_duration)]
 Url = Annotated[str, AfterValidator(_url)]
 DnsRange = Annotated[str, AfterValidator(_dns_range)]

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic.alias_generators import to_camel
 
 from components.schema.environment import PROJECT, Settings
-from components.schema.values import instance_name
+from components.schema.values import host_name, instance_name
 from components.settings.annotations import field, models
 from components.settings.clusters import CLUSTERS, DEFAULT
 from components.settings.profiles import PROFILES
@@ -66,11 +66,15 @@ def _instance(stack: str, config: Mapping[str, object]) -> str:
 
 
 def _host_of_public_url(config: Mapping[str, object]) -> dict[str, object]:
-    """The default of `host`: that of `ingress.publicUrl`, if it is set."""
+    """The default of `host`: that of `ingress.publicUrl`, if it is set. Of an impossible URL, validation reports it."""
     ingress = config.get("ingress")
     url = ingress.get("publicUrl") if isinstance(ingress, Mapping) else None
-    host = urlsplit(url).hostname if isinstance(url, str) else None
-    return {"host": host} if host else {}
+    if url is None:
+        return {}
+    try:
+        return {"host": host_name(urlsplit(str(url)).hostname or "")}
+    except ValueError:
+        return {"host": "localhost"}
 
 
 def _choice(key: str, value: object, known: Mapping[str, object]) -> str:

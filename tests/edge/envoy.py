@@ -44,12 +44,15 @@ class Certificate:
     authority: Path
 
 
-def routes(http: Sequence[Json]) -> list[Json]:
-    """Envoy's routes for the field `http` of a VirtualService."""
-    return [_route(route, match) for route in http for match in route.get("match", [{"uri": {"prefix": "/"}}])]
+def routes(service: Json) -> list[Json]:
+    """Envoy's routes for a VirtualService."""
+    everything = [{"uri": {"prefix": "/"}}]
+    namespace = service["metadata"]["namespace"]
+    http = service["spec"]["http"]
+    return [_route(route, match, namespace) for route in http for match in route.get("match", everything)]
 
 
-def _route(route: Json, match: Json) -> Json:
+def _route(route: Json, match: Json, namespace: str) -> Json:
     only(route, "name", "match", "headers", "route", "directResponse")
     headers = route.get("headers", {})
     only(headers, "request", "response")
@@ -67,7 +70,7 @@ def _route(route: Json, match: Json) -> Json:
         return made | {"direct_response": route["directResponse"]}
     (target,) = route["route"]
     only(target, "destination")
-    return made | {"route": {"cluster": _cluster_name(target), "timeout": "0s", "retry_policy": _RETRIES}}
+    return made | {"route": {"cluster": _cluster_name(target, namespace), "timeout": "0s", "retry_policy": _RETRIES}}
 
 
 def _match(match: Json) -> Json:
@@ -76,10 +79,13 @@ def _match(match: Json) -> Json:
     return {{"prefix": "prefix", "exact": "path"}[how]: value, "case_sensitive": True}
 
 
-def _cluster_name(target: Json) -> str:
+def _cluster_name(target: Json, namespace: str) -> str:
+    """A short name is that of a Service in the namespace of the VirtualService."""
     destination = target["destination"]
     only(destination, "host", "port")
-    return f"{destination['host']}:{destination['port']['number']}"
+    host = destination["host"]
+    full = host if "." in host else f"{host}.{namespace}.svc.cluster.local"
+    return f"{full}:{destination['port']['number']}"
 
 
 def only(found: Json, *known: str) -> None:
@@ -114,14 +120,23 @@ def assignment(name: str, ports: Sequence[int]) -> Json:
     return {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]}
 
 
-def http_listener(port: int, hosts: Mapping[str, Sequence[Json]], certificate: Certificate | None = None) -> Json:
-    """A listener of Istio's gateway: routes by host, and paths normalized as by default in Istio."""
+def http_listener(
+    port: int,
+    hosts: Mapping[str, Sequence[Json]],
+    certificate: Certificate | None = None,
+    filters: Sequence[Json] = (),
+) -> Json:
+    """A listener of Istio's gateway: routes by host, and paths normalized as by default in Istio.
+
+    `filters` decide on requests before they are routed.
+    """
+    router = {"name": "router", "typed_config": {"@type": f"{_TYPE}.filters.http.router.v3.Router"}}
     manager = {
         "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
         "normalize_path": True,
         "use_remote_address": True,
-        "http_filters": [{"name": "router", "typed_config": {"@type": f"{_TYPE}.filters.http.router.v3.Router"}}],
+        "http_filters": [*filters, router],
         "route_config": {
             "virtual_hosts": [
                 {"name": host, "domains": [host] if host == "*" else [host, f"{host}:*"], "routes": list(found)}
@@ -184,7 +199,11 @@ def envoy(folder: Path, listeners: Sequence[Json], clusters: Sequence[Json]) -> 
 
 @contextlib.contextmanager
 def gateway(
-    folder: Path, hosts: Mapping[str, Sequence[Json]], servers: Mapping[str, int], certificate: Certificate | None
+    folder: Path,
+    hosts: Mapping[str, Sequence[Json]],
+    servers: Mapping[str, int],
+    certificate: Certificate | None,
+    filters: Sequence[Json] = (),
 ) -> Iterator[int]:
     """Run a gateway with some routes.
 
@@ -193,6 +212,7 @@ def gateway(
         hosts: Envoy's routes for each host.
         servers: The local port for each Service of the routes, by its full name.
         certificate: The certificate of the gateway; without one it serves plain HTTP.
+        filters: Filters that decide on requests before they are routed.
 
     Yields:
         The port of the gateway.
@@ -200,5 +220,5 @@ def gateway(
     port = free_port()
     names = {route["route"]["cluster"] for found in hosts.values() for route in found if "route" in route}
     clusters = [cluster(name, [servers[name.rpartition(":")[0]]]) for name in sorted(names)]
-    with envoy(folder, [http_listener(port, hosts, certificate)], clusters):
+    with envoy(folder, [http_listener(port, hosts, certificate, filters)], clusters):
         yield port

@@ -24,6 +24,8 @@ class Provider:
     issuer: str = ""
     email: str = "owner@example.com"
     """The user that it signs in."""
+    claims: Mapping[str, object] = field(default_factory=dict)
+    """Further claims of its tokens."""
     secrets: list[str] = field(default_factory=list)
     """The credentials of clients that asked for a token."""
 
@@ -44,7 +46,7 @@ def identity_provider() -> Iterator[Provider]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            self._send(_discovery(provider.issuer) if url.path.startswith("/.well-known/") else _keys(key))
+            self._send(_discovery(provider.issuer) if url.path.startswith("/.well-known/") else key_set(key))
 
         def do_POST(self) -> None:  # noqa: N802
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
@@ -79,7 +81,8 @@ def _discovery(issuer: str) -> Mapping[str, object]:
     }
 
 
-def _keys(key: rsa.RSAPrivateKey) -> Mapping[str, object]:
+def key_set(key: rsa.RSAPrivateKey) -> Mapping[str, object]:
+    """The public key as a JSON Web Key Set (RFC 7517)."""
     numbers = key.public_key().public_numbers()
     parts = {
         name: _base64(value.to_bytes((value.bit_length() + 7) // 8))
@@ -88,21 +91,18 @@ def _keys(key: rsa.RSAPrivateKey) -> Mapping[str, object]:
     return {"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "one", **parts}]}
 
 
-def _token(provider: Provider, key: rsa.RSAPrivateKey) -> str:
+def signed(claims: Mapping[str, object], key: rsa.RSAPrivateKey) -> str:
+    """A token (JWT) that is valid for an hour, unless the claims say something else."""
     now = int(time.time())
-    claims = {
-        "iss": provider.issuer,
-        "aud": CLIENT_ID,
-        "sub": provider.email,
-        "email": provider.email,
-        "email_verified": True,
-        "iat": now,
-        "exp": now + 3600,
-    }
     head = {"alg": "RS256", "typ": "JWT", "kid": "one"}
-    signed = ".".join(_base64(json.dumps(part).encode()) for part in (head, claims))
-    signature = key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
-    return f"{signed}.{_base64(signature)}"
+    parts = (head, {"iat": now, "exp": now + 3600, **claims})
+    text = ".".join(_base64(json.dumps(part).encode()) for part in parts)
+    return f"{text}.{_base64(key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+
+
+def _token(provider: Provider, key: rsa.RSAPrivateKey) -> str:
+    user = {"sub": provider.email, "email": provider.email, "email_verified": True}
+    return signed({"iss": provider.issuer, "aud": CLIENT_ID, **user, **provider.claims}, key)
 
 
 def _base64(value: bytes) -> str:

@@ -61,7 +61,7 @@ class Stack:
         """Envoy's routes for each host, in whichever kind they were registered."""
         found: dict[str, list[Json]] = {}
         for service in self.recording.of("VirtualService"):
-            found |= {host: routes(service.inputs["spec"]["http"]) for host in service.inputs["spec"]["hosts"]}
+            found |= {host: routes(service.inputs) for host in service.inputs["spec"]["hosts"]}
         for route in self.recording.of("HTTPRoute"):
             found |= http_routes(route.inputs)
         found |= ingress_routes(self.recording)

@@ -25,7 +25,22 @@ def test_every_object_is_admitted(kube: Kube, stack: str) -> None:
 
 CERTIFICATE = {"certificate": {"issuer": "letsencrypt"}}
 WAYS_IN: dict[str, dict[str, Any]] = {
-    "istio": {"ingress": {"kind": "istio", **CERTIFICATE}},
+    "istio": {
+        "ingress": {
+            "kind": "istio",
+            "proxy": {"labels": {"istio": "ingressgateway"}},
+            "authentication": {
+                "provider": "sso",
+                "tokens": {
+                    "issuer": "https://sso.example.com",
+                    "jwksUri": "https://sso.example.com/keys",
+                    "audiences": ["langfuse"],
+                    "header": "x-token",
+                },
+            },
+            **CERTIFICATE,
+        }
+    },
     "gateway-api": {
         "ingress": {
             "kind": "gateway-api",
@@ -46,10 +61,11 @@ WAYS_IN: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", WAYS_IN)
 def test_the_objects_of_every_way_in_are_valid(kube: Kube, name: str) -> None:
     routes = ("Certificate", "HTTPRoute", "Ingress", "Middleware", "VirtualService")
+    rules = ("PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication")
     objects = [
         one
         for one in manifests("dev", WAYS_IN[name])
-        if one["kind"] in (*routes, "NetworkPolicy", "PeerAuthentication", "AuthorizationPolicy", "Service", "Sidecar")
+        if one["kind"] in (*routes, *rules, "NetworkPolicy", "Service", "Sidecar")
     ]
     assert {one["kind"] for one in objects} & set(routes)
     assert [one for one in admission(objects, kube.kubeconfig) if not one.passed] == []

@@ -109,6 +109,12 @@ def test_cloudnative_pg_beside_a_managed_store_breaks_no_policy_of_prod_that_pro
     assert broken <= set(violations("prod", "prod", json.dumps({"mesh": {"mode": mesh}})))
 
 
+SIGN_IN_PROXY = {
+    "issuer": "https://sso.example.com",
+    "clientId": "langfuse",
+    "clientSecret": {"source": "existing", "secret": "sso", "key": "SECRET"},
+}
+TOKENS = {"issuer": "https://sso.example.com", "audiences": ["langfuse"], "header": "x-token"}
 WAYS_IN: Mapping[str, Mapping[str, Any]] = {
     "gateway-api": {"ingress": {"kind": "gateway-api", "gateway": "gateways/public", "redirectListeners": ["http"]}},
     "nginx": {"ingress": {"kind": "ingress", "controller": "nginx", "certificate": {"issuer": "letsencrypt"}}},
@@ -129,15 +135,24 @@ WAYS_IN: Mapping[str, Mapping[str, Any]] = {
         "ingress": {
             "kind": "gateway-api",
             "gateway": "gateways/public",
-            "authentication": {
-                "issuer": "https://sso.example.com",
-                "clientId": "langfuse",
-                "clientSecret": {"source": "existing", "secret": "sso", "key": "SECRET"},
-            },
+            "authentication": SIGN_IN_PROXY,
         }
     },
-    "an authorizer of the gateway": {
-        "ingress": {"proxy": {"labels": {"istio": "ingressgateway"}}, "authentication": {"provider": "sso"}}
+    "a sign-in and challenges of a certificate, outside the mesh": {
+        "ingress": {
+            "kind": "ingress",
+            "controller": "nginx",
+            "proxy": {"mesh": False},
+            "certificate": {"issuer": "letsencrypt"},
+            "authentication": SIGN_IN_PROXY,
+        },
+        "mesh": {"mode": "ambient"},
+    },
+    "an authorizer and tokens at the gateway": {
+        "ingress": {
+            "proxy": {"labels": {"istio": "ingressgateway"}},
+            "authentication": {"provider": "sso", "tokens": TOKENS},
+        }
     },
     "none": {"ingress": {"kind": "none"}, "mesh": {"mode": "ambient"}},
     "clients outside the mesh": {"network": {"webClients": ["apps"]}, "mesh": {"outsideClients": ["apps"]}},

@@ -1,15 +1,18 @@
 """Certificates of the public hosts, issued by cert-manager."""
 
-import pulumi_kubernetes as k8s
-
-from components.kubernetes.objects import Scope
+from components.kubernetes.objects import Scope, custom_resource
 from components.network.ingress.rules import Routes
 from components.schema.ingress import Certificate
 
+SOLVER_LABELS = {"acme.cert-manager.io/http01-solver": "true"}
+SOLVER_PORT = 8089
+"""The pods in which cert-manager answers HTTP-01 challenges (pkg/issuer/acme/http), in the namespace of a
+Certificate."""
 
-def certificate_secret(scope: Scope, certificate: Certificate) -> str:
-    """The Secret that receives the certificate."""
-    return certificate.secret or f"{scope.workload.installation.instance}-tls"
+
+def certificate_secret(instance: str, certificate: Certificate) -> str:
+    """The Secret that receives the certificate of an installation."""
+    return certificate.secret or f"{instance}-tls"
 
 
 def create_certificate(scope: Scope, certificate: Certificate, routes: Routes, namespace: str) -> None:
@@ -17,20 +20,12 @@ def create_certificate(scope: Scope, certificate: Certificate, routes: Routes, n
 
     Its name contains that of the installation, because the namespace belongs to others.
     """
-    secret = certificate_secret(scope, certificate)
+    instance = scope.workload.installation.instance
     spec = {
-        "secretName": secret,
+        "secretName": certificate_secret(instance, certificate),
         "dnsNames": list(routes.names),
-        "issuerRef": {"group": "cert-manager.io", "kind": certificate.issuer_kind, "name": certificate.issuer},
+        "issuerRef": {"group": certificate.issuer_group, "kind": certificate.issuer_kind, "name": certificate.issuer},
         "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
         "usages": ["digital signature", "server auth"],
     }
-    name = f"{scope.workload.installation.instance}-tls"
-    k8s.apiextensions.CustomResource(
-        name,
-        api_version="cert-manager.io/v1",
-        kind="Certificate",
-        metadata={**scope.workload.metadata(name), "namespace": namespace},
-        spec=spec,
-        opts=scope.opts,
-    )
+    custom_resource(scope.in_namespace(namespace), "cert-manager.io/v1", "Certificate", spec, name=f"{instance}-tls")

@@ -62,6 +62,11 @@ class IngressKind(ABC, Generic[ConfigT]):
     def create(self, scope: Scope, servers: Servers, store: ObjectStoreConnection) -> None:
         """Creates the objects of the route."""
 
+    @property
+    def answers_challenges(self) -> bool:
+        """Whether pods of cert-manager in the namespace may answer challenges (HTTP-01) through the route."""
+        return False
+
     def visible(self) -> Mapping[str, object]:
         """The inputs of the component, which policies see. They contain no secret."""
         return {"host": self.settings.host, **self.config.model_dump()}
@@ -81,6 +86,12 @@ class RoutedKind(IngressKind[RouteT], ABC):
     @abstractmethod
     def default_namespace(self) -> str | None:
         """The namespace where the pods of the proxy usually are; None if it is unknown."""
+
+    def health_checks(self) -> Sequence[str]:
+        """What a load balancer outside of the cluster needs: it asks for `/`, and web redirects that."""
+        if not self.config.proxy.ranges:
+            return ()
+        return ["Health checks of the load balancer ask web for /api/public/health (docs/public-routes.md)"]
 
     def routes(self, servers: Servers, store: ObjectStoreConnection) -> Routes:
         """The public hosts and their rules."""

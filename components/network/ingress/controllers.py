@@ -13,6 +13,8 @@ FILE_HEADERS = "file-headers"
 class Controller(ABC):
     """A controller that is known to this program."""
 
+    one_ingress: bool = False
+    """Whether one Ingress has all rules. Otherwise, each rule has its own, because annotations apply to all of it."""
     left_to_operator: Sequence[str] = ()
     """What only its own configuration can set."""
     refuses: bool = False
@@ -90,7 +92,13 @@ class Traefik(Controller):
 
 
 class Other(Controller):
-    """A controller that is not known: a plain Ingress."""
+    """A controller that is not known: a plain Ingress.
+
+    Some controllers have a load balancer for each Ingress (that of Google Cloud), or refuse a second one with the same
+    host (that of F5 NGINX), so there is one for all rules.
+    """
+
+    one_ingress = True
 
     def annotations(self, scope: Scope, name: str, rule: Rule, *, tls: bool) -> Mapping[str, str]:
         """None."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from components.kubernetes.objects import Scope, custom_resource
-from components.network.ingress.certificates import create_certificate
+from components.network.ingress.certificates import certificate_secret, create_certificate
 from components.network.ingress.contract import RoutedKind
 from components.network.ingress.rules import PublicHost, Rule, Servers
 from components.schema.ingress import GatewayApiIngress
@@ -28,9 +28,12 @@ class GatewayApiKind(RoutedKind[GatewayApiIngress]):
         """The Gateway belongs to others."""
         gateway, namespace = self.config.gateway, self.settings.namespace
         found = [f"The Gateway {gateway} admits routes of the namespace {namespace} (allowedRoutes)"]
+        if self.config.certificate:
+            secret = certificate_secret(self.settings.instance, self.config.certificate)
+            found.append(f"A listener of the Gateway {gateway} serves the public hosts with certificateRefs {secret}")
         if not self.config.timeouts:
             found.append("The gateway lets requests take up to 600 seconds")
-        return found
+        return [*found, *self.health_checks()]
 
     def create(self, scope: Scope, servers: Servers, store: ObjectStoreConnection) -> None:
         """The HTTPRoutes and the certificate, whose Secret the listeners of the Gateway refer to."""

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-import pulumi_kubernetes as k8s
-
 from components.kubernetes.objects import Scope, custom_resource
-from components.network.ingress.certificates import create_certificate
+from components.network.ingress.certificates import certificate_secret, create_certificate
 from components.network.ingress.contract import RoutedKind
 from components.network.ingress.rules import PUBLIC_API, Routes, Rule, Servers
-from components.schema.ingress import Authorizer, IstioIngress
+from components.schema.ingress import GatewayAuthentication, IstioIngress, SignedTokens
 from components.stores.connections import Endpoint, ObjectStoreConnection
+
+SECURITY = "security.istio.io/v1"
 
 
 class IstioKind(RoutedKind[IstioIngress]):
@@ -25,8 +25,11 @@ class IstioKind(RoutedKind[IstioIngress]):
         return self.config.gateway_namespace
 
     def left_to_operator(self) -> Sequence[str]:
-        """Nothing."""
-        return ()
+        """The Gateway belongs to others."""
+        if not self.config.certificate:
+            return ()
+        secret = certificate_secret(self.settings.instance, self.config.certificate)
+        return [f"The Gateway {self.config.gateway} serves the public hosts with credentialName {secret}"]
 
     def create(self, scope: Scope, servers: Servers, store: ObjectStoreConnection) -> None:
         """The VirtualServices and the certificate.
@@ -36,44 +39,60 @@ class IstioKind(RoutedKind[IstioIngress]):
         """
         routes = self.routes(servers, store)
         for public in routes.hosts:
-            http = [_route(scope, rule) for rule in public.rules]
+            http = [_route(rule) for rule in public.rules]
             spec = {"hosts": [public.host], "gateways": [self.config.gateway], "http": http}
             custom_resource(scope, "networking.istio.io/v1", "VirtualService", spec, name=public.name)
-        if authorizer := self.config.authentication:
-            self._ask_for_sign_in(scope, authorizer, routes)
+        namespace = self.entrance().namespace or self.default_namespace
+        if authentication := self.config.authentication:
+            self._ask_for_sign_in(scope.in_namespace(namespace), authentication, routes)
         if certificate := self.config.certificate:
-            namespace = self.entrance().namespace or self.default_namespace
             create_certificate(scope, certificate, routes, namespace)
 
-    def _ask_for_sign_in(self, scope: Scope, authorizer: Authorizer, routes: Routes) -> None:
-        """The gateway asks the authorizer about requests for the UI.
+    def _ask_for_sign_in(self, scope: Scope, authentication: GatewayAuthentication, routes: Routes) -> None:
+        """Policies in the namespace of the gateway's pods, where alone they apply to the gateway.
 
-        It does not ask about the public API and signed links, which have their own keys
-        (istio.io/latest/docs/tasks/security/authorization/authz-custom). Istio normalizes paths before it compares
-        them. An AuthorizationPolicy with this action can be in the namespace of the gateway's pods only.
+        The gateway asks the authorizer about requests for the UI
+        (istio.io/latest/docs/tasks/security/authorization/authz-custom), and denies those without a valid token
+        (istio.io/latest/docs/tasks/security/authentication/authn-policy, "Require a valid token"). A
+        RequestAuthentication alone accepts requests without a token, and knows no paths.
         """
-        pages, host = routes.hosts[0], routes.hosts[0].host
-        files = pages.rule("buckets")
-        free = [PUBLIC_API, f"{PUBLIC_API}/*", *(f"{prefix}*" for prefix in (files.prefixes if files else ()))]
-        spec = {
-            "selector": {"matchLabels": dict(self.config.proxy.labels)},
-            "action": "CUSTOM",
-            "provider": {"name": authorizer.provider},
-            "rules": [{"to": [{"operation": {"hosts": [host, f"{host}:*"], "notPaths": free}}]}],
-        }
+        selector = {"selector": {"matchLabels": dict(self.config.proxy.labels)}}
         name = f"{scope.workload.installation.instance}-sign-in"
-        namespace = self.entrance().namespace or self.default_namespace
-        k8s.apiextensions.CustomResource(
-            name,
-            api_version="security.istio.io/v1",
-            kind="AuthorizationPolicy",
-            metadata={**scope.workload.metadata(name), "namespace": namespace},
-            spec=spec,
-            opts=scope.opts,
-        )
+        pages = {"operation": _pages(routes)}
+        if authentication.provider:
+            provider = {"name": authentication.provider}
+            spec = {**selector, "action": "CUSTOM", "provider": provider, "rules": [{"to": [pages]}]}
+            custom_resource(scope, SECURITY, "AuthorizationPolicy", spec, name=name)
+        if tokens := authentication.tokens:
+            spec = {**selector, "jwtRules": [_jwt_rule(tokens)]}
+            custom_resource(scope, SECURITY, "RequestAuthentication", spec, name=f"{name}-tokens")
+            nobody = {"source": {"notRequestPrincipals": [f"{tokens.issuer}/*"]}}
+            spec = {**selector, "action": "DENY", "rules": [{"from": [nobody], "to": [pages]}]}
+            custom_resource(scope, SECURITY, "AuthorizationPolicy", spec, name=f"{name}-tokens")
 
 
-def _route(scope: Scope, rule: Rule) -> dict[str, object]:
+def _pages(routes: Routes) -> dict[str, object]:
+    """Requests for the UI: not those of the public API, with the health paths, and of signed links.
+
+    These have their own keys. Istio normalizes paths before it compares them.
+    """
+    host = routes.hosts[0].host
+    files = routes.hosts[0].rule("buckets")
+    free = [PUBLIC_API, f"{PUBLIC_API}/*", *(f"{prefix}*" for prefix in (files.prefixes if files else ()))]
+    return {"hosts": [host, f"{host}:*"], "notPaths": free}
+
+
+def _jwt_rule(tokens: SignedTokens) -> dict[str, object]:
+    """Istio checks a token wherever it finds one, and removes it from the request."""
+    return {
+        "issuer": tokens.issuer,
+        "audiences": list(tokens.audiences),
+        "fromHeaders": [{"name": tokens.header}],
+        **({"jwksUri": tokens.jwks_uri} if tokens.jwks_uri else {}),
+    }
+
+
+def _route(rule: Rule) -> dict[str, object]:
     route: dict[str, object] = {"name": rule.name}
     if rule.prefixes:
         route["match"] = [{"uri": uri} for prefix in rule.prefixes for uri in _uris(prefix)]
@@ -81,7 +100,7 @@ def _route(scope: Scope, rule: Rule) -> dict[str, object]:
         return {**route, "directResponse": {"status": 404}}
     if headers := _headers(rule):
         route["headers"] = headers
-    return {**route, "route": [_destination(scope, rule.backend)]}
+    return {**route, "route": [_destination(rule.backend)]}
 
 
 def _uris(prefix: str) -> Sequence[Mapping[str, str]]:
@@ -101,6 +120,6 @@ def _headers(rule: Rule) -> dict[str, object]:
     return {name: found for name, found in operations.items() if found}
 
 
-def _destination(scope: Scope, endpoint: Endpoint) -> dict[str, object]:
-    host = f"{endpoint.host}.{scope.workload.installation.namespace}.svc.cluster.local"
-    return {"destination": {"host": host, "port": {"number": endpoint.port}}}
+def _destination(endpoint: Endpoint) -> dict[str, object]:
+    """A Service in the namespace of the VirtualService. Its short name is right whatever the domain of the cluster."""
+    return {"destination": {"host": endpoint.host, "port": {"number": endpoint.port}}}

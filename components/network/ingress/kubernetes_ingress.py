@@ -8,15 +8,20 @@ from components.kubernetes.objects import SKIP_AWAIT, Scope
 from components.network.ingress.certificates import certificate_secret
 from components.network.ingress.contract import CLOSE_INTERNAL_PATHS, RoutedKind
 from components.network.ingress.controllers import CONTROLLERS, Controller
-from components.network.ingress.rules import REQUEST_SECONDS, PublicHost, Routes, Rule, Servers
+from components.network.ingress.rules import REQUEST_SECONDS, Routes, Rule, Servers
 from components.schema.ingress import KubernetesIngress
 from components.stores.connections import Endpoint, ObjectStoreConnection
 
 CLOSED = "langfuse-closed"
+ANNOTATIONS = "cert-manager.io/"
+
+Path = k8s.networking.v1.HTTPIngressPathArgsDict
+HostPaths = tuple[str, Sequence[Path]]
+"""A host, and paths of it."""
 
 
 class KubernetesIngressKind(RoutedKind[KubernetesIngress]):
-    """One Ingress for each rule of a host, because annotations apply to a whole Ingress.
+    """One Ingress for each rule of a host, because annotations apply to a whole Ingress; one for all without them.
 
     The most specific path wins, whatever the order; a prefix matches whole segments.
     """
@@ -41,45 +46,53 @@ class KubernetesIngressKind(RoutedKind[KubernetesIngress]):
             "controller answers with an error, and does not send the requests to web",
             f"Let requests take {REQUEST_SECONDS} seconds, and have any size",
             "Send the header Strict-Transport-Security",
+            *self.health_checks(),
         ]
+
+    @property
+    def answers_challenges(self) -> bool:
+        """cert-manager creates the Certificate of an annotation in the namespace of the Ingress."""
+        return self.config.certificate is not None or any(
+            key.startswith(ANNOTATIONS) for key in self.config.annotations
+        )
 
     def create(self, scope: Scope, servers: Servers, store: ObjectStoreConnection) -> None:
         """The Ingresses, and what their annotations refer to."""
         routes = self.routes(servers, store)
         closed = servers.web if self.controller.refuses else Endpoint(host=CLOSED, port=80)
-        for public in routes.hosts:
-            for rule in public.rules:
-                self._ingress(scope, routes, public, rule, closed)
+        found = [(public, rule) for public in routes.hosts for rule in public.rules]
+        if self.controller.one_ingress:
+            self._ingress(scope, routes, "langfuse", [(one.host, _paths(rule, closed)) for one, rule in found], {})
+        else:
+            for public, rule in found:
+                name = public.name if rule.name == "web" else f"langfuse-{rule.name}"
+                annotations = self.controller.annotations(scope, name, rule, tls=routes.tls)
+                self._ingress(scope, routes, name, [(public.host, _paths(rule, closed))], annotations)
         if not self.controller.refuses:
             _closed_service(scope)
 
-    def _ingress(self, scope: Scope, routes: Routes, public: PublicHost, rule: Rule, closed: Endpoint) -> None:
-        name = public.name if rule.name == "web" else f"langfuse-{rule.name}"
-        config, backend = self.config, rule.backend or closed
-        annotations = {
-            **self.controller.annotations(scope, name, rule, tls=routes.tls),
-            **self._issuer(),
-            **config.annotations,
-            **SKIP_AWAIT,  # the address of the controller is not this stack's concern
+    def _ingress(
+        self, scope: Scope, routes: Routes, name: str, paths: Sequence[HostPaths], annotations: Mapping[str, str]
+    ) -> None:
+        config = self.config
+        of_host: dict[str, list[Path]] = {}
+        for host, found in paths:
+            of_host.setdefault(host, []).extend(found)
+        spec: k8s.networking.v1.IngressSpecArgsDict = {
+            "rules": [{"host": host, "http": {"paths": found}} for host, found in of_host.items()]
         }
-        paths: list[k8s.networking.v1.HTTPIngressPathArgsDict] = [
-            {
-                "path": path,
-                "path_type": "Prefix",
-                "backend": {"service": {"name": backend.host, "port": {"number": backend.port}}},
-            }
-            for path in ([prefix.rstrip("/") for prefix in rule.prefixes] or ["/"])
-        ]
-        spec: k8s.networking.v1.IngressSpecArgsDict = {"rules": [{"host": public.host, "http": {"paths": paths}}]}
         if config.class_name:
             spec["ingress_class_name"] = config.class_name
         if routes.tls:
-            spec["tls"] = [self._tls(scope, routes)]
-        k8s.networking.v1.Ingress(name, metadata=scope.workload.metadata(name, annotations), spec=spec, opts=scope.opts)
+            spec["tls"] = [self._tls(routes)]
+        # SKIP_AWAIT: the address of the controller is not this stack's concern.
+        metadata = scope.workload.metadata(name, {**annotations, **self._issuer(), **config.annotations, **SKIP_AWAIT})
+        k8s.networking.v1.Ingress(name, metadata=metadata, spec=spec, opts=scope.opts)
 
-    def _tls(self, scope: Scope, routes: Routes) -> k8s.networking.v1.IngressTLSArgsDict:
-        certificate = self.config.certificate
-        secret = certificate_secret(scope, certificate) if certificate else self.config.tls_secret
+    def _tls(self, routes: Routes) -> k8s.networking.v1.IngressTLSArgsDict:
+        secret = self.config.tls_secret
+        if self.config.certificate:
+            secret = certificate_secret(self.settings.instance, self.config.certificate)
         tls: k8s.networking.v1.IngressTLSArgsDict = {"hosts": list(routes.names)}
         if secret:
             tls["secret_name"] = secret
@@ -90,8 +103,24 @@ class KubernetesIngressKind(RoutedKind[KubernetesIngress]):
         certificate = self.config.certificate
         if certificate is None:
             return {}
-        key = "cluster-issuer" if certificate.issuer_kind == "ClusterIssuer" else "issuer"
-        return {f"cert-manager.io/{key}": certificate.issuer}
+        group, kind = certificate.issuer_group, certificate.issuer_kind
+        if group == "cert-manager.io" and kind in {"ClusterIssuer", "Issuer"}:
+            return {f"{ANNOTATIONS}{'cluster-issuer' if kind == 'ClusterIssuer' else 'issuer'}": certificate.issuer}
+        values = {"issuer": certificate.issuer, "issuer-kind": kind, "issuer-group": group}
+        return {f"{ANNOTATIONS}{key}": value for key, value in values.items()}
+
+
+def _paths(rule: Rule, closed: Endpoint) -> Sequence[Path]:
+    """The paths of a rule, which lead to its backend or to the one that refuses requests."""
+    backend = rule.backend or closed
+    return [
+        {
+            "path": path,
+            "path_type": "Prefix",
+            "backend": {"service": {"name": backend.host, "port": {"number": backend.port}}},
+        }
+        for path in ([prefix.rstrip("/") for prefix in rule.prefixes] or ["/"])
+    ]
 
 
 def _closed_service(scope: Scope) -> None:

@@ -39,10 +39,14 @@ def production_uses_tls(settings: Settings) -> Iterator[str]:
         yield "ingress.tls: false would serve prod without TLS; set it to true, or use another profile"
 
 
-def authorizer_has_its_gateway(settings: Settings) -> Iterator[str]:
-    """Without labels, the policy would apply to every pod of the gateway's namespace."""
+def gateway_asks_for_sign_in(settings: Settings) -> Iterator[str]:
+    """Without labels, the policies would apply to every pod of the gateway's namespace."""
     ingress = settings.ingress
-    if isinstance(ingress, IstioIngress) and ingress.authentication and not ingress.proxy.labels:
+    if not isinstance(ingress, IstioIngress) or not ingress.authentication:
+        return
+    if not ingress.authentication.provider and not ingress.authentication.tokens:
+        yield "ingress.authentication: asks for nothing; set provider or tokens, or remove it"
+    if not ingress.proxy.labels:
         yield (
             "ingress.proxy.labels: are required with authentication, to tell the pods of the gateway from others; set "
             'them to the selector of the Gateway, for example {"istio": "ingressgateway"}'

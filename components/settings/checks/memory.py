@@ -58,6 +58,28 @@ MINIMUM_EPHEMERAL_STORAGE = "192Mi"
 more than its limit."""
 
 
+MINIMUM_STORAGE: Sequence[tuple[str, str, str]] = (
+    # Empty databases take 40 MiB, and each segment of the write-ahead log 16 MiB. With less, it fills the volume.
+    ("postgres", "storage", "1Gi"),
+    # Assumptions, for the server's own tables and the parts that a merge writes again.
+    ("clickhouse", "storage", "1Gi"),
+    ("clickhouse", "keeper_storage", "512Mi"),
+    ("object_store", "storage", "1Gi"),
+)
+"""Section of the configuration, its key with a size, and the smallest volume. Redis' follows from its memory."""
+
+
+def storage_is_enough(settings: Settings) -> Iterator[str]:
+    """On a smaller volume, the server fails at its start or with the first data."""
+    for part, key, minimum in MINIMUM_STORAGE:
+        value = getattr(getattr(settings, part), key, None)
+        if isinstance(value, str) and quantity_value(value) < quantity_value(minimum):
+            yield (
+                f"{to_camel(part)}.{to_camel(key)}: {json.dumps(value)} is less than the server needs to start and "
+                f"work; use {minimum} or more"
+            )
+
+
 def containers_can_start(settings: Settings) -> Iterator[str]:
     """With less CPU a start takes longer than its probe allows; with less storage the kubelet evicts the pod."""
     for part, resources, cpu in MINIMUM_CPU_LIMIT:
@@ -84,6 +106,6 @@ def bounds_hold(settings: Settings) -> Iterator[str]:
         if not bound.fits and bound.key not in reported:
             reported.add(bound.key)  # one error for each key
             yield (
-                f"{bound.key}: gives {bound.has:.0f} {bound.unit}, and {bound.what} needs {bound.uses:.0f} "
-                f"({bound.formula}); raise it"
+                f"{bound.key}: gives {bound.has:.0f} {bound.unit}, of {bound.uses:.0f} that are needed for "
+                f"{bound.what} ({bound.formula}); raise it"
             )

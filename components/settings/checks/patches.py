@@ -1,9 +1,18 @@
 """Checks of `patches`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from components.kubernetes.patch_fields import field_errors
 from components.schema.environment import Settings
+
+REPLICAS: Final[Mapping[tuple[str, str], str]] = {
+    ("Deployment", "langfuse-web"): "web.replicas",
+    ("Deployment", "langfuse-worker"): "worker.replicas",
+    ("StatefulSet", "langfuse-clickhouse"): "clickhouse.replicas",
+    ("StatefulSet", "langfuse-keeper"): "clickhouse.keepers",
+}
+"""The key of the number of pods, from which connections to Postgres, members of a cluster and the quota follow."""
 
 
 def patches_are_allowed(settings: Settings) -> Iterator[str]:
@@ -16,5 +25,10 @@ def patches_are_allowed(settings: Settings) -> Iterator[str]:
         metadata = patch.patch.get("metadata")
         for key in sorted({"name", "namespace"} & (metadata.keys() if isinstance(metadata, dict) else set())):
             yield f"patches.{number}.patch.metadata.{key}: would create another object; remove it"
-        for error in field_errors(patch.kind, patch.patch):
-            yield f"patches.{number}.patch.{error}"
+        yield from (f"patches.{number}.patch.{error}" for error in field_errors(patch.kind, patch.patch))
+        spec, own = patch.patch.get("spec"), REPLICAS.get((patch.kind, patch.name))
+        if own and isinstance(spec, Mapping) and "replicas" in spec:
+            yield (
+                f"patches.{number}.patch.spec.replicas: is set by langfuse:{own}, from which other numbers follow; "
+                "change that key"
+            )

@@ -200,7 +200,12 @@ def test_no_server_listens_at_ipv4_addresses_alone(network: Network) -> None:
 def of_custom_resources(network: Network) -> Iterator[tuple[Peer, Named]]:
     """Every address in custom resources, with the pods that connect to it."""
     members = [pod for pod in network.pods.values() if CNPG_LABEL in pod.labels]
-    clients: Mapping[str, list[Pod]] = {"ObjectStore": members, "Cluster": members, "VirtualService": gateways(network)}
+    clients: Mapping[str, list[Pod]] = {
+        "ObjectStore": members,
+        "Cluster": members,
+        "VirtualService": gateways(network),
+        "RequestAuthentication": [],  # istiod, which is not in the namespace
+    }
     for item in network.recording:
         if not item.custom or "spec" not in item.inputs or item.inputs.get("apiVersion", "").count(".") < 2:
             continue

@@ -48,7 +48,7 @@ def test_one_host_serves_web_and_the_files_of_signed_links() -> None:
         "/langfuse-dev-exports/",
     }
     destination = found["web"]["route"][0]["destination"]
-    assert destination == {"host": "langfuse-web.langfuse-dev.svc.cluster.local", "port": {"number": 3000}}
+    assert destination == {"host": "langfuse-web", "port": {"number": 3000}}, "right whatever the domain of the cluster"
 
 
 def test_files_can_have_their_own_host() -> None:
@@ -187,6 +187,85 @@ def test_an_ingress_asks_for_its_certificate_by_annotation() -> None:
         assert item.inputs["spec"]["tls"] == [{"hosts": ["langfuse.example.com"], "secretName": "langfuse-dev-tls"}]
 
 
+OUTSIDE_ISSUER = {"issuer": "internal", "issuerKind": "AWSPCAClusterIssuer", "issuerGroup": "awspca.cert-manager.io"}
+
+
+def test_certificates_come_from_issuers_outside_of_cert_manager_too() -> None:
+    spec = stack(**GATEWAY_API, certificate=OUTSIDE_ISSUER).one("Certificate").inputs["spec"]
+    expected = {"group": "awspca.cert-manager.io", "kind": "AWSPCAClusterIssuer", "name": "internal"}
+    assert spec["issuerRef"] == expected
+    annotations = (
+        stack(**NGINX, certificate=OUTSIDE_ISSUER).one("Ingress", "langfuse").inputs["metadata"]["annotations"]
+    )
+    found = {key: value for key, value in annotations.items() if key.startswith("cert-manager.io/")}
+    assert found == {
+        "cert-manager.io/issuer": "internal",
+        "cert-manager.io/issuer-kind": "AWSPCAClusterIssuer",
+        "cert-manager.io/issuer-group": "awspca.cert-manager.io",
+    }
+
+
+@pytest.mark.parametrize("ingress", [{"gateway": "edge/public"}, GATEWAY_API])
+def test_the_outputs_name_the_certificate_that_the_gateway_refers_to(ingress: dict[str, Any]) -> None:
+    assert any("langfuse-dev-tls" in line for line in left_to_operator(**ingress, certificate=CERTIFICATE))
+
+
+CHALLENGES = "langfuse-certificate-challenges"
+ALLOW_CHALLENGES = "langfuse-allow-certificate-challenges"
+
+
+@pytest.mark.parametrize(
+    "ingress",
+    [
+        {**NGINX, "certificate": CERTIFICATE},
+        {**TRAEFIK, "annotations": {"cert-manager.io/cluster-issuer": "letsencrypt"}},
+    ],
+)
+def test_the_proxy_reaches_the_pods_that_answer_challenges_of_a_certificate(ingress: dict[str, Any]) -> None:
+    """With an annotation, cert-manager starts them in this namespace, where everything is denied by default."""
+    spec = stack(**ingress).one("NetworkPolicy", f"{ALLOW_CHALLENGES}-ingress").inputs["spec"]
+    assert spec["podSelector"]["matchLabels"] == {"acme.cert-manager.io/http01-solver": "true"}
+    (rule,) = spec["ingress"]
+    assert rule["from"] == [space({"nginx": "ingress-nginx"}.get(ingress["controller"], "traefik"))]
+    assert [port["port"] for port in rule["ports"]] == [8089]
+
+
+@pytest.mark.parametrize("in_mesh", [True, False])
+def test_challenges_are_answered_in_an_ambient_mesh_too(*, in_mesh: bool) -> None:
+    """Ambient mode takes in every pod of the namespace, also those of cert-manager."""
+    ingress = {**NGINX, "certificate": CERTIFICATE, "proxy": {"mesh": in_mesh}}
+    found = recorded("dev", {"ingress": ingress, "mesh": {"mode": "ambient"}})
+    solver = {"matchLabels": {"acme.cert-manager.io/http01-solver": "true"}}
+    plain = found.one("PeerAuthentication", CHALLENGES).inputs["spec"]
+    assert (plain["selector"], plain["portLevelMtls"]) == (solver, {"8089": {"mode": "PERMISSIVE"}})
+    allowed = found.one("AuthorizationPolicy", ALLOW_CHALLENGES).inputs["spec"]
+    assert (allowed["selector"], allowed["rules"]) == (solver, [{"to": [{"operation": {"ports": ["8089"]}}]}])
+
+
+@pytest.mark.parametrize("ingress", [NGINX, {"certificate": CERTIFICATE}, {**GATEWAY_API, "certificate": CERTIFICATE}])
+def test_without_challenges_in_the_namespace_nothing_is_opened(ingress: dict[str, Any]) -> None:
+    assert not [item for item in stack(**ingress) if "certificate-challenges" in item.name]
+
+
+def test_an_unknown_controller_gets_one_ingress_for_everything() -> None:
+    """Some have a load balancer for each Ingress, or refuse a second one for the same host."""
+    recording = stack(**OTHER, certificate=CERTIFICATE)
+    (spec,) = [item.inputs["spec"] for item in recording.of("Ingress") if item.custom]
+    paths = {
+        rule["host"]: {path["path"]: path["backend"]["service"]["name"] for path in rule["http"]["paths"]}
+        for rule in spec["rules"]
+    }
+    assert paths == {
+        "langfuse.example.com": {
+            "/api/admin": "langfuse-closed",
+            "/api/internal": "langfuse-closed",
+            "/": "langfuse-web",
+        },
+        "files.example.net": dict.fromkeys(("/langfuse-dev-media", "/langfuse-dev-exports"), "langfuse-object-store"),
+    }
+    assert spec["tls"] == [{"hosts": ["langfuse.example.com", "files.example.net"], "secretName": "langfuse-dev-tls"}]
+
+
 def test_an_ingress_has_class_and_annotations() -> None:
     recording = stack(**NGINX, className="internal", annotations={"nginx.ingress.kubernetes.io/proxy-body-size": "1g"})
     found = recording.one("Ingress", "langfuse").inputs
@@ -210,6 +289,7 @@ def test_closed_paths_of_traefik_do_not_depend_on_a_service_without_pods() -> No
         ({**GATEWAY_API, "proxy": {"labels": {"app": "gw"}}}, [{**space("gateways"), **labels(app="gw")}]),
         ({**GATEWAY_API, "proxy": {"ranges": ["35.191.0.0/16"]}}, [{"ipBlock": {"cidr": "35.191.0.0/16"}}]),
         (NGINX, [space("ingress-nginx")]),
+        (TRAEFIK, [space("traefik")]),
         ({**TRAEFIK, "proxy": {"namespace": "kube-system"}}, [space("kube-system")]),
         (OTHER, [space("haproxy")]),
         ({"kind": "none"}, []),
@@ -323,6 +403,54 @@ def test_an_authorizer_needs_the_labels_of_its_gateway() -> None:
     assert "ingress.proxy.labels: are required" in only_problem({"ingress": {"authentication": {"provider": "sso"}}})
 
 
+TOKENS = {
+    "issuer": "https://cloud.google.com/iap",
+    "jwksUri": "https://www.gstatic.com/iap/verify/public_key-jwk",
+    "audiences": ["/projects/1/global/backendServices/2"],
+    "header": "X-Goog-IAP-JWT-Assertion",
+}
+EDGE = {"labels": {"istio": "public"}, "namespace": "edge"}
+
+
+def test_the_gateway_requires_tokens_for_everything_but_the_public_api_and_files() -> None:
+    recording = stack(proxy=EDGE, authentication={"tokens": TOKENS})
+    checks = recording.one("RequestAuthentication").inputs
+    denies = recording.one("AuthorizationPolicy", "langfuse-dev-sign-in-tokens").inputs
+    for item in (checks, denies):
+        assert item["metadata"]["namespace"] == "edge"
+        assert item["spec"]["selector"] == {"matchLabels": {"istio": "public"}}
+    assert checks["spec"]["jwtRules"] == [
+        {
+            "issuer": TOKENS["issuer"],
+            "jwksUri": TOKENS["jwksUri"],
+            "audiences": TOKENS["audiences"],
+            "fromHeaders": [{"name": "x-goog-iap-jwt-assertion"}],
+        }
+    ]
+    (rule,) = denies["spec"]["rules"]
+    assert (denies["spec"]["action"], rule["from"]) == (
+        "DENY",
+        [{"source": {"notRequestPrincipals": ["https://cloud.google.com/iap/*"]}}],
+    )
+    asked = stack(proxy=EDGE, authentication={"provider": "sso", "tokens": TOKENS})
+    (other,) = asked.one("AuthorizationPolicy", "langfuse-dev-sign-in").inputs["spec"]["rules"]
+    assert rule["to"] == other["to"]
+
+
+@pytest.mark.parametrize(
+    ("authentication", "message"),
+    [
+        ({}, "ingress.authentication: asks for nothing; set provider or tokens"),
+        ({"tokens": {**TOKENS, "header": "Authorization"}}, "is where SDKs send the keys of a project"),
+        ({"tokens": {**TOKENS, "header": "x goog"}}, "is not the name of a header"),
+        ({"tokens": {**TOKENS, "audiences": []}}, "ingress.authentication.tokens.audiences"),
+        ({"tokens": {**TOKENS, "issuer": "cloud.google.com/iap"}}, "is not a URL"),
+    ],
+)
+def test_tokens_that_would_check_nothing_or_too_much_are_refused(authentication: object, message: str) -> None:
+    assert message in only_problem({"ingress": {"proxy": EDGE, "authentication": authentication}})
+
+
 @pytest.mark.parametrize("ingress", [GATEWAY_API, NGINX])
 def test_the_sign_in_proxy_is_between_the_route_and_web(ingress: dict[str, Any]) -> None:
     recording = stack(**ingress, authentication=SIGN_IN)
@@ -347,6 +475,30 @@ def test_the_credentials_of_the_sign_in_proxy_are_references() -> None:
     assert refs["OAUTH2_PROXY_COOKIE_SECRET"] == {"name": "langfuse-oauth2-proxy", "key": "cookie-secret"}
     urls = langfuse_outputs(settings({"ingress": {**GATEWAY_API, "authentication": SIGN_IN}}))["callbackUrls"]
     assert urls == {"ingress": "https://langfuse.example.com/oauth2/callback"}
+
+
+def proxy_variables(**authentication: object) -> dict[str, Any]:
+    recording = stack(**GATEWAY_API, authentication={**SIGN_IN, **authentication})
+    (proxy,) = recording.one("Deployment", "langfuse-oauth2-proxy").inputs["spec"]["template"]["spec"]["containers"]
+    return {item["name"].removeprefix("OAUTH2_PROXY_"): item.get("value") for item in proxy["env"]}
+
+
+def test_providers_differ_in_scopes_claims_and_verified_addresses() -> None:
+    found = proxy_variables(
+        scopes=["email", "groups"], groupsClaim="cognito:groups", groups=["a", "/b c"], unverifiedEmails=True
+    )
+    assert found["SCOPE"] == "openid email groups"
+    assert (found["OIDC_GROUPS_CLAIM"], found["ALLOWED_GROUPS"]) == ("cognito:groups", "a,/b c")
+    assert found["INSECURE_OIDC_ALLOW_UNVERIFIED_EMAIL"] == "true"
+    default = proxy_variables()
+    assert default["SCOPE"] == "openid email profile"
+    assert not {"ALLOWED_GROUPS", "INSECURE_OIDC_ALLOW_UNVERIFIED_EMAIL"} & default.keys()
+
+
+@pytest.mark.parametrize(("key", "value"), [("groups", "cn=a,ou=b"), ("groups", ""), ("scopes", "openid email")])
+def test_what_oauth2_proxy_would_divide_is_refused(key: str, value: str) -> None:
+    message = only_problem({"ingress": {**GATEWAY_API, "authentication": {**SIGN_IN, key: [value]}}})
+    assert f"ingress.authentication.{key}.0: " in message
 
 
 def test_a_generated_secret_of_the_client_is_refused() -> None:

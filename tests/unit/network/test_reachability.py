@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from components.schema.application import WorkloadName
 from tests.unit.packets import CNPG_LABEL, Address, Network, Pod
 from tests.unit.program import recorded
 
@@ -301,3 +302,21 @@ def test_egress_policies_are_named_after_their_store() -> None:
     own = {"allow-postgres-egress"}  # for the pods of CloudNativePG
     assert outside & names["CloudNativePG, S3"] - own == {"allow-object-store-egress"}
     assert not outside & {item.name.removeprefix("langfuse-") for item in recorded("prod").of("NetworkPolicy")}
+
+
+SIGN_IN: dict[str, Any] = {
+    "issuer": "https://sso.example.org",
+    "clientId": "langfuse",
+    "clientSecret": {"source": "existing", "secret": "sso", "key": "SECRET"},
+}
+
+
+def test_every_workload_can_get_a_rule_of_its_own() -> None:
+    """`network.egress` is for the connections that no key names, for example of the sign-in to its provider."""
+    ingress = {"kind": "gateway-api", "gateway": "gateways/public", "authentication": SIGN_IN}
+    rule = {"name": "provider", "workloads": [*get_args(WorkloadName)], "ranges": ["10.9.0.0/16"], "ports": [8443]}
+    config = {"ingress": ingress, "backups": {"offSite": ELSEWHERE}, "network": {"egress": [rule]}}
+    network = Network(recorded("prod", config))
+    assert "langfuse-oauth2-proxy" in network.pods
+    for pod in network.pods.values():
+        assert network.refusal(pod, Address("10.9.1.1"), 8443) is None, pod.name

@@ -95,7 +95,7 @@ def test_an_external_postgres_gets_as_many_connections_as_configured() -> None:
 
 def test_too_few_connections_are_refused() -> None:
     external = {"postgres": {"mode": "external", "host": "db.example.com", "connections": 30}}
-    assert "postgres.connections: gives 30 connections, and the pods of web and worker" in only_problem(
+    assert "postgres.connections: gives 30 connections, of 43 that are needed for the pods of web" in only_problem(
         {**CREDENTIALS, **external}, "prod"
     )
     assert "postgres.resources.memory: gives 384 connections" in only_problem({"web": {"replicas": 100}}, "prod")

@@ -211,6 +211,10 @@ REFUSED: list[tuple[Check, str, Config, str]] = [
         'redis.storage: "1023Mi" is less than twice the memory (512Mi)',
     ),
     (stores.append_only_file_fits, "prod", {"redis": {"storage": "1Gi"}}, 'redis.storage: "1Gi" is less than twice'),
+    (memory.storage_is_enough, "dev", {"postgres": {"storage": "1Mi"}}, 'postgres.storage: "1Mi" is less than'),
+    (memory.storage_is_enough, "dev", {"clickhouse": {"storage": "100Mi"}}, "use 1Gi or more"),
+    (memory.storage_is_enough, "dev", {"clickhouse": {"keeperStorage": "1Mi"}}, "clickhouse.keeperStorage: "),
+    (memory.storage_is_enough, "dev", {"objectStore": {"storage": "1Mi"}}, "objectStore.storage: "),
     (stores.external_redis_has_an_address, "dev", redis(), "redis.host: is required with topology single"),
     (stores.external_redis_has_an_address, "dev", redis(topology="cluster"), "redis.nodes: is required with topology"),
     (
@@ -397,6 +401,7 @@ ACCEPTED: list[tuple[Check, str, Config]] = [
     (memory.memory_is_enough, "dev", {"worker": {"resources": {"memory": "1Gi"}}}),
     (memory.memory_is_enough, "dev", {**EXISTING, "redis": {"mode": "external", "host": "redis.example.com"}}),
     (stores.append_only_file_fits, "dev", {"redis": {"storage": "1Gi", "resources": {"memory": "512Mi"}}}),
+    (memory.storage_is_enough, "dev", {"postgres": {"storage": "1Gi"}, "clickhouse": {"storage": "1Gi"}}),
     (stores.append_only_file_fits, "dev", redis(host="redis.example.com")),
     (stores.external_redis_has_an_address, "dev", redis(host="redis.example.com")),
     (stores.external_redis_has_an_address, "dev", redis(topology="cluster", nodes=["10.0.0.1:6379"])),
@@ -450,7 +455,7 @@ ACCEPTED: list[tuple[Check, str, Config]] = [
 ]
 
 TESTED_ELSEWHERE = {
-    "authorizer_has_its_gateway",
+    "gateway_asks_for_sign_in",
     *("sources_are_complete", "configured_credentials_are_used", "epochs_are_possible"),
     *(
         "external_credentials_have_a_source",

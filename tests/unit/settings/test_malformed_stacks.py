@@ -23,6 +23,9 @@ STORE = {
 OFF_SITE = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
 
 
+NO_ROUTE: Config = {"kind": "none"}
+
+
 class Fault(NamedTuple):
     """A configuration with one fault, and what the error says."""
 
@@ -396,6 +399,17 @@ FAULTS = [
         "patches.0.patch",
         "would write the data of a Secret",
     ),
+    Fault(
+        {"patches": [{"kind": "Deployment", "name": "langfuse-web", "patch": {"spec": {"replicas": 50}}}]},
+        "patches.0.patch.spec.replicas",
+        "is set by langfuse:web.replicas, from which other numbers follow",
+    ),
+    Fault({"ingress": NO_ROUTE | {"publicUrl": "http://[::1"}}, "ingress.publicUrl", "has an IPv6 address"),
+    Fault({"ingress": NO_ROUTE | {"publicUrl": "http://[::1]:3000"}}, "ingress.publicUrl", "has an IPv6 address"),
+    Fault({"ingress": NO_ROUTE | {"publicUrl": "https://a.example/b"}}, "ingress.publicUrl", "without a path"),
+    Fault({"ingress": NO_ROUTE | {"publicUrl": "http://localhost:3000/"}}, "ingress.publicUrl", "without a path"),
+    Fault({"ingress": NO_ROUTE | {"publicUrl": 3000}}, "ingress.publicUrl", "must be text"),
+    Fault({"signIn": {"sessionMinutes": 1}}, "signIn.sessionMinutes", "1 must be more than 5"),
 ]
 
 
@@ -427,6 +441,7 @@ def test_a_missing_host_is_the_only_fault_of_an_empty_stack() -> None:
 RIGHT: list[Config] = [
     {"postgres": {"storage": "1.5Ti"}},
     {"postgres": {"storage": "500G"}},
+    {"ingress": NO_ROUTE | {"publicUrl": "http://langfuse.example.com:8080"}},
     {"web": {"resources": {"cpu": "1.5"}}},
     {"web": {"resources": {"ephemeralStorage": "1Gi"}}},
     {"backups": {"postgresSchedule": "*/15 0-6,22 1 */2 0"}},

@@ -107,6 +107,10 @@ def mesh_allows_nothing_by_default(stack: Stack, settings: Root) -> Findings:
             yield finding(namespace, "no AuthorizationPolicy of the whole namespace denies by default")
 
 
+#: What cannot be spelt in another way. The proxy routes by the host: it leads a request for another spelling nowhere.
+_UNAMBIGUOUS = ("hosts", "ports", "values")
+
+
 @topic.resources(
     "authorization-fails-closed",
     _AUTHORIZATION,
@@ -126,7 +130,7 @@ def authorization_fails_closed(policy: Resource) -> Findings:
         if allows and all(rule[part].empty for part in ("from", "to", "when")):
             yield finding(rule, "allows every request")
         for key, match in _matches(rule):
-            if key.startswith("not") is allows and key not in ("ports", "values"):
+            if key.startswith("not") is allows and key not in _UNAMBIGUOUS:
                 yield finding(match, "allows everything that it does not name")
 
 

@@ -11,6 +11,9 @@ from langfuse_policies.facts.workloads import Pod, pod_of, pods_of
 
 topic = Topic("references", title="References between objects", pack="reliability")
 
+#: Labels of pods that cert-manager creates while it answers a challenge for a certificate (pkg/issuer/acme/http).
+_CHALLENGES = {"acme.cert-manager.io/http01-solver": "true"}
+
 #: Groups of custom resources that create no pods.
 _WITHOUT_PODS = ("k8s.io", "istio.io", "external-secrets.io", "cert-manager.io", "monitoring.coreos.com", "keda.sh")
 
@@ -84,7 +87,7 @@ def policy_selects_pods(stack: Stack) -> Findings:
     for policy in stack.of("networking.k8s.io/NetworkPolicy", "policy/PodDisruptionBudget"):
         path = "spec.podSelector" if policy.kind.endswith("NetworkPolicy") else "spec.selector"
         selector = policy.at(path)
-        if policy.namespace not in complete or selector.empty:
+        if policy.namespace not in complete or selector.empty or matches(selector, _CHALLENGES):
             continue
         if all(matches(selector, labels) is False for _, labels in pods.get(policy.namespace, ())):
             yield finding(selector, "it matches no pod of this namespace", policy)
