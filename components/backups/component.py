@@ -13,6 +13,7 @@ from components.kubernetes.objects import Scope, child_options, service_account
 from components.kubernetes.pods import JOB_RESOURCES, TMP, Container, Mount, container, pod
 from components.schema import images
 from components.schema.base import Resources
+from components.schema.environment import Settings
 from components.schema.stores import ExternalPostgres
 from components.schema.stores import Postgres as PostgresSettings
 from components.schema.values import quantity_value
@@ -80,7 +81,16 @@ class Backups(pulumi.ComponentResource):
             _retention(context, prune, child)
         bucket = context.stores.object_store.buckets["backups"].name
         days = settings.keep.days if prune else settings.retention_days
-        self.register_outputs({"bucket": bucket, "retentionDays": days})  # for policies on the stack
+        # For policies on the stack.
+        self.register_outputs({"bucket": bucket, "retentionDays": days, "providers": provided(context.settings)})
+
+
+def provided(settings: Settings) -> dict[str, str]:
+    """What the configuration says about the backups of each store that its provider backs up; empty if nothing."""
+    modes, said = StoreModes.of(settings), settings.backups.providers
+    by = {"clickhouse": modes.clickhouse.backed_up_by, "objectStore": modes.object_store.backed_up_by}
+    texts = {"clickhouse": said.clickhouse, "objectStore": said.object_store}
+    return {store: text or "" for store, text in texts.items() if by[store] == "provider"}
 
 
 def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None:

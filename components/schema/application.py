@@ -217,6 +217,23 @@ class Keep(Model):
         return max(self.daily, 7 * self.weekly, 28 * self.monthly)
 
 
+class Providers(Model):
+    """Who backs up the external stores that no Job of this stack backs up, in words for a reader."""
+
+    clickhouse: str | None = Field(
+        default=None,
+        min_length=1,
+        examples=["ClickHouse Cloud, daily, kept for 30 days; restore tested in March"],
+        description="For an external ClickHouse.",
+    )
+    object_store: str | None = Field(
+        default=None,
+        min_length=1,
+        examples=["replicated to another region, versions kept for 30 days"],
+        description="For the media in an external object store without `offSite`.",
+    )
+
+
 class Backups(Model):
     """Backup sets in the bucket `backups`."""
 
@@ -237,6 +254,9 @@ class Backups(Model):
         description="Number of days for which the bucket keeps what is not part of sets: the archive of CloudNativePG, "
         "and backups of earlier releases of this program. In an external store without keys that delete "
         "(`credentials.values.objectStorePruneAccessKeyId`), a managed bucket keeps sets a week longer than this.",
+    )
+    providers: Providers = Field(
+        default=Providers(), description="Who backs up external stores. A policy asks for it; nothing else reads it."
     )
     off_site: OffSite | None = Field(
         default=None,

@@ -23,6 +23,8 @@ NOT_PRUNED = (
 class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
     """Connects to a store that this stack does not run. It may manage the buckets there."""
 
+    backed_up_without_copy = "provider"
+
     def connection(self, refs: SecretRefs) -> ObjectStoreConnection:
         """The configured store."""
         config = self.config

@@ -18,12 +18,15 @@ ConfigT = TypeVar("ConfigT", bound=ObjectStore)
 class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
     """A way to store objects. The off-site copy, if it is configured, is a Job of this stack."""
 
+    backed_up_without_copy: Literal["provider"] | None = None
+    """Who backs up the media if there is no off-site copy."""
+
     name = "object-store"
 
     @property
-    def backed_up_by(self) -> Literal["job"] | None:
-        """The off-site copy, if there is one."""
-        return "job" if self.settings.backups.off_site else None
+    def backed_up_by(self) -> Literal["job", "provider"] | None:
+        """The off-site copy, if there is one; otherwise the provider of an external store."""
+        return "job" if self.settings.backups.off_site else self.backed_up_without_copy
 
     @property
     def clients(self) -> Sequence[str]:

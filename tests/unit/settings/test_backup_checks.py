@@ -2,6 +2,8 @@
 
 import pytest
 
+from components.backups.component import provided
+from components.outputs import backups
 from components.settings.load import parse
 from components.stores.modes import StoreModes
 from tests.unit.configuration import HOST, only_problem
@@ -51,6 +53,14 @@ def test_an_external_store_is_pruned_only_with_a_key_of_its_own() -> None:
     given = variables(container(found.one("CronJob", "langfuse-retention"), "prune"))
     assert given["ACCESS_KEY_ID"] == {"secretKeyRef": {"name": "s3", "key": "PruneAccessKeyId"}}
     assert (given["BUCKET"], given["KEEP_DAILY"], given["KEEP_WEEKLY"]) == ("acme-backups", "9", "2")
+
+
+def test_outputs_and_policies_learn_whose_the_backups_of_external_stores_are() -> None:
+    said = {**keys(), "backups": {"providers": {"objectStore": "replicated to another region"}}}
+    assert backups(parse("dev", {"host": HOST, **keys()}))["objectStore"] == "provider"
+    assert provided(parse("dev", {"host": HOST, **keys()})) == {"objectStore": ""}
+    assert provided(parse("dev", {"host": HOST, **said})) == {"objectStore": "replicated to another region"}
+    assert provided(parse("dev", {"host": HOST})) == {}
 
 
 def test_the_output_for_policies_says_how_far_back_sets_reach() -> None:

@@ -11,7 +11,7 @@ from langfuse_policies.facts.applications import langfuse_servers
 from langfuse_policies.facts.backup_copies import copied_from
 from langfuse_policies.facts.backup_jobs import BackupJob, Subject, backups, data_stores, drills, schedule_of
 from langfuse_policies.facts.cron import Schedule
-from langfuse_policies.facts.resources import Stack
+from langfuse_policies.facts.resources import Resource, Stack
 
 topic = Topic("backups", title="Backups", pack="reliability")
 
@@ -39,6 +39,21 @@ def _copies_but(media: set[str | None], job: BackupJob) -> bool:
     """Whether it copies buckets, but not the one that has to be backed up: Langfuse's media."""
     copied = copied_from(job) if job.covers == {"object-store"} else None
     return bool(copied) and bool(media) and None not in media and media.isdisjoint(copied or ())
+
+
+@topic.resources(
+    "backup-by-provider-stated",
+    "langfuse/Backups",
+    title="Somebody sees to the backups of external stores",
+    why="No job of the stack backs them up. A provider's default may be no backup at all, or one of a day.",
+    fix="Ask the provider what it backs up, test a restore, and say so in langfuse:backups.providers.",
+    severity=Severity.HIGH,
+    langfuse=True,
+)
+def backup_by_provider_stated(resource: Resource) -> Findings:
+    for store, statement in resource["providers"].entries():
+        if statement.text == "":
+            yield finding(statement, f"nothing says who backs up the external store {store}")
 
 
 @topic.stack(
