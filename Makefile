@@ -30,7 +30,7 @@ test-whole: ## Run all checks and tests, and the exhaustive ones completely
 test-fast: development ## Run the tests that need only Python
 	@$(RUN) -m pytest tests/unit --numprocesses 4 --dist worksteal
 
-test-node: development tools ## Run all tests of the real node, which takes root and an hour
+test-node: development tools ## Run all tests of the real node, which takes root and one to two hours
 	@$(RUN) -m pytest tests/node --durations 20
 
 lint: development ## Check style, types and pipelines

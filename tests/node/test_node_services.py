@@ -185,7 +185,8 @@ def test_probes_of_an_isolated_pod_work_and_it_reaches_itself(cluster: Cluster) 
         cluster.apply(service, isolated)
         cluster.wait("isolated", "condition=Ready")
         address = cluster.kubectl("get", "service", "isolated", "--output=jsonpath={.spec.clusterIP}")
-        assert cluster.run("isolated", f"timeout 5 valkey-cli -h {address} ping").strip() == "PONG"
+        ping = f"valkey-cli -h {address} ping 2>&-"  # kube-proxy learns of the pod when it is ready
+        assert cluster.run("isolated", f"timeout 20 bash -c 'until {ping}; do sleep 0.1; done'").strip() == "PONG"
         refused = cluster.run("isolated", "timeout 1 bash -c '< /dev/tcp/10.96.0.1/443' 2>&- || echo refused")
         assert refused.strip() == "refused"
     finally:

@@ -18,7 +18,8 @@ CHANGES: Final[Mapping[str, tuple[Mapping[str, Any], set[str]]]] = {
     "a variable of web": ({"extraEnv": {"LANGFUSE_CACHE_API_KEY_TTL_SECONDS": "90"}}, {"web"}),
     "a variable of the worker": ({"worker": {"concurrency": 7}}, {"worker"}),
     "memory of Redis": ({"redis": {"resources": {"memory": "320Mi"}}}, {"redis"}),
-    "memory of Postgres": ({"postgres": {"resources": {"memory": "576Mi"}}}, {"postgres"}),
+    # It allows more connections then, which web and worker share (components/stores/postgres/pool.py).
+    "memory of Postgres": ({"postgres": {"resources": {"memory": "576Mi"}}}, {"postgres", "web", "worker"}),
     "memory of the Keeper": ({"clickhouse": {"keeperResources": {"memory": "576Mi"}}}, {"keeper"}),
     "CPU of ClickHouse": ({"clickhouse": {"resources": {"cpu": "15m"}}}, {"clickhouse"}),
     "volumes": ({"postgres": {"storage": "1100Mi"}, "redis": {"storage": "1100Mi"}}, set()),
