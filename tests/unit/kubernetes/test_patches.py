@@ -111,7 +111,7 @@ def test_a_patch_of_another_type_is_refused(patch: dict[str, JsonValue], message
         ("StatefulSet", "langfuse-clickhouse", "spec.template.spec", "clickhouse", {"memory": "1Gi"}),
         ("StatefulSet", "langfuse-redis", "spec.template.spec", "valkey", {"cpu": "10m"}),
         ("Deployment", "langfuse-worker", "spec.template.spec", "worker", {"ephemeral-storage": "64Mi"}),
-        ("CronJob", "langfuse-backup-postgres", "spec.jobTemplate.spec.template.spec", "backup", {"memory": "32Mi"}),
+        ("CronJob", "langfuse-backup-postgres", "spec.jobTemplate.spec.template.spec", "finish", {"memory": "32Mi"}),
         ("Job", "langfuse-migrations", "spec.template.spec", "migrate", {"memory": "128Mi"}),
     ],
 )
