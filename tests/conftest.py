@@ -65,6 +65,6 @@ class Scheduler(LoadFileScheduling):  # type: ignore[misc]  # the library has no
         return folder if nodeid.startswith(f"{folder}/") else str(super()._split_scope(nodeid))
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadFileScheduling | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling | None:
     """Distribute files as above with `--dist loadfile`."""
-    return Scheduler(config) if config.getoption("dist") == "loadfile" else None
+    return Scheduler(config, log) if config.getoption("dist") == "loadfile" else None
