@@ -2,8 +2,9 @@
 
     python -m tests.identities
 
-writes them into `tests/unit/identities.json`, from which deployed stacks must not differ: with another URN or another
-value of such a field, Pulumi replaces the resource, and its data is gone.
+adds those of new resources to `tests/unit/identities.json`. Deployed stacks have what is listed there: with another URN
+or another value of such a field, Pulumi replaces the resource, and its data is gone. To change one on purpose, remove
+its entry, and tell in CHANGELOG.md how a deployed stack is moved.
 """
 
 import json
@@ -78,10 +79,18 @@ def _fixed(item: Registration) -> dict[str, Any]:
     return {"object": f"{metadata.get('namespace', '')}/{metadata['name']}", **found}
 
 
-def all_identities() -> dict[str, Any]:
-    """Those of every stack here."""
-    return {name: identities(run(stack, config)) for name, (stack, config) in STACKS.items()}
+def known() -> dict[str, dict[str, Any]]:
+    """The listed identities of each stack."""
+    found: dict[str, dict[str, Any]] = json.loads(FILE.read_text())
+    return found
+
+
+def add_new() -> None:
+    """Add the resources that are not listed yet."""
+    listed = known()
+    found = {name: identities(run(stack, config)) | listed.get(name, {}) for name, (stack, config) in STACKS.items()}
+    FILE.write_text(json.dumps({name: dict(sorted(each.items())) for name, each in found.items()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(all_identities(), indent=1) + "\n")
+    add_new()

@@ -205,6 +205,7 @@ def of_custom_resources(network: Network) -> Iterator[tuple[Peer, Named]]:
         "Cluster": members,
         "VirtualService": gateways(network),
         "RequestAuthentication": [],  # istiod, which is not in the namespace
+        "AuthorizationPolicy": [],  # names the issuer of a token
     }
     for item in network.recording:
         if not item.custom or "spec" not in item.inputs or item.inputs.get("apiVersion", "").count(".") < 2:
