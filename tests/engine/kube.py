@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,25 +107,22 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
     All workers share it: a control plane takes twelve seconds of CPU time to start, and four per minute.
     """
-    with shared_sandbox(tmp_path_factory, "sandbox", Kind.SIMULATED, {MEMORY_LIMIT_VARIABLE: "1GiB"}) as shared:
-        yield shared
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MEMORY_LIMIT_VARIABLE, "1GiB")  # for commands of tests too: another limit restarts the API server
+        with shared_sandbox(tmp_path_factory, "sandbox", Kind.SIMULATED) as shared:
+            yield shared
 
 
 @contextmanager
-def shared_sandbox(
-    factory: pytest.TempPathFactory, name: str, kind: Kind, variables: Mapping[str, str] | None = None
-) -> Iterator[Sandbox]:
-    """A sandbox that all workers share: the first one starts it with these variables, and the last one deletes it."""
+def shared_sandbox(factory: pytest.TempPathFactory, name: str, kind: Kind) -> Iterator[Sandbox]:
+    """A sandbox that all workers share: the first one starts it, and the last one deletes it."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     folder = run_folder(factory)
     shared, users = Sandbox(folder / name), folder / f"{name}-users"
     users.mkdir(exist_ok=True)
     with exclusive(folder / f"{name}-lock", wait):
         (users / f"{worker}").touch()
-        with pytest.MonkeyPatch.context() as patch:
-            for variable, value in (variables or {}).items():
-                patch.setenv(variable, value)
-            shared.up(kind)
+        shared.up(kind)
     try:
         yield shared
     finally:

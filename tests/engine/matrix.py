@@ -128,14 +128,16 @@ def config(row: Row, cluster: str = DEFAULT) -> dict[str, object]:
     for choice in choices(row):
         merged |= choice.config
     named = dict(zip(FACTORS, row, strict=True))
+    values: dict[str, object] = {}
     if named["credentials"] == "generated":
-        sources = {key: secret_key(key) for choice in choices(row) for key in choice.issued}
-        merged["credentials"] = {"values": sources}
+        values |= {key: secret_key(key) for choice in choices(row) for key in choice.issued}
     elif named["credentials"] == "existing" and named["postgres"] == "cloudnativepg":  # the operator requires this key
-        merged["credentials"] = {
-            **FACTORS["credentials"]["existing"].config["credentials"],  # type: ignore[dict-item]  # a map, as above
-            "values": {"postgresPassword": secret_key("password")},
-        }
+        values["postgresPassword"] = secret_key("password")
+    if named["objectStore"] == "external":  # without a key that deletes, there is a warning
+        values |= {key: secret_key(key) for key in ("objectStorePruneAccessKeyId", "objectStorePruneSecretAccessKey")}
+    if values:
+        chosen = FACTORS["credentials"][named["credentials"]].config.get("credentials", {})
+        merged["credentials"] = {**chosen, "values": values}  # type: ignore[dict-item]  # a map, as above
     return merged
 
 

@@ -100,6 +100,9 @@ def test_a_new_version_changes_nothing_stateful(stack: Stack, view: View) -> Non
     result = stack.up().ok()
 
     assert changed_resources(result) == {
+        ("CronJob", "langfuse-backup-clickhouse"),  # their last steps run in the worker's image
+        ("CronJob", "langfuse-backup-postgres"),
+        ("CronJob", "langfuse-retention"),
         ("Deployment", "langfuse-web"),
         ("Deployment", "langfuse-worker"),
         ("Job", "langfuse-first-start"),
