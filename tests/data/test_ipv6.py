@@ -103,10 +103,14 @@ def valkey(network: Network, clients: Path, *words: str | int) -> str:
 
 
 def test_valkey_listens_at_an_ipv6_address(network: Network, clients: Path, tmp_path: Path) -> None:
-    places = {"dir /data": f"dir {tmp_path}", "/run/valkey/": f"{tmp_path}/"}
+    places = {"dir /data": f"dir {tmp_path}"}
     (tmp_path / "valkey.conf").write_text(replaced(config_map("langfuse-redis-config")["valkey.conf"], places))
-    variables = {"REDISCLI_AUTH": secrets()["langfuse-redis", "password"], "PATH": f"{clients}:/usr/bin:/bin"}
-    command = ["/bin/sh", VALKEY_SCRIPTS / "start-valkey.sh", tmp_path / "valkey.conf", tmp_path / "password.conf"]
+    variables = {
+        "REDISCLI_AUTH": secrets()["langfuse-redis", "password"],
+        "USERS_FILE": str(tmp_path / "users.acl"),
+        "PATH": f"{clients}:/usr/bin:/bin",
+    }
+    command = ["/bin/sh", VALKEY_SCRIPTS / "start-valkey.sh", tmp_path / "valkey.conf"]
 
     def ready() -> bool:
         return valkey(network, clients, "-h", ADDRESS, "PING") == "PONG"
@@ -123,6 +127,7 @@ def test_sentinels_and_replicas_find_each_other_by_names_with_ipv6_addresses(
         "PATH": f"{clients}:/usr/bin:/bin",
         "REDISCLI_AUTH": secrets()["langfuse-redis", "password"],
         "FIRST_PRIMARY": f"{NAME}:{ports[0]}",
+        "MEMBERS": f"{NAME}:{ports[0]} {NAME}:{ports[1]}",
         "MASTER_NAME": "langfuse",
         "OWN_SENTINEL": f"{NAME}:{SENTINEL_PORT}",
         "SENTINELS": f"{NAME}:{SENTINEL_PORT}",
@@ -142,10 +147,14 @@ def test_sentinels_and_replicas_find_each_other_by_names_with_ipv6_addresses(
                 folder / "valkey.conf",
                 folder / "running.conf",
             ]
-            own = {"MEMBER": f"{NAME}:{port}", "SENTINEL_STATE": str(folder / "sentinel.conf")}
+            own = {"MEMBER": f"{NAME}:{port}", "USERS_FILE": str(folder / "users.acl")}
             processes.append(subprocess.Popen(network.command(*words, "1"), env={**variables, **own}))
         words = ["/bin/sh", VALKEY_SCRIPTS / "start-sentinel.sh", str(SENTINEL_PORT), "1"]
-        state = {"SENTINEL_STATE": str(tmp_path / "sentinel.conf"), "MEMBER": ""}
+        state = {
+            "SENTINEL_STATE": str(tmp_path / "sentinel.conf"),
+            "USERS_FILE": str(tmp_path / "users.acl"),
+            "MEMBER": "",
+        }
         processes.append(subprocess.Popen(network.command(*words), env={**variables, **state}))
 
         def known() -> bool:

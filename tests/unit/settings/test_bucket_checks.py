@@ -70,7 +70,7 @@ def test_an_external_bucket_for_two_purposes_gives_a_warning(monkeypatch: pytest
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", lambda message, *_: warnings.append(message))
     run("dev", external(manage=False))
-    assert warnings == []
+    assert [one for one in warnings if "is used for" in one] == []
     run("dev", external({"media": "a-events"}, manage=False))
-    (warning,) = warnings
+    (warning,) = (one for one in warnings if "is used for" in one)
     assert warning.startswith("objectStore.buckets: a-events is used for events, media.")

@@ -465,6 +465,7 @@ TESTED_ELSEWHERE = {
         "variables_name_possible_targets",
     ),
     *("patches_are_allowed", "managed_buckets_have_one_purpose", "off_site_store_is_separate"),
+    "kept_periods_add_up",
     *("containers_can_start", "bounds_hold"),
     "digests_are_complete",
 }

@@ -68,7 +68,7 @@ FAULTS = [
     Fault({"postgres": {"mode": "cloudnativepg", "replicas": 3}}, "postgres.replicas", "is not a known key"),
     Fault({"redis": {"mode": "sentinel", "nodes": 3}}, "redis.nodes", "is not a known key"),
     Fault({"objectStore": {"bucket": "x"}}, "objectStore.bucket", "is not a known key"),
-    Fault({"backups": {"schedule": "0 2 * * *"}}, "backups.schedule", 'did you mean "postgresSchedule"?'),
+    Fault({"backups": {"postgreSchedule": "0 2 * * *"}}, "backups.postgreSchedule", '"postgresSchedule"?'),
     Fault({"credentials": {"values": {"pepper": {"source": "generated"}}}}, "credentials.values.pepper", "known key"),
     Fault({"signIn": {"providers": {"facebook": {}}}}, "signIn.providers.facebook", "is not a known key"),
     Fault(

@@ -87,7 +87,8 @@ def policy_selects_pods(stack: Stack) -> Findings:
     for policy in stack.of("networking.k8s.io/NetworkPolicy", "policy/PodDisruptionBudget"):
         path = "spec.podSelector" if policy.kind.endswith("NetworkPolicy") else "spec.selector"
         selector = policy.at(path)
-        if policy.namespace not in complete or selector.empty or matches(selector, _CHALLENGES):
+        for_challenges = matches(selector, _CHALLENGES) and not matches(selector, {})
+        if policy.namespace not in complete or selector.empty or for_challenges:
             continue
         if all(matches(selector, labels) is False for _, labels in pods.get(policy.namespace, ())):
             yield finding(selector, "it matches no pod of this namespace", policy)

@@ -33,7 +33,7 @@ def test_the_engine_gets_each_user_as_a_role(tmp_path: Path) -> None:
     assert [user.tag for user in users.iterfind("users/*")] == ["default"]
     roles = {role.tag: [query.text for query in role.iterfind("grants/query")] for role in users.iterfind("roles/*")}
     assert roles.keys() == {"langfuse", "backup", "administrator"}
-    assert "GRANT BACKUP, SHOW ON default.*" in roles["backup"]
+    assert "GRANT BACKUP, SHOW, SYSTEM SYNC REPLICA ON default.*" in roles["backup"]
 
 
 def test_the_engine_does_not_see_what_it_cannot_do(tmp_path: Path) -> None:
