@@ -60,7 +60,7 @@ def warm_python(folder: Path) -> Iterator[Path]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(str(address))
         listener.listen(128)
-        command = [sys.executable, "-P", __file__, str(listener.fileno()), str(executable)]
+        command = [sys.executable, "-P", __file__, str(listener.fileno()), str(os.getpid()), str(executable)]
         with subprocess.Popen(command, pass_fds=[listener.fileno()], start_new_session=True) as process:
             try:
                 yield executable
@@ -71,8 +71,10 @@ def warm_python(folder: Path) -> Iterator[Path]:
 class Server:
     """Forks for each job. A client that ends before its fork, because it was killed, takes the fork with it."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, test_run: int) -> None:
+        """Serve on a listening socket for the process with the number `test_run`."""
         self._listener = listener
+        self._test_run = test_run
         self._clients: dict[int, socket.socket] = {}
         self._woken, self._wake = socket.socketpair()
         self._wake.setblocking(False)
@@ -84,8 +86,7 @@ class Server:
 
     def next_job(self) -> Job | None:
         """Serve until the test run has ended and return None; in each fork, return its job."""
-        parent = os.getppid()
-        while os.getppid() == parent:
+        while os.getppid() == self._test_run:
             for key, _ in self._selector.select(PARENT_CHECK_SECONDS):
                 if key.fileobj is self._listener:
                     client, _ = self._listener.accept()
@@ -188,15 +189,17 @@ def _is_ours(module: ModuleType) -> bool:
 
 
 def main() -> None:
-    """Serve on the listening socket with this number. Forks get here too."""
+    """Serve on the listening socket with this number, for the process with the second. Forks get here too."""
     code = 0
     # Registered first, it runs last. The interpreter would free all modules next, and copy them for that.
     atexit.register(lambda: os._exit(code))
-    number, executable = sys.argv[1:]
-    listener = socket.socket(fileno=int(number))
-    select.select([listener], [], [])
+    number, parent, executable = sys.argv[1:]
+    listener, test_run = socket.socket(fileno=int(number)), int(parent)
+    while not select.select([listener], [], [], PARENT_CHECK_SECONDS)[0]:
+        if os.getppid() != test_run:
+            return
     preload(Path(executable))
-    job = Server(listener).next_job()
+    job = Server(listener, test_run).next_job()
     if job is None:
         return
     try:

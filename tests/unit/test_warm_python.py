@@ -11,6 +11,7 @@ import pytest
 
 from sandbox.plugins.install import PYTHON_VARIABLE
 from tests.waiting import eventually
+from tests.warm_python import CHECKOUT
 
 
 @pytest.fixture
@@ -78,3 +79,24 @@ def test_a_program_of_another_folder_does_not_get_this_checkout(python: str, tmp
     source = "import components, pulumi; print(components.HERE)"
     done = subprocess.run([python, write(tmp_path, source), str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
+
+
+@pytest.mark.parametrize("was_used", [False, True])
+def test_it_ends_with_the_test_run(tmp_path: Path, was_used: bool) -> None:
+    file = write(tmp_path, "")
+    source = f"""
+import pathlib, subprocess, sys, time
+from tests.warm_python import warm_python
+with warm_python(pathlib.Path({str(tmp_path / "new")!r})) as python:
+    if {was_used}:
+        subprocess.run([python, {file!r}], check=True)
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", source], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+        children = psutil.Process(run.pid).children()
+        run.kill()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
