@@ -196,10 +196,8 @@ def _clickhouse(context: ApplicationContext, clickhouse: ClickHouseConnection, o
         **read_scripts(SCRIPTS, "backup-clickhouse.sh"),
         **step_scripts("begin-backup.js", "finish-clickhouse.js"),
     }
-    scripts, backups = (
-        scripts_mount(scope, files),
-        bucket_client_environment(object_store, object_store.buckets["backups"]),
-    )
+    scripts = scripts_mount(scope, files)
+    backups = bucket_client_environment(object_store, object_store.buckets["backups"])
     mounts = [scripts, TMP, WORK]
     begin = {"STORE": "clickhouse", "DATABASE": clickhouse.database, **backups}
     backup = container(

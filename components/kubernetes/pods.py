@@ -17,7 +17,6 @@ from components.kubernetes.variables import Environment, PodField, SecretRef
 from components.schema.base import Resources
 from components.schema.images import Image
 from components.schema.requests import cpu_for_memory
-from components.schema.values import quantity_value
 
 Container = k8s.core.v1.ContainerArgsDict
 PodTemplate = k8s.core.v1.PodTemplateSpecArgsDict
@@ -250,8 +249,7 @@ def _from_registry(workload: Workload, containers: Sequence[Container]) -> list[
 def _with_cpu(resources: Any, per_cpu: str | None) -> k8s.core.v1.ResourceRequirementsArgsDict:  # noqa: ANN401  # input
     """Requests and limits with the CPU that the cluster requires for this memory. Those of keys fit already."""
     requests, limits = resources["requests"], resources["limits"]
-    cpu = cpu_for_memory(requests["cpu"], requests["memory"], per_cpu)
-    limit = cpu if quantity_value(cpu) > quantity_value(limits["cpu"]) else limits["cpu"]
+    cpu, limit = cpu_for_memory(requests["cpu"], limits["cpu"], requests["memory"], per_cpu)
     return {"requests": {**requests, "cpu": cpu}, "limits": {**limits, "cpu": limit}}
 
 

@@ -8,12 +8,13 @@ from components.schema.base import Resources
 from components.schema.values import quantity_value
 
 
-def cpu_for_memory(cpu: str, memory: str, per_cpu: str | None) -> str:
-    """A request for CPU, raised in steps of 10m if the cluster allows only so much memory for each core."""
+def cpu_for_memory(cpu: str, limit: str, memory: str, per_cpu: str | None) -> tuple[str, str]:
+    """Request and limit for CPU, raised in steps of 10m if the cluster allows only so much memory for each core."""
     if per_cpu is None:
-        return cpu
+        return cpu, limit
     needed = 10 * math.ceil(quantity_value(memory) / quantity_value(per_cpu) * 100)
-    return f"{needed}m" if needed > quantity_value(cpu) * 1000 else cpu
+    request = f"{needed}m" if needed > quantity_value(cpu) * 1000 else cpu
+    return request, request if quantity_value(request) > quantity_value(limit) else limit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,14 @@ LINK_LOCAL = ipaddress.IPv4Network("169.254.0.0/16")
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_OUTSIDE_LINK_LOCAL = [ipaddress.IPv4Network(address) for address in ("100.100.100.200", "168.63.129.16")]
+"""Metadata services of Alibaba Cloud (alibabacloud.com/help/ecs, instance metadata), and the WireServer of Azure, which
+serves the bootstrap credentials of nodes
+(learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16)."""
+
 NEVER_CALLED: Sequence[IpNetwork] = (
     LINK_LOCAL,
-    # Alibaba Cloud (alibabacloud.com/help/ecs, instance metadata), and the WireServer of Azure, which serves the
-    # bootstrap credentials of nodes (learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16).
-    *map(ipaddress.IPv4Network, ("100.100.100.200/32", "168.63.129.16/32")),
+    *_OUTSIDE_LINK_LOCAL,
     *map(
         ipaddress.IPv6Network,
         (
@@ -35,16 +38,12 @@ NEVER_CALLED: Sequence[IpNetwork] = (
 )
 """Link-local addresses, and addresses of metadata services: no rule for a larger range includes them."""
 
-METADATA_SERVICES = [
-    ipaddress.ip_network(network)
-    for network in (
-        "169.254.169.0/24",  # for machines: AWS, Google Cloud, Azure and others
-        "169.254.170.0/24",  # for tasks and pods in AWS
-        "fd00:ec2::/112",
-        "100.100.100.200/32",
-        "168.63.129.16/32",
-    )
-]
+METADATA_SERVICES: Sequence[IpNetwork] = (
+    ipaddress.ip_network("169.254.169.0/24"),  # for machines: AWS, Google Cloud, Azure and others
+    ipaddress.ip_network("169.254.170.0/24"),  # for tasks and pods in AWS
+    ipaddress.ip_network("fd00:ec2::/112"),
+    *_OUTSIDE_LINK_LOCAL,
+)
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")

@@ -13,7 +13,6 @@ from components.schema.base import Resources
 from components.schema.environment import Settings
 from components.schema.policy_library import DNS_SERVERS
 from components.schema.requests import cpu_for_memory
-from components.schema.values import quantity_value
 
 DEFAULT: Final = "generic"
 
@@ -61,6 +60,5 @@ def with_cpu_for_memory(settings: Settings) -> Settings:
 
 
 def _fitted(resources: Resources, per_cpu: str | None) -> Resources:
-    cpu = cpu_for_memory(resources.cpu, resources.memory, per_cpu)
-    limit = cpu if quantity_value(cpu) > quantity_value(resources.cpu_limit) else resources.cpu_limit
+    cpu, limit = cpu_for_memory(resources.cpu, resources.cpu_limit, resources.memory, per_cpu)
     return resources.model_copy(update={"cpu": cpu, "cpu_limit": limit})

@@ -53,13 +53,17 @@ def test_every_process_has_the_assigned_user_and_nothing_is_refused(openshift: I
     assert openshift.complaints() == []
 
 
-def test_events_come_back(openshift: Installation, client: int) -> None:
+def assert_events_come_back(openshift: Installation, client: int) -> None:
     with event_load(openshift.view, client) as load:
         time.sleep(LOAD_SECONDS)
         summary = load.stop()
     assert summary.failures == []
     assert summary.accepted
     assert summary.lost == 0
+
+
+def test_events_come_back(openshift: Installation, client: int) -> None:
+    assert_events_come_back(openshift, client)
 
 
 def test_every_job_succeeds(openshift: Installation) -> None:
@@ -70,22 +74,23 @@ def test_every_job_succeeds(openshift: Installation) -> None:
         assert done.succeeded, done.log
 
 
-def check_stores(openshift: Installation, *words: str) -> Result:
+def operate(openshift: Installation, command: str, *words: str) -> Result:
+    """Run a command of `python -m operations` on the stack."""
     where = ["--stack", openshift.stack.name, "--config-file", str(openshift.stack.file)]
-    command = [sys.executable, "-m", "operations", "check-stores", *where, "--json", *words]
-    return run(command, openshift.stack.environment, timeout_seconds=OPERATION_SECONDS)
+    line = [sys.executable, "-m", "operations", command, *where, *words]
+    return run(line, openshift.stack.environment, timeout_seconds=OPERATION_SECONDS)
 
 
 def test_stores_are_checked_by_hand(openshift: Installation, contents: Contents) -> None:
     before = openshift.view.identities("jobs", "configmaps", "networkpolicies", "serviceaccounts")
-    done = check_stores(openshift).ok()
+    done = operate(openshift, "check-stores", "--json").ok()
     lines = json.loads(done.stdout)
     assert {line["store"] for line in lines} == {"postgres", "clickhouse", "redis", "object-store"}
     assert [line for line in lines if line["outcome"] == "failed"] == []
 
     contents.valkey("langfuse-redis-0", "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     try:
-        refused = check_stores(openshift, "--store", "redis")
+        refused = operate(openshift, "check-stores", "--json", "--store", "redis")
     finally:
         contents.valkey("langfuse-redis-0", "CONFIG", "SET", "maxmemory-policy", "noeviction")
     assert refused.exit_code == 1, refused.output
@@ -119,12 +124,6 @@ def size(contents: Contents) -> int:
     return int(contents.run("langfuse-postgres-0", "postgres", *words).split()[-1])
 
 
-def upgrade_postgres(openshift: Installation, *words: str) -> Result:
-    where = ["--stack", openshift.stack.name, "--config-file", str(openshift.stack.file)]
-    command = [sys.executable, "-m", "operations", "upgrade-postgres", *where, *words]
-    return run(command, openshift.stack.environment, timeout_seconds=OPERATION_SECONDS)
-
-
 def test_postgres_goes_to_another_major_release_and_back(
     openshift: Installation, contents: Contents, client: int
 ) -> None:
@@ -135,30 +134,25 @@ def test_postgres_goes_to_another_major_release_and_back(
     contents.write()
     assert release() == former
 
-    upgrade_postgres(openshift, "--to", POSTGRES.tag).ok()
+    operate(openshift, "upgrade-postgres", "--to", POSTGRES.tag).ok()
     openshift.wait_until_ready()
     assert release() == new
     assert contents.count() == EVERYTHING
     contents.psql("SET ROLE langfuse", "INSERT INTO conformance VALUES (501)")
 
-    refused = upgrade_postgres(openshift, "--back")
+    refused = operate(openshift, "upgrade-postgres", "--back")
     assert refused.exit_code == 2
     assert "--discard-writes" in refused.output
-    upgrade_postgres(openshift, "--back", "--discard-writes").ok()
+    operate(openshift, "upgrade-postgres", "--back", "--discard-writes").ok()
     openshift.wait_until_ready()
     assert release() == former
     assert contents.count() == EVERYTHING
 
-    upgrade_postgres(openshift, "--to", POSTGRES.tag).ok()
-    upgrade_postgres(openshift, "--finish").ok()
+    operate(openshift, "upgrade-postgres", "--to", POSTGRES.tag).ok()
+    operate(openshift, "upgrade-postgres", "--finish").ok()
     openshift.wait_until_ready()
     assert release() == new
     assert contents.count() == EVERYTHING
     postgres = {name for name in volumes(openshift.view) if "postgres" in name}
     assert postgres == {f"langfuse-postgres-data-{new}"}
-    with event_load(openshift.view, client) as load:
-        time.sleep(LOAD_SECONDS)
-        summary = load.stop()
-    assert summary.failures == []
-    assert summary.accepted
-    assert summary.lost == 0
+    assert_events_come_back(openshift, client)

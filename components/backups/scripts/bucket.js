@@ -48,27 +48,39 @@ class Bucket {
     return new Date(this.date ?? Date.now()).toISOString();
   }
 
-  /** The objects under a prefix: {key, bytes, etag, modified}. */
-  async *objects(prefix) {
+  /** The pages of a list. */
+  async *pages(input) {
     for (let token; ; ) {
-      const page = await this.send("ListObjectsV2", { Prefix: prefix, ContinuationToken: token });
-      for (const { Key, Size, ETag, LastModified } of page.Contents ?? []) {
-        yield { key: Key, bytes: Size, etag: ETag, modified: LastModified.toISOString() };
-      }
+      const page = await this.send("ListObjectsV2", { ...input, ContinuationToken: token });
+      yield page;
       if (!page.IsTruncated) return;
       token = page.NextContinuationToken;
     }
   }
 
+  /** The objects under a prefix: {key, bytes, etag, modified}. */
+  async *objects(prefix) {
+    for await (const { Contents = [] } of this.pages({ Prefix: prefix })) {
+      for (const { Key, Size, ETag, LastModified } of Contents) {
+        yield { key: Key, bytes: Size, etag: ETag, modified: LastModified.toISOString() };
+      }
+    }
+  }
+
+  /** The objects in a folder, for example in `sets/ID/`, by their names in it. */
+  async files(folder) {
+    const found = new Map();
+    for await (const object of this.objects(folder)) found.set(object.key.slice(folder.length), object);
+    return found;
+  }
+
   /** The names of the folders in a folder, for example in `clickhouse/`. */
   async folders(prefix) {
     const found = [];
-    for (let token; ; ) {
-      const page = await this.send("ListObjectsV2", { Prefix: prefix, Delimiter: "/", ContinuationToken: token });
-      for (const { Prefix } of page.CommonPrefixes ?? []) found.push(Prefix.slice(prefix.length, -1));
-      if (!page.IsTruncated) return found;
-      token = page.NextContinuationToken;
+    for await (const { CommonPrefixes = [] } of this.pages({ Prefix: prefix, Delimiter: "/" })) {
+      for (const { Prefix } of CommonPrefixes) found.push(Prefix.slice(prefix.length, -1));
     }
+    return found;
   }
 
   /** The content of an object as text; undefined if there is none. */

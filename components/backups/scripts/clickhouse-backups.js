@@ -19,7 +19,7 @@ async function backupsOf(bucket) {
 async function damage(bucket, id) {
   const text = await bucket.read(`${FOLDER}${id}/${FILES}`);
   if (text === undefined) return `${FILES} is missing`;
-  const found = await stored(bucket, id);
+  const found = await bucket.files(`${FOLDER}${id}/`);
   for (const line of text.split("\n").filter(Boolean)) {
     const { name, bytes, etag } = JSON.parse(line);
     const object = found.get(name);
@@ -28,14 +28,6 @@ async function damage(bucket, id) {
     if (object.etag !== etag) return `${name} was replaced`;
   }
   return undefined;
-}
-
-/** The stored objects of a backup by their names in its folder. */
-async function stored(bucket, id) {
-  const prefix = `${FOLDER}${id}/`;
-  const found = new Map();
-  for await (const object of bucket.objects(prefix)) found.set(object.key.slice(prefix.length), object);
-  return found;
 }
 
 const ENTITIES = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };
@@ -76,4 +68,4 @@ function tableOfCount(name) {
   return match && `${decodeURIComponent(match[1])}.${decodeURIComponent(match[2])}`;
 }
 
-module.exports = { FILES, FOLDER, backupsOf, baseOf, contents, damage, stored, tableOfCount };
+module.exports = { FILES, FOLDER, backupsOf, baseOf, contents, damage, tableOfCount };

@@ -8,7 +8,7 @@
 const { readFileSync } = require("node:fs");
 const { Bucket, MARKER, inParallel, main } = require("./bucket.js");
 const { FORMAT, chainOf } = require("./sets.js");
-const { FILES, FOLDER, backupsOf, baseOf, contents, stored, tableOfCount } = require("./clickhouse-backups.js");
+const { FILES, FOLDER, backupsOf, baseOf, contents, tableOfCount } = require("./clickhouse-backups.js");
 
 const OWN = [MARKER, FILES];
 
@@ -59,7 +59,7 @@ main("finish-clickhouse", async ({ WORK_DIR, ...env }) => {
   const { id, started, database, base } = JSON.parse(note("begin.json"));
   const bucket = new Bucket(env);
   const folder = `${FOLDER}${id}/`;
-  const objects = await stored(bucket, id);
+  const objects = await bucket.files(folder);
   const xml = await bucket.read(`${folder}.backup`);
   if (xml === undefined || objects.has(".lock")) throw new Error(`the server has not finished ${folder}`);
   if (OWN.some((name) => objects.has(name))) throw new Error(`another run has finished ${folder}`);

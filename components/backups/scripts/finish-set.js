@@ -42,11 +42,11 @@ async function uploadMedia(bucket, folder, work) {
 
 /** Fails if a file is not stored with its size. */
 async function requireFiles(bucket, folder, files) {
-  const stored = new Map();
-  for await (const { key, bytes } of bucket.objects(folder)) stored.set(key.slice(folder.length), bytes);
+  const stored = await bucket.files(folder);
   if (stored.has(MARKER)) throw new Error(`another run has finished ${folder}`);
   for (const { name, bytes } of files) {
-    if (stored.get(name) !== bytes) throw new Error(`${folder}${name} has ${stored.get(name) ?? "no"} bytes, not ${bytes}`);
+    const found = stored.get(name)?.bytes;
+    if (found !== bytes) throw new Error(`${folder}${name} has ${found ?? "no"} bytes, not ${bytes}`);
   }
 }
 

@@ -32,10 +32,10 @@ async function folders(bucket, prefix, of) {
 /** What is wrong with the files of a set and of the backups that it needs; undefined if nothing is. */
 async function fault(bucket, id) {
   const { files, clickhouse } = JSON.parse(await bucket.read(`${SETS}${id}/${MARKER}`));
-  const stored = new Map();
-  for await (const { key, bytes } of bucket.objects(`${SETS}${id}/`)) stored.set(key, bytes);
+  const stored = await bucket.files(`${SETS}${id}/`);
   for (const { name, bytes } of files) {
-    if (stored.get(`${SETS}${id}/${name}`) !== bytes) return `${name} has ${stored.get(`${SETS}${id}/${name}`) ?? "no"} bytes`;
+    const found = stored.get(name)?.bytes;
+    if (found !== bytes) return `${name} has ${found ?? "no"} bytes`;
   }
   for (const each of clickhouse.chain ?? []) {
     const found = await damage(bucket, each);

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
@@ -53,49 +53,31 @@ def desired_state(buckets: Mapping[Purpose, Bucket], expiry: Mapping[Purpose, Se
 
 def policy(purpose: Purpose, bucket: str) -> dict[str, JsonValue]:
     """The S3 policy of a user: the actions that it needs in one bucket."""
-    statements: list[JsonValue] = [
-        {
-            "Effect": "Allow",
-            "Action": ["s3:ListBucket", "s3:GetBucketLocation"],
-            "Resource": [f"arn:aws:s3:::{bucket}"],
-        },
-        {"Effect": "Allow", "Action": list(_OBJECT_ACTIONS[purpose]), "Resource": [f"arn:aws:s3:::{bucket}/*"]},
-    ]
-    if purpose == "backups":
-        # While ClickHouse writes a backup, it holds a lock file, which it removes at the end.
-        statements.append(
-            {
-                "Effect": "Allow",
-                "Action": ["s3:DeleteObject"],
-                "Resource": [f"arn:aws:s3:::{bucket}/clickhouse/*/.lock"],
-            }
-        )
-    return {"Version": "2012-10-17", "Statement": statements}
+    objects = _statement("Allow", _OBJECT_ACTIONS[purpose], f"{bucket}/*")
+    if purpose != "backups":
+        return _policy(bucket, objects)
+    # While ClickHouse writes a backup, it holds a lock file, which it removes at the end.
+    return _policy(bucket, objects, _statement("Allow", ["s3:DeleteObject"], f"{bucket}/clickhouse/*/.lock"))
 
 
 def prune_policy(bucket: str) -> dict[str, JsonValue]:
     """The S3 policy of the user that removes old backup sets. It can't write, so it can't replace a backup."""
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": ["s3:ListBucket", "s3:GetBucketLocation"],
-                "Resource": [f"arn:aws:s3:::{bucket}"],
-            },
-            {
-                "Effect": "Allow",
-                "Action": ["s3:GetObject", "s3:DeleteObject"],
-                "Resource": [f"arn:aws:s3:::{bucket}/sets/*", f"arn:aws:s3:::{bucket}/clickhouse/*"],
-            },
-            # MinIO takes the right to delete an object for that to delete its versions, unless this is denied.
-            {
-                "Effect": "Deny",
-                "Action": ["s3:DeleteObjectVersion"],
-                "Resource": [f"arn:aws:s3:::{bucket}/*"],
-            },
-        ],
-    }
+    return _policy(
+        bucket,
+        _statement("Allow", ["s3:GetObject", "s3:DeleteObject"], f"{bucket}/sets/*", f"{bucket}/clickhouse/*"),
+        # MinIO takes the right to delete an object for that to delete its versions, unless this is denied.
+        _statement("Deny", ["s3:DeleteObjectVersion"], f"{bucket}/*"),
+    )
+
+
+def _policy(bucket: str, *statements: JsonValue) -> dict[str, JsonValue]:
+    """A policy that lets a user list a bucket, and these statements."""
+    listing = _statement("Allow", ["s3:ListBucket", "s3:GetBucketLocation"], bucket)
+    return {"Version": "2012-10-17", "Statement": [listing, *statements]}
+
+
+def _statement(effect: Literal["Allow", "Deny"], actions: Sequence[str], *resources: str) -> dict[str, JsonValue]:
+    return {"Effect": effect, "Action": [*actions], "Resource": [f"arn:aws:s3:::{resource}" for resource in resources]}
 
 
 def lifecycle(expiry: Sequence[Expiry], *, versioned: bool) -> dict[str, JsonValue]:
@@ -131,5 +113,5 @@ def lifecycle_rules(props: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not props["endpoint"]:
         rule["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": STALE_UPLOADS_DAYS}
     whole = [{"ID": "expire", "Status": "Enabled", "Filter": {"Prefix": ""}, **rule}] if rule else []
-    parts = [{**_expiration(prefix, days)} for prefix in prefixes if prefix] if days else []
+    parts = [_expiration(prefix, days) for prefix in prefixes if prefix] if days else []
     return [*whole, *parts]
