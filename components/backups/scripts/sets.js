@@ -72,6 +72,80 @@ function lacking(set, backups) {
   return `a backup that clickhouse/${set.clickhouse} needs is missing`;
 }
 
+/**
+ * The set to restore: the one with an id, or the newest of which nothing is missing.
+ *
+ * @param manifests The manifest of each set, or null for a folder without a marker, by id.
+ * @param backups Manifests of the complete backups of ClickHouse.
+ * @param id The id of a set; empty for the newest.
+ * @returns {set}, or {refusal}: why there is none.
+ */
+function chooseSet(manifests, backups, id) {
+  if (!id) {
+    const sets = Object.values(manifests).filter((set) => set?.format === FORMAT);
+    const whole = sets.filter((set) => set.clickhouse && (!set.clickhouse.id || chainOf(backups, set.clickhouse.id)));
+    const [set] = whole.sort(newestFirst);
+    return set ? { set } : { refusal: `none of the ${sets.length} complete sets in the bucket can be restored` };
+  }
+  if (!Object.hasOwn(manifests, id)) return { refusal: `there is no set ${id}` };
+  const set = manifests[id];
+  if (!set) return { refusal: `set ${id} is not complete: it has no marker` };
+  if (set.format === FORMAT) return { set };
+  return { refusal: `set ${id} has format ${set.format}, and this release knows only ${FORMAT}` };
+}
+
+/** The first numbers of a release: [17, 4] of `17.4 (Debian 17.4-1)`. */
+const numbers = (release, count) => (/^\d+(\.\d+)*/.exec(release)?.[0] ?? "").split(".").slice(0, count).map(Number);
+
+/** Whether a release is newer than another, by the first numbers of both. */
+function isNewer(one, other, count) {
+  const [mine, theirs] = [numbers(one, count), numbers(other, count)];
+  const index = mine.findIndex((number, place) => number !== (theirs[place] ?? 0));
+  return index >= 0 && mine[index] > (theirs[index] ?? 0);
+}
+
+const SECRETS = { encryptionKey: "ENCRYPTION_KEY", salt: "SALT" };
+
+/**
+ * Why a set can't be restored into an installation, whatever its stores contain.
+ *
+ * @param set The manifest.
+ * @param target {store, langfuse, keys, server}: `postgres` or `clickhouse`, the release of Langfuse, the fingerprints of
+ *   its keys, and the release of the store's server.
+ * @param backups Manifests of the complete backups of ClickHouse.
+ */
+function refusals(set, { store, langfuse, keys, server }, backups) {
+  const found = [];
+  const other = Object.keys(SECRETS).filter((key) => set.keys[key] !== keys[key]);
+  // Fingerprints are made with ENCRYPTION_KEY: with another one, that of SALT differs in any case.
+  const names = other.includes("encryptionKey") ? "ENCRYPTION_KEY (and perhaps SALT)" : "SALT";
+  if (other.length) found.push(`the set was made with another ${names}: restore that of the former installation first`);
+  if (isNewer(set.langfuse, langfuse, 3)) {
+    found.push(`the set is of Langfuse ${set.langfuse}, and this is ${langfuse}: set langfuse:version to ${set.langfuse} or newer`);
+  }
+  if (store === "postgres" && numbers(set.postgres.server, 1)[0] !== numbers(server, 1)[0]) {
+    found.push(
+      `the dump is of Postgres ${set.postgres.server}, and the server is ${server}: restore it with a server of that major ` +
+        "release, then upgrade it (docs/runbooks/postgres-release.md)",
+    );
+  }
+  if (store === "clickhouse") found.push(...refusalsOfClickHouse(set.clickhouse, server, backups));
+  return found;
+}
+
+function refusalsOfClickHouse(pair, server, backups) {
+  if (!pair) return ["the set has no backup of ClickHouse: none was complete when it was made"];
+  if (!pair.id) return ["the set has no backup of ClickHouse, which its provider backed up"];
+  const found = [];
+  const known = new Set(backups.map((backup) => backup.id));
+  const missing = pair.chain.filter((id) => !known.has(id)).map((id) => `clickhouse/${id}`);
+  if (missing.length) found.push(`the chain of its backup of ClickHouse is incomplete: ${missing.join(", ")} is missing`);
+  if (isNewer(pair.version, server, 2)) {
+    found.push(`the backup is of ClickHouse ${pair.version}, and the server is ${server}: set langfuse:clickhouse.version`);
+  }
+  return found;
+}
+
 /** The day, the ISO week and the month of a time, each as a number that grows with it. */
 function periods(part) {
   const date = new Date(part.finished);
@@ -140,4 +214,4 @@ function plan({ now, sets, backups }, keep) {
   };
 }
 
-module.exports = { FORMAT, LONGEST_CHAIN, chainOf, chooseBase, keptSets, lacking, pairWith, plan };
+module.exports = { FORMAT, LONGEST_CHAIN, chainOf, chooseBase, chooseSet, keptSets, lacking, pairWith, plan, refusals };
