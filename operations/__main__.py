@@ -2,7 +2,7 @@
 
 import typer
 
-from operations.commands import images, postgres, reports, sizing, stacks, stores
+from operations.commands import backups, images, postgres, reports, restore, sizing, stacks, stores
 
 app = typer.Typer(
     help="Operate a Langfuse installation: preview, deploy, recover, check.",
@@ -12,9 +12,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (sizing.app, reports.app, stores.app, postgres.app, stacks.app):
+for commands in (sizing.app, reports.app, stores.app, postgres.app, restore.app, stacks.app):
     app.add_typer(commands)
 app.add_typer(images.app, name="images")
+app.add_typer(backups.app, name="backup")
 
 if __name__ == "__main__":
     app(prog_name="python -m operations")

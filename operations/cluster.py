@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pulumi
@@ -22,6 +23,17 @@ NOT_FOUND: Final = 404
 TIMEOUT_SECONDS: Final = 10
 
 Json = Mapping[str, Any]  # an object of Kubernetes
+
+
+@dataclass(frozen=True)
+class Step:
+    """A container of a Job's pod that has started."""
+
+    pod: str
+    container: str
+    runs: bool
+    failed: bool
+    log: str
 
 
 class Cluster:
@@ -129,6 +141,25 @@ class Cluster:
 
         self._send(send)
 
+    def patch(self, manifest: Json, change: Json) -> None:
+        """Change fields of an object (application/merge-patch+json).
+
+        Raises:
+            OperationError: The cluster can't be reached, or refuses the request.
+        """
+        metadata = manifest["metadata"]
+
+        def send() -> Any:  # noqa: ANN401  # kubernetes has no types
+            return self._of(manifest).patch(
+                body=change,
+                name=metadata["name"],
+                namespace=metadata["namespace"],
+                content_type="application/merge-patch+json",
+                _request_timeout=TIMEOUT_SECONDS,
+            )
+
+        self._send(send)
+
     def pod_names(self, namespace: str, selector: str) -> Sequence[str]:
         """The names of the pods that a selector matches."""
         api = client.CoreV1Api(self._connect())
@@ -139,23 +170,52 @@ class Cluster:
 
     def log(self, job: Json) -> str:
         """The log of the newest pod of a Job; empty if it has none."""
+        pods = self._pods(job)
+        return self._log(pods[-1]) if pods else ""
 
-        def read(pod: str) -> Any:  # noqa: ANN401  # ditto
-            api = client.CoreV1Api(self._connect())
-            return api.read_namespaced_pod_log(
-                pod, job["metadata"]["namespace"], _preload_content=False, _request_timeout=TIMEOUT_SECONDS
+    def steps(self, job: Json) -> Sequence[Step]:
+        """The containers of the newest pod of a Job that have started, in the order in which they run.
+
+        Raises:
+            OperationError: The cluster can't be reached, or refuses the request.
+        """
+        pods = self._pods(job)
+        if not pods:
+            return ()
+        pod, status = pods[-1], pods[-1].status
+        return [
+            Step(
+                pod=pod.metadata.name,
+                container=one.name,
+                runs=one.state.running is not None,
+                failed=one.state.terminated is not None and one.state.terminated.exit_code != 0,
+                log=self._log(pod, one.name),
+            )
+            for one in [*(status.init_container_statuses or ()), *(status.container_statuses or ())]
+            if one.state.running or one.state.terminated
+        ]
+
+    def _log(self, pod: Any, container: str | None = None) -> str:  # noqa: ANN401  # ditto
+        """The log of a container; empty if it has none any more."""
+
+        def read() -> Any:  # noqa: ANN401  # ditto
+            return client.CoreV1Api(self._connect()).read_namespaced_pod_log(
+                pod.metadata.name,
+                pod.metadata.namespace,
+                container=container,
+                _preload_content=False,
+                _request_timeout=TIMEOUT_SECONDS,
             )
 
-        pods = self._pods(job)
-        found = self._send(lambda: read(pods[-1].metadata.name)) if pods else None
+        found = self._send(read)
         return found.data.decode(errors="replace") if found is not None else ""
 
     def pod_reason(self, job: Json) -> str:
         """Why the pod of a Job does not run, in the words of the kubelet or the scheduler; empty if it does."""
         for pod in reversed(self._pods(job)):
-            for status in pod.status.container_statuses or ():
+            for status in [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]:
                 state = status.state.waiting or status.state.terminated
-                if state:
+                if state and state.reason not in ("Completed", "PodInitializing"):
                     return ": ".join(text for text in (state.reason, state.message) if text)
             for condition in pod.status.conditions or ():
                 if condition.status == "False" and condition.message:

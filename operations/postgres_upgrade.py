@@ -2,11 +2,10 @@
 
 Each step is a change of the stack file and an update. The keys in the stack file say which step is next, so a command
 that was killed at any moment continues where it was (`components/stores/postgres/upgrade.py` has the table of steps).
-The application is stopped by its scale, which Pulumi's next update does not change: its inputs are the same.
+The application is stopped while data is copied (`operations/writers.py`).
 """
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,20 +15,16 @@ from operations import cluster_identity
 from operations.errors import OperationError
 from operations.pulumi import Pulumi
 from operations.recovery import stack as recovery
+from operations.writers import Writers
 
 Json = Mapping[str, Any]
 Say = Callable[[str], None]
 
 KEY: Final = f"{PROJECT}:postgres"
-WRITERS: Final = ("langfuse-web", "langfuse-worker")
-DEPLOYMENT: Final = "kubernetes:apps/v1:Deployment"
 CLAIM: Final = "kubernetes:core/v1:PersistentVolumeClaim"
 JOB: Final = "langfuse-postgres-upgrade"
 MAJORS: Final = range(15, 40)
 """Major releases that a volume can have been created for."""
-
-STOP_SECONDS: Final = 900
-"""Longer than the grace period of a worker."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +67,7 @@ class Upgrade:
     def __init__(self, pulumi: Pulumi, cluster: Any, say: Say, *, default: str) -> None:  # noqa: ANN401  # a Cluster
         """Take the stack, its cluster, and the release that the program uses without a key."""
         self._pulumi, self._cluster, self._say, self._default = pulumi, cluster, say, default
+        self._writers = Writers(pulumi, cluster, say)
 
     @property
     def server(self) -> Server:
@@ -94,7 +90,7 @@ class Upgrade:
             # One write: a kill between two would leave keys that do not belong together.
             self._set({"version": to, "volume": major(to), "upgradeTo": None, "former": former})
         self._update()
-        self._start()
+        self._writers.start()
 
     def back(self, *, discard_writes: bool) -> None:
         """Return to the former server."""
@@ -107,13 +103,13 @@ class Upgrade:
                     f"what was written since the switch to {server.version} is only on its volume {server.claim}; "
                     "add --discard-writes to return without it"
                 )
-            self._stop()
+            self._writers.stop()
             former = server.former
             self._drop(server.claim)
             self._set({"version": former["version"], "volume": former.get("volume"), "former": None})
         self._update()
         self._delete_retained()
-        self._start()
+        self._writers.start()
 
     def finish(self) -> None:
         """Delete the former volume."""
@@ -134,16 +130,16 @@ class Upgrade:
             raise OperationError("the last upgrade is not finished; run the command with --finish or --back first")
         if major(to) <= major(server.version):
             raise OperationError(f"{to} is not a later major release than {server.version}")
-        if server.upgrade_to and self._runs():
+        if server.upgrade_to and self._writers.running():
             self._say("web or worker ran since the copy began: it begins again")
-            self._stop()
+            self._writers.stop()
             self._discard_copy(server)
             server = self.server
         if not server.upgrade_to:
             self._require_deployed()
             self._require_no_claim(claim_name(major(to)))
             self._set({"upgradeTo": to})
-        self._stop()
+        self._writers.stop()
         self._say(f"copying the database to Postgres {to} ...")
         self._update()
         self._say(self._last_line() or f"Job {JOB} has copied the database")
@@ -158,17 +154,18 @@ class Upgrade:
     def _last_line(self) -> str:
         """The last line of the log of the copy; empty if it can't be read any more."""
         try:
-            log = self._cluster.log({"metadata": {"name": JOB, "namespace": self._namespace()}})
+            log = self._cluster.log({"metadata": {"name": JOB, "namespace": self._writers.namespace}})
         except OperationError:
             return ""
         return str(log).strip().rpartition("\n")[2]
 
     def _require_no_claim(self, name: str) -> None:
         """Refuse a volume that is there already: the copy would find it complete."""
+        namespace = self._writers.namespace
         if self._cluster.get(self._claim(name)) is not None:
             raise OperationError(
-                f"volume claim {name} exists already in namespace {self._namespace()}; if nothing needs its data, "
-                f"run `kubectl --namespace {self._namespace()} delete persistentvolumeclaim {name}`"
+                f"volume claim {name} exists already in namespace {namespace}; if nothing needs its data, run "
+                f"`kubectl --namespace {namespace} delete persistentvolumeclaim {name}`"
             )
 
     def _require_deployed(self) -> None:
@@ -218,52 +215,8 @@ class Upgrade:
                 self._cluster.delete(claim)
 
     def _claim(self, name: str) -> Json:
-        metadata = {"name": name, "namespace": self._namespace()}
+        metadata = {"name": name, "namespace": self._writers.namespace}
         return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata}
-
-    def _runs(self) -> bool:
-        """Whether the application may write."""
-        found = (self._cluster.get(self._writer(name)) for name in WRITERS)
-        return any(item["spec"].get("replicas") for item in found if item)
-
-    def _stop(self) -> None:
-        """Scale the application to zero, and wait until its pods are gone."""
-        self._say("stopping web and worker ...")
-        for name in WRITERS:
-            self._cluster.scale(self._writer(name), 0)
-        deadline = time.monotonic() + STOP_SECONDS
-        for name in WRITERS:
-            selector = f"app.kubernetes.io/name={name.removeprefix('langfuse-')}"
-            while self._cluster.pod_names(self._namespace(), selector):
-                if time.monotonic() > deadline:
-                    raise OperationError(f"pods of {name} still run after {STOP_SECONDS} s; run the command again")
-                time.sleep(1)
-
-    def _start(self) -> None:
-        """Scale the application to what Pulumi's state says. An autoscaler takes over from there."""
-        wanted = {
-            resource["inputs"]["metadata"]["name"]: resource["inputs"]["spec"]["replicas"]
-            for resource in self._resources()
-            if resource["type"] == DEPLOYMENT
-        }
-        for name in WRITERS:
-            found = self._cluster.get(self._writer(name))
-            if found and name in wanted and not found["spec"].get("replicas"):
-                self._say(f"starting {name} ...")
-                self._cluster.scale(self._writer(name), wanted[name])
-
-    def _writer(self, name: str) -> Json:
-        return {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": name, "namespace": self._namespace()},
-        }
-
-    def _namespace(self) -> str:
-        for resource in self._resources():
-            if resource["type"] == DEPLOYMENT:
-                return str(resource["inputs"]["metadata"]["namespace"])
-        raise OperationError(f"stack {self._pulumi.stack} is not deployed")
 
     def _resources(self) -> list[Json]:
         exported = json.loads(self._pulumi.run("stack", "export"))

@@ -26,10 +26,25 @@ ConfigFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown, for comments and job summaries.")]
 
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
 
 def say(text: str) -> None:
     """Print a progress message, where it does not mix with a command's output."""
     typer.echo(text, err=True)
+
+
+def agreed(question: str, *, yes: bool) -> bool:
+    """Ask, unless `yes`. Without a terminal there is nobody to ask.
+
+    Raises:
+        OperationError: There is nobody to ask.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise OperationError("there is no terminal to ask; pass --yes to agree in advance")
+    return typer.confirm(question, err=True)
 
 
 def print_report(report: Report, *, as_json: bool, as_markdown: bool) -> None:

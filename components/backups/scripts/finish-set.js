@@ -81,6 +81,7 @@ main("finish-set", async ({ WORK_DIR, INSTANCE, LANGFUSE_VERSION, CLICKHOUSE_BAC
     ...{ clickhouse, media, files },
   };
   await bucket.write(`${folder}${MARKER}`, JSON.stringify(manifest));
+  console.log(JSON.stringify({ id: begun.id }));
   const pair = clickhouse === null ? "without a backup of ClickHouse, because none was finished before it began" : "";
   const id = clickhouse?.id ? `with clickhouse/${clickhouse.id}` : pair;
   console.log(`set sets/${begun.id} is complete ${id || "without ClickHouse, which its provider backs up"}`);

@@ -74,7 +74,7 @@ main("prune-sets", async (env) => {
     const found = await fault(bucket, id);
     if (found) throw new Error(`set ${id} is damaged, so nothing is removed: ${found}`);
   }
-  console.log(`to remove: ${JSON.stringify(removed)}`);
+  console.log(JSON.stringify(removed)); // what is or would be removed: {sets, backups}
   if (env.DRY_RUN === "true") return;
   await remove(bucket, SETS, removed.sets);
   await remove(bucket, FOLDER, removed.backups);

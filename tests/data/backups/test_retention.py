@@ -80,7 +80,7 @@ def test_days_and_whole_chains_are_left(filled: Store, tmp_path: Path) -> None:
     assert "postgres/2026-01-01T02-15-00Z/.complete" in objects(filled), "the bucket's rule expires it"
     assert all(objects(filled).values())
     again = prune(filled, tmp_path)
-    assert 'to remove: {"sets":[],"backups":[]}' in again.output
+    assert '{"sets":[],"backups":[]}' in again.output
 
 
 def test_nothing_is_removed_while_one_of_the_newest_sets_is_damaged(filled: Store, tmp_path: Path) -> None:

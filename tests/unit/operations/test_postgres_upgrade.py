@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from components.settings.load import SettingsError, parse
 from operations.__main__ import app
 from operations.errors import OperationError
-from operations.postgres_upgrade import CLAIM, DEPLOYMENT, KEY, Upgrade
+from operations.postgres_upgrade import CLAIM, KEY, Upgrade
 from tests.unit.configuration import HOST
 
 OLD, NEW = "17.6", "18.4"
@@ -106,18 +106,17 @@ class FakePulumi:
             claim = words[2].rpartition("::")[2]
             self.world.change(lambda: self.world.protected.discard(claim))
             return ""
-        deployments = [
-            {
-                "type": DEPLOYMENT,
-                "urn": f"urn::{one}",
-                "inputs": {"metadata": {"name": one, "namespace": NAMESPACE}, "spec": {"replicas": count}},
-            }
-            for one, count in (("langfuse-web", 2), ("langfuse-worker", 3))
-        ]
         claims = [
             {"type": CLAIM, "urn": f"urn::{one}", "protect": one in self.world.protected} for one in self.world.claims
         ]
-        return json.dumps({"deployment": {"resources": [*deployments, *claims]}})
+        return json.dumps({"deployment": {"resources": claims}})
+
+    def objects(self) -> list[Mapping[str, Any]]:
+        counts = {"langfuse-web": 2, "langfuse-worker": 3}
+        return [
+            {"kind": "Deployment", "metadata": {"name": one, "namespace": NAMESPACE}, "spec": {"replicas": count}}
+            for one, count in counts.items()
+        ]
 
 
 class FakeCluster:

@@ -1,0 +1,108 @@
+"""The command that restores a stack from a backup set."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from operations.commands.options import EXIT_CODES, AsJson, ConfigFile, Stack, Yes, agreed, reported_errors, say
+from operations.errors import OperationError
+from operations.pulumi import Pulumi
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from operations.restore import Plan, Restoration, Restore
+
+MOST_TABLES: Final = 12
+"""Tables of a store that the plan shows: those whose numbers of rows differ most."""
+
+app = typer.Typer()
+
+
+@app.command()
+def restore(  # noqa: PLR0913  # independent options
+    *,
+    stack: Stack,
+    config_file: ConfigFile = None,
+    set_id: Annotated[
+        str | None, typer.Option("--set", metavar="ID", help="The set, as `backup list` names it. Default: the newest.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="The newest set that was begun by then, in ISO 8601.")
+    ] = None,
+    store: Annotated[Literal["all", "postgres", "clickhouse", "media"], typer.Option(help="Only this store.")] = "all",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what the stores hold. Without it, they have to be empty.")
+    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what would be done.")] = False,
+    abandon: Annotated[bool, typer.Option("--abandon", help="Give up a restore that is under way.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Restore a stack from a backup set.
+
+    Shows what would be lost, asks, stops web and worker, restores, compares with the manifest of the set, migrates,
+    starts again, and queues raw events again that are newer than the set. After a kill, the same command continues.
+    See docs/runbooks/backups.md.
+
+    Exits with 1 if the restore is refused or not agreed to, with 2 if it failed.
+    """
+    from operations.restore import Restore  # noqa: PLC0415  # loads the client of the API server
+
+    with reported_errors():
+        restoring = Restore(Pulumi(stack, config_file), say)
+        if abandon:
+            restoring.abandon()
+            return
+        wanted = _continued(restoring, set_id)
+        if wanted is None:
+            wanted, plans = restoring.planned(set_id, at, store, overwrite=overwrite)
+            _show(wanted, plans, as_json=as_json and plan)
+            if any(one.refusals for one in plans):
+                raise typer.Exit(EXIT_CODES["refused"])
+        if plan:
+            return
+        if not agreed(f"Stop web and worker of {stack}, and restore?", yes=yes):
+            raise typer.Exit(EXIT_CODES["refused"])
+        replayed = restoring.carry_out(wanted)
+    say(f"restored {', '.join(wanted.stores)} from set {wanted.set}")
+    if as_json:
+        typer.echo(json.dumps({**wanted.model_dump(), "replayed": replayed}, indent=2))
+
+
+def _continued(restoring: "Restore", set_id: str | None) -> "Restoration | None":
+    """The restore that a killed command had begun; None if there is none."""
+    found = restoring.under_way()
+    if found is None:
+        return None
+    if set_id not in (None, found.set):
+        raise OperationError(
+            f"a restore of set {found.set} is under way; continue it without --set, or give it up with --abandon"
+        )
+    say(f"a restore of {', '.join(found.stores)} from set {found.set} is under way")
+    return found
+
+
+def _show(wanted: "Restoration", plans: "Sequence[Plan]", *, as_json: bool) -> None:
+    if as_json:
+        found = {**wanted.model_dump(), "plans": [one.model_dump() for one in plans]}
+        typer.echo(json.dumps(found, indent=2))
+        return
+    table = Table("store", "table", "rows now", "rows in the set", box=box.SIMPLE)
+    for one in plans:
+        differing = sorted(one.rows.items(), key=lambda item: -abs((item[1][0] or 0) - (item[1][1] or 0)))
+        for name, numbers in differing[:MOST_TABLES]:
+            table.add_row(one.store, name, *("no table" if number is None else str(number) for number in numbers))
+    console = Console(width=None if sys.stderr.isatty() else 160, stderr=True)
+    console.print(f"Set {wanted.set}, begun {wanted.begun}. What was written since then is lost in these stores.")
+    if wanted.since:
+        console.print(f"Raw events that were received since {wanted.since} are queued again.")
+    console.print(table)
+    for one in plans:
+        for refusal in one.refusals:
+            console.print(f"refused: {one.store}: {refusal}")

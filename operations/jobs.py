@@ -1,0 +1,177 @@
+"""Jobs that a command starts from what the program declares, follows, and reads."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, Final
+
+from operations.cluster import Cluster
+from operations.errors import OperationError
+
+Json = Mapping[str, Any]  # an object of Kubernetes
+Say = Callable[[str], None]
+
+INSTANTIATED: Final = {"cronjob.kubernetes.io/instantiate": "manual"}
+"""As `kubectl create job --from` marks a run by hand (kubectl/pkg/cmd/create/create_job.go)."""
+
+CONTROLLER_LABELS: Final = (
+    *("controller-uid", "job-name"),
+    *("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"),
+)
+"""Labels that the API server adds to the pods of a Job. Another Job can't have them."""
+
+KEEP_SECONDS: Final = 7 * 24 * 3600
+"""How long Kubernetes keeps a finished Job with its log."""
+
+GRACE_SECONDS: Final = 120
+"""How long after its deadline a Job may take to be reported as failed."""
+
+SHOWN_CHARACTERS: Final = 500
+"""How much of a log an error shows."""
+
+
+def declared(cluster: Cluster, kind: str, name: str, namespace: str) -> Json:
+    """A CronJob or Job of a deployed stack.
+
+    Raises:
+        OperationError: The stack does not have it, or the cluster can't be reached.
+    """
+    found = cluster.get({"apiVersion": "batch/v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}})
+    if found is None:
+        raise OperationError(
+            f"there is no {kind} {name} in namespace {namespace}; the stack is not deployed with this release, or its "
+            "configuration needs none"
+        )
+    return found
+
+
+def from_cron_job(cron_job: Json, name: str, variables: Mapping[str, str], *, owner: Json | None = None) -> Json:
+    """A run of a CronJob, with other values of variables that its containers declare.
+
+    Args:
+        cron_job: The CronJob as the API server has it.
+        name: Name of the Job.
+        variables: Values of variables. Every one of them has to be declared by a container.
+        owner: The object with which the Job is deleted. Default: the CronJob.
+
+    Raises:
+        OperationError: No container declares a variable.
+    """
+    spec = deepcopy(cron_job["spec"]["jobTemplate"]["spec"])
+    _set_variables(spec["template"]["spec"], variables, cron_job["metadata"]["name"])
+    return _job(cron_job, name, spec, owner or cron_job)
+
+
+def from_job(job: Json, name: str, *, owner: Json | None = None) -> Json:
+    """A Job that does the same as another one.
+
+    Args:
+        job: The other Job as the API server has it.
+        name: Name of the Job.
+        owner: The object with which the Job is deleted. Default: the other Job.
+    """
+    spec = deepcopy(job["spec"])
+    kept = ("activeDeadlineSeconds", "backoffLimit", "podReplacementPolicy", "template")
+    spec = {**{key: spec[key] for key in kept if key in spec}, "ttlSecondsAfterFinished": KEEP_SECONDS}
+    labels = spec["template"]["metadata"].get("labels") or {}
+    spec["template"]["metadata"]["labels"] = {
+        key: value for key, value in labels.items() if key not in CONTROLLER_LABELS
+    }
+    return _job(job, name, spec, owner or job)
+
+
+def _job(origin: Json, name: str, spec: Json, owner: Json) -> Json:
+    reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"]}
+    reference |= {key: owner["metadata"][key] for key in ("name", "uid")}
+    metadata = {
+        "name": name,
+        "namespace": origin["metadata"]["namespace"],
+        "labels": dict(spec["template"]["metadata"].get("labels") or {}),
+        "annotations": INSTANTIATED,
+        "ownerReferences": [reference],
+    }
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def _set_variables(pod: Any, variables: Mapping[str, str], name: str) -> None:  # noqa: ANN401  # part of an object
+    missing = set(variables)
+    for container in [*(pod.get("initContainers") or ()), *pod["containers"]]:
+        for one in container.get("env") or ():
+            if one["name"] in variables:
+                missing.discard(one["name"])
+                one.pop("valueFrom", None)
+                one["value"] = variables[one["name"]]
+    if missing:
+        raise OperationError(
+            f"CronJob {name} has no variable {', '.join(sorted(missing))}: another release of this program deployed "
+            "it; run `pulumi up` first"
+        )
+
+
+def run(cluster: Cluster, job: Json, say: Say) -> str:
+    """Run a Job to its end, and show the logs of its containers as progress.
+
+    If the Job exists already, because a command was killed, it is followed, or its log is read. One that failed is
+    replaced.
+
+    Returns:
+        The log of its last container.
+
+    Raises:
+        OperationError: The Job failed, or the cluster can't be reached.
+    """
+    found = cluster.get(job)
+    if found is not None and _ended(found) == "Failed":
+        cluster.delete(job)
+        found = None
+    if found is None:
+        found = cluster.create(job)
+    return _follow(cluster, found, say)
+
+
+def _ended(job: Json) -> str | None:
+    """`Complete` or `Failed`; None while the Job runs."""
+    conditions: Sequence[Json] = (job.get("status") or {}).get("conditions") or ()
+    for one in conditions:
+        if one["status"] == "True" and one["type"] in ("Complete", "Failed"):
+            return str(one["type"])
+    return None
+
+
+def _follow(cluster: Cluster, job: Json, say: Say) -> str:
+    name = job["metadata"]["name"]
+    deadline = time.monotonic() + job["spec"].get("activeDeadlineSeconds", KEEP_SECONDS) + GRACE_SECONDS
+    shown: dict[tuple[str, str], int] = {}
+    waits = ""
+    while time.monotonic() < deadline:
+        found = cluster.get(job)
+        if found is None:
+            raise OperationError(f"Job {name} was deleted while it ran")
+        ended = _ended(found)
+        steps = cluster.steps(job)
+        for step in steps:
+            lines = step.log.splitlines()
+            for line in lines[shown.get((step.pod, step.container), 0) :]:
+                if not line.startswith("{"):  # results, which the caller reads
+                    say(f"  {step.container}: {line}")
+            shown[step.pod, step.container] = len(lines)
+        if ended == "Complete":
+            return steps[-1].log if steps else ""
+        if ended:
+            raise OperationError(_failure(cluster, job, name))
+        reason = cluster.pod_reason(job) if not any(step.runs for step in steps) else ""
+        if reason and reason != waits:
+            say(f"  {name} waits: {reason}")
+        waits = reason
+        time.sleep(1)
+    raise OperationError(f"Job {name} did not end within its deadline; look at it with `kubectl describe job {name}`")
+
+
+def _failure(cluster: Cluster, job: Json, name: str) -> str:
+    namespace = job["metadata"]["namespace"]
+    failed = [step for step in cluster.steps(job) if step.failed]
+    if failed and failed[-1].log.strip():
+        last = failed[-1].log.strip()[-SHOWN_CHARACTERS:].rpartition("\n")[2]
+        return f"Job {name} failed in {failed[-1].container}: {last}"
+    reason = cluster.pod_reason(job)
+    return f"Job {name} failed: {reason or f'see `kubectl --namespace {namespace} describe job {name}`'}"

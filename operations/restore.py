@@ -1,0 +1,260 @@
+"""Restores a deployed stack from a backup set. docs/decisions/restores.md explains the steps.
+
+Jobs in the cluster do the work (`components/backups/restores.py`). The command stops the writers, starts the Jobs one
+after the other, and starts the writers again. A ConfigMap in the cluster says that a restore is under way, and owns its
+Jobs: after a kill, the same command continues where it was.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from operations import backups, cluster_identity, jobs
+from operations.backups import BackupSet
+from operations.cluster import Cluster
+from operations.errors import OperationError
+from operations.pulumi import Pulumi
+from operations.writers import Writers
+
+Json = Mapping[str, Any]
+Say = Callable[[str], None]
+Store = Literal["postgres", "clickhouse", "media"]
+
+STORES: Final[tuple[Store, ...]] = ("postgres", "clickhouse", "media")
+"""In this order: Postgres last would lose projects that a trace names if somebody gives up in between."""
+
+RECORD: Final = "langfuse-restore"
+MIGRATIONS: Final = "langfuse-migrations"
+REPLAY: Final = "langfuse-replay-events"
+SUSPENDED: Final = (backups.BACKUP_CLICKHOUSE, backups.BACKUP_POSTGRES, backups.RETENTION)
+"""CronJobs that must not run meanwhile: a set of half-restored stores would look complete."""
+
+
+class Plan(BaseModel):
+    """What a restore of one store would do (components/backups/scripts, `ACTION=plan`)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    store: Store
+    set: str
+    rows: dict[str, tuple[int | None, int | None]] = {}
+    """For each table, the rows that are there and those in the set. None: there is no such table."""
+    refusals: list[str] = []
+    """Why it can't be restored; empty if it can."""
+
+
+class Restoration(BaseModel):
+    """What is restored. It stays in the cluster while the restore is under way."""
+
+    set: str
+    begun: str
+    """When the set was begun. What was written later is not in it."""
+    stores: list[Store]
+    overwrite: bool
+    since: str | None = None
+    """Raw events that were received since then are queued again; None to queue none. In ISO 8601."""
+
+
+class Restore:
+    """A restore of a stack."""
+
+    def __init__(self, pulumi: Pulumi, say: Say) -> None:
+        """Take the stack, and what prints progress.
+
+        Raises:
+            OperationError: The configuration names another cluster, or the stack is not deployed.
+        """
+        cluster_identity.check(pulumi)
+        self._pulumi, self._cluster, self._say = pulumi, Cluster.of(pulumi), say
+        self._writers = Writers(pulumi, self._cluster, say)
+        self._namespace = self._writers.namespace
+
+    def under_way(self) -> Restoration | None:
+        """The restore that a killed command had begun; None if there is none."""
+        record = self._cluster.get(self._record())
+        return None if record is None else Restoration.model_validate_json(record["data"]["restore"])
+
+    def planned(
+        self, set_id: str | None, at: str | None, store: Store | Literal["all"], *, overwrite: bool
+    ) -> tuple[Restoration, list[Plan]]:
+        """Choose a set, and say what a restore from it would do. It changes nothing.
+
+        Args:
+            set_id: Id of a set.
+            at: A time in ISO 8601: the newest set that was begun by then. Without both, the newest set.
+            store: What to restore. `all`: every store that this stack backs up.
+            overwrite: Whether to replace what the stores hold.
+
+        Raises:
+            OperationError: There is no such set, or it can't be restored.
+        """
+        chosen = choose(backups.Backups(self._pulumi, self._say).sets(), set_id=set_id, at=at)
+        stores = [one for one in STORES if self._cluster.get(self._cron_job(f"langfuse-restore-{one}")) is not None]
+        if store != "all":
+            self._declared(store)
+            stores = [store]
+        clickhouse = (chosen.manifest["clickhouse"] or {}) if "clickhouse" in stores else {}
+        wanted = Restoration(
+            set=chosen.id,
+            begun=chosen.manifest["started"],
+            stores=stores,
+            overwrite=overwrite,
+            since=clickhouse.get("started"),
+        )
+        return wanted, [self._plan(wanted, one) for one in stores]
+
+    def _plan(self, wanted: Restoration, store: Store) -> Plan:
+        name = f"langfuse-restore-{store}-plan"
+        self._say(f"running Job {name} in namespace {self._namespace} ...")
+        variables = {"ACTION": "plan", "SET_ID": wanted.set, "OVERWRITE": str(wanted.overwrite).lower()}
+        job = jobs.from_cron_job(self._declared(store), name, variables)
+        self._cluster.delete(job)
+        found = backups.results(jobs.run(self._cluster, job, self._say), of="refusals")
+        if not found:
+            raise OperationError(f"Job {name} printed no plan; look at its log")
+        return Plan.model_validate(found[-1])
+
+    def carry_out(self, wanted: Restoration) -> Json:
+        """Restore stores from a set, or continue after a kill. The application is stopped meanwhile.
+
+        Returns:
+            How many raw events were queued again and skipped; empty if none should be.
+
+        Raises:
+            OperationError: A step failed. The application stays stopped, and the same command continues.
+        """
+        record = self._begin(wanted)
+        self._writers.stop()
+        variables = {"ACTION": "restore", "SET_ID": wanted.set, "OVERWRITE": str(wanted.overwrite).lower()}
+        for store in wanted.stores:
+            self._say(f"restoring {store} ...")
+            name = f"langfuse-restore-{store}-{wanted.set.lower()}"
+            jobs.run(self._cluster, jobs.from_cron_job(self._declared(store), name, variables, owner=record), self._say)
+        self._migrate(wanted.set, record)
+        self._writers.start()
+        replayed = self._replay(wanted.since, record) if wanted.since else {}
+        self._end()
+        return replayed
+
+    def _replay(self, since: str, record: Json) -> Json:
+        """Queue the raw events again that were received since a time."""
+        if self._cluster.get(self._cron_job(REPLAY)) is None:
+            self._say("the raw events that are newer than the set are not queued again: there is no ADMIN_API_KEY")
+            return {}
+        self._say(f"queueing the raw events again that were received since {since} ...")
+        declared = jobs.declared(self._cluster, "CronJob", REPLAY, self._namespace)
+        job = jobs.from_cron_job(declared, f"{RECORD}-replay", {"SINCE": since, "DRY_RUN": "false"}, owner=record)
+        found = backups.results(jobs.run(self._cluster, job, self._say), of="queued")
+        return found[-1] if found else {}
+
+    def _migrate(self, set_id: str, record: Json) -> None:
+        """Bring a set of an older release to the schema of this one, and check that no migration is half applied."""
+        self._say("migrating ...")
+        declared = jobs.declared(self._cluster, "Job", MIGRATIONS, self._namespace)
+        name = f"{RECORD}-migrations-{set_id.lower()}"
+        jobs.run(self._cluster, jobs.from_job(declared, name, owner=record), self._say)
+
+    def _begin(self, wanted: Restoration) -> Json:
+        """Note in the cluster that a restore is under way, and suspend the CronJobs that must not run meanwhile."""
+        record = self._cluster.get(self._record())
+        if record is None:
+            active = [one["metadata"]["name"] for one in self._cron_jobs() if not one["spec"].get("suspend")]
+            data = {"restore": wanted.model_dump_json(), "suspended": json.dumps(active)}
+            record = self._cluster.create({**self._record(), "data": data})
+        for one in self._cron_jobs():
+            self._cluster.patch(one, {"spec": {"suspend": True}})
+            self._wait_for_runs(one)
+        return record
+
+    def abandon(self) -> None:
+        """Give up a restore that is under way: stop its Jobs, and start the application with what the stores hold."""
+        if self.under_way() is None:
+            raise OperationError(f"no restore is under way in namespace {self._namespace}")
+        self._end()
+        self._writers.start()
+
+    def _end(self) -> None:
+        record = self._cluster.get(self._record())
+        suspended = json.loads(record["data"]["suspended"]) if record else ()
+        for one in self._cron_jobs():
+            if one["metadata"]["name"] in suspended:
+                self._cluster.patch(one, {"spec": {"suspend": False}})
+        self._cluster.delete(self._record())
+
+    def _cron_jobs(self) -> Sequence[Json]:
+        """The CronJobs of the stack that must not run during a restore."""
+        found = (self._cluster.get(self._cron_job(name)) for name in SUSPENDED)
+        return [one for one in found if one is not None]
+
+    def _cron_job(self, name: str) -> Json:
+        metadata = {"name": name, "namespace": self._namespace}
+        return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata}
+
+    def _wait_for_runs(self, cron_job: Json) -> None:
+        """Wait until a backup that runs has ended."""
+        deadline = time.monotonic() + cron_job["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"]
+        said = False
+        while ((self._cluster.get(cron_job) or {}).get("status") or {}).get("active"):
+            if not said:
+                self._say(f"waiting until the run of {cron_job['metadata']['name']} has ended ...")
+                said = True
+            if time.monotonic() > deadline:
+                raise OperationError(f"a run of {cron_job['metadata']['name']} does not end; delete its Job")
+            time.sleep(1)
+
+    def _declared(self, store: Store) -> Json:
+        return jobs.declared(self._cluster, "CronJob", f"langfuse-restore-{store}", self._namespace)
+
+    def _record(self) -> Json:
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": RECORD, "namespace": self._namespace}}
+
+
+def choose(sets: Sequence[BackupSet], *, set_id: str | None, at: str | None) -> BackupSet:
+    """The set that a person means: by its id, the newest one at a time, or the newest one.
+
+    Args:
+        sets: Complete sets, the newest first.
+        set_id: Id of a set.
+        at: A time in ISO 8601.
+
+    Raises:
+        OperationError: There is no such set, or it can't be restored.
+    """
+    if set_id is not None and at is not None:
+        raise OperationError("pass --set or --at, not both")
+    if not sets:
+        raise OperationError("there is no complete set; `python -m operations backup now` takes one")
+    if set_id is not None:
+        found = [one for one in sets if one.id == set_id]
+        if not found:
+            raise OperationError(f"there is no complete set {set_id}; the newest ones are {_ids(sets)}")
+        if found[0].lacking:
+            raise OperationError(f"set {set_id} can't be restored: {found[0].lacking}")
+        return found[0]
+    usable = [one for one in sets if not one.lacking and (at is None or moment(one.manifest["started"]) <= moment(at))]
+    if not usable:
+        raise OperationError(
+            f"no set {f'was begun before {at} and ' if at else ''}can be restored; the sets are {_ids(sets)}"
+        )
+    return usable[0]
+
+
+def moment(text: str) -> datetime:
+    """A time in ISO 8601; one without a zone is in UTC.
+
+    Raises:
+        OperationError: The text is none.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise OperationError(f"{text!r} is not a time; write it like 2026-11-26T08:30:00Z") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _ids(sets: Sequence[BackupSet]) -> str:
+    return ", ".join(one.id for one in sets[:5])

@@ -1,0 +1,75 @@
+"""Web and worker of a deployed stack. They write to all stores, so some commands stop them for a while."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Final
+
+from operations.errors import OperationError
+from operations.pulumi import Pulumi
+
+Json = Mapping[str, Any]
+
+WRITERS: Final = ("langfuse-web", "langfuse-worker")
+
+STOP_SECONDS: Final = 900
+"""Longer than the grace period of a worker."""
+
+
+class Writers:
+    """They are stopped by their scale, which Pulumi's next update does not change: its inputs are the same."""
+
+    def __init__(self, pulumi: Pulumi, cluster: Any, say: Callable[[str], None]) -> None:  # noqa: ANN401  # a Cluster
+        """Take the stack, its cluster, and what prints progress."""
+        self._pulumi, self._cluster, self._say = pulumi, cluster, say
+
+    @cached_property
+    def namespace(self) -> str:
+        """The namespace of the stack.
+
+        Raises:
+            OperationError: The stack is not deployed.
+        """
+        for item in self._deployments.values():
+            return str(item["metadata"]["namespace"])
+        raise OperationError(f"stack {self._pulumi.stack} is not deployed")
+
+    def running(self) -> bool:
+        """Whether the application may write."""
+        found = (self._cluster.get(self._named(name)) for name in WRITERS)
+        return any(item["spec"].get("replicas") for item in found if item)
+
+    def stop(self) -> None:
+        """Scale the application to zero, and wait until its pods are gone.
+
+        Raises:
+            OperationError: Pods still run after STOP_SECONDS.
+        """
+        self._say("stopping web and worker ...")
+        for name in WRITERS:
+            self._cluster.scale(self._named(name), 0)
+        deadline = time.monotonic() + STOP_SECONDS
+        for name in WRITERS:
+            selector = f"app.kubernetes.io/name={name.removeprefix('langfuse-')}"
+            while self._cluster.pod_names(self.namespace, selector):
+                if time.monotonic() > deadline:
+                    raise OperationError(f"pods of {name} still run after {STOP_SECONDS} s; run the command again")
+                time.sleep(1)
+
+    def start(self) -> None:
+        """Scale the application to what Pulumi's state says. An autoscaler takes over from there."""
+        for name in WRITERS:
+            found = self._cluster.get(self._named(name))
+            if found and name in self._deployments and not found["spec"].get("replicas"):
+                self._say(f"starting {name} ...")
+                self._cluster.scale(self._named(name), self._deployments[name]["spec"]["replicas"])
+
+    @cached_property
+    def _deployments(self) -> Mapping[str, Json]:
+        """The inputs of web and worker in the state."""
+        found = ((item["metadata"]["name"], item) for item in self._pulumi.objects() if item["kind"] == "Deployment")
+        return {name: item for name, item in found if name in WRITERS}
+
+    def _named(self, name: str) -> Json:
+        metadata = {"name": name, "namespace": self.namespace}
+        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}

@@ -1,0 +1,314 @@
+"""`restore` and `backup`: the Jobs that they start, killed before and after each change of the cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from operations import backups, jobs, restore
+from operations.backups import BackupSet
+from operations.cluster import Step
+from operations.errors import OperationError
+from operations.restore import RECORD, Restoration, Restore, choose
+from operations.writers import WRITERS
+
+NAMESPACE = "langfuse-prod"
+SET = "2026-11-26T02-15-00Z-k7fz"
+BEGUN, CLICKHOUSE_BEGUN = "2026-11-26T02:15:00.000Z", "2026-11-26T00:45:00.000Z"
+WANTED = Restoration(set=SET, begun=BEGUN, stores=["postgres", "clickhouse"], overwrite=True, since=CLICKHOUSE_BEGUN)
+
+Json = Mapping[str, Any]
+
+
+class KilledError(Exception):
+    """The command was killed."""
+
+
+def manifest(set_id: str = SET, started: str = BEGUN) -> dict[str, Any]:
+    clickhouse = {"by": "job", "id": "2026-11-26T00-45-00Z-abcd", "started": CLICKHOUSE_BEGUN, "bytes": 2048}
+    files = [{"name": "database.dump", "bytes": 4096, "sha256": "00"}]
+    return {
+        "id": set_id,
+        "started": started,
+        "finished": started,
+        "langfuse": "4.82.0",
+        "clickhouse": clickhouse,
+        "files": files,
+    }
+
+
+def listed(set_id: str = SET, started: str = BEGUN, lacking: str | None = None) -> BackupSet:
+    return BackupSet(id=set_id, manifest=manifest(set_id, started), kept=True, lacking=lacking)
+
+
+class World:
+    """A cluster with a deployed stack. Every change counts, and can be the last one of a command."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self.logs: dict[str, str] = {}
+        self.replicas = dict.fromkeys(WRITERS, 2)
+        self.changes = 0
+        self.last: int | None = None
+        self.ran: list[str] = []
+        self.fails: set[str] = set()
+        for name in (*restore.SUSPENDED, backups.VERIFY, restore.REPLAY, "langfuse-restore-postgres"):
+            self.add("CronJob", name, self.cron_job())
+        self.add("CronJob", "langfuse-restore-clickhouse", self.cron_job())
+        self.add("Job", restore.MIGRATIONS, {"template": self.template(), "selector": {}, "backoffLimit": 2})
+
+    def template(self) -> dict[str, Any]:
+        names = ("ACTION", "SET_ID", "OVERWRITE", "DRY_RUN", "SINCE")
+        env = [{"name": name, "value": ""} for name in names]
+        labels = {"app.kubernetes.io/name": "x", "controller-uid": "1", "batch.kubernetes.io/job-name": "y"}
+        return {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "env": env}]}}
+
+    def cron_job(self) -> dict[str, Any]:
+        return {
+            "suspend": False,
+            "jobTemplate": {"spec": {"activeDeadlineSeconds": 60, "template": self.template()}},
+        }
+
+    def add(self, kind: str, name: str, spec: Json) -> None:
+        metadata = {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}"}
+        self.objects[kind, name] = {"apiVersion": "batch/v1", "kind": kind, "metadata": metadata, "spec": {**spec}}
+
+    def change(self, what: Callable[[], None]) -> None:
+        """Change something, unless the command was killed before. It may also be killed right after."""
+        if self.last is not None and self.changes >= self.last:
+            raise KilledError
+        self.changes += 1
+        what()
+        if self.last is not None and self.changes + 0.5 > self.last:
+            raise KilledError
+
+    def start(self, job: dict[str, Any]) -> None:
+        """What the Job does, at once."""
+        name = job["metadata"]["name"]
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        variables = {one["name"]: one["value"] for one in container["env"]}
+        if name.startswith("langfuse-restore-") and variables["ACTION"] != "plan" and "replay" not in name:
+            assert not any(self.replicas.values()), "the application writes during a restore"
+            assert all(self.objects["CronJob", one]["spec"]["suspend"] for one in restore.SUSPENDED)
+        self.ran.append(name)
+        self.logs[name] = self.output(name, variables)
+        outcome = "Failed" if name in self.fails else "Complete"
+        job["status"] = {"conditions": [{"type": outcome, "status": "True"}]}
+
+    def output(self, name: str, variables: Json) -> str:
+        if variables["ACTION"] == "plan":
+            plan = {"store": name.split("-")[2], "set": variables["SET_ID"], "rows": {"traces": [3, 2]}}
+            return json.dumps({**plan, "refusals": []})
+        if variables["ACTION"] == "list":
+            return json.dumps({"id": SET, "manifest": manifest(), "kept": True, "verdicts": {}})
+        if "replay" in name:
+            return json.dumps({"queued": 5, "skipped": 1, "since": variables["SINCE"]})
+        return "done"
+
+    def settled(self) -> bool:
+        """Whether everything is as it was before, but for the data."""
+        active = not any(self.objects["CronJob", name]["spec"]["suspend"] for name in restore.SUSPENDED)
+        owned = [name for kind, name in self.objects if kind == "Job" and name != restore.MIGRATIONS]
+        return active and not owned and ("ConfigMap", RECORD) not in self.objects and all(self.replicas.values())
+
+
+class FakeCluster:
+    """The API server, as far as the commands use it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def get(self, wanted: Json) -> Json | None:
+        kind, name = wanted["kind"], wanted["metadata"]["name"]
+        if kind == "Deployment":
+            return {"spec": {"replicas": self.world.replicas[name]}}
+        found = self.world.objects.get((kind, name))
+        return None if found is None else json.loads(json.dumps(found))
+
+    def create(self, item: Json) -> Json:
+        made = json.loads(json.dumps(item))
+        made["metadata"]["uid"] = f"uid-{item['metadata']['name']}"
+
+        def add() -> None:
+            self.world.objects[item["kind"], item["metadata"]["name"]] = made
+            if item["kind"] == "Job":
+                self.world.start(made)
+
+        self.world.change(add)
+        return made  # type: ignore[no-any-return]
+
+    def delete(self, item: Json) -> None:
+        name = item["metadata"]["name"]
+
+        def remove() -> None:
+            self.world.objects.pop((item["kind"], name), None)
+            for key, other in [*self.world.objects.items()]:
+                if any(owner["name"] == name for owner in other["metadata"].get("ownerReferences", ())):
+                    del self.world.objects[key]
+
+        self.world.change(remove)
+
+    def patch(self, item: Json, change: Json) -> None:
+        spec = self.world.objects[item["kind"], item["metadata"]["name"]]["spec"]
+        self.world.change(lambda: spec.update(change["spec"]))
+
+    def scale(self, item: Json, replicas: int) -> None:
+        self.world.change(lambda: self.world.replicas.update({item["metadata"]["name"]: replicas}))
+
+    def pod_names(self, namespace: str, selector: str) -> list[str]:
+        assert namespace == NAMESPACE
+        assert selector
+        return []
+
+    def steps(self, job: Json) -> list[Step]:
+        name = job["metadata"]["name"]
+        return [Step("pod", "main", runs=False, failed=name in self.world.fails, log=self.world.logs[name])]
+
+    def pod_reason(self, job: Json) -> str:
+        return f"the pod of {job['metadata']['name']} does not run"
+
+
+class FakePulumi:
+    stack = "prod"
+
+    def objects(self) -> list[Json]:
+        return [
+            {"kind": "Deployment", "metadata": {"name": one, "namespace": NAMESPACE}, "spec": {"replicas": 2}}
+            for one in WRITERS
+        ]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World()
+    for module in (restore, backups):
+        monkeypatch.setattr(module.Cluster, "of", staticmethod(lambda _: FakeCluster(made)))
+    monkeypatch.setattr("operations.cluster_identity.check", lambda _: None)
+    return made
+
+
+def restoring(said: list[str] | None = None) -> Restore:
+    return Restore(FakePulumi(), (said if said is not None else []).append)  # type: ignore[arg-type]
+
+
+def test_a_restore_stops_writers_and_backups_restores_migrates_replays_and_starts_again(world: World) -> None:
+    replayed = restoring().carry_out(WANTED)
+    suffix = SET.lower()
+    assert world.ran == [
+        f"langfuse-restore-postgres-{suffix}",
+        f"langfuse-restore-clickhouse-{suffix}",
+        f"langfuse-restore-migrations-{suffix}",
+        "langfuse-restore-replay",
+    ]
+    assert replayed == {"queued": 5, "skipped": 1, "since": CLICKHOUSE_BEGUN}
+    assert world.settled()
+
+
+def test_a_restore_that_was_killed_anywhere_is_continued(world: World) -> None:
+    restoring().carry_out(WANTED)
+    for last in range(world.changes):
+        for half in (0, 0.5):
+            again = World()
+            world.__dict__.update(again.__dict__)
+            world.last = last + half  # type: ignore[assignment]
+            with pytest.raises(KilledError):
+                restoring().carry_out(WANTED)
+            world.last = None
+            command = restoring()
+            begun = command.under_way()
+            if begun is not None:
+                assert begun == WANTED
+            command.carry_out(begun or WANTED)
+            assert world.settled(), f"killed at change {last + half}"
+            assert all(world.ran.count(name) == 1 for name in world.ran if begun is not None), "a step ran twice"
+
+
+def test_a_restore_whose_job_failed_leaves_the_application_stopped_and_runs_the_job_again(world: World) -> None:
+    failing = f"langfuse-restore-clickhouse-{SET.lower()}"
+    world.fails = {failing}
+    world.output = lambda *_: "reading\nrestore-clickhouse: clickhouse/x is damaged"  # type: ignore[method-assign]
+    with pytest.raises(OperationError, match=f"{failing} failed in main: restore-clickhouse: clickhouse/x is damaged"):
+        restoring().carry_out(WANTED)
+    assert not any(world.replicas.values())
+    world.fails = set()
+    restoring().carry_out(WANTED)
+    assert world.ran.count(failing) == 2
+    assert world.ran.count(f"langfuse-restore-postgres-{SET.lower()}") == 1
+    assert world.settled()
+
+
+def test_a_restore_can_be_given_up(world: World) -> None:
+    world.fails = {f"langfuse-restore-postgres-{SET.lower()}"}
+    with pytest.raises(OperationError):
+        restoring().carry_out(WANTED)
+    restoring().abandon()
+    assert world.settled()
+    with pytest.raises(OperationError, match=f"no restore is under way in namespace {NAMESPACE}"):
+        restoring().abandon()
+
+
+def test_a_plan_changes_nothing_but_its_own_jobs(world: World) -> None:
+    wanted, plans = restoring().planned(None, None, "all", overwrite=True)
+    assert wanted == WANTED
+    assert [(one.store, one.rows) for one in plans] == [
+        ("postgres", {"traces": (3, 2)}),
+        ("clickhouse", {"traces": (3, 2)}),
+    ]
+    assert all(world.replicas.values())
+    assert not any(world.objects["CronJob", name]["spec"]["suspend"] for name in restore.SUSPENDED)
+    assert ("ConfigMap", RECORD) not in world.objects
+
+
+def test_a_cron_job_that_was_suspended_stays_so(world: World) -> None:
+    world.objects["CronJob", backups.RETENTION]["spec"]["suspend"] = True
+    restoring().carry_out(WANTED)
+    assert [world.objects["CronJob", name]["spec"]["suspend"] for name in restore.SUSPENDED] == [False, False, True]
+
+
+def test_a_job_by_hand_has_the_variables_and_none_of_the_controllers_labels(world: World) -> None:
+    job = jobs.from_job(world.objects["Job", restore.MIGRATIONS], "again")
+    assert job["spec"]["template"]["metadata"]["labels"] == {"app.kubernetes.io/name": "x"}
+    assert "selector" not in job["spec"]
+    cron_job = world.objects["CronJob", restore.REPLAY]
+    made = jobs.from_cron_job(cron_job, "run", {"SINCE": BEGUN})
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    assert {"name": "SINCE", "value": BEGUN} in container["env"]
+    with pytest.raises(OperationError, match="has no variable NEWER: another release of this program"):
+        jobs.from_cron_job(cron_job, "run", {"NEWER": ""})
+
+
+@pytest.mark.parametrize(
+    ("set_id", "at", "expected"),
+    [
+        (None, None, "third"),
+        ("first", None, "first"),
+        (None, "2026-11-21T00:00:00+01:00", "first"),
+        (None, "2026-11-25", "first"),
+    ],
+)
+def test_the_set_that_is_meant(set_id: str | None, at: str | None, expected: str) -> None:
+    sets = [
+        listed("fourth", "2026-11-26T02:00:00.000Z", lacking="clickhouse/x is missing"),
+        listed("third", "2026-11-25T02:00:00.000Z"),
+        listed("second", "2026-11-21T02:00:00.000Z", lacking="its drill failed"),
+        listed("first", "2026-11-20T02:00:00.000Z"),
+    ]
+    assert choose(sets, set_id=set_id, at=at).id == expected
+
+
+@pytest.mark.parametrize(
+    ("sets", "set_id", "at", "error"),
+    [
+        ([], None, None, "there is no complete set"),
+        ([listed()], "2026", None, f"there is no complete set 2026; the newest ones are {SET}"),
+        ([listed(lacking="clickhouse/x is missing")], SET, None, f"{SET} can't be restored: clickhouse/x is missing"),
+        ([listed()], None, "2026-11-01", "no set was begun before 2026-11-01 and can be restored"),
+        ([listed()], None, "yesterday", "'yesterday' is not a time; write it like 2026-11-26T08:30:00Z"),
+    ],
+)
+def test_a_set_that_is_not_there(sets: list[BackupSet], set_id: str | None, at: str | None, error: str) -> None:
+    with pytest.raises(OperationError, match=error):
+        choose(sets, set_id=set_id, at=at)
