@@ -20,7 +20,7 @@ def outputs(context: ApplicationContext, web: Endpoint) -> dict[str, JsonValue]:
     def address(endpoint: Endpoint) -> str:
         if "." in endpoint.host:  # external, or the full name of a pod
             return endpoint.authority
-        return f"{endpoint.host}.{settings.namespace}.svc.cluster.local:{endpoint.port}"
+        return f"{endpoint.host}.{settings.namespace}.svc:{endpoint.port}"
 
     return {
         "url": settings.public_url,

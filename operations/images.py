@@ -1,14 +1,14 @@
 """Locks the images of a stack: looks up their digests and writes them into the lock file."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from components.schema.environment import PROJECT, Settings
 from components.settings import image_lock
 from components.settings.load import SettingsError, parse
-from components.stores.images import original_images
+from components.stores.images import all_images
 from operations import registry
 from operations.errors import OperationError
 from operations.pulumi import Json, Pulumi
@@ -40,7 +40,27 @@ def lock(pulumi: Pulumi) -> list[Change]:
         OperationError: A digest could not be looked up. The file then stays as it is.
     """
     settings = _settings(pulumi)
-    names = sorted({settings.images.named(original) for original in original_images(settings).values()})
+    return _lock(pulumi, settings, sorted({settings.images.named(original) for original in all_images(settings)}))
+
+
+def lock_another(pulumi: Pulumi, original: str) -> list[Change]:
+    """Look up the digest of an image that the stack will run, if its other images are in the lock file.
+
+    Args:
+        pulumi: The stack.
+        original: The name and tag of the original image.
+
+    Raises:
+        OperationError: As for `lock`.
+    """
+    settings, known = _settings(pulumi), image_lock.read()
+    name = settings.images.named(original)
+    is_locked = any(settings.images.named(one) in known for one in all_images(settings))
+    return _lock(pulumi, settings, [name]) if is_locked and name not in known else []
+
+
+def _lock(pulumi: Pulumi, settings: Settings, names: Sequence[str]) -> list[Change]:
+    """Look up images, and add their digests to the lock file."""
     credentials = registry.of_this_machine({name.partition("/")[0] for name in names})
     for secret in settings.images.pull_secrets:
         credentials |= _of_secret(pulumi, settings.namespace, secret)

@@ -64,10 +64,27 @@ def major(version: str) -> int:
 class Upgrade:
     """The steps, for a stack."""
 
-    def __init__(self, pulumi: Pulumi, cluster: Any, say: Say, *, default: str) -> None:  # noqa: ANN401  # a Cluster
-        """Take the stack, its cluster, and the release that the program uses without a key."""
+    def __init__(
+        self,
+        pulumi: Pulumi,
+        cluster: Any,  # noqa: ANN401  # a Cluster
+        say: Say,
+        *,
+        default: str,
+        lock: Callable[[str], object],
+    ) -> None:
+        """Take a stack.
+
+        Args:
+            pulumi: The stack.
+            cluster: Its cluster.
+            say: Prints progress.
+            default: The release that the program uses without a key.
+            lock: Adds the image of a release to the lock file, if the images of the stack are locked.
+        """
         self._pulumi, self._cluster, self._say, self._default = pulumi, cluster, say, default
         self._writers = Writers(pulumi, cluster, say)
+        self._lock = lock
 
     @property
     def server(self) -> Server:
@@ -138,6 +155,7 @@ class Upgrade:
         if not server.upgrade_to:
             self._require_deployed()
             self._require_no_claim(claim_name(major(to)))
+            self._lock(to)
             self._set({"upgradeTo": to})
         self._writers.stop()
         self._say(f"copying the database to Postgres {to} ...")

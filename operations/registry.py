@@ -132,7 +132,7 @@ def digest(name: str, credentials: Credentials) -> str:
     except requests.RequestException as error:
         raise OperationError(
             f"{name}: registry {registry} can't be reached ({type(error).__name__}); check the network, or set "
-            "langfuse:images.registry to a mirror"
+            "langfuse:images.registry or images.registries to a mirror"
         ) from None
     except _RefusedError as error:
         raise OperationError(f"{name}: {error}") from None

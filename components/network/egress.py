@@ -27,7 +27,8 @@ ANYWHERE = ("0.0.0.0/0", "::/0")
 WEB_PORTS = (80, 443)
 """Ports of allowed targets outside of the cluster, unless others are configured."""
 
-_SERVICE = re.compile(r"(?:[^.]+\.)+(?P<namespace>[^.]+)\.svc(?:\.cluster\.local)?\.?")
+_SERVICE = re.compile(r"(?:[^.]+\.)+(?P<namespace>[^.]+)\.svc(?:\.[^.]+)*\.?")
+"""Clusters may have another domain than `cluster.local`."""
 
 
 def to_outside(flow: Flow, tunnel: Sequence[int]) -> list[EgressRule]:

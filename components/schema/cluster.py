@@ -101,6 +101,12 @@ class Cluster(Model):
     api_server: ApiServer = ApiServer()
     operators: Operators = Operators()
     controllers: Controllers = Controllers()
+    load_balancers: list[NetworkRange] = Field(
+        default=[],
+        description="Addresses from which load balancers of the cloud connect to pods and check their health. They can "
+        "connect to web and to files in MinIO with `ingress.kind: gateway-api`, and with the controller `other`, "
+        "unless `ingress.proxy` says what forwards requests.",
+    )
     ignore_changes: dict[str, list[FieldPath]] = Field(
         default={},
         description="Fields that the cluster sets itself, for example by a webhook, by `Kind` or `Kind/name` of the "

@@ -60,7 +60,7 @@ class ImageBuild(Model):
     """Another build of an image. Its tag is that of the release with a suffix, so that it follows the release."""
 
     repository: Repository | None = Field(
-        default=None, description="Its repository with the registry. `registry` does not apply to it."
+        default=None, description="Its repository with the registry. `registry` and `registries` do not apply to it."
     )
     suffix: TagSuffix | None = Field(
         default=None, description="What its tags have after the release: `-ubi9` for `4.82.0-ubi9`."
@@ -98,6 +98,13 @@ class Images(Model):
         "the registry in the name: `docker.io/langfuse/langfuse` becomes `registry.example.com/mirror/langfuse/"
         "langfuse`.",
     )
+    registries: dict[str, Registry] = Field(
+        default={},
+        examples=[{"docker.io": "registry.example.com/docker-hub", "quay.io": "registry.example.com/quay"}],
+        description="A mirror for each original registry, for a proxy that has a path or a name for each: Artifactory, "
+        "Harbor, or the pull-through cache of ECR. `registry` is for the others. [Images](images.md) lists the "
+        "original registries.",
+    )
     pull_secrets: list[SecretName] = Field(
         default=[],
         description="Secrets of the type `kubernetes.io/dockerconfigjson` in the namespace, for every pod.",
@@ -119,8 +126,9 @@ class Images(Model):
         build = self._build(repository)
         if build.repository:
             repository = build.repository
-        elif self.registry:
-            repository = f"{self.registry}/{repository.partition('/')[2]}"
+        else:
+            registry, _, path = repository.partition("/")
+            repository = f"{self.registries.get(registry, self.registry or registry)}/{path}"
         return f"{repository}:{tag}{build.suffix or ''}"
 
     def reference(self, default: str) -> str:
@@ -155,6 +163,10 @@ NAMES: Final[Mapping[str, str]] = {
     images.OAUTH2_PROXY.repository: "oauth2_proxy",
 }
 """The field of `ImageBuilds` for the repository of each original."""
+
+
+ORIGINAL_REGISTRIES: Final = tuple(sorted({name.partition("/")[0] for name in NAMES}))
+"""The registries of the originals."""
 
 
 def key_of(default: str) -> str:

@@ -24,6 +24,14 @@ def _dns(name: str) -> dict[str, JsonValue]:
     return {"namespaces": [*servers.namespaces], "ranges": [*ranges], "ports": [*servers.ports]}
 
 
+_GOOGLE_LOAD_BALANCERS: Final[list[JsonValue]] = [
+    *("35.191.0.0/16", "130.211.0.0/22"),
+    *("2600:2d00:1:b029::/64", "2600:2d00:1:1::/64"),
+]
+"""Google's front ends, and its health checks of every load balancer
+(cloud.google.com/load-balancing/docs/firewall-rules). Regional and internal load balancers are proxies in a subnet of
+the VPC, the proxy-only subnet."""
+
 CLUSTERS: Final[Mapping[str, dict[str, JsonValue]]] = {
     DEFAULT: {"dns": _dns(DEFAULT)},
     "kind": {"dns": _dns("kind"), "apiServer": {"ports": [443, 6443]}},
@@ -31,10 +39,15 @@ CLUSTERS: Final[Mapping[str, dict[str, JsonValue]]] = {
     "k3s": {"dns": _dns("k3s"), "apiServer": {"ports": [443, 6443]}, "controllers": {"traefik": "kube-system"}},
     # Managed API servers are outside of the cluster, at 443.
     "eks": {"dns": _dns("eks"), "apiServer": {"ports": [443]}},
-    "gke": {"dns": _dns("gke"), "apiServer": {"ports": [443]}},
+    "gke": {"dns": _dns("gke"), "apiServer": {"ports": [443]}, "loadBalancers": _GOOGLE_LOAD_BALANCERS},
     # Autopilot raises the smaller of CPU and memory if their ratio is not between 1:1 and 1:6.5
     # (cloud.google.com/kubernetes-engine/docs/concepts/autopilot-resource-requests).
-    "gke-autopilot": {"dns": _dns("gke-autopilot"), "apiServer": {"ports": [443]}, "memoryPerCpu": "6.5Gi"},
+    "gke-autopilot": {
+        "dns": _dns("gke-autopilot"),
+        "apiServer": {"ports": [443]},
+        "memoryPerCpu": "6.5Gi",
+        "loadBalancers": _GOOGLE_LOAD_BALANCERS,
+    },
     "aks": {"dns": _dns("aks"), "apiServer": {"ports": [443]}},
     # docs.redhat.com/documentation/openshift_container_platform, Managing security context constraints.
     # The Operator Lifecycle Manager installs operators of the whole cluster in openshift-operators. The router, which

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from components.schema.environment import Settings
+from components.schema.image_settings import ORIGINAL_REGISTRIES
 from components.settings import documents
-from components.stores.images import original_images
+from components.stores.images import all_images
 
 FILE: Final = Path(__file__).resolve().parents[2] / "stacks/images.lock.json"
 
@@ -33,7 +34,7 @@ def write(digests: Mapping[str, str], file: Path = FILE) -> None:
 
 def with_digests(settings: Settings, lock: Mapping[str, str]) -> Settings:
     """The settings with the digests of their images from the lock file. Those of the stack file take precedence."""
-    names = (settings.images.named(original) for original in original_images(settings).values())
+    names = (settings.images.named(original) for original in all_images(settings))
     locked = {name: lock[name] for name in names if name in lock}
     if not locked:
         return settings
@@ -43,7 +44,7 @@ def with_digests(settings: Settings, lock: Mapping[str, str]) -> Settings:
 
 def digests_are_complete(settings: Settings) -> Iterator[str]:
     """Once an image is locked, all are: after a change of a release, the new image must not run unlocked."""
-    names = {settings.images.named(original) for original in original_images(settings).values()}
+    names = {settings.images.named(original) for original in all_images(settings)}
     digests = settings.images.digests
     for name in sorted(digests.keys() - names):
         yield f"images.digests.{name}: is not an image of this stack; remove it"
@@ -53,3 +54,9 @@ def digests_are_complete(settings: Settings) -> Iterator[str]:
             f"images.digests: {', '.join(missing)} has no digest, and other images of this stack have one; run "
             f"`python -m operations images lock --stack {settings.stack}`"
         )
+
+
+def mirrors_are_of_original_registries(settings: Settings) -> Iterator[str]:
+    """A mirror of a registry that no image comes from is probably a spelling mistake."""
+    for name in sorted(settings.images.registries.keys() - {*ORIGINAL_REGISTRIES}):
+        yield f"images.registries.{name}: is not the registry of any image; use {', '.join(ORIGINAL_REGISTRIES)}"

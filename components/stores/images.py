@@ -1,11 +1,12 @@
 """The images that an environment runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from components.schema import images
 from components.schema.environment import Settings
 from components.schema.image_settings import key_of
+from components.schema.stores import ManagedPostgres
 
 
 def original_images(settings: Settings) -> Mapping[str, str]:
@@ -37,6 +38,14 @@ def original_images(settings: Settings) -> Mapping[str, str]:
     if settings.ingress.sign_in_proxy:
         found.append(images.OAUTH2_PROXY.reference)
     return {key_of(reference): reference for reference in found}
+
+
+def all_images(settings: Settings) -> Sequence[str]:
+    """The name and tag of each original image, also that of the release to which Postgres is being upgraded."""
+    found, postgres = [*original_images(settings).values()], settings.postgres
+    if isinstance(postgres, ManagedPostgres) and postgres.upgrade_to:
+        found.append(images.postgres(postgres.upgrade_to).reference)
+    return found
 
 
 def running_images(settings: Settings) -> Mapping[str, str]:

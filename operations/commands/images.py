@@ -17,8 +17,8 @@ def images() -> None:
 def lock(*, stack: Stack, config_file: ConfigFile = None) -> None:
     """Look up the digests of a stack's images.
 
-    Asks the registries, or the mirror of langfuse:images.registry, with the credentials of langfuse:images.pullSecrets
-    and of `docker login`. Writes stacks/images.lock.json, which every later update of the stack uses. Run it again
+    Asks the registries, or the mirrors in langfuse:images, with the credentials of langfuse:images.pullSecrets and of
+    `docker login`. Writes stacks/images.lock.json, which every later update of the stack uses. Run it again
     after a change of a release, and commit the file.
     """
     from operations.images import lock as lock_images  # noqa: PLC0415  # loads pulumi_kubernetes

@@ -40,13 +40,17 @@ def upgrade_postgres(
     docs/runbooks/postgres-release.md.
     """
     from operations.cluster import Cluster  # noqa: PLC0415  # takes a second to import
+    from operations.images import lock_another  # noqa: PLC0415  # ditto
     from operations.postgres_upgrade import Upgrade  # noqa: PLC0415
 
     with reported_errors():
         if sum((bool(to), back, finish)) != 1:
             raise OperationError("pass one of --to RELEASE, --back and --finish")
         pulumi = Pulumi(stack, config_file)
-        upgrade = Upgrade(pulumi, Cluster.of(pulumi), say, default=images.POSTGRES.tag)
+        cluster, default = Cluster.of(pulumi), images.POSTGRES.tag
+        upgrade = Upgrade(
+            pulumi, cluster, say, default=default, lock=lambda to: lock_another(pulumi, images.postgres(to).reference)
+        )
         upgrade.prepare()
         if back:
             upgrade.back(discard_writes=discard_writes)

@@ -8,7 +8,7 @@ import yaml
 
 from components.schema.image_settings import NAMES
 from components.settings.load import SettingsError, parse
-from components.stores.images import original_images, running_images
+from components.stores.images import all_images, original_images, running_images
 from tests.engine.matrix import config as matrix_config
 from tests.engine.matrix import few_rows
 from tests.golden import EXAMPLE
@@ -50,6 +50,36 @@ def test_every_image_comes_through_the_mirror_with_its_pull_secrets(config: Mapp
     expected = [{"name": "mirror"}, {"name": "builds"}]
     assert [item.name for item in workloads(found) if pod_spec(item)["imagePullSecrets"] != expected] == []
     assert [item for item in found.of("Cluster") if item.inputs["spec"]["imagePullSecrets"] != expected] == []
+
+
+def test_each_original_registry_can_have_a_mirror_of_its_own() -> None:
+    """A pull-through cache has a path for each registry, and Artifactory and Harbor a repository."""
+    mirrors = {
+        "docker.io": "cache.example.com/docker-hub",
+        "ghcr.io": "ghcr.example.com",
+        "quay.io": "cache.example.com/q",
+    }
+    config = {"postgres": {"mode": "cloudnativepg"}, "images": {"registries": mirrors}}
+    original = set(references(recorded("dev", {"postgres": {"mode": "cloudnativepg"}})))
+    expected = {f"{mirrors[name.partition('/')[0]]}/{name.partition('/')[2]}" for name in original}
+    assert set(references(recorded("dev", config))) == expected
+    others = {"registry": MIRROR, "registries": {"quay.io": "cache.example.com/q"}}
+    found = settings({"images": others}).images
+    assert found.named("quay.io/minio/mc:1") == "cache.example.com/q/minio/mc:1"
+    assert found.named("docker.io/library/postgres:17.10") == f"{MIRROR}/library/postgres:17.10"
+    mistake = only_problem({"images": {"registries": {"dockerhub": MIRROR}}})
+    assert "images.registries.dockerhub: is not the registry of any image; use docker.io, ghcr.io, quay.io" in mistake
+
+
+def test_the_image_of_an_upgrade_of_postgres_is_locked_too() -> None:
+    config = {"postgres": {"mode": "managed", "version": "17.10", "upgradeTo": "18.4"}}
+    chosen = settings(config)
+    assert set(references(recorded("dev", config))) == set(all_images(chosen))
+    lock = {chosen.images.named(name): DIGEST for name in all_images(chosen)}
+    found = recorded("dev", {**config, "images": {"digests": lock}})
+    assert {name for name in references(found) if DIGEST not in name} == set()
+    with pytest.raises(SettingsError, match=r"postgres:18\.4 has no digest"):
+        parse("dev", {"host": HOST, **config}, lock=locked({}))
 
 
 def test_every_image_of_the_program_runs_in_a_row() -> None:

@@ -147,6 +147,7 @@ BY_KEY: Final[Mapping[str, object]] = {
         "LANGFUSE_S3_CONCURRENT_WRITES": {"value": "100"},
         "LANGFUSE_EXAMPLE": {"secret": "langfuse-extra", "key": "EXAMPLE", "insist": True},
     },
+    "images.registries": {"quay.io": "registry.example.com/quay"},
     "images.digests": {},
     "images.builds.worker.repository": "registry.example.com/builds/langfuse-worker",
     "images.builds.postgres.repository": "registry.example.com/builds/postgres",

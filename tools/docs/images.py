@@ -15,6 +15,16 @@ langfuse:images:
   pullSecrets: [registry]
 ```
 
+Artifactory, Harbor and the pull-through cache of ECR have a path or a name for each registry. Name the mirror of each:
+
+```yaml
+langfuse:images:
+  registries:
+    docker.io: 111122223333.dkr.ecr.eu-central-1.amazonaws.com/docker-hub # -> .../docker-hub/langfuse/langfuse
+    quay.io: 111122223333.dkr.ecr.eu-central-1.amazonaws.com/quay # MinIO and oauth2-proxy
+    ghcr.io: 111122223333.dkr.ecr.eu-central-1.amazonaws.com/github # CloudNativePG
+```
+
 Every pod of the stack uses both, including those of Jobs and of CloudNativePG. Create the Secrets in the namespace:
 `kubectl create secret docker-registry`. If you use the policies, add the mirror to the setting `registries` of
 [`allowed-registries`](policies.md#allowed-registries) in `policies/config/`.

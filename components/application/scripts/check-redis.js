@@ -75,6 +75,12 @@ function client(env) {
 
 function explainConnection(error) {
   const text = reason(error);
+  if (/sentinels are unreachable/i.test(text) && /WRONGPASS|NOAUTH|NOPERM|AUTH <password>|invalid/i.test(text)) {
+    return new Problem(
+      `the Sentinels refuse the password (${text})`,
+      "set REDIS_SENTINEL_PASSWORD, and REDIS_SENTINEL_USERNAME if they have users, in langfuse:extraEnv",
+    );
+  }
   if (/WRONGPASS|NOAUTH|invalid (username-)?password|AUTH <password> called without/i.test(text)) {
     return new Problem(
       `the server refuses the password (${text})`,

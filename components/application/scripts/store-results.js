@@ -7,6 +7,9 @@ const { createRequire } = require("node:module");
 /** How long a single step may take. */
 const PATIENT_MILLISECONDS = 60_000;
 
+/** Characters of a message. */
+const LONGEST = 400;
+
 /** Where worker's image has the packages of Langfuse (pnpm links them there), and where other layouts have them. */
 const MODULES = ["/app/worker/node_modules/@langfuse/shared/", "/app/packages/shared/", "/app/worker/", "/app/"];
 
@@ -58,7 +61,9 @@ function reason(error) {
     const text = [status, code, each.message].filter((part) => part && part !== "UnknownError").join(" ");
     parts.push(text || each.name || String(each));
   }
-  return [...new Set(parts)].join(": ").replace(/\s+/g, " ").trim().slice(0, 400);
+  const text = [...new Set(parts)].join(": ").replace(/\s+/g, " ").trim();
+  // The last word goes as a whole: `redact` would not find a part of a credential.
+  return text.length > LONGEST ? text.slice(0, LONGEST).replace(/\S*$/, "...") : text;
 }
 
 function unreachable(error) {

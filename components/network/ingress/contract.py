@@ -80,7 +80,15 @@ class RoutedKind(IngressKind[RouteT], ABC):
         proxy: Proxy = self.config.proxy
         in_mesh = type(self.config).joins_mesh if proxy.mesh is None else proxy.mesh
         namespace = proxy.namespace or (None if proxy.ranges else self.default_namespace)
-        return Entrance(namespace=namespace, labels=proxy.labels, ranges=proxy.ranges, in_mesh=in_mesh)
+        ranges = (
+            self.settings.cluster.load_balancers if self.may_be_load_balancer and _says_nothing(proxy) else proxy.ranges
+        )
+        return Entrance(namespace=namespace, labels=proxy.labels, ranges=ranges, in_mesh=in_mesh)
+
+    @property
+    def may_be_load_balancer(self) -> bool:
+        """Whether the proxy may be a load balancer of the cloud, which is no pod."""
+        return False
 
     @property
     @abstractmethod
@@ -89,7 +97,7 @@ class RoutedKind(IngressKind[RouteT], ABC):
 
     def health_checks(self) -> Sequence[str]:
         """What a load balancer outside of the cluster needs: it asks for `/`, and web redirects that."""
-        if not self.config.proxy.ranges:
+        if not self.entrance().ranges:
             return ()
         return ["Health checks of the load balancer ask web for /api/public/health (docs/public-routes.md)"]
 
@@ -97,3 +105,8 @@ class RoutedKind(IngressKind[RouteT], ABC):
         """The public hosts and their rules."""
         config = self.config
         return public_routes(self.settings, servers, store, tls=config.tls, bucket_host=config.bucket_host)
+
+
+def _says_nothing(proxy: Proxy) -> bool:
+    """Whether the configuration leaves open what forwards requests. Load balancers of a cloud are in no mesh."""
+    return not proxy.namespace and not proxy.labels and not proxy.ranges and not proxy.mesh

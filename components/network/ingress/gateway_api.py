@@ -24,6 +24,8 @@ class GatewayApiKind(RoutedKind[GatewayApiIngress]):
         """The namespace of the Gateway, where Istio and others also run its pods."""
         return self.config.gateway_namespace
 
+    may_be_load_balancer = True
+
     def left_to_operator(self) -> Sequence[str]:
         """The Gateway belongs to others."""
         gateway, namespace = self.config.gateway, self.settings.namespace

@@ -37,6 +37,11 @@ class KubernetesIngressKind(RoutedKind[KubernetesIngress]):
         namespace: str | None = getattr(self.settings.cluster.controllers, self.config.controller)
         return namespace
 
+    @property
+    def may_be_load_balancer(self) -> bool:
+        """Whether the controller configures a load balancer of the cloud, as those of clouds do."""
+        return self.config.controller == "other"
+
     def left_to_operator(self) -> Sequence[str]:
         """What the controller can't do by annotations or objects of the namespace."""
         if self.config.controller != "other":

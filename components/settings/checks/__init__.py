@@ -19,7 +19,7 @@ from components.settings.checks import (
     sign_in,
     stores,
 )
-from components.settings.image_lock import digests_are_complete
+from components.settings.image_lock import digests_are_complete, mirrors_are_of_original_registries
 from components.stores.versions import versions_fit
 
 Check = Callable[[Settings], Iterator[str]]
@@ -56,6 +56,7 @@ CHECKS: Sequence[Check] = (
     stores.cloudnative_pg_finds_the_password,
     versions_fit,
     digests_are_complete,
+    mirrors_are_of_original_registries,
     application.write_mode_is_possible,
     credentials.sources_are_complete,
     credentials.configured_credentials_are_used,

@@ -29,6 +29,7 @@ from components.stores.postgres.mode import (
     PostgresMode,
     connections_in_memory,
     in_cluster_connection,
+    log_megabytes,
     max_connections,
     memory_megabytes,
 )
@@ -250,7 +251,7 @@ def parameters(settings: CloudNativePgPostgres) -> Mapping[str, str]:
         "log_lock_waits": "on",
         "log_min_duration_statement": "5s",
         "max_connections": str(max_connections(settings.resources)),
-        "max_wal_size": "1GB",
+        "max_wal_size": f"{log_megabytes(settings.storage)}MB",
         "checkpoint_timeout": "10min",
         "timezone": "UTC",
         "log_timezone": "UTC",

@@ -26,6 +26,7 @@ from components.stores.postgres.mode import (
     PostgresMode,
     connections_in_memory,
     in_cluster_connection,
+    log_megabytes,
     max_connections,
     memory_megabytes,
 )
@@ -162,6 +163,7 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
             "POSTGRES_INITDB_ARGS": initdb_arguments(version),
             "SOURCE_HOST": f"langfuse-{self.name}",
             "SOURCE_PORT": str(PORT),
+            "MAX_WAL_SIZE": f"{log_megabytes(self.config.storage)}MB",
         }
         upgrade_job(scope, version, self.config.resources, copied, given, after=[server])
 
@@ -212,7 +214,11 @@ def configuration_files(settings: ManagedPostgres, superuser: str) -> dict[str, 
         settings: The settings of the server.
         superuser: How the superuser logs in inside the pod: `peer` or `trust`.
     """
-    sizes = {**memory_megabytes(settings.resources), "max_connections": max_connections(settings.resources)}
+    sizes = {
+        **memory_megabytes(settings.resources),
+        "max_connections": max_connections(settings.resources),
+        "max_wal_mb": log_megabytes(settings.storage),
+    }
     return {
         "postgresql.conf": read_config(CONFIG / "postgresql.conf", **sizes),
         "pg_hba.conf": read_config(CONFIG / "pg_hba.conf", username=ROLE, superuser=superuser),

@@ -35,6 +35,12 @@ MOST_CONNECTIONS = 1000
 AUTOVACUUM_WORKERS = 3
 """Postgres' default. Each may use `maintenance_work_mem`."""
 
+LARGEST_LOG_MEBIBYTES = 1024
+"""Recovery replays at most so much of the write-ahead log, which takes less than a minute."""
+
+SMALLEST_LOG_MEBIBYTES = 96
+"""Postgres keeps 80 MiB of segments at least (`min_wal_size`)."""
+
 ConfigT = TypeVar("ConfigT", bound=Postgres)
 
 
@@ -107,3 +113,12 @@ def memory_megabytes(resources: Resources) -> dict[str, int]:
         "effective_cache_mb": mebibytes // 2,
         "maintenance_work_mb": max(16, min(mebibytes // 16, 1024)),
     }
+
+
+def log_megabytes(storage: str) -> int:
+    """`max_wal_size`: the size of the write-ahead log at which a checkpoint begins, a tenth of the volume.
+
+    It is no limit: while a checkpoint is written, the log grows on. A full volume stops the server.
+    """
+    tenth = int(quantity_value(storage) / 1024**2) // 10
+    return max(SMALLEST_LOG_MEBIBYTES, min(tenth, LARGEST_LOG_MEBIBYTES))

@@ -177,6 +177,9 @@ def test_sentinels_lead_to_the_primary(tmp_path: Path, variables: Mapping[str, s
             assert check_stores(given, "redis").of("redis") == []
             other = check_stores({**given, "REDIS_SENTINEL_MASTER_NAME": "else"}, "redis")
             assert "langfuse:redis.masterName" in one(other.of("redis"))
+            wrong = check_stores({**given, "REDIS_SENTINEL_PASSWORD": "another"}, "redis")
+            assert "set REDIS_SENTINEL_PASSWORD" in one(wrong.of("redis"))
+            assert "redisPassword" not in one(wrong.of("redis"))
 
 
 @contextlib.contextmanager
@@ -438,3 +441,20 @@ def test_errors_of_other_clients_and_servers_are_explained(store: str, error: st
         [NODE, "-e", program_text, store, error], cwd=FOLDER, capture_output=True, text=True, check=True
     )
     assert said in done.stdout
+
+
+def test_a_long_message_shows_no_part_of_a_credential() -> None:
+    program_text = """
+        const { reason, redact } = require("./store-results.js");
+        const secret = "s3cret-of-this-test";
+        const results = new Set();
+        for (let words = 60; words < 90; words++) {
+          const message = "word ".repeat(words) + "x".repeat(words % 5) + ` ${secret} and more `.repeat(9);
+          const text = reason(new Error(message));
+          results.add(redact(text, { REDIS_AUTH: secret }));
+        }
+        console.log([...results].join(" "));
+    """
+    done = subprocess.run([NODE, "-e", program_text], cwd=FOLDER, capture_output=True, text=True, check=True)
+    assert "s3" not in done.stdout
+    assert "***" in done.stdout

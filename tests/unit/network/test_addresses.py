@@ -242,7 +242,7 @@ def peers(network: Network, named: Named) -> list[tuple[Peer, int]]:
     if own is not None:
         assert own, f"{named}: no pod has this name"
         return [*own]
-    if match := re.fullmatch(r"(?:.*\.)?(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(\.cluster\.local)?", host):
+    if match := re.fullmatch(r"(?:.*\.)?(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(\..+)?", host):
         # The port of the pods may be another one than that of the Service.
         other = Pod(match["name"], {"app": match["name"]}, namespace=match["namespace"])
         return [(other, named.port), (other, 10_000 + named.port % 10_000)]

@@ -326,6 +326,29 @@ def test_the_controller_is_where_the_kind_of_cluster_has_it(
     assert [peer for rule in rules for peer in rule["from"]] == [space(namespace)]
 
 
+@pytest.mark.parametrize(
+    ("ingress", "expected"),
+    [
+        (GATEWAY_API, True),
+        ({"kind": "ingress", "controller": "other"}, True),
+        ({**GATEWAY_API, "proxy": {"namespace": "envoy-gateway-system"}}, False),
+        (NGINX, False),
+        ({}, False),
+    ],
+)
+def test_load_balancers_of_the_cloud_may_enter_where_they_can_be_the_proxy(
+    ingress: dict[str, Any], *, expected: bool
+) -> None:
+    given = {**ingress, **({"bucketHost": "files.example.com"} if ingress.get("kind") == "ingress" else {})}
+    found = recorded("dev", {"cluster": {"preset": "gke"}, "ingress": given})
+    rules = found.one("NetworkPolicy", "langfuse-allow-web-ingress").inputs["spec"]["ingress"]
+    ranges = {peer["ipBlock"]["cidr"] for rule in rules for peer in rule["from"] if "ipBlock" in peer}
+    assert ({"35.191.0.0/16", "130.211.0.0/22"} <= ranges) is expected
+    assert bool(ranges) is expected
+    left = " ".join(ingress_kind(settings({"cluster": {"preset": "gke"}, "ingress": given})).left_to_operator())
+    assert ("Health checks of the load balancer" in left) is expected
+
+
 @pytest.mark.parametrize("ingress", [NGINX, TRAEFIK, OTHER, {"kind": "none"}, GATEWAY_API])
 def test_the_outputs_say_what_is_left_to_the_operator(ingress: dict[str, Any]) -> None:
     chosen = settings({"ingress": ingress})

@@ -43,7 +43,7 @@ LITERALS = {
 }
 NEIGHBOURS = {
     **EXISTING,
-    "postgres": {"mode": "external", "host": "pg-rw.data.svc.cluster.local"},
+    "postgres": {"mode": "external", "host": "pg-rw.data.svc.k8s.example.org"},
     "clickhouse": {"mode": "external", "host": "ch.data.svc", "httpPort": 80, "nativePort": 9000, "tls": False},
     "redis": {"mode": "external", "host": "valkey.data.svc"},
     "objectStore": {**STORE, "endpoint": "http://minio.storage.svc", "forcePathStyle": True},

@@ -148,6 +148,17 @@ def test_a_second_look_up_changes_nothing_and_keeps_other_stacks(stack: Path) ->
     assert file.read_text() == first
 
 
+def test_an_upgrade_of_postgres_locks_its_image_if_the_others_are_locked(stack: Path, server: str) -> None:
+    file, pulumi = stack.parent / "images.lock.json", Pulumi("dev", stack)
+    assert locking.lock_another(pulumi, "docker.io/library/postgres:18.4") == []
+    assert not file.exists()
+    locking.lock(pulumi)
+    (change,) = locking.lock_another(pulumi, "docker.io/library/postgres:18.4")
+    assert change.name == f"{server}/mirror/library/postgres:18.4"
+    assert len(json.loads(file.read_text())) == 9
+    assert locking.lock_another(pulumi, "docker.io/library/postgres:18.4") == []
+
+
 def test_a_tag_that_was_moved_is_reported(stack: Path) -> None:
     locking.lock(Pulumi("dev", stack))
     file = stack.parent / "images.lock.json"

@@ -34,6 +34,7 @@ class World:
         self.copied: set[str] = set()
         self.protected = {"langfuse-postgres-data"}
         self.said: list[str] = []
+        self.locked: list[str] = []
         self.changes = 0
         self.last: int | None = None
         self.stale = False
@@ -66,6 +67,7 @@ class World:
         self.claims, self.server = claims, wanted
         self.protected = set(claims)
         if to:
+            assert to in self.locked, "its image could run unlocked"
             assert self.replicas == {"langfuse-web": 0, "langfuse-worker": 0}, "writers run during the copy"
             new = name(int(to.partition(".")[0]))
             self.copies += new not in self.copied
@@ -145,7 +147,8 @@ class FakeCluster:
 
 
 def upgrade(world: World, cluster: FakeCluster | None = None) -> Upgrade:
-    return Upgrade(FakePulumi(world), cluster or FakeCluster(world), world.said.append, default=OLD)  # type: ignore[arg-type]
+    pulumi, lock = FakePulumi(world), world.locked.append
+    return Upgrade(pulumi, cluster or FakeCluster(world), world.said.append, default=OLD, lock=lock)  # type: ignore[arg-type]
 
 
 def test_the_database_is_copied_and_the_former_volume_is_kept() -> None:

@@ -370,3 +370,15 @@ def test_a_switch_keeps_the_former_volume_and_changes_the_server_in_place() -> N
     for inputs in (old, new):
         inputs["metadata"]["labels"] = {}
     assert old == new  # only the template changes, which Kubernetes updates in place
+
+
+@pytest.mark.parametrize(("storage", "megabytes"), [("1Gi", 102), ("5Gi", 512), ("50Gi", 1024), ("1Ti", 1024)], ids=str)
+def test_the_log_of_postgres_leaves_room_on_a_small_volume(storage: str, megabytes: int) -> None:
+    config = {"mode": "managed", "version": "17.10", "storage": storage, "upgradeTo": "18.4"}
+    recording = recorded("dev", {"postgres": config})
+    text = "".join(item.inputs["data"].get("postgresql.conf", "") for item in recording.of("ConfigMap"))
+    assert f"\nmax_wal_size = {megabytes}MB\n" in text
+    copy = container(recording.one("Job", "langfuse-postgres-upgrade"), "copy")
+    assert variables(copy)["MAX_WAL_SIZE"] == f"{megabytes}MB"
+    operated = cluster(postgres={"mode": "cloudnativepg", "storage": storage})
+    assert spec(operated, "Cluster")["postgresql"]["parameters"]["max_wal_size"] == f"{megabytes}MB"

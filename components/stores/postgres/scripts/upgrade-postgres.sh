@@ -5,8 +5,8 @@
 # killed begins again, and a run after a complete one changes nothing. The source is only read.
 #
 # Environment: SOURCE_HOST, SOURCE_PORT, PGDATA (the new directory), PGHOST (a directory for the socket of the new
-# server), POSTGRES_INITDB_ARGS, APPLICATION_ROLE, APPLICATION_DATABASE, POSTGRES_PASSWORD and WAIT_SECONDS (how long to
-# wait until no other client is connected to the source).
+# server), POSTGRES_INITDB_ARGS, APPLICATION_ROLE, APPLICATION_DATABASE, POSTGRES_PASSWORD, MAX_WAL_SIZE (of the new
+# server while it is filled) and WAIT_SECONDS (how long to wait until no other client is connected to the source).
 set -eu
 
 scripts=${0%/*}
@@ -58,14 +58,19 @@ stop() {
 trap 'stop > /dev/null 2>&1 || true' EXIT
 pg_ctl --pgdata="$copy" --silent --wait --log="$work/server.log" start \
     --options="-c listen_addresses='' -c unix_socket_directories='$PGHOST' -c fsync=off -c full_page_writes=off \
--c max_wal_size=4GB -c timezone=UTC" || fail "the new server did not start: $(tail -n 5 "$work/server.log")"
+-c max_wal_size=$MAX_WAL_SIZE -c timezone=UTC" || fail "the new server did not start: $(tail -n 5 "$work/server.log")"
+
+# Messages without the lines that quote rows, which have hashes of passwords and keys.
+without_rows() {
+    sed -e '/^CONTEXT:/d' -e '/^DETAIL:.*Failing row/d' "$@"
+}
 
 echo "copying database $APPLICATION_DATABASE of $SOURCE_HOST"
 {
     PGPASSWORD="$POSTGRES_PASSWORD" pg_dump --format=custom --compress=0 --host "$SOURCE_HOST" --port "$SOURCE_PORT" \
         --username "$APPLICATION_ROLE" "$APPLICATION_DATABASE" 2> "$work/dump-error" || echo failed > "$work/failed"
 } | pg_restore --username postgres --dbname "$APPLICATION_DATABASE" --no-owner --role "$APPLICATION_ROLE" \
-    --exit-on-error 2> "$work/error" || fail "the restore failed: $(cat "$work/error" "$work/dump-error")"
+    --exit-on-error 2> "$work/error" || fail "the restore failed: $(without_rows "$work/error" "$work/dump-error")"
 [ ! -e "$work/failed" ] || fail "the dump failed: $(cat "$work/dump-error")"
 
 # One line for each table with its rows, column, index, constraint, view, value of an enum and sequence. From Postgres
