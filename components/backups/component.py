@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pulumi
 
 from components.application.component import ApplicationContext
-from components.backups.steps import SCRIPTS, WORK, step, step_scripts
+from components.backups.steps import SCRIPTS, WORK, keep_environment, step, step_scripts
+from components.backups.verification import verification
 from components.kubernetes.files import read_scripts, run_script, scripts_mount
 from components.kubernetes.jobs import cron_job
 from components.kubernetes.objects import Scope, child_options, service_account
@@ -79,6 +80,7 @@ class Backups(pulumi.ComponentResource):
             _clickhouse(context, clickhouse, child)
         if prune := context.stores.object_store.prune:
             _retention(context, prune, child)
+        verification(context, child)
         bucket = context.stores.object_store.buckets["backups"].name
         days = settings.keep.days if prune else settings.retention_days
         # For policies on the stack.
@@ -224,18 +226,14 @@ def _clickhouse(context: ApplicationContext, clickhouse: ClickHouseConnection, o
 def _retention(context: ApplicationContext, prune: Bucket, opts: pulumi.ResourceOptions) -> None:
     """Removes sets that are not kept, with keys that no other pod has."""
     settings, object_store = context.settings.backups, context.stores.object_store
-    image, keep = images.worker(context.settings.version), settings.keep
+    image = images.worker(context.settings.version)
     workload = context.installation.workload(RETENTION, component="retention", version=image.tag)
     scope = Scope(workload, opts)
     account = service_account(scope)
     scripts = scripts_mount(scope, step_scripts("prune-sets.js"))
     environment = {
         **bucket_client_environment(object_store, prune),
-        "KEEP_MINIMUM": str(keep.minimum),
-        "KEEP_DAILY": str(keep.daily),
-        "KEEP_WEEKLY": str(keep.weekly),
-        "KEEP_MONTHLY": str(keep.monthly),
-        "KEEP_LEGACY_DAYS": str(settings.retention_days),
+        **keep_environment(settings),
         "DRY_RUN": "false",
     }
     template = pod(

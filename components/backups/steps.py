@@ -14,11 +14,12 @@ from components.kubernetes.files import SCRIPTS_PATH, read_scripts
 from components.kubernetes.pods import Container, Mount, container
 from components.kubernetes.variables import Environment
 from components.schema import images
+from components.schema.application import Backups
 from components.schema.base import Resources
 
 SCRIPTS = Path(__file__).parent / "scripts"
 
-MODULES = ("bucket.js", "clickhouse-backups.js", "sets.js")
+MODULES = ("bucket.js", "clickhouse-backups.js", "inventory.js", "sets.js", "verdicts.js")
 """What the scripts of several steps use."""
 
 WORK = Mount.scratch("work", "/work", size="1Gi")
@@ -28,6 +29,18 @@ RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="512Mi", ephemeral_storag
 """For Node with the S3 client. It holds the list of a backup's files, which takes 60 MB for 100,000 files."""
 
 HEAP_MEBIBYTES = 384
+
+
+def keep_environment(settings: Backups) -> Environment:
+    """Which sets are kept (`keepOf` in `inventory.js`)."""
+    keep = settings.keep
+    return {
+        "KEEP_MINIMUM": str(keep.minimum),
+        "KEEP_DAILY": str(keep.daily),
+        "KEEP_WEEKLY": str(keep.weekly),
+        "KEEP_MONTHLY": str(keep.monthly),
+        "KEEP_LEGACY_DAYS": str(settings.retention_days),
+    }
 
 
 def step_scripts(*names: str) -> dict[str, str]:

@@ -63,13 +63,14 @@ class Credential:
 
 
 _APPLICATION = ("web", "worker")
-_ACCESS_KEY_READERS: Mapping[Purpose | Literal["root", "prune"], tuple[str, ...]] = {
+_ACCESS_KEY_READERS: Mapping[Purpose | Literal["root", "prune", "verify"], tuple[str, ...]] = {
     "root": ("object-store", "object-store-provisioning"),
     "events": ("object-store-provisioning", *_APPLICATION),
     "media": ("object-store-provisioning", *_APPLICATION),
     "exports": ("object-store-provisioning", *_APPLICATION),
     "backups": ("object-store-provisioning", "clickhouse"),
     "prune": ("object-store-provisioning",),
+    "verify": ("object-store-provisioning",),
 }
 
 CREDENTIALS: Mapping[str, Credential] = {

@@ -12,8 +12,15 @@ from components.kubernetes.rollouts import await_options, grace_seconds, job_sec
 REPLACE_UNREADY: Mapping[str, str] = {"pulumi.com/replaceUnready": "true"}
 """For a Job: the next update replaces one that failed, instead of waiting for it again."""
 
+NEVER = "0 0 29 2 *"
+"""The schedule of a suspended CronJob, which needs one. If somebody resumes it, it runs on the next 29 February."""
+
 KEEP_RUNS_SECONDS = 7 * 24 * 3600
 """How long a finished run of a CronJob is kept with its log: a failure on Friday can be read on Monday."""
+
+
+FAULT_EXIT = 3
+"""The exit code of a check that found a fault: the next attempt would find it again."""
 
 
 def job_spec(template: PodTemplate, *, deadline_seconds: int, retries: int) -> k8s.batch.v1.JobSpecArgsDict:
@@ -64,12 +71,27 @@ def job(
     )
 
 
-def cron_job(scope: Scope, template: PodTemplate, schedule: str, *, deadline_seconds: int) -> k8s.batch.v1.CronJob:
+def cron_job(
+    scope: Scope, template: PodTemplate, schedule: str | None, *, deadline_seconds: int, checks: bool = False
+) -> k8s.batch.v1.CronJob:
     """A CronJob in UTC whose runs never overlap. A missed run starts late, within an hour.
 
     The last three successful and the last three failed runs are kept, for KEEP_RUNS_SECONDS at most.
+
+    Args:
+        scope: The workload of the CronJob.
+        template: The template of its pods.
+        schedule: None if it is suspended, and Jobs are made from it by hand.
+        deadline_seconds: Time for all attempts of a run.
+        checks: Whether a container exits with FAULT_EXIT to report a fault, after which there are no more attempts.
     """
     run = job_spec(template, deadline_seconds=deadline_seconds, retries=2)
+    if checks:
+        fault: k8s.batch.v1.PodFailurePolicyRuleArgsDict = {
+            "action": "FailJob",
+            "on_exit_codes": {"operator": "In", "values": [FAULT_EXIT]},
+        }
+        run["pod_failure_policy"] = {"rules": [fault]}
     return k8s.batch.v1.CronJob(
         scope.workload.resource_name,
         metadata=scope.workload.metadata(),
@@ -77,10 +99,10 @@ def cron_job(scope: Scope, template: PodTemplate, schedule: str, *, deadline_sec
             "concurrency_policy": "Forbid",
             "failed_jobs_history_limit": 3,
             "job_template": {"spec": {**run, "ttl_seconds_after_finished": KEEP_RUNS_SECONDS}},
-            "schedule": schedule,
+            "schedule": schedule or NEVER,
             "starting_deadline_seconds": 3600,
             "successful_jobs_history_limit": 3,
-            "suspend": False,
+            "suspend": schedule is None,
             "time_zone": "Etc/UTC",
         },
         opts=scope.opts,

@@ -33,6 +33,7 @@ WorkloadName = Literal[
     "postgres",
     "redis",
     "retention",
+    "verify-backups",
 ]
 """The value of the label `app.kubernetes.io/name` of the pods."""
 
@@ -248,6 +249,11 @@ class Backups(Model):
     keep: Keep = Field(default=Keep(), description="Which sets are kept.")
     prune_schedule: Schedule = Field(
         default="45 4 * * *", description="When sets that are not kept are removed, as a cron schedule in UTC."
+    )
+    verify_schedule: Schedule | None = Field(
+        default="30 7 * * 0",
+        description="When the newest set is read back and compared with its manifest, as a cron schedule in UTC. "
+        "`null` suspends it.",
     )
     retention_days: int = Field(
         ge=1,

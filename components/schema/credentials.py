@@ -129,6 +129,14 @@ class CredentialSources(Model):
     object_store_prune_secret_access_key: Source | None = Field(
         default=None, description="Secret key that may delete in the bucket of backups."
     )
+    object_store_verify_access_key_id: Source | None = Field(
+        default=None,
+        description="Access key that may list and read in the bucket of backups, and write `sets/*/verdicts/*`. With "
+        "an external store, the key for backups takes its place if it is not set.",
+    )
+    object_store_verify_secret_access_key: Source | None = Field(
+        default=None, description="Secret key of the access key that reads backups."
+    )
     sign_in_proxy_cookie_secret: Source | None = Field(
         default=None,
         description="Encrypts the sessions of `ingress.authentication`: 32 letters and digits. A new value signs out "

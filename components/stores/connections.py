@@ -157,6 +157,8 @@ class ObjectStoreConnection:
     buckets: Mapping[Purpose, Bucket]
     prune: Bucket | None = None
     """The bucket of backups with keys that can delete, but not write. None if this stack does not remove old sets."""
+    verify: Bucket | None = None
+    """The bucket of backups with keys that read it and write verdicts. None to use those that write backups."""
     public_url: str | None = None
     """The URL of an external store for browsers and SDKs. None if the buckets are served by the public route."""
     encryption: Literal["none", "AES256", "aws:kms"] = "none"
@@ -168,6 +170,11 @@ class ObjectStoreConnection:
     def served_buckets(self) -> Sequence[str]:
         """Buckets that browsers and SDKs reach through the public route."""
         return [] if self.public_url else [self.buckets[purpose].name for purpose in ("media", "exports")]
+
+    @property
+    def read_backups(self) -> Bucket:
+        """The bucket of backups for Jobs that verify and restore. No keys of theirs can delete."""
+        return self.verify or self.buckets["backups"]
 
     @property
     def account_annotations(self) -> Mapping[str, str]:

@@ -45,6 +45,9 @@ SIGN_IN_PROXY = "oauth2-proxy"
 RETENTION = "retention"
 """The workload that removes old backup sets."""
 
+VERIFICATION = "verify-backups"
+"""The workload that reads backups back and compares them with their manifests."""
+
 OFF_SITE_COPY = "backup-off-site"
 """The workload that copies backups and media to a second object store."""
 

@@ -103,6 +103,7 @@ def test_a_new_version_changes_nothing_stateful(stack: Stack, view: View) -> Non
         ("CronJob", "langfuse-backup-clickhouse"),  # their last steps run in the worker's image
         ("CronJob", "langfuse-backup-postgres"),
         ("CronJob", "langfuse-retention"),
+        ("CronJob", "langfuse-verify-backups"),
         ("Deployment", "langfuse-web"),
         ("Deployment", "langfuse-worker"),
         ("Job", "langfuse-first-start"),

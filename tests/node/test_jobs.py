@@ -176,3 +176,6 @@ def test_backups_that_are_started_by_hand_are_complete(shape: Installation, cont
     pruned = jobs.from_cron_job(shape.view, "langfuse-retention", "retention-by-hand")
     assert pruned.succeeded, pruned.log
     assert "can be restored" in pruned.log
+    verified = jobs.from_cron_job(shape.view, "langfuse-verify-backups", "verify-by-hand")
+    assert verified.succeeded, verified.log
+    assert f"verdict {folders['postgres']}/verdicts/verify.json: ok" in verified.log

@@ -110,6 +110,11 @@ def test_arguments_alone_are_those_of_the_program_of_the_image() -> None:
     assert copied_from(job) == {"media"}
 
 
+def test_what_only_verifies_backups_is_neither_a_backup_nor_a_drill() -> None:
+    stack = Stack([cron_job({"image": "x/tools:1", "command": ["node", "/check.js"]}, "langfuse-verify-backups")])
+    assert (backups(stack), drills(stack)) == ([], [])
+
+
 def test_what_restores_is_a_drill_and_no_backup() -> None:
     restore = cron_job({"image": "postgres:17.10", "args": ["pg_restore", "--dbname=scratch", "/in/dump"]})
     stack = Stack([restore, cron_job({"image": "x/web:1", "args": ["clean-sessions"]})])

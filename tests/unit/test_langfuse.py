@@ -9,6 +9,7 @@ from tests.unit.program import recorded
 from tests.unit.recorder import Recording, Registration, random_value
 
 PROFILES = ("dev", "preview", "staging", "prod")
+CRON_JOBS = ("backup-clickhouse", "backup-postgres", "retention", "verify-backups")
 STATEFUL = {"StatefulSet", "PersistentVolumeClaim", "Namespace", "RandomPassword"}
 
 
@@ -35,7 +36,7 @@ def test_a_stack_has_every_workload(recording: Recording) -> None:
         *(("StatefulSet", f"langfuse-{store}") for store in stores),
         *(("Deployment", f"langfuse-{name}") for name in ("web", "worker")),
         *(("Job", f"langfuse-{name}") for name in ("migrations", "first-start", "object-store-provisioning")),
-        *(("CronJob", f"langfuse-{name}") for name in ("backup-clickhouse", "backup-postgres", "retention")),
+        *(("CronJob", f"langfuse-{name}") for name in CRON_JOBS),
     }
     host = f"{recording.one('Langfuse').inputs['profile']}.example.com"
     assert recording.one("VirtualService").inputs["spec"]["hosts"] == [host]
@@ -196,7 +197,7 @@ def test_a_new_version_changes_only_the_application_and_its_migration() -> None:
         ("Job", "langfuse-first-start"),
         ("Job", "langfuse-migrations"),
         # Steps of backups run in the worker's image.
-        *(("CronJob", f"langfuse-{name}") for name in ("backup-clickhouse", "backup-postgres", "retention")),
+        *(("CronJob", f"langfuse-{name}") for name in CRON_JOBS),
     }
 
 

@@ -2,13 +2,16 @@
 // A bucket, by the client that is in Langfuse's image (packages/shared/src/server/services/StorageService.ts).
 
 const { createHash } = require("node:crypto");
-const { load } = require("./store-results.js");
+const { load, reason, redact } = require("./store-results.js");
 
 /** The marker of a complete folder, which is its manifest. It is written last. */
 const MARKER = ".complete";
 
 /** Objects that are read at the same time. */
 const PARALLEL = 8;
+
+/** How often an object is read that breaks off, for example because its disk is damaged. */
+const READ_ATTEMPTS = 3;
 
 class Bucket {
   /** @param env STORE_URL, REGION, FORCE_PATH_STYLE, BUCKET, ENCRYPTION, KMS_KEY_ID; the keys, unless the pod has an identity. */
@@ -88,16 +91,21 @@ class Bucket {
     try {
       return await (await this.send("GetObject", { Key: key })).Body.transformToString();
     } catch (error) {
-      if (error.name === "NoSuchKey" || error.$metadata?.httpStatusCode === 404) return undefined;
+      if (isMissing(error)) return undefined;
       throw error;
     }
+  }
+
+  /** The content of an object as JSON; undefined if there is none, or if it is none. */
+  async json(key) {
+    return parsed(await this.read(key), key);
   }
 
   /** The manifests of the complete folders in a folder, by the names of all folders. */
   async manifests(prefix) {
     const names = await this.folders(prefix);
-    const texts = await inParallel(names, (name) => this.read(`${prefix}${name}/${MARKER}`));
-    return new Map(names.map((name, index) => [name, parsed(texts[index], `${prefix}${name}/${MARKER}`)]));
+    const found = await inParallel(names, (name) => this.json(`${prefix}${name}/${MARKER}`));
+    return new Map(names.map((name, index) => [name, found[index]]));
   }
 
   /** Size and SHA-256 of an object, of which one part is in memory at a time. */
@@ -112,6 +120,24 @@ class Bucket {
     return { bytes, sha256: hash.digest("hex") };
   }
 
+  /**
+   * Size and SHA-256 of an object, or {fault}: why nobody can read it. That the store does not answer, or refuses the key,
+   * is no fault of the object, but an error.
+   */
+  async content(key) {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.digest(key);
+      } catch (error) {
+        if (isMissing(error)) return { fault: "is missing" };
+        if (isRefused(error)) throw error;
+        if (attempt < READ_ATTEMPTS) continue;
+        await this.now();
+        return { fault: `can't be read to its end: ${reason(error)}` };
+      }
+    }
+  }
+
   /** Writes an object, reads it back and returns its size and SHA-256. */
   async write(key, content, type = "application/json") {
     const body = Buffer.from(content);
@@ -123,11 +149,15 @@ class Bucket {
   }
 }
 
+const isMissing = (error) => error.name === "NoSuchKey" || error.$metadata?.httpStatusCode === 404;
+
+const isRefused = (error) => error.$metadata?.httpStatusCode >= 400 && error.$metadata.httpStatusCode < 500;
+
 function parsed(text, key) {
   try {
     return text === undefined ? undefined : JSON.parse(text);
   } catch {
-    console.error(`${key} is damaged: its folder does not count as complete`);
+    console.error(`${key} is damaged and does not count: it is not JSON`);
     return undefined;
   }
 }
@@ -146,13 +176,12 @@ async function inParallel(items, action) {
   return results;
 }
 
-/** Runs a step of a backup. An error is one line without a credential. */
+/** Runs a step of a backup. An error is one line without a credential. It may have an `exitCode`. */
 function main(name, step) {
-  const { reason, redact } = require("./store-results.js");
   step(process.env).catch((error) => {
     const text = error.stack && process.env.DEBUG ? error.stack : reason(error);
     console.error(redact(`${name}: ${text}`, process.env));
-    process.exitCode = 1;
+    process.exitCode = error.exitCode ?? 1;
   });
 }
 

@@ -2,6 +2,7 @@
 // Backups of ClickHouse in the bucket, and the file `.backup` in which the server lists what one contains.
 
 const { FORMAT } = require("./sets.js");
+const { damagedBackups, verdictsOf } = require("./verdicts.js");
 
 /** Backups in `clickhouse/`. Those that releases without sets wrote have no format. */
 const FOLDER = "clickhouse/";
@@ -9,10 +10,12 @@ const FOLDER = "clickhouse/";
 /** The list of the stored files of a backup, one JSON object a line: {name, bytes, etag, sha256}. */
 const FILES = "files.jsonl";
 
-/** The manifests of complete backups. */
+/** The manifests of complete backups; with `damaged` if a verdict calls one so. */
 async function backupsOf(bucket) {
   const manifests = await bucket.manifests(FOLDER);
-  return [...manifests.values()].filter((manifest) => manifest?.format === FORMAT);
+  const damaged = damagedBackups(await verdictsOf(bucket));
+  const known = [...manifests.values()].filter((manifest) => manifest?.format === FORMAT);
+  return known.map((manifest) => ({ ...manifest, ...(damaged.has(manifest.id) ? { damaged: true } : {}) }));
 }
 
 /**

@@ -36,6 +36,9 @@ function chainOf(backups, id) {
   return chain.length ? chain : undefined;
 }
 
+/** The first backup of a chain that a verdict calls damaged; undefined if there is none. */
+const damagedIn = (backups, chain) => chain.find((id) => backups.find((backup) => backup.id === id).damaged);
+
 /**
  * What the next backup of ClickHouse builds upon.
  *
@@ -47,6 +50,8 @@ function chooseBase(backups, database, now) {
   if (!newest) return full("there is no backup yet");
   const chain = chainOf(backups, newest.id);
   if (!chain) return full(`the chain of ${newest.id} is incomplete`);
+  const damaged = damagedIn(backups, chain);
+  if (damaged) return full(`backup ${damaged}, which the next one would build upon, is damaged, says a verdict`);
   if (chain.length >= LONGEST_CHAIN) return full(`the chain of ${newest.id} has ${chain.length} backups`);
   const first = backups.find((backup) => backup.id === chain[0]);
   const age = Date.parse(now) - time(first);
@@ -61,15 +66,20 @@ function chooseBase(backups, database, now) {
  */
 function pairWith(backups, dump) {
   const before = backups.filter((backup) => time(backup) <= Date.parse(dump.started)).sort(newestFirst);
-  return before.find((backup) => chainOf(backups, backup.id)) ?? null;
+  const chains = before.map((backup) => ({ backup, chain: chainOf(backups, backup.id) }));
+  return chains.find(({ chain }) => chain && !damagedIn(backups, chain))?.backup ?? null;
 }
 
 const complete = (folders) => folders.filter((folder) => folder.complete && !folder.legacy);
 
-/** Why a set can't be restored; undefined if it can. */
+/** Why a set can't be restored, as far as manifests and verdicts tell; undefined if nothing says so. */
 function lacking(set, backups) {
-  if (!set.clickhouse || chainOf(complete(backups), set.clickhouse)) return undefined;
-  return `a backup that clickhouse/${set.clickhouse} needs is missing`;
+  if (set.fault) return set.fault;
+  if (!set.clickhouse) return undefined;
+  const chain = chainOf(complete(backups), set.clickhouse);
+  if (!chain) return `a backup that clickhouse/${set.clickhouse} needs is missing`;
+  const damaged = damagedIn(backups, chain);
+  return damaged && `clickhouse/${damaged} is damaged, says a verdict`;
 }
 
 /**
@@ -184,8 +194,8 @@ function keptSets(sets, keep) {
  * What to remove. Nothing at all while no set can be restored.
  *
  * @param inventory {now, sets, backups}. Both are folders: {id, finished, complete}; without a marker, `finished` is the
- *   time of the last object. A set also has {clickhouse}, the id of its backup of ClickHouse or null. A backup also has
- *   {base}, and `legacy` if a release without sets wrote it.
+ *   time of the last object. A set also has {clickhouse}, the id of its backup of ClickHouse or null, and {fault}, what a
+ *   verdict found in it. A backup also has {base}, {damaged}, and `legacy` if a release without sets wrote it.
  * @param keep {minimum, daily, weekly, monthly, legacyDays}
  * @returns {restorable: [id], kept: [id], remove: {sets: [id], backups: [id]}}
  */

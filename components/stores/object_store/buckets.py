@@ -44,6 +44,7 @@ def desired_state(buckets: Mapping[Purpose, Bucket], expiry: Mapping[Purpose, Se
     """The input of the provisioning script: a policy for each user, and lifecycle rules for each bucket."""
     policies = {f"{purpose}.policy.json": policy(purpose, bucket.name) for purpose, bucket in buckets.items()}
     policies["prune.policy.json"] = prune_policy(buckets["backups"].name)
+    policies["verify.policy.json"] = verify_policy(buckets["backups"].name)
     rules = {
         f"{purpose}.lifecycle.json": lifecycle(found, versioned=purpose in VERSIONED)
         for purpose, found in expiry.items()
@@ -67,6 +68,15 @@ def prune_policy(bucket: str) -> dict[str, JsonValue]:
         _statement("Allow", ["s3:GetObject", "s3:DeleteObject"], f"{bucket}/sets/*", f"{bucket}/clickhouse/*"),
         # MinIO takes the right to delete an object for that to delete its versions, unless this is denied.
         _statement("Deny", ["s3:DeleteObjectVersion"], f"{bucket}/*"),
+    )
+
+
+def verify_policy(bucket: str) -> dict[str, JsonValue]:
+    """The S3 policy of the user that verifies and restores backups. It writes verdicts, and can't delete."""
+    return _policy(
+        bucket,
+        _statement("Allow", ["s3:GetObject"], f"{bucket}/*"),
+        _statement("Allow", ["s3:PutObject"], f"{bucket}/sets/*/verdicts/*"),
     )
 
 

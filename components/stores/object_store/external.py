@@ -35,6 +35,7 @@ class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
             force_path_style=config.force_path_style,
             buckets=self.buckets(refs),
             prune=self.prune(refs),
+            verify=self.verify(refs),
             public_url=config.public_endpoint or endpoint.http_url,
             encryption=config.encryption,
             kms_key_id=config.kms_key_id,
@@ -77,9 +78,10 @@ class ExternalObjectStoreMode(ObjectStoreMode[ExternalObjectStore]):
         ]
 
     def credentials(self) -> Collection[str]:
-        """A key for each bucket, unless pods use their identity."""
+        """A key for each bucket, unless pods use their identity, and the configured keys that prune and verify."""
         keys = [] if self.uses_identity else [id_ for purpose in PURPOSES for id_ in key_ids(purpose)]
-        return [*keys, *(key_ids("prune") if self.can_prune else ())]
+        verifies = self.settings.credentials.values.object_store_verify_access_key_id is not None
+        return [*keys, *(key_ids("prune") if self.can_prune else ()), *(key_ids("verify") if verifies else ())]
 
     def warnings(self) -> Sequence[str]:
         """Buckets with several purposes.

@@ -55,6 +55,7 @@ class ManagedObjectStoreMode(ObjectStoreMode[ManagedObjectStore]):
             force_path_style=True,
             buckets=self.buckets(refs),
             prune=self.prune(refs),
+            verify=self.verify(refs),
         )
 
     @property
@@ -91,7 +92,7 @@ class ManagedObjectStoreMode(ObjectStoreMode[ManagedObjectStore]):
 
     def credentials(self) -> Collection[str]:
         """The administrator's key, the key that encrypts objects, and a key for each bucket."""
-        keys = [id_ for purpose in ("root", "prune", *PURPOSES) for id_ in key_ids(purpose)]
+        keys = [id_ for purpose in ("root", "prune", "verify", *PURPOSES) for id_ in key_ids(purpose)]
         return ["object_store_encryption_key", *keys]
 
     def pods(self) -> Sequence[Pods]:

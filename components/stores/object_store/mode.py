@@ -9,7 +9,15 @@ from pydantic import JsonValue
 from components.schema.purposes import Purpose
 from components.schema.stores import ObjectStore
 from components.stores.connections import Bucket, ObjectStoreConnection
-from components.stores.contract import APPLICATION, MIGRATIONS, OFF_SITE_COPY, RETENTION, SecretRefs, StoreMode
+from components.stores.contract import (
+    APPLICATION,
+    MIGRATIONS,
+    OFF_SITE_COPY,
+    RETENTION,
+    VERIFICATION,
+    SecretRefs,
+    StoreMode,
+)
 from components.stores.object_store.expiry import Expiry, expiries
 
 ConfigT = TypeVar("ConfigT", bound=ObjectStore)
@@ -32,7 +40,7 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
     def clients(self) -> Sequence[str]:
         """Workloads that use a bucket."""
         off_site: Sequence[str] = (OFF_SITE_COPY,) if self.settings.backups.off_site else ()
-        backups = ("backup-postgres", "backup-clickhouse", *([RETENTION] if self.can_prune else []))
+        backups = ("backup-postgres", "backup-clickhouse", VERIFICATION, *([RETENTION] if self.can_prune else []))
         return [*APPLICATION, MIGRATIONS, "clickhouse", "object-store-provisioning", *backups, *off_site]
 
     @property
@@ -68,7 +76,14 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
 
     def prune(self, refs: SecretRefs) -> Bucket | None:
         """The bucket of backups with keys that can delete; None without such keys."""
-        key, secret = (refs.get(id_) for id_ in key_ids("prune"))
+        return self._backups_bucket(refs, "prune")
+
+    def verify(self, refs: SecretRefs) -> Bucket | None:
+        """The bucket of backups with keys that read it and write verdicts; None without such keys."""
+        return self._backups_bucket(refs, "verify")
+
+    def _backups_bucket(self, refs: SecretRefs, use: str) -> Bucket | None:
+        key, secret = (refs.get(id_) for id_ in key_ids(use))
         return Bucket(name=self.bucket_names["backups"], access_key_id=key, secret_access_key=secret) if key else None
 
     def warnings(self) -> Sequence[str]:

@@ -76,6 +76,7 @@ def provisioning_environment(refs: SecretRefs, connection: ObjectStoreConnection
         "ROOT_SECRET_ACCESS_KEY": refs[secret_access_key],
         **bucket_environment(connection.buckets),
         **(connection.prune.keys("PRUNE_") if connection.prune else {}),
+        **(connection.verify.keys("VERIFY_") if connection.verify else {}),
         "WAIT_SECONDS": str(WAIT_SECONDS),
         "DESIRED_STATE": DESIRED_STATE_PATH,
     }

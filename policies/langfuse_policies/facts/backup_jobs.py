@@ -1,8 +1,9 @@
 """Backups and restore drills: CronJobs, schedules of operators, and sidecars.
 
-A CronJob is told by its labels and names (`app.kubernetes.io/component: backup`, `drill-postgres`), else by the tools
-that its commands and mounted scripts run (`pg_dump`, `BACKUP DATABASE`, `rclone copy`). What it covers is told by its
-name, else by those tools, by the images of its containers and by what its variables connect to.
+A CronJob that only verifies backups is neither a backup nor a drill. Others are told by their labels and names
+(`app.kubernetes.io/component: backup`, `drill-postgres`), else by the tools that their commands and scripts run:
+`pg_dump`, `BACKUP DATABASE`, `rclone copy`. What one covers is told by its name, else by those tools, by the images
+of its containers and by what its variables connect to.
 """
 
 import re
@@ -30,6 +31,8 @@ _NAMES: dict[str, Subject] = {
 }  # fmt: skip
 _DRILL_NAMES = {"drill", "drills", "restore", "rehearsal", "rehearse"}
 _BACKUP_NAMES = {"backup", "backups", "dump"}
+#: Of jobs that read backups, and neither write nor restore one.
+_CHECK_NAMES = {"verify", "verification"}
 
 _TOOLS: tuple[tuple[Subject, re.Pattern[str]], ...] = (
     ("postgres", re.compile(r"\bpg_dump(all)?\b|\bpg_basebackup\b|\bbackup-push\b|\bpgbackrest\b.*\bbackup\b")),
@@ -149,7 +152,7 @@ def _cron_job(resource: Resource, scripts: dict[tuple[str, str], Field]) -> Back
     tools = {subject for subject, tool in _TOOLS if any(map(tool.search, texts))}
     restored = {subject for subject, tool in _RESTORES if any(map(tool.search, texts))}
     drill = bool(words & _DRILL_NAMES) or (bool(restored) and not tools and not words & _BACKUP_NAMES)
-    if not (drill or words & _BACKUP_NAMES or tools):
+    if not (drill or words & _BACKUP_NAMES or tools) or (words & _CHECK_NAMES and not (tools or restored)):
         return None
     spec = resource.at("spec.jobTemplate.spec")
     return BackupJob(

@@ -32,7 +32,9 @@ class Store:
     clients: Path
     """The folder with `mc`."""
 
-    def client(self, purpose: Purpose | Literal["prune"] | None = None, *, secret: str | None = None) -> "S3Client":
+    def client(
+        self, purpose: Purpose | Literal["prune", "verify"] | None = None, *, secret: str | None = None
+    ) -> "S3Client":
         """An S3 client with the keys of a purpose, or with root's."""
         name = f"langfuse-object-store-{purpose or 'root'}"
         client: S3Client = boto3.client(

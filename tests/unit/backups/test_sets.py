@@ -74,6 +74,15 @@ def chain(backups: Sequence[Json], id_: str | None) -> list[str] | None:
     return found
 
 
+def can_be_restored(one: Json, backups: Sequence[Json]) -> bool:
+    """Whether everything that a set needs is there, and no verdict calls it damaged."""
+    if not one["complete"] or one["fault"]:
+        return False
+    found = chain(backups, one["clickhouse"])
+    damaged = {backup["id"] for backup in backups if backup["damaged"]}
+    return one["clickhouse"] is None or (found is not None and damaged.isdisjoint(found))
+
+
 def test_a_full_backup_follows_six_incremental_ones(sets: Rules) -> None:
     _, backups = history(sets, 15)
     assert [one["id"] for one in backups if one["base"] is None] == ["c0000", "c0007", "c0014"]
@@ -91,6 +100,7 @@ def test_a_full_backup_follows_six_incremental_ones(sets: Rules) -> None:
         ([backup(1, -48, base=2), backup(2, -24, base=1)], "is incomplete"),
         ([backup(1, -48), backup(2, 24, base=1)], "is from the future"),
         ([backup(n, n - 9, base=n - 1 if n else None) for n in range(7)], "has 7 backups"),
+        ([backup(1, -48, damaged=True), backup(2, -24, base=1)], "backup c0001, which the next one would build upon"),
     ],
 )
 def test_a_backup_is_full_when_there_is_nothing_to_build_upon(sets: Rules, backups: list[Json], why: str) -> None:
@@ -109,6 +119,31 @@ def test_a_dump_is_paired_with_a_backup_that_was_finished_before_it_began(sets: 
         24: "c0002",
         72: "c0002",  # the chain of the third has a gap
     }
+    backups[1]["damaged"] = True
+    assert sets.call("pairWith", backups, {"started": at(72)})["id"] == "c0001"
+
+
+def test_a_set_that_a_verdict_calls_faulty_does_not_count_and_goes_when_others_replace_it(sets: Rules) -> None:
+    made, backups = history(sets, 20)
+
+    def planned(**changed: object) -> Json:
+        now = {"now": made[-1]["finished"], "sets": made, "backups": backups, **changed}
+        found: Json = sets.call("plan", now, {**KEEP, "weekly": 0, "monthly": 0})
+        return found
+
+    assert planned()["kept"] == [f"s{number:04}" for number in range(19, 12, -1)]
+    faulty = [{**one, "fault": "verify: x"} if one["id"] in ("s0019", "s0015") else one for one in made]
+    found = planned(sets=faulty)
+    assert found["kept"] == [f"s{number:04}" for number in (18, 17, 16, 14, 13, 12, 11)]
+    assert "s0015" in found["remove"]["sets"], "newer ones can be restored"
+    assert "s0019" not in found["remove"]["sets"], "nothing newer replaces it"
+    assert "c0019" not in found["remove"]["backups"]
+
+    damaged = [{**one, "damaged": True} if one["id"] == "c0014" else one for one in backups]
+    found = planned(backups=damaged)
+    assert found["kept"] == [f"s{number:04}" for number in range(13, 6, -1)], "the chain of all newer ones is damaged"
+    assert set(found["remove"]["sets"]) == {f"s{number:04}" for number in range(7)}
+    assert planned(sets=[{**one, "fault": "drill: x"} for one in made])["remove"] == {"sets": [], "backups": []}
 
 
 def test_a_year_of_sets_shrinks_to_days_weeks_and_months(sets: Rules) -> None:
@@ -139,11 +174,18 @@ def inventories(draw: st.DrawFn) -> Json:
             draw(st.one_of(st.none(), st.integers(0, 9))),
             complete=one["complete"],
             legacy=draw(st.booleans()),
+            damaged=draw(st.booleans()) and draw(st.booleans()),
         )
         for number, one in enumerate(draw(st.lists(folders, max_size=8)))
     ]
     made = [
-        a_set(number, one["hours"], draw(st.one_of(st.none(), st.integers(0, 9))), complete=one["complete"])
+        a_set(
+            number,
+            one["hours"],
+            draw(st.one_of(st.none(), st.integers(0, 9))),
+            complete=one["complete"],
+            fault=draw(st.sampled_from([None, None, None, "verify: a fault"])),
+        )
         for number, one in enumerate(draw(st.lists(folders, max_size=12)))
     ]
     return {"now": at(draw(st.integers(-20_000, 20_000))), "sets": made, "backups": backups}
@@ -163,21 +205,13 @@ keeps = st.fixed_dictionaries(
 def test_retention_never_removes_what_is_needed(sets: Rules, inventory: Json, keep: Json) -> None:
     planned = sets.call("plan", inventory, keep)
     backups, removed = inventory["backups"], planned["remove"]
-    restorable = [
-        one
-        for one in inventory["sets"]
-        if one["complete"] and (one["clickhouse"] is None or chain(backups, one["clickhouse"]))
-    ]
+    restorable = [one for one in inventory["sets"] if can_be_restored(one, backups)]
     if not restorable:
         assert removed == {"sets": [], "backups": []}, "nothing is removed while no set can be restored"
         return
     left = [one for one in inventory["sets"] if one["id"] not in removed["sets"]]
     left_backups = [one for one in backups if one["id"] not in removed["backups"]]
-    still = [
-        one
-        for one in left
-        if one in restorable and (one["clickhouse"] is None or chain(left_backups, one["clickhouse"]))
-    ]
+    still = [one for one in left if can_be_restored(one, left_backups)]
     assert len(still) >= min(keep["minimum"], len(restorable))
     newest = max(restorable, key=lambda one: (when(one), one["id"]))
     assert newest in still

@@ -42,7 +42,7 @@ def credentials(
 
 def test_every_secret_value_is_marked_secret() -> None:
     secrets = credentials().of("Secret")
-    assert len(secrets) == 15
+    assert len(secrets) == 16
     for secret in secrets:
         public = {"access-key-id"}
         for key in secret.inputs["stringData"].keys() - public:
@@ -110,6 +110,7 @@ def test_the_values_of_the_first_release_are_kept() -> None:
     assert {item.name.removeprefix("langfuse-"): item.inputs["length"] for item in made} == {
         **FIRST_RELEASE,
         "object-store-prune": 40,
+        "object-store-verify": 40,
     }
     for item in made:
         assert (item.parent, "keepers" in item.inputs) == ("credentials", False)
@@ -193,7 +194,7 @@ def test_one_existing_secret_can_hold_every_credential() -> None:
     assert seen["object_store_encryption_key"] == ("mine", "OBJECT_STORE_ENCRYPTION_KEY")
     assert not [item for item in recording if item.type.startswith("random:")]
     names = {item.name for item in recording.of("Secret")}
-    uses = ("root", "events", "media", "exports", "backups", "prune")
+    uses = ("root", "events", "media", "exports", "backups", "prune", "verify")
     assert names == {f"langfuse-object-store-{use}" for use in uses}
     for item in recording.of("Secret"):
         assert item.inputs["stringData"].keys() == {"access-key-id"}  # generated names, not secrets

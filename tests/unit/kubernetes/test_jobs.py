@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from components.backups.steps import SCRIPTS as BACKUP_SCRIPTS
+from components.kubernetes.jobs import FAULT_EXIT
 from components.schema.values import quantity_value
 from tests.scripts import SCRIPTS
 from tests.unit.configuration import settings
@@ -23,6 +25,7 @@ def test_backups_never_overlap_and_have_a_deadline(recording: Recording) -> None
         "langfuse-backup-postgres",
         "langfuse-backup-clickhouse",
         "langfuse-retention",
+        "langfuse-verify-backups",
     }
     for job in jobs:
         spec = job.inputs["spec"]
@@ -41,14 +44,26 @@ def test_backups_run_on_the_configured_schedule(recording: Recording) -> None:
         "langfuse-backup-postgres": backups.postgres_schedule,
         "langfuse-backup-clickhouse": backups.clickhouse_schedule,
         "langfuse-retention": backups.prune_schedule,
+        "langfuse-verify-backups": backups.verify_schedule,
     }
-    assert len(set(schedules.values())) == 3
+    assert len(set(schedules.values())) == 4
+    suspended = recorded("dev", {"backups": {"verifySchedule": None}}).one("CronJob", "langfuse-verify-backups")
+    assert suspended.inputs["spec"]["suspend"] is True
+
+
+def test_a_check_that_found_a_fault_is_not_repeated(recording: Recording) -> None:
+    run = recording.one("CronJob", "langfuse-verify-backups").inputs["spec"]["jobTemplate"]["spec"]
+    assert (run["backoffLimit"], run["podReplacementPolicy"]) == (2, "Failed")
+    assert run["podFailurePolicy"] == {
+        "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [FAULT_EXIT]}}]
+    }
+    assert f"const FAULT_EXIT = {FAULT_EXIT};" in (BACKUP_SCRIPTS / "verdicts.js").read_text()
 
 
 def test_finished_runs_are_kept_over_a_weekend_and_then_removed() -> None:
     off_site = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
     jobs = recorded("dev", {"backups": {"offSite": off_site}}).of("CronJob")
-    assert len(jobs) == 4
+    assert len(jobs) == 5
     for job in jobs:
         spec = job.inputs["spec"]
         kept = spec["jobTemplate"]["spec"]["ttlSecondsAfterFinished"]
@@ -131,7 +146,7 @@ def test_provisioning_does_not_wait_for_the_server(recording: Recording) -> None
 
 def test_changed_keys_run_provisioning_again(recording: Recording) -> None:
     template = recording.one("Job", "langfuse-object-store-provisioning").inputs["spec"]["template"]
-    uses = ("root", "events", "media", "exports", "backups", "prune")
+    uses = ("root", "events", "media", "exports", "backups", "prune", "verify")
     assert template["metadata"]["annotations"].keys() == {f"checksum/langfuse-object-store-{use}" for use in uses}
 
 

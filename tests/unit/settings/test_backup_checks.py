@@ -55,6 +55,17 @@ def test_an_external_store_is_pruned_only_with_a_key_of_its_own() -> None:
     assert (given["BUCKET"], given["KEEP_DAILY"], given["KEEP_WEEKLY"]) == ("acme-backups", "9", "2")
 
 
+VERIFY = tuple(f"Verify{part}" for part in PARTS)
+
+
+def test_backups_in_an_external_store_are_verified_with_a_key_of_its_own_or_the_key_that_writes_them() -> None:
+    for names, key in (((), "BackupsAccessKeyId"), (VERIFY, "VerifyAccessKeyId")):
+        job = recorded("dev", keys(*names)).one("CronJob", "langfuse-verify-backups")
+        given = variables(container(job, "verify"))
+        assert given["ACCESS_KEY_ID"] == {"secretKeyRef": {"name": "s3", "key": key}}
+        assert (given["BUCKET"], given["ACTION"], given["SET_ID"]) == ("acme-backups", "verify", "")
+
+
 def test_outputs_and_policies_learn_whose_the_backups_of_external_stores_are() -> None:
     said = {**keys(), "backups": {"providers": {"objectStore": "replicated to another region"}}}
     assert backups(parse("dev", {"host": HOST, **keys()}))["objectStore"] == "provider"

@@ -8,7 +8,7 @@ from components.kubernetes.variables import SecretRef
 from components.schema.purposes import PURPOSES, Purpose
 from components.settings.load import parse
 from components.stores.connections import Bucket
-from components.stores.object_store.buckets import desired_state, lifecycle_rules, policy, prune_policy
+from components.stores.object_store.buckets import desired_state, lifecycle_rules, policy, prune_policy, verify_policy
 from components.stores.object_store.expiry import expiries
 
 KEY = SecretRef(name="secret", key="key")
@@ -52,6 +52,16 @@ def test_the_key_that_removes_sets_cannot_write_and_reaches_nothing_else() -> No
         "arn:aws:s3:::x-backups/sets/*",
         "arn:aws:s3:::x-backups/clickhouse/*",
     ]
+
+
+def test_the_key_that_reads_sets_writes_verdicts_and_nothing_else() -> None:
+    document = json.loads(json.dumps(verify_policy("x-backups")))
+    statements = {tuple(statement["Action"]): statement["Resource"] for statement in document["Statement"]}
+    assert statements == {
+        ("s3:ListBucket", "s3:GetBucketLocation"): ["arn:aws:s3:::x-backups"],
+        ("s3:GetObject",): ["arn:aws:s3:::x-backups/*"],
+        ("s3:PutObject",): ["arn:aws:s3:::x-backups/sets/*/verdicts/*"],
+    }
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)

@@ -7,7 +7,8 @@
 # Environment: STORE_URL, ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY, WAIT_SECONDS, and DESIRED_STATE, a folder with
 # PURPOSE.policy.json and, for buckets with rules, PURPOSE.lifecycle.json. For each purpose: PURPOSE_BUCKET,
 # PURPOSE_ACCESS_KEY_ID and PURPOSE_SECRET_ACCESS_KEY. For the user that removes old backups: PRUNE_ACCESS_KEY_ID,
-# PRUNE_SECRET_ACCESS_KEY, and prune.policy.json. The client gets keys only through its environment and standard input.
+# PRUNE_SECRET_ACCESS_KEY, and prune.policy.json; for the one that verifies and restores them, the same with VERIFY.
+# The client gets keys only through its environment and standard input.
 set -eu
 
 export MC_HOST_store="${STORE_URL%%://*}://$ROOT_ACCESS_KEY_ID:$ROOT_SECRET_ACCESS_KEY@${STORE_URL#*://}"
@@ -85,4 +86,5 @@ provision exports "$EXPORTS_BUCKET" "$EXPORTS_ACCESS_KEY_ID" "$EXPORTS_SECRET_AC
 provision backups "$BACKUPS_BUCKET" "$BACKUPS_ACCESS_KEY_ID" "$BACKUPS_SECRET_ACCESS_KEY"
 quietly mc version enable "store/$BACKUPS_BUCKET"
 provision_user "$BACKUPS_BUCKET-prune" prune "$PRUNE_ACCESS_KEY_ID" "$PRUNE_SECRET_ACCESS_KEY"
+provision_user "$BACKUPS_BUCKET-verify" verify "$VERIFY_ACCESS_KEY_ID" "$VERIFY_SECRET_ACCESS_KEY"
 echo "object store is provisioned"
