@@ -19,6 +19,7 @@ from components.ignored_changes import IgnoreChanges
 from components.kubernetes.installation import Installation
 from components.kubernetes.objects import child_options
 from components.kubernetes.patches import Patches
+from components.kubernetes.trust import trusted_certificates
 from components.network.ingress.component import Ingress
 from components.network.ingress.rules import Servers
 from components.network.mesh import Mesh
@@ -56,6 +57,7 @@ class Langfuse(pulumi.ComponentResource):
         if settings.mesh_mode != "none":
             guards += Mesh("mesh", installation, settings, modes, inside).defaults
         inside = _after(inside, guards)
+        inside = _after(inside, trusted_certificates(installation, inside))
         needed = CredentialsArgs(
             installation=installation,
             needed=installation_credentials(settings),

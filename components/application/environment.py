@@ -7,7 +7,12 @@ Secret, and the kubelet expands `$(NAME)`.
 """
 
 from components.application.extra_env import extra_environment
-from components.application.outbound import mail_environment, target_environment
+from components.application.outbound import (
+    mail_environment,
+    proxy_environment,
+    sign_in_proxy_environment,
+    target_environment,
+)
 from components.application.sign_in import sign_in_environment
 from components.application.store_variables import (
     database_environment,
@@ -58,6 +63,7 @@ def web_environment(settings: Settings, stores: Connections, refs: SecretRefs) -
         **_shared_environment(settings, stores, refs, settings.web),
         **media_environment(settings, stores.object_store, "web"),
         **sign_in_environment(settings, refs),
+        **sign_in_proxy_environment(settings),
         **export_environment(settings, stores.object_store, "web"),
         **({"ADMIN_API_KEY": refs["admin_api_key"]} if "admin_api_key" in refs else {}),
         "NEXTAUTH_SECRET": refs["nextauth_secret"],
@@ -123,6 +129,7 @@ def _shared_environment(settings: Settings, stores: Connections, refs: SecretRef
         "ENCRYPTION_KEY": refs["encryption_key"],
         **({"LANGFUSE_EE_LICENSE_KEY": refs["license_key"]} if settings.license else {}),
         **mail_environment(settings, refs),
+        **proxy_environment(settings),
         **target_environment(settings.allowed_targets),
         **_configured(
             LANGFUSE_MIGRATION_V4_WRITE_MODE=ingestion.write_mode,

@@ -1,5 +1,6 @@
 """What Langfuse calls: the environment variables for it, and the addresses in them, which network rules allow."""
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
@@ -12,7 +13,8 @@ from components.kubernetes.variables import Environment, SecretRef
 from components.schema.environment import Settings
 from components.schema.targets import AllowedTargets, Targets
 from components.stores.connections import Endpoint
-from components.stores.contract import APPLICATION, MIGRATIONS, Flow
+from components.stores.contract import APPLICATION, MIGRATIONS, OFF_SITE_COPY, SERVERS, SIGN_IN_PROXY, Flow
+from components.stores.modes import StoreModes
 
 MAIL_PORTS = (25, 465, 587, 2525)
 """Ports of mail servers, if none is configured: the URL with the port is in a Secret. 25 is for relays (RFC 5321), 465
@@ -68,6 +70,46 @@ def target_environment(allowed: AllowedTargets) -> Environment:
     return variables
 
 
+def proxy_environment(settings: Settings) -> Environment:
+    """For programs that call out: the proxy, and what they call directly."""
+    proxy = settings.network.proxy
+    return {"HTTPS_PROXY": proxy.url, "NO_PROXY": ",".join(_direct(settings))} if proxy else {}
+
+
+def sign_in_proxy_environment(settings: Settings) -> Environment:
+    """For web. Its sign-in has a variable for the proxy of its own, which knows no exceptions.
+
+    So it is set unless all providers are exceptions (web/src/server/auth.ts).
+    """
+    proxy, chosen = settings.network.proxy, settings.sign_in.providers.configured()
+    endpoints = sign_in_endpoints(settings)
+    others = len(endpoints) < len(chosen) or any(not _is_direct(one.host, _direct(settings)) for one in endpoints)
+    return {"AUTH_HTTPS_PROXY": proxy.url} if proxy and chosen and others else {}
+
+
+def _direct(settings: Settings) -> list[str]:
+    """What is called without the proxy: the pod itself, names in the cluster, the stores, private targets, exceptions.
+
+    Entries have the form of NO_PROXY: a host is also every name below it.
+    """
+    proxy = settings.network.proxy
+    modes = [*StoreModes.of(settings)]
+    stores = [one.host for mode in modes for flow in mode.flows() for one in flow.endpoints]
+    private = [one for targets in allowed_targets(settings) for one in (*targets.hosts, *targets.ips, *targets.ranges)]
+    services = [f"langfuse-{mode.name}" for mode in modes if mode.is_managed]
+    inside = ["localhost", "127.0.0.1", "::1", ".svc", ".cluster.local", *services]
+    return list(dict.fromkeys([*inside, *stores, *private, *(proxy.exceptions if proxy else ())]))
+
+
+def _is_direct(host: str, entries: Sequence[str]) -> bool:
+    """Whether an entry of NO_PROXY means a host."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return any(host == entry or host.endswith(f".{entry.removeprefix('.')}") for entry in entries)
+    return any(re.fullmatch(r"[0-9a-f.:/]+", one) and address in ipaddress.ip_network(one) for one in entries)
+
+
 def outbound_flows(settings: Settings) -> Iterator[Flow]:
     """Flows from the application to every address that its configuration names, except stores and allowed targets."""
     if endpoints := sign_in_endpoints(settings):
@@ -75,6 +117,10 @@ def outbound_flows(settings: Settings) -> Iterator[Flow]:
     if settings.mail:
         ports = [settings.mail.port] if settings.mail.port else MAIL_PORTS
         yield Flow(purpose="mail", ports=ports, clients=APPLICATION)
+    if proxy := settings.network.proxy:
+        clients: Sequence[str] = [*SERVERS, MIGRATIONS, *([OFF_SITE_COPY] if settings.backups.off_site else [])]
+        clients = [*clients, *([SIGN_IN_PROXY] if settings.ingress.sign_in_proxy else [])]
+        yield Flow(purpose="proxy", endpoints=[Endpoint.of_url(proxy.url)], clients=clients)
     variables: Mapping[str, tuple[Environment, Sequence[str]]] = {
         "web": (extra_environment(settings, "web"), ("web", "first-start")),
         "worker": (extra_environment(settings, "worker"), ("worker",)),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pulumi
 
+from components.application import outbound
 from components.application.component import ApplicationContext
 from components.application.environment import WEB_PORT
 from components.application.sign_in import PROXY_CALLBACK
@@ -118,4 +119,5 @@ def proxy_environment(settings: Settings, config: SignInProxySettings, web: Endp
         **({"OAUTH2_PROXY_ALLOWED_GROUPS": text([*config.groups])} if config.groups else {}),
         **({"OAUTH2_PROXY_INSECURE_OIDC_ALLOW_UNVERIFIED_EMAIL": "true"} if config.unverified_emails else {}),
         "OAUTH2_PROXY_OIDC_GROUPS_CLAIM": config.groups_claim,
+        **outbound.proxy_environment(settings),
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from components.application.component import ApplicationContext
 from components.application.environment import redis_key_prefix
 from components.application.extra_env import connection_variables
+from components.application.outbound import proxy_environment
 from components.application.store_variables import (
     database_environment,
     event_environment,
@@ -89,6 +90,7 @@ def store_check_environment(settings: Settings, stores: Connections, managed: Co
         **export_environment(settings, stores.object_store, "worker"),
         "LANGFUSE_S3_BATCH_EXPORT_EXTERNAL_ENDPOINT": "",  # pods may not reach the public address
         "NODE_OPTIONS": f"--max-old-space-size={HEAP_MEBIBYTES}",
+        **proxy_environment(settings),
         **connection_variables(settings),
         "HOME": "/tmp",  # noqa: S108  # inside the pod
         "MANAGED_STORES": ",".join(managed),

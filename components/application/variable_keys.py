@@ -115,7 +115,15 @@ def owner(name: str, settings: Settings) -> str | None:
         for pattern, key in keys.items():
             if re.fullmatch(pattern, name):
                 return key
-    return _target(name) or _provider(name) or _bucket(name, settings)
+    return _network(name, settings) or _target(name) or _provider(name) or _bucket(name, settings)
+
+
+def _network(name: str, settings: Settings) -> str | None:
+    """Variables that other people set in `extraEnv`, unless a key does."""
+    network = settings.network
+    if network.proxy and name in {"HTTPS_PROXY", "AUTH_HTTPS_PROXY", "NO_PROXY"}:
+        return "network.proxy"
+    return "network.ca" if network.ca and name in {"NODE_EXTRA_CA_CERTS", "SSL_CERT_DIR"} else None
 
 
 def _of_modes(settings: Settings) -> Sequence[Mapping[str, str]]:

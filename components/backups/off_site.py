@@ -6,11 +6,12 @@ from pathlib import Path
 import pulumi
 
 from components.application.component import ApplicationContext
+from components.application.outbound import proxy_environment
 from components.kubernetes.files import read_scripts, run_script, scripts_mount
 from components.kubernetes.jobs import cron_job
 from components.kubernetes.objects import Scope, child_options, service_account
 from components.kubernetes.pods import Container, Mount, container, pod
-from components.kubernetes.variables import SecretRef
+from components.kubernetes.variables import Environment, SecretRef
 from components.schema import images
 from components.schema.application import OffSite as OffSiteSettings
 from components.schema.purposes import Purpose
@@ -44,7 +45,10 @@ class OffSite(pulumi.ComponentResource):
         clients = {purpose: Mount.scratch(f"client-{purpose}", "/client") for purpose in COPIED}
         template = pod(
             workload,
-            [_copy(object_store, settings, purpose, [scripts, client]) for purpose, client in clients.items()],
+            [
+                _copy(object_store, settings, purpose, [scripts, client], proxy_environment(context.settings))
+                for purpose, client in clients.items()
+            ],
             fs_group=image.uid,
             mounts=[scripts, *clients.values()],
             grace_seconds=GRACE_SECONDS,
@@ -56,7 +60,11 @@ class OffSite(pulumi.ComponentResource):
 
 
 def _copy(
-    object_store: ObjectStoreConnection, settings: OffSiteSettings, purpose: Purpose, mounts: Sequence[Mount]
+    object_store: ObjectStoreConnection,
+    settings: OffSiteSettings,
+    purpose: Purpose,
+    mounts: Sequence[Mount],
+    proxy: Environment,
 ) -> Container:
     bucket = object_store.buckets[purpose]
     return container(
@@ -73,5 +81,6 @@ def _copy(
             "OFF_SITE_ACCESS_KEY_ID": SecretRef(name=settings.secret, key="ACCESS_KEY_ID"),
             "OFF_SITE_SECRET_ACCESS_KEY": SecretRef(name=settings.secret, key="SECRET_ACCESS_KEY"),
             "OFF_SITE_BUCKET": settings.bucket,
+            **proxy,
         },
     )

@@ -124,7 +124,7 @@ CONTRACTS: Mapping[str, Contract] = {
         ),
         Contract(
             image=images.MINIO_CLIENT,
-            commands=("sh", "cp", "date", "mc", "sleep", "timeout"),
+            commands=("sh", "cat", "cp", "date", "mc", "sleep", "timeout"),
             notes=(
                 "`mc` is statically linked: the backup of Postgres runs it in the image of Postgres.",
                 "It has the certificates of public CAs in a directory where Go looks for them.",
@@ -132,7 +132,7 @@ CONTRACTS: Mapping[str, Contract] = {
         ),
         Contract(
             image=images.web(DEFAULT_VERSION),
-            commands=("sh", "cp", "sed", "wc"),
+            commands=("sh", "cat", "cp", "sed", "wc"),
             files=("/app/packages/shared/scripts/cleanup.sql",),
             notes=(_ENTRYPOINT, "It has the certificates of public CAs in a directory where Go looks for them."),
         ),

@@ -30,6 +30,8 @@ class Installation:
     """Who chooses the user and group IDs of containers."""
     images: Images = field(default_factory=Images)
     """Where the images of pods come from."""
+    ca: str | None = None
+    """Certificates of private CAs that programs trust, in PEM."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Installation":
@@ -43,6 +45,7 @@ class Installation:
             memory_per_cpu=settings.cluster.memory_per_cpu,
             users=settings.cluster.users,
             images=settings.images,
+            ca=settings.network.ca,
         )
 
     def workload(self, name: str, *, component: str, version: str | None = None) -> "Workload":

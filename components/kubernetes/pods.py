@@ -13,6 +13,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.kubernetes.installation import Workload
+from components.kubernetes.trust import trusted_volumes, with_trust
 from components.kubernetes.variables import Environment, PodField, SecretRef
 from components.schema.base import Resources
 from components.schema.images import Image
@@ -170,17 +171,19 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
         restart_policy: `Never` or `OnFailure` for Jobs. Other pods are spread over zones and nodes where there is room.
         annotations: For example checksums of the Secrets that the pod reads when it starts.
     """
+    own = _from_registry(workload, containers)
+    first = _from_registry(workload, init_containers)
     spec: k8s.core.v1.PodSpecArgsDict = {
         "automount_service_account_token": False,
-        "containers": _from_registry(workload, containers),
+        "containers": own,
         "enable_service_links": False,
         "security_context": _pod_security_context(_user_of_build(workload, containers, fs_group)),
         "service_account_name": service_account,
         "termination_grace_period_seconds": grace_seconds,
-        "volumes": _volumes(mounts),
+        "volumes": [*_volumes(mounts), *trusted_volumes(workload.installation, [*first, *own])],
     }
-    if init_containers:
-        spec["init_containers"] = _from_registry(workload, init_containers)
+    if first:
+        spec["init_containers"] = first
     if secrets := workload.installation.images.pull_secrets:
         spec["image_pull_secrets"] = [{"name": secret} for secret in secrets]
     if restart_policy:
@@ -242,6 +245,7 @@ def _from_registry(workload: Workload, containers: Sequence[Container]) -> list[
         if uid := images.uid(str(one["image"])):
             changed["security_context"] = _security_context(uid)
         changed["resources"] = _with_cpu(one["resources"], workload.installation.memory_per_cpu)
+        with_trust(workload.installation, str(one["image"]), changed)
         result.append(changed)
     return result
 

@@ -12,7 +12,9 @@ from components.schema.values import (
     Email,
     HttpUrl,
     NetworkRange,
+    Pem,
     Port,
+    ProxyException,
     Schedule,
     SecretName,
 )
@@ -56,6 +58,21 @@ class Egress(Model):
     protocol: Literal["TCP", "UDP"] = Field(default="TCP", description="Protocol of the ports.")
 
 
+class OutboundProxy(Model):
+    """An HTTP proxy for calls to addresses outside of the cluster.
+
+    Langfuse uses it for model providers and for sign-in. Copies of backups and oauth2-proxy use it too. The stores are
+    always called directly, because Langfuse's client of object stores knows no proxy (langfuse#11269).
+    """
+
+    url: HttpUrl = Field(description="Its URL.")
+    exceptions: list[ProxyException] = Field(
+        default=[],
+        description="Hosts, domains (`.example.com`) and IP ranges that are called directly. Names in the cluster, the "
+        "stores and `allowedTargets` always are.",
+    )
+
+
 class Network(Model):
     """Which pods of other namespaces can connect, and what pods can call outside of the namespace.
 
@@ -73,6 +90,16 @@ class Network(Model):
         default=["0.0.0.0/0", "::/0"],
         description="IP ranges that web and worker can call on ports 443, 465 and 587: model providers, webhooks. "
         "Addresses where clouds serve credentials are always denied.",
+    )
+    proxy: OutboundProxy | None = Field(
+        default=None,
+        description="An HTTP proxy for calls to addresses outside of the cluster. If nothing is called directly, also "
+        "set `internet` to `[]`.",
+    )
+    ca: Pem | None = Field(
+        default=None,
+        description="CA certificates of private CAs, in PEM format: of the sign-in, of model providers and webhooks, "
+        "of the stores, or of a proxy that opens TLS. Programs trust them in addition to the public ones.",
     )
     egress: list[Egress] = Field(
         default=[],

@@ -174,6 +174,18 @@ def _pem(text: str) -> str:
     return text
 
 
+def _proxy_exception(text: str) -> str:
+    """An entry of NO_PROXY, as Go and Node's clients read it."""
+    if re.fullmatch(r"[0-9.]+/\d+|[0-9a-f:]+/\d+", text):
+        return _network_range(text)
+    try:
+        return text if _is_ipv6(text) else host_name(text.removeprefix(".")) and text
+    except ValueError:
+        raise ValueError(
+            'is not a host, a domain or an IP range (no scheme, no port, no "*"); write it like ".example.com"'
+        ) from None
+
+
 def host_name(text: str) -> str:
     """Validate a DNS name without a scheme, port or path."""
     bare = re.sub(r"^[a-z0-9+.-]+://(.*@)?", "", text).split("/")[0].split(":")[0]
@@ -325,6 +337,7 @@ PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Name = Annotated[str, AfterValidator(_name)]
 BucketName = Annotated[str, AfterValidator(_bucket)]
 Pem = Annotated[str, AfterValidator(_pem)]
+ProxyException = Annotated[str, AfterValidator(_proxy_exception)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 GatewayName = Annotated[str, AfterValidator(_gateway)]
 Email = EmailStr

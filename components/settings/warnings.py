@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from components.application import extra_env, outbound
 from components.schema.environment import Settings
+from components.schema.stores import ExternalObjectStore
 from components.schema.values import release
 
 FIRST_SAFE: dict[int, tuple[str, str]] = {
@@ -38,9 +39,21 @@ def clients_are_in_the_mesh(settings: Settings) -> Iterator[str]:
         )
 
 
+def archive_trusts_public_cas(settings: Settings) -> Iterator[str]:
+    """CloudNativePG's plugin would trust a private CA in place of the public ones (AWS_CA_BUNDLE of botocore)."""
+    store = settings.object_store
+    own = isinstance(store, ExternalObjectStore) and (store.endpoint or "").startswith("https:")
+    if settings.network.ca and settings.postgres.mode == "cloudnativepg" and own:
+        yield (
+            "network.ca: does not apply to CloudNativePG's archive; if the object store has a certificate of a private "
+            "CA, name a Secret with it by a patch: kind ObjectStore, spec.configuration.endpointCA"
+        )
+
+
 WARNINGS: Sequence[Callable[[Settings], Iterator[str]]] = (
     release_is_not_vulnerable,
     clients_are_in_the_mesh,
+    archive_trusts_public_cas,
     extra_env.extra_variables_are_known,
     outbound.addresses_are_known,
 )

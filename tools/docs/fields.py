@@ -42,6 +42,7 @@ DOMAINS: Mapping[str, str] = {
     "Url": "URL",
     "IpAddress": "IP address",
     "NetworkRange": "range, such as `203.0.113.0/24`",
+    "ProxyException": "host, domain or range, such as `.example.com`",
     "DnsRange": "range, such as `10.96.0.10/32`",
     "IpRange": "range, such as `10.0.12.0/24`",
     "TargetHost": "host name",

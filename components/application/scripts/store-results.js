@@ -161,9 +161,10 @@ class Results {
     const fault = tlsFault(error);
     const ownCa = ["postgres", "redis"].includes(this.store);
     const advice = {
+      // Prisma's engine reads the first certificate of a file alone (native-tls, Certificate::from_pem).
       ca: ownCa
-        ? `set langfuse:${key}.ca to the CA certificates of the server`
-        : `use a certificate of a public CA, or set NODE_EXTRA_CA_CERTS in langfuse:extraEnv`,
+        ? `set langfuse:${key}.ca to the CA certificate of the server${key === "postgres" ? "; if there are several, list it first" : ""}`
+        : `set langfuse:network.ca to the CA certificates of the server`,
       expired: "renew the certificate of the server",
       name: `set langfuse:${key}.${address} to a name in the certificate`,
       plain: `set langfuse:${key}.${this.store === "object-store" ? "endpoint to http" : this.store === "postgres" ? "tls to disable" : "tls to false"}, or turn on TLS on the server`,

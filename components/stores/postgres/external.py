@@ -47,5 +47,5 @@ class ExternalPostgresMode(PostgresMode[ExternalPostgres]):
 
     @property
     def ca(self) -> str | None:
-        """The configured CA bundle."""
-        return self.config.ca
+        """The configured CA bundle, or the private CAs of the network."""
+        return self.config.ca or (self.settings.network.ca if self.config.tls == "verify" else None)

@@ -45,5 +45,5 @@ class ExternalRedisMode(RedisMode[ExternalRedis]):
 
     @property
     def ca(self) -> str | None:
-        """The configured CA bundle."""
-        return self.config.ca
+        """The configured CA bundle, or the private CAs of the network."""
+        return self.config.ca or (self.settings.network.ca if self.config.tls else None)

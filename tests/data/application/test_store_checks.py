@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.application.store_checks import FOLDER, NODE, check_stores
+from tests.data.certificates import certificates
 from tests.data.object_store.minio import Store, provision, server_variables, serving
 from tests.data.postgres.server import server_folder, started
 from tests.data.probe_application.installation import Installation, clickhouse, redis
@@ -180,68 +181,6 @@ def test_sentinels_lead_to_the_primary(tmp_path: Path, variables: Mapping[str, s
             wrong = check_stores({**given, "REDIS_SENTINEL_PASSWORD": "another"}, "redis")
             assert "set REDIS_SENTINEL_PASSWORD" in one(wrong.of("redis"))
             assert "redisPassword" not in one(wrong.of("redis"))
-
-
-@contextlib.contextmanager
-def certificates(folder: Path) -> Iterator[dict[str, Path]]:
-    """A CA, another CA, and a certificate of the first one for localhost."""
-    made = {name: folder / f"{name}.pem" for name in ("ca", "other", "server")}
-    for name in ("ca", "other"):
-        openssl(
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-keyout",
-            folder / f"{name}.key",
-            "-out",
-            made[name],
-            "-subj",
-            f"/CN={name}",
-        )
-    openssl(
-        "req",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-keyout",
-        folder / "server.key",
-        "-out",
-        folder / "server.csr",
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=DNS:localhost",
-    )
-    openssl(
-        "x509",
-        "-req",
-        "-in",
-        folder / "server.csr",
-        "-CA",
-        made["ca"],
-        "-CAkey",
-        folder / "ca.key",
-        "-days",
-        "2",
-        "-copy_extensions",
-        "copy",
-        "-out",
-        made["server"],
-    )
-    (folder / "server.key").chmod(0o644)
-    yield made
-
-
-def openssl(*words: str | Path) -> None:
-    subprocess.run([program("openssl", package="openssl"), *words], check=True, capture_output=True)
 
 
 def test_redis_needs_the_ca_and_the_name_of_its_certificate(tmp_path: Path, variables: Mapping[str, str]) -> None:
@@ -414,7 +353,7 @@ def test_a_fault_of_a_managed_store_leads_to_its_log(variables: Mapping[str, str
     [
         ("clickhouse", "701 Requested cluster 'default' not found", "set langfuse:clickhouse.clustered to false"),
         ("clickhouse", "62 No macro 'shard' in config (NO_ELEMENTS_IN_CONFIG)", "define the macros shard and replica"),
-        ("clickhouse", "DEPTH_ZERO_SELF_SIGNED_CERT self-signed certificate", "use a certificate of a public CA"),
+        ("clickhouse", "DEPTH_ZERO_SELF_SIGNED_CERT self-signed certificate", "set langfuse:network.ca"),
         ("postgres", "P1011 Error opening a TLS connection: self-signed certificate", "set langfuse:postgres.ca"),
         ("postgres", "P1000 Authentication failed against database server", "credentials.values.postgresPassword"),
         ("postgres", "P1001 Can't reach database server at `db:5432`", "check langfuse:postgres.host"),

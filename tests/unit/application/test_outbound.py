@@ -1,11 +1,15 @@
 """The addresses that the application calls, as its configuration names them."""
 
+from typing import Any
+
 import pytest
 
-from components.application.outbound import allowed_targets, called_endpoints
+from components.application.outbound import allowed_targets, called_endpoints, sign_in_proxy_environment
 from components.settings.warnings import warnings
 from components.stores.connections import Endpoint
-from tests.unit.configuration import settings
+from tests.unit.configuration import only_problem, settings
+from tests.unit.pods import container, containers, variables
+from tests.unit.program import recorded
 
 
 @pytest.mark.parametrize(
@@ -70,3 +74,61 @@ def test_an_address_in_a_secret_is_a_warning() -> None:
     assert found.startswith("extraEnv.HTTPS_PROXY: ")
     assert "network.egress" in found
     assert not about(AWS_SECRET_ACCESS_KEY=secret, HTTPS_PROXY="http://proxy.example.org:3128")
+
+
+PROXY: dict[str, Any] = {"url": "http://proxy.example.com:3128", "exceptions": [".intranet.example.com", "10.0.0.0/8"]}
+OFF_SITE = {"offSite": {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}}
+
+
+def test_everything_that_calls_out_has_the_proxy_and_a_way_to_it() -> None:
+    providers = {"google": {"clientId": "langfuse", "clientSecret": {"source": "existing", "secret": "s", "key": "k"}}}
+    found = recorded("dev", {"network": {"proxy": PROXY}, "backups": OFF_SITE, "signIn": {"providers": providers}})
+    web = variables(container(found.one("Deployment", "langfuse-web")))
+    given = {name: web[name] for name in ("HTTPS_PROXY", "NO_PROXY", "AUTH_HTTPS_PROXY")}
+    assert given["HTTPS_PROXY"] == given.pop("AUTH_HTTPS_PROXY") == PROXY["url"]
+    direct = given["NO_PROXY"].split(",")
+    assert {"localhost", ".svc", "langfuse-object-store", "langfuse-clickhouse", *PROXY["exceptions"]} <= {*direct}
+    copies = containers(found.one("CronJob", "langfuse-backup-off-site"))
+    for one in (container(found.one("Deployment", "langfuse-worker")), *copies):
+        assert {name: variables(one).get(name) for name in given} == given, one["name"]
+    spec = found.one("NetworkPolicy", "langfuse-allow-proxy-egress").inputs["spec"]
+    clients = set(spec["podSelector"]["matchExpressions"][0]["values"])
+    assert {"web", "worker", "first-start", "migrations", "backup-off-site"} == clients
+    assert {port["port"] for rule in spec["egress"] for port in rule.get("ports", [])} >= {3128}
+
+
+@pytest.mark.parametrize(
+    ("issuer", "proxied"),
+    [
+        ("https://sso.example.org", True),
+        ("https://sso.intranet.example.com", False),
+        ("https://10.1.2.3:8443", False),
+        ("https://keycloak.identity.svc", False),
+    ],
+)
+def test_the_sign_in_uses_the_proxy_unless_its_provider_is_an_exception(issuer: str, *, proxied: bool) -> None:
+    secret = {"source": "existing", "secret": "s", "key": "k"}
+    providers = {"keycloak": {"clientId": "langfuse", "clientSecret": secret, "issuer": issuer}}
+    found = settings({"network": {"proxy": PROXY}, "signIn": {"providers": providers}})
+    assert bool(sign_in_proxy_environment(found)) is proxied
+
+
+@pytest.mark.parametrize(
+    ("proxy", "problem"),
+    [
+        ({"url": "http://user:hunter2@proxy.example.com:3128"}, "network.proxy.url"),
+        ({**PROXY, "exceptions": ["*.example.com"]}, "is not a host, a domain or an IP range"),
+        ({**PROXY, "exceptions": ["https://example.com"]}, "is not a host, a domain or an IP range"),
+        ({**PROXY, "exceptions": ["example.com:8080"]}, "is not a host, a domain or an IP range"),
+        ({**PROXY, "exceptions": ["10.0.0.1/8"]}, "without host bits"),
+    ],
+)
+def test_a_proxy_that_cannot_work_is_refused(proxy: dict[str, object], problem: str) -> None:
+    error = only_problem({"network": {"proxy": proxy}})
+    assert problem in error
+    assert "hunter2" not in error
+
+
+def test_a_variable_of_the_proxy_has_one_place() -> None:
+    error = only_problem({"network": {"proxy": PROXY}, "extraEnv": {"NO_PROXY": ".example.com"}})
+    assert "extraEnv.NO_PROXY: is set by langfuse:network.proxy; change that key" in error
