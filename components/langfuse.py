@@ -13,6 +13,7 @@ from components.application.web import Web
 from components.application.worker import Worker
 from components.backups.component import Backups
 from components.backups.off_site import OffSite
+from components.backups.replay import Replay
 from components.credentials.component import Credentials, CredentialsArgs
 from components.identity import remembered_name
 from components.ignored_changes import IgnoreChanges
@@ -103,6 +104,8 @@ class Langfuse(pulumi.ComponentResource):
         backup_connection = modes.clickhouse.backup_connection(credentials.refs)
         # After the databases: if another major release of Postgres is refused, the client of its backups stays too.
         Backups("backups", context, _after(inside, databases), clickhouse=backup_connection)
+        if "admin_api_key" in credentials.refs:
+            Replay("replay", context, web.endpoint, inside)
         if settings.backups.off_site:
             OffSite("off-site", context, settings.backups.off_site, inside)
         self.outputs = outputs(context, web.endpoint)

@@ -45,15 +45,17 @@ class Verdict(BaseModel):
 
 
 class BackupSet(BaseModel):
-    """A set in the bucket, as the Job `langfuse-verify-backups` lists it."""
+    """A folder of sets in the bucket, as components/backups/scripts/verify-backups.js lists it."""
 
     model_config = ConfigDict(extra="allow")
 
     id: str
-    manifest: dict[str, Any]
-    verdicts: dict[str, Verdict] = {}
-    lacking: str | None = None
-    """Why it can't be restored."""
+    finished: str
+    manifest: dict[str, Any] | None
+    """docs/decisions/backup-sets.md describes it. None: the folder is no complete set."""
+    verdicts: dict[str, Verdict]
+    lacks: str | None
+    """Why it can't be restored; None if nothing is known against it."""
     kept: bool
 
 
@@ -79,13 +81,19 @@ class Backups:
         return str(_last(self._run(BACKUP_POSTGRES), of="id")["id"])
 
     def sets(self) -> list[BackupSet]:
-        """The complete sets, the newest first."""
+        """The sets, the newest first, with those that are not complete."""
         found = [BackupSet.model_validate(one) for one in results(self._run(VERIFY, ACTION="list"), of="manifest")]
-        return sorted(found, key=lambda one: str(one.manifest["finished"]), reverse=True)
+        return sorted(found, key=lambda one: one.finished, reverse=True)
 
     def verify(self, set_id: str) -> Verdict:
         """Read every file of a set back, and compare it with the manifest. An empty id means the newest set."""
-        return Verdict.model_validate(_last(self._run(VERIFY, ACTION="verify", SET_ID=set_id), of="ok"))
+        try:
+            log = self._run(VERIFY, ACTION="verify", SET_ID=set_id)
+        except jobs.JobFailedError as error:
+            if not results(error.log, of="ok"):
+                raise
+            log = error.log  # it found a fault
+        return Verdict.model_validate(_last(log, of="ok"))
 
     def prune(self, *, dry_run: bool) -> Removal:
         """Remove the sets that are not kept any more, or say which ones they are."""

@@ -11,6 +11,16 @@ from operations.errors import OperationError
 Json = Mapping[str, Any]  # an object of Kubernetes
 Say = Callable[[str], None]
 
+
+class JobFailedError(OperationError):
+    """A Job failed."""
+
+    def __init__(self, reason: str, log: str) -> None:
+        """Take the reason, and the log of the last container, which may have a result."""
+        super().__init__(reason)
+        self.log = log
+
+
 INSTANTIATED: Final = {"cronjob.kubernetes.io/instantiate": "manual"}
 """As `kubectl create job --from` marks a run by hand (kubectl/pkg/cmd/create/create_job.go)."""
 
@@ -118,7 +128,8 @@ def run(cluster: Cluster, job: Json, say: Say) -> str:
         The log of its last container.
 
     Raises:
-        OperationError: The Job failed, or the cluster can't be reached.
+        JobFailedError: The Job failed.
+        OperationError: The cluster can't be reached, or the Job does not end.
     """
     found = cluster.get(job)
     if found is not None and _ended(found) == "Failed":
@@ -158,7 +169,7 @@ def _follow(cluster: Cluster, job: Json, say: Say) -> str:
         if ended == "Complete":
             return steps[-1].log if steps else ""
         if ended:
-            raise OperationError(_failure(cluster, job, name))
+            raise JobFailedError(_failure(cluster, job, name), steps[-1].log if steps else "")
         reason = cluster.pod_reason(job) if not any(step.runs for step in steps) else ""
         if reason and reason != waits:
             say(f"  {name} waits: {reason}")

@@ -6,6 +6,8 @@ Jobs: after a kill, the same command continues where it was.
 """
 
 import json
+import math
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -30,6 +32,9 @@ STORES: Final[tuple[Store, ...]] = ("postgres", "clickhouse", "media")
 RECORD: Final = "langfuse-restore"
 MIGRATIONS: Final = "langfuse-migrations"
 REPLAY: Final = "langfuse-replay-events"
+SEEN_SECONDS: Final = 330
+"""Workers skip an event that they processed in the last five minutes (worker/src/queues/ingestionQueue.ts)."""
+
 SUSPENDED: Final = (backups.BACKUP_CLICKHOUSE, backups.BACKUP_POSTGRES, backups.RETENTION)
 """CronJobs that must not run meanwhile: a set of half-restored stores would look complete."""
 
@@ -97,10 +102,11 @@ class Restore:
         if store != "all":
             self._declared(store)
             stores = [store]
-        clickhouse = (chosen.manifest["clickhouse"] or {}) if "clickhouse" in stores else {}
+        manifest = chosen.manifest or {}
+        clickhouse = (manifest["clickhouse"] or {}) if "clickhouse" in stores else {}
         wanted = Restoration(
             set=chosen.id,
-            begun=chosen.manifest["started"],
+            begun=manifest["started"],
             stores=stores,
             overwrite=overwrite,
             since=clickhouse.get("started"),
@@ -129,6 +135,7 @@ class Restore:
         """
         record = self._begin(wanted)
         self._writers.stop()
+        stopped = time.monotonic()
         variables = {"ACTION": "restore", "SET_ID": wanted.set, "OVERWRITE": str(wanted.overwrite).lower()}
         for store in wanted.stores:
             self._say(f"restoring {store} ...")
@@ -136,18 +143,38 @@ class Restore:
             jobs.run(self._cluster, jobs.from_cron_job(self._declared(store), name, variables, owner=record), self._say)
         self._migrate(wanted.set, record)
         self._writers.start()
-        replayed = self._replay(wanted.since, record) if wanted.since else {}
+        replayed = self._replay(wanted.since, record, stopped) if wanted.since else {}
         self._end()
         return replayed
 
-    def _replay(self, since: str, record: Json) -> Json:
-        """Queue the raw events again that were received since a time."""
+    def replay(self, since: str, *, dry_run: bool) -> Json:
+        """Queue the raw events again that were received since a time.
+
+        Args:
+            since: A time in ISO 8601.
+            dry_run: Whether to count them only.
+
+        Returns:
+            How many were seen, queued and skipped, and why.
+
+        Raises:
+            OperationError: The stack has no key of the admin API, or the Job failed.
+        """
+        variables = {"SINCE": moment(since).isoformat(), "DRY_RUN": str(dry_run).lower()}
+        return self._queue(f"{REPLAY}-by-hand-{secrets.token_hex(3)}", variables, owner=None)
+
+    def _replay(self, since: str, record: Json, stopped: float) -> Json:
         if self._cluster.get(self._cron_job(REPLAY)) is None:
-            self._say("the raw events that are newer than the set are not queued again: there is no ADMIN_API_KEY")
+            self._say("raw events that are newer than the set are not queued again, for want of an ADMIN_API_KEY")
             return {}
         self._say(f"queueing the raw events again that were received since {since} ...")
+        settle = max(0, math.ceil(SEEN_SECONDS - (time.monotonic() - stopped)))
+        variables = {"SINCE": since, "DRY_RUN": "false", "SETTLE_SECONDS": str(settle)}
+        return self._queue(f"{RECORD}-replay", variables, owner=record)
+
+    def _queue(self, name: str, variables: Mapping[str, str], owner: Json | None) -> Json:
         declared = jobs.declared(self._cluster, "CronJob", REPLAY, self._namespace)
-        job = jobs.from_cron_job(declared, f"{RECORD}-replay", {"SINCE": since, "DRY_RUN": "false"}, owner=record)
+        job = jobs.from_cron_job(declared, name, variables, owner=owner)
         found = backups.results(jobs.run(self._cluster, job, self._say), of="queued")
         return found[-1] if found else {}
 
@@ -217,7 +244,7 @@ def choose(sets: Sequence[BackupSet], *, set_id: str | None, at: str | None) -> 
     """The set that a person means: by its id, the newest one at a time, or the newest one.
 
     Args:
-        sets: Complete sets, the newest first.
+        sets: Sets, the newest first.
         set_id: Id of a set.
         at: A time in ISO 8601.
 
@@ -226,16 +253,18 @@ def choose(sets: Sequence[BackupSet], *, set_id: str | None, at: str | None) -> 
     """
     if set_id is not None and at is not None:
         raise OperationError("pass --set or --at, not both")
-    if not sets:
+    if not any(one.manifest for one in sets):
         raise OperationError("there is no complete set; `python -m operations backup now` takes one")
     if set_id is not None:
         found = [one for one in sets if one.id == set_id]
         if not found:
-            raise OperationError(f"there is no complete set {set_id}; the newest ones are {_ids(sets)}")
-        if found[0].lacking:
-            raise OperationError(f"set {set_id} can't be restored: {found[0].lacking}")
+            raise OperationError(f"there is no set {set_id}; the newest ones are {_ids(sets)}")
+        if found[0].lacks:
+            raise OperationError(f"set {set_id} can't be restored: {found[0].lacks}")
         return found[0]
-    usable = [one for one in sets if not one.lacking and (at is None or moment(one.manifest["started"]) <= moment(at))]
+    latest = moment(at) if at else datetime.max.replace(tzinfo=UTC)
+    complete = (one for one in sets if one.manifest and not one.lacks)
+    usable = [one for one in complete if one.manifest and moment(one.manifest["started"]) <= latest]
     if not usable:
         raise OperationError(
             f"no set {f'was begun before {at} and ' if at else ''}can be restored; the sets are {_ids(sets)}"

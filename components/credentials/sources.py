@@ -36,10 +36,19 @@ def needed_credentials(settings: Settings, of_stores: Collection[str]) -> list[N
     return [*configured, *_third_party(settings)]
 
 
+def has_admin_api_key(settings: Settings) -> bool:
+    """Whether Langfuse has a key for its admin API, by which raw events are queued again.
+
+    Without a configured source it is generated. It is not expected in the Secret or store of the other credentials,
+    where installations without a license have none.
+    """
+    return settings.credentials.values.admin_api_key is not None or settings.credentials.source == "generated"
+
+
 def _is_needed(id_: str, settings: Settings, of_stores: Collection[str]) -> bool:
     """Whether anything in the installation reads a credential."""
     if id_ == "admin_api_key":
-        return settings.credentials.values.admin_api_key is not None
+        return has_admin_api_key(settings)
     if id_ == "sign_in_proxy_cookie_secret":
         return settings.ingress.sign_in_proxy is not None
     return id_ in APPLICATION_CREDENTIALS or id_ in of_stores

@@ -6,10 +6,11 @@ from dataclasses import replace
 from components.application.environment import WEB_PORT
 from components.application.outbound import outbound_flows
 from components.application.sign_in_proxy import PORT
+from components.credentials.sources import has_admin_api_key
 from components.network.egress import is_the_pod_itself, namespace_of
 from components.schema.environment import Settings
 from components.stores.connections import Endpoint
-from components.stores.contract import OFF_SITE_COPY, SIGN_IN_PROXY, Flow
+from components.stores.contract import OFF_SITE_COPY, REPLAY, SIGN_IN_PROXY, Flow
 from components.stores.modes import StoreModes
 
 
@@ -26,6 +27,8 @@ def flows(settings: Settings, stores: StoreModes) -> Sequence[Flow]:
         found.append(Flow(purpose="web", server="web", ports=[WEB_PORT], clients=[SIGN_IN_PROXY]))
         issuer = Endpoint.of_url(proxy.issuer)  # other endpoints of the provider may have other hosts
         found.append(Flow(purpose="sign-in-proxy", endpoints=[issuer], ports=[443], clients=[SIGN_IN_PROXY]))
+    if has_admin_api_key(settings):
+        found.append(Flow(purpose="web", server="web", ports=[WEB_PORT], clients=[REPLAY]))
     found += outbound_flows(settings)
     outside = (replace(flow, endpoints=[one for one in flow.endpoints if _is_outside(one, settings)]) for flow in found)
     return [flow for flow in outside if flow.server or flow.endpoints or flow.ports]

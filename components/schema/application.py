@@ -34,6 +34,7 @@ WorkloadName = Literal[
     "oauth2-proxy",
     "postgres",
     "redis",
+    "replay-events",
     "retention",
     "verify-backups",
 ]

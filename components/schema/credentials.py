@@ -144,8 +144,8 @@ class CredentialSources(Model):
     )
     admin_api_key: Source | None = Field(
         default=None,
-        description="Enables the admin API of the instance. At least 32 characters. Default: the admin API is "
-        "disabled.",
+        description="Key of the admin API, by which a restore queues raw events again. At least 32 characters. "
+        "Default: generated if `source` is; otherwise none.",
     )
 
 

@@ -48,6 +48,9 @@ RETENTION = "retention"
 VERIFICATION = "verify-backups"
 """The workload that reads backups back and compares them with their manifests."""
 
+REPLAY = "replay-events"
+"""The workload that queues raw events again after a restore."""
+
 OFF_SITE_COPY = "backup-off-site"
 """The workload that copies backups and media to a second object store."""
 

@@ -39,7 +39,7 @@ def now(*, stack: Stack, config_file: ConfigFile = None) -> None:
 
 @app.command("list")
 def list_sets(*, stack: Stack, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """List the complete sets, the newest first."""
+    """List the sets, the newest first."""
     from operations.backups import Backups  # noqa: PLC0415  # ditto
 
     with reported_errors():
@@ -49,7 +49,7 @@ def list_sets(*, stack: Stack, config_file: ConfigFile = None, as_json: AsJson =
     elif sets:
         Console(width=None if sys.stdout.isatty() else 200).print(_table(sets))
     else:
-        say("there is no complete set")
+        say("there is no set")
 
 
 @app.command()
@@ -94,17 +94,18 @@ def prune(
 def _table(sets: "Sequence[BackupSet]") -> Table:
     table = Table("set", "finished", "Langfuse", "ClickHouse", "GiB", "verified", "kept", "restorable", box=box.SIMPLE)
     for one in sets:
-        clickhouse = one.manifest["clickhouse"] or {}
-        sizes = [file["bytes"] for file in one.manifest["files"]] + [clickhouse.get("bytes", 0)]
+        manifest = one.manifest or {}
+        clickhouse = manifest.get("clickhouse") or {}
+        sizes = [file["bytes"] for file in manifest.get("files", ())] + [clickhouse.get("bytes", 0)]
         found = [f"{name} {'ok' if verdict.ok else 'FAILED'}" for name, verdict in sorted(one.verdicts.items())]
         table.add_row(
             one.id,
-            one.manifest["finished"][:16].replace("T", " "),
-            one.manifest["langfuse"],
+            one.finished[:16].replace("T", " "),
+            manifest.get("langfuse", ""),
             clickhouse.get("id") or clickhouse.get("by", ""),
             f"{sum(sizes) / GIBIBYTE:.2f}",
             "\n".join(found) or "not yet",
             "yes" if one.kept else "no",
-            one.lacking or "yes",
+            one.lacks or "yes",
         )
     return table

@@ -75,6 +75,26 @@ def restore(  # noqa: PLR0913  # independent options
         typer.echo(json.dumps({**wanted.model_dump(), "replayed": replayed}, indent=2))
 
 
+@app.command()
+def replay(
+    *,
+    stack: Stack,
+    config_file: ConfigFile = None,
+    since: Annotated[str, typer.Option(metavar="TIME", help="Events that were received since then, in ISO 8601.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+) -> None:
+    """Queue raw events again, for example after Redis was lost.
+
+    Web stores each event in the bucket of events before it answers. Workers process what is queued again as if it had
+    just been received. That changes nothing for events that are in ClickHouse already. Prints JSON: how many events
+    were seen, queued and skipped, and why.
+    """
+    from operations.restore import Restore  # noqa: PLC0415  # ditto
+
+    with reported_errors():
+        typer.echo(json.dumps(Restore(Pulumi(stack, config_file), say).replay(since, dry_run=dry_run), indent=2))
+
+
 def _continued(restoring: "Restore", set_id: str | None) -> "Restoration | None":
     """The restore that a killed command had begun; None if there is none."""
     found = restoring.under_way()

@@ -9,7 +9,7 @@ from tests.unit.program import recorded
 from tests.unit.recorder import Recording, Registration, random_value
 
 PROFILES = ("dev", "preview", "staging", "prod")
-CRON_JOBS = ("backup-clickhouse", "backup-postgres", "retention", "verify-backups")
+CRON_JOBS = ("backup-clickhouse", "backup-postgres", "replay-events", "retention", "verify-backups")
 STATEFUL = {"StatefulSet", "PersistentVolumeClaim", "Namespace", "RandomPassword"}
 
 

@@ -56,6 +56,7 @@ async function judge(bucket, id, check, { faults, ...facts }) {
   const key = `${SETS}${id}/verdicts/${check}.json`;
   await bucket.write(key, JSON.stringify(verdict));
   console.log(`verdict ${key}: ${ok ? "ok" : "not ok"}`);
+  console.log(JSON.stringify(verdict)); // for `python -m operations backup verify`
   if (!ok) throw new Fault(`set ${id} can't be restored: ${shown.join("; ")}`);
 }
 

@@ -73,7 +73,6 @@ def licensed_features_have_a_license(settings: Settings) -> Iterator[str]:
         ("firstStart.projectRetentionDays", settings.first_start.project_retention_days is not None),
         ("signIn.defaultProjectRole", sign_in.default_project_role is not None),
         ("signIn.organizationCreators", bool(sign_in.organization_creators)),
-        ("credentials.values.adminApiKey", settings.credentials.values.admin_api_key is not None),
     ):
         if used:
             yield f"{key}: is ignored by Langfuse without an Enterprise license; add license, or remove it"

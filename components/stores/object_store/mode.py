@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 
 from pydantic import JsonValue
 
+from components.credentials.sources import has_admin_api_key
 from components.schema.purposes import Purpose
 from components.schema.stores import ObjectStore
 from components.stores.connections import Bucket, ObjectStoreConnection
@@ -13,6 +14,7 @@ from components.stores.contract import (
     APPLICATION,
     MIGRATIONS,
     OFF_SITE_COPY,
+    REPLAY,
     RETENTION,
     VERIFICATION,
     SecretRefs,
@@ -41,7 +43,8 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
         """Workloads that use a bucket."""
         off_site: Sequence[str] = (OFF_SITE_COPY,) if self.settings.backups.off_site else ()
         backups = ("backup-postgres", "backup-clickhouse", VERIFICATION, *([RETENTION] if self.can_prune else []))
-        return [*APPLICATION, MIGRATIONS, "clickhouse", "object-store-provisioning", *backups, *off_site]
+        replay: Sequence[str] = (REPLAY,) if has_admin_api_key(self.settings) else ()
+        return [*APPLICATION, *replay, MIGRATIONS, "clickhouse", "object-store-provisioning", *backups, *off_site]
 
     @property
     @abstractmethod

@@ -235,10 +235,17 @@ def test_mail_and_license_are_set_in_web_and_worker() -> None:
         assert found["LANGFUSE_EE_LICENSE_KEY"] == ref("license_key")
         assert found["SMTP_CONNECTION_URL"] == ref("smtp_url")
         assert found["EMAIL_FROM_ADDRESS"] == "langfuse@example.com"
-    for name in ("LANGFUSE_EE_LICENSE_KEY", "SMTP_CONNECTION_URL", "EMAIL_FROM_ADDRESS", "ADMIN_API_KEY"):
+    for name in ("LANGFUSE_EE_LICENSE_KEY", "SMTP_CONNECTION_URL", "EMAIL_FROM_ADDRESS"):
         assert name not in web()
-    assert web(**EVERYTHING)["ADMIN_API_KEY"] == ref("admin_api_key")
-    assert "ADMIN_API_KEY" not in worker(**EVERYTHING)
+
+
+def test_web_has_an_admin_key_that_is_generated_unless_credentials_come_from_elsewhere() -> None:
+    assert web()["ADMIN_API_KEY"] == ref("admin_api_key")
+    assert "ADMIN_API_KEY" not in worker()
+    elsewhere: dict[str, object] = {"source": "existing", "secret": "everything"}
+    assert "ADMIN_API_KEY" not in web(credentials=elsewhere)
+    own = {"adminApiKey": {"source": "existing", "secret": "admin", "key": "key"}}
+    assert web(credentials={**elsewhere, "values": own})["ADMIN_API_KEY"] == ref("admin_api_key")
 
 
 def test_allowed_target_hosts_are_set_for_llm_connections_only() -> None:

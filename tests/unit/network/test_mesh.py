@@ -112,10 +112,10 @@ def test_without_a_mesh_the_tunnel_port_is_closed() -> None:
     assert found.of("VirtualService")
 
 
-def test_an_empty_list_of_clients_allows_nobody() -> None:
+def test_an_empty_list_of_clients_allows_nobody_from_outside() -> None:
     found = recorded(config={"ingress": {"kind": "none"}, "mesh": {"mode": "ambient"}})
-    assert not found.one("NetworkPolicy", "langfuse-allow-web-ingress").inputs["spec"].get("ingress")
-    assert not found.one("AuthorizationPolicy", "langfuse-allow-web").inputs["spec"].get("rules")
+    assert {name for name, _ in network_rules(found, "web")} == {"replay-events"}
+    assert {name for name, _ in mesh_rules(found, "web", "langfuse-dev")} == {"replay-events"}
     assert not [name for name, _ in network_rules(found, "object-store") if name.endswith("/")]
     assert not [name for name, _ in mesh_rules(found, "object-store", "langfuse-dev") if name.endswith("/")]
     for policy in found.of("NetworkPolicy"):

@@ -40,8 +40,10 @@ def manifest(set_id: str = SET, started: str = BEGUN) -> dict[str, Any]:
     }
 
 
-def listed(set_id: str = SET, started: str = BEGUN, lacking: str | None = None) -> BackupSet:
-    return BackupSet(id=set_id, manifest=manifest(set_id, started), kept=True, lacking=lacking)
+def listed(set_id: str = SET, started: str = BEGUN, lacks: str | None = None) -> BackupSet:
+    return BackupSet(
+        id=set_id, manifest=manifest(set_id, started), finished=started, verdicts={}, kept=True, lacks=lacks
+    )
 
 
 class World:
@@ -61,7 +63,7 @@ class World:
         self.add("Job", restore.MIGRATIONS, {"template": self.template(), "selector": {}, "backoffLimit": 2})
 
     def template(self) -> dict[str, Any]:
-        names = ("ACTION", "SET_ID", "OVERWRITE", "DRY_RUN", "SINCE")
+        names = ("ACTION", "SET_ID", "OVERWRITE", "DRY_RUN", "SINCE", "SETTLE_SECONDS")
         env = [{"name": name, "value": ""} for name in names]
         labels = {"app.kubernetes.io/name": "x", "controller-uid": "1", "batch.kubernetes.io/job-name": "y"}
         return {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "env": env}]}}
@@ -103,7 +105,7 @@ class World:
             plan = {"store": name.split("-")[2], "set": variables["SET_ID"], "rows": {"traces": [3, 2]}}
             return json.dumps({**plan, "refusals": []})
         if variables["ACTION"] == "list":
-            return json.dumps({"id": SET, "manifest": manifest(), "kept": True, "verdicts": {}})
+            return listed().model_dump_json()
         if "replay" in name:
             return json.dumps({"queued": 5, "skipped": 1, "since": variables["SINCE"]})
         return "done"
@@ -250,6 +252,15 @@ def test_a_restore_can_be_given_up(world: World) -> None:
         restoring().abandon()
 
 
+def test_events_are_queued_again_by_hand(world: World) -> None:
+    found = restoring().replay("2026-11-26T08:30:00", dry_run=False)
+    assert found["since"] == "2026-11-26T08:30:00+00:00"
+    del world.objects["CronJob", restore.REPLAY]
+    with pytest.raises(OperationError, match=f"there is no CronJob {restore.REPLAY} in namespace {NAMESPACE}"):
+        restoring().replay(BEGUN, dry_run=True)
+    assert restoring().carry_out(WANTED) == {}
+
+
 def test_a_plan_changes_nothing_but_its_own_jobs(world: World) -> None:
     wanted, plans = restoring().planned(None, None, "all", overwrite=True)
     assert wanted == WANTED
@@ -291,9 +302,9 @@ def test_a_job_by_hand_has_the_variables_and_none_of_the_controllers_labels(worl
 )
 def test_the_set_that_is_meant(set_id: str | None, at: str | None, expected: str) -> None:
     sets = [
-        listed("fourth", "2026-11-26T02:00:00.000Z", lacking="clickhouse/x is missing"),
+        listed("fourth", "2026-11-26T02:00:00.000Z", lacks="clickhouse/x is missing"),
         listed("third", "2026-11-25T02:00:00.000Z"),
-        listed("second", "2026-11-21T02:00:00.000Z", lacking="its drill failed"),
+        listed("second", "2026-11-21T02:00:00.000Z", lacks="its drill failed"),
         listed("first", "2026-11-20T02:00:00.000Z"),
     ]
     assert choose(sets, set_id=set_id, at=at).id == expected
@@ -303,8 +314,8 @@ def test_the_set_that_is_meant(set_id: str | None, at: str | None, expected: str
     ("sets", "set_id", "at", "error"),
     [
         ([], None, None, "there is no complete set"),
-        ([listed()], "2026", None, f"there is no complete set 2026; the newest ones are {SET}"),
-        ([listed(lacking="clickhouse/x is missing")], SET, None, f"{SET} can't be restored: clickhouse/x is missing"),
+        ([listed()], "2026", None, f"there is no set 2026; the newest ones are {SET}"),
+        ([listed(lacks="clickhouse/x is missing")], SET, None, f"{SET} can't be restored: clickhouse/x is missing"),
         ([listed()], None, "2026-11-01", "no set was begun before 2026-11-01 and can be restored"),
         ([listed()], None, "yesterday", "'yesterday' is not a time; write it like 2026-11-26T08:30:00Z"),
     ],
@@ -312,3 +323,14 @@ def test_the_set_that_is_meant(set_id: str | None, at: str | None, expected: str
 def test_a_set_that_is_not_there(sets: list[BackupSet], set_id: str | None, at: str | None, error: str) -> None:
     with pytest.raises(OperationError, match=error):
         choose(sets, set_id=set_id, at=at)
+
+
+def test_a_verdict_is_read_from_a_job_that_found_a_fault(world: World) -> None:
+    verdict = {"ok": False, "finished": BEGUN, "faults": ["sets/x/database.dump is missing"]}
+    taking = backups.Backups(FakePulumi(), [].append)  # type: ignore[arg-type]
+    world.output = lambda *_: f"verifying\n{json.dumps(verdict)}\nverify-backups: set x can't be restored"  # type: ignore[method-assign]
+    world.start = lambda job: World.start(world, job) or job["status"]["conditions"][0].update(type="Failed")  # type: ignore[func-returns-value,method-assign]
+    assert taking.verify("").faults == ["sets/x/database.dump is missing"]
+    world.output = lambda *_: "verify-backups: the store does not answer"  # type: ignore[method-assign]
+    with pytest.raises(OperationError, match=r"the store does not answer|does not run"):
+        taking.verify("")

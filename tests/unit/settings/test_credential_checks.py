@@ -76,7 +76,6 @@ def values(**sources: object) -> dict[str, object]:
             {"clickhouse": SERVER, **values(clickhousePassword=MINE, clickhouseBackupPassword=MINE)},
             "langfuse:credentials.values.clickhouseBackupPassword: is not read by anything",
         ),
-        (values(adminApiKey=epoch(1)), "langfuse:credentials.values.adminApiKey: is ignored by Langfuse without"),
     ],
 )
 def test_a_wrong_source_has_one_message(config: dict[str, object], message: str) -> None:
