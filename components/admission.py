@@ -131,12 +131,9 @@ class Admission:
 
     @cached_property
     def _client(self) -> Any:  # noqa: ANN401  # kubernetes has no types
-        from components.cluster_client import connect  # noqa: PLC0415  # takes a second, which previews do not need
+        from components.cluster_client import try_connect  # noqa: PLC0415  # takes a second, which previews do not need
 
-        try:
-            return connect(self._cluster)
-        except Exception:  # the provider reports what is wrong with the kubeconfig
-            return None
+        return try_connect(self._cluster)
 
 
 def pod_of(kind: str, inputs: Mapping[str, Any]) -> dict[str, object]:

@@ -27,3 +27,11 @@ def connect(cluster: Cluster) -> client.ApiClient:
     else:
         loader.load_kube_config(path, cluster.context, client_configuration=connection)
     return client.ApiClient(connection)
+
+
+def try_connect(cluster: Cluster) -> client.ApiClient | None:
+    """The same for a check before the update, or None: the provider reports what is wrong with the kubeconfig."""
+    try:
+        return connect(cluster)
+    except Exception:  # of several libraries
+        return None

@@ -30,6 +30,7 @@ from components.network.quota import Quota
 from components.outputs import outputs
 from components.provider import cluster_provider
 from components.schema.environment import Settings
+from components.storage_classes import StorageClasses
 from components.stores.certificates import ca_bundle_mounts
 from components.stores.clickhouse.component import ClickHouse
 from components.stores.connections import Connections
@@ -47,6 +48,7 @@ class Langfuse(pulumi.ComponentResource):
         patches = Patches(settings.patches)
         ignored = IgnoreChanges(settings.cluster.ignore_changes)
         own = Admission(settings.cluster).options(ignored.options(patches.options(opts)))
+        own = StorageClasses(settings.cluster).options(own)
         super().__init__("langfuse:index:Langfuse", name, settings.model_dump(), own)
         installation, modes = Installation.of(settings), StoreModes.of(settings)
         cluster = pulumi.ResourceOptions(parent=self, provider=cluster_provider(settings, self))
