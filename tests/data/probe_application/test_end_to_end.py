@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.images import probe_application
+from tests.data.backups.pods import Pod
 from tests.data.containers import Run, run
 from tests.data.object_store.minio import Store
 from tests.data.postgres.server import started
@@ -246,7 +247,37 @@ def test_an_event_comes_out_as_it_went_in_and_once(installation: Installation, w
     assert [ask(path, keys=keys).status for keys in ("", f"{public}:wrong", "other:x")] == [401] * 3
     assert ask(f"{web}/api/public/traces/none", keys=installation.keys).status == 404
     objects = installation.object_store.client().list_objects_v2(Bucket="langfuse-dev-events")["Contents"]
-    assert any(item["Key"].endswith("/trace-create/trace%2Fone/event-1.json") for item in objects)
+    assert any(item["Key"].endswith("/trace/trace%2Fone/event-1.json") for item in objects)
+
+
+@pytest.mark.usefixtures("worker")
+def test_events_that_clickhouse_lost_are_queued_again(installation: Installation, web: str, tmp_path: Path) -> None:
+    body = {
+        "batch": [
+            {"timestamp": f"2026-11-26T10:00:0{second}Z", "type": "trace-create", "id": f"v{second}", "body": trace}
+            for second, trace in enumerate(({"id": "kept", "name": "first"}, {"id": "kept", "name": "last"}))
+        ]
+    }
+    assert ask(f"{web}/api/public/ingestion", method="POST", body=body, keys=installation.keys).status == 207
+    assert send(installation, web, "--api", "otel", "--seconds", "1", "--read-back", "30").wait(LIMIT_SECONDS) == 0
+    count = "SELECT uniqExact(kind, id) FROM probe_events"
+    name = "SELECT argMax(name, event_ts) FROM probe_events WHERE id = 'kept'"
+    until(lambda: query(installation, name) == "last", "the trace is missing")
+    before = query(installation, count)
+    query(installation, "TRUNCATE TABLE probe_events")
+    key = installation.variables(container("Deployment", "langfuse-web", "web"))["ADMIN_API_KEY"]
+    variables = {
+        "STORE_URL": installation.object_store.url,
+        "WEB_URL": web,
+        "ADMIN_API_KEY": key,
+        "RUN": "lost",
+        "DRY_RUN": "false",
+        "SINCE": "2026-01-01T00:00:00Z",
+    }
+    done = Pod(cron_job="langfuse-replay-events", clients={}, variables=variables).run(tmp_path)
+    assert done.code == 0, done.output
+    until(lambda: query(installation, count) == before, "events are missing")
+    assert query(installation, name) == "last"
 
 
 def test_files_are_uploaded_and_downloaded_by_links(installation: Installation, web: str) -> None:

@@ -93,6 +93,7 @@ const WEB = {
   NEXTAUTH_URL: required(url),
   NEXTAUTH_SECRET: required(text),
   SALT: required(text),
+  ADMIN_API_KEY: optional(text),
   // Next's standalone server reads this variable (packages/next/src/build/utils.ts).
   KEEP_ALIVE_TIMEOUT: optional(integer(0)),
   LANGFUSE_CACHE_API_KEY_ENABLED: optional(boolean, "true"),

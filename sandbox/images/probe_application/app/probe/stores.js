@@ -3,7 +3,7 @@
 //
 // Prisma, which Langfuse uses for Postgres, downloads its engine when it is installed. `pg` takes its place.
 
-const { GetObjectCommand, PutObjectCommand, S3Client } = require("@aws-sdk/client-s3");
+const { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } = require("@aws-sdk/client-s3");
 const { getSignedUrl } = require("@aws-sdk/s3-request-presigner");
 const { createClient } = require("@clickhouse/client");
 const { Cluster, Redis } = require("ioredis");
@@ -124,6 +124,18 @@ class Bucket {
   async read(key) {
     const answer = await this.client.send(new GetObjectCommand({ Bucket: this.name, Key: this.prefix + key }));
     return answer.Body.transformToString();
+  }
+
+  /** The keys below a folder. */
+  async keys(folder) {
+    const found = [];
+    for (let token; ; ) {
+      const input = { Bucket: this.name, Prefix: `${this.prefix}${folder}/`, ContinuationToken: token };
+      const page = await this.client.send(new ListObjectsV2Command(input));
+      found.push(...(page.Contents ?? []).map(({ Key }) => Key.slice(this.prefix.length)));
+      if (!page.IsTruncated) return found;
+      token = page.NextContinuationToken;
+    }
   }
 
   downloadLink(key, seconds) {

@@ -4,6 +4,7 @@
 //   GET  /api/public/health, /api/public/ready           probes
 //   POST /api/public/ingestion, /api/public/otel/v1/traces   events in (OTLP as JSON only)
 //   GET  /api/public/traces/ID                           events out
+//   POST /api/admin/ingestion-replay                     stored events in again
 //   POST /api/public/media, PATCH and GET /api/public/media/ID   presigned links for media
 //
 // and of its own, below /api/public/probe: GET traces (ids by prefix), POST exports and GET exports/ID.
@@ -11,7 +12,7 @@
 // Unlike Langfuse 4, it accepts events of every type at /api/public/ingestion in every write mode.
 
 const { createHash, randomUUID, timingSafeEqual } = require("node:crypto");
-const { keySegment, sortBatch, spansAreValid } = require("../probe/events");
+const { KINDS, keySegment, sortBatch, spansAreValid } = require("../probe/events");
 const { HttpError, NAME, basicAuth, createServer, readJson } = require("../probe/http");
 const { initialize, keyHash } = require("../probe/initialize");
 const { POD, configureLog, log, reason } = require("../probe/log");
@@ -22,6 +23,7 @@ const stores = require("../probe/stores");
 /** web/src/pages/api/public/ingestion.ts */
 const INGESTION_LIMIT = 4.5 * 1024 ** 2;
 const OTEL_LIMIT = 64 * 1024 ** 2;
+const REPLAYED_KEYS = 1000;
 const LINK_SECONDS = 3600;
 const PAGE_ROWS = 10_000;
 
@@ -72,7 +74,7 @@ class Web {
     const stored = accepted.filter((event) => event.type !== "sdk-log");
     const keys = await Promise.all(
       stored.map(async (event) => {
-        const segments = [project, event.type, event.body.id, event.id].map((each) => keySegment(each, maximum));
+        const segments = [project, KINDS[event.type], event.body.id, event.id].map((each) => keySegment(each, maximum));
         const key = `${segments.join("/")}.json`;
         await this.events.put(key, JSON.stringify([event]));
         return key;
@@ -99,6 +101,39 @@ class Web {
     await this.events.put(key, JSON.stringify(resourceSpans));
     await this.queues[OTEL].add("otel-ingestion-job", { project, key, web: POD });
     return [200, {}];
+  }
+
+  /** Adds jobs again for events in the bucket (web/src/pages/api/admin/ingestion-replay.ts). */
+  async replay({ request }) {
+    const key = this.env.ADMIN_API_KEY;
+    if (!key) throw new HttpError(403, "ADMIN_API_KEY is not set");
+    const given = Buffer.from(request.headers.authorization ?? "");
+    const expected = Buffer.from(`Bearer ${key}`);
+    if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
+      throw new HttpError(401, "Unauthorized: Invalid token");
+    }
+    const { keys } = await readJson(request, INGESTION_LIMIT);
+    if (!Array.isArray(keys) || !keys.length || keys.length > REPLAYED_KEYS) {
+      throw new HttpError(400, `keys must be a list of 1 to ${REPLAYED_KEYS} keys`);
+    }
+    const errors = [];
+    const jobs = await Promise.all(keys.map((each) => this.replayed(each, errors)));
+    await Promise.all(jobs.flat().map(({ name, data }) => this.queues[name].add("replay-job", { ...data, web: POD })));
+    return [200, { queued: keys.length - errors.length, skipped: errors.length, errors }];
+  }
+
+  /** The jobs for one key. Langfuse's worker reads the whole folder of a body; here, each of its events has a job. */
+  async replayed(key, errors) {
+    const span = /^otel\/([^/]+)(\/\d{2,4}){5}\/[^./]+\.json$/.exec(key);
+    if (span) return [{ name: OTEL, data: { project: span[1], key } }];
+    const [, project, kind] = /^([^/]+)\/([^/]+)\/.+\/[^/]+\.json$/.exec(key) ?? [];
+    if (!kind) errors.push(`Invalid key format: ${key}`);
+    else if (!Object.values(KINDS).includes(kind)) errors.push(`Unsupported replay type: ${kind}`);
+    else {
+      const found = await this.events.keys(key.slice(0, key.lastIndexOf("/")));
+      return found.map((each) => ({ name: INGESTION, data: { project, key: each } }));
+    }
+    return [];
   }
 
   async query(query, parameters) {
@@ -230,6 +265,7 @@ class Web {
       "GET /api/public/ready": (call) => this.ready(call),
       "POST /api/public/ingestion": (call) => this.ingest(call),
       "POST /api/public/otel/v1/traces": (call) => this.ingestSpans(call),
+      "POST /api/admin/ingestion-replay": (call) => this.replay(call),
       "GET /api/public/traces/*": (call) => this.trace(call),
       "POST /api/public/media": (call) => this.addMedia(call),
       "PATCH /api/public/media/*": (call) => this.updateMedia(call),
