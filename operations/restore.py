@@ -6,7 +6,6 @@ Jobs: after a kill, the same command continues where it was.
 """
 
 import json
-import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,9 +31,6 @@ STORES: Final[tuple[Store, ...]] = ("postgres", "clickhouse", "media")
 RECORD: Final = "langfuse-restore"
 MIGRATIONS: Final = "langfuse-migrations"
 REPLAY: Final = "langfuse-replay-events"
-SEEN_SECONDS: Final = 330
-"""Workers skip an event that they processed in the last five minutes (worker/src/queues/ingestionQueue.ts)."""
-
 SUSPENDED: Final = (backups.BACKUP_CLICKHOUSE, backups.BACKUP_POSTGRES, backups.RETENTION)
 """CronJobs that must not run meanwhile: a set of half-restored stores would look complete."""
 
@@ -135,7 +131,6 @@ class Restore:
         """
         record = self._begin(wanted)
         self._writers.stop()
-        stopped = time.monotonic()
         variables = {"ACTION": "restore", "SET_ID": wanted.set, "OVERWRITE": str(wanted.overwrite).lower()}
         for store in wanted.stores:
             self._say(f"restoring {store} ...")
@@ -143,7 +138,7 @@ class Restore:
             jobs.run(self._cluster, jobs.from_cron_job(self._declared(store), name, variables, owner=record), self._say)
         self._migrate(wanted.set, record)
         self._writers.start()
-        replayed = self._replay(wanted.since, record, stopped) if wanted.since else {}
+        replayed = self._replay(wanted.since, record) if wanted.since else {}
         self._end()
         return replayed
 
@@ -163,13 +158,12 @@ class Restore:
         variables = {"SINCE": moment(since).isoformat(), "DRY_RUN": str(dry_run).lower()}
         return self._queue(f"{REPLAY}-by-hand-{secrets.token_hex(3)}", variables, owner=None)
 
-    def _replay(self, since: str, record: Json, stopped: float) -> Json:
+    def _replay(self, since: str, record: Json) -> Json:
         if self._cluster.get(self._cron_job(REPLAY)) is None:
             self._say("raw events that are newer than the set are not queued again, for want of an ADMIN_API_KEY")
             return {}
         self._say(f"queueing the raw events again that were received since {since} ...")
-        settle = max(0, math.ceil(SEEN_SECONDS - (time.monotonic() - stopped)))
-        variables = {"SINCE": since, "DRY_RUN": "false", "SETTLE_SECONDS": str(settle)}
+        variables = {"SINCE": since, "DRY_RUN": "false"}
         return self._queue(f"{RECORD}-replay", variables, owner=record)
 
     def _queue(self, name: str, variables: Mapping[str, str], owner: Json | None) -> Json:

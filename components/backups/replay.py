@@ -3,6 +3,7 @@
 import pulumi
 
 from components.application.component import ApplicationContext
+from components.application.extra_env import extra_environment
 from components.backups.steps import WORK, step, step_scripts
 from components.kubernetes.files import scripts_mount
 from components.kubernetes.jobs import cron_job
@@ -25,6 +26,11 @@ WAIT_SECONDS = 600
 EVENTS_PER_SECOND = 200
 """How many events it queues a second, so that workers keep up with new ones. They take the secondary queue."""
 
+SEEN_EVENTS = "LANGFUSE_ENABLE_REDIS_SEEN_EVENT_CACHE"
+"""With it, workers skip an event that they processed in the last five minutes (worker/src/queues/ingestionQueue.ts)."""
+
+SEEN_SECONDS = 330
+
 JOB_UID = "metadata.labels['batch.kubernetes.io/controller-uid']"
 """The same for all attempts of a Job."""
 
@@ -39,6 +45,7 @@ class Replay(pulumi.ComponentResource):
         scope = Scope(workload, child_options(self, opts))
         account = service_account(scope, object_store.account_annotations)
         scripts = scripts_mount(scope, step_scripts("replay-events.js"))
+        extra = extra_environment(context.settings, "worker")
         environment = {
             **bucket_client_environment(object_store, object_store.buckets["events"]),
             "WEB_URL": web.http_url,
@@ -46,7 +53,7 @@ class Replay(pulumi.ComponentResource):
             "RUN": PodField(path=JOB_UID),
             "RATE": str(EVENTS_PER_SECOND),
             "WAIT_SECONDS": str(WAIT_SECONDS),
-            "SETTLE_SECONDS": "0",
+            "SETTLE_SECONDS": str(SEEN_SECONDS if extra.get(SEEN_EVENTS) == "true" else 0),
             "SINCE": "",
             "DRY_RUN": "true",
         }

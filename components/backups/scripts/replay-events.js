@@ -98,8 +98,8 @@ const hint = (status) =>
   [401, 403].includes(status) ? ": web has another ADMIN_API_KEY; it restarts with the next `pulumi up`" : "";
 
 /**
- * Waits until a worker takes an event again that it processed before: it skips those of the last five minutes
- * (LANGFUSE_ENABLE_REDIS_SEEN_EVENT_CACHE, worker/src/queues/ingestionQueue.ts).
+ * Waits until a worker takes an event again that it processed before. It may remember those of the last five minutes
+ * (components/backups/replay.py).
  */
 async function settle(seconds) {
   if (!seconds) return;
