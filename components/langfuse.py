@@ -12,6 +12,7 @@ from components.application.sign_in_proxy import SignInProxy
 from components.application.web import Web
 from components.application.worker import Worker
 from components.backups.component import Backups
+from components.backups.drills import Drills
 from components.backups.off_site import OffSite
 from components.backups.replay import Replay
 from components.credentials.component import Credentials, CredentialsArgs
@@ -108,6 +109,7 @@ class Langfuse(pulumi.ComponentResource):
         Backups("backups", context, _after(inside, databases), clickhouse=backup_connection)
         if "admin_api_key" in credentials.refs:
             Replay("replay", context, web.endpoint, inside)
+        Drills("drills", context, inside)
         if settings.backups.off_site:
             OffSite("off-site", context, settings.backups.off_site, inside)
         self.outputs = outputs(context, web.endpoint)

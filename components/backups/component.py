@@ -111,7 +111,7 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
     template = pod(
         workload,
         [_finish_set(context, scripts)],
-        init_containers=[_copy_client(scripts, client), *_begin_set(context, scripts), _dump(context, mounts)],
+        init_containers=[copy_client(scripts, client), *_begin_set(context, scripts), _dump(context, mounts)],
         fs_group=images.worker(context.settings.version).uid,
         mounts=mounts,
         grace_seconds=GRACE_SECONDS,
@@ -121,7 +121,8 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
     cron_job(scope, template, context.settings.backups.postgres_schedule, deadline_seconds=DEADLINE_SECONDS)
 
 
-def _copy_client(scripts: Mount, client: Mount) -> Container:
+def copy_client(scripts: Mount, client: Mount) -> Container:
+    """The step that copies the object store's client for a container with another image."""
     return container(
         "client",
         images.MINIO_CLIENT,

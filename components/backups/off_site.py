@@ -1,5 +1,6 @@
 """Copies of backups and media in a second object store, which survive the loss of the first."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pulumi
 
 from components.application.component import ApplicationContext
 from components.application.outbound import proxy_environment
+from components.backups.steps import WORK, step, step_scripts
 from components.kubernetes.files import read_scripts, run_script, scripts_mount
 from components.kubernetes.jobs import cron_job
 from components.kubernetes.objects import Scope, child_options, service_account
@@ -15,9 +17,9 @@ from components.kubernetes.variables import Environment, SecretRef
 from components.schema import images
 from components.schema.application import OffSite as OffSiteSettings
 from components.schema.purposes import Purpose
-from components.stores.clients import OBJECT_STORE_CLIENT_RESOURCES, object_store_environment
+from components.stores.clients import OBJECT_STORE_CLIENT_RESOURCES, bucket_client_environment, object_store_environment
 from components.stores.connections import ObjectStoreConnection
-from components.stores.contract import OFF_SITE_COPY
+from components.stores.contract import DRILL_MEDIA, OFF_SITE_COPY
 
 SCRIPTS = Path(__file__).parent / "scripts"
 
@@ -28,6 +30,9 @@ DEADLINE_SECONDS = 12 * 3600
 """The first run copies all media. If it is interrupted, the next run continues."""
 
 GRACE_SECONDS = 30
+
+SAMPLE = 500
+"""Media that a drill reads. All of them are looked for."""
 
 
 class OffSite(pulumi.ComponentResource):
@@ -56,7 +61,54 @@ class OffSite(pulumi.ComponentResource):
             restart_policy="Never",
         )
         cron_job(scope, template, settings.schedule, deadline_seconds=DEADLINE_SECONDS)
+        _drill(context, settings, child_options(self, opts))
         self.register_outputs({"bucket": settings.bucket})
+
+
+def _drill(context: ApplicationContext, settings: OffSiteSettings, opts: pulumi.ResourceOptions) -> None:
+    """A CronJob that looks for the media of the newest set in the second store."""
+    object_store, image = context.stores.object_store, images.worker(context.settings.version)
+    workload = context.installation.workload(DRILL_MEDIA, component="restore-drill", version=image.tag)
+    scope = Scope(workload, opts)
+    bucket = object_store.read_backups
+    account = service_account(scope, object_store.account_annotations if bucket.access_key_id is None else None)
+    scripts = scripts_mount(scope, step_scripts("drill-media.js"))
+    environment = {
+        **bucket_client_environment(object_store, bucket),
+        **_second_store(settings),
+        "OFF_SITE_REGION": region(settings.endpoint),
+        "OFF_SITE_FORCE_PATH_STYLE": "true",
+        "MEDIA_BUCKET": object_store.buckets["media"].name,
+        "SAMPLE": str(SAMPLE),
+        "SET_ID": "",
+        **proxy_environment(context.settings),
+    }
+    template = pod(
+        workload,
+        [step("look", context, "drill-media.js", [scripts], environment)],
+        fs_group=image.uid,
+        mounts=[scripts, WORK],
+        grace_seconds=GRACE_SECONDS,
+        service_account=account.metadata.name,
+        restart_policy="Never",
+    )
+    schedule = context.settings.backups.drill_schedule
+    cron_job(scope, template, schedule, deadline_seconds=DEADLINE_SECONDS, checks=True)
+
+
+def region(endpoint: str) -> str:
+    """The region of a store of AWS, which its URL names. Other stores accept any, or the first one of AWS."""
+    found = re.search(r"\bs3[.-]([a-z0-9-]+)\.amazonaws\.", endpoint)
+    return found[1] if found else "us-east-1"
+
+
+def _second_store(settings: OffSiteSettings) -> Environment:
+    return {
+        "OFF_SITE_STORE_URL": settings.endpoint,
+        "OFF_SITE_ACCESS_KEY_ID": SecretRef(name=settings.secret, key="ACCESS_KEY_ID"),
+        "OFF_SITE_SECRET_ACCESS_KEY": SecretRef(name=settings.secret, key="SECRET_ACCESS_KEY"),
+        "OFF_SITE_BUCKET": settings.bucket,
+    }
 
 
 def _copy(
@@ -77,10 +129,7 @@ def _copy(
             **object_store_environment(object_store, "/client"),
             **bucket.keys(""),
             "BUCKET": bucket.name,
-            "OFF_SITE_STORE_URL": settings.endpoint,
-            "OFF_SITE_ACCESS_KEY_ID": SecretRef(name=settings.secret, key="ACCESS_KEY_ID"),
-            "OFF_SITE_SECRET_ACCESS_KEY": SecretRef(name=settings.secret, key="SECRET_ACCESS_KEY"),
-            "OFF_SITE_BUCKET": settings.bucket,
+            **_second_store(settings),
             **proxy,
         },
     )

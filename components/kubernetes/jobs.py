@@ -72,20 +72,29 @@ def job(
 
 
 def cron_job(
-    scope: Scope, template: PodTemplate, schedule: str | None, *, deadline_seconds: int, checks: bool = False
+    scope: Scope,
+    template: PodTemplate,
+    schedule: str | None,
+    *,
+    deadline_seconds: int,
+    checks: bool = False,
+    keep_seconds: int = KEEP_RUNS_SECONDS,
 ) -> k8s.batch.v1.CronJob:
     """A CronJob in UTC whose runs never overlap. A missed run starts late, within an hour.
 
-    The last three successful and the last three failed runs are kept, for KEEP_RUNS_SECONDS at most.
+    The last three successful and the last three failed runs are kept for some time.
 
     Args:
         scope: The workload of the CronJob.
         template: The template of its pods.
-        schedule: None if it is suspended, and Jobs are made from it by hand.
+        schedule: `never` or None if it is suspended, and Jobs are made from it by hand.
         deadline_seconds: Time for all attempts of a run.
         checks: Whether a container exits with FAULT_EXIT to report a fault, after which there are no more attempts.
+        keep_seconds: How long a finished run is kept.
     """
     run = job_spec(template, deadline_seconds=deadline_seconds, retries=2)
+    suspended = schedule is None or schedule == "never"
+    when: str = NEVER if schedule is None or suspended else schedule
     if checks:
         fault: k8s.batch.v1.PodFailurePolicyRuleArgsDict = {
             "action": "FailJob",
@@ -98,11 +107,11 @@ def cron_job(
         spec={
             "concurrency_policy": "Forbid",
             "failed_jobs_history_limit": 3,
-            "job_template": {"spec": {**run, "ttl_seconds_after_finished": KEEP_RUNS_SECONDS}},
-            "schedule": schedule or NEVER,
+            "job_template": {"spec": {**run, "ttl_seconds_after_finished": keep_seconds}},
+            "schedule": when,
             "starting_deadline_seconds": 3600,
             "successful_jobs_history_limit": 3,
-            "suspend": schedule is None,
+            "suspend": suspended,
             "time_zone": "Etc/UTC",
         },
         opts=scope.opts,

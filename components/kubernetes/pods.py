@@ -64,6 +64,16 @@ class Mount:
         return Mount(volume={"name": name, "persistent_volume_claim": {"claim_name": claim}}, path=path)
 
     @staticmethod
+    def ephemeral(name: str, path: str, *, size: str, storage_class: str) -> "Mount":
+        """A volume of its own for each pod, which Kubernetes deletes together with the pod."""
+        claim: k8s.core.v1.PersistentVolumeClaimSpecArgsDict = {
+            "access_modes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": size}},
+            "storage_class_name": storage_class,
+        }
+        return Mount(volume={"name": name, "ephemeral": {"volume_claim_template": {"spec": claim}}}, path=path)
+
+    @staticmethod
     def config(name: str, config_map: pulumi.Input[str], path: str, *, executable: bool = False) -> "Mount":
         """Every key of a ConfigMap as a file."""
         mode = 0o555 if executable else 0o444

@@ -20,7 +20,7 @@ ones run."""
 TEMPORARY = 8
 """Pods of Jobs, of the operator and of Istio's probes that run at the same time."""
 
-TEMPORARY_POD = Resources(cpu="500m", cpu_limit="4", memory="2Gi")
+TEMPORARY_POD = Resources(cpu="500m", cpu_limit="4", memory="4Gi")
 """What each of them requests at most, with its init containers."""
 
 MESH_PROXY = Resources(cpu="100m", cpu_limit="2", memory="1Gi")

@@ -8,14 +8,17 @@ from components.schema.base import Model, Resources
 from components.schema.labels import LabelKey, LabelValue
 from components.schema.values import (
     BucketName,
+    ByteQuantity,
     DnsLabel,
     Email,
+    Host,
     HttpUrl,
     NetworkRange,
     Pem,
     Port,
     ProxyException,
     Schedule,
+    ScheduleOrNever,
     SecretName,
 )
 
@@ -28,6 +31,9 @@ WorkloadName = Literal[
     "backup-off-site",
     "backup-postgres",
     "clickhouse",
+    "drill-clickhouse",
+    "drill-media",
+    "drill-postgres",
     "keeper",
     "object-store",
     "object-store-provisioning",
@@ -278,10 +284,24 @@ class Backups(Model):
     prune_schedule: Schedule = Field(
         default="45 4 * * *", description="When sets that are not kept are removed, as a cron schedule in UTC."
     )
-    verify_schedule: Schedule | None = Field(
+    verify_schedule: ScheduleOrNever = Field(
         default="30 7 * * 0",
         description="When the newest set is read back and compared with its manifest, as a cron schedule in UTC. "
-        "`null` suspends it.",
+        "`never`: only by hand.",
+    )
+    drill_schedule: ScheduleOrNever = Field(
+        description="When the newest set is restored into servers that run in the pods of the drills, as a cron "
+        "schedule in UTC. `never`: only by hand."
+    )
+    drill_storage_class: Host | None = Field(
+        default=None,
+        description="StorageClass of the volumes that take restored data, with the reclaim policy `Delete`. By "
+        "default, they are directories on the nodes, which need as much free disk as the volumes of the stores have.",
+    )
+    drill_storage: ByteQuantity | None = Field(
+        default=None,
+        description="Size of the volume that takes the restored Postgres. Default: `postgres.storage`, and 20Gi for an "
+        "external server.",
     )
     retention_days: int = Field(
         ge=1,

@@ -232,6 +232,10 @@ def _gateway(text: str) -> str:
     return text
 
 
+def _schedule_or_never(value: str) -> str:
+    return value if value == "never" else schedules.checked(value)
+
+
 def _secret_name(text: str) -> str:
     if len(text) > 253 or not all(_DNS_LABEL.fullmatch(part) for part in text.split(".")):  # noqa: PLR2004
         raise ValueError("is not the name of a Secret: lower-case letters, digits, '-' and '.'")
@@ -331,6 +335,7 @@ FieldPath = Annotated[str, AfterValidator(_field_path)]
 NamespaceName = Annotated[str, AfterValidator(_namespace)]
 InstanceName = Annotated[str, AfterValidator(instance_name)]
 Schedule = Annotated[str, AfterValidator(schedules.checked)]
+ScheduleOrNever = Annotated[str, AfterValidator(_schedule_or_never)]
 StoreVersion = Annotated[str, AfterValidator(_store_version)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]

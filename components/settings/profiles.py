@@ -13,6 +13,17 @@ _FINISH_JOBS: Final[dict[str, JsonValue]] = {"terminationGracePeriodSeconds": 33
 """After a SIGTERM the worker waits for its jobs, some of which take five minutes. Then it writes its buffers to
 ClickHouse (worker/src/utils/shutdown.ts)."""
 
+_BACKUPS: Final[dict[str, JsonValue]] = {
+    "postgresSchedule": "15 2 * * *",
+    "clickhouseSchedule": "45 0 * * *",
+    "drillSchedule": "never",
+    "keep": {"minimum": 3, "daily": 7, "weekly": 0, "monthly": 0},
+    "retentionDays": 7,
+}
+
+_WEEKLY = "30 9 * * 0"
+"""On Sundays, after the night's backups, their copy and their verification."""
+
 _COMMON: Final[dict[str, JsonValue]] = {
     "version": DEFAULT_VERSION,
     "scale": "small",
@@ -25,12 +36,7 @@ _COMMON: Final[dict[str, JsonValue]] = {
     "clickhouse": {"mode": "managed", "replicas": 1, "keepers": 1},
     "redis": {"mode": "managed"},
     "objectStore": {"mode": "managed", "nodes": 1, "eventsDays": 30, "exportsDays": 7},
-    "backups": {
-        "postgresSchedule": "15 2 * * *",
-        "clickhouseSchedule": "45 0 * * *",
-        "keep": {"minimum": 3, "daily": 7, "weekly": 0, "monthly": 0},
-        "retentionDays": 7,
-    },
+    "backups": _BACKUPS,
     "firstStart": {
         "organization": "Langfuse",
         "project": "Default",
@@ -46,7 +52,12 @@ PROFILES: Final[dict[str, dict[str, JsonValue]]] = {
         **_COMMON,
         "objectStore": {"mode": "managed", "nodes": 1, "eventsDays": 7, "exportsDays": 1},
     },
-    "staging": {**_COMMON, "protect": True, "worker": _FINISH_JOBS},
+    "staging": {
+        **_COMMON,
+        "protect": True,
+        "worker": _FINISH_JOBS,
+        "backups": {**_BACKUPS, "drillSchedule": _WEEKLY},
+    },
     "prod": {
         **_COMMON,
         "scale": "medium",
@@ -58,6 +69,7 @@ PROFILES: Final[dict[str, dict[str, JsonValue]]] = {
         "backups": {
             "postgresSchedule": "15 */6 * * *",
             "clickhouseSchedule": "45 2 * * *",
+            "drillSchedule": _WEEKLY,
             "keep": {"minimum": 3, "daily": 7, "weekly": 4, "monthly": 6},
             "retentionDays": 30,
         },

@@ -7,9 +7,10 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 
 from components.application import extra_env, outbound
+from components.backups.drills import postgres_storage
 from components.schema.environment import Settings
-from components.schema.stores import ExternalObjectStore
-from components.schema.values import release
+from components.schema.stores import ExternalObjectStore, ManagedClickHouse
+from components.schema.values import quantity_value, release
 
 FIRST_SAFE: dict[int, tuple[str, str]] = {
     3: ("3.225.9", "vulnerabilities in bundled libraries (CLEANSTART-2026-JF56527, CLEANSTART-2026-ZM21306)"),
@@ -50,12 +51,31 @@ def archive_trusts_public_cas(settings: Settings) -> Iterator[str]:
         )
 
 
+LOCAL_DISK = "20Gi"
+"""Free disk that the nodes of most clusters have for pods. GKE Autopilot grants a pod 10Gi."""
+
+
+def restored_data_has_room(settings: Settings) -> Iterator[str]:
+    """A drill whose pod fits on no node never starts, and restores are not rehearsed."""
+    backups, clickhouse = settings.backups, settings.clickhouse
+    if backups.drill_schedule == "never" or backups.drill_storage_class is not None:
+        return
+    sizes = [postgres_storage(settings), *([clickhouse.storage] if isinstance(clickhouse, ManagedClickHouse) else [])]
+    largest = max(sizes, key=quantity_value)
+    if quantity_value(largest) > quantity_value(LOCAL_DISK):
+        yield (
+            f"backups.drillStorageClass: is not set, so the drills need a node with {largest} of free disk; set it to "
+            "a StorageClass with the reclaim policy Delete"
+        )
+
+
 WARNINGS: Sequence[Callable[[Settings], Iterator[str]]] = (
     release_is_not_vulnerable,
     clients_are_in_the_mesh,
     archive_trusts_public_cas,
     extra_env.extra_variables_are_known,
     outbound.addresses_are_known,
+    restored_data_has_room,
 )
 
 

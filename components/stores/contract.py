@@ -51,6 +51,15 @@ VERIFICATION = "verify-backups"
 REPLAY = "replay-events"
 """The workload that queues raw events again after a restore."""
 
+DRILL_POSTGRES = "drill-postgres"
+"""The workload that restores a dump of Postgres into a server of its own."""
+
+DRILL_CLICKHOUSE = "drill-clickhouse"
+"""The workload that restores a backup of ClickHouse into a server of its own."""
+
+DRILL_MEDIA = "drill-media"
+"""The workload that looks for media in the second object store, and reads a sample of them."""
+
 OFF_SITE_COPY = "backup-off-site"
 """The workload that copies backups and media to a second object store."""
 

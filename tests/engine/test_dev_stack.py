@@ -102,6 +102,8 @@ def test_a_new_version_changes_nothing_stateful(stack: Stack, view: View) -> Non
     assert changed_resources(result) == {
         ("CronJob", "langfuse-backup-clickhouse"),  # their last steps run in the worker's image
         ("CronJob", "langfuse-backup-postgres"),
+        ("CronJob", "langfuse-drill-clickhouse"),
+        ("CronJob", "langfuse-drill-postgres"),
         ("CronJob", "langfuse-replay-events"),
         ("CronJob", "langfuse-retention"),
         ("CronJob", "langfuse-verify-backups"),

@@ -30,6 +30,7 @@ DOMAINS: Mapping[str, str] = {
     "LabelKey": "label key",
     "LabelValue": "label value",
     "Schedule": "cron, UTC",
+    "ScheduleOrNever": "cron, UTC, or `never`",
     "GatewayName": "`namespace/name`",
     "HttpUrl": "server URL",
     "Pem": "PEM certificates",

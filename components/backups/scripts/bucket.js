@@ -2,6 +2,7 @@
 // A bucket, by the client that is in Langfuse's image (packages/shared/src/server/services/StorageService.ts).
 
 const { createHash } = require("node:crypto");
+const { Agent } = require("node:https");
 const { load, reason, redact } = require("./store-results.js");
 
 /** The marker of a complete folder, which is its manifest. It is written last. */
@@ -23,7 +24,7 @@ class Bucket {
       region: env.REGION,
       forcePathStyle: env.FORCE_PATH_STYLE === "true",
       ...(keys.accessKeyId ? { credentials: keys } : {}),
-      requestHandler: { connectionTimeout: 5000, requestTimeout: 60_000 },
+      requestHandler: { connectionTimeout: 5000, requestTimeout: 60_000, ...proxied(env) },
       maxAttempts: 8,
       requestChecksumCalculation: "WHEN_REQUIRED",
       responseChecksumValidation: "WHEN_REQUIRED",
@@ -148,6 +149,10 @@ class Bucket {
     return stored;
   }
 }
+
+/** An agent that uses HTTPS_PROXY and NO_PROXY (nodejs.org/api/http.html, `proxyEnv`); without them, the client's own. */
+const proxied = (env) =>
+  env.HTTPS_PROXY ? { httpsAgent: new Agent({ keepAlive: true, maxSockets: PARALLEL, proxyEnv: env }) } : {};
 
 const isMissing = (error) => error.name === "NoSuchKey" || error.$metadata?.httpStatusCode === 404;
 

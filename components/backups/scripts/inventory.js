@@ -49,24 +49,26 @@ function keepOf(env) {
  * The manifest of a set.
  *
  * @param id The set; empty for the newest that has everything.
+ * @param root The folder of the sets in a copy of the bucket, for example `backups/`.
  */
-async function chosenSet(bucket, id) {
+async function chosenSet(bucket, id, root = "") {
+  const sets = `${root}${SETS}`;
   if (id) {
-    const manifest = await bucket.json(`${SETS}${id}/${MARKER}`);
-    if (!manifest) throw new Error(`${SETS}${id} is no set: it has no manifest (${MARKER}) that can be read`);
-    if (manifest.format !== FORMAT) throw new Error(`a newer release of this program wrote ${SETS}${id}`);
+    const manifest = await bucket.json(`${sets}${id}/${MARKER}`);
+    if (!manifest) throw new Error(`${sets}${id} is no set: it has no manifest (${MARKER}) that can be read`);
+    if (manifest.format !== FORMAT) throw new Error(`a newer release of this program wrote ${sets}${id}`);
     return manifest;
   }
-  const manifests = [...(await bucket.manifests(SETS))];
+  const manifests = [...(await bucket.manifests(sets))];
   const known = manifests.map(([, manifest]) => manifest).filter((manifest) => manifest?.format === FORMAT);
   const whole = known.filter(({ clickhouse }) => clickhouse !== null);
   const [newest] = whole.sort((one, other) => Date.parse(other.finished) - Date.parse(one.finished));
   if (!newest) {
-    const dumps = known.length ? `${known.length} have a dump of Postgres only` : `no folder in ${SETS} has a ${MARKER}`;
+    const dumps = known.length ? `${known.length} have a dump of Postgres only` : `no folder in ${sets} has a ${MARKER}`;
     throw new Error(`the bucket ${bucket.name} has no set: ${dumps}`);
   }
   for (const [name, manifest] of manifests) {
-    if (!manifest && name > newest.id) console.log(`${SETS}${name} does not count: it has no ${MARKER}`);
+    if (!manifest && name > newest.id) console.log(`${sets}${name} does not count: it has no ${MARKER}`);
   }
   return newest;
 }

@@ -12,6 +12,9 @@ from components.schema.stores import ObjectStore
 from components.stores.connections import Bucket, ObjectStoreConnection
 from components.stores.contract import (
     APPLICATION,
+    DRILL_CLICKHOUSE,
+    DRILL_MEDIA,
+    DRILL_POSTGRES,
     MIGRATIONS,
     OFF_SITE_COPY,
     REPLAY,
@@ -41,10 +44,12 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
     @property
     def clients(self) -> Sequence[str]:
         """Workloads that use a bucket."""
-        off_site: Sequence[str] = (OFF_SITE_COPY,) if self.settings.backups.off_site else ()
-        backups = ("backup-postgres", "backup-clickhouse", VERIFICATION, *([RETENTION] if self.can_prune else []))
+        off_site: Sequence[str] = (OFF_SITE_COPY, DRILL_MEDIA) if self.settings.backups.off_site else ()
+        backups = ("backup-postgres", "backup-clickhouse", *([RETENTION] if self.can_prune else []))
+        checks = (VERIFICATION, DRILL_POSTGRES, DRILL_CLICKHOUSE)
         replay: Sequence[str] = (REPLAY,) if has_admin_api_key(self.settings) else ()
-        return [*APPLICATION, *replay, MIGRATIONS, "clickhouse", "object-store-provisioning", *backups, *off_site]
+        jobs = (*backups, *checks, *replay, *off_site)
+        return [*APPLICATION, MIGRATIONS, "clickhouse", "object-store-provisioning", *jobs]
 
     @property
     @abstractmethod

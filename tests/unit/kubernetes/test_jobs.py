@@ -1,5 +1,6 @@
 """The Jobs and CronJobs of the whole stack."""
 
+import json
 import re
 
 import pytest
@@ -22,14 +23,16 @@ def recording() -> Recording:
 def test_backups_never_overlap_and_have_a_deadline(recording: Recording) -> None:
     jobs = recording.of("CronJob")
     assert {job.name for job in jobs} == {
+        *("langfuse-drill-clickhouse", "langfuse-drill-postgres"),
         "langfuse-backup-postgres",
         "langfuse-backup-clickhouse",
-        "langfuse-retention",
-        "langfuse-verify-backups",
+        *("langfuse-replay-events", "langfuse-retention", "langfuse-verify-backups"),
     }
     for job in jobs:
         spec = job.inputs["spec"]
-        assert (spec["concurrencyPolicy"], spec["timeZone"], spec["suspend"]) == ("Forbid", "Etc/UTC", False)
+        assert (spec["concurrencyPolicy"], spec["timeZone"]) == ("Forbid", "Etc/UTC")
+        by_hand = {"langfuse-drill-clickhouse", "langfuse-drill-postgres", "langfuse-replay-events"}
+        assert spec["suspend"] is (job.name in by_hand)
         assert spec["startingDeadlineSeconds"] >= 200
         assert spec["failedJobsHistoryLimit"] >= 1
         run = spec["jobTemplate"]["spec"]
@@ -39,7 +42,8 @@ def test_backups_never_overlap_and_have_a_deadline(recording: Recording) -> None
 
 def test_backups_run_on_the_configured_schedule(recording: Recording) -> None:
     backups = settings().backups
-    schedules = {job.name: job.inputs["spec"]["schedule"] for job in recording.of("CronJob")}
+    found = [job for job in recording.of("CronJob") if not job.inputs["spec"]["suspend"]]
+    schedules = {job.name: job.inputs["spec"]["schedule"] for job in found}
     assert schedules == {
         "langfuse-backup-postgres": backups.postgres_schedule,
         "langfuse-backup-clickhouse": backups.clickhouse_schedule,
@@ -47,23 +51,26 @@ def test_backups_run_on_the_configured_schedule(recording: Recording) -> None:
         "langfuse-verify-backups": backups.verify_schedule,
     }
     assert len(set(schedules.values())) == 4
-    suspended = recorded("dev", {"backups": {"verifySchedule": None}}).one("CronJob", "langfuse-verify-backups")
+    suspended = recorded("dev", {"backups": {"verifySchedule": "never"}}).one("CronJob", "langfuse-verify-backups")
     assert suspended.inputs["spec"]["suspend"] is True
+    for job in (recorded("prod").one("CronJob", f"langfuse-drill-{store}") for store in ("postgres", "clickhouse")):
+        assert (job.inputs["spec"]["suspend"], job.inputs["spec"]["schedule"]) == (False, "30 9 * * 0")
 
 
 def test_a_check_that_found_a_fault_is_not_repeated(recording: Recording) -> None:
-    run = recording.one("CronJob", "langfuse-verify-backups").inputs["spec"]["jobTemplate"]["spec"]
-    assert (run["backoffLimit"], run["podReplacementPolicy"]) == (2, "Failed")
-    assert run["podFailurePolicy"] == {
-        "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [FAULT_EXIT]}}]
-    }
+    for name in ("verify-backups", "drill-postgres", "drill-clickhouse"):
+        run = recording.one("CronJob", f"langfuse-{name}").inputs["spec"]["jobTemplate"]["spec"]
+        assert (run["backoffLimit"], run["podReplacementPolicy"]) == (2, "Failed")
+        assert run["podFailurePolicy"] == {
+            "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [FAULT_EXIT]}}]
+        }
     assert f"const FAULT_EXIT = {FAULT_EXIT};" in (BACKUP_SCRIPTS / "verdicts.js").read_text()
 
 
 def test_finished_runs_are_kept_over_a_weekend_and_then_removed() -> None:
     off_site = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
     jobs = recorded("dev", {"backups": {"offSite": off_site}}).of("CronJob")
-    assert len(jobs) == 5
+    assert len(jobs) == 9
     for job in jobs:
         spec = job.inputs["spec"]
         kept = spec["jobTemplate"]["spec"]["ttlSecondsAfterFinished"]
@@ -79,6 +86,39 @@ def test_jobs_have_no_volume_that_outlives_their_pods() -> None:
             assert kinds <= {"emptyDir", "configMap", "secret"}, job.name
 
 
+def test_restored_data_is_on_the_node_or_in_a_volume_that_is_deleted_soon() -> None:
+    for store, path, size in (("postgres", "/data", "5Gi"), ("clickhouse", "/var/lib/clickhouse", "10Gi")):
+        job = recorded("dev").one("CronJob", f"langfuse-drill-{store}")
+        restore = container(job, "restore")
+        (mount,) = (one for one in restore["volumeMounts"] if one["name"] == "data")
+        volumes = {one["name"]: one for one in pod_spec(job)["volumes"]}
+        assert (mount["mountPath"], volumes["data"]["emptyDir"]["sizeLimit"]) == (path, size)
+        # The kubelet evicts a pod whose directories are larger than the limits of its containers.
+        assert quantity_value(restore["resources"]["limits"]["ephemeral-storage"]) > quantity_value(size)
+
+        given = {"drillStorageClass": "deleted-with-its-pod", "drillStorage": "70Gi"}
+        job = recorded("dev", {"backups": given}).one("CronJob", f"langfuse-drill-{store}")
+        (claim,) = (one["ephemeral"] for one in pod_spec(job)["volumes"] if "ephemeral" in one)
+        wanted = claim["volumeClaimTemplate"]["spec"]
+        assert wanted["storageClassName"] == "deleted-with-its-pod"
+        assert wanted["resources"]["requests"]["storage"] == ("70Gi" if store == "postgres" else size)
+        assert job.inputs["spec"]["jobTemplate"]["spec"]["ttlSecondsAfterFinished"] == 24 * 3600
+        assert container(job, "restore")["resources"]["limits"]["ephemeral-storage"] == "1Gi"
+
+
+def test_a_drill_has_no_password_of_a_server_in_use() -> None:
+    found = recorded("prod")
+    for store, secrets in (
+        ("postgres", {"langfuse-object-store-verify", "langfuse-encryption", "langfuse-first-start"}),
+        ("clickhouse", {"langfuse-object-store-verify"}),
+    ):
+        job = found.one("CronJob", f"langfuse-drill-{store}")
+        values = [value for one in containers(job) for value in variables(one).values()]
+        assert {value["secretKeyRef"]["name"] for value in values if not isinstance(value, str)} == secrets
+    policies = {item.name: json.dumps(item.inputs["spec"]) for item in found.of("NetworkPolicy")}
+    assert {name for name, text in policies.items() if '"drill-' in text} == {"langfuse-allow-object-store-ingress"}
+
+
 def test_the_object_store_client_limits_its_memory() -> None:
     """By default it uses more memory with every core of the node."""
     off_site = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
@@ -92,7 +132,7 @@ def test_the_object_store_client_limits_its_memory() -> None:
                 assert int(given["GOMAXPROCS"]) <= 2
                 copies = client["name"].startswith("copy-")
                 assert quantity_value(client["resources"]["limits"]["memory"]) >= (2 if copies else 1) * limit
-    assert sorted(checked) == ["copy-backups", "copy-media", "provision", "write-dump"]
+    assert sorted(checked) == ["copy-backups", "copy-media", "provision", "restore", "write-dump"]
 
 
 def test_the_upload_part_size_fits_the_memory(recording: Recording) -> None:

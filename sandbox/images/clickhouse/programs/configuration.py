@@ -23,7 +23,10 @@ ADMINISTRATOR = "administrator"
 REPLICATED_MARK = "non_replicated_deduplication_window"
 """A table setting. A table that has it is replicated by `replication.py`; others are not."""
 
-_ENGINE_LEFT_OUT = ("logger", "user_directories", "zookeeper", "remote_servers", "distributed_ddl", "default_database")
+_ENGINE_LEFT_OUT = (
+    *("logger", "user_directories", "zookeeper", "remote_servers", "distributed_ddl", "default_database"),
+    "keeper_server",
+)
 """Elements that the engine must not see. With `default_database` it would make a database that mixes tables and files
 (`createClickHouseLocalDatabaseOverlay` in chdb-core, programs/local/EmbeddedServer.cpp)."""
 

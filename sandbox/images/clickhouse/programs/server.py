@@ -12,6 +12,7 @@ import time
 from http import HTTPStatus
 from typing import Any
 
+from sandbox.images.clickhouse.programs import keeper
 from sandbox.images.clickhouse.programs.configuration import Configuration, ConfigurationError, server
 from sandbox.images.clickhouse.programs.coordination import Coordination
 from sandbox.images.clickhouse.programs.engine import Engine
@@ -112,7 +113,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     stopping = threading.Event()
     try:
-        configuration = server(config_file(sys.argv[1:]), os.environ)
+        file = config_file(sys.argv[1:])
+        configuration = server(file, os.environ)
+        if configuration.root.find("keeper_server") is not None:  # a server can have a Keeper in it
+            keeper.serve(file, os.environ)
         running = Server(configuration)
     except (ConfigurationError, OSError, RuntimeError) as error:
         sys.exit(f"clickhouse-server: {error}")
