@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pulumi_kubernetes as k8s
 
+from components.network.egress import in_ranges, port_list
 from components.schema.environment import Settings
 
 Policy = k8s.networking.v1.NetworkPolicySpecArgsDict
@@ -39,12 +40,11 @@ def mesh_policies(settings: Settings) -> dict[str, Policy]:
         case "sidecar":
             istiod = {"kubernetes.io/metadata.name": settings.mesh.namespace}
             port: k8s.networking.v1.NetworkPolicyPortArgsDict = {"port": CONTROL_PLANE_PORT, "protocol": "TCP"}
-            return {
-                "allow-mesh-egress": {
-                    "pod_selector": {},
-                    "policy_types": ["Egress"],
-                    "egress": [{"to": [{"namespace_selector": {"match_labels": istiod}}], "ports": [port]}],
-                }
-            }
+            rules: list[k8s.networking.v1.NetworkPolicyEgressRuleArgsDict] = [
+                {"to": [{"namespace_selector": {"match_labels": istiod}}], "ports": [port]}
+            ]
+            if outside := settings.mesh.control_plane.ranges:
+                rules.append({"to": in_ranges(outside), "ports": port_list(settings.mesh.control_plane.ports)})
+            return {"allow-mesh-egress": {"pod_selector": {}, "policy_types": ["Egress"], "egress": rules}}
         case "none":
             return {}

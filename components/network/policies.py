@@ -1,6 +1,8 @@
 """NetworkPolicies: the connections that pods of the namespace may open and accept. Everything else is denied."""
 
+import ipaddress
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -27,6 +29,9 @@ Port = k8s.networking.v1.NetworkPolicyPortArgsDict
 
 
 DEFAULT_DENY = "default-deny"
+
+IPV6 = "-ipv6"
+"""The end of the name of a policy with ranges of IPv6 alone."""
 
 DNS_PORT = 53
 
@@ -60,15 +65,16 @@ class Network(pulumi.ComponentResource):
         super().__init__("langfuse:index:Network", name, settings.network.model_dump(), opts)
         workload = installation.workload("network", component="network")
         child = child_options(self, opts)
-        created = {
-            role: k8s.networking.v1.NetworkPolicy(
+        created: dict[str, pulumi.Resource] = {}
+        found = policies(settings, stores)
+        for role in sorted(found, key=lambda role: not role.endswith(IPV6)):  # first: see `by_ip_version`
+            twin = created.get(f"{role}{IPV6}")
+            created[role] = k8s.networking.v1.NetworkPolicy(
                 f"langfuse-{role}",
                 metadata=workload.metadata(f"langfuse-{role}"),
-                spec=spec,
-                opts=child,
+                spec=found[role],
+                opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[twin] if twin else [])),
             )
-            for role, spec in policies(settings, stores).items()
-        }
         if settings.cluster.api_server.cilium:
             for pods in stores.operator_pods:
                 scope, spec = Scope(workload, child), cilium_policy(pods)
@@ -82,7 +88,7 @@ class Network(pulumi.ComponentResource):
 def policies(settings: Settings, stores: StoreModes) -> dict[str, Policy]:
     """The NetworkPolicies by name."""
     tunnel, found = tunnel_ports(settings), flows(settings, stores)
-    return {
+    every: dict[str, Policy] = {
         **mesh_policies(settings),
         DEFAULT_DENY: {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
         **_common_egress(settings, tunnel),
@@ -93,6 +99,45 @@ def policies(settings: Settings, stores: StoreModes) -> dict[str, Policy]:
         **_servers(settings, stores, found, tunnel),
         **_certificate_challenges(settings, tunnel),
     }
+    return {role: spec for name, one in every.items() for role, spec in by_ip_version(name, one).items()}
+
+
+def by_ip_version(name: str, policy: Policy) -> dict[str, Policy]:
+    """A policy without the ranges of IPv6, and one with these alone, if there are both.
+
+    Azure's Network Policy Manager drops a whole policy that has a range of IPv6, without an error
+    (Azure/azure-container-networking#1738, #4867), and would leave the pods cut off. The second policy is created
+    first, so that an update closes nothing in between.
+    """
+    first, second = (_only(policy, version) for version in (4, 6))
+    if second is None:
+        return {name: policy}
+    return {name: second} if first is None else {name: first, f"{name}{IPV6}": second}
+
+
+def _only(policy: Policy, version: int) -> Policy | None:
+    """The policy with its rules for one version of IP, that for 4 with everything else; None if no rule is left."""
+    result, before, after = dict(policy), 0, 0
+    for direction, peers in (("egress", "to"), ("ingress", "from_")):
+        rules = cast("list[dict[str, Any]]", policy.get(direction, []))
+        kept = []
+        for rule in rules:
+            if peers not in rule:
+                kept += [rule] if version == 4 else []  # noqa: PLR2004  # of IP
+                continue
+            own = [peer for peer in rule[peers] if _version(peer) == version]
+            kept += [{**rule, peers: own}] if own else []
+        before, after = before + len(rules), after + len(kept)
+        if direction in policy:
+            result[direction] = kept
+    if after == 0 and (before or version != 4):  # noqa: PLR2004  # of IP
+        return None
+    return cast("Policy", result)
+
+
+def _version(peer: Mapping[str, Any]) -> int:
+    """The version of IP of a peer that is a range; 4 for all others."""
+    return ipaddress.ip_network(peer["ip_block"]["cidr"]).version if "ip_block" in peer else 4
 
 
 def cilium_policy(pods: OperatorPods) -> dict[str, object]:

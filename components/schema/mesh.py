@@ -5,7 +5,18 @@ from typing import Literal
 from pydantic import Field
 
 from components.schema.base import Model
-from components.schema.values import DnsLabel, Host
+from components.schema.values import DnsLabel, Host, NetworkRange, Port
+
+
+class ControlPlane(Model):
+    """A control plane outside of the cluster, such as that of Google's Cloud Service Mesh. Only for `sidecar`."""
+
+    ranges: list[NetworkRange] = Field(
+        default=[],
+        description="Its addresses, for example `199.36.153.8/30` (`private.googleapis.com`). Default: istiod in "
+        "`namespace` alone.",
+    )
+    ports: list[Port] = Field(default=[443], min_length=1, description="Its ports.")
 
 
 class Mesh(Model):
@@ -38,3 +49,4 @@ class Mesh(Model):
     )
     trust_domain: Host = Field(default="cluster.local", description="Trust domain of the mesh (MeshConfig).")
     namespace: DnsLabel = Field(default="istio-system", description="Namespace of istiod.")
+    control_plane: ControlPlane = ControlPlane()

@@ -111,6 +111,7 @@ BY_KEY: Final[Mapping[str, object]] = {
     "network.webClients": ["example-apps"],
     "mesh.outsideClients": ["example-apps"],
     "mesh.revision": "1-27",
+    "mesh.controlPlane.ranges": [],
     "ingestion.writeMode": "dual",
     "ingestion.otelBehaviour": "dual_write",
     "ingestion.previewOptIn": True,

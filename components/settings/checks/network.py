@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pydantic.alias_generators import to_camel
 
 from components.network.ingress.component import ingress_kind
+from components.network.policies import IPV6
 from components.schema.environment import Settings
 from components.schema.ingress import NoIngress
 
@@ -39,9 +40,10 @@ def egress_rules_have_a_destination(settings: Settings) -> Iterator[str]:
             yield f"{key}: has no destination; set ranges or namespace"
         if rule.labels and rule.namespace is None:
             yield f"{key}.labels: have no effect without a namespace; set namespace"
-        if rule.name in seen:
+        name = rule.name.removesuffix(IPV6)  # the policy of a rule with ranges of both versions of IP
+        if name in seen:
             yield f"{key}.name: {json.dumps(rule.name)} is used twice; give each rule its own name"
-        seen.add(rule.name)
+        seen.add(name)
 
 
 def sidecar_keys_have_an_effect(settings: Settings) -> Iterator[str]:
@@ -50,6 +52,11 @@ def sidecar_keys_have_an_effect(settings: Settings) -> Iterator[str]:
         yield (
             f"mesh.revision: {json.dumps(settings.mesh.revision)} has no effect in mode {settings.mesh_mode}, only "
             "sidecars have revisions; remove it, or set mesh.mode to sidecar"
+        )
+    if settings.mesh.control_plane.ranges and settings.mesh_mode != "sidecar":
+        yield (
+            f"mesh.controlPlane.ranges: have no effect in mode {settings.mesh_mode}, only sidecars connect to the "
+            "control plane; remove them, or set mesh.mode to sidecar"
         )
     if settings.mesh.outbound_traffic == "mesh" and settings.mesh_mode != "sidecar":
         yield (

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from components.network.mesh_policies import TUNNEL_PORT
+from tests.unit.configuration import only_problem
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
@@ -99,10 +100,23 @@ def test_sidecars_may_reach_the_control_plane() -> None:
 
 
 def test_kubelet_probes_are_allowed_in_ambient_mode() -> None:
-    spec: dict[str, Any] = recorded().one("NetworkPolicy", "langfuse-allow-probes-ingress").inputs["spec"]
+    probes = {"": "169.254.7.127/32", "-ipv6": "fd16:9254:7127:1337:ffff:ffff:ffff:ffff/128"}
+    for version, cidr in probes.items():
+        policy = recorded().one("NetworkPolicy", f"langfuse-allow-probes-ingress{version}")
+        assert policy.inputs["spec"]["podSelector"] == {}
+        assert policy.inputs["spec"]["ingress"] == [{"from": [{"ipBlock": {"cidr": cidr}}]}]
+
+
+def test_sidecars_reach_a_control_plane_outside_of_the_cluster() -> None:
+    plane = {"ranges": ["199.36.153.8/30"], "ports": [443]}
+    found = recorded(config={"mesh": {"mode": "sidecar", "revision": "asm-managed", "controlPlane": plane}})
+    spec = found.one("NetworkPolicy", "langfuse-allow-mesh-egress").inputs["spec"]
     assert spec["podSelector"] == {}
-    ranges = ("169.254.7.127/32", "fd16:9254:7127:1337:ffff:ffff:ffff:ffff/128")
-    assert spec["ingress"] == [{"from": [{"ipBlock": {"cidr": cidr}} for cidr in ranges]}]
+    assert {"to": [{"ipBlock": {"cidr": "199.36.153.8/30"}}], "ports": [{"port": 443, "protocol": "TCP"}]} in spec[
+        "egress"
+    ]
+    problem = "mesh.controlPlane.ranges: have no effect in mode ambient"
+    assert problem in only_problem({"mesh": {"mode": "ambient", "controlPlane": plane}})
 
 
 def test_without_a_mesh_the_tunnel_port_is_closed() -> None:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
+from components.network.policies import IPV6
 from components.schema.application import WorkloadName
 from tests.unit.packets import CNPG_LABEL, Address, Network, Pod
 from tests.unit.program import recorded
@@ -292,7 +293,10 @@ def test_other_pods_cannot_reach_the_stores(network: Network) -> None:
 
 def test_egress_policies_are_named_after_their_store() -> None:
     names = {
-        stack: {item.name.removeprefix("langfuse-") for item in recorded(*STACKS[stack]).of("NetworkPolicy")}
+        stack: {
+            item.name.removeprefix("langfuse-").removesuffix(IPV6)
+            for item in recorded(*STACKS[stack]).of("NetworkPolicy")
+        }
         for stack in ("everything outside", "CloudNativePG, S3")
     }
     stores = ("postgres", "redis", "clickhouse", "clickhouse-native", "object-store", "off-site")
@@ -320,3 +324,20 @@ def test_every_workload_can_get_a_rule_of_its_own() -> None:
     assert "langfuse-oauth2-proxy" in network.pods
     for pod in network.pods.values():
         assert network.refusal(pod, Address("10.9.1.1"), 8443) is None, pod.name
+
+
+def test_no_policy_has_ranges_of_both_versions_of_ip() -> None:
+    """Azure's Network Policy Manager drops a policy with a range of IPv6, and would leave the pods cut off."""
+    split = set()
+    for stack in STACKS.values():
+        for item in recorded(*stack).of("NetworkPolicy"):
+            rules = [*item.inputs["spec"].get("egress", []), *item.inputs["spec"].get("ingress", [])]
+            peers = [peer for rule in rules for peer in [*rule.get("to", []), *rule.get("from", [])]]
+            is_ipv6 = {":" in peer["ipBlock"]["cidr"] for peer in peers if "ipBlock" in peer}
+            assert is_ipv6 != {True, False}, item.name
+            if item.name.endswith(IPV6):
+                split.add(item.name)
+                assert all("ipBlock" in peer for peer in peers)
+                assert all(rule.get("to") or rule.get("from") for rule in rules), "it would allow everything"
+                assert item.name in recorded(*stack).one("NetworkPolicy", item.name.removesuffix(IPV6)).dependencies
+    assert len(split) > 5

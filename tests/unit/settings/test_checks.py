@@ -467,9 +467,10 @@ TESTED_ELSEWHERE = {
     *("patches_are_allowed", "managed_buckets_have_one_purpose", "off_site_store_is_separate"),
     "kept_periods_add_up",
     *("containers_can_start", "bounds_hold"),
-    "digests_are_complete",
+    *("digests_are_complete", "mirrors_are_of_original_registries"),
 }
-"""Checks that the tests of their subject cover: credentials, sign-in, `extraEnv`, patches, buckets, routes, bounds."""
+"""Checks that the tests of their subject cover: credentials, sign-in, `extraEnv`, patches, buckets, routes, bounds,
+images."""
 
 
 def test_every_check_has_a_refused_and_an_accepted_configuration() -> None:
