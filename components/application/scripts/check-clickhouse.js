@@ -14,6 +14,9 @@ const CLUSTER_SECONDS = 30;
 /** System tables that Langfuse's background jobs read, and its v4 migration. */
 const SYSTEM_TABLES = ["columns", "mutations", "parts", "processes", "replicas", "tables"];
 
+/** What ends a password in the query of a URL: the migrations paste it there (packages/shared/clickhouse/scripts/up.sh). */
+const BREAKS_URL = /[\s&#%+]/;
+
 class ClickHouse {
   constructor(env) {
     this.env = env;
@@ -40,6 +43,14 @@ class ClickHouse {
   async run(statement) {
     const settings = this.clustered ? { distributed_ddl_task_timeout: CLUSTER_SECONDS } : {};
     await this.client.command({ query: statement, clickhouse_settings: settings });
+  }
+
+  checkPassword() {
+    if (!BREAKS_URL.test(this.env.CLICKHOUSE_PASSWORD ?? "")) return;
+    throw new Problem(
+      "the password has a character with a meaning in a URL, into which the migrations paste it",
+      "use a password of letters and digits (langfuse:credentials.values.clickhousePassword)",
+    );
   }
 
   async settings() {
@@ -180,6 +191,8 @@ module.exports = async function check(env, results) {
   const clickhouse = new ClickHouse(env);
   const why = (error) => explain(error, env.CLICKHOUSE_USER);
   try {
+    results.check = "password";
+    clickhouse.checkPassword();
     await results.step("connection", () => clickhouse.settings(), why);
     await results.separately("replicas", () => clickhouse.replicas(), why);
     await results.separately("system tables", () => clickhouse.systemTables(), why);

@@ -9,6 +9,9 @@ const { Problem, load, reason, tlsFault } = require("./store-results.js");
 
 const LEAST = 15;
 
+/** What ends a password in a URL: Langfuse pastes it there as it is (web/entrypoint.sh). */
+const BREAKS_URL = /[\s/?#%[\]\\]/;
+
 /** Created in a transaction that is rolled back: what is left in an empty database would stop Prisma (P3005). */
 const DEFINITIONS = [
   "CREATE TYPE langfuse_check_stores_kind AS ENUM ('one')",
@@ -145,6 +148,14 @@ async function release(database) {
   return row;
 }
 
+function checkPassword(password) {
+  if (!BREAKS_URL.test(password)) return;
+  throw new Problem(
+    "the password has a character with a meaning in a URL, into which Langfuse pastes it",
+    "use a password of letters and digits (langfuse:credentials.values.postgresPassword)",
+  );
+}
+
 /** What is in the schema already, and whose it is. */
 async function checkTables(database) {
   const [row] = await database.query(
@@ -194,6 +205,9 @@ async function connected(url, use) {
 
 module.exports = async function check(env, results) {
   const direct = env.DIRECT_URL || env.DATABASE_URL;
+  // First: a client could take a part of the password for a host or a port, and show it.
+  results.check = "password";
+  checkPassword(env.DATABASE_PASSWORD ?? "");
   await connected(env.DATABASE_URL, async (database) => {
     const shown = async () => {
       const row = await release(database);

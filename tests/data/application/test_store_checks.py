@@ -286,6 +286,19 @@ def test_a_wrong_password_of_postgres_names_the_credential(variables: Mapping[st
     assert "wrong-password" not in failed.output
 
 
+@pytest.mark.parametrize("database", ["postgres", "clickhouse"])
+def test_a_password_that_a_url_would_divide_is_refused_before_a_client_shows_a_part_of_it(
+    variables: Mapping[str, str], database: str
+) -> None:
+    password = "1234/#+half-of-it"  # noqa: S105  # of the test
+    url = variables["DATABASE_URL"].replace(secrets()["langfuse-postgres", "password"], password)
+    given = {"DATABASE_PASSWORD": password, "DATABASE_URL": url, "CLICKHOUSE_PASSWORD": password}
+    checked = check_stores(variables, database, **given, **EXTERNAL)
+    assert f"(langfuse:credentials.values.{database}Password)" in one(checked.of(database))
+    assert "half-of-it" not in checked.output
+    assert "1234" not in checked.output
+
+
 def test_postgres_without_tls_is_refused_if_tls_is_required(open_postgres: int, variables: Mapping[str, str]) -> None:
     url = f"postgresql://owner@127.0.0.1:{open_postgres}/empty?sslmode=require&sslaccept=strict"
     assert "set langfuse:postgres.tls to disable" in one(
