@@ -14,9 +14,11 @@ SHORTEST: Final = 6
 SHORTEST_LINE: Final = 16
 """Each line of a multi-line secret, such as a private key, is hidden if it has at least this length."""
 
-_USERINFO: Final = re.compile(r"(?<=://)[^\s\"'`]*@|(?<![^\s\"'`,(=])[^\s\"'`:@/,(=]*:[^\s\"'`/@][^\s\"'`]*@")
+_USERINFO: Final = re.compile(
+    r"(?<=://)[^\s\"'`]*@|(?<![^\s\"'`,(=])[^\s\"'`:@/,(=]*:[^\s\"'`/@][^\s\"'`]*@(?!sha256:)"
+)
 """User name and password in a URL, up to the last `@`: a password may contain an `@` that is not encoded. The scheme
-may be missing: `user:password@host`."""
+may be missing: `user:password@host`. The digest of an image follows an `@` too: `repository:tag@sha256:...`."""
 
 _USERINFO_WITH_SPACES: Final = re.compile(r"(?<=://).*(?=@)", re.DOTALL)
 

@@ -137,6 +137,12 @@ def test_no_error_quotes_a_password_before_a_host() -> None:
             assert PASSWORD not in error, error
 
 
+def test_the_digest_of_an_image_is_no_password() -> None:
+    text = "append the digest: repository:tag@sha256:..., postgres:17.10@sha256:aa"
+    assert Redaction()(text) == text
+    assert Redaction()(f"{NAME}:{PASSWORD}@sha256.example.com") == f"{HIDDEN}@sha256.example.com"
+
+
 def test_a_url_instead_of_a_host_is_answered_with_the_host() -> None:
     error = complaint({"host": "x.example", "postgres": {"mode": "external", "host": URLS[0]}})
     assert f'langfuse:postgres.host: "postgres://{HIDDEN}@db.example.com:5432/langfuse"' in error
