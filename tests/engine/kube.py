@@ -63,6 +63,16 @@ class Kube:
         """The names of all objects of a kind in a namespace."""
         return {item.metadata.name for item in self._of(api_version, kind).get(namespace=namespace).items}
 
+    def versions(self, since: Json, *, seconds: int) -> Iterator[Json]:
+        """What an object has been since this version of it, until so many seconds from now."""
+        events = self._of(str(since["apiVersion"]), str(since["kind"])).watch(
+            namespace=at(since, "metadata.namespace"),
+            name=at(since, "metadata.name"),
+            resource_version=at(since, "metadata.resourceVersion"),
+            timeout=seconds,
+        )
+        return (event["raw_object"] for event in events)
+
     def create(self, manifest: Json, namespace: str | None = None) -> None:
         """Create an object outside Pulumi."""
         self._of(str(manifest["apiVersion"]), str(manifest["kind"])).create(body=manifest, namespace=namespace)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, reduce
 from itertools import combinations, cycle, islice, product
+from operator import or_
 from typing import Final, TypeAlias
 
 from components.settings.clusters import CLUSTERS, DEFAULT
@@ -141,6 +144,12 @@ def config(row: Row, cluster: str = DEFAULT) -> dict[str, object]:
     return merged
 
 
+def small(postgres: str = "external", *, credentials: str = "existing", ingress: str = "none") -> dict[str, object]:
+    """A stack file's configuration with half of the resources of dev: all stores but Postgres are external."""
+    row = ("dev", "4.82.0", postgres, "external", "external", "external", credentials, ingress)
+    return {f"langfuse:{key}": value for key, value in config(row).items()}
+
+
 def secret_key(key: str) -> dict[str, str]:
     """A credential in an existing Secret."""
     return {"source": "existing", "secret": "outside", "key": key}
@@ -151,13 +160,15 @@ def combined(row: Row, together: int) -> set[tuple[tuple[str, str], ...]]:
     return set(combinations(zip(FACTORS, row, strict=True), together))
 
 
-def few_rows(together: int) -> list[Row]:
+@cache
+def few_rows(together: int) -> Sequence[Row]:
     """A small set of rows that contains every combination of so many choices (greedy)."""
-    held = {row: combined(row, together) for row in all_rows()}
-    missing = set().union(*held.values())
+    bits: defaultdict[object, int] = defaultdict(lambda: 1 << len(bits))
+    held = {row: reduce(or_, (bits[one] for one in combined(row, together))) for row in all_rows()}
+    missing = reduce(or_, held.values())
     chosen: list[Row] = []
     while missing:
-        best = max(held, key=lambda row: len(held[row] & missing))
+        best = max(held, key=lambda row: (held[row] & missing).bit_count())
         chosen.append(best)
-        missing -= held[best]
+        missing &= ~held[best]
     return chosen

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from kubernetes import watch
-from kubernetes.client import AppsV1Api
-
 from tests.engine.harness import CHECKOUT, Json
 from tests.engine.kube import ClusterProgram, ClusterProgramFactory, Kube, at
 from tests.waiting import eventually
@@ -68,13 +65,7 @@ def scale(kube: Kube, namespace: str, number: int) -> None:
 
 def history(kube: Kube, namespace: str, since: Json) -> list[int]:
     """The desired numbers of replicas of the Deployment since a resource version, in order."""
-    events = watch.Watch().stream(  # type: ignore[no-untyped-call]  # the library has no types
-        AppsV1Api(kube.client).list_namespaced_deployment,
-        namespace,
-        resource_version=at(since, "metadata.resourceVersion"),
-        timeout_seconds=2,
-    )
-    numbers = [at(since, "spec.replicas"), *(event["object"].spec.replicas for event in events)]
+    numbers = [at(since, "spec.replicas"), *(at(found, "spec.replicas") for found in kube.versions(since, seconds=2))]
     return [number for place, number in enumerate(numbers) if place == 0 or number != numbers[place - 1]]
 
 

@@ -16,7 +16,18 @@ import pytest
 from components.application.extra_env import names
 from components.settings.clusters import CLUSTERS
 from components.settings.load import parse
-from tests.engine.matrix import COUNTED, FACTORS, Row, all_rows, choices, combined, config, few_rows, in_every_cluster
+from tests.engine.matrix import (
+    COUNTED,
+    FACTORS,
+    Row,
+    all_rows,
+    choices,
+    combined,
+    config,
+    few_rows,
+    in_every_cluster,
+    small,
+)
 from tests.engine.stacks import StackFactory
 from tests.unit.application.test_environment import NOT_THE_APPLICATIONS_OWN
 from tests.unit.program import run
@@ -96,6 +107,15 @@ def test_the_checks_accept_the_cross_product() -> None:
 @pytest.mark.parametrize(("row", "cluster"), in_every_cluster(PAIRS), ids=title)
 def test_the_program_registers_the_resources_of_a_row(row: Row, cluster: str) -> None:
     assert_matches(row, run("matrix", config(row, cluster)).resources)
+
+
+def test_a_small_stack_has_resources_of_every_type() -> None:
+    row = ("dev", "4.82.0", "managed", "one", "managed", "one", "generated", "istio")
+    few = small("managed", credentials="generated", ingress="istio")
+    given = {key.removeprefix("langfuse:"): value for key, value in few.items()}
+    whole, part = run("matrix", config(row)).resources, run("matrix", given).resources
+    assert {item.type for item in whole} - {item.type for item in part} == {"langfuse:index:Keeper"}
+    assert len(part) < 0.6 * len(whole)
 
 
 @pytest.mark.sandbox

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
-from google.protobuf import json_format
+from google.protobuf import json_format, struct_pb2
 from pulumi.runtime import mocks, resource, rpc, settings
 from pulumi.runtime.proto import callback_pb2, resource_pb2, source_pb2
 from pulumi.runtime.stack import run_pulumi_func
@@ -92,20 +92,28 @@ EXISTING_LABELS = {"istio.io/dataplane-mode": "ambient"}
 
 
 class _Echo(mocks.Mocks):
-    """A provider that returns its inputs, with generated names and random values."""
+    """A provider that reads an existing namespace, and nothing else."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, object]]:
-        state = dict(args.inputs)
-        if args.resource_id and args.typ.endswith(":Namespace"):
-            state["metadata"] = {"name": args.resource_id, "labels": EXISTING_LABELS}
-        if args.typ.startswith("kubernetes:") and "metadata" in state:
-            state["metadata"] = {"name": f"{args.name}-made", **state["metadata"]}
-        if args.typ.startswith("random:"):
-            state["result"] = random_value(args.name, int(state["length"]))
-        return f"{args.name}-id", state
+        assert args.typ.endswith(":Namespace"), args.typ
+        return f"{args.name}-id", {"metadata": {"name": args.resource_id, "labels": EXISTING_LABELS}}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, object], None]:
         raise AssertionError(f"the program called {args.token}")
+
+
+def _state(request: resource_pb2.RegisterResourceRequest) -> struct_pb2.Struct:
+    """What a provider returns: the inputs, with generated names and random values."""
+    state = struct_pb2.Struct()
+    state.CopyFrom(request.object)
+    if request.type.startswith("kubernetes:") and "metadata" in state.fields:
+        metadata = state.fields["metadata"].struct_value.fields
+        if "name" not in metadata:
+            metadata["name"].string_value = f"{request.name}-made"
+    if request.type.startswith("random:"):
+        length = int(state.fields["length"].number_value)
+        state.fields["result"].string_value = random_value(request.name, length)
+    return state
 
 
 def random_value(name: str, length: int) -> str:
@@ -128,39 +136,40 @@ class _Callbacks:
 
 
 class _Monitor(mocks.MockMonitor):
+    """Answers from the request: the SDK's mocks would read and write all values twice more."""
+
     def __init__(self, recording: Recording) -> None:
         super().__init__(_Echo())
         self._recording = recording
 
     def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> resource_pb2.RegisterResourceResponse:  # noqa: N802
-        if request.type != "pulumi:pulumi:Stack":
-            secrets: set[str] = set()
-            inputs = {
-                key: _plain(value, key, secrets) for key, value in json_format.MessageToDict(request.object).items()
-            }
-            self._recording.resources.append(
-                Registration(
-                    type=request.type,
-                    name=request.name,
-                    parent=_name(request.parent),
-                    inputs=inputs,
-                    secrets=frozenset(secrets),
-                    dependencies=frozenset(_name(urn) for urn in request.dependencies),
-                    protect=request.protect,
-                    retain_on_delete=request.retainOnDelete,
-                    ignore_changes=frozenset(request.ignoreChanges),
-                    secret_outputs=frozenset(request.additionalSecretOutputs),
-                    aliases=frozenset(alias.spec.name for alias in request.aliases if alias.spec.name),
-                    custom=request.custom,
-                    delete_before_replace=request.deleteBeforeReplace,
-                    timeouts=json_format.MessageToDict(request.customTimeouts),
-                    hooks=frozenset(request.hooks.before_create),
-                    update_hooks=frozenset(request.hooks.before_update),
-                    delete_hooks=frozenset(request.hooks.before_delete),
-                )
+        urn = self.make_urn(request.parent, request.type, request.name)  # type: ignore[no-untyped-call]  # upstream
+        if request.type == "pulumi:pulumi:Stack":
+            return resource_pb2.RegisterResourceResponse(urn=urn)
+        secrets: set[str] = set()
+        inputs = {key: _plain(value, key, secrets) for key, value in json_format.MessageToDict(request.object).items()}
+        self._recording.resources.append(
+            Registration(
+                type=request.type,
+                name=request.name,
+                parent=_name(request.parent),
+                inputs=inputs,
+                secrets=frozenset(secrets),
+                dependencies=frozenset(_name(urn) for urn in request.dependencies),
+                protect=request.protect,
+                retain_on_delete=request.retainOnDelete,
+                ignore_changes=frozenset(request.ignoreChanges),
+                secret_outputs=frozenset(request.additionalSecretOutputs),
+                aliases=frozenset(alias.spec.name for alias in request.aliases if alias.spec.name),
+                custom=request.custom,
+                delete_before_replace=request.deleteBeforeReplace,
+                timeouts=json_format.MessageToDict(request.customTimeouts),
+                hooks=frozenset(request.hooks.before_create),
+                update_hooks=frozenset(request.hooks.before_update),
+                delete_hooks=frozenset(request.hooks.before_delete),
             )
-        response: resource_pb2.RegisterResourceResponse = super().RegisterResource(request)  # type: ignore[no-untyped-call]  # upstream
-        return response
+        )
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=f"{request.name}-id", object=_state(request))
 
     def RegisterResourceOutputs(self, request: resource_pb2.RegisterResourceOutputsRequest) -> object:  # noqa: N802
         outputs = json_format.MessageToDict(request.outputs)

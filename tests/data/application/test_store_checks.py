@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -23,8 +24,8 @@ from tests.servers import answers, free_port, program, running
 
 JOB = ("Job", "langfuse-migrations", "stores")
 ROOT = {
-    f"LANGFUSE_S3_MEDIA_UPLOAD_{name}": secrets()["langfuse-object-store-root", key]
-    for name, key in (("ACCESS_KEY_ID", "access-key-id"), ("SECRET_ACCESS_KEY", "secret-access-key"))
+    "LANGFUSE_S3_MEDIA_UPLOAD_ACCESS_KEY_ID": "$(langfuse-object-store-root/access-key-id)",
+    "LANGFUSE_S3_MEDIA_UPLOAD_SECRET_ACCESS_KEY": "$(langfuse-object-store-root/secret-access-key)",
 }
 EXTERNAL = {"MANAGED_STORES": ""}
 """Errors name keys of the stack file."""
@@ -48,6 +49,11 @@ def installation(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def variables(installation: Installation) -> Mapping[str, str]:
     """The rendered variables, with the addresses of the four stores."""
     return installation.variables(container(*JOB))
+
+
+def filled(text: str) -> str:
+    """Replace `$(SECRET/KEY)` by values of Secrets, which are rendered only where a test needs them."""
+    return re.sub(r"\$\(([\w-]+)/([\w-]+)\)", lambda found: secrets()[found[1], found[2]], text)
 
 
 def one(found: list[str]) -> str:
@@ -111,6 +117,7 @@ def test_a_store_without_a_kms_refuses_encryption(tmp_path: Path, variables: Map
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_faults_of_a_bucket_name_its_key(variables: Mapping[str, str], replaced: dict[str, str], said: str) -> None:
+    replaced = {name: filled(value) for name, value in replaced.items()}
     checked = check_stores(variables, "object-store", **replaced, **EXTERNAL)
     assert checked.code == 1
     assert said in one(checked.of("object-store"))
@@ -122,14 +129,14 @@ def test_faults_of_a_bucket_name_its_key(variables: Mapping[str, str], replaced:
 def other_redis(folder: Path, *options: str, port: int | None = None) -> Iterator[dict[str, str]]:
     """Run another Redis, and yield the variables of its address."""
     port = port or free_port()
-    options = ("--cluster-port", str(free_port()), *options)
+    options = ("--cluster-port", str(free_port()), *map(filled, options))
     server = program("redis-server", "valkey-server", package="redis-server")
     command: list[str | Path] = [server, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options]
     with running(command, os.environ, lambda: answers(port), log=folder / "redis.log"):
         yield {"REDIS_PORT": str(port)}
 
 
-PASSWORD = ("--requirepass", secrets()["langfuse-redis", "password"])
+PASSWORD = ("--requirepass", "$(langfuse-redis/password)")
 
 
 @pytest.mark.parametrize(
@@ -160,10 +167,11 @@ def test_faults_of_redis_name_their_key(
 
 
 def test_sentinels_lead_to_the_primary(tmp_path: Path, variables: Mapping[str, str]) -> None:
+    password = filled(PASSWORD[1])
     with other_redis(tmp_path, *PASSWORD, "--appendonly", "yes") as address:
         port, configuration = free_port(), tmp_path / "sentinel.conf"
-        monitored = f"sentinel monitor main 127.0.0.1 {address['REDIS_PORT']} 1\nsentinel auth-pass main {PASSWORD[1]}"
-        configuration.write_text(f"port {port}\nbind 127.0.0.1\nrequirepass {PASSWORD[1]}\n{monitored}\n")
+        monitored = f"sentinel monitor main 127.0.0.1 {address['REDIS_PORT']} 1\nsentinel auth-pass main {password}"
+        configuration.write_text(f"port {port}\nbind 127.0.0.1\nrequirepass {password}\n{monitored}\n")
         server = program("redis-server", "valkey-server", package="redis-server")
         command: list[str | Path] = [server, configuration, "--sentinel"]
         with running(command, os.environ, lambda: answers(port), log=tmp_path / "sentinel.log"):
@@ -173,7 +181,7 @@ def test_sentinels_lead_to_the_primary(tmp_path: Path, variables: Mapping[str, s
                 "REDIS_SENTINEL_ENABLED": "true",
                 "REDIS_SENTINEL_NODES": f"127.0.0.1:{port}",
                 "REDIS_SENTINEL_MASTER_NAME": "main",
-                "REDIS_SENTINEL_PASSWORD": PASSWORD[1],
+                "REDIS_SENTINEL_PASSWORD": password,
             }
             assert check_stores(given, "redis").of("redis") == []
             other = check_stores({**given, "REDIS_SENTINEL_MASTER_NAME": "else"}, "redis")
