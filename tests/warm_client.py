@@ -1,6 +1,6 @@
-"""Has the process of `warm_python.py` run a Python file: `warm_client.py SOCKET PYTHON [-P] FILE ...`.
+"""Has the process of `warm_python.py` run a Python file or a module: `warm_client.py SOCKET PYTHON [-P] FILE ...`.
 
-It forwards signals and ends as the file ends. Anything but a file is run by PYTHON.
+It forwards signals and ends as the file ends. Anything but a file or `-m MODULE` is run by PYTHON.
 """
 
 import json
@@ -18,7 +18,7 @@ def main() -> int:
     """Return the file's exit code."""
     address, python, *words = sys.argv[1:]
     file = next((word for word in words if word != "-P"), "")
-    if not file.endswith(".py"):
+    if file != "-m" and not file.endswith(".py"):
         os.execv(python, [python, *words])  # noqa: S606  # no shell is needed
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
     parent = os.getppid()

@@ -1,8 +1,8 @@
-"""A Python interpreter for plugins and programs that starts fast: `PLUGINS_PYTHON` in tests.
+"""A Python interpreter for plugins, programs and commands that starts fast: `PLUGINS_PYTHON` in tests.
 
 Each command of the engine starts four to ten interpreters, which spend half of its CPU time importing gRPC, `pulumi`
-and `pulumi_kubernetes`. Here one process imports them once, and forks for each Python file that it is asked to run.
-`warm_client.py`, which stands for the interpreter, asks it.
+and `pulumi_kubernetes`. Here one process imports them once, and forks for each Python file or module (`-m`) that it is
+asked to run. `warm_client.py`, which stands for the interpreter, asks it.
 """
 
 from __future__ import annotations
@@ -36,13 +36,22 @@ PRELOADED: Final = (
     "pulumi_policy",
     "components.langfuse",
     "langfuse_policies.packs",
+    "operations.cluster",
+    "operations.commands.images",
+    "operations.commands.postgres",
+    "operations.commands.reports",
+    "operations.commands.sizing",
+    "operations.commands.stacks",
+    "operations.commands.stores",
+    "operations.postgres_upgrade",
+    "sandbox.deploy",
     "sandbox.plugins.kubernetes.provider",
     "sandbox.plugins.random.provider",
 )
 
 
 class Job(TypedDict):
-    """A Python file to run: the interpreter's arguments, its environment and its working directory."""
+    """What to run: the interpreter's arguments, its environment and its working directory."""
 
     arguments: list[str]
     environment: dict[str, str]
@@ -162,14 +171,32 @@ def preload(executable: Path) -> None:
 
 
 def run(job: Job) -> None:
-    """Run a file as the interpreter would. Another checkout's program must not get modules of this one."""
+    """Run a file or a module as the interpreter would."""
     os.environ.clear()
     os.environ.update(job["environment"])
     os.chdir(job["directory"])
-    is_safe = job["arguments"][0] == "-P"
-    sys.argv = job["arguments"][is_safe:]
-    file, *rest = sys.argv
     sys.path[:0] = filter(None, job["environment"].get("PYTHONPATH", "").split(os.pathsep))
+    if job["arguments"][0] == "-m":
+        run_module(*job["arguments"][1:])
+    else:
+        run_file(job["arguments"])
+
+
+def run_module(name: str, *words: str) -> None:
+    """Run a module of the working directory. What it starts outlives it, so that is run by the interpreter itself."""
+    if Path.cwd() != CHECKOUT:
+        forget_checkout()
+    sys.executable = sys.orig_argv[0]  # `preload` changed it
+    sys.argv = [name, *words]
+    sys.path.insert(0, os.getcwd())
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
+
+
+def run_file(arguments: list[str]) -> None:
+    """Run a file. Another checkout's program must not get modules of this one."""
+    is_safe = arguments[0] == "-P"
+    sys.argv = arguments[is_safe:]
+    file, *rest = sys.argv
     if not is_safe:
         sys.path.insert(0, os.path.dirname(file))
         if not any(Path(word).is_relative_to(CHECKOUT) for word in rest):

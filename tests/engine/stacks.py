@@ -6,8 +6,7 @@ import base64
 import json
 import os
 import subprocess
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from sandbox.plugins.install import PYTHON_VARIABLE
 from tests.engine.harness import CHECKOUT, CHECKPOINTS, COMMAND_LINE, SECRET_MARK, Result, checkpoint, state_file
 from tests.engine.view import Json
 
@@ -191,11 +191,23 @@ def run(
     return Result(tuple(words), done.returncode, done.stdout, done.stderr)
 
 
+def operate(
+    command: str, words: Sequence[str], environment: Mapping[str, str], timeout_seconds: float = TIMEOUT_SECONDS
+) -> Result:
+    """Run a command of `python -m operations`."""
+    return run([warm(), "-m", "operations", command, *words], environment, timeout_seconds=timeout_seconds)
+
+
 def deploy(stack: str, folder: Path) -> Result:
     """Run what `make up STACK=stack` runs in the virtual environment."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "KUBE"))}
     variables = {**COMMAND_LINE, "SANDBOX_DIR": str(folder)}
-    return run([sys.executable, "-m", "sandbox", "deploy", stack], {**environment, **variables})
+    return run([warm(), "-m", "sandbox", "deploy", stack], {**environment, **variables})
+
+
+def warm() -> str:
+    """The interpreter that starts without importing everything again."""
+    return os.environ[PYTHON_VARIABLE]
 
 
 def changed_resources(result: Result) -> set[tuple[str, str]]:

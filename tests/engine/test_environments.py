@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from functools import partial
 
@@ -12,8 +11,7 @@ import pytest
 from sandbox.cluster import ZONES
 from sandbox.controlplane import Sandbox
 from sandbox.storage import ZONE
-from tests.engine.harness import CHECKOUT
-from tests.engine.stacks import Stack, changed_resources, deploy, run
+from tests.engine.stacks import Stack, changed_resources, deploy, operate
 from tests.engine.view import NAME_LABEL, Json, View, conditions
 from tests.waiting import eventually
 
@@ -166,16 +164,15 @@ def test_a_second_update_changes_nothing(stacks: Mapping[str, Stack]) -> None:
 @pytest.mark.parametrize("name", GUARDED)
 def test_the_policies_accept_the_deployed_stacks(stacks: Mapping[str, Stack], name: str) -> None:
     stack = stacks[name]
-    words = [sys.executable, "-m", "operations", "policies", "--stack", name, "--json"]
-    result = run(words, stack.environment, CHECKOUT)
+    result = operate("policies", ["--stack", name, "--json"], stack.environment)
     assert json.loads(result.stdout)["outcome"] == "fine", result.output
     assert result.exit_code == 0
 
 
 def test_the_policies_accept_a_preview_of_prod(stacks: Mapping[str, Stack]) -> None:
     prod = stacks["prod"]
-    words = [sys.executable, "-m", "operations", "preview", "--stack", "prod", "--json"]
-    result = run([*words, "--config-file", str(prod.file)], prod.environment, CHECKOUT)
+    words = ["--stack", "prod", "--json", "--config-file", str(prod.file)]
+    result = operate("preview", words, prod.environment)
     assert json.loads(result.stdout)["outcome"] == "fine", result.output
     assert result.exit_code == 0
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from contextlib import suppress
 from typing import Final
@@ -15,8 +14,8 @@ import psutil
 import pytest
 
 from components.schema.images import POSTGRES
+from tests.engine import stacks
 from tests.engine.harness import Result
-from tests.engine.stacks import run
 from tests.node import jobs, pod_networks
 from tests.node.changes import merged, settled
 from tests.node.contents import EVERYTHING, Contents, volumes
@@ -77,8 +76,7 @@ def test_every_job_succeeds(openshift: Installation) -> None:
 def operate(openshift: Installation, command: str, *words: str) -> Result:
     """Run a command of `python -m operations` on the stack."""
     where = ["--stack", openshift.stack.name, "--config-file", str(openshift.stack.file)]
-    line = [sys.executable, "-m", "operations", command, *where, *words]
-    return run(line, openshift.stack.environment, timeout_seconds=OPERATION_SECONDS)
+    return stacks.operate(command, [*where, *words], openshift.stack.environment, OPERATION_SECONDS)
 
 
 def test_stores_are_checked_by_hand(openshift: Installation, contents: Contents) -> None:

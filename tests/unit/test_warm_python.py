@@ -73,6 +73,21 @@ time.sleep(60)
     assert not fork.is_running() or fork.status() == psutil.STATUS_ZOMBIE
 
 
+def test_a_module_is_run_from_the_working_directory(python: str, tmp_path: Path) -> None:
+    (tmp_path / "components").mkdir()
+    source = "import os, sys; print(sys.argv[1:], sys.path[0], sys.executable, __name__); raise SystemExit(3)"
+    (tmp_path / "components" / "__main__.py").write_text(source)
+    words = [python, "-m", "components", "one"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.stdout == f"['one'] {tmp_path} {sys.executable} __main__\n"
+    assert (done.returncode, done.stderr) == (3, "")
+
+    words = [python, "-m", "operations", "check-nothing"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=CHECKOUT, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: python -m operations [OPTIONS] COMMAND [ARGS]...")
+
+
 def test_a_program_of_another_folder_does_not_get_this_checkout(python: str, tmp_path: Path) -> None:
     (tmp_path / "components").mkdir()
     (tmp_path / "components" / "__init__.py").write_text("HERE = True")
