@@ -15,13 +15,13 @@ import yaml
 
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import Result
+from tests.engine.matrix import small
 from tests.engine.stacks import Stack, StackFactory, deploy
 from tests.engine.view import View, conditions
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
 STOP_SECONDS = 60
-SMALL = {"langfuse:profile": "dev", "langfuse:host": "langfuse.example.com"}
 ENGINE_ENDINGS = ("update failed", "preview failed", "program exited with non-zero exit code: 1")
 
 
@@ -32,7 +32,7 @@ def on_cluster(sandbox: Sandbox, tmp_path: Path) -> Iterator[StackFactory]:
 
     def make(name: str, config: Mapping[str, object] | None = None) -> Stack:
         made.append(name)
-        return Stack.new(name, tmp_path / name, sandbox.environment(), SMALL | dict(config or {}))
+        return Stack.new(name, tmp_path / name, sandbox.environment(), {**small("managed"), **(config or {})})
 
     yield make
     for name in made:
@@ -158,13 +158,13 @@ def test_several_kubeconfigs_are_merged(nowhere: StackFactory, sandbox: Sandbox,
 
 
 def test_a_missing_crd_is_reported_with_the_fix(on_cluster: StackFactory, sandbox: Sandbox) -> None:
-    stack = on_cluster("without-an-operator", {"langfuse:postgres": {"mode": "cloudnativepg"}})
+    stack = on_cluster("without-an-operator", small("cloudnativepg"))
     error = the_error(stack.up())
     assert 'no matches for kind "ObjectStore" in version "barmancloud.cnpg.io/v1"' in error
     assert "CRDs" in error
     assert stack.pending() == []
 
-    stack.configure({"langfuse:postgres": {"mode": "managed"}})
+    stack.configure(small("managed"))
     stack.up().ok()
     for item in View(sandbox, "langfuse-without-an-operator").objects("deployments"):
         assert conditions(item)["Available"] == "True"

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 import pytest
 
 from sandbox.controlplane import Sandbox
+from tests.engine.matrix import small
 from tests.engine.stacks import Stack
 from tests.engine.view import NAME_LABEL, Json, View, conditions
 from tests.waiting import eventually
@@ -128,7 +129,7 @@ def migrating(sandbox: Sandbox, tmp_path: Path) -> Iterator[Migrating]:
     made: list[View] = []
 
     def make(name: str) -> tuple[Stack, View]:
-        config = {"langfuse:profile": "dev", "langfuse:host": "langfuse.example.com", "langfuse:patches": [HELD]}
+        config = {**small(), "langfuse:patches": [HELD]}
         made.append(View(sandbox, f"langfuse-{name}"))
         return Stack.new(name, tmp_path / name, sandbox.environment(), config), made[-1]
 

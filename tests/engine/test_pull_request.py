@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,8 +14,9 @@ from components.schema.redaction import Redaction
 from operations import review
 from operations.pulumi import Pulumi, listed
 from sandbox.controlplane import Sandbox
-from tests.engine.harness import CHECKOUT, Result
-from tests.engine.stacks import Stack, run, secret_texts
+from tests.engine.harness import Result
+from tests.engine.matrix import small
+from tests.engine.stacks import Stack, operate, secret_texts
 from tests.engine.view import View
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
@@ -51,9 +51,8 @@ class Branch:
 
     def preview(self, *flags: str) -> Result:
         """Run the command of the pipeline."""
-        words = [sys.executable, "-m", "operations", "preview", "--stack", "dev", *flags]
         files = ["--config-file", str(self._file), "--acknowledged", str(self._acknowledged)]
-        return run([*words, *files], self._dev.environment, CHECKOUT)
+        return operate("preview", ["--stack", "dev", *flags, *files], self._dev.environment)
 
 
 @pytest.mark.parametrize(
@@ -106,9 +105,9 @@ def test_a_change_outside_pulumi_is_detected(sandbox: Sandbox, dev: Stack) -> No
     view = View(sandbox, "langfuse-dev")
     hosts = view.get("virtualservice", "langfuse")["spec"]["hosts"]
     view.patch("virtualservice", "langfuse", {"spec": {"hosts": ["elsewhere.example.com"]}}, manager="kubectl-edit")
-    words = [sys.executable, "-m", "operations", "drift", "--stack", "dev", "--config-file", str(dev.file), "--json"]
+    words = ["--stack", "dev", "--config-file", str(dev.file), "--json"]
     try:
-        result = run(words, dev.environment, CHECKOUT)
+        result = operate("drift", words, dev.environment)
     finally:
         view.patch("virtualservice", "langfuse", {"spec": {"hosts": hosts}}, manager="kubectl-edit")
     assert result.exit_code == 1, result.output
@@ -127,7 +126,8 @@ def test_a_review_stack_is_deployed_updated_and_deleted_when_it_expires(
     template = tmp_path / "review.yaml"
 
     def update(config: Mapping[str, object], expires: datetime) -> tuple[str, str]:
-        content = {"langfuse:host": "preview.localhost", "langfuse:ingress": {"tls": False}, **config}
+        reached = {"langfuse:host": "preview.localhost", "langfuse:ingress": {"kind": "istio", "tls": False}}
+        content = {**small(ingress="istio"), **reached, **config}
         template.write_text(yaml.safe_dump({"config": content}))
         url = review.up(REVIEW, expires, pytest.fail, template=template)
         return url, own.get("namespace", own.namespace)["metadata"]["labels"][review.LABEL]
