@@ -9,6 +9,7 @@ import pytest
 from xdist.scheduler.loadfile import LoadFileScheduling  # type: ignore[import-untyped]
 
 from sandbox.plugins.install import PYTHON_VARIABLE
+from tests.vault import vault
 from tests.warm_python import warm_python
 
 # Recordings are large, long-lived and without cycles: collecting them again and again took a sixth of the time.
@@ -36,11 +37,12 @@ LONGEST = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the plugins of all workers start fast."""
+    """Let the plugins and commands of all workers start fast."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         stack = ExitStack()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         os.environ[PYTHON_VARIABLE] = str(stack.enter_context(warm_python(folder / "warm-python")))
+        os.environ.update(stack.enter_context(vault()))
         config.add_cleanup(stack.close)
 
 

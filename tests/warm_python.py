@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import atexit
 import gc
-import json
+import marshal
 import os
 import runpy
 import select
@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Final, TypedDict
+from typing import Final, NamedTuple
 
 CHECKOUT: Final = Path(__file__).resolve().parents[1]
 CLIENT: Final = Path(__file__).with_name("warm_client.py")
@@ -50,11 +50,11 @@ PRELOADED: Final = (
 )
 
 
-class Job(TypedDict):
+class Job(NamedTuple):
     """What to run: the interpreter's arguments, its environment and its working directory."""
 
     arguments: list[str]
-    environment: dict[str, str]
+    environment: dict[bytes, bytes]
     directory: str
 
 
@@ -130,8 +130,7 @@ class Server:
         self._selector.close()
         for source in (self._listener, self._woken, self._wake, client, *self._clients.values()):
             source.close()
-        job: Job = json.loads(message)
-        return job
+        return Job(*marshal.loads(message))  # noqa: S302  # of `warm_client.py`
 
     def _reap(self) -> None:
         for child, client in list(self._clients.items()):
@@ -172,14 +171,14 @@ def preload(executable: Path) -> None:
 
 def run(job: Job) -> None:
     """Run a file or a module as the interpreter would."""
-    os.environ.clear()
-    os.environ.update(job["environment"])
-    os.chdir(job["directory"])
-    sys.path[:0] = filter(None, job["environment"].get("PYTHONPATH", "").split(os.pathsep))
-    if job["arguments"][0] == "-m":
-        run_module(*job["arguments"][1:])
+    os.environb.clear()
+    os.environb.update(job.environment)
+    os.chdir(job.directory)
+    sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    if job.arguments[0] == "-m":
+        run_module(*job.arguments[1:])
     else:
-        run_file(job["arguments"])
+        run_file(job.arguments)
 
 
 def run_module(name: str, *words: str) -> None:

@@ -18,6 +18,7 @@ import yaml
 
 from sandbox.plugins.install import MARKER, PLUGINS, STANDIN
 from sandbox.plugins.random.bcrypt import COST_VARIABLE
+from tests.vault import PROVIDER
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 PASSPHRASE: Final = "a passphrase for tests"  # noqa: S105  # guards nothing but the tests' own state
@@ -279,11 +280,12 @@ class Program:
             given = yaml.safe_load(file.read_text()) if file.exists() else {}
             file.write_text(yaml.safe_dump({**yaml.safe_load((first / file.name).read_text()), **given}))
             return
-        self._run("stack", "init", STACK).ok()
+        self._run("stack", "init", STACK, "--secrets-provider", PROVIDER).ok()
         if not shares_backend:
             shutil.copytree(self._backend, first / "backend")
-            salt = yaml.safe_load(file.read_text())["encryptionsalt"]
-            (first / file.name).write_text(yaml.safe_dump({"encryptionsalt": salt}))
+            content = yaml.safe_load(file.read_text())
+            kept = {key: content[key] for key in ("secretsprovider", "encryptedkey")}
+            (first / file.name).write_text(yaml.safe_dump(kept))
 
     def _operation(self, *arguments: str) -> Result:
         self._events.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from sandbox.plugins.install import PYTHON_VARIABLE
+from tests import vault
 from tests.engine.harness import CHECKOUT, CHECKPOINTS, COMMAND_LINE, SECRET_MARK, Result, checkpoint, state_file
 from tests.engine.view import Json
 
@@ -35,7 +36,7 @@ class Stack:
         self.folder = folder
         self.printed: list[str] = []
         """The output of every command so far."""
-        self.environment = {**environment, **COMMAND_LINE}
+        self.environment = {**environment, **COMMAND_LINE, **vault.variables()}
 
     @classmethod
     def new(
@@ -46,7 +47,8 @@ class Stack:
         project = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"]
         (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": project, "runtime": "python"}))
         stack = cls(name, folder, environment)
-        stack._run(["pulumi", "stack", "init", name, "--non-interactive"], folder).ok()
+        init = ["pulumi", "stack", "init", name, "--secrets-provider", vault.PROVIDER, "--non-interactive"]
+        stack._run(init, folder).ok()
         source = CHECKOUT / "stacks" / f"Pulumi.{name}.yaml"
         stack.configure({**(yaml.safe_load(source.read_text())["config"] if source.exists() else {}), **(config or {})})
         return stack

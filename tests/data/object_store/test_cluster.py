@@ -146,7 +146,7 @@ def reading(cluster: Cluster, ready: set[int], keys: list[str]) -> Iterator[list
     def read_on() -> None:
         clients = [store.client("events") for store in cluster.stores]
         for count in itertools.count():
-            if ended.wait(0.01):
+            if ended.wait(0.05):
                 break
             try:
                 if count % NODES in ready:
