@@ -9,7 +9,7 @@ from components.network.ingress.component import ingress_kind
 from components.schema.environment import Settings
 from components.settings.load import parse
 from components.settings.warnings import warnings
-from tests.unit.configuration import only_problem, settings
+from tests.unit.configuration import HOST, only_problem, settings
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording, record
 
@@ -24,8 +24,7 @@ EXTERNAL: dict[str, Any] = {
 
 
 def stack(**ingress: object) -> Recording:
-    chosen = settings({"ingress": ingress})
-    return record(lambda: Langfuse("langfuse", chosen))
+    return recorded("dev", {"host": HOST, "ingress": ingress})
 
 
 def space(name: str) -> dict[str, Any]:
@@ -60,8 +59,7 @@ def test_files_can_have_their_own_host() -> None:
 
 
 def test_an_external_store_has_no_route() -> None:
-    chosen = settings(EXTERNAL)
-    assert list(routes(record(lambda: Langfuse("langfuse", chosen)))) == ["internal", "web"]
+    assert list(routes(recorded("dev", {"host": HOST, **EXTERNAL}))) == ["internal", "web"]
 
 
 def external(**store: str) -> dict[str, object]:
