@@ -63,7 +63,7 @@ def scale(kube: Kube, namespace: str, number: int) -> None:
     kube.edit(change, NAME, namespace, manager="kube-controller-manager")
 
 
-def history(kube: Kube, namespace: str, since: Json) -> list[int]:
+def history(kube: Kube, since: Json) -> list[object]:
     """The desired numbers of replicas of the Deployment since a resource version, in order."""
     numbers = [at(since, "spec.replicas"), *(at(found, "spec.replicas") for found in kube.versions(since, seconds=2))]
     return [number for place, number in enumerate(numbers) if place == 0 or number != numbers[place - 1]]
@@ -90,7 +90,7 @@ def test_enabling_changing_and_disabling_autoscaling_keeps_the_pods(
 
     program.write(source("image:2", replicas=3))
     program.up().ok()
-    assert history(kube, namespace, start) == [3, 4, 3]
+    assert history(kube, start) == [3, 4, 3]
 
 
 def test_an_autoscaled_deployment_starts_with_its_minimum(
@@ -119,4 +119,4 @@ def test_an_autoscaled_deployment_of_an_older_release_keeps_its_pods(
     program.up().ok()
     program.write(source(replicas=2))
     program.up().ok()
-    assert history(kube, namespace, start) == [4, 2]
+    assert history(kube, start) == [4, 2]

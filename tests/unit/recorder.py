@@ -143,7 +143,7 @@ class _Monitor(mocks.MockMonitor):
         self._recording = recording
 
     def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> resource_pb2.RegisterResourceResponse:  # noqa: N802
-        urn = self.make_urn(request.parent, request.type, request.name)  # type: ignore[no-untyped-call]  # upstream
+        urn = self.make_urn(request.parent, request.type, request.name)
         if request.type == "pulumi:pulumi:Stack":
             return resource_pb2.RegisterResourceResponse(urn=urn)
         secrets: set[str] = set()
