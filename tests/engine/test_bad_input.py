@@ -84,7 +84,7 @@ def test_preview_needs_no_cluster(nowhere: StackFactory) -> None:
     result = nowhere("prod").preview().ok()
     assert {step.op for step in result.steps} == {"create"}
     counts = Counter(step.type.rpartition(":")[2] for step in result.steps if step.type.startswith("kubernetes:"))
-    expected = {"Namespace": 1, "StatefulSet": 5, "Deployment": 2, "Job": 3, "CronJob": 4, "VirtualService": 1}
+    expected = {"Namespace": 1, "StatefulSet": 5, "Deployment": 2, "Job": 3, "CronJob": 9, "VirtualService": 1}
     assert {kind: counts[kind] for kind in expected} == expected
     assert len(result.steps) > 100
     assert result.messages("warning", "error") == []
@@ -193,7 +193,8 @@ def test_an_existing_namespace_outside_the_mesh_is_refused_before_anything_chang
     view = View(sandbox, "unlabelled")
     view.kubectl("create", "namespace", "unlabelled").ok()
     before = view.objects("all", "configmaps", "serviceaccounts", "networkpolicies")
-    stack = on_cluster("guest", {"langfuse:namespace": "unlabelled", "langfuse:createNamespace": "false"})
+    config = {"langfuse:namespace": "unlabelled", "langfuse:createNamespace": "false"}
+    stack = on_cluster("guest", {**config, "langfuse:mesh": {"mode": "ambient"}})
 
     error = the_error(stack.up())
 
