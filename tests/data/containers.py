@@ -38,13 +38,14 @@ def install_client(folder: Path, name: str, target: Path) -> None:
     wrapper.chmod(0o755)
 
 
-def run(container: Container, environment: Mapping[str, str], clients: Path) -> Run:
-    """Run the script of a container with this environment only, and with the clients in a folder."""
+def run(container: Container, environment: Mapping[str, str], clients: Path, *, user: str | None = None) -> Run:
+    """Run the script of a container with this environment only, with the clients in a folder, and as a user."""
     shell, path, *arguments = container["command"]
     script = Path(path).name
     notes = clients / COMMAND_LINES
     notes.write_text("")
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
         for name, text in mounted_scripts(script).items():
             (Path(folder) / name).write_text(text)
         finished = subprocess.run(
@@ -55,5 +56,6 @@ def run(container: Container, environment: Mapping[str, str], clients: Path) -> 
             text=True,
             timeout=LIMIT_SECONDS,
             check=False,
+            user=user,
         )
     return Run(code=finished.returncode, output=finished.stdout, command_lines=notes.read_text())

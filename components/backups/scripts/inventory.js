@@ -68,7 +68,9 @@ async function chosenSet(bucket, id, root = "") {
     throw new Error(`the bucket ${bucket.name} has no set: ${dumps}`);
   }
   for (const [name, manifest] of manifests) {
-    if (!manifest && name > newest.id) console.log(`${sets}${name} does not count: it has no ${MARKER}`);
+    // A bucket that keeps former versions also lists folders whose objects were all removed.
+    if (manifest || name < newest.id || !(await bucket.files(`${sets}${name}/`)).size) continue;
+    console.log(`${sets}${name} does not count: it has no ${MARKER}`);
   }
   return newest;
 }

@@ -118,7 +118,7 @@ class Replication:
         local = statement.without_cluster().with_uuid().for_one_engine()
         table = local.table(session.database)
         with self._writes:
-            self._engine.run(local.text, session, output_format)
+            result = self._engine.run(local.text, session, output_format)
             number = self._append(local.text, session, table.key if table else "", definition=True)
             self._find_tables()
         seconds = float(session.settings.get("distributed_ddl_task_timeout", DDL_SECONDS))
@@ -130,7 +130,8 @@ class Replication:
                 f"query in background. Was waiting for {seconds:g} seconds"
             )
             raise StatementError.of(errors.TIMEOUT_EXCEEDED, message, "TIMEOUT_EXCEEDED")
-        return self._cluster_result(output_format)
+        # Each replica restores all rows of a backup. A server's replicas fetch them from the one that reads it.
+        return result if statement.verb == "RESTORE" else self._cluster_result(output_format)
 
     def create(self, statement: Statement, session: Session, output_format: str) -> Result:
         """Create a replicated table on this replica only, and let it copy the rows of the others."""
