@@ -69,7 +69,7 @@ SETTINGS create_database = 0, allow_different_database_def = 1 FORMAT TSV" 2>&1)
         *BACKUP_DAMAGED* | *BACKUP_ENTRY_NOT_FOUND* | *BACKUP_NOT_FOUND* | *WRONG_BASE_BACKUP* | *CANNOT_READ_ALL_DATA* | \
             *ATTEMPT_TO_READ_AFTER_EOF* | *CHECKSUM_DOESNT_MATCH* | *CORRUPTED_DATA* | *NO_FILE_IN_DATA_PART* | \
             *BAD_SIZE_OF_FILE_IN_DATA_PART* | *UNEXPECTED_FILE_IN_DATA_PART* | *FILE_DOESNT_EXIST* | *NoSuchKey* | \
-            *'key does not exist'*)
+            *'key does not exist'* | *'response code: 404'*)
             fault "$folder can't be restored: $line"
             exit 0
             ;;

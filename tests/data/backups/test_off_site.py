@@ -1,10 +1,17 @@
 """The copy script between two real object stores: copied backups are complete and never deleted."""
 
+import base64
+import gzip
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from components.kubernetes.jobs import FAULT_EXIT
+from sandbox.images import probe_application
+from tests.data.backups.pods import NO_WARNING
 from tests.data.containers import Run, run
 from tests.data.object_store.minio import Store, provision
 from tests.data.rendered import environment, secrets
@@ -126,6 +133,58 @@ def test_wrong_keys_of_the_off_site_store_are_a_clear_error(
     result = copy("media", store, other.url, tmp_path)
     assert result.code == 1
     assert "copy-off-site: cannot copy langfuse-dev-media" in result.output
+
+
+def drill(store: Store, other: Store, folder: Path) -> Run:
+    """Run the drill of media."""
+    folder.mkdir(exist_ok=True)
+    recording = recorded("dev", {"host": HOST, "backups": {"offSite": OFF_SITE}})
+    found = container(recording.one("CronJob", "langfuse-drill-media"), "look")
+    given = {f"OFF_SITE_{name}": value for name, value in KEYS.items()}
+    own = {**found, "env": [item for item in found["env"] if item["name"] not in given]}
+    replaced = {"STORE_URL": store.url, "OFF_SITE_STORE_URL": other.url, "OFF_SITE_BUCKET": TARGET}
+    node = {"NODE_PATH": str(probe_application.node_modules()), **NO_WARNING}
+    done = run(own, environment(own, **replaced) | given | node, folder)
+    assert done.leaks([value for (_, key), value in secrets().items() if key == "secret-access-key"]) == []
+    return done
+
+
+def named_by_hash(content: bytes) -> str:
+    return f"project/{base64.urlsafe_b64encode(hashlib.sha256(content).digest())[:22].decode()}.png"
+
+
+def test_the_drill_finds_media_that_the_copy_lacks_or_that_have_changed(
+    store: Store, other: Store, tmp_path: Path
+) -> None:
+    pictures = {named_by_hash(content): content for content in (b"first", b"second", b"third", b"fourth")}
+    keys = sorted(pictures)
+    lines = b"".join(json.dumps({"key": key, "bytes": len(pictures[key])}).encode() + b"\n" for key in keys)
+    media = {"objects": 4, "sha256": hashlib.sha256(lines).hexdigest()}
+    manifest = {"format": 1, "id": "one", "finished": "2026-11-01T00:00:00Z", "clickhouse": {"id": "c"}, "media": media}
+    files = {"sets/one/media.jsonl.gz": gzip.compress(lines), "sets/one/.complete": json.dumps(manifest).encode()}
+    put(store, MEDIA, pictures)
+    put(store, BACKUPS, files)
+    assert "has no set" in drill(store, other, tmp_path / "drill").output
+    for purpose in ("media", "backups"):
+        assert (result := copy(purpose, store, other.url, tmp_path)).code == 0, result.output
+    done = drill(store, other, tmp_path / "drill")
+    assert done.code == 0, done.output
+    assert "4 media were looked for, 4 of them were read" in done.output
+    verdict = "sets/one/verdicts/drill-media.json"
+    assert json.loads(objects(store, BACKUPS)[verdict])["ok"] is True
+    assert (result := copy("backups", store, other.url, tmp_path)).code == 0, result.output
+    assert f"{BACKUPS}/{verdict}" not in objects(other, TARGET), "it is about the copy, and is replaced"
+
+    content = pictures[keys[1]]
+    put(other, TARGET, {f"{MEDIA}/{keys[1]}": content[::-1], f"{MEDIA}/{keys[2]}": b"x"})
+    other.client().delete_object(Bucket=TARGET, Key=f"{MEDIA}/{keys[0]}")
+    done = drill(store, other, tmp_path / "drill")
+    assert done.code == FAULT_EXIT
+    assert json.loads(objects(store, BACKUPS)[verdict])["faults"] == [
+        f"{MEDIA}/{keys[0]} is missing in the copy",
+        f"{MEDIA}/{keys[2]} has 1 bytes in the copy, not {len(pictures[keys[2]])}",
+        f"{MEDIA}/{keys[1]} has another content in the copy",
+    ]
 
 
 def test_an_unreachable_store_is_a_clear_error(store: Store, tmp_path: Path) -> None:
