@@ -62,3 +62,30 @@ def test_pods_that_are_admitted_are_created(
 ) -> None:
     on_cluster(source(kind, WHOLE_NUMBER)).up().ok()
     assert kube.get("batch/v1" if "Job" in kind else "apps/v1", kind, "x", namespace)
+
+
+CLAIM = f"""
+        import sys
+        sys.path.insert(0, {str(CHECKOUT)!r})
+        from components.storage_classes import StorageClasses
+        from components.schema.cluster import Cluster
+
+        options = StorageClasses(Cluster()).options(None)
+        parent = pulumi.ComponentResource("test:index:Parent", "parent", None, options)
+        spec = {{"access_modes": ["ReadWriteOnce"], "resources": {{"requests": {{"storage": "1Gi"}}}}, **CLASS}}
+        annotations = {{"pulumi.com/skipAwait": "true"}}
+        k8s.core.v1.PersistentVolumeClaim("x", metadata=meta("x", annotations=annotations), spec=spec,
+            opts=pulumi.ResourceOptions(parent=parent))
+"""
+
+
+def test_a_volume_without_a_storage_class_is_refused_before_it_is_created(
+    on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
+) -> None:
+    """The cluster of the tests has a default class."""
+    result = on_cluster(CLAIM.replace("CLASS", '{"storage_class_name": "missing"}')).up()
+    assert result.exit_code != 0
+    assert f"PersistentVolumeClaim {namespace}/x: the cluster has no StorageClass missing" in result.output
+    assert kube.get("v1", "PersistentVolumeClaim", "x", namespace) is None
+    on_cluster(CLAIM.replace("CLASS", "{}")).up().ok()
+    assert kube.get("v1", "PersistentVolumeClaim", "x", namespace)
