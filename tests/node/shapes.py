@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,13 +20,15 @@ from sandbox import images
 from sandbox.cache import exclusive
 from sandbox.controlplane import Sandbox
 from sandbox.images import catalog
+from tests.engine.harness import Result
 from tests.engine.kube import wait
-from tests.engine.stacks import Stack
+from tests.engine.stacks import Stack, operate
 from tests.engine.view import Json, View, conditions
 from tests.node.containers import restarts
 from tests.waiting import eventually
 
 UP_SECONDS: Final = 900.0  # dev needs 60 s on an idle machine with two cores, prod three times as long
+OPERATION_SECONDS: Final = 1200.0
 READY_SECONDS: Final = 600.0  # a busy machine
 COMPLAINT: Final = re.compile(r"read-only file ?system|EROFS|permission denied|EACCES|operation not permitted", re.I)
 
@@ -138,6 +140,11 @@ class Installation:
         self.stack.up().ok()
         self.destroy()
         self.stack.configure({"langfuse:protect": None})
+
+    def operate(self, command: str, *words: str, options: Sequence[str] = ()) -> Result:
+        """Run a command of `python -m operations` on the stack."""
+        where = ["--stack", self.stack.name, "--config-file", str(self.stack.file)]
+        return operate(command, [*words, *where, *options], self.stack.environment, OPERATION_SECONDS)
 
     def pods(self) -> list[Json]:
         """The pods of Deployments and StatefulSets, which run all the time."""

@@ -14,8 +14,6 @@ import psutil
 import pytest
 
 from components.schema.images import POSTGRES
-from tests.engine import stacks
-from tests.engine.harness import Result
 from tests.node import jobs, pod_networks
 from tests.node.changes import merged, settled
 from tests.node.contents import EVERYTHING, Contents, volumes
@@ -28,7 +26,6 @@ pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.whole, pytest.m
 ASSIGNED: Final = 1000650000
 """The user and the group of the namespace, in `openshift.yaml`."""
 LOAD_SECONDS: Final = 15
-OPERATION_SECONDS: Final = 1200.0
 GIBIBYTE: Final = 2**30
 
 
@@ -73,22 +70,16 @@ def test_every_job_succeeds(openshift: Installation) -> None:
         assert done.succeeded, done.log
 
 
-def operate(openshift: Installation, command: str, *words: str) -> Result:
-    """Run a command of `python -m operations` on the stack."""
-    where = ["--stack", openshift.stack.name, "--config-file", str(openshift.stack.file)]
-    return stacks.operate(command, [*where, *words], openshift.stack.environment, OPERATION_SECONDS)
-
-
 def test_stores_are_checked_by_hand(openshift: Installation, contents: Contents) -> None:
     before = openshift.view.identities("jobs", "configmaps", "networkpolicies", "serviceaccounts")
-    done = operate(openshift, "check-stores", "--json").ok()
+    done = openshift.operate("check-stores", options=["--json"]).ok()
     lines = json.loads(done.stdout)
     assert {line["store"] for line in lines} == {"postgres", "clickhouse", "redis", "object-store"}
     assert [line for line in lines if line["outcome"] == "failed"] == []
 
     contents.valkey("langfuse-redis-0", "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     try:
-        refused = operate(openshift, "check-stores", "--json", "--store", "redis")
+        refused = openshift.operate("check-stores", options=["--json", "--store", "redis"])
     finally:
         contents.valkey("langfuse-redis-0", "CONFIG", "SET", "maxmemory-policy", "noeviction")
     assert refused.exit_code == 1, refused.output
@@ -132,22 +123,22 @@ def test_postgres_goes_to_another_major_release_and_back(
     contents.write()
     assert release() == former
 
-    operate(openshift, "upgrade-postgres", "--to", POSTGRES.tag).ok()
+    openshift.operate("upgrade-postgres", options=["--to", POSTGRES.tag]).ok()
     openshift.wait_until_ready()
     assert release() == new
     assert contents.count() == EVERYTHING
     contents.psql("SET ROLE langfuse", "INSERT INTO conformance VALUES (501)")
 
-    refused = operate(openshift, "upgrade-postgres", "--back")
+    refused = openshift.operate("upgrade-postgres", options=["--back"])
     assert refused.exit_code == 2
     assert "--discard-writes" in refused.output
-    operate(openshift, "upgrade-postgres", "--back", "--discard-writes").ok()
+    openshift.operate("upgrade-postgres", options=["--back", "--discard-writes"]).ok()
     openshift.wait_until_ready()
     assert release() == former
     assert contents.count() == EVERYTHING
 
-    operate(openshift, "upgrade-postgres", "--to", POSTGRES.tag).ok()
-    operate(openshift, "upgrade-postgres", "--finish").ok()
+    openshift.operate("upgrade-postgres", options=["--to", POSTGRES.tag]).ok()
+    openshift.operate("upgrade-postgres", options=["--finish"]).ok()
     openshift.wait_until_ready()
     assert release() == new
     assert contents.count() == EVERYTHING
