@@ -112,8 +112,7 @@ class Restore:
     def _plan(self, wanted: Restoration, store: Store) -> Plan:
         name = f"langfuse-restore-{store}-plan"
         self._say(f"running Job {name} in namespace {self._namespace} ...")
-        variables = {"ACTION": "plan", "SET_ID": wanted.set, "OVERWRITE": str(wanted.overwrite).lower()}
-        job = jobs.from_cron_job(self._declared(store), name, variables)
+        job = jobs.from_cron_job(self._declared(store), name, _variables("plan", wanted, store))
         self._cluster.delete(job)
         found = backups.results(jobs.run(self._cluster, job, self._say), of="refusals")
         if not found:
@@ -131,11 +130,11 @@ class Restore:
         """
         record = self._begin(wanted)
         self._writers.stop()
-        variables = {"ACTION": "restore", "SET_ID": wanted.set, "OVERWRITE": str(wanted.overwrite).lower()}
         for store in wanted.stores:
             self._say(f"restoring {store} ...")
             name = f"langfuse-restore-{store}-{wanted.set.lower()}"
-            jobs.run(self._cluster, jobs.from_cron_job(self._declared(store), name, variables, owner=record), self._say)
+            job = jobs.from_cron_job(self._declared(store), name, _variables("restore", wanted, store), owner=record)
+            jobs.run(self._cluster, job, self._say)
         self._migrate(wanted.set, record)
         self._writers.start()
         replayed = self._replay(wanted.since, record) if wanted.since else {}
@@ -232,6 +231,12 @@ class Restore:
 
     def _record(self) -> Json:
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": RECORD, "namespace": self._namespace}}
+
+
+def _variables(action: str, wanted: Restoration, store: Store) -> Mapping[str, str]:
+    """The variables of a Job. Media are only added, so there is nothing to overwrite."""
+    overwrite = {} if store == "media" else {"OVERWRITE": str(wanted.overwrite).lower()}
+    return {"ACTION": action, "SET_ID": wanted.set, **overwrite}
 
 
 def choose(sets: Sequence[BackupSet], *, set_id: str | None, at: str | None) -> BackupSet:

@@ -151,6 +151,15 @@ TOOLS = {
             r"CoreDNS-(\S+)",
             systems=LINUX,
         ),
+        Tool(  # with S3 alone, so it is always built
+            "rclone",
+            "rclone",
+            "github.com/rclone/rclone",
+            "sandbox/rclone",
+            ("version",),
+            r"rclone v(\d[\d.]*\d)",
+            ("github.com/rclone/rclone/fs.Version=v{version}",),
+        ),
         Tool(
             "oauth2-proxy",
             "oauth2-proxy",

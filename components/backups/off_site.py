@@ -16,10 +16,11 @@ from components.kubernetes.pods import Container, Mount, container, pod
 from components.kubernetes.variables import Environment, SecretRef
 from components.schema import images
 from components.schema.application import OffSite as OffSiteSettings
+from components.schema.base import Resources
 from components.schema.purposes import Purpose
-from components.stores.clients import OBJECT_STORE_CLIENT_RESOURCES, bucket_client_environment, object_store_environment
+from components.stores.clients import bucket_client_environment
 from components.stores.connections import ObjectStoreConnection
-from components.stores.contract import DRILL_MEDIA, OFF_SITE_COPY
+from components.stores.contract import DRILL_MEDIA, OFF_SITE_COPY, RESTORE_MEDIA
 
 SCRIPTS = Path(__file__).parent / "scripts"
 
@@ -30,6 +31,12 @@ DEADLINE_SECONDS = 12 * 3600
 """The first run copies all media. If it is interrupted, the next run continues."""
 
 GRACE_SECONDS = 30
+
+RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="512Mi", ephemeral_storage="2Gi")
+"""rclone copies four objects at a time, and holds up to 80 MiB of parts of them."""
+
+LISTS = Mount.scratch("lists", "/lists", size="1Gi")
+"""Where rclone sorts the list of a folder with many objects: about 200 bytes for each."""
 
 SAMPLE = 500
 """Media that a drill reads. All of them are looked for."""
@@ -42,26 +49,26 @@ class OffSite(pulumi.ComponentResource):
         self, name: str, context: ApplicationContext, settings: OffSiteSettings, opts: pulumi.ResourceOptions
     ) -> None:
         super().__init__("langfuse:index:OffSite", name, settings.model_dump(), opts)
-        object_store, image = context.stores.object_store, images.MINIO_CLIENT
+        object_store, image = context.stores.object_store, images.RCLONE
         workload = context.installation.workload(OFF_SITE_COPY, component="backup", version=image.tag)
         scope = Scope(workload, child_options(self, opts))
         account = service_account(scope, object_store.account_annotations)
-        scripts = scripts_mount(scope, read_scripts(SCRIPTS, "copy-off-site.sh"))
-        clients = {purpose: Mount.scratch(f"client-{purpose}", "/client") for purpose in COPIED}
+        scripts = scripts_mount(scope, read_scripts(SCRIPTS, "copy-off-site.sh", "rclone-remotes.sh"))
         template = pod(
             workload,
             [
-                _copy(object_store, settings, purpose, [scripts, client], proxy_environment(context.settings))
-                for purpose, client in clients.items()
+                _copy(object_store, settings, purpose, [scripts, LISTS], proxy_environment(context.settings))
+                for purpose in COPIED
             ],
             fs_group=image.uid,
-            mounts=[scripts, *clients.values()],
+            mounts=[scripts, LISTS],
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
             restart_policy="Never",
         )
         cron_job(scope, template, settings.schedule, deadline_seconds=DEADLINE_SECONDS)
         _drill(context, settings, child_options(self, opts))
+        _restore(context, settings, child_options(self, opts))
         self.register_outputs({"bucket": settings.bucket})
 
 
@@ -72,12 +79,10 @@ def _drill(context: ApplicationContext, settings: OffSiteSettings, opts: pulumi.
     scope = Scope(workload, opts)
     bucket = object_store.read_backups
     account = service_account(scope, object_store.account_annotations if bucket.access_key_id is None else None)
-    scripts = scripts_mount(scope, step_scripts("drill-media.js"))
+    scripts = scripts_mount(scope, step_scripts("drill-media.js", "media-lists.js"))
     environment = {
         **bucket_client_environment(object_store, bucket),
         **_second_store(settings),
-        "OFF_SITE_REGION": region(settings.endpoint),
-        "OFF_SITE_FORCE_PATH_STYLE": "true",
         "MEDIA_BUCKET": object_store.buckets["media"].name,
         "SAMPLE": str(SAMPLE),
         "SET_ID": "",
@@ -96,6 +101,56 @@ def _drill(context: ApplicationContext, settings: OffSiteSettings, opts: pulumi.
     cron_job(scope, template, schedule, deadline_seconds=DEADLINE_SECONDS, checks=True)
 
 
+def _restore(context: ApplicationContext, settings: OffSiteSettings, opts: pulumi.ResourceOptions) -> None:
+    """A suspended CronJob that copies the media of a set back which the bucket of media lacks."""
+    object_store, image = context.stores.object_store, images.worker(context.settings.version)
+    workload = context.installation.workload(RESTORE_MEDIA, component="restore", version=image.tag)
+    scope = Scope(workload, opts)
+    media = object_store.buckets["media"]
+    account = service_account(scope, object_store.account_annotations)
+    files = {
+        **step_scripts("restore-media.js", "media-lists.js"),
+        **read_scripts(SCRIPTS, "restore-media.sh", "rclone-remotes.sh"),
+    }
+    scripts = scripts_mount(scope, files)
+    proxy = proxy_environment(context.settings)
+    find = {
+        **bucket_client_environment(object_store, object_store.read_backups),
+        "MEDIA_BUCKET": media.name,
+        **media.keys("MEDIA_"),
+        "ACTION": "plan",
+        "SET_ID": "",
+        **proxy,
+    }
+    copy = container(
+        "copy",
+        images.RCLONE,
+        command=run_script("restore-media.sh"),
+        resources=RESOURCES,
+        mounts=[scripts, WORK],
+        env={
+            **bucket_client_environment(object_store, media),
+            **_second_store(settings),
+            "ACTION": "plan",
+            "WORK_DIR": WORK.path,
+            "GOMEMLIMIT": "400MiB",
+            "TMPDIR": WORK.path,
+            **proxy,
+        },
+    )
+    template = pod(
+        workload,
+        [step("finish", context, "restore-media.js", [scripts], {**find, "STEP": "finish"})],
+        init_containers=[step("choose", context, "restore-media.js", [scripts], {**find, "STEP": "choose"}), copy],
+        fs_group=image.uid,
+        mounts=[scripts, WORK],
+        grace_seconds=GRACE_SECONDS,
+        service_account=account.metadata.name,
+        restart_policy="Never",
+    )
+    cron_job(scope, template, None, deadline_seconds=DEADLINE_SECONDS)
+
+
 def region(endpoint: str) -> str:
     """The region of a store of AWS, which its URL names. Other stores accept any, or the first one of AWS."""
     found = re.search(r"\bs3[.-]([a-z0-9-]+)\.amazonaws\.", endpoint)
@@ -105,6 +160,10 @@ def region(endpoint: str) -> str:
 def _second_store(settings: OffSiteSettings) -> Environment:
     return {
         "OFF_SITE_STORE_URL": settings.endpoint,
+        "OFF_SITE_REGION": settings.region or region(settings.endpoint),
+        "OFF_SITE_FORCE_PATH_STYLE": "true",
+        "OFF_SITE_ENCRYPTION": settings.encryption,
+        **({"OFF_SITE_KMS_KEY_ID": settings.kms_key_id} if settings.kms_key_id else {}),
         "OFF_SITE_ACCESS_KEY_ID": SecretRef(name=settings.secret, key="ACCESS_KEY_ID"),
         "OFF_SITE_SECRET_ACCESS_KEY": SecretRef(name=settings.secret, key="SECRET_ACCESS_KEY"),
         "OFF_SITE_BUCKET": settings.bucket,
@@ -121,15 +180,15 @@ def _copy(
     bucket = object_store.buckets[purpose]
     return container(
         f"copy-{purpose}",
-        images.MINIO_CLIENT,
+        images.RCLONE,
         command=run_script("copy-off-site.sh"),
-        resources=OBJECT_STORE_CLIENT_RESOURCES,
+        resources=RESOURCES,
         mounts=mounts,
         env={
-            **object_store_environment(object_store, "/client"),
-            **bucket.keys(""),
-            "BUCKET": bucket.name,
+            **bucket_client_environment(object_store, bucket),
             **_second_store(settings),
+            "GOMEMLIMIT": "400MiB",
+            "TMPDIR": LISTS.path,
             **proxy,
         },
     )

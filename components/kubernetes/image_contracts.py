@@ -134,6 +134,11 @@ CONTRACTS: Mapping[str, Contract] = {
             ),
         ),
         Contract(
+            image=images.RCLONE,
+            commands=("sh", "rclone", "sort"),
+            notes=("It has the certificates of public CAs in a directory where Go looks for them.",),
+        ),
+        Contract(
             image=images.web(DEFAULT_VERSION),
             commands=("sh", "cat", "cp", "sed", "wc"),
             files=("/app/packages/shared/scripts/cleanup.sql",),

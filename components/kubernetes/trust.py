@@ -33,6 +33,7 @@ VARIABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "worker": _NODE,
     "clickhouse": _CLICKHOUSE,
     "minio_client": _GO,
+    "rclone": _GO,
     "oauth2_proxy": _GO,
 }
 """By image: the variables with which its programs trust the file. Programs of other images call nothing outside."""

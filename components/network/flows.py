@@ -10,7 +10,7 @@ from components.credentials.sources import has_admin_api_key
 from components.network.egress import is_the_pod_itself, namespace_of
 from components.schema.environment import Settings
 from components.stores.connections import Endpoint
-from components.stores.contract import DRILL_MEDIA, OFF_SITE_COPY, REPLAY, SIGN_IN_PROXY, Flow
+from components.stores.contract import OFF_SITE, REPLAY, SIGN_IN_PROXY, Flow
 from components.stores.modes import StoreModes
 
 
@@ -22,7 +22,7 @@ def flows(settings: Settings, stores: StoreModes) -> Sequence[Flow]:
     found = [flow for mode in stores for flow in mode.flows()]
     if off_site := settings.backups.off_site:
         endpoint = Endpoint.of_url(off_site.endpoint)
-        found.append(Flow(purpose="off-site", endpoints=[endpoint], clients=[OFF_SITE_COPY, DRILL_MEDIA]))
+        found.append(Flow(purpose="off-site", endpoints=[endpoint], clients=OFF_SITE))
     if proxy := settings.ingress.sign_in_proxy:
         found.append(Flow(purpose="web", server="web", ports=[WEB_PORT], clients=[SIGN_IN_PROXY]))
         issuer = Endpoint.of_url(proxy.issuer)  # other endpoints of the provider may have other hosts

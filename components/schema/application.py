@@ -41,6 +41,7 @@ WorkloadName = Literal[
     "postgres",
     "redis",
     "replay-events",
+    "restore-media",
     "retention",
     "verify-backups",
 ]
@@ -223,6 +224,13 @@ class OffSite(Model):
         description="An existing bucket. Its own lifecycle rules decide what expires. Copies of media must never "
         "expire."
     )
+    region: str | None = Field(
+        default=None, description="Its region. Default: the one that a URL of AWS names, or `us-east-1`."
+    )
+    encryption: Literal["none", "AES256", "aws:kms"] = Field(
+        default="none", description="Encryption at rest that is asked for with each object."
+    )
+    kms_key_id: str | None = Field(default=None, description="KMS key for `aws:kms`. Default: the key of the account.")
     secret: SecretName = Field(
         description="Secret in the namespace with `ACCESS_KEY_ID` and `SECRET_ACCESS_KEY`. The key must allow listing, "
         "reading and writing."

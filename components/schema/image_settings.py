@@ -87,6 +87,7 @@ class ImageBuilds(Model):
     minio: ImageBuild = ImageBuild()
     minio_client: ImageBuild = ImageBuild()
     oauth2_proxy: ImageBuild = ImageBuild()
+    rclone: ImageBuild = ImageBuild()
 
 
 class Images(Model):
@@ -161,6 +162,7 @@ NAMES: Final[Mapping[str, str]] = {
     images.MINIO.repository: "minio",
     images.MINIO_CLIENT.repository: "minio_client",
     images.OAUTH2_PROXY.repository: "oauth2_proxy",
+    images.RCLONE.repository: "rclone",
 }
 """The field of `ImageBuilds` for the repository of each original."""
 

@@ -22,7 +22,8 @@ class Image:
         return f"{self.repository}:{self.tag}"
 
 
-# Users: the images of Postgres and Valkey create 999, those of ClickHouse 101 (their Dockerfiles). MinIO's run as any.
+# Users: the images of Postgres and Valkey create 999, those of ClickHouse 101 (their Dockerfiles). MinIO's and
+# rclone's run as any.
 POSTGRES = Image(repository="docker.io/library/postgres", tag="17.10", uid=999)
 NEWEST_POSTGRES = "18.4"
 """For an external server without a configured release: the clients of this release can read every older server."""
@@ -30,6 +31,7 @@ CLICKHOUSE = Image(repository="docker.io/clickhouse/clickhouse-server", tag="26.
 CLICKHOUSE_KEEPER = Image(repository="docker.io/clickhouse/clickhouse-keeper", tag=CLICKHOUSE.tag, uid=101)
 VALKEY = Image(repository="docker.io/valkey/valkey", tag="8.1.10", uid=999)
 MINIO = Image(repository="quay.io/minio/minio", tag="RELEASE.2025-09-07T16-13-09Z", uid=1000)
+RCLONE = Image(repository="docker.io/rclone/rclone", tag="1.76.0", uid=1000)
 OAUTH2_PROXY = Image(repository="quay.io/oauth2-proxy/oauth2-proxy", tag="v7.15.6", uid=65532)
 MINIO_CLIENT = Image(repository="quay.io/minio/mc", tag="RELEASE.2025-08-13T08-35-41Z", uid=1000)
 

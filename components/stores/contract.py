@@ -60,8 +60,14 @@ DRILL_CLICKHOUSE = "drill-clickhouse"
 DRILL_MEDIA = "drill-media"
 """The workload that looks for media in the second object store, and reads a sample of them."""
 
+RESTORE_MEDIA = "restore-media"
+"""The workload that copies media back from the second object store."""
+
 OFF_SITE_COPY = "backup-off-site"
 """The workload that copies backups and media to a second object store."""
+
+OFF_SITE = (OFF_SITE_COPY, DRILL_MEDIA, RESTORE_MEDIA)
+"""Workloads that connect to the second object store."""
 
 CERTIFICATES_PATH = "/etc/langfuse/certificates"
 """The directory of CA bundles in every container that connects to a store."""

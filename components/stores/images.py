@@ -35,6 +35,8 @@ def original_images(settings: Settings) -> Mapping[str, str]:
         found.append(images.valkey(redis.version).reference)
     if store.mode == "managed":
         found.append(replace(images.MINIO, tag=store.version).reference)
+    if settings.backups.off_site:
+        found.append(images.RCLONE.reference)
     if settings.ingress.sign_in_proxy:
         found.append(images.OAUTH2_PROXY.reference)
     return {key_of(reference): reference for reference in found}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from components.schema import images as program
 from sandbox.errors import SandboxError
-from sandbox.images import clickhouse, cluster, minio, postgres, probe_application, valkey
+from sandbox.images import clickhouse, cluster, minio, postgres, probe_application, rclone, valkey
 from sandbox.images.recipe import Recipe
 
 RECIPES: Mapping[str, Callable[[str], Recipe]] = {
@@ -26,6 +26,7 @@ RECIPES: Mapping[str, Callable[[str], Recipe]] = {
     program.POSTGRES.repository: postgres.recipe,
     probe_application.WEB_REPOSITORY: probe_application.web,
     probe_application.WORKER_REPOSITORY: probe_application.worker,
+    program.RCLONE.repository: rclone.recipe,
     program.VALKEY.repository: valkey.recipe,
 }
 """By repository, as the program renders it: with the registry, without a tag."""

@@ -5,48 +5,54 @@
 # by their hash, and parts of backups. The marker .complete of a backup is copied last, as in the first store. Verdicts
 # are not copied: they are about the objects in the first store, and each check replaces them.
 #
-# Environment: STORE_URL, BUCKET, ACCESS_KEY_ID and SECRET_ACCESS_KEY, and the same for the second store with the prefix
-# OFF_SITE_. Without keys for BUCKET, the client requests keys for the pod's identity at MC_STS_ENDPOINT_store.
+# Environment: BUCKET and the variables of rclone-remotes.sh, and the same for the second store with the prefix OFF_SITE_.
 set -eu
 
-keys=${ACCESS_KEY_ID:+"$ACCESS_KEY_ID:$SECRET_ACCESS_KEY@"}
-export MC_HOST_store="${STORE_URL%%://*}://$keys${STORE_URL#*://}"
-keys="$OFF_SITE_ACCESS_KEY_ID:$OFF_SITE_SECRET_ACCESS_KEY@"
-export MC_HOST_off_site="${OFF_SITE_STORE_URL%%://*}://$keys${OFF_SITE_STORE_URL#*://}"
+# shellcheck source=components/backups/scripts/rclone-remotes.sh
+. "${0%/*}/rclone-remotes.sh"
 
 fail() {
     echo "copy-off-site: $1" >&2
     exit 1
 }
 
-target="off_site/$OFF_SITE_BUCKET/$BUCKET"
-
-# Fails unless the copy of the backup in folder $1 is complete, apart from its marker.
-require_complete() {
-    differences=$(mc diff "store/$BUCKET/$1" "$target/$1" 2>&1) || fail "cannot compare $1: $differences"
-    while read -r line; do
-        case $line in
-            '' | *'/.complete' | *'/verdicts/'*) ;;
-            *) fail "the copy of backup $1 differs: $line" ;;
-        esac
-    done << END
-$differences
-END
+# Prints the markers in folder $1, in order.
+markers() {
+    found=$(rclone lsf --recursive --files-only --include .complete "$1") || return
+    printf '%s\n' "$found" | LC_ALL=C sort
 }
 
-markers=$(mc find "store/$BUCKET" --name .complete 2>&1) || fail "cannot list $BUCKET: $markers"
-echo "copying new objects of $BUCKET to $OFF_SITE_STORE_URL/$OFF_SITE_BUCKET"
-output=$(mc mirror --quiet --exclude '*.complete' --exclude '*.lock' --exclude '*/verdicts/*' "store/$BUCKET" "$target" 2>&1) ||
-    fail "cannot copy $BUCKET: $output"
-case $output in
-    *'<ERROR>'*) fail "cannot copy $BUCKET: $output" ;; # the client succeeds even if it can't list the target
+source_remote STORE ''
+remote OFF_SITE OFF_SITE_
+source="store:$BUCKET"
+target="off_site:$OFF_SITE_BUCKET/$BUCKET/" # without the slash, rclone first looks for an object of this name
+
+# A backup that is completed while this runs is copied by the next run.
+complete=$(markers "$source") || fail "cannot list $BUCKET"
+copied=$(markers "$target" 2>&1) || case $copied in
+    *'directory not found'*) copied= ;; # before the first copy
+    *) fail "cannot list $OFF_SITE_BUCKET at $OFF_SITE_STORE_URL: $copied" ;;
 esac
-for marker in $markers; do
-    name=${marker#"store/$BUCKET/"}
-    if ! mc stat "$target/$name" > /dev/null 2>&1; then
-        require_complete "${name%/.complete}"
-        output=$(mc cp --quiet "$marker" "$target/$name" 2>&1) || fail "cannot write $name: $output"
-        echo "the copy of ${name%/.complete} is complete"
+echo "copying new objects of $BUCKET to $OFF_SITE_STORE_URL/$OFF_SITE_BUCKET"
+failed=
+rclone copy --immutable --stats 1m --stats-one-line --stats-log-level NOTICE \
+    --exclude .complete --exclude .lock --exclude '/sets/*/verdicts/**' "$source" "$target" ||
+    failed="cannot copy all objects of $BUCKET"
+for marker in $complete; do
+    case "
+$copied
+" in
+        *"
+$marker
+"*) continue ;;
+    esac
+    folder=${marker%/.complete}
+    if rclone check --one-way --exclude .complete --exclude '/verdicts/**' "$source/$folder/" "$target$folder/"; then
+        rclone copyto --immutable "$source/$marker" "$target$marker" || fail "cannot write $marker"
+        echo "the copy of $folder is complete"
+    else
+        failed="the copy of backup $folder differs"
     fi
 done
+[ -z "$failed" ] || fail "$failed"
 echo "copied $BUCKET"

@@ -8,38 +8,11 @@
 // Environment: SET_ID (empty for the newest in the copy), MEDIA_BUCKET, SAMPLE (objects to read), the variables of bucket.js
 // for the bucket of backups, where the verdict is written, and the same for the copy with the prefix OFF_SITE_.
 
-const { createHash, randomInt } = require("node:crypto");
-const { createInterface } = require("node:readline");
-const { createGunzip } = require("node:zlib");
+const { randomInt } = require("node:crypto");
 const { Bucket, main } = require("./bucket.js");
 const { chosenSet } = require("./inventory.js");
+const { LIST, listed, pairs } = require("./media-lists.js");
 const { SETS, judge } = require("./verdicts.js");
-
-const LIST = "media.jsonl.gz";
-
-/** The lines of the list. `state.sha256` is that of the list, when all were read. */
-async function* listed(copy, key, state) {
-  const hash = createHash("sha256");
-  const { Body } = await copy.send("GetObject", { Key: key });
-  const text = Body.pipe(createGunzip());
-  Body.on("error", (error) => text.destroy(error));
-  for await (const line of createInterface({ input: text, crlfDelay: Infinity })) {
-    hash.update(`${line}\n`);
-    yield JSON.parse(line);
-  }
-  state.sha256 = hash.digest("hex");
-}
-
-/** Each listed object with the one of the copy, or undefined. Both are in the order in which stores list keys. */
-async function* pairs(lines, stored, prefix) {
-  const ahead = (key) => !next.done && Buffer.compare(Buffer.from(next.value.key), Buffer.from(key)) < 0;
-  let next = await stored.next();
-  for await (const one of lines) {
-    const key = `${prefix}${one.key}`;
-    while (ahead(key)) next = await stored.next();
-    yield { ...one, key, found: !next.done && next.value.key === key ? next.value : undefined };
-  }
-}
 
 /** What is wrong with the content of an object; undefined if nothing is. */
 async function faultIn(copy, { key, bytes }) {

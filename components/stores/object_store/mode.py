@@ -13,10 +13,9 @@ from components.stores.connections import Bucket, ObjectStoreConnection
 from components.stores.contract import (
     APPLICATION,
     DRILL_CLICKHOUSE,
-    DRILL_MEDIA,
     DRILL_POSTGRES,
     MIGRATIONS,
-    OFF_SITE_COPY,
+    OFF_SITE,
     REPLAY,
     RETENTION,
     VERIFICATION,
@@ -44,7 +43,7 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
     @property
     def clients(self) -> Sequence[str]:
         """Workloads that use a bucket."""
-        off_site: Sequence[str] = (OFF_SITE_COPY, DRILL_MEDIA) if self.settings.backups.off_site else ()
+        off_site: Sequence[str] = OFF_SITE if self.settings.backups.off_site else ()
         backups = ("backup-postgres", "backup-clickhouse", *([RETENTION] if self.can_prune else []))
         checks = (VERIFICATION, DRILL_POSTGRES, DRILL_CLICKHOUSE)
         replay: Sequence[str] = (REPLAY,) if has_admin_api_key(self.settings) else ()

@@ -12,12 +12,12 @@ import pytest
 from components.kubernetes.jobs import FAULT_EXIT
 from sandbox.images import probe_application
 from tests.data.backups.pods import NO_WARNING
-from tests.data.containers import Run, run
+from tests.data.containers import Run, install_client, run
 from tests.data.object_store.minio import Store, provision
 from tests.data.rendered import environment, secrets
-from tests.servers import free_port
+from tests.servers import free_port, tool
 from tests.unit.configuration import HOST
-from tests.unit.pods import container
+from tests.unit.pods import container, containers
 from tests.unit.program import recorded
 
 MEDIA, BACKUPS = "langfuse-dev-media", "langfuse-dev-backups"
@@ -73,9 +73,10 @@ def copy(purpose: str, store: Store, other: str, folder: Path) -> Run:
         "STORE_URL": store.url,
         "OFF_SITE_STORE_URL": other,
         "OFF_SITE_BUCKET": TARGET,
-        "MC_CONFIG_DIR": str(folder),
+        "TMPDIR": str(folder),
     }
-    return run(own, environment(own, **address) | given, store.clients)
+    install_client(folder / "clients", "rclone", tool("rclone"))
+    return run(own, environment(own, **address) | given, folder / "clients")
 
 
 def test_media_and_backups_are_copied_under_the_names_of_their_buckets(
@@ -132,7 +133,56 @@ def test_wrong_keys_of_the_off_site_store_are_a_clear_error(
     monkeypatch.setitem(KEYS, "SECRET_ACCESS_KEY", "wrong-wrong-wrong")
     result = copy("media", store, other.url, tmp_path)
     assert result.code == 1
-    assert "copy-off-site: cannot copy langfuse-dev-media" in result.output
+    assert f"copy-off-site: cannot list {TARGET} at {other.url}" in result.output
+    assert "SignatureDoesNotMatch" in result.output
+
+
+def restore(folder: Path, store: Store, other: Store, **given: str) -> Run:
+    """Run the containers of the CronJob that restores media, one after the other."""
+    recording = recorded("dev", {"host": HOST, "backups": {"offSite": OFF_SITE}})
+    address = {"STORE_URL": store.url, "OFF_SITE_STORE_URL": other.url, "OFF_SITE_BUCKET": TARGET, **given}
+    keys = {f"OFF_SITE_{name}": value for name, value in KEYS.items()}
+    install_client(folder / "clients", "rclone", tool("rclone"))
+    (folder / "work").mkdir(exist_ok=True)
+    paths = {"WORK_DIR": str(folder / "work"), "TMPDIR": str(folder), "HOME": str(folder)}
+    node = {"NODE_PATH": str(probe_application.node_modules()), **NO_WARNING}
+    for found in containers(recording.one("CronJob", "langfuse-restore-media")):
+        own = {**found, "env": [item for item in found["env"] if item["name"] not in keys]}
+        names = {item["name"] for item in own["env"]}
+        variables = {name: value for name, value in {**address, **paths}.items() if name in names}
+        done = run(own, {**environment(own, **variables), **keys, **node}, folder / "clients")
+        if done.code:
+            break
+    return done
+
+
+def test_media_that_were_lost_come_back(store: Store, other: Store, tmp_path: Path) -> None:
+    files = {f"project/{name}.png": name.encode() for name in ("first", "second", "a key with spaces + signs")}
+    put(store, MEDIA, files)
+    lines = "".join(
+        json.dumps({"key": key, "bytes": len(content), "etag": "x"}) + "\n" for key, content in sorted(files.items())
+    )
+    media = {"objects": 3, "bytes": 1, "sha256": hashlib.sha256(lines.encode()).hexdigest()}
+    found = {"format": 1, "id": "s1", "finished": "2026-11-01T00:00:00Z", "clickhouse": {"by": "provider"}}
+    put(store, BACKUPS, {"sets/s1/media.jsonl.gz": gzip.compress(lines.encode())})
+    put(store, BACKUPS, {"sets/s1/.complete": json.dumps({**found, "media": media, "files": []}).encode()})
+    assert copy("media", store, other.url, tmp_path).code == 0
+    for key in ("project/first.png", "project/a key with spaces + signs.png"):
+        store.client().delete_object(Bucket=MEDIA, Key=key)
+
+    plan = restore(tmp_path, store, other)
+    assert json.loads(plan.output) == {"store": "media", "set": "s1", "rows": {"objects": [1, 3]}, "refusals": []}
+    assert len(objects(store, MEDIA)) == 1
+    done = restore(tmp_path, store, other, ACTION="restore", SET_ID="s1")
+    assert json.loads(done.output) == {"store": "media", "set": "s1", "objects": 3}
+    assert objects(store, MEDIA) == files
+    assert done.leaks([*KEYS.values()]) == []
+
+    for at, bucket, key in ((store, MEDIA, "project/first.png"), (other, TARGET, f"{MEDIA}/project/first.png")):
+        at.client().delete_object(Bucket=bucket, Key=key)
+    lost = restore(tmp_path, store, other, ACTION="restore")
+    assert lost.code == 1
+    assert "1 media of set s1 are not in the off-site copy, for example project/first.png" in lost.output
 
 
 def drill(store: Store, other: Store, folder: Path) -> Run:
@@ -191,4 +241,5 @@ def test_an_unreachable_store_is_a_clear_error(store: Store, tmp_path: Path) -> 
     put(store, BACKUPS, BACKUP)
     result = copy("backups", store, f"http://127.0.0.1:{free_port()}", tmp_path)
     assert result.code == 1
-    assert "copy-off-site: cannot copy langfuse-dev-backups" in result.output
+    assert f"copy-off-site: cannot list {TARGET} at " in result.output
+    assert "connection refused" in result.output

@@ -60,7 +60,9 @@ def started(command: list[str]) -> set[str]:
         return {command[0]}
     if command[1] == "-c":
         return {"sh"} | programs(command[2])
-    return {"sh"}.union(*(programs(SCRIPTS[one].read_text()) for one in scripts(command[1].rpartition("/")[2])))
+    # A script may call functions of one that it includes.
+    texts = [SCRIPTS[one].read_text() for one in sorted(scripts(command[1].rpartition("/")[2]))]
+    return {"sh"} | programs("\n".join(texts))
 
 
 def repository(container: Mapping[str, Any]) -> str:
