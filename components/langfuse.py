@@ -15,6 +15,7 @@ from components.backups.component import Backups
 from components.backups.drills import Drills
 from components.backups.off_site import OffSite
 from components.backups.replay import Replay
+from components.backups.restores import Restores
 from components.credentials.component import Credentials, CredentialsArgs
 from components.identity import remembered_name
 from components.ignored_changes import IgnoreChanges
@@ -107,6 +108,8 @@ class Langfuse(pulumi.ComponentResource):
         backup_connection = modes.clickhouse.backup_connection(credentials.refs)
         # After the databases: if another major release of Postgres is refused, the client of its backups stays too.
         Backups("backups", context, _after(inside, databases), clickhouse=backup_connection)
+        restore_connection = modes.clickhouse.restore_connection(credentials.refs)
+        Restores("restores", context, _after(inside, databases), clickhouse=restore_connection)
         if "admin_api_key" in credentials.refs:
             Replay("replay", context, web.endpoint, inside)
         Drills("drills", context, inside)

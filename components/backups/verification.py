@@ -31,8 +31,7 @@ def verification(context: ApplicationContext, opts: pulumi.ResourceOptions) -> N
     image = images.worker(context.settings.version)
     workload = context.installation.workload(VERIFICATION, component="verification", version=image.tag)
     scope = Scope(workload, opts)
-    annotations = object_store.account_annotations if object_store.read_backups.access_key_id is None else None
-    account = service_account(scope, annotations)
+    account = service_account(scope, object_store.reader_annotations)
     scripts = scripts_mount(scope, step_scripts("verify-backups.js"))
     environment = {
         **bucket_client_environment(object_store, object_store.read_backups),

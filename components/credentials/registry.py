@@ -155,6 +155,14 @@ CREDENTIALS: Mapping[str, Credential] = {
             restarts=("clickhouse",),
         ),
         Credential(
+            id="clickhouse_restore_password",
+            secret="langfuse-clickhouse-restore",  # noqa: S106
+            key="password",
+            kind="password",
+            format=formats.PASSWORD,
+            restarts=("clickhouse",),
+        ),
+        Credential(
             id="clickhouse_interserver_password",
             secret="langfuse-clickhouse-interserver",  # noqa: S106
             key="password",

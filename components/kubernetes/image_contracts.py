@@ -66,7 +66,7 @@ CONTRACTS: Mapping[str, Contract] = {
             image=images.POSTGRES,
             commands=(
                 *("sh", "awk", "cat", "chmod", "cut", "date", "grep", "head", "id", "ls", "mkdir", "mkfifo", "mv"),
-                *("rm", "sha256sum", "sleep", "sync", "tail", "tee", "tr", "wc"),
+                *("rm", "sed", "sha256sum", "sleep", "sync", "tail", "tee", "tr", "wc"),
                 *("initdb", "pg_controldata", "pg_ctl", "pg_dump", "pg_dumpall", "pg_isready", "pg_restore"),
                 *("postgres", "psql"),
             ),

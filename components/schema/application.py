@@ -41,7 +41,9 @@ WorkloadName = Literal[
     "postgres",
     "redis",
     "replay-events",
+    "restore-clickhouse",
     "restore-media",
+    "restore-postgres",
     "retention",
     "verify-backups",
 ]

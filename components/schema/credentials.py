@@ -82,6 +82,7 @@ class CredentialSources(Model):
     postgres_password: Source | None = Field(default=None, description="Letters and digits.")
     clickhouse_password: Source | None = Field(default=None, description="Letters and digits.")
     clickhouse_backup_password: Source | None = Field(default=None, description="Letters and digits.")
+    clickhouse_restore_password: Source | None = Field(default=None, description="Letters and digits.")
     clickhouse_interserver_password: Source | None = Field(default=None, description="Letters and digits.")
     redis_password: Source | None = Field(
         default=None,

@@ -181,6 +181,11 @@ class ObjectStoreConnection:
         """Annotations for the service accounts of the bucket's clients."""
         return self.identity or {}
 
+    @property
+    def reader_annotations(self) -> Mapping[str, str]:
+        """Annotations for the service accounts of Jobs that use `read_backups`: none if there are keys."""
+        return self.account_annotations if self.read_backups.access_key_id is None else {}
+
     def bucket_url(self, purpose: Purpose) -> str:
         """The URL of a bucket, in path style or with the bucket in the host name."""
         bucket = self.buckets[purpose].name

@@ -63,6 +63,12 @@ DRILL_MEDIA = "drill-media"
 RESTORE_MEDIA = "restore-media"
 """The workload that copies media back from the second object store."""
 
+RESTORE_POSTGRES = "restore-postgres"
+"""The workload that restores Postgres from a backup set."""
+
+RESTORE_CLICKHOUSE = "restore-clickhouse"
+"""The workload that restores ClickHouse from a backup set."""
+
 OFF_SITE_COPY = "backup-off-site"
 """The workload that copies backups and media to a second object store."""
 

@@ -57,5 +57,6 @@ def run(container: Container, environment: Mapping[str, str], clients: Path, *, 
             timeout=LIMIT_SECONDS,
             check=False,
             user=user,
+            start_new_session=True,  # so that a client can end the pod: `kill -9 0`
         )
     return Run(code=finished.returncode, output=finished.stdout, command_lines=notes.read_text())

@@ -12,6 +12,8 @@ SCRIPTS = (
     ("Job", "langfuse-migrations", "clickhouse", "clickhouse-client"),
     ("CronJob", "langfuse-backup-postgres", "write-dump", "psql"),
     ("CronJob", "langfuse-backup-clickhouse", "write-backup", "clickhouse-client"),
+    ("CronJob", "langfuse-restore-postgres", "look", "psql"),
+    ("CronJob", "langfuse-restore-clickhouse", "look", "clickhouse-client"),
     ("Job", "langfuse-object-store-provisioning", "provision", "mc"),
 )
 

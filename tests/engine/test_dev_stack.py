@@ -105,6 +105,8 @@ def test_a_new_version_changes_nothing_stateful(stack: Stack, view: View) -> Non
         ("CronJob", "langfuse-drill-clickhouse"),
         ("CronJob", "langfuse-drill-postgres"),
         ("CronJob", "langfuse-replay-events"),
+        ("CronJob", "langfuse-restore-clickhouse"),
+        ("CronJob", "langfuse-restore-postgres"),
         ("CronJob", "langfuse-retention"),
         ("CronJob", "langfuse-verify-backups"),
         ("Deployment", "langfuse-web"),

@@ -22,9 +22,9 @@ from tests.policies.corpus import FOLDER
 CRON_JOB = "kubernetes:batch/v1:CronJob"
 
 
-def cron_job(container: dict[str, Any], name: str = "nightly", **spec: object) -> Resource:
+def cron_job(container: dict[str, Any], name: str = "nightly", *, suspend: bool = False, **spec: object) -> Resource:
     template = {"spec": {"containers": [{"name": "main", **container}], **spec}}
-    props = {"metadata": {"name": name}, "spec": {"jobTemplate": {"spec": {"template": template}}}}
+    props = {"metadata": {"name": name}, "spec": {"suspend": suspend, "jobTemplate": {"spec": {"template": template}}}}
     return resource(CRON_JOB, props, name=name)
 
 
@@ -113,6 +113,14 @@ def test_arguments_alone_are_those_of_the_program_of_the_image() -> None:
 def test_what_only_verifies_backups_is_neither_a_backup_nor_a_drill() -> None:
     stack = Stack([cron_job({"image": "x/tools:1", "command": ["node", "/check.js"]}, "langfuse-verify-backups")])
     assert (backups(stack), drills(stack)) == ([], [])
+
+
+def test_a_suspended_restore_is_started_by_hand_and_is_no_drill() -> None:
+    container = {"image": "postgres:17.10", "args": ["pg_restore", "--dbname=langfuse"]}
+    active = cron_job(container, "langfuse-restore-postgres")
+    by_hand = cron_job(container, "langfuse-restore-postgres", suspend=True)
+    forgotten = cron_job(container, "restore-drill", suspend=True)
+    assert [job.resource for job in drills(Stack([active, by_hand, forgotten]))] == [active, forgotten]
 
 
 def test_what_restores_is_a_drill_and_no_backup() -> None:

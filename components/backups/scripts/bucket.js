@@ -185,7 +185,8 @@ async function inParallel(items, action) {
 function main(name, step) {
   step(process.env).catch((error) => {
     const text = error.stack && process.env.DEBUG ? error.stack : reason(error);
-    console.error(redact(`${name}: ${text}`, process.env));
+    const { SET_ID: _, ...env } = process.env; // no credential, though its name looks like that of a key
+    console.error(redact(`${name}: ${text}`, env));
     process.exitCode = error.exitCode ?? 1;
   });
 }

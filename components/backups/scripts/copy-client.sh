@@ -1,6 +1,6 @@
 #!/bin/sh
-# Copies the client of the object store and public CA certificates to CLIENT_DIR, for the container that backs up
-# Postgres: it runs pg_dump and the client together, and each is in an image of its own.
+# Copies the client of the object store and public CA certificates to CLIENT_DIR, for a container with the image of
+# Postgres: it runs the programs of Postgres and the client together.
 set -eu
 
 cp "$(command -v mc)" "$CLIENT_DIR/mc"

@@ -1,20 +1,20 @@
 "use strict";
-// Finds the set that a restore, a verification or a drill works with.
+// Finds the set that a restore takes.
 
 const { chooseSet } = require("./sets.js");
 const { FOLDER, backupsOf, damage } = require("./clickhouse-backups.js");
-
-const SETS = "sets/";
+const { SETS, faultIn, verdictsOf } = require("./verdicts.js");
 
 /**
- * The set with an id, or the newest of which nothing is missing.
+ * The set with an id, or the newest that can be restored.
  *
  * @returns {set, backups}, or {refusal, backups}: why there is none; and the manifests of the backups of ClickHouse.
  */
 async function findSet(bucket, id) {
   const backups = await backupsOf(bucket);
   const manifests = [...(await bucket.manifests(SETS))].map(([name, manifest]) => [name, manifest ?? null]);
-  return { ...chooseSet(Object.fromEntries(manifests), backups, id), backups };
+  const faults = [...(await verdictsOf(bucket))].map(([name, checks]) => [name, faultIn(checks)]);
+  return { ...chooseSet(Object.fromEntries(manifests), Object.fromEntries(faults), backups, id), backups };
 }
 
 /** What is wrong with the files of the chain of a set's backup of ClickHouse; undefined if nothing is. */
@@ -26,4 +26,4 @@ async function damageOfChain(bucket, set) {
   return undefined;
 }
 
-module.exports = { SETS, damageOfChain, findSet };
+module.exports = { damageOfChain, findSet };

@@ -83,18 +83,20 @@ function lacking(set, backups) {
 }
 
 /**
- * The set to restore: the one with an id, or the newest of which nothing is missing.
+ * The set to restore: the one with an id, or the newest that can be restored.
  *
  * @param manifests The manifest of each set, or null for a folder without a marker, by id.
+ * @param faults What verdicts say against sets, by id.
  * @param backups Manifests of the complete backups of ClickHouse.
  * @param id The id of a set; empty for the newest.
  * @returns {set}, or {refusal}: why there is none.
  */
-function chooseSet(manifests, backups, id) {
+function chooseSet(manifests, faults, backups, id) {
   if (!id) {
     const sets = Object.values(manifests).filter((set) => set?.format === FORMAT);
-    const whole = sets.filter((set) => set.clickhouse && (!set.clickhouse.id || chainOf(backups, set.clickhouse.id)));
-    const [set] = whole.sort(newestFirst);
+    const usable = backups.map((backup) => ({ ...backup, complete: true }));
+    const lacks = (set) => lacking({ fault: faults[set.id], clickhouse: set.clickhouse.id }, usable);
+    const [set] = sets.filter((one) => one.clickhouse && !lacks(one)).sort(newestFirst);
     return set ? { set } : { refusal: `none of the ${sets.length} complete sets in the bucket can be restored` };
   }
   if (!Object.hasOwn(manifests, id)) return { refusal: `there is no set ${id}` };

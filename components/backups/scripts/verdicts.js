@@ -41,7 +41,7 @@ function faultIn(checks = {}) {
   return verdict && `${check}: ${verdict.faults?.[0] ?? "failed"}`;
 }
 
-/** A fault of a set, as opposed to a check that could not be done. */
+/** A fault of a set or a reason against a restore, as opposed to a check that could not be done. */
 class Fault extends Error {
   exitCode = FAULT_EXIT;
 }
@@ -63,4 +63,4 @@ async function judge(bucket, id, check, { faults, ...facts }) {
   if (!ok) throw new Fault(`set ${id} can't be restored: ${shown.join("; ")}`);
 }
 
-module.exports = { SETS, damagedBackups, faultIn, judge, verdictsOf };
+module.exports = { Fault, SETS, damagedBackups, faultIn, judge, verdictsOf };

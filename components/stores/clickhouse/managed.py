@@ -31,7 +31,7 @@ from components.stores.clickhouse.keeper import CLIENT_PORT, RAFT_PORT, Keeper
 from components.stores.clickhouse.memory import query_memory_configuration, server_memory_configuration
 from components.stores.clickhouse.mode import HTTP_CLIENTS, JOBS, ClickHouseMode
 from components.stores.connections import ClickHouseConnection, Endpoint, ObjectStoreConnection
-from components.stores.contract import Flow, SecretRefs, StoreContext
+from components.stores.contract import RESTORE_CLICKHOUSE, Flow, SecretRefs, StoreContext
 
 SCRIPTS = Path(__file__).parent / "scripts"
 FILES = Path(__file__).parent / "config"
@@ -43,6 +43,7 @@ CONFIG_PATH = "/etc/clickhouse"
 
 APPLICATION_USER = "langfuse"
 BACKUP_USER = "backup"
+RESTORE_USER = "restore"
 
 START_SECONDS = 1800
 """Time to load the parts of every table when the server starts."""
@@ -101,13 +102,19 @@ class ManagedClickHouseMode(ClickHouseMode[ManagedClickHouse]):
             password=refs["clickhouse_backup_password"],
         )
 
+    def restore_connection(self, refs: SecretRefs) -> ClickHouseConnection:
+        """For a user that can drop and restore tables, and can't read rows."""
+        return replace(
+            self.backup_connection(refs), username=RESTORE_USER, password=refs["clickhouse_restore_password"]
+        )
+
     def flows(self) -> Sequence[Flow]:
         """Flows to the servers and to the Keepers."""
         return [
             Flow(purpose=server, server=server, ports=[port], clients=clients)
             for server, port, clients in (
                 (self.name, HTTP_PORT, HTTP_CLIENTS),
-                (self.name, NATIVE_PORT, [*JOBS, self.name]),
+                (self.name, NATIVE_PORT, [*JOBS, RESTORE_CLICKHOUSE, self.name]),
                 (self.name, INTERSERVER_PORT, [self.name]),
                 ("keeper", CLIENT_PORT, [self.name]),
                 ("keeper", RAFT_PORT, ["keeper"]),
@@ -115,8 +122,9 @@ class ManagedClickHouseMode(ClickHouseMode[ManagedClickHouse]):
         ]
 
     def credentials(self) -> Collection[str]:
-        """Passwords of the application, of backups, and between replicas."""
-        return ["clickhouse_password", "clickhouse_backup_password", "clickhouse_interserver_password"]
+        """Passwords of the application, of backups and restores, and between replicas."""
+        uses = ("password", "backup_password", "restore_password", "interserver_password")
+        return [f"clickhouse_{use}" for use in uses]
 
     def pods(self) -> Sequence[Pods]:
         """A pod for each replica and each Keeper."""
@@ -212,6 +220,7 @@ def server_environment(refs: SecretRefs, backups: ObjectStoreConnection, replica
     return {
         "CLICKHOUSE_PASSWORD": refs["clickhouse_password"],
         "BACKUP_PASSWORD": refs["clickhouse_backup_password"],
+        "RESTORE_PASSWORD": refs["clickhouse_restore_password"],
         "INTERSERVER_PASSWORD": refs["clickhouse_interserver_password"],
         "BACKUPS_URL": backups.bucket_url("backups"),
         **backups.buckets["backups"].keys("BACKUPS_"),

@@ -26,6 +26,10 @@ class ClickHouseMode(StoreMode[ConfigT, ClickHouseConnection], ABC):
     def backup_connection(self, refs: SecretRefs) -> ClickHouseConnection | None:
         """A connection for the Job that backs up; None if the provider of an external server does."""
 
+    def restore_connection(self, refs: SecretRefs) -> ClickHouseConnection | None:
+        """A connection for the Job that restores; None if the provider of an external server does."""
+        return None
+
     @property
     def version(self) -> str | None:
         """The release in the configuration. The model of an external service may have no key for it."""

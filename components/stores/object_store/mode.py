@@ -17,6 +17,8 @@ from components.stores.contract import (
     MIGRATIONS,
     OFF_SITE,
     REPLAY,
+    RESTORE_CLICKHOUSE,
+    RESTORE_POSTGRES,
     RETENTION,
     VERIFICATION,
     SecretRefs,
@@ -47,7 +49,8 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
         backups = ("backup-postgres", "backup-clickhouse", *([RETENTION] if self.can_prune else []))
         checks = (VERIFICATION, DRILL_POSTGRES, DRILL_CLICKHOUSE)
         replay: Sequence[str] = (REPLAY,) if has_admin_api_key(self.settings) else ()
-        jobs = (*backups, *checks, *replay, *off_site)
+        restores = (RESTORE_POSTGRES, RESTORE_CLICKHOUSE, *replay)
+        jobs = (*backups, *checks, *restores, *off_site)
         return [*APPLICATION, MIGRATIONS, "clickhouse", "object-store-provisioning", *jobs]
 
     @property

@@ -9,13 +9,13 @@ from components.schema.base import Resources
 from components.schema.stores import Postgres
 from components.schema.values import quantity_value
 from components.stores.connections import Endpoint, PostgresConnection
-from components.stores.contract import MIGRATIONS, SERVERS, StoreMode
+from components.stores.contract import MIGRATIONS, RESTORE_POSTGRES, SERVERS, StoreMode
 
 PORT = 5432
 ROLE = "langfuse"
 DATABASE = "langfuse"
 
-CLIENTS = (*SERVERS, MIGRATIONS, "backup-postgres")
+CLIENTS = (*SERVERS, MIGRATIONS, "backup-postgres", RESTORE_POSTGRES)
 """Workloads that connect."""
 
 BUILTIN_LOCALE = 17

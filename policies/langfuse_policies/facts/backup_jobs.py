@@ -3,7 +3,8 @@
 A CronJob that only verifies backups is neither a backup nor a drill. Others are told by their labels and names
 (`app.kubernetes.io/component: backup`, `drill-postgres`), else by the tools that their commands and scripts run:
 `pg_dump`, `BACKUP DATABASE`, `rclone copy`. What one covers is told by its name, else by those tools, by the images
-of its containers and by what its variables connect to.
+of its containers and by what its variables connect to. A suspended CronJob named `restore` is neither: people
+start restores from it.
 """
 
 import re
@@ -30,6 +31,8 @@ _NAMES: dict[str, Subject] = {
     "secrets": "secrets", "keys": "secrets", "escrow": "secrets",
 }  # fmt: skip
 _DRILL_NAMES = {"drill", "drills", "restore", "rehearsal", "rehearse"}
+#: Of a suspended job that people start by hand when they need it. A drill that is suspended is a fault.
+_BY_HAND_NAMES = {"restore"}
 _BACKUP_NAMES = {"backup", "backups", "dump"}
 #: Of jobs that read backups, and neither write nor restore one.
 _CHECK_NAMES = {"verify", "verification"}
@@ -153,6 +156,9 @@ def _cron_job(resource: Resource, scripts: dict[tuple[str, str], Field]) -> Back
     restored = {subject for subject, tool in _RESTORES if any(map(tool.search, texts))}
     drill = bool(words & _DRILL_NAMES) or (bool(restored) and not tools and not words & _BACKUP_NAMES)
     if not (drill or words & _BACKUP_NAMES or tools) or (words & _CHECK_NAMES and not (tools or restored)):
+        return None
+    by_hand = words & (_DRILL_NAMES | _BACKUP_NAMES) == _BY_HAND_NAMES and not tools
+    if by_hand and resource.at("spec.suspend").equals(True):
         return None
     spec = resource.at("spec.jobTemplate.spec")
     return BackupJob(

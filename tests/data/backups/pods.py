@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tests.unit.pods import containers
 BUCKET = "langfuse-dev-backups"
 MEDIA = "langfuse-dev-media"
 STARTED: Mapping[str, str] = {
-    "client": "mc", "write-dump": "postgres", "write-backup": "clickhouse"
+    "client": "mc", "write-dump": "postgres", "write-backup": "clickhouse", "look": "database", "restore": "database"
 }  # fmt: skip
 """The programs of containers that run others than Node."""
 
@@ -31,7 +31,7 @@ class Pod:
 
     cron_job: str
     clients: Mapping[str, Path]
-    """The folders with the clients of `mc`, `postgres` and `clickhouse`."""
+    """The folders with the clients of `mc`, `postgres` and `clickhouse`, and of the `database` of a restore."""
     variables: Mapping[str, str]
 
     def run(self, folder: Path, *, until: str | None = None, only: str | None = None, **replaced: str) -> Run:
@@ -80,6 +80,12 @@ def clickhouse_pod(server: ClickHouseServer, store: Store) -> Pod:
     """The pod that backs up ClickHouse."""
     address = {"CLICKHOUSE_HOST": "127.0.0.1", "WAIT_SECONDS": "0", "STORE_URL": store.url, **server.variables}
     return Pod(cron_job="langfuse-backup-clickhouse", clients={"clickhouse": server.clients}, variables=address)
+
+
+def restore_pod(postgres: PostgresServer, store: Store) -> Pod:
+    """The pod that restores Postgres."""
+    made = set_pod(postgres, store)
+    return replace(made, cron_job="langfuse-restore-postgres", clients={**made.clients, "database": postgres.clients})
 
 
 def clickhouse_on(store: Store, folder: Path) -> ClickHouseServer:

@@ -139,6 +139,8 @@ def test_get_only_reads(server: Pod) -> None:
         ("backup", "SELECT id FROM traces", "SELECT(id) ON default.traces"),
         ("backup", "INSERT INTO traces VALUES ('x', 1)", "INSERT(id, n) ON default.traces"),
         ("backup", "OPTIMIZE TABLE traces", "OPTIMIZE ON default.traces"),
+        ("restore", "SELECT id FROM traces", "SELECT(id) ON default.traces"),
+        ("restore", "TRUNCATE TABLE traces", "TRUNCATE ON default.traces"),
         ("langfuse", "BACKUP DATABASE default TO S3(backups, 'x')", "BACKUP ON default.*"),
         ("langfuse", "CREATE USER x", "CREATE USER ON x"),
     ],

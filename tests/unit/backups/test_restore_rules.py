@@ -30,8 +30,8 @@ def sets() -> Iterator[Rules]:
 
 
 def test_the_newest_set_of_which_nothing_is_missing_is_taken(sets: Rules) -> None:
-    def choose(id_: str = "", **manifests: Json | None) -> Json:
-        choice: Json = sets.call("chooseSet", {"s1": SET, **manifests}, BACKUPS, id_)
+    def choose(id_: str = "", faults: Json | None = None, **manifests: Json | None) -> Json:
+        choice: Json = sets.call("chooseSet", {"s1": SET, **manifests}, faults or {}, BACKUPS, id_)
         return {"set": choice["set"]["id"]} if "set" in choice else choice
 
     newer = {**SET, "id": "s2", "finished": "2026-11-02T02:00:00Z"}
@@ -39,11 +39,12 @@ def test_the_newest_set_of_which_nothing_is_missing_is_taken(sets: Rules) -> Non
     assert choose(s2={**newer, "clickhouse": {"by": "provider"}}) == {"set": "s2"}
     for broken in ({**newer, "format": 2}, None, {**newer, "clickhouse": None}, {**newer, "clickhouse": {"id": "c2"}}):
         assert choose(s2=broken) == {"set": "s1"}
+    assert choose(s2=newer, faults={"s2": "verify: a file is missing"}) == {"set": "s1"}
     assert choose("s2", s2={**newer, "clickhouse": {"id": "c2"}}) == {"set": "s2"}, "named, so its faults are reported"
     assert choose("toString") == {"refusal": "there is no set toString"}
     assert choose("s2", s2=None) == {"refusal": "set s2 is not complete: it has no marker"}
     assert choose("s2", s2={**newer, "format": 2}) == {"refusal": "set s2 has format 2, and this release knows only 1"}
-    assert sets.call("chooseSet", {}, [], "") == {
+    assert sets.call("chooseSet", {}, {}, [], "") == {
         "refusal": "none of the 0 complete sets in the bucket can be restored"
     }
 

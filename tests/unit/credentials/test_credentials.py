@@ -42,7 +42,7 @@ def credentials(
 
 def test_every_secret_value_is_marked_secret() -> None:
     secrets = credentials().of("Secret")
-    assert len(secrets) == 17
+    assert len(secrets) == 18
     for secret in secrets:
         public = {"access-key-id"}
         for key in secret.inputs["stringData"].keys() - public:
@@ -112,6 +112,7 @@ def test_the_values_of_the_first_release_are_kept() -> None:
         "admin-api-key": 48,
         "object-store-prune": 40,
         "object-store-verify": 40,
+        "clickhouse-restore": 32,
     }
     for item in made:
         assert (item.parent, "keepers" in item.inputs) == ("credentials", False)

@@ -14,6 +14,12 @@ from tests.unit.pods import container, containers, pod_spec, variables
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
 
+SCHEDULED = ("backup-postgres", "backup-clickhouse", "retention", "verify-backups")
+BY_HAND = (
+    *("drill-clickhouse", "drill-postgres"),  # every week in prod
+    *("replay-events", "restore-clickhouse", "restore-postgres"),
+)
+
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
@@ -22,17 +28,11 @@ def recording() -> Recording:
 
 def test_backups_never_overlap_and_have_a_deadline(recording: Recording) -> None:
     jobs = recording.of("CronJob")
-    assert {job.name for job in jobs} == {
-        *("langfuse-drill-clickhouse", "langfuse-drill-postgres"),
-        "langfuse-backup-postgres",
-        "langfuse-backup-clickhouse",
-        *("langfuse-replay-events", "langfuse-retention", "langfuse-verify-backups"),
-    }
+    assert {job.name for job in jobs} == {f"langfuse-{name}" for name in (*SCHEDULED, *BY_HAND)}
     for job in jobs:
         spec = job.inputs["spec"]
         assert (spec["concurrencyPolicy"], spec["timeZone"]) == ("Forbid", "Etc/UTC")
-        by_hand = {"langfuse-drill-clickhouse", "langfuse-drill-postgres", "langfuse-replay-events"}
-        assert spec["suspend"] is (job.name in by_hand)
+        assert spec["suspend"] == (job.name.removeprefix("langfuse-") in BY_HAND)
         assert spec["startingDeadlineSeconds"] >= 200
         assert spec["failedJobsHistoryLimit"] >= 1
         run = spec["jobTemplate"]["spec"]
@@ -42,8 +42,8 @@ def test_backups_never_overlap_and_have_a_deadline(recording: Recording) -> None
 
 def test_backups_run_on_the_configured_schedule(recording: Recording) -> None:
     backups = settings().backups
-    found = [job for job in recording.of("CronJob") if not job.inputs["spec"]["suspend"]]
-    schedules = {job.name: job.inputs["spec"]["schedule"] for job in found}
+    scheduled = [job.inputs for job in recording.of("CronJob") if not job.inputs["spec"]["suspend"]]
+    schedules = {job["metadata"]["name"]: job["spec"]["schedule"] for job in scheduled}
     assert schedules == {
         "langfuse-backup-postgres": backups.postgres_schedule,
         "langfuse-backup-clickhouse": backups.clickhouse_schedule,
@@ -58,7 +58,7 @@ def test_backups_run_on_the_configured_schedule(recording: Recording) -> None:
 
 
 def test_a_check_that_found_a_fault_is_not_repeated(recording: Recording) -> None:
-    for name in ("verify-backups", "drill-postgres", "drill-clickhouse"):
+    for name in ("verify-backups", "restore-postgres", "restore-clickhouse"):
         run = recording.one("CronJob", f"langfuse-{name}").inputs["spec"]["jobTemplate"]["spec"]
         assert (run["backoffLimit"], run["podReplacementPolicy"]) == (2, "Failed")
         assert run["podFailurePolicy"] == {
@@ -70,7 +70,7 @@ def test_a_check_that_found_a_fault_is_not_repeated(recording: Recording) -> Non
 def test_finished_runs_are_kept_over_a_weekend_and_then_removed() -> None:
     off_site = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
     jobs = recorded("dev", {"backups": {"offSite": off_site}}).of("CronJob")
-    assert len(jobs) == 10
+    assert len(jobs) == 12
     for job in jobs:
         spec = job.inputs["spec"]
         kept = spec["jobTemplate"]["spec"]["ttlSecondsAfterFinished"]
@@ -131,7 +131,7 @@ def test_the_object_store_client_limits_its_memory() -> None:
                 limit = quantity_value(given["GOMEMLIMIT"].removesuffix("B"))
                 assert int(given["GOMAXPROCS"]) <= 2
                 assert quantity_value(client["resources"]["limits"]["memory"]) >= limit
-    assert sorted(checked) == ["provision", "restore", "write-dump"]
+    assert sorted(checked) == ["provision", "restore", "restore", "write-dump"]
 
 
 def test_the_upload_part_size_fits_the_memory(recording: Recording) -> None:

@@ -27,7 +27,7 @@ OURS = {"source": "existing", "secret": "ours"}
 KEY = SecretRef(name="secret", key="password")
 REFS = {
     f"clickhouse_{of}": SecretRef(name=of, key="password")
-    for of in ("password", "backup_password", "interserver_password")
+    for of in ("password", "backup_password", "restore_password", "interserver_password")
 }
 STORE = ObjectStoreConnection(
     endpoint=Endpoint(host="store", port=9000),
@@ -255,5 +255,5 @@ def test_query_log_is_the_only_system_log_and_expires() -> None:
 def test_there_is_no_user_named_default() -> None:
     users = ElementTree.fromstring(read_config(FILES / "users.xml")).find("users")  # noqa: S314  # our own
     assert users is not None
-    assert {user.tag for user in users} == {"langfuse", "backup"}
+    assert {user.tag for user in users} == {"langfuse", "backup", "restore"}
     assert all("from_env" in (user.find("password") or user[0]).attrib for user in users)

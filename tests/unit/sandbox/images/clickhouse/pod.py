@@ -13,6 +13,7 @@ from components.stores.connections import Bucket, Endpoint, ObjectStoreConnectio
 ENVIRONMENT: Mapping[str, str] = {
     "CLICKHOUSE_PASSWORD": "password of langfuse",
     "BACKUP_PASSWORD": "password of backup",
+    "RESTORE_PASSWORD": "password of restore",
     "INTERSERVER_PASSWORD": "password of replicas",
     "BACKUPS_URL": "http://store/backups/",
     "BACKUPS_ACCESS_KEY_ID": "key",

@@ -32,7 +32,7 @@ def test_the_engine_gets_each_user_as_a_role(tmp_path: Path) -> None:
     users = configuration.engine_users(configuration.server(server_file(tmp_path), ENVIRONMENT))
     assert [user.tag for user in users.iterfind("users/*")] == ["default"]
     roles = {role.tag: [query.text for query in role.iterfind("grants/query")] for role in users.iterfind("roles/*")}
-    assert roles.keys() == {"langfuse", "backup", "administrator"}
+    assert roles.keys() == {"langfuse", "backup", "restore", "administrator"}
     assert "GRANT BACKUP, SHOW, SYSTEM SYNC REPLICA ON default.*" in roles["backup"]
 
 

@@ -1,0 +1,121 @@
+"use strict";
+// Chooses the set that a restore takes, and says what the restore would do and why it must not be done.
+//
+// Environment: STORE (`postgres` or `clickhouse`), ACTION (`plan` or `restore`), SET_ID (empty: the newest that can
+// be restored), OVERWRITE (`true` replaces rows), LANGFUSE_VERSION, WORK_DIR, and the variables of bucket.js. WORK_DIR has
+// keys.json and what the step before found: `server` (release), `rows` (of each table), `connected` (who uses the
+// database), and of ClickHouse `disks` (host, free and used bytes) and `newest` (the time of the newest part).
+//
+// It writes WORK_DIR/plan.json, and notes for the next step. If there is a reason against it, `restore` ends here.
+
+const { readFileSync, writeFileSync } = require("node:fs");
+const { Bucket, main } = require("./bucket.js");
+const { refusals } = require("./sets.js");
+const { FOLDER, contents } = require("./clickhouse-backups.js");
+const { damageOfChain, findSet } = require("./restorable-sets.js");
+const { Fault, SETS } = require("./verdicts.js");
+
+const DUMP = "database.dump";
+
+const gigabytes = (bytes) => `${(bytes / 1e9).toFixed(1)} GB`;
+
+/** Rows that are there now. */
+function refusalOfRows(now, overwrite) {
+  const filled = [...now].filter(([, rows]) => rows > 0);
+  if (overwrite === "true" || !filled.length) return [];
+  const rows = filled.reduce((sum, [, number]) => sum + number, 0);
+  return [`the database has ${rows} rows in ${filled.length} tables: OVERWRITE=true replaces them`];
+}
+
+const STORES = {
+  postgres: {
+    of: (set) => ({ rows: set.postgres.rows, since: set.started, bytes: fileOf(set).bytes }),
+
+    async refusals(bucket, set) {
+      const { bytes } = fileOf(set);
+      const found = (await bucket.files(`${SETS}${set.id}/`)).get(DUMP)?.bytes;
+      return found === bytes ? [] : [`${DUMP} of the set has ${found ?? "no"} bytes, not ${bytes}`];
+    },
+
+    notes: (set) => ({
+      dump: `${fileOf(set).bytes} ${fileOf(set).sha256}\n`,
+      // Names of tables are keys of a JSON object in a string.
+      "rows.json": JSON.stringify(set.postgres.rows).replaceAll("'", "''"),
+    }),
+  },
+
+  clickhouse: {
+    of: ({ clickhouse }) => ({ rows: clickhouse?.rows ?? {}, since: clickhouse?.started, bytes: clickhouse?.bytes }),
+
+    async refusals(bucket, set, note) {
+      if (!set.clickhouse?.id) return [];
+      const damage = await damageOfChain(bucket, set);
+      if (damage) return [damage];
+      const xml = await bucket.read(`${FOLDER}${set.clickhouse.id}/.backup`);
+      const needed = [...contents(xml)].reduce((sum, { size }) => sum + size, 0);
+      const disks = note("disks").map(([host, free, used]) => ({ host, room: Number(free) + Number(used) }));
+      return disks
+        .filter(({ room }) => room < needed)
+        .map(({ host, room }) => `the volume of ${host} has room for ${gigabytes(room)}, and the set needs ${gigabytes(needed)}`);
+    },
+
+    notes: ({ clickhouse }) => ({
+      backup: clickhouse.id,
+      // As a literal of SQL.
+      expected: `[${Object.entries(clickhouse.rows).map(([table, rows]) => `('${table.replaceAll("'", "''")}', ${rows})`)}]`,
+    }),
+  },
+};
+
+const fileOf = (set) => set.files.find(({ name }) => name === DUMP) ?? {};
+
+/** What a restore would do. */
+async function planOf(bucket, env, note) {
+  const { STORE, SET_ID, OVERWRITE, LANGFUSE_VERSION } = env;
+  const now = new Map(note("rows").map(([table, rows]) => [table, Number(rows)]));
+  const [[server]] = note("server");
+  const connected = note("connected").map(([text]) => text);
+  const { set, refusal, backups } = await findSet(bucket, SET_ID);
+  const plan = { store: STORE, server, connected };
+  if (!set) return { plan: { ...plan, set: SET_ID || null, refusals: [refusal] } };
+  const [[keys]] = note("keys.json");
+  const target = { store: STORE, langfuse: LANGFUSE_VERSION, keys: JSON.parse(keys), server };
+  const { rows, since, bytes } = STORES[STORE].of(set);
+  const faults = refusals(set, target, backups);
+  if (!faults.length) faults.push(...(await STORES[STORE].refusals(bucket, set, note)));
+  const tables = [...new Set([...now.keys(), ...Object.keys(rows)])].sort();
+  return {
+    set,
+    plan: {
+      ...plan,
+      ...{ set: set.id, finished: set.finished, langfuse: set.langfuse, bytes },
+      rows: Object.fromEntries(tables.map((table) => [table, [now.get(table) ?? null, rows[table] ?? null]])),
+      refusals: [...faults, ...refusalOfRows(now, OVERWRITE)],
+      lost: { since, newestRow: note("newest")[0]?.[0] ?? null },
+    },
+  };
+}
+
+main("choose-set", async (env) => {
+  const { STORE, ACTION, WORK_DIR } = env;
+  if (!["plan", "restore"].includes(ACTION)) throw new Error(`ACTION is ${ACTION}, not plan or restore`);
+  const read = (name) => {
+    try {
+      return readFileSync(`${WORK_DIR}/${name}`, "utf8");
+    } catch {
+      return "";
+    }
+  };
+  const note = (name) => read(name).split("\n").filter(Boolean).map((line) => line.split("\t"));
+  const { set, plan } = await planOf(new Bucket(env), env, note);
+  writeFileSync(`${WORK_DIR}/plan.json`, `${JSON.stringify(plan)}\n`);
+  if (ACTION === "plan") return;
+  const reasons = [...plan.refusals];
+  if (plan.connected.length) {
+    reasons.push(`the database is in use (${plan.connected.join(", ")}): stop web and worker, and wait for Jobs that use it`);
+  }
+  if (reasons.length) throw new Fault(`refused, and nothing was changed: ${reasons.join("; ")}`);
+  writeFileSync(`${WORK_DIR}/set`, set.id);
+  for (const [name, text] of Object.entries(STORES[STORE].notes(set))) writeFileSync(`${WORK_DIR}/${name}`, text);
+  console.log(`restoring set ${set.id} of ${set.finished}`);
+});

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Queries to ClickHouse, for scripts that include this file.
+#
+# Environment: CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (read by the client), CLICKHOUSE_TLS.
+set -eu
+
+secure=
+[ "$CLICKHOUSE_TLS" = false ] || secure=--secure
+
+# The timeout is a day, because the server sends nothing until a restore has finished.
+query() {
+    clickhouse-client --host "$CLICKHOUSE_HOST" --port "$CLICKHOUSE_PORT" --user "$CLICKHOUSE_USER" \
+        --connect_timeout 5 --receive_timeout 86400 ${secure:+"$secure"} --query "$1"
+}
+
+# Names a system table of all replicas.
+all() {
+    echo "clusterAllReplicas(default, system.$1)"
+}
