@@ -29,11 +29,11 @@ KUBERNETES_SERVICE = "10.96.0.1"  # the first address of the range
 
 # Loading the CRDs is most of the API server's first start, during which its live heap is about 300 MiB, in 415 MiB of
 # spans. It collects garbage seldom until it nears the limit; at the limit it does nothing else. A higher limit, set
-# with Go's own variable, saves a third of its CPU time. The other processes are small and mostly idle.
+# with Go's own variable, saves a third of its CPU time. The other processes are small and mostly idle; they collect
+# garbage less often too where memory is no concern.
 MEMORY_LIMIT_VARIABLE = "GOMEMLIMIT"
 API_SERVER_MEMORY_LIMIT = "520MiB"
 REAL_NODE_MEMORY_LIMIT = "560MiB"  # kubelet, kube-proxy, CoreDNS and the enforcer watch nearly everything
-OTHERS_MEMORY = {"GOGC": "50"}
 
 _NAMES = ("localhost", LOOPBACK)
 _MASTERS = ("system:masters",)
@@ -58,6 +58,11 @@ def identities(address: str) -> tuple[Identity, ...]:
 def url(port: int, address: str = LOOPBACK) -> str:
     """The URL of one of the servers."""
     return f"https://{address}:{port}"
+
+
+def others_memory() -> Mapping[str, str]:
+    """How processes other than the API server collect garbage."""
+    return {"GOGC": "400" if MEMORY_LIMIT_VARIABLE in os.environ else "50"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ class Plan:
     def service(self, name: str, inputs: tuple[Path, ...], *flags: str) -> Service:
         """A process that runs a tool."""
         limit = os.environ.get(MEMORY_LIMIT_VARIABLE, self.memory_limit)
-        memory = {"GOGC": "400", MEMORY_LIMIT_VARIABLE: limit} if name == API_SERVER else OTHERS_MEMORY
+        memory = {"GOGC": "400", MEMORY_LIMIT_VARIABLE: limit} if name == API_SERVER else others_memory()
         return Service(name, (str(self.tool(name)), *flags), memory, inputs, self.ports.get(name))
 
     def _pki(self, file: str) -> Path:

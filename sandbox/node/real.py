@@ -89,7 +89,7 @@ class RealNode:
             KUBE_PROXY: (files[KUBE_PROXY], plan.kubeconfig(KUBE_PROXY)),
         }
         programs = [
-            Service(name, (str(plan.tool(name)), *flags[name]), {**path, **services.OTHERS_MEMORY}, inputs[name])
+            Service(name, (str(plan.tool(name)), *flags[name]), {**path, **services.others_memory()}, inputs[name])
             for name in nodes.TOOLS[Kind.REAL]
         ]
         return [
