@@ -167,7 +167,7 @@ def test_clients_may_reach_an_external_server_on_its_ports() -> None:
     policy = external().one("NetworkPolicy", "langfuse-allow-postgres-egress").inputs["spec"]
     assert [port["port"] for port in policy["egress"][0]["ports"]] == [5433, 6432]
     names = policy["podSelector"]["matchExpressions"][0]["values"]
-    assert set(names) == {"web", "worker", "first-start", "migrations", "backup-postgres"}
+    assert set(names) == {"web", "worker", "first-start", "migrations", "backup-postgres", "restore-postgres"}
 
 
 def test_a_pooler_without_a_direct_host_is_refused() -> None:
