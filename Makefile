@@ -7,7 +7,7 @@ CODE = __main__.py benchmarks components operations policies/langfuse_policies s
 unexport PYTHONDONTWRITEBYTECODE # many processes import the same modules: compile them once
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test test-whole test-fast test-node lint tools policy policy-state bench judges docs lock program development
+.PHONY: help up down status test test-whole test-fast test-node lint tools policy policy-state bench drill judges docs lock program development
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ policy-state: program ## Check a deployed stack with both policy packs: make pol
 
 bench: development ## Measure how long deployments take
 	@$(RUN) -m benchmarks
+
+drill: development tools ## Back up, lose and restore a million rows on this machine, measured
+	@$(RUN) -m tests.drill
 
 judges: development ## Check the manifests of every environment with independent linters
 	@$(RUN) -m tests.judges

@@ -1,0 +1,12 @@
+"""`make drill` in a small size: a chain of backups and a set, everything lost, and every table restored."""
+
+from pathlib import Path
+
+from tests.drill.rehearsal import rehearse, stores
+
+
+def test_everything_that_was_lost_is_restored(tmp_path: Path) -> None:
+    said: list[str] = []
+    with stores(tmp_path, said.append) as rehearsal:
+        rehearse(rehearsal, rows=4000, objects=20)
+    assert "tables has its rows" in said[-1]
