@@ -120,7 +120,10 @@ def test_a_suspended_restore_is_started_by_hand_and_is_no_drill() -> None:
     active = cron_job(container, "langfuse-restore-postgres")
     by_hand = cron_job(container, "langfuse-restore-postgres", suspend=True)
     forgotten = cron_job(container, "restore-drill", suspend=True)
-    assert [job.resource for job in drills(Stack([active, by_hand, forgotten]))] == [active, forgotten]
+    copied = {"image": "rclone/rclone:1", "command": ["rclone", "copy", "copies:media", "store:media"]}
+    back = cron_job(copied, "langfuse-restore-media", suspend=True)
+    stack = Stack([active, by_hand, forgotten, back])
+    assert ([job.resource for job in drills(stack)], backups(stack)) == ([active, forgotten], [])
 
 
 def test_what_restores_is_a_drill_and_no_backup() -> None:

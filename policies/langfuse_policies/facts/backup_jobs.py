@@ -157,7 +157,8 @@ def _cron_job(resource: Resource, scripts: dict[tuple[str, str], Field]) -> Back
     drill = bool(words & _DRILL_NAMES) or (bool(restored) and not tools and not words & _BACKUP_NAMES)
     if not (drill or words & _BACKUP_NAMES or tools) or (words & _CHECK_NAMES and not (tools or restored)):
         return None
-    by_hand = words & (_DRILL_NAMES | _BACKUP_NAMES) == _BY_HAND_NAMES and not tools
+    # What copies objects copies them back here.
+    by_hand = words & (_DRILL_NAMES | _BACKUP_NAMES) == _BY_HAND_NAMES and tools <= {"object-store"}
     if by_hand and resource.at("spec.suspend").equals(True):
         return None
     spec = resource.at("spec.jobTemplate.spec")
