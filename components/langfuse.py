@@ -112,7 +112,7 @@ class Langfuse(pulumi.ComponentResource):
         Restores("restores", context, _after(inside, databases), clickhouse=restore_connection)
         if "admin_api_key" in credentials.refs:
             Replay("replay", context, web.endpoint, inside)
-        Drills("drills", context, inside)
+        Drills("drills", context, _after(inside, databases))
         if settings.backups.off_site:
             OffSite("off-site", context, settings.backups.off_site, inside)
         self.outputs = outputs(context, web.endpoint)

@@ -48,7 +48,7 @@ def test_a_stack_is_restored_from_a_set_and_gets_the_newer_events_back(
 
     load(shape, client)  # these events are in no set
     events = count_events(contents)
-    contents.psql("DELETE FROM conformance WHERE n > 100", "CREATE TABLE later AS SELECT 1")
+    contents.psql("SET ROLE langfuse", "DELETE FROM conformance WHERE n > 100", "CREATE TABLE later AS SELECT 1 AS n")
     contents.clickhouse("DROP TABLE conformance ON CLUSTER default SYNC")
     contents.clickhouse("TRUNCATE TABLE probe_events ON CLUSTER default")
 
