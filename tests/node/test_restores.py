@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from tests.node import jobs
 from tests.node.contents import EVERYTHING, Contents
 from tests.node.event_load import Summary, event_load
 from tests.node.shapes import Installation
@@ -15,6 +16,7 @@ from tests.node.shapes import Installation
 pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.timeout(1800)]
 
 LOAD_SECONDS: Final = 10
+CHECKS: Final = ("verify", "drill-postgres", "drill-clickhouse")
 
 
 @pytest.fixture
@@ -45,6 +47,11 @@ def test_a_stack_is_restored_from_a_set_and_gets_the_newer_events_back(
     (newest, *_) = json.loads(shape.operate("backup", "list", options=["--json"]).ok().stdout)
     assert (newest["id"], newest["lacks"], newest["kept"]) == (made, None, True)
     assert shape.operate("backup", "verify", options=["--set", made]).ok().stdout == "every file is as it was written\n"
+    for store in ("postgres", "clickhouse"):
+        drill = jobs.from_cron_job(shape.view, f"langfuse-drill-{store}", f"drill-{store}")
+        assert drill.succeeded, drill.log
+    (judged, *_) = json.loads(shape.operate("backup", "list", options=["--json"]).ok().stdout)
+    assert {name: one["ok"] for name, one in judged["verdicts"].items()} == dict.fromkeys(CHECKS, True)
 
     load(shape, client)  # these events are in no set
     events = count_events(contents)
