@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.engine.harness import Json
 from tests.engine.kube import ClusterProgramFactory, Kube, at
+from tests.waiting import eventually
 
 
 def test_a_change_that_the_server_refuses_fails_without_a_replacement(
@@ -114,6 +115,8 @@ def test_a_claim_is_not_replaced_while_a_pod_uses_it(
         "spec": {"containers": [{"name": "main", "image": "image:1"}], "volumes": [volume]},
     }
     kube.create(pod, namespace)
+    # A pod without a node does not use its claims (pkg/controller/volume/pvcprotection).
+    eventually(lambda: "nodeName" in kube.get("v1", "Pod", "user", namespace)["spec"], "the pod has no node")
     before = kube.get("v1", "PersistentVolumeClaim", "claim", namespace)
     program.write(source.replace("ReadWriteOnce", "ReadWriteOncePod"))
     result = program.up()
