@@ -57,6 +57,11 @@ def command(image: str, url: str) -> tuple[list[str | Path], str]:
             return [NODE, "-e", script], "200"
         case "minio_client":
             return [tool("mc"), "ls", "store/bucket"], "EOF"  # no answer of S3, but one
+        case "rclone":
+            remote = (
+                f":s3,provider=Minio,endpoint='{url.removesuffix('/x')}',access_key_id=a,secret_access_key=b:bucket/x"
+            )
+            return [tool("rclone"), "--config=/dev/null", "--retries=1", "--low-level-retries=1", "cat", remote], "7"
         case "oauth2_proxy":
             options = ["--provider=oidc", "--client-id=a", "--client-secret=b", f"--cookie-secret={'0' * 16}"]
             issuer = url.removesuffix("/x")

@@ -127,6 +127,8 @@ def test_a_preview_shows_the_resources_of_a_row(nowhere: StackFactory, row: Row,
     result = stack.preview().ok()
 
     assert {step.op for step in result.steps} == {"create"}
-    assert result.messages("warning", "error") == []
+    # No StorageClass is right for the drills of every cluster, so prod has to name one.
+    named = [text for text in result.messages("warning", "error") if "backups.drillStorageClass" not in text]
+    assert named == []
     assert result.stderr == ""
     assert_matches(row, result.steps)

@@ -110,8 +110,8 @@ def test_a_full_quota_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_pods_like_those_of_an_operator_are_tried_and_a_refusal_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(pulumi.log, "warn", said.append)
     item = recorded("prod", OPERATED).one("Cluster")
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
     assert "pods-are-admitted" in item.hooks & item.update_hooks
     answers = Answers((403, FORBIDDEN))
     Admission(Cluster(), answers).check(args(item))

@@ -174,7 +174,7 @@ def test_changes_are_applied_and_drift_is_removed(make_store: Callable[[], Store
 def test_keys_are_neither_in_the_log_nor_in_the_process_list(store: Store, tmp_path: Path) -> None:
     result = provision(store, tmp_path)
     keys = [value for (name, key), value in secrets().items() if "object-store" in name and "secret" in key]
-    assert len(keys) == 6
+    assert len(keys) == 7
     assert "mc admin user add" in result.command_lines
     assert result.leaks(keys) == []
 

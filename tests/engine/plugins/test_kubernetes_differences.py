@@ -116,7 +116,7 @@ def test_a_claim_is_not_replaced_while_a_pod_uses_it(
     }
     kube.create(pod, namespace)
     # A pod without a node does not use its claims (pkg/controller/volume/pvcprotection).
-    eventually(lambda: "nodeName" in kube.get("v1", "Pod", "user", namespace)["spec"], "the pod has no node")
+    eventually(lambda: "nodeName" in str(kube.get("v1", "Pod", "user", namespace)), "the pod has no node")
     before = kube.get("v1", "PersistentVolumeClaim", "claim", namespace)
     program.write(source.replace("ReadWriteOnce", "ReadWriteOncePod"))
     result = program.up()
