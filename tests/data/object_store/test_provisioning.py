@@ -94,7 +94,8 @@ def test_the_backup_user_can_delete_only_the_lock_of_a_backup(store: Store) -> N
 
 
 def test_what_is_deleted_or_replaced_in_the_bucket_of_backups_can_be_restored(store: Store) -> None:
-    bucket, key, root = "langfuse-dev-backups", "sets/one/.complete", store.client()
+    bucket, root = "langfuse-dev-backups", store.client()
+    key = "sets/of-this-test/.complete"  # objects of other tests have versions too
     store.client("backups").put_object(Bucket=bucket, Key=key, Body=b"good")
     store.client("backups").put_object(Bucket=bucket, Key=key, Body=b"replaced")
     store.client("prune").delete_object(Bucket=bucket, Key=key)
