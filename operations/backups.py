@@ -5,7 +5,6 @@ the stack and reads what they print, so an operator's machine needs neither a ke
 """
 
 import json
-import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -69,12 +68,13 @@ class Backups:
             OperationError: The configuration names another cluster, or the stack is not deployed.
         """
         cluster_identity.check(pulumi)
-        self._cluster, self._say = Cluster.of(pulumi), say
-        self.namespace = Writers(pulumi, self._cluster, say).namespace
+        self.cluster, self._say = Cluster.of(pulumi), say
+        self.writers = Writers(pulumi, self.cluster, say)
+        self.namespace = self.writers.namespace
 
     def now(self) -> str:
         """Take a backup of ClickHouse, and a set that it belongs to. Returns the id of the set."""
-        if self._has(BACKUP_CLICKHOUSE):
+        if jobs.find(self.cluster, "CronJob", BACKUP_CLICKHOUSE, self.namespace):
             self._run(BACKUP_CLICKHOUSE)
         else:
             self._say("ClickHouse is backed up by its provider")
@@ -99,16 +99,11 @@ class Backups:
         """Remove the sets that are not kept any more, or say which ones they are."""
         return Removal.model_validate(_last(self._run(RETENTION, DRY_RUN=str(dry_run).lower()), of="sets"))
 
-    def _has(self, cron_job: str) -> bool:
-        metadata = {"name": cron_job, "namespace": self.namespace}
-        return self._cluster.get({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata}) is not None
-
     def _run(self, cron_job: str, **variables: str) -> str:
-        declared = jobs.declared(self._cluster, "CronJob", cron_job, self.namespace)
-        # The name differs each time: another person may start a run as well, and the logs of both stay.
-        name = f"{cron_job}-by-hand-{secrets.token_hex(3)}"
+        declared = jobs.declared(self.cluster, "CronJob", cron_job, self.namespace)
+        name = jobs.by_hand(cron_job)
         self._say(f"running Job {name} in namespace {self.namespace} ...")
-        return jobs.run(self._cluster, jobs.from_cron_job(declared, name, variables), self._say)
+        return jobs.run(self.cluster, jobs.from_cron_job(declared, name, variables), self._say)
 
 
 def results(log: str, *, of: str) -> list[Json]:

@@ -1,5 +1,6 @@
 """Jobs that a command starts from what the program declares, follows, and reads."""
 
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -40,19 +41,33 @@ SHOWN_CHARACTERS: Final = 500
 """How much of a log an error shows."""
 
 
+def find(cluster: Cluster, kind: str, name: str, namespace: str) -> Json | None:
+    """A CronJob or Job; None if there is none.
+
+    Raises:
+        OperationError: The cluster can't be reached, or refuses the request.
+    """
+    return cluster.get({"apiVersion": "batch/v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}})
+
+
 def declared(cluster: Cluster, kind: str, name: str, namespace: str) -> Json:
     """A CronJob or Job of a deployed stack.
 
     Raises:
         OperationError: The stack does not have it, or the cluster can't be reached.
     """
-    found = cluster.get({"apiVersion": "batch/v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}})
+    found = find(cluster, kind, name, namespace)
     if found is None:
         raise OperationError(
             f"there is no {kind} {name} in namespace {namespace}; the stack is not deployed with this release, or its "
             "configuration needs none"
         )
     return found
+
+
+def by_hand(cron_job: str) -> str:
+    """A name for a run of a CronJob. It differs each time: somebody else may start a run as well, and all logs stay."""
+    return f"{cron_job}-by-hand-{secrets.token_hex(3)}"
 
 
 def from_cron_job(cron_job: Json, name: str, variables: Mapping[str, str], *, owner: Json | None = None) -> Json:
@@ -132,7 +147,7 @@ def run(cluster: Cluster, job: Json, say: Say) -> str:
         OperationError: The cluster can't be reached, or the Job does not end.
     """
     found = cluster.get(job)
-    if found is not None and _ended(found) == "Failed":
+    if found is not None and ended(found) == "Failed":
         cluster.delete(job)
         found = None
     if found is None:
@@ -140,8 +155,8 @@ def run(cluster: Cluster, job: Json, say: Say) -> str:
     return _follow(cluster, found, say)
 
 
-def _ended(job: Json) -> str | None:
-    """`Complete` or `Failed`; None while the Job runs."""
+def ended(job: Json) -> str | None:
+    """How a Job ended: `Complete` or `Failed`; None while it runs."""
     conditions: Sequence[Json] = (job.get("status") or {}).get("conditions") or ()
     for one in conditions:
         if one["status"] == "True" and one["type"] in ("Complete", "Failed"):
@@ -158,7 +173,7 @@ def _follow(cluster: Cluster, job: Json, say: Say) -> str:
         found = cluster.get(job)
         if found is None:
             raise OperationError(f"Job {name} was deleted while it ran")
-        ended = _ended(found)
+        outcome = ended(found)
         steps = cluster.steps(job)
         for step in steps:
             lines = step.log.splitlines()
@@ -166,9 +181,9 @@ def _follow(cluster: Cluster, job: Json, say: Say) -> str:
                 if not line.startswith("{"):  # results, which the caller reads
                     say(f"  {step.container}: {line}")
             shown[step.pod, step.container] = len(lines)
-        if ended == "Complete":
+        if outcome == "Complete":
             return steps[-1].log if steps else ""
-        if ended:
+        if outcome:
             raise JobFailedError(_failure(cluster, job, name), steps[-1].log if steps else "")
         reason = cluster.pod_reason(job) if not any(step.runs for step in steps) else ""
         if reason and reason != waits:

@@ -6,7 +6,6 @@ Jobs: after a kill, the same command continues where it was.
 """
 
 import json
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,12 +13,10 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from operations import backups, cluster_identity, jobs
+from operations import backups, jobs
 from operations.backups import BackupSet
-from operations.cluster import Cluster
 from operations.errors import OperationError
 from operations.pulumi import Pulumi
-from operations.writers import Writers
 
 Json = Mapping[str, Any]
 Say = Callable[[str], None]
@@ -69,10 +66,9 @@ class Restore:
         Raises:
             OperationError: The configuration names another cluster, or the stack is not deployed.
         """
-        cluster_identity.check(pulumi)
-        self._pulumi, self._cluster, self._say = pulumi, Cluster.of(pulumi), say
-        self._writers = Writers(pulumi, self._cluster, say)
-        self._namespace = self._writers.namespace
+        self._backups, self._say = backups.Backups(pulumi, say), say
+        self._cluster, self._writers = self._backups.cluster, self._backups.writers
+        self._namespace = self._backups.namespace
 
     def under_way(self) -> Restoration | None:
         """The restore that a killed command had begun; None if there is none."""
@@ -93,8 +89,8 @@ class Restore:
         Raises:
             OperationError: There is no such set, or it can't be restored.
         """
-        chosen = choose(backups.Backups(self._pulumi, self._say).sets(), set_id=set_id, at=at)
-        stores = [one for one in STORES if self._cluster.get(self._cron_job(f"langfuse-restore-{one}")) is not None]
+        chosen = choose(self._backups.sets(), set_id=set_id, at=at)
+        stores = [one for one in STORES if self._found(f"langfuse-restore-{one}") is not None]
         if store != "all":
             self._declared(store)
             stores = [store]
@@ -155,10 +151,10 @@ class Restore:
             OperationError: The stack has no key of the admin API, or the Job failed.
         """
         variables = {"SINCE": moment(since).isoformat(), "DRY_RUN": str(dry_run).lower()}
-        return self._queue(f"{REPLAY}-by-hand-{secrets.token_hex(3)}", variables, owner=None)
+        return self._queue(jobs.by_hand(REPLAY), variables, owner=None)
 
     def _replay(self, since: str, record: Json) -> Json:
-        if self._cluster.get(self._cron_job(REPLAY)) is None:
+        if self._found(REPLAY) is None:
             self._say("raw events that are newer than the set are not queued again, for want of an ADMIN_API_KEY")
             return {}
         self._say(f"queueing the raw events again that were received since {since} ...")
@@ -207,12 +203,10 @@ class Restore:
 
     def _cron_jobs(self) -> Sequence[Json]:
         """The CronJobs of the stack that must not run during a restore."""
-        found = (self._cluster.get(self._cron_job(name)) for name in SUSPENDED)
-        return [one for one in found if one is not None]
+        return [one for one in map(self._found, SUSPENDED) if one is not None]
 
-    def _cron_job(self, name: str) -> Json:
-        metadata = {"name": name, "namespace": self._namespace}
-        return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata}
+    def _found(self, name: str) -> Json | None:
+        return jobs.find(self._cluster, "CronJob", name, self._namespace)
 
     def _wait_for_runs(self, cron_job: Json) -> None:
         """Wait until a backup that runs has ended."""

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from operations import cluster_identity
+from operations import cluster_identity, jobs
 from operations.changes.events import observe
 from operations.cluster import Cluster
 from operations.errors import OperationError
@@ -148,9 +148,7 @@ def _results(cluster: Cluster, job: Json) -> Sequence[Line]:
     """Wait until the Job has ended, and read its log."""
     deadline = time.monotonic() + DEADLINE_SECONDS + WAIT_SECONDS
     while time.monotonic() < deadline:
-        status = (cluster.get(job) or {}).get("status", {})
-        ended = [one["type"] for one in status.get("conditions", ()) if one["status"] == "True"]
-        if "Complete" in ended or "Failed" in ended:
+        if jobs.ended(cluster.get(job) or {}):
             break
         time.sleep(1)
     log = cluster.log(job)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 import pulumi
 
 from components.application.component import ApplicationContext
-from components.backups.steps import SCRIPTS, WORK, keep_environment, step, step_scripts
+from components.backups.steps import SCRIPTS, WORK, keep_environment, step, step_scripts, steps_pod
 from components.backups.verification import verification
 from components.kubernetes.files import read_scripts, run_script, scripts_mount
 from components.kubernetes.jobs import cron_job
-from components.kubernetes.objects import Scope, child_options, service_account
-from components.kubernetes.pods import JOB_RESOURCES, TMP, Container, Mount, container, pod
+from components.kubernetes.objects import Scope, child_options
+from components.kubernetes.pods import JOB_RESOURCES, TMP, Container, Mount, container
+from components.kubernetes.variables import Environment
 from components.schema import images
 from components.schema.base import Resources
 from components.schema.environment import Settings
@@ -26,13 +27,12 @@ from components.stores.clients import (
     object_store_environment,
     postgres_environment,
 )
-from components.stores.connections import Bucket, ClickHouseConnection
+from components.stores.connections import Bucket, ClickHouseConnection, ObjectStoreConnection
 from components.stores.contract import RETENTION
 from components.stores.modes import StoreModes
 
 WAIT_SECONDS = 300
 DEADLINE_SECONDS = 6 * 3600
-GRACE_SECONDS = 30
 CLIENT_PATH = "/client"
 CA_BUNDLE_PATH = f"{CLIENT_PATH}/ca-bundle.pem"
 """CA bundle of the image of the object store's client. The image of Postgres has none."""
@@ -99,7 +99,6 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
     postgres, object_store = context.stores.postgres, context.stores.object_store
     workload = context.installation.workload("backup-postgres", component="backup", version=postgres.version)
     scope = Scope(workload, opts)
-    account = service_account(scope, object_store.account_annotations)
     files = {
         **read_scripts(SCRIPTS, "copy-client.sh", "backup-postgres.sh"),
         **read_scripts(CLIENT_SCRIPTS, "copy-ca-bundle.sh"),
@@ -108,15 +107,17 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
     scripts = scripts_mount(scope, files)
     client = Mount.scratch("client", CLIENT_PATH, size="128Mi")
     mounts = [scripts, client, WORK, *context.ca_bundles]
-    template = pod(
-        workload,
-        [_finish_set(context, scripts)],
-        init_containers=[copy_client(scripts, client), *_begin_set(context, scripts), _dump(context, mounts)],
-        fs_group=images.worker(context.settings.version).uid,
-        mounts=mounts,
-        grace_seconds=GRACE_SECONDS,
-        service_account=account.metadata.name,
-        restart_policy="Never",
+    template = steps_pod(
+        context,
+        scope,
+        [
+            copy_client(scripts, client),
+            *_begin_set(context, scripts),
+            _dump(context, mounts),
+            _finish_set(context, scripts),
+        ],
+        mounts,
+        object_store.account_annotations,
     )
     cron_job(scope, template, context.settings.backups.postgres_schedule, deadline_seconds=DEADLINE_SECONDS)
 
@@ -131,6 +132,17 @@ def copy_client(scripts: Mount, client: Mount) -> Container:
         mounts=[scripts, client],
         env={"CLIENT_DIR": client.path},
     )
+
+
+def client_environment(object_store: ObjectStoreConnection, bucket: Bucket) -> Environment:
+    """The environment of the object store's client that `copy_client` copied, for one bucket."""
+    return {
+        **object_store_environment(object_store, f"{CLIENT_PATH}/config"),
+        **bucket.keys(""),
+        "SSL_CERT_FILE": CA_BUNDLE_PATH,
+        "BUCKET": bucket.name,
+        "CLIENT_DIR": CLIENT_PATH,
+    }
 
 
 def _begin_set(context: ApplicationContext, scripts: Mount) -> Sequence[Container]:
@@ -177,11 +189,7 @@ def _dump(context: ApplicationContext, mounts: Sequence[Mount]) -> Container:
         mounts=mounts,
         env={
             **postgres_environment(postgres, ca_bundle=CA_BUNDLE_PATH),
-            **object_store_environment(object_store, f"{CLIENT_PATH}/config"),
-            **bucket.keys(""),
-            "SSL_CERT_FILE": CA_BUNDLE_PATH,
-            "BUCKET": bucket.name,
-            "CLIENT_DIR": CLIENT_PATH,
+            **client_environment(object_store, bucket),
             "WORK_DIR": WORK.path,
             "MINIMUM_BYTES": str(MINIMUM_BYTES),
             "PART_SIZE": f"{part}MiB",
@@ -194,7 +202,6 @@ def _clickhouse(context: ApplicationContext, clickhouse: ClickHouseConnection, o
     image, object_store = images.clickhouse(clickhouse.client_version), context.stores.object_store
     workload = context.installation.workload("backup-clickhouse", component="backup", version=image.tag)
     scope = Scope(workload, opts)
-    account = service_account(scope, object_store.account_annotations)
     files = {
         **read_scripts(SCRIPTS, "backup-clickhouse.sh"),
         **step_scripts("begin-backup.js", "finish-clickhouse.js"),
@@ -211,15 +218,16 @@ def _clickhouse(context: ApplicationContext, clickhouse: ClickHouseConnection, o
         mounts=mounts,
         env={**clickhouse_environment(clickhouse), "WAIT_SECONDS": str(WAIT_SECONDS), "WORK_DIR": WORK.path},
     )
-    template = pod(
-        workload,
-        [step("finish", context, "finish-clickhouse.js", [scripts], backups)],
-        init_containers=[step("begin", context, "begin-backup.js", [scripts], begin), backup],
-        fs_group=images.worker(context.settings.version).uid,
-        mounts=mounts,
-        grace_seconds=GRACE_SECONDS,
-        service_account=account.metadata.name,
-        restart_policy="Never",
+    template = steps_pod(
+        context,
+        scope,
+        [
+            step("begin", context, "begin-backup.js", [scripts], begin),
+            backup,
+            step("finish", context, "finish-clickhouse.js", [scripts], backups),
+        ],
+        mounts,
+        object_store.account_annotations,
     )
     cron_job(scope, template, context.settings.backups.clickhouse_schedule, deadline_seconds=DEADLINE_SECONDS)
 
@@ -230,20 +238,13 @@ def _retention(context: ApplicationContext, prune: Bucket, opts: pulumi.Resource
     image = images.worker(context.settings.version)
     workload = context.installation.workload(RETENTION, component="retention", version=image.tag)
     scope = Scope(workload, opts)
-    account = service_account(scope)
     scripts = scripts_mount(scope, step_scripts("prune-sets.js"))
     environment = {
         **bucket_client_environment(object_store, prune),
         **keep_environment(settings),
         "DRY_RUN": "false",
     }
-    template = pod(
-        workload,
-        [step("prune", context, "prune-sets.js", [scripts], environment)],
-        fs_group=image.uid,
-        mounts=[scripts, WORK],
-        grace_seconds=GRACE_SECONDS,
-        service_account=account.metadata.name,
-        restart_policy="Never",
+    template = steps_pod(
+        context, scope, [step("prune", context, "prune-sets.js", [scripts], environment)], [scripts, WORK]
     )
     cron_job(scope, template, settings.prune_schedule, deadline_seconds=DEADLINE_SECONDS)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pulumi
 
 from components.application.component import ApplicationContext
-from components.backups.component import CA_BUNDLE_PATH, CLIENT_PATH, copy_client
-from components.backups.steps import SCRIPTS, WORK, step, step_scripts
+from components.backups.component import CLIENT_PATH, client_environment, copy_client
+from components.backups.steps import SCRIPTS, WORK, step, step_scripts, steps_pod
 from components.kubernetes.files import read_config, read_scripts, run_script, scripts_mount
 from components.kubernetes.jobs import cron_job
-from components.kubernetes.objects import Scope, child_options, config_map, service_account
-from components.kubernetes.pods import TMP, Container, Mount, container, pod
+from components.kubernetes.objects import Scope, child_options, config_map
+from components.kubernetes.pods import TMP, Container, Mount, container
 from components.kubernetes.variables import Environment
 from components.schema import images
 from components.schema.base import Resources
@@ -27,7 +27,7 @@ from components.schema.values import quantity_value
 from components.stores.clickhouse.cluster import NATIVE_PORT, backups_configuration
 from components.stores.clickhouse.files import configuration_mount
 from components.stores.clickhouse.memory import server_memory_configuration
-from components.stores.clients import CLIENT_SCRIPTS, bucket_client_environment, object_store_environment
+from components.stores.clients import CLIENT_SCRIPTS, bucket_client_environment
 from components.stores.connections import ObjectStoreConnection
 from components.stores.contract import DRILL_CLICKHOUSE, DRILL_POSTGRES
 from components.stores.postgres.managed import INITIALIZE, SOCKET_PATH, initdb_arguments
@@ -129,11 +129,7 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
         resources=_resources(settings, POSTGRES_MEMORY, storage),
         mounts=mounts,
         env={
-            **object_store_environment(object_store, f"{CLIENT_PATH}/config"),
-            **bucket.keys(""),
-            "SSL_CERT_FILE": CA_BUNDLE_PATH,
-            "BUCKET": bucket.name,
-            "CLIENT_DIR": CLIENT_PATH,
+            **client_environment(object_store, bucket),
             "WORK_DIR": WORK.path,
             "PGDATA": f"{DATA_PATH}/pgdata",
             "PGHOST": SOCKET_PATH,
@@ -238,17 +234,7 @@ def _cron_job(
     context: ApplicationContext, scope: Scope, containers: Sequence[Container], mounts: Sequence[Mount]
 ) -> None:
     """The CronJob. The last container writes the verdict."""
-    settings, object_store = context.settings.backups, context.stores.object_store
-    identity = object_store.account_annotations if object_store.read_backups.access_key_id is None else None
-    template = pod(
-        scope.workload,
-        containers[-1:],
-        init_containers=containers[:-1],
-        fs_group=images.worker(context.settings.version).uid,
-        mounts=mounts,
-        grace_seconds=GRACE_SECONDS,
-        service_account=service_account(scope, identity).metadata.name,
-        restart_policy="Never",
-    )
+    settings, annotations = context.settings.backups, context.stores.object_store.reader_annotations
+    template = steps_pod(context, scope, containers, mounts, annotations, grace_seconds=GRACE_SECONDS)
     kept = {} if settings.drill_storage_class is None else {"keep_seconds": KEEP_VOLUME_SECONDS}
     cron_job(scope, template, settings.drill_schedule, deadline_seconds=DEADLINE_SECONDS, checks=True, **kept)

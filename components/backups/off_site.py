@@ -8,7 +8,7 @@ import pulumi
 
 from components.application.component import ApplicationContext
 from components.application.outbound import proxy_environment
-from components.backups.steps import WORK, step, step_scripts
+from components.backups.steps import WORK, step, step_scripts, steps_pod
 from components.kubernetes.files import read_scripts, run_script, scripts_mount
 from components.kubernetes.jobs import cron_job
 from components.kubernetes.objects import Scope, child_options, service_account
@@ -78,7 +78,6 @@ def _drill(context: ApplicationContext, settings: OffSiteSettings, opts: pulumi.
     workload = context.installation.workload(DRILL_MEDIA, component="restore-drill", version=image.tag)
     scope = Scope(workload, opts)
     bucket = object_store.read_backups
-    account = service_account(scope, object_store.account_annotations if bucket.access_key_id is None else None)
     scripts = scripts_mount(scope, step_scripts("drill-media.js", "media-lists.js"))
     environment = {
         **bucket_client_environment(object_store, bucket),
@@ -88,14 +87,12 @@ def _drill(context: ApplicationContext, settings: OffSiteSettings, opts: pulumi.
         "SET_ID": "",
         **proxy_environment(context.settings),
     }
-    template = pod(
-        workload,
+    template = steps_pod(
+        context,
+        scope,
         [step("look", context, "drill-media.js", [scripts], environment)],
-        fs_group=image.uid,
-        mounts=[scripts, WORK],
-        grace_seconds=GRACE_SECONDS,
-        service_account=account.metadata.name,
-        restart_policy="Never",
+        [scripts, WORK],
+        object_store.reader_annotations,
     )
     schedule = context.settings.backups.drill_schedule
     cron_job(scope, template, schedule, deadline_seconds=DEADLINE_SECONDS, checks=True)
@@ -107,7 +104,6 @@ def _restore(context: ApplicationContext, settings: OffSiteSettings, opts: pulum
     workload = context.installation.workload(RESTORE_MEDIA, component="restore", version=image.tag)
     scope = Scope(workload, opts)
     media = object_store.buckets["media"]
-    account = service_account(scope, object_store.account_annotations)
     files = {
         **step_scripts("restore-media.js", "media-lists.js"),
         **read_scripts(SCRIPTS, "restore-media.sh", "rclone-remotes.sh"),
@@ -138,17 +134,18 @@ def _restore(context: ApplicationContext, settings: OffSiteSettings, opts: pulum
             **proxy,
         },
     )
-    template = pod(
-        workload,
-        [step("finish", context, "restore-media.js", [scripts], {**find, "STEP": "finish"})],
-        init_containers=[step("choose", context, "restore-media.js", [scripts], {**find, "STEP": "choose"}), copy],
-        fs_group=image.uid,
-        mounts=[scripts, WORK],
-        grace_seconds=GRACE_SECONDS,
-        service_account=account.metadata.name,
-        restart_policy="Never",
+    template = steps_pod(
+        context,
+        scope,
+        [
+            step("choose", context, "restore-media.js", [scripts], {**find, "STEP": "choose"}),
+            copy,
+            step("finish", context, "restore-media.js", [scripts], {**find, "STEP": "finish"}),
+        ],
+        [scripts, WORK],
+        object_store.account_annotations,
     )
-    cron_job(scope, template, None, deadline_seconds=DEADLINE_SECONDS)
+    cron_job(scope, template, deadline_seconds=DEADLINE_SECONDS)
 
 
 def region(endpoint: str) -> str:

@@ -4,11 +4,10 @@ import pulumi
 
 from components.application.component import ApplicationContext
 from components.application.extra_env import extra_environment
-from components.backups.steps import WORK, step, step_scripts
+from components.backups.steps import WORK, step, step_scripts, steps_pod
 from components.kubernetes.files import scripts_mount
 from components.kubernetes.jobs import cron_job
-from components.kubernetes.objects import Scope, child_options, service_account
-from components.kubernetes.pods import pod
+from components.kubernetes.objects import Scope, child_options
 from components.kubernetes.variables import PodField
 from components.schema import images
 from components.stores.clients import bucket_client_environment
@@ -18,7 +17,6 @@ from components.stores.contract import REPLAY
 DEADLINE_SECONDS = 24 * 3600
 """The list of a bucket with 100 million events takes about three hours."""
 
-GRACE_SECONDS = 30
 
 WAIT_SECONDS = 600
 """How long it waits for web, which may have just been started."""
@@ -43,7 +41,6 @@ class Replay(pulumi.ComponentResource):
         object_store, image = context.stores.object_store, images.worker(context.settings.version)
         workload = context.installation.workload(REPLAY, component="replay", version=image.tag)
         scope = Scope(workload, child_options(self, opts))
-        account = service_account(scope, object_store.account_annotations)
         scripts = scripts_mount(scope, step_scripts("replay-events.js"))
         extra = extra_environment(context.settings, "worker")
         environment = {
@@ -57,14 +54,12 @@ class Replay(pulumi.ComponentResource):
             "SINCE": "",
             "DRY_RUN": "true",
         }
-        template = pod(
-            workload,
+        template = steps_pod(
+            context,
+            scope,
             [step("replay", context, "replay-events.js", [scripts], environment)],
-            fs_group=image.uid,
-            mounts=[scripts, WORK],
-            grace_seconds=GRACE_SECONDS,
-            service_account=account.metadata.name,
-            restart_policy="Never",
+            [scripts, WORK],
+            object_store.account_annotations,
         )
-        cron_job(scope, template, None, deadline_seconds=DEADLINE_SECONDS)
+        cron_job(scope, template, deadline_seconds=DEADLINE_SECONDS)
         self.register_outputs({})

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import pulumi
 
 from components.application.component import ApplicationContext
-from components.backups.component import CA_BUNDLE_PATH, CLIENT_PATH, WAIT_SECONDS, copy_client
-from components.backups.steps import SCRIPTS, WORK, step, step_scripts
+from components.backups.component import CA_BUNDLE_PATH, CLIENT_PATH, WAIT_SECONDS, client_environment, copy_client
+from components.backups.steps import SCRIPTS, WORK, step, step_scripts, steps_pod
 from components.kubernetes.files import read_scripts, run_script, scripts_mount
 from components.kubernetes.jobs import cron_job
-from components.kubernetes.objects import Scope, child_options, service_account
-from components.kubernetes.pods import TMP, Container, Mount, container, pod
+from components.kubernetes.objects import Scope, child_options
+from components.kubernetes.pods import TMP, Container, Mount, container
 from components.schema import images
 from components.schema.base import Resources
 from components.stores.clients import (
@@ -22,7 +22,6 @@ from components.stores.clients import (
     CLIENT_SCRIPTS,
     bucket_client_environment,
     clickhouse_environment,
-    object_store_environment,
     postgres_environment,
 )
 from components.stores.connections import ClickHouseConnection
@@ -34,7 +33,6 @@ DEADLINE_SECONDS = 24 * 3600
 CATCH_UP_SECONDS = 12 * 3600
 """Time for the other replicas of ClickHouse to fetch the rows that one of them has restored."""
 
-GRACE_SECONDS = 30
 
 POSTGRES_RESOURCES = Resources(cpu="100m", cpu_limit="2", memory="1Gi")
 """For the object store's client, pg_restore and psql, which hold one row at a time."""
@@ -73,10 +71,8 @@ class Restores(pulumi.ComponentResource):
 
 def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None:
     connection, object_store = context.stores.postgres, context.stores.object_store
-    bucket = object_store.read_backups
     workload = context.installation.workload(RESTORE_POSTGRES, component="restore", version=connection.version)
     scope = Scope(workload, opts)
-    account = service_account(scope, object_store.reader_annotations)
     files = {
         **read_scripts(SCRIPTS, "copy-client.sh", *POSTGRES_SCRIPTS),
         **read_scripts(CLIENT_SCRIPTS, "copy-ca-bundle.sh"),
@@ -91,13 +87,7 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
         "ACTION": "plan",
     }
     waits = {"POOLER": "true" if connection.pooler else "false", "WAIT_SECONDS": str(WAIT_SECONDS)}
-    storage = {
-        **object_store_environment(object_store, f"{CLIENT_PATH}/config"),
-        **bucket.keys(""),
-        "SSL_CERT_FILE": CA_BUNDLE_PATH,
-        "BUCKET": bucket.name,
-        "CLIENT_DIR": CLIENT_PATH,
-    }
+    storage = client_environment(object_store, object_store.read_backups)
     look, restore = (
         container(
             name,
@@ -109,17 +99,14 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
         )
         for name, more in (("look", waits), ("restore", storage))
     )
-    template = pod(
-        workload,
-        [restore],
-        init_containers=[copy_client(scripts, client), look, *_choose(context, "postgres", scripts)],
-        fs_group=images.worker(context.settings.version).uid,
-        mounts=mounts,
-        grace_seconds=GRACE_SECONDS,
-        service_account=account.metadata.name,
-        restart_policy="Never",
+    template = steps_pod(
+        context,
+        scope,
+        [copy_client(scripts, client), look, *_choose(context, "postgres", scripts), restore],
+        mounts,
+        object_store.reader_annotations,
     )
-    cron_job(scope, template, None, deadline_seconds=DEADLINE_SECONDS, checks=True)
+    cron_job(scope, template, deadline_seconds=DEADLINE_SECONDS, checks=True)
 
 
 def _choose(context: ApplicationContext, store: str, scripts: Mount) -> Sequence[Container]:
@@ -144,7 +131,6 @@ def _clickhouse(context: ApplicationContext, clickhouse: ClickHouseConnection, o
     image, object_store = images.clickhouse(clickhouse.client_version), context.stores.object_store
     workload = context.installation.workload(RESTORE_CLICKHOUSE, component="restore", version=image.tag)
     scope = Scope(workload, opts)
-    account = service_account(scope, object_store.reader_annotations)
     files = {**read_scripts(SCRIPTS, *CLICKHOUSE_SCRIPTS), **step_scripts(*CHOOSE_SCRIPTS)}
     scripts = scripts_mount(scope, files)
     mounts = [scripts, TMP, WORK]
@@ -167,14 +153,11 @@ def _clickhouse(context: ApplicationContext, clickhouse: ClickHouseConnection, o
             ("restore", "CATCH_UP_SECONDS", CATCH_UP_SECONDS),
         )
     )
-    template = pod(
-        workload,
-        [restore],
-        init_containers=[look, *_choose(context, "clickhouse", scripts)],
-        fs_group=images.worker(context.settings.version).uid,
-        mounts=mounts,
-        grace_seconds=GRACE_SECONDS,
-        service_account=account.metadata.name,
-        restart_policy="Never",
+    template = steps_pod(
+        context,
+        scope,
+        [look, *_choose(context, "clickhouse", scripts), restore],
+        mounts,
+        object_store.reader_annotations,
     )
-    cron_job(scope, template, None, deadline_seconds=DEADLINE_SECONDS, checks=True)
+    cron_job(scope, template, deadline_seconds=DEADLINE_SECONDS, checks=True)

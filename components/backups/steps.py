@@ -4,14 +4,15 @@ They are in JavaScript, because that image has Node and the S3 client, and every
 chains and retention are in `scripts/sets.js` alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from components.application.component import ApplicationContext
 from components.application.store_checks import SCRIPTS as STORE_CHECKS
 from components.application.store_checks import store_check_scripts
 from components.kubernetes.files import SCRIPTS_PATH, read_scripts
-from components.kubernetes.pods import Container, Mount, container
+from components.kubernetes.objects import Scope, service_account
+from components.kubernetes.pods import Container, Mount, PodTemplate, container, pod
 from components.kubernetes.variables import Environment
 from components.schema import images
 from components.schema.application import Backups
@@ -30,6 +31,8 @@ RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="512Mi", ephemeral_storag
 
 HEAP_MEBIBYTES = 384
 
+GRACE_SECONDS = 30
+
 
 def keep_environment(settings: Backups) -> Environment:
     """Which sets are kept (`keepOf` in `inventory.js`)."""
@@ -41,6 +44,37 @@ def keep_environment(settings: Backups) -> Environment:
         "KEEP_MONTHLY": str(keep.monthly),
         "KEEP_LEGACY_DAYS": str(settings.retention_days),
     }
+
+
+def steps_pod(
+    context: ApplicationContext,
+    scope: Scope,
+    containers: Sequence[Container],
+    mounts: Sequence[Mount],
+    annotations: Mapping[str, str] | None = None,
+    *,
+    grace_seconds: int = GRACE_SECONDS,
+) -> PodTemplate:
+    """The pod of a run, with a service account of its own.
+
+    Args:
+        context: Settings, stores and credentials.
+        scope: The workload.
+        containers: The steps in order. Each starts when the former one has ended.
+        mounts: All volumes.
+        annotations: Annotations of the service account, which may give it an identity in the cloud.
+        grace_seconds: Time to end.
+    """
+    return pod(
+        scope.workload,
+        containers[-1:],
+        init_containers=containers[:-1],
+        fs_group=images.worker(context.settings.version).uid,
+        mounts=mounts,
+        grace_seconds=grace_seconds,
+        service_account=service_account(scope, annotations).metadata.name,
+        restart_policy="Never",
+    )
 
 
 def step_scripts(*names: str) -> dict[str, str]:

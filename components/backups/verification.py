@@ -3,19 +3,16 @@
 import pulumi
 
 from components.application.component import ApplicationContext
-from components.backups.steps import WORK, keep_environment, step, step_scripts
+from components.backups.steps import WORK, keep_environment, step, step_scripts, steps_pod
 from components.kubernetes.files import scripts_mount
 from components.kubernetes.jobs import cron_job
-from components.kubernetes.objects import Scope, service_account
-from components.kubernetes.pods import pod
+from components.kubernetes.objects import Scope
 from components.schema import images
 from components.stores.clients import bucket_client_environment
 from components.stores.contract import VERIFICATION
 
 DEADLINE_SECONDS = 12 * 3600
 """A set and its chain of ClickHouse backups are read once: 2 TB at 50 MB/s."""
-
-GRACE_SECONDS = 30
 
 
 def verification(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None:
@@ -31,7 +28,6 @@ def verification(context: ApplicationContext, opts: pulumi.ResourceOptions) -> N
     image = images.worker(context.settings.version)
     workload = context.installation.workload(VERIFICATION, component="verification", version=image.tag)
     scope = Scope(workload, opts)
-    account = service_account(scope, object_store.reader_annotations)
     scripts = scripts_mount(scope, step_scripts("verify-backups.js"))
     environment = {
         **bucket_client_environment(object_store, object_store.read_backups),
@@ -39,13 +35,11 @@ def verification(context: ApplicationContext, opts: pulumi.ResourceOptions) -> N
         "ACTION": "verify",
         "SET_ID": "",
     }
-    template = pod(
-        workload,
+    template = steps_pod(
+        context,
+        scope,
         [step("verify", context, "verify-backups.js", [scripts], environment)],
-        fs_group=image.uid,
-        mounts=[scripts, WORK],
-        grace_seconds=GRACE_SECONDS,
-        service_account=account.metadata.name,
-        restart_policy="Never",
+        [scripts, WORK],
+        object_store.reader_annotations,
     )
     cron_job(scope, template, settings.verify_schedule, deadline_seconds=DEADLINE_SECONDS, checks=True)

@@ -74,7 +74,7 @@ def job(
 def cron_job(
     scope: Scope,
     template: PodTemplate,
-    schedule: str | None,
+    schedule: str = "never",
     *,
     deadline_seconds: int,
     checks: bool = False,
@@ -87,14 +87,13 @@ def cron_job(
     Args:
         scope: The workload of the CronJob.
         template: The template of its pods.
-        schedule: `never` or None if it is suspended, and Jobs are made from it by hand.
+        schedule: `never` if it is suspended, and Jobs are made from it by hand.
         deadline_seconds: Time for all attempts of a run.
         checks: Whether a container exits with FAULT_EXIT to report a fault, after which there are no more attempts.
         keep_seconds: How long a finished run is kept.
     """
     run = job_spec(template, deadline_seconds=deadline_seconds, retries=2)
-    suspended = schedule is None or schedule == "never"
-    when: str = NEVER if schedule is None or suspended else schedule
+    suspended = schedule == "never"
     if checks:
         fault: k8s.batch.v1.PodFailurePolicyRuleArgsDict = {
             "action": "FailJob",
@@ -108,7 +107,7 @@ def cron_job(
             "concurrency_policy": "Forbid",
             "failed_jobs_history_limit": 3,
             "job_template": {"spec": {**run, "ttl_seconds_after_finished": keep_seconds}},
-            "schedule": when,
+            "schedule": NEVER if suspended else schedule,
             "starting_deadline_seconds": 3600,
             "successful_jobs_history_limit": 3,
             "suspend": suspended,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,19 +14,17 @@ from operations.__main__ import app
 from operations.errors import OperationError
 from operations.postgres_upgrade import CLAIM, KEY, Upgrade
 from tests.unit.configuration import HOST
+from tests.unit.operations.killed import Killable, KilledError
 
 OLD, NEW = "17.6", "18.4"
 NAMESPACE = "langfuse-prod"
 
 
-class KilledError(Exception):
-    """The command was killed."""
-
-
-class World:
+class World(Killable):
     """A stack, its file, its state and its cluster. Every change of it counts, and can be the last one of a command."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.file: dict[str, Any] = {"version": OLD, "storage": "10Gi"}
         self.claims = {"langfuse-postgres-data"}
         self.replicas = {"langfuse-web": 2, "langfuse-worker": 3}
@@ -35,19 +33,8 @@ class World:
         self.protected = {"langfuse-postgres-data"}
         self.said: list[str] = []
         self.locked: list[str] = []
-        self.changes = 0
-        self.last: int | None = None
         self.stale = False
         self.copies = 0
-
-    def change(self, what: Callable[[], None]) -> None:
-        """Change something, unless the command was killed before. It may also be killed right after."""
-        if self.last is not None and self.changes >= self.last:
-            raise KilledError
-        self.changes += 1
-        what()
-        if self.last is not None and self.changes + 0.5 > self.last:
-            raise KilledError
 
     def update(self) -> None:
         """What the program and Pulumi do with the file."""

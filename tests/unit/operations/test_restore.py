@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from operations.cluster import Step
 from operations.errors import OperationError
 from operations.restore import RECORD, Restoration, Restore, choose
 from operations.writers import WRITERS
+from tests.unit.operations.killed import Killable, KilledError
 
 NAMESPACE = "langfuse-prod"
 SET = "2026-11-26T02-15-00Z-k7fz"
@@ -21,10 +22,6 @@ BEGUN, CLICKHOUSE_BEGUN = "2026-11-26T02:15:00.000Z", "2026-11-26T00:45:00.000Z"
 WANTED = Restoration(set=SET, begun=BEGUN, stores=["postgres", "clickhouse"], overwrite=True, since=CLICKHOUSE_BEGUN)
 
 Json = Mapping[str, Any]
-
-
-class KilledError(Exception):
-    """The command was killed."""
 
 
 def manifest(set_id: str = SET, started: str = BEGUN) -> dict[str, Any]:
@@ -46,15 +43,14 @@ def listed(set_id: str = SET, started: str = BEGUN, lacks: str | None = None) ->
     )
 
 
-class World:
+class World(Killable):
     """A cluster with a deployed stack. Every change counts, and can be the last one of a command."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.logs: dict[str, str] = {}
         self.replicas = dict.fromkeys(WRITERS, 2)
-        self.changes = 0
-        self.last: int | None = None
         self.ran: list[str] = []
         self.fails: set[str] = set()
         for name in (*restore.SUSPENDED, backups.VERIFY, restore.REPLAY, "langfuse-restore-postgres"):
@@ -77,15 +73,6 @@ class World:
     def add(self, kind: str, name: str, spec: Json) -> None:
         metadata = {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}"}
         self.objects[kind, name] = {"apiVersion": "batch/v1", "kind": kind, "metadata": metadata, "spec": {**spec}}
-
-    def change(self, what: Callable[[], None]) -> None:
-        """Change something, unless the command was killed before. It may also be killed right after."""
-        if self.last is not None and self.changes >= self.last:
-            raise KilledError
-        self.changes += 1
-        what()
-        if self.last is not None and self.changes + 0.5 > self.last:
-            raise KilledError
 
     def start(self, job: dict[str, Any]) -> None:
         """What the Job does, at once."""
@@ -186,8 +173,7 @@ class FakePulumi:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
-    for module in (restore, backups):
-        monkeypatch.setattr(module.Cluster, "of", staticmethod(lambda _: FakeCluster(made)))
+    monkeypatch.setattr("operations.cluster.Cluster.of", staticmethod(lambda _: FakeCluster(made)))
     monkeypatch.setattr("operations.cluster_identity.check", lambda _: None)
     return made
 
@@ -215,7 +201,7 @@ def test_a_restore_that_was_killed_anywhere_is_continued(world: World) -> None:
         for half in (0, 0.5):
             again = World()
             world.__dict__.update(again.__dict__)
-            world.last = last + half  # type: ignore[assignment]
+            world.last = last + half
             with pytest.raises(KilledError):
                 restoring().carry_out(WANTED)
             world.last = None
