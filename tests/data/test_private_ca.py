@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import subprocess
@@ -22,12 +23,17 @@ from tests.servers import tool
 UNTRUSTED = ("UNABLE_TO_VERIFY_LEAF_SIGNATURE", "certificate signed by unknown authority", "certificate verify failed")
 
 
+ANSWER = "an answer of the server"
+
+
 class Handler(QuietHandler):
     def do_GET(self) -> None:  # noqa: N802  # the name of the library
+        body = json.dumps({"a": ANSWER}).encode()
         self.send_response(200)
-        self.send_header("Content-Length", "8")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(b'{"a": 7}')
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     do_HEAD = do_GET  # noqa: N815  # ditto
 
@@ -61,14 +67,15 @@ def command(image: str, url: str) -> tuple[list[str | Path], str]:
             remote = (
                 f":s3,provider=Minio,endpoint='{url.removesuffix('/x')}',access_key_id=a,secret_access_key=b:bucket/x"
             )
-            return [tool("rclone"), "--config=/dev/null", "--retries=1", "--low-level-retries=1", "cat", remote], "7"
+            options = ["--config=/dev/null", "--retries=1", "--low-level-retries=1"]
+            return [tool("rclone"), *options, "cat", remote], "Failed to read last modified"  # of the answer
         case "oauth2_proxy":
             options = ["--provider=oidc", "--client-id=a", "--client-secret=b", f"--cookie-secret={'0' * 16}"]
             issuer = url.removesuffix("/x")
             return [tool("oauth2-proxy"), *options, "--email-domain=*", f"--oidc-issuer-url={issuer}"], "did not match"
         case _:
-            query = f"SELECT * FROM url('{url}', JSONEachRow, 'a Int64') SETTINGS http_max_tries = 1"  # noqa: S608
-            return [sys.executable, "-c", f'import chdb; print(chdb.query("{query}"))'], "7"
+            query = f"SELECT * FROM url('{url}', JSONEachRow, 'a String') SETTINGS http_max_tries = 1"  # noqa: S608
+            return [sys.executable, "-c", f'import chdb; print(chdb.query("{query}"))'], ANSWER
 
 
 @pytest.mark.parametrize("image", sorted(VARIABLES.keys() - {"web"}))

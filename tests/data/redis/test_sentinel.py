@@ -19,6 +19,7 @@ import pytest
 import redis
 from redis.sentinel import Sentinel
 
+from components.application.modules import CONFIG, KEEP_REDIS_CONNECTIONS
 from components.stores.redis.passwords import RETIRE
 from components.stores.redis.valkey import SCRIPTS as FOLDER
 from sandbox.images import probe_application
@@ -537,7 +538,7 @@ def queue_load(trio: Trio, generation: str) -> Iterator["subprocess.Popen[str]"]
         "REDIS_SENTINEL_NODES": ",".join(f"127.0.0.1:{one.sentinel_port}" for one in trio.members),
         "REDIS_SENTINEL_PASSWORD": trio.password,
     }
-    command = [str(program("node", package="nodejs")), str(QUEUE_LOAD)]
+    command = [str(program("node", package="nodejs")), f"--require={CONFIG / KEEP_REDIS_CONNECTIONS}", str(QUEUE_LOAD)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
