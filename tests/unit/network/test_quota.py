@@ -119,6 +119,38 @@ def test_the_quota_has_room_for_all_pods_at_once(name: str) -> None:
         assert amount <= bounds[what], what
 
 
+BY_HAND = {
+    "backup-clickhouse",
+    "backup-postgres",
+    "verify-backups",
+    "drill-clickhouse",
+    "drill-postgres",
+    "drill-media",
+}
+"""CronJobs of which a person starts a run while that of the schedule goes on (docs/runbooks/backups.md)."""
+OPERATORS = 3
+
+
+def test_the_quota_has_room_for_every_job_at_once_and_for_runs_by_hand() -> None:
+    off_site = {"endpoint": "https://s3.example.org", "bucket": "copies", "secret": "off-site"}
+    found = recorded("prod", {"scale": "xlarge", "backups": {"offSite": off_site}})
+    jobs = [item for item in found if item.kind in {"CronJob", "Job"}]
+    names = [item.name.removeprefix("langfuse-") for item in jobs]
+    assert set(names) >= BY_HAND
+    assert len(names) + len(BY_HAND) + OPERATORS <= quotas.TEMPORARY
+    allowed = Requests.of(quotas.TEMPORARY_POD)
+    for item, name in zip(jobs, names, strict=True):
+        if name == "first-start":
+            continue  # counted as a pod of web
+        spec = item.inputs["spec"]
+        template = spec.get("jobTemplate", {"spec": spec})["spec"]["template"]["spec"]
+        for one in (*template["containers"], *template.get("initContainers", [])):
+            amount = amounts([(1, [one])])
+            assert amount["requests.cpu"] <= allowed.cpu, name
+            assert amount["limits.cpu"] <= allowed.cpu_limit, name
+            assert amount["limits.memory"] <= allowed.memory, name
+
+
 def test_the_quota_has_room_for_an_update_from_the_largest_scale_to_the_smallest() -> None:
     bounds = quota(recorded("prod", {"scale": "small"}))
     largest = recorded("prod", {"scale": "xlarge"})
