@@ -21,10 +21,10 @@ down: program ## Stop the local control plane and keep its state
 status: program ## Show the processes of the local control plane
 	@$(RUN) -m sandbox status
 
-test: lint tools ## Run all checks and tests
-	@$(RUN) -m pytest -m "not whole" --numprocesses 5 --dist loadfile --no-loadscope-reorder --durations 20
+test: lint tools ## Run all checks and tests, and a random part of the long ones
+	@$(RUN) -m pytest -m "not whole" --sample-long --numprocesses 5 --dist loadfile --no-loadscope-reorder --durations 20
 
-test-whole: ## Run all checks and tests, and the exhaustive ones completely
+test-whole: ## Run all checks and tests, and all of the long and exhaustive ones
 	@SAMPLE=1 KILLS=10 $(MAKE) --no-print-directory test
 
 test-fast: development ## Run the tests that need only Python

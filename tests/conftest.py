@@ -9,6 +9,7 @@ import pytest
 from xdist.scheduler.loadfile import LoadFileScheduling  # type: ignore[import-untyped]
 
 from sandbox.plugins.install import PYTHON_VARIABLE
+from tests import sampling
 from tests.vault import vault
 from tests.warm_python import warm_python
 
@@ -36,9 +37,20 @@ LONGEST = (
 """Files of one minute to four. They start first, so that none runs alone at the end."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `make test`."""
+    parser.addoption("--sample-long", action="store_true", help="run a random part of the tests that are marked `long`")
+
+
+def pytest_report_header() -> str:
+    """Show what repeats the random choices of this run."""
+    return f"SAMPLE={sampling.SHARE:g} SAMPLE_SEED={sampling.SEED}"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let the plugins and commands of all workers start fast."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
+        os.environ["SAMPLE_SEED"] = str(sampling.SEED)  # all workers choose the same tests
         stack = ExitStack()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         os.environ[PYTHON_VARIABLE] = str(stack.enter_context(warm_python(folder / "warm-python")))
@@ -46,7 +58,23 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(stack.close)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Choose the long tests of this run, and start the longest files first."""
+    if config.getoption("--sample-long"):
+        _deselect_long(config, items)
+    _sort(items)
+
+
+def _deselect_long(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long tests of some files. Those of one file share what they set up, so they run together."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    chosen = sampling.sample(sorted({item.path for item in long}), "long tests")
+    left_out = {item for item in long if item.path not in chosen}
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _sort(items: list[pytest.Item]) -> None:
     """Start the node's and the longest files first, and one that computes with each that waits."""
     files = dict.fromkeys(item.path for item in items)
     longest = [TESTS / name for name in LONGEST]

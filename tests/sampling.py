@@ -1,7 +1,7 @@
-"""Random samples of exhaustive checks.
+"""Random samples of exhaustive checks and of long tests.
 
-`make test` runs a part of each, which differs from run to run. `make test-whole` runs everything. A failed test prints
-the `SAMPLE_SEED` with which the same part is chosen again.
+`make test` runs a part of each, which differs from run to run. `make test-whole` runs everything. The head of a run
+and a failed test print the `SAMPLE_SEED` that chooses the same part again.
 """
 
 from __future__ import annotations

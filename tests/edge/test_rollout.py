@@ -160,11 +160,13 @@ def test_a_rollout_of_web_loses_no_request(proxy: Proxy, tmp_path: Path) -> None
     assert replace_the_pod(tmp_path, proxy, with_module=True).lost == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("proxy", [connection_forwarder, node_load_balancer])
 def test_without_the_module_the_last_request_of_a_connection_is_lost(proxy: Proxy, tmp_path: Path) -> None:
     assert len(replace_the_pod(tmp_path, proxy, with_module=False).lost) == 1
 
 
+@pytest.mark.long
 def test_a_gateway_that_follows_endpoints_does_not_need_the_module(tmp_path: Path) -> None:
     assert replace_the_pod(tmp_path, endpoint_gateway, with_module=False).lost == []
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.engine.harness import CHECKOUT, Json
 from tests.engine.kube import ClusterProgram, ClusterProgramFactory, Kube, at
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.long
 
 NAME = "langfuse-web"
 

@@ -158,6 +158,7 @@ def test_several_kubeconfigs_are_merged(nowhere: StackFactory, sandbox: Sandbox,
     assert 'langfuse:cluster.context is "elsewhere"' in the_error(stack.preview(KUBECONFIG=both))
 
 
+@pytest.mark.long
 def test_a_missing_crd_is_reported_with_the_fix(on_cluster: StackFactory, sandbox: Sandbox) -> None:
     stack = on_cluster("without-an-operator", small("cloudnativepg"))
     error = the_error(stack.up())
@@ -206,6 +207,7 @@ def test_an_existing_namespace_outside_the_mesh_is_refused_before_anything_chang
     view.delete()
 
 
+@pytest.mark.long
 def test_the_next_update_continues_an_interrupted_one(on_cluster: StackFactory, sandbox: Sandbox) -> None:
     stack = on_cluster("interrupted")
     printed = interrupt(stack.start_up(), lambda line: "StatefulSet" in line and "creating" in line)

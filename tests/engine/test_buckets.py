@@ -142,6 +142,7 @@ def test_buckets_are_created_with_their_rules_and_then_not_changed(store: Store,
     deployed.up("--expect-no-changes").ok()
 
 
+@pytest.mark.long
 def test_removed_rules_are_restored_with_the_next_change(store: Store, deployed: Program) -> None:
     store.client.delete_bucket_lifecycle(Bucket="kept-events")
     assert drifted(deployed.refresh().ok()) == {("Bucket", "langfuse-test-events")}
@@ -153,6 +154,7 @@ def test_removed_rules_are_restored_with_the_next_change(store: Store, deployed:
     assert store.days("kept") == {"events": 30, "media": None, "exports": 3, "backups": 21}
 
 
+@pytest.mark.long
 def test_a_bucket_with_objects_is_not_deleted(store: Store, deployed: Program) -> None:
     version = store.client.put_object(Bucket="kept-media", Key="object", Body=b"content")["VersionId"]
 
@@ -166,6 +168,7 @@ def test_a_bucket_with_objects_is_not_deleted(store: Store, deployed: Program) -
     assert store.buckets("kept") == set()
 
 
+@pytest.mark.long
 def test_only_an_empty_existing_bucket_is_adopted(store: Store, new_program: Callable[[], Program]) -> None:
     program = new_program()
     for purpose in ("events", "backups"):

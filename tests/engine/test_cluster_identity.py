@@ -14,7 +14,7 @@ import yaml
 from tests.engine.harness import Result
 from tests.engine.stacks import Stack, changed_resources
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.sandbox, pytest.mark.timeout(600)]
 
 PROVIDER = "pulumi:providers:kubernetes"
 RULES = ("networking.k8s.io/v1:NetworkPolicy", "security.istio.io/v1:AuthorizationPolicy")

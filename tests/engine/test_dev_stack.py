@@ -282,6 +282,7 @@ def text_of(file: Path) -> str | None:
     return None
 
 
+@pytest.mark.long
 def test_no_credential_is_in_the_state_after_kubectl_apply_and_a_refresh(stack: Stack, view: View) -> None:
     """`kubectl apply` writes the whole object into an annotation, including the data of a Secret."""
     here = ("--namespace", view.namespace)

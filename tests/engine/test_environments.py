@@ -78,6 +78,7 @@ def views(sandbox: Sandbox, stacks: Mapping[str, Stack]) -> Mapping[str, View]:
     return {name: View(sandbox, f"langfuse-{name}") for name in ("dev", *stacks)}
 
 
+@pytest.mark.long
 def test_a_command_never_reads_a_half_written_file_of_attributes(sandbox: Sandbox, dev: Stack) -> None:
     """The engine replaces a state in one step, but would truncate and rewrite its attributes (`Folder.backend_url`)."""
     states = sandbox.folder.backend / ".pulumi" / "stacks"
@@ -177,6 +178,7 @@ def test_the_policies_accept_a_preview_of_prod(stacks: Mapping[str, Stack]) -> N
     assert result.exit_code == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", GUARDED)
 def test_an_upgrade_of_every_store_keeps_all_data(
     stacks: Mapping[str, Stack], views: Mapping[str, View], name: str
@@ -201,6 +203,7 @@ def test_an_upgrade_of_every_store_keeps_all_data(
     eventually(lambda: capacities(view) == set(SIZES[name].items()))
 
 
+@pytest.mark.long
 def test_a_removed_policy_is_deleted_in_protected_stacks_too(
     stacks: Mapping[str, Stack], views: Mapping[str, View]
 ) -> None:

@@ -17,7 +17,7 @@ from tests.engine.stacks import Stack
 from tests.engine.view import Json, View, conditions
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.sandbox, pytest.mark.timeout(300)]
 
 NAME: Final = "kept-outside"
 ENTRY: Final = f"langfuse/{NAME}"

@@ -20,7 +20,7 @@ from tests.engine.stacks import Stack
 from tests.engine.view import NAME_LABEL, Json, View, conditions
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.sandbox, pytest.mark.timeout(600)]
 
 JOB: Final = "langfuse-migrations"
 HELD: Final = {

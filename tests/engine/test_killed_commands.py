@@ -33,7 +33,7 @@ from tests.engine.view import View, conditions
 from tests.sampling import chooser
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.long, pytest.mark.sandbox, pytest.mark.timeout(1500)]
 
 MOMENTS: Final = int(os.environ.get("KILLS", "2"))
 POLL_SECONDS: Final = 0.02

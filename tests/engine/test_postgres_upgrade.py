@@ -12,7 +12,7 @@ from tests.engine.matrix import small
 from tests.engine.stacks import Stack, operate
 from tests.engine.view import Json, View
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.sandbox, pytest.mark.timeout(900)]
 
 NEW: Final = "18.4"
 CLAIM: Final = "langfuse-postgres-data"

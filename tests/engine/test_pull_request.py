@@ -79,6 +79,7 @@ def test_a_replaced_volume_is_accepted_only_if_it_is_acknowledged_by_name(dev: S
     assert [change["urn"].endswith(CLAIM) for change in json.loads(meant.stdout)["guard"]["acknowledged"]] == [True]
 
 
+@pytest.mark.long
 def test_a_branch_that_breaks_a_policy_is_refused(dev: Stack, tmp_path: Path) -> None:
     result = Branch(dev, tmp_path, BREAKS_A_POLICY).preview("--json")
 
@@ -116,6 +117,7 @@ def test_a_change_outside_pulumi_is_detected(sandbox: Sandbox, dev: Stack) -> No
     assert change["because"] == ["spec.hosts[0]"]
 
 
+@pytest.mark.long
 def test_a_review_stack_is_deployed_updated_and_deleted_when_it_expires(
     sandbox: Sandbox, dev: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,8 @@ import pytest
 from tests.engine.harness import CHECKOUT, Json
 from tests.engine.kube import ClusterProgramFactory, Kube
 
+pytestmark = pytest.mark.long
+
 SOURCE = f"""
         import sys
         sys.path.insert(0, {str(CHECKOUT)!r})

@@ -319,6 +319,7 @@ def test_status_is_available_as_json(sandbox: Sandbox) -> None:
     assert [process["name"] for process in status["processes"]] == list(services.SERVICES)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", services.SERVICES)
 def test_a_killed_process_is_reported_with_its_log_and_restarted_alone(sandbox: Sandbox, name: str) -> None:
     before = {report.name: report.pid for report in sandbox.status().processes}
@@ -343,6 +344,7 @@ def test_a_killed_process_is_reported_with_its_log_and_restarted_alone(sandbox: 
     }
 
 
+@pytest.mark.long
 def test_the_state_survives_a_restart_on_another_port(
     sandbox: Sandbox, namespace: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

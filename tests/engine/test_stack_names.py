@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.engine.conftest import ProgramFactory
 from tests.engine.harness import CHECKOUT
+
+pytestmark = pytest.mark.long
 
 PROGRAM = f"""
     import sys

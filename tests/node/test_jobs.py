@@ -59,6 +59,7 @@ def test_a_second_migration_changes_nothing(shape: Installation, contents: Conte
     assert state() == before
 
 
+@pytest.mark.long
 def test_a_half_migrated_clickhouse_is_refused_until_the_printed_repair_is_done(
     shape: Installation, contents: Contents
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_half_migrated_clickhouse_is_refused_until_the_printed_repair_is_done(
     assert repaired.succeeded, repaired.log
 
 
+@pytest.mark.long
 def test_a_half_migrated_postgres_is_refused_until_the_printed_repair_is_done(
     shape: Installation, contents: Contents
 ) -> None:
@@ -126,6 +128,7 @@ def settings(client: S3Client) -> Mapping[str, object]:
     return found
 
 
+@pytest.mark.long
 def test_provisioning_twice_gives_the_same(shape: Installation, contents: Contents) -> None:
     with contents.object_store() as client:
         before = settings(client)
@@ -144,6 +147,7 @@ def objects(client: S3Client, bucket: str, folder: str) -> Mapping[str, int]:
     return {item["Key"].removeprefix(f"{folder}/"): item["Size"] for page in pages for item in page.get("Contents", [])}
 
 
+@pytest.mark.long
 def test_backups_that_are_started_by_hand_are_complete(shape: Installation, contents: Contents) -> None:
     bucket = contents.bucket("backups")
     folders: dict[str, str] = {}

@@ -150,6 +150,7 @@ def test_a_killed_kubelet_is_reported_and_started_again(node: Sandbox, pod: View
     assert pod.get("pod", "shell")["metadata"]["uid"] == before
 
 
+@pytest.mark.long
 def test_when_process_1_ends_nothing_is_left_and_the_state_can_be_started_again(machine: None, tmp_path: Path) -> None:
     sandbox = Sandbox(tmp_path / "sandbox")
     before = host(sandbox)

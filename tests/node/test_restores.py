@@ -13,7 +13,7 @@ from tests.node.contents import EVERYTHING, Contents
 from tests.node.event_load import Summary, event_load
 from tests.node.shapes import Installation
 
-pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.node, pytest.mark.sandbox, pytest.mark.timeout(1800)]
 
 LOAD_SECONDS: Final = 10
 CHECKS: Final = ("verify", "drill-postgres", "drill-clickhouse")

@@ -93,6 +93,7 @@ def test_no_stack_breaks_a_mandatory_policy_of_its_environment(stack: str) -> No
     assert violations(stack, "dev" if stack == "preview" else stack) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_no_kind_of_cluster_needs_a_waiver(cluster: str) -> None:
     for modes in ({}, {"postgres": {"mode": "cloudnativepg"}, "mesh": {"mode": "none"}}):

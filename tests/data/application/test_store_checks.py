@@ -85,6 +85,7 @@ def test_each_store_has_its_own_users_and_they_need_no_more(variables: Mapping[s
         assert [value for value in secret if value in checked.output] == []
 
 
+@pytest.mark.long
 def test_a_store_without_a_kms_refuses_encryption(tmp_path: Path, variables: Mapping[str, str]) -> None:
     unencrypted = {
         name: value for name, value in server_variables(tmp_path).items() if not name.startswith("MINIO_KMS_")

@@ -140,6 +140,7 @@ def test_fingerprints_differ_for_other_keys_and_are_the_same_again(
     assert set(other_key.values()).isdisjoint(first.values()), "a guess of SALT needs ENCRYPTION_KEY"
 
 
+@pytest.mark.long
 def test_a_dump_of_many_parts_is_complete(
     postgres: PostgresServer, fresh_store: Store, rows: str, tmp_path: Path
 ) -> None:
@@ -330,6 +331,7 @@ def test_a_part_that_is_lost_before_the_end_leaves_no_marker(
     assert manifests(fresh_store, "clickhouse/") == {}
 
 
+@pytest.mark.long
 def test_a_backup_that_cannot_be_written_leaves_no_marker(fresh_store: Store, tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     server = clickhouse_on(replace(fresh_store, url=f"http://127.0.0.1:{free_port()}"), tmp_path / "server")

@@ -23,7 +23,7 @@ from tests.data.rendered import config_map, environment, secrets, stack
 from tests.servers import free_port, tool
 from tests.unit.pods import containers
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 POSTGRES_PROGRAMS = ("initdb", "pg_ctl", "postgres", "psql", "pg_restore", "pg_controldata")
 

@@ -159,6 +159,7 @@ def test_postgres_is_restored_over_other_rows_only_if_that_is_wanted(
     assert (done.code, postgres.query(CONTENT)) == (0, content), "an empty database needs no OVERWRITE"
 
 
+@pytest.mark.long
 def test_postgres_is_as_before_after_a_restore_that_was_killed_or_found_a_fault(
     postgres: PostgresServer, fresh: Store, one_set: tuple[str, str], tmp_path: Path
 ) -> None:
@@ -293,6 +294,7 @@ def pods_of(server: ClickHouse, store: Store, clients: Path, users: Mapping[str,
     return backup, restore
 
 
+@pytest.mark.long
 def test_clickhouse_is_restored_from_a_chain_after_a_rotation_and_after_kills(
     postgres: PostgresServer, fresh: Store, tmp_path: Path
 ) -> None:

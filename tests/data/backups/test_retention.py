@@ -13,6 +13,8 @@ from tests.data.containers import Run
 from tests.data.object_store.minio import Store
 from tests.data.rendered import secrets
 
+pytestmark = pytest.mark.long
+
 CONTENT = b"content"
 
 

@@ -14,6 +14,8 @@ from tests.data.clickhouse.replicas import SOME_TABLES, Replicas
 from tests.data.clickhouse.server import ClickHouseServer
 from tests.data.clickhouse.zookeeper import ZooKeeper, zookeeper
 
+pytestmark = pytest.mark.long
+
 UUIDS = {
     "traces": "11111111-1111-4111-8111-111111111111",
     "schema_migrations": "22222222-2222-4222-8222-222222222222",

@@ -13,6 +13,8 @@ import pytest
 from tests.data.clickhouse.replicas import NOBODY, SOME_TABLES, Replicas
 from tests.data.rendered import secrets
 
+pytestmark = pytest.mark.long
+
 SCHEMA = (
     "SELECT name, engine, uuid, create_table_query FROM system.tables WHERE database = 'default' ORDER BY name"
     " SETTINGS show_table_uuid_in_table_create_query_if_not_nil = 1"

@@ -25,6 +25,8 @@ from tests.unit.pods import container
 from tests.unit.program import recorded
 from tests.unit.recorder import Registration
 
+pytestmark = pytest.mark.long
+
 NODES = 4
 BUCKET = "langfuse-dev-events"
 CONTENT = b"before" * 100_000

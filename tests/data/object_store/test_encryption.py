@@ -11,6 +11,8 @@ from botocore.exceptions import ClientError
 from components.schema.purposes import PURPOSES, Purpose
 from tests.data.object_store.minio import Store, provision, server_variables, serving
 
+pytestmark = pytest.mark.long
+
 CONTENT: Final = b"content that must not be readable " * 100
 """Small enough that MinIO stores it in one file with its metadata."""
 

@@ -75,6 +75,7 @@ def kept_aside(here: ServerFolder) -> list[Path]:
     return [path for path in here.data.parent.iterdir() if path != here.data]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
 def test_a_killed_initialization_is_started_again(here: ServerFolder, moment: Moment) -> None:
     unfinished = here.data.with_name("pgdata.unfinished")
@@ -86,6 +87,7 @@ def test_a_killed_initialization_is_started_again(here: ServerFolder, moment: Mo
     assert_works(here)
 
 
+@pytest.mark.long
 def test_an_initialization_that_was_killed_several_times_succeeds(here: ServerFolder) -> None:
     unfinished = here.data.with_name("pgdata.unfinished")
     for moment in reversed(MOMENTS.values()):
@@ -167,6 +169,7 @@ def as_superuser(here: ServerFolder, *statements: str) -> None:
 IN_PLACE = {name: MOMENTS[name] for name in list(MOMENTS)[:4]}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", IN_PLACE.values(), ids=IN_PLACE.keys())
 def test_an_unfinished_directory_of_an_earlier_release_is_moved_away(here: ServerFolder, moment: Moment) -> None:
     with initialized_by_the_image(here, moment):

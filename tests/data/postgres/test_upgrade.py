@@ -21,6 +21,8 @@ from tests.unit.pods import container as container_of
 from tests.unit.program import recorded
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.long
+
 TABLES = """
 CREATE TYPE kind AS ENUM ('one', 'two');
 CREATE TABLE projects (id serial PRIMARY KEY, name text NOT NULL UNIQUE, kind kind, at timestamptz DEFAULT now());

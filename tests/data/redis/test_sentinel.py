@@ -287,6 +287,7 @@ def test_a_stopping_primary_hands_over_without_losing_a_write(trio: Trio) -> Non
     assert trio.connect(primary).info("replication")["role"] == "slave"
 
 
+@pytest.mark.long
 def test_after_a_handover_writes_wait_until_all_clients_are_back(trio: Trio) -> None:
     """Langfuse connects its queues a second after the loss of a connection, and its cache at once."""
     primary = trio.primary()
@@ -318,6 +319,7 @@ def _connection(trio: Trio, member: Member) -> socket.socket:
     return made
 
 
+@pytest.mark.long
 def test_a_handover_asks_a_sentinel_that_acts(trio: Trio) -> None:
     """In TILT mode a Sentinel accepts the command and does nothing."""
     primary, tilted, _ = trio.members
@@ -332,6 +334,7 @@ def test_a_handover_asks_a_sentinel_that_acts(trio: Trio) -> None:
     assert len(writes.failed) <= WRITERS
 
 
+@pytest.mark.long
 def test_a_pod_has_started_when_the_sentinels_of_all_pods_reach_it(trio: Trio) -> None:
     """Their DNS server may know its former address for a while. An update must not stop the next pod before."""
     member = trio.members[2]
@@ -342,6 +345,7 @@ def test_a_pod_has_started_when_the_sentinels_of_all_pods_reach_it(trio: Trio) -
     eventually(lambda: trio.check(member, "sentinel") == 0)
 
 
+@pytest.mark.long
 def test_a_primary_that_crashed_continues_with_its_data(trio: Trio) -> None:
     """It starts before the Sentinels count it as lost."""
     primary = trio.primary()
@@ -353,6 +357,7 @@ def test_a_primary_that_crashed_continues_with_its_data(trio: Trio) -> None:
     assert trio.connect(primary).get("before") == b"kept"
 
 
+@pytest.mark.long
 def test_a_primary_that_has_lost_its_data_does_not_come_back_as_the_primary(trio: Trio) -> None:
     """Its replicas would copy the empty data set."""
     primary = trio.primary()
@@ -371,6 +376,7 @@ def test_a_primary_that_has_lost_its_data_does_not_come_back_as_the_primary(trio
     assert trio.connect(trio.primary()).get("before") == b"kept"
 
 
+@pytest.mark.long
 def test_a_primary_without_replicas_stops_in_time(trio: Trio) -> None:
     primary = trio.primary()
     for member in trio.members:
@@ -381,6 +387,7 @@ def test_a_primary_without_replicas_stops_in_time(trio: Trio) -> None:
     assert "stops as the primary" in (primary.folder / "valkey.log").read_text()
 
 
+@pytest.mark.long
 def test_a_restarted_pod_waits_for_the_other_sentinels(trio: Trio) -> None:
     """Its own Sentinel remembers it as the primary, and a new pod may not reach the others at first."""
     lost = trio.primary()
@@ -399,6 +406,7 @@ def test_a_restarted_pod_waits_for_the_other_sentinels(trio: Trio) -> None:
     assert starts == [f"127.0.0.1:{one.port}" for one in (lost, promoted)]
 
 
+@pytest.mark.long
 def test_sentinels_can_rewrite_the_configuration_of_a_server(trio: Trio) -> None:
     """The server runs with a writable copy of the file in the ConfigMap."""
     lost = trio.primary()
@@ -411,6 +419,7 @@ def test_sentinels_can_rewrite_the_configuration_of_a_server(trio: Trio) -> None
     assert {member.port: (member.folder / "etc/valkey.conf").read_text() for member in trio.members} == shipped
 
 
+@pytest.mark.long
 def test_after_a_full_stop_the_last_primary_continues_with_its_data(trio: Trio) -> None:
     trio.stop(trio.primary(), kill=True)
     eventually(lambda: trio.primary() is not trio.members[0])
@@ -427,6 +436,7 @@ def test_after_a_full_stop_the_last_primary_continues_with_its_data(trio: Trio) 
     assert trio.connect(last).get("late") == b"kept"
 
 
+@pytest.mark.long
 def test_a_primary_without_replicas_accepts_no_writes(trio: Trio) -> None:
     primary = trio.primary()
     for member in trio.members:
@@ -468,6 +478,7 @@ def assert_not_shown(trio: Trio, *passwords: str) -> None:
 NEW_PASSWORD = "n" * 32
 
 
+@pytest.mark.long
 def test_a_new_password_takes_the_place_of_the_old_one_without_a_lost_job(trio: Trio) -> None:
     """Pods restart one by one with the new one, then web and worker, and then all refuse the old one."""
     old = trio.password

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.engine.harness import Json
 from tests.engine.kube import ClusterProgramFactory, Kube, at
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.long
 
 
 def test_a_change_that_the_server_refuses_fails_without_a_replacement(

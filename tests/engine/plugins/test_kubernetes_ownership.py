@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.engine.harness import Json
 from tests.engine.kube import ClusterProgramFactory, Kube, at
+
+pytestmark = pytest.mark.long
 
 
 def test_an_outside_change_is_shown_by_a_refresh_and_reverted_by_the_next_update(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 
+import pytest
+
 from tests.engine.harness import Json
 from tests.engine.kube import ClusterProgramFactory, Kube, at
 
@@ -162,6 +164,7 @@ def test_an_object_is_imported_unchanged(on_cluster: ClusterProgramFactory, kube
     assert "nowhere" in missing.output
 
 
+@pytest.mark.long
 def test_a_program_can_create_a_definition_and_its_custom_resource(
     on_cluster: ClusterProgramFactory, kube: Kube, namespace: str
 ) -> None:

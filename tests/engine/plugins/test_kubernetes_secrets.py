@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 
+import pytest
+
 from tests.engine.harness import Json, Result
 from tests.engine.kube import ClusterProgramFactory, Kube, at
+
+pytestmark = pytest.mark.long
 
 PASSWORD = "correct-horse-battery"  # noqa: S105  # a value to look for
 FORMS = (PASSWORD, base64.b64encode(PASSWORD.encode()).decode())

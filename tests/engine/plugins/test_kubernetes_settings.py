@@ -11,6 +11,8 @@ import yaml
 from tests.engine.harness import Engine, Json
 from tests.engine.kube import ClusterProgramFactory, Kube, at
 
+pytestmark = pytest.mark.long
+
 CLOSED = "http://127.0.0.1:9"
 
 

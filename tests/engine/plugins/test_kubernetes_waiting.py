@@ -5,9 +5,13 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
+
 from tests.engine.harness import Json
 from tests.engine.kube import ClusterProgramFactory, Kube, at
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.long
 
 NOWHERE = '{"kubernetes.io/hostname": "nowhere"}'  # no node has this label
 PROMPT_SECONDS = 20.0

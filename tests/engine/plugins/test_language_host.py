@@ -21,6 +21,8 @@ from tests.engine.conftest import ProgramFactory
 from tests.engine.harness import STACK, Engine, Program
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.long
+
 
 def test_stdout_and_stderr_of_the_program_are_shown(program: ProgramFactory) -> None:
     result = program("import sys; print('to stdout'); print('to stderr', file=sys.stderr)").preview().ok()

@@ -15,6 +15,8 @@ from sandbox.plugins.random.bcrypt import COST_VARIABLE, DEFAULT_COST
 from tests.engine.conftest import ProgramFactory
 from tests.engine.harness import Json
 
+pytestmark = pytest.mark.long
+
 EVERY_KIND = """
     import pulumi
     import pulumi_random as random
