@@ -16,10 +16,12 @@ from components.cluster_client import connect
 from components.schema import cluster as settings
 from components.schema.environment import PROJECT
 from components.settings import kubeconfig
-from operations.errors import OperationError
+from operations.errors import OperationError, UnreachableError
 from operations.pulumi import Pulumi
 
 NOT_FOUND: Final = 404
+TEMPORARY: Final = frozenset({429, 500, 502, 503, 504})
+"""Answers of an API server, or of what is in front of it, that can't serve a request at the moment."""
 TIMEOUT_SECONDS: Final = 10
 
 Json = Mapping[str, Any]  # an object of Kubernetes
@@ -244,9 +246,10 @@ class Cluster:
         except client.ApiException as error:
             if error.status == NOT_FOUND:
                 return None
-            raise OperationError(f"the cluster refused the request: {error.status} {error.reason}") from None
+            kind = UnreachableError if error.status in TEMPORARY else OperationError
+            raise kind(f"the cluster refused the request: {error.status} {error.reason}") from None
         except (OSError, urllib3.exceptions.HTTPError) as error:
-            raise OperationError(f"the cluster can't be reached: {type(error).__name__}; check KUBECONFIG") from None
+            raise UnreachableError(f"the cluster can't be reached: {type(error).__name__}; check KUBECONFIG") from None
 
     def _kinds(self) -> Any:  # noqa: ANN401  # ditto
         """The kinds that the API server serves."""

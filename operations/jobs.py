@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Final
 
-from operations.cluster import Cluster
-from operations.errors import OperationError
+from operations.cluster import Cluster, Step
+from operations.errors import OperationError, UnreachableError
 
 Json = Mapping[str, Any]  # an object of Kubernetes
 Say = Callable[[str], None]
@@ -36,6 +36,9 @@ KEEP_SECONDS: Final = 7 * 24 * 3600
 
 GRACE_SECONDS: Final = 120
 """How long after its deadline a Job may take to be reported as failed."""
+
+OUTAGE_SECONDS: Final = 300
+"""How long the API server may be away while a Job runs. The Job does not need it, and may take hours."""
 
 SHOWN_CHARACTERS: Final = 500
 """How much of a log an error shows."""
@@ -167,30 +170,43 @@ def ended(job: Json) -> str | None:
 def _follow(cluster: Cluster, job: Json, say: Say) -> str:
     name = job["metadata"]["name"]
     deadline = time.monotonic() + job["spec"].get("activeDeadlineSeconds", KEEP_SECONDS) + GRACE_SECONDS
+    answered = time.monotonic()
     shown: dict[tuple[str, str], int] = {}
     waits = ""
     while time.monotonic() < deadline:
-        found = cluster.get(job)
-        if found is None:
-            raise OperationError(f"Job {name} was deleted while it ran")
-        outcome = ended(found)
-        steps = cluster.steps(job)
-        for step in steps:
-            lines = step.log.splitlines()
-            for line in lines[shown.get((step.pod, step.container), 0) :]:
-                if not line.startswith("{"):  # results, which the caller reads
-                    say(f"  {step.container}: {line}")
-            shown[step.pod, step.container] = len(lines)
-        if outcome == "Complete":
-            return steps[-1].log if steps else ""
-        if outcome:
-            raise JobFailedError(_failure(cluster, job, name), steps[-1].log if steps else "")
-        reason = cluster.pod_reason(job) if not any(step.runs for step in steps) else ""
+        try:
+            found = cluster.get(job)
+            steps = cluster.steps(job)
+            reason = "" if any(step.runs for step in steps) else cluster.pod_reason(job)
+        except UnreachableError as error:
+            if time.monotonic() > answered + OUTAGE_SECONDS:
+                raise
+            reason = f"{error}; trying again"
+        else:
+            answered = time.monotonic()
+            if found is None:
+                raise OperationError(f"Job {name} was deleted while it ran")
+            _show(steps, shown, say)
+            outcome = ended(found)
+            if outcome == "Complete":
+                return steps[-1].log if steps else ""
+            if outcome:
+                raise JobFailedError(_failure(cluster, job, name), steps[-1].log if steps else "")
         if reason and reason != waits:
             say(f"  {name} waits: {reason}")
         waits = reason
         time.sleep(1)
     raise OperationError(f"Job {name} did not end within its deadline; look at it with `kubectl describe job {name}`")
+
+
+def _show(steps: Sequence[Step], shown: dict[tuple[str, str], int], say: Say) -> None:
+    """Show the lines of logs that were not shown yet."""
+    for step in steps:
+        lines = step.log.splitlines()
+        for line in lines[shown.get((step.pod, step.container), 0) :]:
+            if not line.startswith("{"):  # results, which the caller reads
+                say(f"  {step.container}: {line}")
+        shown[step.pod, step.container] = len(lines)
 
 
 def _failure(cluster: Cluster, job: Json, name: str) -> str:
