@@ -24,7 +24,6 @@ from components.stores.clients import (
     CLIENT_SCRIPTS,
     bucket_client_environment,
     clickhouse_environment,
-    object_store_environment,
     postgres_environment,
 )
 from components.stores.connections import Bucket, ClickHouseConnection, ObjectStoreConnection
@@ -37,6 +36,9 @@ CLIENT_PATH = "/client"
 CA_BUNDLE_PATH = f"{CLIENT_PATH}/ca-bundle.pem"
 """CA bundle of the image of the object store's client. The image of Postgres has none."""
 
+CLIENT_VOLUME_SIZE = "256Mi"
+"""rclone's official image has a program of about 80 MiB."""
+
 MINIMUM_BYTES = 1024
 """A dump of an empty database is larger. A smaller file means that nothing was dumped."""
 
@@ -44,7 +46,7 @@ MOST_PARTS = 10_000
 """Parts of an object in S3. The size of a streamed dump is unknown, so the size of a part limits that of the dump."""
 
 SMALLEST_PART_MEBIBYTES = 64
-"""For dumps of up to 625 GiB. The client holds one part in memory (minio-go, api-put-object-common.go)."""
+"""For dumps of up to 625 GiB. rclone holds two parts in memory (`backup-postgres.sh`)."""
 
 DUMP_MEBIBYTES = 512
 """For pg_dump, the object store's client, and the commands that measure the stream."""
@@ -100,12 +102,12 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
     workload = context.installation.workload("backup-postgres", component="backup", version=postgres.version)
     scope = Scope(workload, opts)
     files = {
-        **read_scripts(SCRIPTS, "copy-client.sh", "backup-postgres.sh"),
+        **read_scripts(SCRIPTS, "copy-client.sh", "backup-postgres.sh", "rclone-remotes.sh"),
         **read_scripts(CLIENT_SCRIPTS, "copy-ca-bundle.sh"),
         **step_scripts("begin-backup.js", "fingerprint-keys.js", "list-media.js", "finish-set.js"),
     }
     scripts = scripts_mount(scope, files)
-    client = Mount.scratch("client", CLIENT_PATH, size="128Mi")
+    client = client_volume()
     mounts = [scripts, client, WORK, *context.ca_bundles]
     template = steps_pod(
         context,
@@ -122,11 +124,16 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
     cron_job(scope, template, context.settings.backups.postgres_schedule, deadline_seconds=DEADLINE_SECONDS)
 
 
+def client_volume() -> Mount:
+    """The volume with the object store's client."""
+    return Mount.scratch("client", CLIENT_PATH, size=CLIENT_VOLUME_SIZE)
+
+
 def copy_client(scripts: Mount, client: Mount) -> Container:
     """The step that copies the object store's client for a container with another image."""
     return container(
         "client",
-        images.MINIO_CLIENT,
+        images.RCLONE,
         command=run_script("copy-client.sh"),
         resources=JOB_RESOURCES,
         mounts=[scripts, client],
@@ -137,10 +144,10 @@ def copy_client(scripts: Mount, client: Mount) -> Container:
 def client_environment(object_store: ObjectStoreConnection, bucket: Bucket) -> Environment:
     """The environment of the object store's client that `copy_client` copied, for one bucket."""
     return {
-        **object_store_environment(object_store, f"{CLIENT_PATH}/config"),
-        **bucket.keys(""),
+        **bucket_client_environment(object_store, bucket),
+        "GOMAXPROCS": "2",
+        "GOMEMLIMIT": "200MiB",
         "SSL_CERT_FILE": CA_BUNDLE_PATH,
-        "BUCKET": bucket.name,
         "CLIENT_DIR": CLIENT_PATH,
     }
 
@@ -190,9 +197,10 @@ def _dump(context: ApplicationContext, mounts: Sequence[Mount]) -> Container:
         env={
             **postgres_environment(postgres, ca_bundle=CA_BUNDLE_PATH),
             **client_environment(object_store, bucket),
+            "GOMEMLIMIT": f"{200 + 2 * part}MiB",
             "WORK_DIR": WORK.path,
             "MINIMUM_BYTES": str(MINIMUM_BYTES),
-            "PART_SIZE": f"{part}MiB",
+            "PART_SIZE": f"{part}Mi",
             "WAIT_SECONDS": str(WAIT_SECONDS),
         },
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pulumi
 
 from components.application.component import ApplicationContext
-from components.backups.component import CLIENT_PATH, client_environment, copy_client
+from components.backups.component import client_environment, client_volume, copy_client
 from components.backups.steps import SCRIPTS, WORK, step, step_scripts, steps_pod
 from components.kubernetes.files import read_config, read_scripts, run_script, scripts_mount
 from components.kubernetes.jobs import cron_job
@@ -116,7 +116,7 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
     storage = postgres_storage(settings)
     mounts = [
         scripts,
-        Mount.scratch("client", CLIENT_PATH, size="128Mi"),
+        client_volume(),
         Mount.scratch("run", SOCKET_PATH),
         _volume(settings, DATA_PATH, storage),
         TMP,
@@ -152,7 +152,7 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
 
 def _postgres_scripts() -> dict[str, str]:
     return {
-        **read_scripts(SCRIPTS, "copy-client.sh", "drill-postgres.sh"),
+        **read_scripts(SCRIPTS, "copy-client.sh", "drill-postgres.sh", "rclone-remotes.sh"),
         **read_scripts(CLIENT_SCRIPTS, "copy-ca-bundle.sh"),
         **read_scripts(POSTGRES_SCRIPTS, *INITIALIZE),
         **step_scripts("begin-drill.js", "fingerprint-keys.js", "check-keys.js", "judge-drill.js"),

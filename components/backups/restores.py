@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pulumi
 
 from components.application.component import ApplicationContext
-from components.backups.component import CA_BUNDLE_PATH, CLIENT_PATH, WAIT_SECONDS, client_environment, copy_client
+from components.backups.component import CA_BUNDLE_PATH, WAIT_SECONDS, client_environment, client_volume, copy_client
 from components.backups.steps import SCRIPTS, WORK, step, step_scripts, steps_pod
 from components.kubernetes.files import read_scripts, run_script, scripts_mount
 from components.kubernetes.jobs import cron_job
@@ -37,7 +37,10 @@ CATCH_UP_SECONDS = 12 * 3600
 POSTGRES_RESOURCES = Resources(cpu="100m", cpu_limit="2", memory="1Gi")
 """For the object store's client, pg_restore and psql, which hold one row at a time."""
 
-POSTGRES_SCRIPTS = ("look-postgres.sh", "restore-postgres.sh", "drop-everything.sql", "compare-rows.sql")
+POSTGRES_SCRIPTS = (
+    *("look-postgres.sh", "restore-postgres.sh", "rclone-remotes.sh"),
+    *("drop-everything.sql", "compare-rows.sql"),
+)
 CLICKHOUSE_SCRIPTS = ("look-clickhouse.sh", "restore-clickhouse.sh", "clickhouse-queries.sh")
 CHOOSE_SCRIPTS = ("choose-set.js", "fingerprint-keys.js", "restorable-sets.js")
 
@@ -79,7 +82,7 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
         **step_scripts(*CHOOSE_SCRIPTS),
     }
     scripts = scripts_mount(scope, files)
-    client = Mount.scratch("client", CLIENT_PATH, size="128Mi")
+    client = client_volume()
     mounts = [scripts, client, WORK, *context.ca_bundles]
     environment = {
         **postgres_environment(connection, ca_bundle=CA_BUNDLE_PATH),

@@ -127,16 +127,16 @@ CONTRACTS: Mapping[str, Contract] = {
         ),
         Contract(
             image=images.MINIO_CLIENT,
-            commands=("sh", "cat", "cp", "date", "mc", "sleep", "timeout"),
-            notes=(
-                "`mc` is statically linked: the backup of Postgres runs it in the image of Postgres.",
-                "It has the certificates of public CAs in a directory where Go looks for them.",
-            ),
+            commands=("sh", "date", "mc", "sleep", "timeout"),
+            notes=("It has the certificates of public CAs in a directory where Go looks for them.",),
         ),
         Contract(
             image=images.RCLONE,
-            commands=("sh", "rclone", "sort"),
-            notes=("It has the certificates of public CAs in a directory where Go looks for them.",),
+            commands=("sh", "cat", "cp", "rclone", "sort"),
+            notes=(
+                "`rclone` is statically linked: the backup of Postgres runs it in the image of Postgres.",
+                "It has the certificates of public CAs in a directory where Go looks for them.",
+            ),
         ),
         Contract(
             image=images.web(DEFAULT_VERSION),

@@ -11,13 +11,14 @@ CLIENT_SCRIPTS = Path(__file__).parent / "scripts"
 CLICKHOUSE_CLIENT_RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="512Mi")
 """For scripts that use ClickHouse's client, which is the same program as the server."""
 
-OBJECT_STORE_CLIENT_RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="512Mi")
-"""For scripts that use MinIO's client to copy objects."""
-
 _OBJECT_STORE_CLIENT_BOUNDS: Environment = {"GOMAXPROCS": "2", "GOMEMLIMIT": "200MiB"}
 """MinIO's client starts a worker for each core of the node, and adds as many again every four seconds. It ignores the
 limits of a cgroup v2 (cmd/parallel-manager.go). Measured with `mc mirror` of 3.6 GB: 415 MiB on 8 cores and
 493 MiB on 64 without these bounds, 234 and 256 MiB with them."""
+
+
+STORE_WAIT_SECONDS = 180
+"""How long scripts repeat a request while the object store does not answer, for example because its pod restarts."""
 
 
 def postgres_environment(connection: PostgresConnection, *, ca_bundle: str) -> Environment:
@@ -63,14 +64,8 @@ def clickhouse_environment(connection: ClickHouseConnection) -> Environment:
 
 
 def object_store_environment(connection: ObjectStoreConnection, folder: str) -> Environment:
-    """The environment of MinIO's client: the URL of the store, and a folder that the client can write to.
-
-    If pods use their identity, the client exchanges the token that the cloud mounts for keys, at the STS endpoint
-    (mc: cmd/client.go).
-    """
-    sts = f"https://sts.{connection.region}.amazonaws.com{'.cn' if connection.region.startswith('cn-') else ''}"
+    """The environment of MinIO's client: the URL of the store, and a folder that the client can write to."""
     return {
-        **({} if connection.identity is None else {"MC_STS_ENDPOINT_store": sts}),
         **_OBJECT_STORE_CLIENT_BOUNDS,
         "STORE_URL": connection.endpoint.http_url,
         "MC_CONFIG_DIR": folder,
@@ -80,8 +75,9 @@ def object_store_environment(connection: ObjectStoreConnection, folder: str) -> 
 
 
 def bucket_client_environment(connection: ObjectStoreConnection, bucket: Bucket) -> Environment:
-    """The environment of scripts that use one bucket with the S3 client in Langfuse's image."""
+    """The environment of scripts that use one bucket, with the S3 client in Langfuse's image or with rclone."""
     return {
+        "STORE_WAIT_SECONDS": str(STORE_WAIT_SECONDS),
         "STORE_URL": connection.endpoint.http_url,
         "REGION": connection.region,
         "FORCE_PATH_STYLE": "true" if connection.force_path_style else "false",

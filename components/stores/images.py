@@ -25,7 +25,7 @@ def original_images(settings: Settings) -> Mapping[str, str]:
         images.worker(settings.version).reference,
         images.postgres(postgres.version or images.NEWEST_POSTGRES).reference,
         images.clickhouse(clickhouse.version or images.CLICKHOUSE.tag).reference,
-        images.MINIO_CLIENT.reference,
+        images.RCLONE.reference,
     ]
     if postgres.mode == "cloudnativepg":
         found.append(images.cloudnative_pg(postgres.version))
@@ -34,9 +34,7 @@ def original_images(settings: Settings) -> Mapping[str, str]:
     if redis.mode != "external":
         found.append(images.valkey(redis.version).reference)
     if store.mode == "managed":
-        found.append(replace(images.MINIO, tag=store.version).reference)
-    if settings.backups.off_site:
-        found.append(images.RCLONE.reference)
+        found += [replace(images.MINIO, tag=store.version).reference, images.MINIO_CLIENT.reference]
     if settings.ingress.sign_in_proxy:
         found.append(images.OAUTH2_PROXY.reference)
     return {key_of(reference): reference for reference in found}

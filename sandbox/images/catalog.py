@@ -36,7 +36,7 @@ DEFAULTS = (
     cluster.PAUSE,
     cluster.COREDNS,
     *(image.reference for image in (program.POSTGRES, program.CLICKHOUSE, program.CLICKHOUSE_KEEPER, program.VALKEY)),
-    *(image.reference for image in (program.MINIO, program.MINIO_CLIENT)),
+    *(image.reference for image in (program.MINIO, program.MINIO_CLIENT, program.RCLONE)),
     *(image(program.DEFAULT_VERSION).reference for image in (program.web, program.worker)),
 )
 """The references of a cluster and of the program's default configuration."""

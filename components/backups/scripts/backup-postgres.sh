@@ -6,13 +6,14 @@
 #
 # Environment: PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WAIT_SECONDS, MINIMUM_BYTES, PART_SIZE, CLIENT_DIR
 # (written by copy-client.sh, with room for a few small files), WORK_DIR with `id`, where it notes what the dump contains,
-# STORE_URL, BUCKET, ACCESS_KEY_ID and SECRET_ACCESS_KEY.
-# Without keys, the client requests keys for the pod's identity at MC_STS_ENDPOINT_store.
+# BUCKET, and the variables of rclone-remotes.sh.
 set -eu
 
+# shellcheck source=components/backups/scripts/rclone-remotes.sh
+. "${0%/*}/rclone-remotes.sh"
+
 export PATH="$PATH:$CLIENT_DIR"
-keys=${ACCESS_KEY_ID:+"$ACCESS_KEY_ID:$SECRET_ACCESS_KEY@"}
-export MC_HOST_store="${STORE_URL%%://*}://$keys${STORE_URL#*://}"
+remote STORE ''
 
 fail() {
     echo "backup-postgres: $1" >&2
@@ -40,7 +41,7 @@ client=${client##*) }
 langfuse:postgres.version to the server's release"
 
 folder="$BUCKET/sets/$(cat "$WORK_DIR/id")"
-target="store/$folder"
+target="store:$folder"
 
 # Runs a command of a pipeline, and notes its failure in a file: a POSIX shell reports only the last command's status.
 note_failure() {
@@ -67,14 +68,17 @@ count_rows() {
         }'
 }
 
-# Uploads a file of the backup. Arguments: file, name of the object.
+# Uploads standard input. Argument: name of the object.
+#
+# The checksum of what is stored is compared when it is read back. rclone itself would compare MD5 sums with ETags, which
+# are none where the store encrypts with a KMS. It holds two parts in memory: one is read, and one is sent.
 upload() {
-    output=$(mc cp --quiet "$1" "$target/$2" 2>&1) || fail "cannot write $folder/$2: $output"
+    rclone rcat --quiet --ignore-checksum --s3-chunk-size "$PART_SIZE" --s3-upload-concurrency 2 "$target/$1"
 }
 
 echo "dumping database $PGDATABASE of $PGHOST:$PGPORT to $folder"
 note_failure pg_dump --format=custom | measure |
-    mc pipe --quiet --part-size "$PART_SIZE" "$target/database.dump" > "$work/output" 2>&1 ||
+    upload database.dump > "$work/output" 2>&1 ||
     fail "cannot write $folder/database.dump: $(cat "$work/output")"
 [ ! -e "$work/failed" ] || fail "the dump is incomplete: $(cat "$work/failed") failed"
 sum=$(cut -d ' ' -f 1 "$work/sum")
@@ -84,7 +88,7 @@ bytes=$(tr -d ' ' < "$work/size")
 # pg_restore lists even a truncated dump. Only reading it to the end finds missing data.
 echo "reading $bytes bytes back"
 : > "$WORK_DIR/rows"
-note_failure mc cat "$target/database.dump" | measure | {
+note_failure rclone cat "$target/database.dump" | measure | {
     pg_restore --file=- || {
         echo "backup-postgres: pg_restore can't read the dump to its end" >&2
         echo "pg_restore" >> "$work/failed"
@@ -95,12 +99,12 @@ note_failure mc cat "$target/database.dump" | measure | {
 [ "$(cut -d ' ' -f 1 "$work/sum")" = "$sum" ] || fail "the stored $folder/database.dump differs from the dump"
 
 cd "$work"
-pg_dumpall --database="$PGDATABASE" --globals-only --no-role-passwords --file=globals.sql
-upload globals.sql globals.sql
-mc cat "$target/globals.sql" > stored || fail "cannot read $folder/globals.sql back"
-roles=$(sha256sum < globals.sql)
+pg_dumpall --database="$PGDATABASE" --globals-only --no-role-passwords --file=roles.sql
+upload globals.sql < roles.sql 2> output || fail "cannot write $folder/globals.sql: $(cat output)"
+rclone cat "$target/globals.sql" > stored || fail "cannot read $folder/globals.sql back"
+roles=$(sha256sum < roles.sql)
 [ "$(sha256sum < stored)" = "$roles" ] || fail "the stored $folder/globals.sql differs from the file"
 printf '%s\n' "${server%% *}" > "$WORK_DIR/server"
 printf '%s\n' "${client%% *}" > "$WORK_DIR/client"
-printf '%s %s %s\n' "$bytes" "$sum" database.dump "$(wc -c < globals.sql)" "${roles%% *}" globals.sql > "$WORK_DIR/files"
+printf '%s %s %s\n' "$bytes" "$sum" database.dump "$(wc -c < roles.sql)" "${roles%% *}" globals.sql > "$WORK_DIR/files"
 echo "dumped $bytes bytes to $folder"

@@ -3,7 +3,8 @@
 
 const { createHash } = require("node:crypto");
 const { Agent } = require("node:https");
-const { load, reason, redact } = require("./store-results.js");
+const { setTimeout: sleep } = require("node:timers/promises");
+const { load, reason, redact, unreachable } = require("./store-results.js");
 
 /** The marker of a complete folder, which is its manifest. It is written last. */
 const MARKER = ".complete";
@@ -14,8 +15,18 @@ const PARALLEL = 8;
 /** How often an object is read that breaks off, for example because its disk is damaged. */
 const READ_ATTEMPTS = 3;
 
+/** Answers of a store that is starting, overloaded or about to stop. That its disk is full (507) does not pass by itself. */
+const AWAY = [429, 500, 502, 503, 504];
+
+/** Milliseconds between two requests to a store that is away. They double up to the longest. */
+const FIRST_PAUSE = 500;
+const LONGEST_PAUSE = 10_000;
+
 class Bucket {
-  /** @param env STORE_URL, REGION, FORCE_PATH_STYLE, BUCKET, ENCRYPTION, KMS_KEY_ID; the keys, unless the pod has an identity. */
+  /**
+   * @param env STORE_URL, REGION, FORCE_PATH_STYLE, BUCKET, ENCRYPTION, KMS_KEY_ID; the keys, unless the pod has an identity;
+   *   STORE_WAIT_SECONDS, for which requests are repeated while the store is away.
+   */
   constructor(env) {
     this.s3 = load("@aws-sdk/client-s3");
     const keys = { accessKeyId: env.ACCESS_KEY_ID, secretAccessKey: env.SECRET_ACCESS_KEY };
@@ -25,11 +36,12 @@ class Bucket {
       forcePathStyle: env.FORCE_PATH_STYLE === "true",
       ...(keys.accessKeyId ? { credentials: keys } : {}),
       requestHandler: { connectionTimeout: 5000, requestTimeout: 60_000, ...proxied(env) },
-      maxAttempts: 8,
+      maxAttempts: 3,
       requestChecksumCalculation: "WHEN_REQUIRED",
       responseChecksumValidation: "WHEN_REQUIRED",
     });
     this.name = env.BUCKET;
+    this.waitMilliseconds = Number(env.STORE_WAIT_SECONDS) * 1000;
     this.encryption = {
       ...(env.ENCRYPTION && env.ENCRYPTION !== "none" ? { ServerSideEncryption: env.ENCRYPTION } : {}),
       ...(env.KMS_KEY_ID ? { SSEKMSKeyId: env.KMS_KEY_ID } : {}),
@@ -42,8 +54,41 @@ class Bucket {
     this.client.middlewareStack.add(readClock, { step: "deserialize", name: "readClock" });
   }
 
-  send(command, input) {
-    return this.client.send(new this.s3[`${command}Command`]({ Bucket: this.name, ...input }));
+  /**
+   * Sends a request, again and again while the store is away.
+   *
+   * @param input The input, or a function that returns it: a stream can be sent only once.
+   */
+  async send(command, input) {
+    let deadline;
+    for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+      const request = { Bucket: this.name, ...(typeof input === "function" ? input() : input) };
+      try {
+        return await this.client.send(new this.s3[`${command}Command`](request));
+      } catch (error) {
+        deadline ??= Date.now() + this.waitMilliseconds;
+        if (!isAway(error) || Date.now() + pause > deadline) throw error;
+        if (pause === FIRST_PAUSE) console.error(`the object store is away, and is asked again: ${reason(error)}`);
+        await sleep(pause);
+      }
+    }
+  }
+
+  /**
+   * Reads an object. If the answer breaks off, it begins again when the store answers.
+   *
+   * @param use Takes the stream, and returns the result.
+   */
+  async reading(key, use) {
+    for (let attempt = 1; ; attempt++) {
+      const { Body } = await this.send("GetObject", { Key: key });
+      try {
+        return await use(Body);
+      } catch (error) {
+        if (attempt === READ_ATTEMPTS) throw error;
+        await this.now();
+      }
+    }
   }
 
   /** The time of the store's clock, by which everything in the bucket is compared. */
@@ -90,7 +135,7 @@ class Bucket {
   /** The content of an object as text; undefined if there is none. */
   async read(key) {
     try {
-      return await (await this.send("GetObject", { Key: key })).Body.transformToString();
+      return await this.reading(key, (body) => body.transformToString());
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
@@ -110,15 +155,16 @@ class Bucket {
   }
 
   /** Size and SHA-256 of an object, of which one part is in memory at a time. */
-  async digest(key) {
-    const hash = createHash("sha256");
-    let bytes = 0;
-    const { Body } = await this.send("GetObject", { Key: key });
-    for await (const chunk of Body) {
-      hash.update(chunk);
-      bytes += chunk.length;
-    }
-    return { bytes, sha256: hash.digest("hex") };
+  digest(key) {
+    return this.reading(key, async (body) => {
+      const hash = createHash("sha256");
+      let bytes = 0;
+      for await (const chunk of body) {
+        hash.update(chunk);
+        bytes += chunk.length;
+      }
+      return { bytes, sha256: hash.digest("hex") };
+    });
   }
 
   /**
@@ -126,16 +172,13 @@ class Bucket {
    * is no fault of the object, but an error.
    */
   async content(key) {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.digest(key);
-      } catch (error) {
-        if (isMissing(error)) return { fault: "is missing" };
-        if (isRefused(error)) throw error;
-        if (attempt < READ_ATTEMPTS) continue;
-        await this.now();
-        return { fault: `can't be read to its end: ${reason(error)}` };
-      }
+    try {
+      return await this.digest(key);
+    } catch (error) {
+      if (isMissing(error)) return { fault: "is missing" };
+      if (isRefused(error)) throw error;
+      await this.now();
+      return { fault: `can't be read to its end: ${reason(error)}` };
     }
   }
 
@@ -155,6 +198,12 @@ const proxied = (env) =>
   env.HTTPS_PROXY ? { httpsAgent: new Agent({ keepAlive: true, maxSockets: PARALLEL, proxyEnv: env }) } : {};
 
 const isMissing = (error) => error.name === "NoSuchKey" || error.$metadata?.httpStatusCode === 404;
+
+/** Whether a request may succeed later. */
+function isAway(error) {
+  const status = error.$metadata?.httpStatusCode;
+  return status === undefined ? unreachable(error) : AWAY.includes(status);
+}
 
 const isRefused = (error) => error.$metadata?.httpStatusCode >= 400 && error.$metadata.httpStatusCode < 500;
 

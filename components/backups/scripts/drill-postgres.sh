@@ -6,13 +6,14 @@
 #
 # Environment: PGDATA (on the volume of this pod), PGHOST (a directory for the socket), POSTGRES_INITDB_ARGS,
 # APPLICATION_ROLE, APPLICATION_DATABASE, PUBLIC_KEY (API key of the first start), WORK_DIR with `set`, `dump` and `faults`,
-# CLIENT_DIR (written by copy-client.sh), STORE_URL, BUCKET, ACCESS_KEY_ID and SECRET_ACCESS_KEY. Without keys, the client
-# requests keys for the pod's identity at MC_STS_ENDPOINT_store.
+# CLIENT_DIR (written by copy-client.sh), BUCKET, and the variables of rclone-remotes.sh.
 set -eu
 
+# shellcheck source=components/backups/scripts/rclone-remotes.sh
+. "${0%/*}/rclone-remotes.sh"
+
 export PATH="$PATH:$CLIENT_DIR"
-keys=${ACCESS_KEY_ID:+"$ACCESS_KEY_ID:$SECRET_ACCESS_KEY@"}
-export MC_HOST_store="${STORE_URL%%://*}://$keys${STORE_URL#*://}"
+remote STORE ''
 export PGDATABASE="$APPLICATION_DATABASE"
 
 fail() {
@@ -76,20 +77,20 @@ read -r bytes sum < "$WORK_DIR/dump"
 
 # A provider's server may have extensions that this image lacks, and that Langfuse does not need.
 sql --command 'SELECT name FROM pg_available_extensions' > "$work/extensions"
-{ mc cat "store/$object" 2> /dev/null || true; } | pg_restore --list 2> /dev/null > "$work/contents" || true
+{ rclone cat "store:$object" 2> /dev/null || true; } | pg_restore --list 2> /dev/null > "$work/contents" || true
 awk 'FNR == NR { known[$1] = 1; next }
     / EXTENSION - / { name = $0; sub(/.* EXTENSION - /, "", name); sub(/ .*/, "", name); if (!(name in known)) $0 = ";" $0 }
     { print }' "$work/extensions" "$work/contents" > "$work/list"
 
 echo "restoring $bytes bytes of $object"
-note_failure mc cat "store/$object" 2> "$work/mc-errors" | measure | {
+note_failure rclone cat "store:$object" 2> "$work/rclone-errors" | measure | {
     note_failure pg_restore --exit-on-error --username postgres --dbname "$PGDATABASE" --use-list="$work/list" --no-owner \
         --no-privileges --no-comments --no-publications --no-subscriptions --no-security-labels 2> "$work/errors"
     cat > /dev/null # so that the checksum is that of the whole object
 }
 failed=$(cat "$work/failed" 2> /dev/null || true)
 case $failed in
-    *mc* | *tee*) fail "cannot read $object: $(cat "$work/mc-errors")" ;;
+    *rclone* | *tee*) fail "cannot read $object: $(cat "$work/rclone-errors")" ;;
 esac
 # Error messages may quote values of rows.
 error=$(grep -m 1 'error:' "$work/errors" | cut -c 1-300 | awk '{ sub(/: "[^"]*"$/, ""); print }') || true

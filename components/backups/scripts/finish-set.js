@@ -34,7 +34,8 @@ async function uploadMedia(bucket, folder, work) {
   const hash = createHash("sha256");
   for await (const chunk of createReadStream(path)) hash.update(chunk);
   const key = `${folder}${MEDIA}`;
-  await bucket.send("PutObject", { Key: key, Body: createReadStream(path), ContentLength: size, ...bucket.encryption });
+  const body = () => ({ Key: key, Body: createReadStream(path), ContentLength: size, ...bucket.encryption });
+  await bucket.send("PutObject", body);
   const stored = await bucket.digest(key);
   if (stored.sha256 !== hash.digest("hex")) throw new Error(`the stored ${key} differs from what was written`);
   return { name: MEDIA, ...stored };

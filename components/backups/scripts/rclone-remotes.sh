@@ -3,7 +3,8 @@
 # no key is in a file or a command line.
 #
 # Environment: the variables of a store, as for bucket.js: STORE_URL, REGION, FORCE_PATH_STYLE, ENCRYPTION,
-# KMS_KEY_ID, ACCESS_KEY_ID and SECRET_ACCESS_KEY. Without keys, rclone uses the pod's identity.
+# KMS_KEY_ID, ACCESS_KEY_ID and SECRET_ACCESS_KEY. Without keys, rclone uses the pod's identity. STORE_WAIT_SECONDS is the time
+# that a store may be away for.
 set -eu
 
 # The value of variable $2 with prefix $1.
@@ -21,6 +22,8 @@ remote() {
         *://storage.googleapis.com*) export "RCLONE_CONFIG_$1_PROVIDER=GCS" ;;
         *) export "RCLONE_CONFIG_$1_PROVIDER=Minio" ;; # the API of AWS without its extensions
     esac
+    # The store compares the MD5 sum of each part. ETags are other sums where it encrypts, also by a default of the bucket.
+    export "RCLONE_CONFIG_$1_USE_MULTIPART_ETAG=false"
     if [ -n "$(value "$2" ACCESS_KEY_ID)" ]; then
         export "RCLONE_CONFIG_$1_ACCESS_KEY_ID=$(value "$2" ACCESS_KEY_ID)"
         export "RCLONE_CONFIG_$1_SECRET_ACCESS_KEY=$(value "$2" SECRET_ACCESS_KEY)"
@@ -44,5 +47,11 @@ source_remote() {
 }
 
 # No configuration file. A folder with more objects than the cutoff is sorted on disk, not in memory.
-export RCLONE_CONFIG=/dev/null RCLONE_RETRIES=1 RCLONE_LOW_LEVEL_RETRIES=3 RCLONE_CONTIMEOUT=10s RCLONE_LIST_CUTOFF=50000
+export RCLONE_CONFIG=/dev/null RCLONE_RETRIES=1 RCLONE_CONTIMEOUT=10s RCLONE_LIST_CUTOFF=50000
 export RCLONE_SIZE_ONLY=true RCLONE_STATS=0
+
+# rclone repeats a request, or a part of an upload, and goes on with a download where it broke off. The pauses become longer,
+# up to 20 s from the sixth on (aws-sdk-go-v2, aws/retry/jitter_backoff.go).
+attempts=$((5 + (STORE_WAIT_SECONDS + 19) / 20))
+[ "$STORE_WAIT_SECONDS" != 0 ] || attempts=1
+export RCLONE_LOW_LEVEL_RETRIES="$attempts"

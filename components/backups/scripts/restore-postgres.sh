@@ -10,8 +10,11 @@
 # restored: everything belongs to the role of the application, and other roles may not exist.
 #
 # Environment: ACTION, PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WORK_DIR, CLIENT_DIR (written by copy-client.sh),
-# STORE_URL, BUCKET, ACCESS_KEY_ID and SECRET_ACCESS_KEY. Without keys, the client requests keys for the pod's identity at MC_STS_ENDPOINT_store.
+# BUCKET, and the variables of rclone-remotes.sh.
 set -eu
+
+# shellcheck source=components/backups/scripts/rclone-remotes.sh
+. "${0%/*}/rclone-remotes.sh"
 
 fail() {
     echo "restore-postgres: $1" >&2
@@ -34,7 +37,7 @@ dump_as_sql() {
     sha256sum < "$work/sum.in" > "$work/sum" &
     summing=$!
     sed -n -e 's/^pg_restore: processing data for table/restoring/p' -e '/error:/p' -e '/warning:/p' < "$work/messages.in" >&2 &
-    note_failure mc cat "store/$BUCKET/sets/$chosen/database.dump" | note_failure tee "$work/sum.in" | {
+    note_failure rclone cat "store:$BUCKET/sets/$chosen/database.dump" | note_failure tee "$work/sum.in" | {
         # Comments on extensions belong to whoever created them; so do publications.
         note_failure pg_restore --no-owner --no-privileges --no-comments --no-publications --no-subscriptions \
             --no-security-labels --verbose --file=- 2> "$work/messages.in"
@@ -69,8 +72,7 @@ fi
 
 started=$(date +%s)
 export PATH="$PATH:$CLIENT_DIR"
-keys=${ACCESS_KEY_ID:+"$ACCESS_KEY_ID:$SECRET_ACCESS_KEY@"}
-export MC_HOST_store="${STORE_URL%%://*}://$keys${STORE_URL#*://}"
+remote STORE ''
 work="$CLIENT_DIR/restore"
 rm -rf "$work"
 mkdir "$work"

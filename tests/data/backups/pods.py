@@ -17,8 +17,12 @@ from tests.unit.pods import containers
 BUCKET = "langfuse-dev-backups"
 MEDIA = "langfuse-dev-media"
 STARTED: Mapping[str, str] = {
-    "client": "mc", "write-dump": "postgres", "write-backup": "clickhouse", "look": "database", "restore": "database"
-}  # fmt: skip
+    "client": "rclone",
+    "write-dump": "postgres",
+    "write-backup": "clickhouse",
+    "look": "database",
+    "restore": "database",
+}
 """The programs of containers that run others than Node."""
 
 NO_WARNING = {"AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED": "true"}
@@ -31,7 +35,7 @@ class Pod:
 
     cron_job: str
     clients: Mapping[str, Path]
-    """The folders with the clients of `mc`, `postgres` and `clickhouse`, and of the `database` of a restore."""
+    """The folders with the clients of `rclone`, `postgres` and `clickhouse`, and of the `database` of a restore."""
     variables: Mapping[str, str]
 
     def run(self, folder: Path, *, until: str | None = None, only: str | None = None, **replaced: str) -> Run:
@@ -43,7 +47,7 @@ class Pod:
             **self.variables,
             "WORK_DIR": str(volumes["work"]),
             "CLIENT_DIR": str(volumes["client"]),
-            "MC_CONFIG_DIR": str(folder / "config"),
+            "STORE_WAIT_SECONDS": "0",
             "HOME": str(volumes["work"]),
             **replaced,
         }
@@ -61,8 +65,8 @@ class Pod:
             code = done.code
             if code or container["name"] == until:
                 break
-        if mc := self.clients.get("mc"):
-            command_lines += (mc / COMMAND_LINES).read_text()  # the copy of the client is the same wrapper
+        if rclone := self.clients.get("rclone"):
+            command_lines += (rclone / COMMAND_LINES).read_text()  # the copy of the client is the same wrapper
         return Run(code=code, output=output, command_lines=command_lines)
 
 
@@ -71,7 +75,7 @@ def set_pod(postgres: PostgresServer, store: Store) -> Pod:
     address = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "WAIT_SECONDS": "10", "STORE_URL": store.url}
     return Pod(
         cron_job="langfuse-backup-postgres",
-        clients={"mc": store.clients, "postgres": postgres.clients},
+        clients={"rclone": store.clients, "postgres": postgres.clients},
         variables=address,
     )
 

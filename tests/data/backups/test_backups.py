@@ -101,7 +101,7 @@ def test_a_set_states_what_it_contains_and_is_restored(
     assert b"CREATE ROLE langfuse" in stored["globals.sql"]
     assert b"PASSWORD" not in stored["globals.sql"]
 
-    for name in ("pg_dump", "mc pipe"):
+    for name in ("pg_dump", "rclone rcat"):
         assert f"{name} " in result.command_lines
     assert result.leaks(passwords()) == []
     everything = b"".join(content for name, content in stored.items() if name != "database.dump")
@@ -148,7 +148,7 @@ def test_a_dump_of_many_parts_is_complete(
     postgres.query("CREATE TABLE noise AS SELECT gen_random_bytes FROM (SELECT sha512(random()::text::bytea) AS "
                    "gen_random_bytes FROM generate_series(1, 300000)) AS made")  # fmt: skip
     try:
-        result = set_pod(postgres, fresh_store).run(tmp_path, PART_SIZE="5MiB")
+        result = set_pod(postgres, fresh_store).run(tmp_path, PART_SIZE="5Mi")
     finally:
         postgres.query("DROP TABLE noise")
     assert result.code == 0, result.output
@@ -168,13 +168,25 @@ FAULTS = {
     ),
     "the roles can't be read": ("pg_dumpall", f"{GUARD}exit 1", ""),
     "the client is older than the server": ("pg_dump", "echo 'pg_dump (PostgreSQL) 14.3'", "pg_dump is 14.3"),
-    "the upload is killed": ("mc", "pipe) head -c 2000 > /dev/null; kill -9 $$", "cannot write langfuse-dev-backups/"),
-    "the upload fails": ("mc", "pipe) echo no room >&2; exit 1", "no room"),
-    "the store keeps less": ("mc", 'pipe) head -c -100 | REAL "$@"', "pg_restore can't read the dump to its end"),
-    "the store gives back less": ("mc", 'cat) REAL "$@" | head -c -100', "pg_restore can't read the dump to its end"),
-    "the store adds something": ("mc", 'cat) REAL "$@" && echo more', "differs from the dump"),
-    "the download fails": ("mc", 'cat) REAL "$@"; exit 1', "cannot be read back: mc failed"),
-    "a small file can't be written": ("mc", "cp) echo refused; exit 1", "globals.sql: refused"),
+    "the upload is killed": (
+        "rclone",
+        "rcat) head -c 2000 > /dev/null; kill -9 $$",
+        "cannot write langfuse-dev-backups/",
+    ),
+    "the upload fails": ("rclone", "rcat) echo no room >&2; exit 1", "no room"),
+    "the store keeps less": ("rclone", 'rcat) head -c -100 | REAL "$@"', "pg_restore can't read the dump to its end"),
+    "the store gives back less": (
+        "rclone",
+        'cat) REAL "$@" | head -c -100',
+        "pg_restore can't read the dump to its end",
+    ),
+    "the store adds something": ("rclone", 'cat) REAL "$@" && echo more', "differs from the dump"),
+    "the download fails": ("rclone", 'cat) REAL "$@"; exit 1', "cannot be read back: rclone failed"),
+    "a small file can't be written": (
+        "rclone",
+        'rcat) for last; do :; done; case $last in *globals.sql) echo refused >&2; exit 1 ;; *) exec REAL "$@" ;; esac',
+        "globals.sql: refused",
+    ),
 }
 
 
@@ -184,8 +196,8 @@ def test_a_fault_leaves_no_set(
 ) -> None:
     assert rows
     pod = set_pod(postgres, fresh_store)
-    key = "mc" if name == "mc" else "postgres"
-    if name == "mc":
+    key = "rclone" if name == "rclone" else "postgres"
+    if name == "rclone":
         script = f'case $1 in {script} ;; *) exec REAL "$@" ;; esac'
     pod = replace(pod, clients={**pod.clients, key: wrapped(pod.clients[key], tmp_path, name, script)})
     for container in ("client", "begin"):
@@ -195,7 +207,7 @@ def test_a_fault_leaves_no_set(
     assert message in result.output
     assert manifests(fresh_store, "") == {}
     left = {path.name for path in (tmp_path / "client").iterdir()}
-    assert left <= {"mc", "ca-bundle.pem"}, "the pod keeps no part of the dump"
+    assert left <= {"rclone", "ca-bundle.pem"}, "the pod keeps no part of the dump"
 
 
 def test_what_is_lost_after_the_dump_is_noticed(postgres: PostgresServer, fresh_store: Store, tmp_path: Path) -> None:

@@ -43,7 +43,13 @@ class Drill:
 
     def run(self, *names: str, **replaced: str) -> Run:
         """Run containers in order until one fails; all that work with the set without names."""
-        given = {"STORE_URL": self.good.store.url, "WORK_DIR": str(self.folder / "work"), **self.variables, **replaced}
+        given = {
+            "STORE_WAIT_SECONDS": "0",
+            "STORE_URL": self.good.store.url,
+            "WORK_DIR": str(self.folder / "work"),
+            **self.variables,
+            **replaced,
+        }
         node = {"NODE_PATH": str(probe_application.node_modules()), **NO_WARNING}
         code, output, command_lines = 0, "", ""
         for one in containers(stack().one("CronJob", f"langfuse-drill-{self.store}")):
@@ -76,7 +82,7 @@ def postgres_drill(good: GoodSet, tmp_path: Path) -> Drill:
     for name in ("work", "client", "programs"):
         (made.folder / name).mkdir()
         (made.folder / name).chmod(0o777)
-    shutil.copy(tool("mc"), made.folder / "client" / "mc")
+    shutil.copy(tool("rclone"), made.folder / "client" / "rclone")
     for name in POSTGRES_PROGRAMS:
         install_client(made.folder / "programs", name, made.binaries / name)
     (made.folder / "programs" / "command-lines").touch()
@@ -85,7 +91,6 @@ def postgres_drill(good: GoodSet, tmp_path: Path) -> Drill:
     variables = {
         **KEYS,
         "CLIENT_DIR": str(made.folder / "client"),
-        "MC_CONFIG_DIR": str(made.folder / "client" / "config"),
         "PGDATA": str(made.data),
         "PGHOST": str(made.sockets),
         "POSTGRES_INITDB_ARGS": initdb_arguments(release.stdout.split()[2]),

@@ -70,6 +70,7 @@ def copy(purpose: str, store: Store, other: str, folder: Path) -> Run:
     }
     own = {**found, "env": [item for item in found["env"] if item["name"] not in given]}
     address = {
+        "STORE_WAIT_SECONDS": "0",
         "STORE_URL": store.url,
         "OFF_SITE_STORE_URL": other,
         "OFF_SITE_BUCKET": TARGET,

@@ -30,7 +30,7 @@ class Store:
 
     url: str
     clients: Path
-    """The folder with `mc`."""
+    """The folder with `mc` and `rclone`."""
 
     def client(
         self, purpose: Purpose | Literal["prune", "verify"] | None = None, *, secret: str | None = None
@@ -70,7 +70,8 @@ def server_variables(folder: Path) -> dict[str, str]:
 @contextlib.contextmanager
 def serving(folder: Path, variables: Mapping[str, str]) -> Iterator[Store]:
     """Run MinIO with its data in a folder."""
-    install_client(folder / "clients", "mc", tool("mc"))
+    for name in ("mc", "rclone"):
+        install_client(folder / "clients", name, tool(name))
     port = free_port()
     command: list[str | Path] = [tool("minio"), "server", folder / "data", "--address", f"127.0.0.1:{port}"]
     store = Store(url=f"http://127.0.0.1:{port}", clients=folder / "clients")

@@ -76,7 +76,7 @@ def needed() -> dict[str, set[str]]:
         for command in commands(container):
             found.setdefault(repository(container), set()).update(started(command))
     # The backup of Postgres copies this one from another image.
-    found[POSTGRES.repository].discard("mc")
+    found[POSTGRES.repository].discard("rclone")
     return found
 
 

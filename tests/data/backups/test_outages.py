@@ -1,0 +1,102 @@
+"""The object store is away for some time: backups, checks and restores wait for it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from components.stores.clients import STORE_WAIT_SECONDS
+from tests.data.backups.outages import Gateway, gateway
+from tests.data.backups.pods import (
+    BUCKET,
+    MEDIA,
+    Pod,
+    clickhouse_on,
+    clickhouse_pod,
+    manifests,
+    objects,
+    restore_pod,
+    set_pod,
+)
+from tests.data.containers import Run
+from tests.data.object_store.minio import Store
+from tests.data.postgres.server import PostgresServer
+from tests.sampling import SHARE
+
+SECONDS = 60 if SHARE == 1 else 1.5
+"""How long the store is away. In part of the runs it is a minute, for which the scripts have to wait in every case."""
+
+WAIT = {"STORE_WAIT_SECONDS": str(STORE_WAIT_SECONDS)}
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture
+def away(store: Store) -> Iterator[tuple[Gateway, Store]]:
+    for bucket in (BUCKET, MEDIA):
+        for key in objects(store, bucket=bucket):
+            store.client().delete_object(Bucket=bucket, Key=key)
+    with gateway(store, SECONDS) as made:
+        yield made
+
+
+def passes(done: Run) -> Run:
+    assert done.code == 0, done.output
+    return done
+
+
+def test_postgres_is_backed_up_and_restored_although_the_store_is_away(
+    postgres: PostgresServer, store: Store, away: tuple[Gateway, Store], tmp_path: Path
+) -> None:
+    """Within an upload of several parts, while the dump is read back, and while it is restored."""
+    way, reached = away
+    postgres.query(Path("components/backups/scripts/drop-everything.sql").read_text())
+    postgres.query(
+        "CREATE TABLE noise AS SELECT n, sha512(random()::text::bytea) AS bytes FROM generate_series(1, 150000) AS n"
+    )
+    try:
+        content = postgres.query("SELECT count(*), md5(string_agg(bytes::text, ',' ORDER BY n)) FROM noise")
+        way.moments = [2_000, 7_000_000, 18_000_000]
+        done = passes(set_pod(postgres, reached).run(tmp_path / "set", PART_SIZE="5Mi", **WAIT))
+        assert way.outages == 3, way.bytes
+        assert "the object store is away, and is asked again" in done.output
+        assert len(manifests(store, "sets/")) == 1
+        postgres.query("DELETE FROM noise")
+        way.moments = [way.bytes + 5_000_000]
+        restored = {"ACTION": "restore", "OVERWRITE": "true", **WAIT}
+        # Without a backup of ClickHouse, the set is named.
+        ((folder, _),) = manifests(store, "sets/").items()
+        passes(
+            restore_pod(postgres, reached).run(tmp_path / "restore", SET_ID=folder.removeprefix("sets/"), **restored)
+        )
+        assert way.outages == 4
+        assert postgres.query("SELECT count(*), md5(string_agg(bytes::text, ',' ORDER BY n)) FROM noise") == content
+    finally:
+        postgres.query("DROP TABLE noise")
+
+
+def test_clickhouse_is_backed_up_and_verified_although_the_store_is_away(
+    store: Store, away: tuple[Gateway, Store], tmp_path: Path
+) -> None:
+    way, reached = away
+    (tmp_path / "server").mkdir()
+    server = clickhouse_on(reached, tmp_path / "server")
+    server.query("INSERT INTO default.traces SELECT number, hex(randomString(40)) FROM numbers(100000)")
+    pod = clickhouse_pod(server, reached)
+    way.moments = [1_000, 1_000_000, 8_000_000]
+    passes(pod.run(tmp_path / "pod", **WAIT))
+    assert way.outages >= 2, way.bytes
+    (manifest,) = manifests(store, "clickhouse/").values()
+    assert manifest["rows"] == {"default.traces": 110_000}
+    begun = passes(replace(pod, variables={**pod.variables, **WAIT}).run(tmp_path / "next", until="begin"))
+    assert "an incremental backup" in begun.output
+
+
+def test_a_store_that_stays_away_is_an_error(store: Store, away: tuple[Gateway, Store], tmp_path: Path) -> None:
+    way, reached = away
+    way.seconds, way.moments = 60, [1]
+    pod = Pod(cron_job="langfuse-verify-backups", clients={}, variables={"STORE_URL": reached.url})
+    done = pod.run(tmp_path, STORE_WAIT_SECONDS="2")
+    assert done.code == 1
+    assert "verify-backups: ECONNRE" in done.output
