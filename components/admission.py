@@ -51,9 +51,9 @@ Post = Callable[[str, Mapping[str, object], str | None], tuple[int, str]]
 class Admission:
     """The check of the pods of a stack. It runs in updates only: a preview needs no cluster."""
 
-    def __init__(self, cluster: Cluster, post: Post | None = None) -> None:
+    def __init__(self, cluster: Cluster, post: Post | None = None, *, attempts: int = ATTEMPTS) -> None:
         """Take the settings of `langfuse:cluster`, and in tests what asks the API server."""
-        self._cluster = cluster
+        self._cluster, self._attempts = cluster, attempts
         self._post = post or self._create
 
     def options(self, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
@@ -84,7 +84,7 @@ class Admission:
         where = inputs["metadata"]["namespace"]
         pod = operated_pod(inputs, self._cluster.users) if kind == OPERATED else pod_of(kind, inputs)
         reason = None
-        for attempt in range(ATTEMPTS):
+        for attempt in range(self._attempts):
             if attempt:
                 time.sleep(PAUSE_SECONDS)
             reason = self._refusal(where, pod, CONTROLLERS.get(kind))

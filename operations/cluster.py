@@ -1,8 +1,11 @@
 """A client of the API server of a stack's cluster."""
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import pulumi
@@ -38,12 +41,40 @@ class Step:
     log: str
 
 
+@dataclass(frozen=True, order=True)
+class Resource:
+    """A kind of object in requests."""
+
+    group: str
+    """Empty for the core group."""
+    plural: str
+    subresource: str = ""
+    namespaced: bool = True
+
+    @property
+    def name(self) -> str:
+        """The name in messages and roles: `deployments.apps`."""
+        plural = f"{self.plural}/{self.subresource}" if self.subresource else self.plural
+        return f"{plural}.{self.group}" if self.group else plural
+
+
+@dataclass(frozen=True)
+class Server:
+    """What the API server says about itself."""
+
+    version: str
+    major: int
+    minor: int
+    clock_seconds: float | None
+    """How far its clock is ahead of that of this machine; None if its answer has no time."""
+
+
 class Cluster:
     """The cluster that a stack's configuration names. It connects at the first request."""
 
     def __init__(self, settings: settings.Cluster) -> None:
         """Take the settings of `langfuse:cluster`."""
-        self._settings = settings
+        self.settings = settings
         self._client: client.ApiClient | None = None
         self._discovered: Any = None  # kubernetes has no types
 
@@ -162,6 +193,59 @@ class Cluster:
 
         self._send(send)
 
+    def server(self) -> Server:
+        """The version and the clock of the API server.
+
+        Raises:
+            OperationError: The cluster can't be reached, or refuses the request.
+        """
+
+        def read() -> Any:  # noqa: ANN401  # kubernetes has no types
+            return client.VersionApi(self._connect()).get_code_with_http_info(_request_timeout=TIMEOUT_SECONDS)
+
+        version, _, headers = self._send(read)
+        minor = re.sub(r"\D.*", "", version.minor)  # clouds append a plus sign
+        now, stated = datetime.now(UTC), headers.get("Date")
+        ahead = (parsedate_to_datetime(stated) - now).total_seconds() if stated else None
+        return Server(version.git_version, int(version.major), int(minor), ahead)
+
+    def resource(self, api_version: str, kind: str) -> Resource | None:
+        """How the API server names a kind; None if it does not serve it.
+
+        Raises:
+            OperationError: The cluster can't be reached, or refuses the request.
+        """
+        found = self._send(lambda: self._kinds().get(api_version=api_version, kind=kind))
+        return None if found is None else Resource(found.group or "", found.name, "", bool(found.namespaced))
+
+    def items(self, api_version: str, kind: str, namespace: str | None = None) -> list[Json]:
+        """All objects of a kind, in all namespaces or in one; none if the API server does not serve the kind.
+
+        Raises:
+            OperationError: The cluster can't be reached, or refuses the request.
+        """
+
+        def read() -> Any:  # noqa: ANN401  # kubernetes has no types
+            found = self._kinds().get(api_version=api_version, kind=kind)
+            return found.get(namespace=namespace, _request_timeout=TIMEOUT_SECONDS)
+
+        found = self._send(read)
+        return [] if found is None else list(found.to_dict()["items"])
+
+    def allowed(self, verb: str, resource: Resource, namespace: str) -> bool:
+        """Whether the API server would allow a request. An empty namespace means all, or none.
+
+        Raises:
+            OperationError: The cluster can't be reached, or refuses the request.
+        """
+        attributes = {"verb": verb, "group": resource.group, "resource": resource.plural, "namespace": namespace}
+        body = {"spec": {"resourceAttributes": {**attributes, "subresource": resource.subresource}}}
+        api = client.AuthorizationV1Api(self._connect())
+        made: Any = self._send(
+            lambda: api.create_self_subject_access_review(body, _request_timeout=TIMEOUT_SECONDS)  # type: ignore[arg-type]
+        )
+        return bool(made.status.allowed)
+
     def pod_names(self, namespace: str, selector: str) -> Sequence[str]:
         """The names of the pods that a selector matches."""
         api = client.CoreV1Api(self._connect())
@@ -261,8 +345,8 @@ class Cluster:
     def _connect(self) -> Any:  # noqa: ANN401  # ditto
         if self._client is None:
             try:
-                kubeconfig.check(self._settings, needed=True)
-                self._client = connect(self._settings)
+                kubeconfig.check(self.settings, needed=True)
+                self._client = connect(self.settings)
             except (pulumi.RunError, config.ConfigException, yaml.YAMLError) as error:
                 raise OperationError(f"there is no usable kubeconfig: {error}") from None
         return self._client

@@ -102,6 +102,14 @@ class Pulumi:
         found = json.loads(self.run("config", "--json", *self._configured()))
         return found.get(key, {}).get("objectValue") or {}
 
+    def decrypt(self) -> None:
+        """Decrypt the configuration, and forget it.
+
+        Raises:
+            OperationError: It can't be decrypted. The message has the reason.
+        """
+        self.run("config", "--show-secrets", "--json", *self._configured())
+
     def settings(self) -> Json:
         """The configuration in the stack file, by key."""
         file = self.config_file or STACKS / f"Pulumi.{self.stack}.yaml"
@@ -156,6 +164,11 @@ def backend() -> str:
     if done.returncode:
         raise OperationError(f"reading the backend's URL failed: {done.stderr.strip()}")
     return str(json.loads(done.stdout)["url"])
+
+
+def version() -> str:
+    """The version of the CLI."""
+    return _pulumi("version").stdout.strip()
 
 
 def _pulumi(*words: str, folder: Path = CHECKOUT, stdin: str = "") -> subprocess.CompletedProcess[str]:

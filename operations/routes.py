@@ -33,6 +33,63 @@ def problems(objects: Iterable[Json], get: Get) -> Iterator[str]:
             )
 
 
+def prerequisites(objects: Iterable[Json], get: Get) -> Iterator[str]:
+    """What a cluster lacks for routes that it does not have yet: gateways that serve their hosts, issuers, classes."""
+    for item in objects:
+        match item["kind"]:
+            case "VirtualService":
+                found = _virtual_service(item, get)
+            case "HTTPRoute":
+                found = _parents(item, get)
+            case "Ingress":
+                found = _ingress_class(item, get)
+            case "Certificate":
+                found = _issuer(item, get)
+            case _:
+                continue
+        yield from (f"{_title(item)}: {problem}" for problem in found)
+
+
+def _parents(route: Json, get: Get) -> Iterator[str]:
+    """Whether the gateways of an HTTPRoute exist, with a listener for each of its hosts."""
+    for reference in route["spec"]["parentRefs"]:
+        namespace, name = reference.get("namespace", route["metadata"]["namespace"]), reference["name"]
+        gateway = get(_object(GATEWAY_API, "Gateway", namespace, name))
+        if gateway is None:
+            yield f"the Gateway {namespace}/{name} does not exist"
+            continue
+        wanted = reference.get("sectionName")
+        listeners = [one for one in gateway["spec"].get("listeners", ()) if wanted in (None, one["name"])]
+        if not listeners:
+            yield f"the Gateway {namespace}/{name} has no listener {wanted}"
+        for host in route["spec"].get("hostnames", ()) if listeners else ():
+            patterns = [one.get("hostname") or "*" for one in listeners]
+            if not any(_serves(pattern, host, "", "") for pattern in patterns):
+                yield f"no listener of the Gateway {namespace}/{name} serves {host}: {', '.join(patterns)}"
+
+
+def _ingress_class(ingress: Json, get: Get) -> Iterator[str]:
+    name = ingress["spec"].get("ingressClassName")
+    wanted = {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": name}}
+    if name and get(wanted) is None:
+        yield f"there is no IngressClass {name}, so no controller serves it"
+
+
+def _issuer(certificate: Json, get: Get) -> Iterator[str]:
+    """Whether cert-manager's issuer of a certificate exists and is ready."""
+    reference = certificate["spec"]["issuerRef"]
+    kind, name = reference.get("kind", "Issuer"), reference["name"]
+    if reference.get("group", "cert-manager.io") != "cert-manager.io":
+        return  # of another program
+    namespace = {"namespace": certificate["metadata"]["namespace"]} if kind == "Issuer" else {}
+    found = get({"apiVersion": "cert-manager.io/v1", "kind": kind, "metadata": {"name": name, **namespace}})
+    if found is None:
+        yield f"there is no {kind} {name}"
+        return
+    conditions = (found.get("status") or {}).get("conditions") or ()
+    yield from (f"{kind} {name}: {text}" for text in _failed(one for one in conditions if one["type"] == "Ready"))
+
+
 def _http_route(route: Json, get: Get) -> Iterator[str]:
     """What its gateways answered (gateway-api.sigs.k8s.io/reference/spec, RouteParentStatus)."""
     answered = route.get("status", {}).get("parents", ())

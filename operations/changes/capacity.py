@@ -46,8 +46,12 @@ def _autoscaled(objects: Mapping[str, Json]) -> Iterator[tuple[str, int]]:
 
 
 def _pod(item: Value) -> Requests:
-    template = _at(item, "spec", "template", "spec")
-    containers, initial = (_list(_at(template, key)) for key in ("containers", "initContainers"))
+    return pod_requests(_at(item, "spec", "template", "spec"))
+
+
+def pod_requests(spec: Value) -> Requests:
+    """What a pod requests while it runs: its containers and sidecars."""
+    containers, initial = (_list(_at(spec, key)) for key in ("containers", "initContainers"))
     sidecars = [one for one in initial if _at(one, "restartPolicy") == "Always"]
     return sum(map(_resources, [*containers, *sidecars]), start=Requests())
 
