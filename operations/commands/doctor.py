@@ -22,7 +22,7 @@ app = typer.Typer()
 
 @app.command()
 def doctor(*, stack: Stack, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Check whether this machine and the cluster can carry a stack.
+    """Check what a stack lacks on this machine or cluster.
 
     Checks the backend, permissions, kinds, storage, room, webhooks, Secrets, gateway and certificate. Changes nothing.
 

@@ -119,7 +119,7 @@ def _read(value: object) -> Iterator[tuple[str, str]]:
 
 def webhooks(cluster: Cluster, objects: Iterable[Json], namespace: str) -> Iterator[Line]:
     """Whether a webhook that must answer before a pod is created has somebody who answers."""
-    where = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    where: Json = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     made = next((item for item in objects if item["kind"] == "Namespace"), where)
     try:
         live = cluster.get(where) or made

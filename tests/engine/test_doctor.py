@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +78,9 @@ def test_somebody_who_may_only_read_learns_what_to_ask_for(dev: Stack, kube: Kub
 
 def reader(kube: Kube, folder: Path) -> Path:
     """The kubeconfig of a service account that may view the namespace."""
-    name: Mapping[str, str] = {"name": "doctor-reader", "namespace": NAMESPACE}
+    name: dict[str, Any] = {"name": "doctor-reader", "namespace": NAMESPACE}
     kube.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": name}, NAMESPACE)
-    binding = {
+    binding: dict[str, Any] = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
         "metadata": name,
@@ -89,7 +89,7 @@ def reader(kube: Kube, folder: Path) -> Path:
     }
     kube.create(binding, NAMESPACE)
     body: Any = {"spec": {"expirationSeconds": 3600}}
-    made = client.CoreV1Api(kube.client).create_namespaced_service_account_token(name["name"], NAMESPACE, body)
+    made: Any = client.CoreV1Api(kube.client).create_namespaced_service_account_token(name["name"], NAMESPACE, body)
     content = yaml.safe_load(kube.kubeconfig.read_text())
     content["users"] = [{"name": one["name"], "user": {"token": made.status.token}} for one in content["users"]]
     file = folder / "kubeconfig"
