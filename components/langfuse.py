@@ -8,6 +8,7 @@ from components.admission import Admission
 from components.application.component import ApplicationContext
 from components.application.first_start import FirstStart
 from components.application.migrations import Migrations
+from components.application.repairs import Repairs
 from components.application.sign_in_proxy import SignInProxy
 from components.application.web import Web
 from components.application.worker import Worker
@@ -95,7 +96,9 @@ class Langfuse(pulumi.ComponentResource):
             ca_bundles=ca_bundle_mounts(installation, modes.ca_bundles, inside),
         )
         databases = [*postgres.ready, *clickhouse.ready]
-        migrations = Migrations("migrations", context, inside, after=[*databases, *redis.ready, *object_store.ready])
+        repairs = Repairs("repairs", context, inside)
+        stores = [*databases, *redis.ready, *object_store.ready]
+        migrations = Migrations("migrations", context, inside, after=[*stores, repairs.ready])
         ready = [*migrations.ready, *redis.ready, *object_store.ready]
         first_start = FirstStart("first-start", context, inside, after=ready)
         web = Web("web", context, inside, after=[*ready, *first_start.ready])

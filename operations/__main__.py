@@ -2,7 +2,7 @@
 
 import typer
 
-from operations.commands import backups, doctor, images, postgres, reports, restore, sizing, stacks, stores
+from operations.commands import backups, doctor, images, postgres, repair, reports, restore, sizing, stacks, stores
 
 app = typer.Typer(
     help="Operate a Langfuse installation: preview, deploy, recover, check.",
@@ -12,7 +12,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (doctor.app, sizing.app, reports.app, stores.app, postgres.app, restore.app, stacks.app):
+for commands in (doctor.app, sizing.app, reports.app, stores.app, postgres.app, restore.app, repair.app, stacks.app):
     app.add_typer(commands)
 app.add_typer(images.app, name="images")
 app.add_typer(backups.app, name="backup")

@@ -122,7 +122,6 @@ def checks(context: ApplicationContext, mounts: Sequence[Mount]) -> list[Contain
     """Init containers: they list the migrations of the release, check the stores, and compare each schema."""
     version, postgres, clickhouse = context.settings.version, context.stores.postgres, context.stores.clickhouse
     shared: Environment = {
-        "NAMESPACE": context.installation.namespace,
         "RELEASE_DIR": RELEASE_PATH,
         "WAIT_SECONDS": str(WAIT_SECONDS),
     }
@@ -144,7 +143,6 @@ def checks(context: ApplicationContext, mounts: Sequence[Mount]) -> list[Contain
             mounts=mounts,
             env={
                 **postgres_environment(postgres, ca_bundle=CA_BUNDLE_PATH),
-                "PSQL_COMMAND": postgres.psql_command,
                 **shared,
             },
         ),

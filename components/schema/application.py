@@ -40,6 +40,7 @@ WorkloadName = Literal[
     "oauth2-proxy",
     "postgres",
     "redis",
+    "repair-schema",
     "replay-events",
     "restore-clickhouse",
     "restore-media",

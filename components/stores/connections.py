@@ -75,8 +75,6 @@ class PostgresConnection:
     password: SecretRef
     version: str
     """The release of the server, and of the clients in Jobs."""
-    psql_command: str
-    """The psql command that an operator runs to repair the schema. Checks print it."""
     pool: int
     """The number of connections that each pod of the application may open (`pool.py`)."""
     direct: Endpoint | None = None

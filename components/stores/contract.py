@@ -39,6 +39,9 @@ SERVERS = (*APPLICATION, "first-start")
 MIGRATIONS = "migrations"
 """The workload that checks all stores, and migrates the schemas of the databases."""
 
+REPAIR = "repair-schema"
+"""The workload that repairs a half-applied migration."""
+
 SIGN_IN_PROXY = "oauth2-proxy"
 """The workload that asks for a sign-in in front of the UI."""
 

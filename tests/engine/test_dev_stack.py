@@ -104,6 +104,7 @@ def test_a_new_version_changes_nothing_stateful(stack: Stack, view: View) -> Non
         ("CronJob", "langfuse-backup-postgres"),
         ("CronJob", "langfuse-drill-clickhouse"),
         ("CronJob", "langfuse-drill-postgres"),
+        ("CronJob", "langfuse-repair-schema"),
         ("CronJob", "langfuse-replay-events"),
         ("CronJob", "langfuse-restore-clickhouse"),
         ("CronJob", "langfuse-restore-postgres"),

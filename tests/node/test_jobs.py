@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shlex
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from botocore.exceptions import ClientError
@@ -23,7 +22,7 @@ pytestmark = [pytest.mark.node, pytest.mark.sandbox, pytest.mark.timeout(1800)]
 
 DIRTY: Final = "INSERT INTO schema_migrations (version, dirty, sequence) VALUES (2, 1, toUnixTimestamp64Nano(now64(9)))"
 UNFINISHED: Final = (
-    "UPDATE _prisma_migrations SET finished_at = NULL WHERE migration_name = "
+    "UPDATE _prisma_migrations SET finished_at = NULL, applied_steps_count = 0 WHERE migration_name = "
     "(SELECT max(migration_name) FROM _prisma_migrations)"
 )
 UNDO: Final = ("DROP TABLE IF EXISTS probe_exports", "DROP TABLE IF EXISTS probe_media")
@@ -60,9 +59,7 @@ def test_a_second_migration_changes_nothing(shape: Installation, contents: Conte
 
 
 @pytest.mark.long
-def test_a_half_migrated_clickhouse_is_refused_until_the_printed_repair_is_done(
-    shape: Installation, contents: Contents
-) -> None:
+def test_a_half_migrated_clickhouse_is_refused_until_it_is_repaired(shape: Installation, contents: Contents) -> None:
     before = contents.psql(APPLIED)
     contents.clickhouse(DIRTY)
     refused = jobs.again(shape.view, "migrations", "migrate-dirty")
@@ -70,36 +67,34 @@ def test_a_half_migrated_clickhouse_is_refused_until_the_printed_repair_is_done(
     assert "migration 2 started but did not finish: the database is dirty" in refused.log
     assert contents.psql(APPLIED) == before
 
-    repair(shape, refused.log, "INSERT INTO")  # the statements of this migration can be repeated: nothing to undo
+    (shown,) = repair(shape, "clickhouse", "--plan")
+    assert (shown["migration"], shown["repair"]) == ("0002_served_by", "finish")
+    assert [one["migration"] for one in repair(shape, "clickhouse", "--yes")] == ["0002_served_by"]
     repaired = jobs.again(shape.view, "migrations", "migrate-repaired")
     assert repaired.succeeded, repaired.log
 
 
-@pytest.mark.long
-def test_a_half_migrated_postgres_is_refused_until_the_printed_repair_is_done(
-    shape: Installation, contents: Contents
-) -> None:
+def test_a_half_migrated_postgres_is_refused_until_it_is_repaired(shape: Installation, contents: Contents) -> None:
     before = contents.clickhouse("SELECT * FROM schema_migrations ORDER BY sequence")
-    contents.psql(UNFINISHED)
+    contents.psql(UNFINISHED, *UNDO)
     refused = jobs.again(shape.view, "migrations", "migrate-unfinished")
     assert not refused.succeeded
     assert "started but did not finish. This run changed nothing." in refused.log
     assert contents.clickhouse("SELECT * FROM schema_migrations ORDER BY sequence") == before
 
-    contents.psql(*UNDO)
-    repair(shape, refused.log, "UPDATE _prisma_migrations")
+    (done,) = repair(shape, "all", "--yes")
+    assert (done["store"], done["repair"]) == ("postgres", "rerun")
+    assert {one["effect"] for one in done["statements"]} == {"not-applied"}
+    assert repair(shape, "all", "--yes") == []
     repaired = jobs.again(shape.view, "migrations", "migrate-repaired")
     assert repaired.succeeded, repaired.log
     assert "applied 1 migrations to Postgres" in repaired.log
 
 
-def repair(shape: Installation, log: str, statement: str) -> None:
-    """Run the printed command whose statement starts with these words, as an operator does."""
-    commands = re.findall(r'^ +(kubectl .*?")$', log, re.MULTILINE | re.DOTALL)
-    (command,) = (command for command in commands if statement in command)
-    program, *words = shlex.split(command.replace("\\\n", " "))
-    assert program == "kubectl"
-    shape.view.kubectl(*words).ok()
+def repair(shape: Installation, store: str, option: str) -> list[Any]:
+    """What the command shows or repairs."""
+    found = json.loads(shape.operate("repair", options=["--store", store, option, "--json"]).ok().stdout)
+    return found if option == "--plan" else found["repaired"]  # type: ignore[no-any-return]
 
 
 def test_a_second_first_start_changes_nothing(shape: Installation, contents: Contents) -> None:

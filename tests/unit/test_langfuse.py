@@ -10,7 +10,7 @@ from tests.unit.recorder import Recording, Registration, random_value
 
 PROFILES = ("dev", "preview", "staging", "prod")
 CRON_JOBS = (
-    *("backup-clickhouse", "backup-postgres", "drill-clickhouse", "drill-postgres", "replay-events"),
+    *("backup-clickhouse", "backup-postgres", "drill-clickhouse", "drill-postgres", "repair-schema", "replay-events"),
     *("restore-clickhouse", "restore-postgres"),
     *("retention", "verify-backups"),
 )

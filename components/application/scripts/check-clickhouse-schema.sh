@@ -5,7 +5,7 @@
 # how to repair it. Before that, it waits for the server and for Keeper: without Keeper, ON CLUSTER statements hang.
 #
 # Environment: CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (read by the client),
-# CLICKHOUSE_DATABASE, CLICKHOUSE_CLUSTERED, CLICKHOUSE_TLS, WAIT_SECONDS, NAMESPACE, RELEASE_DIR (written by
+# CLICKHOUSE_DATABASE, CLICKHOUSE_CLUSTERED, CLICKHOUSE_TLS, WAIT_SECONDS, RELEASE_DIR (written by
 # list-release-migrations.sh), LANGFUSE_VERSION, MINIMUM_CLICKHOUSE, and FIXED_LANGFUSE (the first release that works
 # with every ClickHouse; empty if LANGFUSE_VERSION does).
 set -eu
@@ -42,9 +42,6 @@ deadline=$(($(date +%s) + WAIT_SECONDS))
 wait_for "ClickHouse at $CLICKHOUSE_HOST:$CLICKHOUSE_PORT" 'SELECT 1'
 if [ "$CLICKHOUSE_CLUSTERED" = true ]; then
     wait_for 'Keeper behind ClickHouse' "SELECT count() FROM system.zookeeper WHERE path = '/'"
-    folder=clustered
-else
-    folder=unclustered
 fi
 
 running=$(query 'SELECT version()')
@@ -63,12 +60,6 @@ if [ -n "$FIXED_LANGFUSE" ] && [ "$reads_seconds" != 0 ]; then
   - use a ClickHouse before 26.8."
 fi
 
-# The repair command runs the client inside the pod of a managed server, and connects to an external one.
-client="clickhouse-client --host $CLICKHOUSE_HOST --port $CLICKHOUSE_PORT${secure:+ $secure}"
-case $CLICKHOUSE_HOST in
-    *."$NAMESPACE".svc) client="kubectl --namespace $NAMESPACE exec ${CLICKHOUSE_HOST%%.*} -- clickhouse-client" ;;
-esac
-
 table="$CLICKHOUSE_DATABASE.schema_migrations"
 if [ "$(query "EXISTS TABLE $table")" = 0 ]; then
     echo "ClickHouse has no schema yet"
@@ -86,16 +77,10 @@ dirty=$(printf '%s' "$state" | cut -f 2)
 newest=$(sort -n "$RELEASE_DIR/clickhouse" | tail -n 1)
 
 if [ "$dirty" != 0 ]; then
-    before=$(sort -n "$RELEASE_DIR/clickhouse" | while read -r number; do
-        [ "$number" -ge "$version" ] || echo "$number"
-    done | tail -n 1)
-    fail "migration $version started but did not finish: the database is dirty. This run changed nothing. To repair:
-  1. Undo manually what the migration has changed. Its statements are in clickhouse/migrations/$folder/, file number \
-$version.
-  2. Record migration ${before:--1} as the last finished one:
-     $client --user $CLICKHOUSE_USER --query \\
-       \"INSERT INTO $table (version, dirty, sequence) SELECT ${before:--1}, 0, toUnixTimestamp64Nano(now64(9))\"
-  3. Run pulumi up again. It applies the migration from the beginning."
+    fail "migration $version started but did not finish: the database is dirty. This run changed nothing. This shows \
+what the migration has changed, and repairs it:
+  python -m operations repair --stack STACK
+Then run pulumi up again."
 fi
 if [ "$version" -gt "$newest" ]; then
     fail "the schema is newer than this release: it is at migration $version, the release ends at $newest. Nothing was \

@@ -3,8 +3,8 @@
 #
 # Fails if the schema is half migrated or newer than the release, and prints how to repair it.
 #
-# Environment: PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WAIT_SECONDS, RELEASE_DIR (written by
-# list-release-migrations.sh) and PSQL_COMMAND (the psql command that an operator runs to repair the schema).
+# Environment: PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WAIT_SECONDS and RELEASE_DIR (written by
+# list-release-migrations.sh).
 set -eu
 
 fail() {
@@ -33,15 +33,10 @@ failed=$(query 'SELECT migration_name FROM _prisma_migrations
     WHERE finished_at IS NULL AND rolled_back_at IS NULL ORDER BY started_at')
 if [ -n "$failed" ]; then
     name=$(printf '%s\n' "$failed" | head -n 1)
-    fail "migration $name started but did not finish. This run changed nothing. To repair:
-  1. Read the error:
-     $PSQL_COMMAND \\
-       --command \"SELECT logs FROM _prisma_migrations WHERE migration_name = '$name'\"
-  2. Undo manually what the migration has changed (its statements are in prisma/migrations/$name/migration.sql), then:
-     $PSQL_COMMAND \\
-       --command \"UPDATE _prisma_migrations SET rolled_back_at = now()
-                   WHERE migration_name = '$name' AND finished_at IS NULL\"
-  3. Run pulumi up again. It applies the migration from the beginning."
+    fail "migration $name started but did not finish. This run changed nothing. This shows what the migration has \
+changed, and repairs it:
+  python -m operations repair --stack STACK
+Then run pulumi up again."
 fi
 
 # Before it migrates, the entrypoint of the release removes the names in cleanup.sql from the table.

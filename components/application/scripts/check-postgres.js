@@ -34,12 +34,11 @@ class Prisma {
     return this.client.$queryRawUnsafe(statement);
   }
 
-  async rolledBack(statements) {
-    const run = async (transaction) => {
-      for (const statement of statements) await transaction.$executeRawUnsafe(statement);
-      throw new RolledBack();
-    };
-    await this.client.$transaction(run, { timeout: 30_000 }).catch(ignoreRollback);
+  /** Runs statements in one transaction, each with `run` or, if it has rows, with `query`. */
+  transaction(use, timeout = 30_000) {
+    const used = (client) =>
+      use({ run: (text) => client.$executeRawUnsafe(text), query: (text) => client.$queryRawUnsafe(text) });
+    return this.client.$transaction(used, { timeout });
   }
 
   close() {
@@ -75,12 +74,16 @@ class Pg {
     return (await this.client.query(statement)).rows;
   }
 
-  async rolledBack(statements) {
-    await this.query("BEGIN");
+  async transaction(use) {
+    const query = (text) => this.query(text);
+    await query("BEGIN");
     try {
-      for (const statement of statements) await this.query(statement);
-    } finally {
-      await this.query("ROLLBACK");
+      const result = await use({ run: query, query });
+      await query("COMMIT");
+      return result;
+    } catch (error) {
+      await query("ROLLBACK").catch(() => {}); // the connection may be lost
+      throw error;
     }
   }
 
@@ -89,8 +92,14 @@ class Pg {
   }
 }
 
-function ignoreRollback(error) {
-  if (!(error instanceof RolledBack)) throw error;
+async function rolledBack(database, statements) {
+  const run = async (transaction) => {
+    for (const statement of statements) await transaction.run(statement);
+    throw new RolledBack();
+  };
+  await database.transaction(run).catch((error) => {
+    if (!(error instanceof RolledBack)) throw error;
+  });
 }
 
 function connection(url) {
@@ -190,7 +199,7 @@ async function checkDefinitions(database) {
   const [row] = await database.query("SELECT pg_is_in_recovery()::text AS replica");
   if (row.replica === "true")
     throw new Problem("the server is a read-only replica", "set langfuse:postgres.host to the primary");
-  await database.rolledBack(DEFINITIONS);
+  await rolledBack(database, DEFINITIONS);
   return "tables, types, indexes and views can be created";
 }
 
@@ -236,4 +245,5 @@ module.exports = async function check(env, results) {
   });
 };
 
+module.exports.connected = connected;
 module.exports.explain = explain;

@@ -6,12 +6,12 @@ from typing import TypeVar
 
 from components.schema.stores import ClickHouse
 from components.stores.connections import ClickHouseConnection
-from components.stores.contract import MIGRATIONS, SERVERS, SecretRefs, StoreMode
+from components.stores.contract import MIGRATIONS, REPAIR, SERVERS, SecretRefs, StoreMode
 
 JOBS = (MIGRATIONS, "backup-clickhouse")
 """Workloads that use the native protocol."""
 
-HTTP_CLIENTS = (*SERVERS, MIGRATIONS)
+HTTP_CLIENTS = (*SERVERS, MIGRATIONS, REPAIR)
 """Workloads that use HTTP. The migrations only check it."""
 
 ConfigT = TypeVar("ConfigT", bound=ClickHouse)

@@ -75,15 +75,12 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
     """
 
     def connection(self, refs: SecretRefs) -> PostgresConnection:
-        """The Service of the primary. `psql` selects the primary's pod by its label, since it changes at failover."""
-        kubectl = f"kubectl --namespace {self.installation.namespace}"
-        primary = f"$({kubectl} get pod --output name --selector {CLUSTER_LABEL}={CLUSTER},{ROLE_LABEL}=primary)"
+        """The Service of the primary."""
         return in_cluster_connection(
             f"{CLUSTER}-rw",
             self.config.version,
             refs["postgres_password"],
             pool=pool_size(self.settings, connections_in_memory(self.config.resources)),
-            psql_command=f"{kubectl} exec {primary} --container postgres -- psql --dbname {DATABASE}",
             tls="require",
         )
 

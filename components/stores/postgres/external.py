@@ -25,8 +25,6 @@ class ExternalPostgresMode(PostgresMode[ExternalPostgres]):
             password=refs["postgres_password"],
             pool=pool_size(self.settings, config.connections),
             version=config.version or images.NEWEST_POSTGRES,
-            psql_command=f"psql --host {direct.host} --port {direct.port} --username {config.username} "
-            f"--dbname {config.database}",
             tls=config.tls,
             ca_path=self.ca_path,
         )

@@ -61,15 +61,9 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
     """
 
     def connection(self, refs: SecretRefs) -> PostgresConnection:
-        """The Service of the server. An operator runs psql inside the pod, as the superuser."""
-        psql = (
-            f"kubectl --namespace {self.installation.namespace} exec langfuse-postgres-0 --container postgres -- "
-            f"psql --username postgres --dbname {DATABASE}"
-        )
+        """The Service of the server."""
         pool = pool_size(self.settings, connections_in_memory(self.config.resources))
-        return in_cluster_connection(
-            "langfuse-postgres", self.config.version, refs["postgres_password"], pool=pool, psql_command=psql
-        )
+        return in_cluster_connection("langfuse-postgres", self.config.version, refs["postgres_password"], pool=pool)
 
     def flows(self) -> Sequence[Flow]:
         """Flows from its clients."""

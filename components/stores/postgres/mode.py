@@ -9,13 +9,13 @@ from components.schema.base import Resources
 from components.schema.stores import Postgres
 from components.schema.values import quantity_value
 from components.stores.connections import Endpoint, PostgresConnection
-from components.stores.contract import MIGRATIONS, RESTORE_POSTGRES, SERVERS, StoreMode
+from components.stores.contract import MIGRATIONS, REPAIR, RESTORE_POSTGRES, SERVERS, StoreMode
 
 PORT = 5432
 ROLE = "langfuse"
 DATABASE = "langfuse"
 
-CLIENTS = (*SERVERS, MIGRATIONS, "backup-postgres", RESTORE_POSTGRES)
+CLIENTS = (*SERVERS, MIGRATIONS, REPAIR, "backup-postgres", RESTORE_POSTGRES)
 """Workloads that connect."""
 
 BUILTIN_LOCALE = 17
@@ -75,7 +75,6 @@ def in_cluster_connection(
     password: SecretRef,
     *,
     pool: int,
-    psql_command: str,
     tls: Literal["require"] | None = None,
 ) -> PostgresConnection:
     """A connection to servers in the namespace, by the name of their Service."""
@@ -86,7 +85,6 @@ def in_cluster_connection(
         password=password,
         version=version,
         pool=pool,
-        psql_command=psql_command,
         tls=tls,
     )
 

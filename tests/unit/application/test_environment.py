@@ -39,7 +39,6 @@ STORES = Connections(
         password=ref("postgres"),
         version="17.10",
         pool=10,
-        psql_command="psql",
     ),
     clickhouse=ClickHouseConnection(
         http=Endpoint(host="ch", port=8123),

@@ -17,7 +17,7 @@ from tests.unit.recorder import Recording
 SCHEDULED = ("backup-postgres", "backup-clickhouse", "retention", "verify-backups")
 BY_HAND = (
     *("drill-clickhouse", "drill-postgres"),  # every week in prod
-    *("replay-events", "restore-clickhouse", "restore-postgres"),
+    *("repair-schema", "replay-events", "restore-clickhouse", "restore-postgres"),
 )
 
 
@@ -70,7 +70,7 @@ def test_a_check_that_found_a_fault_is_not_repeated(recording: Recording) -> Non
 def test_finished_runs_are_kept_over_a_weekend_and_then_removed() -> None:
     off_site = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
     jobs = recorded("dev", {"backups": {"offSite": off_site}}).of("CronJob")
-    assert len(jobs) == 12
+    assert len(jobs) == 13
     for job in jobs:
         spec = job.inputs["spec"]
         kept = spec["jobTemplate"]["spec"]["ttlSecondsAfterFinished"]

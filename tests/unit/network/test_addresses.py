@@ -63,7 +63,7 @@ NOT_CALLED = {
     r"langfuse-web.* LANGFUSE_S3_MEDIA_UPLOAD_ENDPOINT": "for signed links, which are computed",
     r".* AUTH_AUTHENTIK_AUTHORIZATION_URL": "for browsers",
     r".* (HOSTNAME|NO_PROXY)": "not an address that is called",
-    r".* (TEXT|PSQL_COMMAND)": "text for people",
+    r".* TEXT": "text for people",
     r"langfuse-first-start.* (AUTH_(?!.*_PROXY)|SMTP_|LANGFUSE_S3_).*": "this server serves nobody",
 }
 CALLED_BY_MIGRATIONS = re.compile(r"langfuse-migrations .* (CLICKHOUSE_MIGRATION_URL|DIRECT_URL)")

@@ -9,7 +9,6 @@ import pytest
 
 from components.schema import images
 from components.stores.postgres.release import refuse_another_major
-from tests.scripts import SCRIPTS
 from tests.unit.configuration import only_problem
 from tests.unit.pods import container, containers, variables
 from tests.unit.program import recorded
@@ -90,31 +89,6 @@ def test_each_tls_mode_is_translated_for_prisma_and_libpq(
 
 
 @pytest.mark.parametrize(
-    ("record", "command"),
-    [
-        (
-            partial(recorded, "dev"),
-            "kubectl --namespace langfuse-dev exec langfuse-postgres-0 --container postgres -- "
-            "psql --username postgres --dbname langfuse",
-        ),
-        (
-            cluster,
-            "kubectl --namespace langfuse-prod exec $(kubectl --namespace langfuse-prod get pod --output name "
-            "--selector cnpg.io/cluster=langfuse-postgres,cnpg.io/instanceRole=primary) --container postgres -- "
-            "psql --dbname langfuse",
-        ),
-        (external, "psql --host pg.example.com --port 5433 --username app.tenant --dbname traces"),
-    ],
-    ids=["managed", "cloudnativepg", "external"],
-)
-def test_the_printed_repair_command_fits_the_mode(record: Callable[[], Recording], command: str) -> None:
-    check = container(record().one("Job", "langfuse-migrations"), "postgres")
-    assert variables(check)["PSQL_COMMAND"] == command
-    script = SCRIPTS["check-postgres-schema.sh"].read_text()
-    assert not [word for word in ("kubectl", "langfuse-postgres-0") if word in script]
-
-
-@pytest.mark.parametrize(
     ("record", "release"),
     [
         (partial(recorded, "dev", {"postgres": {"mode": "managed", "version": "16.9"}}), "16.9"),
@@ -167,7 +141,15 @@ def test_clients_may_reach_an_external_server_on_its_ports() -> None:
     policy = external().one("NetworkPolicy", "langfuse-allow-postgres-egress").inputs["spec"]
     assert [port["port"] for port in policy["egress"][0]["ports"]] == [5433, 6432]
     names = policy["podSelector"]["matchExpressions"][0]["values"]
-    assert set(names) == {"web", "worker", "first-start", "migrations", "backup-postgres", "restore-postgres"}
+    assert set(names) == {
+        "web",
+        "worker",
+        "first-start",
+        "migrations",
+        "repair-schema",
+        "backup-postgres",
+        "restore-postgres",
+    }
 
 
 def test_a_pooler_without_a_direct_host_is_refused() -> None:
