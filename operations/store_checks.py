@@ -1,6 +1,6 @@
-"""Checks in the cluster that the stores can do what Langfuse needs, as the migration Job does before it migrates.
+"""Checks in the cluster what the migration Job checks before it migrates: the stores, or the phase of ingestion.
 
-The check is a container of the migration Job that a preview shows. It runs in a Job of its own, with the network rules,
+A check is a container of the migration Job that a preview shows. It runs in a Job of its own, with the network rules,
 the credentials and the certificates of the migrations. What the preview creates or changes, and the check needs, exists
 while the check runs; the garbage collector of Kubernetes deletes it together with the Job.
 """
@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -21,9 +22,7 @@ from operations.pulumi import Pulumi
 
 Json = Mapping[str, Any]
 
-NAME: Final = "langfuse-check-stores"
 MIGRATIONS: Final = "langfuse-migrations"
-CONTAINER: Final = "stores"
 WAIT_SECONDS: Final = 30
 """How long the check waits for a store that does not answer."""
 
@@ -36,8 +35,29 @@ KEEP_SECONDS: Final = 3600
 RULES: Final = ("NetworkPolicy", "AuthorizationPolicy")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A container of the migration Job that runs in a Job of its own."""
+
+    job: str
+    """The name of that Job."""
+    container: str
+    variables: Mapping[str, str]
+    """Variables that replace those of the container."""
+
+
+def of_stores(names: Sequence[str]) -> Check:
+    """The check of the stores with these names; of all if there are none."""
+    variables = {"REPORT": "json", "WAIT_SECONDS": str(WAIT_SECONDS), "CHECKED_STORES": ",".join(names)}
+    return Check(job="langfuse-check-stores", container="stores", variables=variables)
+
+
+OF_PHASE: Final = Check(job="langfuse-check-phase", container="phase", variables={"REPORT": "json"})
+"""The check of the phase of ingestion. It also reports what blocks the next phase."""
+
+
 class Line(BaseModel):
-    """The result of one check."""
+    """A result of a check."""
 
     store: str
     check: str
@@ -47,12 +67,12 @@ class Line(BaseModel):
     """What to do: a key of the stack file, or a command."""
 
 
-def check(pulumi: Pulumi, stores: Sequence[str], say: Callable[[str], None]) -> Sequence[Line]:
-    """Run the check with the configuration of the stack file, deployed or not.
+def check(pulumi: Pulumi, wanted: Check, say: Callable[[str], None]) -> Sequence[Line]:
+    """Run a check with the configuration of the stack file, deployed or not.
 
     Args:
         pulumi: The stack.
-        stores: Names of stores; empty for all.
+        wanted: The check.
         say: Prints progress.
 
     Raises:
@@ -64,7 +84,7 @@ def check(pulumi: Pulumi, stores: Sequence[str], say: Callable[[str], None]) -> 
     seen = observe(done.events)
     if done.exit_code:
         raise OperationError(f"the preview failed; run `python -m operations preview --stack {pulumi.stack}`")
-    return run(Cluster.of(pulumi), kubernetes_objects(seen.after.values()), stores, say)
+    return run(Cluster.of(pulumi), kubernetes_objects(seen.after.values()), wanted, say)
 
 
 def kubernetes_objects(inputs: Iterable[Json]) -> list[Json]:
@@ -72,12 +92,12 @@ def kubernetes_objects(inputs: Iterable[Json]) -> list[Json]:
     return [item for item in inputs if {"apiVersion", "kind"} <= item.keys()]
 
 
-def run(cluster: Cluster, objects: Sequence[Json], stores: Sequence[str], say: Callable[[str], None]) -> Sequence[Line]:
-    """Run the check of the migration Job among the objects of a preview."""
-    job = check_job(objects, stores)
+def run(cluster: Cluster, objects: Sequence[Json], wanted: Check, say: Callable[[str], None]) -> Sequence[Line]:
+    """Run a check of the migration Job among the objects of a preview."""
+    job = check_job(objects, wanted)
     _require(cluster, job)
     cluster.delete(job)
-    say(f"running Job {NAME} in namespace {job['metadata']['namespace']} ...")
+    say(f"running Job {wanted.job} in namespace {job['metadata']['namespace']} ...")
     try:
         owner = cluster.create(job)
         for item in needed(objects, job, cluster.get):
@@ -87,20 +107,23 @@ def run(cluster: Cluster, objects: Sequence[Json], stores: Sequence[str], say: C
         cluster.delete(job)
 
 
-def check_job(objects: Sequence[Json], stores: Sequence[str]) -> Json:
-    """The Job: the container of the migration Job that checks the stores, alone in the same pod."""
+def check_job(objects: Sequence[Json], wanted: Check) -> Json:
+    """The Job: the container of the migration Job that checks, alone in the same pod."""
     found = [item for item in objects if item["kind"] == "Job" and item["metadata"]["name"] == MIGRATIONS]
     if not found:
         raise OperationError(f"the preview has no Job {MIGRATIONS}")
     template = deepcopy(found[0]["spec"]["template"])
-    container = next(one for one in template["spec"].pop("initContainers") if one["name"] == CONTAINER)
-    own = {"REPORT": "json", "WAIT_SECONDS": str(WAIT_SECONDS), "CHECKED_STORES": ",".join(stores)}
-    kept = [one for one in container["env"] if one["name"] not in own]
-    container["env"] = [*kept, *({"name": name, "value": value} for name, value in own.items())]
+    container = next(one for one in template["spec"].pop("initContainers") if one["name"] == wanted.container)
+    kept = [one for one in container["env"] if one["name"] not in wanted.variables]
+    container["env"] = [*kept, *({"name": name, "value": value} for name, value in wanted.variables.items())]
     template["spec"]["containers"] = [container]
     mounted = {mount["name"] for mount in container["volumeMounts"]}
     template["spec"]["volumes"] = [volume for volume in template["spec"]["volumes"] if volume["name"] in mounted]
-    metadata = {"name": NAME, "namespace": found[0]["metadata"]["namespace"], "labels": template["metadata"]["labels"]}
+    metadata = {
+        "name": wanted.job,
+        "namespace": found[0]["metadata"]["namespace"],
+        "labels": template["metadata"]["labels"],
+    }
     spec = {
         "template": template,
         "backoffLimit": 0,
@@ -122,7 +145,13 @@ def needed(objects: Sequence[Json], job: Json, get: Callable[[Json], Json | None
         elif kind in RULES and '"migrations"' in json.dumps(item["spec"]):
             existing = get(item)
             if existing is None or existing["spec"] != item["spec"]:
-                yield {**item, "metadata": {**item["metadata"], "name": f"{NAME}-{name.removeprefix('langfuse-')}"}}
+                yield {
+                    **item,
+                    "metadata": {
+                        **item["metadata"],
+                        "name": f"{job['metadata']['name']}-{name.removeprefix('langfuse-')}",
+                    },
+                }
 
 
 def _require(cluster: Cluster, job: Json) -> None:
@@ -140,7 +169,12 @@ def _require(cluster: Cluster, job: Json) -> None:
 
 
 def _owned(item: Json, owner: Json) -> Json:
-    reference = {"apiVersion": "batch/v1", "kind": "Job", "name": NAME, "uid": owner["metadata"]["uid"]}
+    reference = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+    }
     return {**item, "metadata": {**item["metadata"], "ownerReferences": [reference]}}
 
 

@@ -13,6 +13,7 @@ from components.application.outbound import (
     sign_in_proxy_environment,
     target_environment,
 )
+from components.application.phases import phase_environment
 from components.application.sign_in import sign_in_environment
 from components.application.store_variables import (
     database_environment,
@@ -62,6 +63,7 @@ def web_environment(settings: Settings, stores: Connections, refs: SecretRefs) -
         **migration_environment(stores.postgres, stores.clickhouse),
         **_shared_environment(settings, stores, refs, settings.web),
         **media_environment(settings, stores.object_store, "web"),
+        **phase_environment(settings, "web"),
         **sign_in_environment(settings, refs),
         **sign_in_proxy_environment(settings),
         **export_environment(settings, stores.object_store, "web"),
@@ -102,16 +104,12 @@ def first_start_environment(settings: Settings, stores: Connections, refs: Secre
 
 def worker_environment(settings: Settings, stores: Connections, refs: SecretRefs) -> Environment:
     """For worker, which processes the queues and writes to ClickHouse. It runs background migrations only."""
-    ingestion = settings.ingestion
     return {
         **database_environment(stores.postgres, stores.clickhouse),
         **_shared_environment(settings, stores, refs, settings.worker),
         **media_environment(settings, stores.object_store, "worker"),
         **export_environment(settings, stores.object_store, "worker"),
-        **_configured(
-            LANGFUSE_MIGRATION_V4_NATIVE_OTEL_BEHAVIOUR=ingestion.otel_behaviour,
-            LANGFUSE_BACKGROUND_MIGRATION_V4_ENABLE_HISTORIC_BACKFILL=ingestion.historic_backfill,
-        ),
+        **phase_environment(settings, "worker"),
         "LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY": str(settings.worker.concurrency),
         "LANGFUSE_OTEL_INGESTION_QUEUE_PROCESSING_CONCURRENCY": str(settings.worker.otel_concurrency),
         "LANGFUSE_S3_BATCH_EXPORT_ENABLED": "true",
@@ -122,7 +120,6 @@ def worker_environment(settings: Settings, stores: Connections, refs: SecretRefs
 
 def _shared_environment(settings: Settings, stores: Connections, refs: SecretRefs, workload: Workload) -> Environment:
     """For web and worker alike, but for the heap of each."""
-    ingestion = settings.ingestion
     return {
         **redis_environment(stores.redis),
         "SALT": refs["salt"],
@@ -131,10 +128,6 @@ def _shared_environment(settings: Settings, stores: Connections, refs: SecretRef
         **mail_environment(settings, refs),
         **proxy_environment(settings),
         **target_environment(settings.allowed_targets),
-        **_configured(
-            LANGFUSE_MIGRATION_V4_WRITE_MODE=ingestion.write_mode,
-            LANGFUSE_MIGRATION_V4_ALLOW_PREVIEW_OPT_IN=ingestion.preview_opt_in,
-        ),
         **event_environment(stores.object_store),
         **query_environment(settings.clickhouse.version),
         # Langfuse's default of 32 GB is more memory than the server has: it would never spill to disk.
@@ -154,11 +147,6 @@ def _shared_environment(settings: Settings, stores: Connections, refs: SecretRef
 def redis_key_prefix(settings: Settings) -> str:
     """The prefix of all keys in Redis, so that several installations can share a server."""
     return f"{settings.instance}:"
-
-
-def _configured(**variables: str | bool | None) -> Environment:
-    """The variables that have a value. Without one, the defaults of the Langfuse release apply."""
-    return {name: text(value) for name, value in variables.items() if value is not None}
 
 
 def heap_mebibytes(workload: Workload) -> int:

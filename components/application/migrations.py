@@ -7,6 +7,7 @@ import pulumi
 
 from components.application.component import ApplicationContext
 from components.application.environment import migration_environment
+from components.application.phase_check import phase_check, phase_scripts
 from components.application.store_checks import store_check, store_check_scripts
 from components.kubernetes.files import read_scripts, run_script, scripts_mount
 from components.kubernetes.jobs import job
@@ -98,6 +99,7 @@ def _scripts() -> dict[str, str]:
     return {
         **read_scripts(SCRIPTS, *own),
         **store_check_scripts(),
+        **phase_scripts(),
         **read_scripts(CLIENT_SCRIPTS, "copy-ca-bundle.sh"),
     }
 
@@ -154,4 +156,5 @@ def checks(context: ApplicationContext, mounts: Sequence[Mount]) -> list[Contain
             mounts=mounts,
             env={**clickhouse_environment(clickhouse), **release_check_environment(version), **shared},
         ),
+        phase_check(context, mounts),
     ]

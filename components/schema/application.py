@@ -148,27 +148,27 @@ class Application(Model):
     )
 
 
-class Ingestion(Model):
-    """Which tables Langfuse writes events to: the new tables of version 4, the tables of version 3, or both.
+Phase = Literal["legacy", "dual", "backfill", "events_only"]
+"""A phase of the way from version 3 of Langfuse to version 4 (docs/decisions/v4-phases.md)."""
 
-    The defaults are those of the Langfuse release. A change from `events_only` back to another mode loses the data that
-    older SDKs sent.
+
+class Ingestion(Model):
+    """The phase of the way from version 3 of Langfuse to version 4: docs/runbooks/v3-to-v4.md.
+
+    The migration Job reads from the databases how far the installation is, and refuses a phase that skips another one.
     """
 
-    write_mode: Literal["legacy", "dual", "events_only"] | None = Field(
+    phase: Phase | None = Field(
         default=None,
-        description="Tables that are written. `legacy`: of version 3; `dual`: of both versions; `events_only`: of "
-        "version 4.",
+        description="`legacy`: the tables of version 3 are written and shown; `dual`: the tables of both versions are "
+        "written; `backfill`: as `dual`, and the rows of version 3 are copied into the tables of version 4; "
+        "`events_only`: only the tables of version 4 are written and shown. Default: `events_only`, or `legacy` for "
+        "releases of version 3.",
     )
-    otel_behaviour: Literal["dual_write", "direct"] | None = Field(
-        default=None,
-        description="Tables that OpenTelemetry spans are written to. `dual_write`: both; `direct`: only the new ones.",
-    )
-    preview_opt_in: bool | None = Field(default=None, description="Whether users can switch to the new views.")
-    historic_backfill: bool | None = Field(
-        default=None,
-        description="Whether old rows are copied into the new tables. This runs once; enable it only after `dual` is "
-        "live.",
+    acknowledge_events_only: bool = Field(
+        default=False,
+        description="Must be `true` to change an installation with rows of version 3 to `events_only`. There is no way "
+        "back. Clients that still use interfaces of version 3 lose what they send; the migration Job names them.",
     )
 
 

@@ -10,6 +10,7 @@ from components.schema.application import (
     FirstStart,
     Ingestion,
     Network,
+    Phase,
     Worker,
     Workload,
 )
@@ -27,6 +28,9 @@ from components.schema.values import DnsLabel, Host, InstanceName, NamespaceName
 
 PROJECT = "langfuse"
 """The name of the Pulumi project: the prefix of configuration keys and of the installation's name."""
+
+V4 = 4
+"""The major version of Langfuse whose tables of events replace those of traces and observations."""
 
 STACK = "pulumi:stack"
 """The input of `Settings.stack`. No configuration key can have this name: a stack file cannot set the stack."""
@@ -116,3 +120,8 @@ class Settings(Model):
     def major(self) -> int:
         """The major version of Langfuse."""
         return int(self.version.split(".")[0])
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of the way to version 4 that is configured, or the default of the release."""
+        return self.ingestion.phase or ("legacy" if self.major < V4 else "events_only")

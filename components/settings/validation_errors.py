@@ -32,7 +32,13 @@ MESSAGES: Final[Mapping[str, str]] = {
 }
 """By type of a pydantic error. Other types keep pydantic's own message."""
 
-MOVED: Final[Mapping[str, str]] = {"network.dns": "cluster.dns"}
+MOVED: Final[Mapping[str, str]] = {
+    "network.dns": "cluster.dns",
+    "ingestion.writeMode": "ingestion.phase",
+    "ingestion.otelBehaviour": "ingestion.phase",
+    "ingestion.previewOptIn": "ingestion.phase",
+    "ingestion.historicBackfill": "ingestion.phase",
+}
 """Keys of earlier versions, and their present places."""
 
 

@@ -1,4 +1,4 @@
-"""The command that checks the stores."""
+"""The commands that check the stores, and the phase of ingestion."""
 
 import json
 import sys
@@ -47,17 +47,35 @@ def check_stores(
     from operations import store_checks  # noqa: PLC0415  # loads the client of the API server
 
     with reported_errors():
-        lines = store_checks.check(Pulumi(stack, config_file), store, say)
+        lines = store_checks.check(Pulumi(stack, config_file), store_checks.of_stores(store), say)
+    _print(sorted(lines, key=lambda one: STORES.index(one.store)), as_json=as_json)
+
+
+@app.command()
+def phase(*, stack: Stack, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Show how far an installation is on the way to Langfuse 4.
+
+    Reads both databases, in the cluster. Shows the configured phase, the phase that the data shows, the progress of the
+    backfill, and what blocks the next phase. Every update checks the configured phase before it migrates. See
+    docs/runbooks/v3-to-v4.md.
+
+    Exits with 1 if the configured phase is refused, with 2 if the check could not run.
+    """
+    from operations import store_checks  # noqa: PLC0415  # loads the client of the API server
+
+    with reported_errors():
+        lines = store_checks.check(Pulumi(stack, config_file), store_checks.OF_PHASE, say)
+    _print(lines, as_json=as_json)
+
+
+def _print(lines: "Sequence[Line]", *, as_json: bool) -> None:
+    """Print the results, and exit with 1 if something failed."""
     if as_json:
         typer.echo(json.dumps([line.model_dump() for line in lines], indent=2))
     else:
-        Console(width=None if sys.stdout.isatty() else 200).print(_table(lines))
+        table = Table("store", "check", "outcome", "found", "what to do", box=box.SIMPLE)
+        for line in lines:
+            table.add_row(line.store, line.check, line.outcome, line.detail, line.fix)
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
     if any(line.outcome == "failed" for line in lines):
         raise typer.Exit(EXIT_CODES["refused"])
-
-
-def _table(lines: "Sequence[Line]") -> Table:
-    table = Table("store", "check", "outcome", "found", "what to do", box=box.SIMPLE)
-    for line in sorted(lines, key=lambda one: STORES.index(one.store)):
-        table.add_row(line.store, line.check, line.outcome, line.detail, line.fix)
-    return table

@@ -29,6 +29,8 @@ EXAMPLES = {
     "web.replcas": "a spelling mistake",
     "key.path": "stands for any key",
     "network.dns": "of an earlier version: the message says where it is now",
+    **{f"ingestion.{key}": "of an earlier version" for key in ("writeMode", "otelBehaviour", "previewOptIn")},
+    "ingestion.historicBackfill": "of an earlier version",
 }
 
 

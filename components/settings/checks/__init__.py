@@ -57,7 +57,7 @@ CHECKS: Sequence[Check] = (
     versions_fit,
     digests_are_complete,
     mirrors_are_of_original_registries,
-    application.write_mode_is_possible,
+    application.phase_is_possible,
     credentials.sources_are_complete,
     credentials.configured_credentials_are_used,
     credentials.epochs_are_possible,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pydantic.alias_generators import to_camel
 
 from components.schema.base import Resources
-from components.schema.environment import Settings
+from components.schema.environment import V4, Settings
 from components.schema.values import quantity_value
 
 
@@ -42,26 +42,16 @@ def requests_fit_limits(settings: Settings) -> Iterator[str]:
                 )
 
 
-def write_mode_is_possible(settings: Settings) -> Iterator[str]:
-    """The worker of version 4 refuses to start with these combinations (worker/src/env.ts)."""
-    ingestion = settings.ingestion
-    is_v4 = settings.major >= 4  # noqa: PLR2004  # of Langfuse
-    mode = ingestion.write_mode or ("events_only" if is_v4 else "legacy")
-    otel = ingestion.otel_behaviour or ("direct" if is_v4 else "dual_write")
-    opt_in = is_v4 if ingestion.preview_opt_in is None else ingestion.preview_opt_in
-    if mode == "legacy" and otel == "direct":
-        yield 'ingestion.otelBehaviour: "direct" needs tables that writeMode legacy does not fill; use "dual_write"'
-    if mode == "events_only" and otel == "dual_write":
+def phase_is_possible(settings: Settings) -> Iterator[str]:
+    """Version 3 has no tables of version 4, and an acknowledgement is for one phase."""
+    phase = settings.phase
+    if settings.major < V4 and phase != "legacy":
         yield (
-            'ingestion.otelBehaviour: "dual_write" fills tables that writeMode events_only does not write; use "direct"'
+            f"ingestion.phase: {json.dumps(phase)} needs the tables of version 4, and version is {settings.version}; "
+            "set version to a release of version 4 first, or phase to legacy"
         )
-    if mode == "events_only" and not opt_in:
-        yield "ingestion.previewOptIn: false hides everything that writeMode events_only writes; set it to true"
-    if ingestion.historic_backfill and mode == "legacy":
-        yield (
-            "ingestion.historicBackfill: true runs only once, so rows written later in writeMode legacy would never be "
-            'copied; set writeMode to "dual" first'
-        )
+    if settings.ingestion.acknowledge_events_only and phase != "events_only":
+        yield f"ingestion.acknowledgeEventsOnly: true is for phase events_only, and phase is {phase}; remove it"
 
 
 def licensed_features_have_a_license(settings: Settings) -> Iterator[str]:

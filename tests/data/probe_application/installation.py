@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sandbox.images import probe_application
@@ -29,10 +30,12 @@ LIMIT_SECONDS = 60
 
 
 @contextlib.contextmanager
-def clickhouse(folder: Path, *, users: Callable[[str], str] = str) -> Iterator[Mapping[str, int]]:
+def clickhouse(
+    folder: Path, *, users: Callable[[str], str] = str, config: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Mapping[str, int]]:
     """Run ClickHouse and its Keeper with the rendered files, in the sandbox's images' form. Yields ports by name.
 
-    `users` changes the file of the users.
+    `users` changes the file of the users, and `config` replaces text in the main file of the server.
     """
     names = ("http_port", "tcp_port", "interserver_http_port", "metrics", "keeper", "control", "raft", "keeper_metrics")
     ports = {name: free_port() for name in names}
@@ -52,6 +55,9 @@ def clickhouse(folder: Path, *, users: Callable[[str], str] = str) -> Iterator[M
     keeper = _written(folder / "keeper", {"langfuse-keeper-config": "", "langfuse-keeper-quorum": "config.d"}, local)
     server = _written(folder / "server", {"langfuse-clickhouse-config": ""}, local)
     (server / "users.xml").write_text(users((server / "users.xml").read_text()))
+    for old, new in config.items():
+        main = server / "config.xml"
+        main.write_text(main.read_text().replace(old, new))
     for name in ("keeper-data", "data"):
         (folder / name).mkdir()
     with contextlib.ExitStack() as stack:
@@ -59,9 +65,9 @@ def clickhouse(folder: Path, *, users: Callable[[str], str] = str) -> Iterator[M
             ("keeper", keeper, {"KEEPER_ID": "1"}, "keeper", "keeper_metrics"),
             ("server", server, _server_variables(), "http_port", "metrics"),
         ):
-            config = files / "config.xml"
-            config.write_text(config.read_text().replace(">9363<", f">{ports[metrics]}<"))
-            command = [sys.executable, "-m", f"{PROGRAMS}.{kind}", f"--config-file={config}"]
+            main = files / "config.xml"
+            main.write_text(main.read_text().replace(">9363<", f">{ports[metrics]}<"))
+            command = [sys.executable, "-m", f"{PROGRAMS}.{kind}", f"--config-file={main}"]
             given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT), **variables}
             stack.enter_context(
                 running(command, given, lambda port=port: answers(ports[port]), log=folder / f"{kind}.log")  # type: ignore[misc]

@@ -87,7 +87,7 @@ EVERYTHING: dict[str, object] = {
     "credentials": {"values": {"adminApiKey": {"source": "generated"}}},
     "firstStart": {"projectRetentionDays": 90},
     "allowedTargets": dict.fromkeys(("llm", "webhook", "blobStorage", "ssoDiscovery"), TARGETS),
-    "ingestion": {"writeMode": "dual", "otelBehaviour": "dual_write", "previewOptIn": True, "historicBackfill": False},
+    "ingestion": {"phase": "legacy"},
     "signIn": {
         "ssoDomains": ["example.com"],
         "emailVerification": True,
@@ -254,20 +254,28 @@ def test_allowed_target_hosts_are_set_for_llm_connections_only() -> None:
     assert not [name for name in web() if "WHITELISTED" in name]
 
 
-def test_the_write_mode_is_set_only_if_it_is_configured() -> None:
-    config = {"writeMode": "dual", "otelBehaviour": "direct", "previewOptIn": True, "historicBackfill": True}
-    both = {"LANGFUSE_MIGRATION_V4_WRITE_MODE": "dual", "LANGFUSE_MIGRATION_V4_ALLOW_PREVIEW_OPT_IN": "true"}
+@pytest.mark.parametrize(
+    ("version", "phase", "mode", "otel", "opt_in", "backfill"),
+    [
+        ("3.225.9", None, "legacy", "dual_write", "false", "false"),
+        ("4.82.0", "legacy", "legacy", "dual_write", "false", "false"),
+        ("4.82.0", "dual", "dual", "dual_write", "true", "false"),
+        ("4.82.0", "backfill", "dual", "dual_write", "true", "true"),
+        ("4.82.0", "events_only", "events_only", "direct", "true", "true"),
+        ("4.82.0", None, "events_only", "direct", "true", "true"),
+    ],
+)
+def test_a_phase_sets_its_variables_of_web_and_worker(
+    version: str, phase: str | None, mode: str, otel: str, opt_in: str, backfill: str
+) -> None:
+    config = {"ingestion": {"phase": phase}} if phase else {}
+    both = {"LANGFUSE_MIGRATION_V4_WRITE_MODE": mode, "LANGFUSE_MIGRATION_V4_ALLOW_PREVIEW_OPT_IN": opt_in}
     own = {
-        "LANGFUSE_MIGRATION_V4_NATIVE_OTEL_BEHAVIOUR": "direct",
-        "LANGFUSE_BACKGROUND_MIGRATION_V4_ENABLE_HISTORIC_BACKFILL": "true",
+        "LANGFUSE_MIGRATION_V4_NATIVE_OTEL_BEHAVIOUR": otel,
+        "LANGFUSE_BACKGROUND_MIGRATION_V4_ENABLE_HISTORIC_BACKFILL": backfill,
     }
-    for version in ("4.16.0", "3.225.4"):
-        for found, expected in (
-            (web(version=version, ingestion=config), both),
-            (worker(version=version, ingestion=config), both | own),
-        ):
-            assert {name: value for name, value in found.items() if "MIGRATION_V4" in name} == expected
-        assert not [name for name in worker(version=version) if "MIGRATION_V4" in name]
+    for found, expected in ((web(version=version, **config), both), (worker(version=version, **config), both | own)):
+        assert {name: value for name, value in found.items() if "MIGRATION_V4" in name} == expected
 
 
 def test_each_environment_has_its_own_redis_key_prefix() -> None:

@@ -13,10 +13,12 @@ from operations import store_checks
 from operations.__main__ import app
 from operations.commands.stores import STORES
 from operations.errors import OperationError
-from operations.store_checks import CONTAINER, NAME, Line, check_job, kubernetes_objects, needed, run
+from operations.store_checks import OF_PHASE, Line, check_job, kubernetes_objects, needed, of_stores, run
 from tests.unit.program import recorded
 
 Json = Mapping[str, Any]
+
+NAME = of_stores([]).job
 
 EXISTING = {"source": "existing", "secret": "langfuse-credentials"}
 EXTERNAL_REDIS = {"redis": {"mode": "external", "host": "redis.example.org"}, "credentials": EXISTING}
@@ -73,14 +75,14 @@ RESULT: dict[str, Any] = {
 
 def test_the_job_runs_the_check_of_the_migrations_alone() -> None:
     given = objects()
-    job = check_job(given, ["redis"])
+    job = check_job(given, of_stores(["redis"]))
     template = job["spec"]["template"]
     migration = next(item for item in given if key(item) == ("Job", "langfuse-migrations"))["spec"]["template"]
     assert template["metadata"]["labels"] == migration["metadata"]["labels"]  # network rules select them
     assert template["spec"]["serviceAccountName"] == migration["spec"]["serviceAccountName"]
     assert "initContainers" not in template["spec"]
     (container,) = template["spec"]["containers"]
-    original = next(one for one in migration["spec"]["initContainers"] if one["name"] == CONTAINER)
+    original = next(one for one in migration["spec"]["initContainers"] if one["name"] == "stores")
     assert (container["image"], container["command"]) == (original["image"], original["command"])
     values = {one["name"]: one.get("value") for one in container["env"]}
     assert (values["REPORT"], values["CHECKED_STORES"]) == ("json", "redis")
@@ -88,11 +90,20 @@ def test_the_job_runs_the_check_of_the_migrations_alone() -> None:
     assert (job["spec"]["backoffLimit"], job["metadata"]["name"]) == (0, NAME)
 
 
+def test_the_check_of_the_phase_runs_alone_and_reaches_the_databases_only() -> None:
+    job = check_job(objects({"ingestion": {"phase": "dual"}}), OF_PHASE)
+    assert job["metadata"]["name"] == "langfuse-check-phase"
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    values = {one["name"]: one.get("value") for one in container["env"]}
+    assert (values["REPORT"], values["PHASE"], values["ACKNOWLEDGED"]) == ("json", "dual", "false")
+    assert not [name for name in values if name.startswith(("REDIS_", "LANGFUSE_S3_"))]
+
+
 def test_what_a_changed_stack_needs_exists_only_while_the_check_runs() -> None:
     before = objects({"credentials": EXISTING})
     secret = {"kind": "Secret", "metadata": {"name": EXISTING["secret"]}}
     cluster = FakeCluster([*before, secret], json.dumps(RESULT))
-    lines = run(cluster, objects(EXTERNAL_REDIS), [], lambda _: None)  # type: ignore[arg-type]
+    lines = run(cluster, objects(EXTERNAL_REDIS), of_stores([]), lambda _: None)  # type: ignore[arg-type]
     assert lines == [Line(**RESULT)]
     job, *others = cluster.made
     assert key(job) == ("Job", NAME)
@@ -105,9 +116,11 @@ def test_what_a_changed_stack_needs_exists_only_while_the_check_runs() -> None:
 def test_an_unchanged_stack_needs_nothing_else() -> None:
     given = objects()
     existing = {key(item): item for item in given}
-    assert list(needed(given, check_job(given, []), lambda item: existing.get(key(item)))) == []
+    assert list(needed(given, check_job(given, of_stores([])), lambda item: existing.get(key(item)))) == []
     without = {found: item for found, item in existing.items() if found[0] != "ConfigMap"}
-    names = [key(item)[1] for item in needed(given, check_job(given, []), lambda item: without.get(key(item)))]
+    names = [
+        key(item)[1] for item in needed(given, check_job(given, of_stores([])), lambda item: without.get(key(item)))
+    ]
     assert len(names) == 1
     assert names[0].startswith("langfuse-migrations-scripts")
 
@@ -116,13 +129,13 @@ def test_an_unchanged_stack_needs_nothing_else() -> None:
 def test_before_the_first_update_the_command_says_when_the_check_runs(missing: str, said: str) -> None:
     existing = [item for item in objects() if item["kind"] != missing]
     with pytest.raises(OperationError, match=f"{said}.*`pulumi up` creates it, and runs the same check"):
-        run(FakeCluster(existing), objects(), [], lambda _: None)  # type: ignore[arg-type]
+        run(FakeCluster(existing), objects(), of_stores([]), lambda _: None)  # type: ignore[arg-type]
 
 
 def test_a_pod_that_does_not_start_gives_its_reason() -> None:
     cluster = FakeCluster(objects())
     with pytest.raises(OperationError, match="ErrImagePull"):
-        run(cluster, objects(), [], lambda _: None)  # type: ignore[arg-type]
+        run(cluster, objects(), of_stores([]), lambda _: None)  # type: ignore[arg-type]
     assert cluster.deleted[-1] == ("Job", NAME)
 
 
@@ -138,11 +151,15 @@ def test_the_command_prints_one_table_and_its_exit_code_tells_the_result(monkeyp
     assert "Postgres 17.6" in failed.output
     as_json = CliRunner().invoke(app, ["check-stores", "--stack", "dev", "--json"])
     assert json.loads(as_json.output)[1] == RESULT
+    lines[:] = [Line(store="phase", check="reached", outcome="ok", detail="dual: both get traces")]
+    phase = CliRunner().invoke(app, ["phase", "--stack", "dev"])
+    assert phase.exit_code == 0
+    assert "dual: both get traces" in phase.output
 
 
 def test_only_known_stores_can_be_named() -> None:
     wrong = CliRunner().invoke(app, ["check-stores", "--stack", "dev", "--store", "mysql"])
     assert wrong.exit_code == 2
-    job = check_job(objects(), [])
+    job = check_job(objects(), of_stores([]))
     values = {one["name"]: one.get("value") for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
     assert set(values["MANAGED_STORES"].split(",")) == set(STORES)

@@ -315,28 +315,16 @@ REFUSED: list[tuple[Check, str, Config, str]] = [
         'postgres.version: "13.4" is too old for Langfuse 4',
     ),
     (
-        application.write_mode_is_possible,
+        application.phase_is_possible,
         "dev",
-        {"ingestion": {"writeMode": "legacy"}},
-        'ingestion.otelBehaviour: "direct"',
+        {**V3, "ingestion": {"phase": "dual"}},
+        'ingestion.phase: "dual" needs the tables of version 4, and version is 3.',
     ),
     (
-        application.write_mode_is_possible,
+        application.phase_is_possible,
         "dev",
-        {"ingestion": {"otelBehaviour": "dual_write"}},
-        'ingestion.otelBehaviour: "dual_write" fills tables that writeMode events_only does not write; use "direct"',
-    ),
-    (
-        application.write_mode_is_possible,
-        "dev",
-        {"ingestion": {"writeMode": "events_only", "previewOptIn": False}},
-        "ingestion.previewOptIn: false hides everything",
-    ),
-    (
-        application.write_mode_is_possible,
-        "dev",
-        {"ingestion": {"writeMode": "legacy", "otelBehaviour": "dual_write", "historicBackfill": True}},
-        "ingestion.historicBackfill: true runs only once, so rows written later in writeMode legacy would never be",
+        {"ingestion": {"phase": "backfill", "acknowledgeEventsOnly": True}},
+        "ingestion.acknowledgeEventsOnly: true is for phase events_only, and phase is backfill",
     ),
 ]
 
@@ -443,15 +431,10 @@ ACCEPTED: list[tuple[Check, str, Config]] = [
     (store_versions.versions_fit, "dev", {"version": "3.225.7", "clickhouse": {"version": "26.8.1.1"}}),
     (store_versions.versions_fit, "dev", {**V4_16, "clickhouse": {"version": "26.7.2.11"}}),
     (store_versions.versions_fit, "dev", {**EXISTING, "postgres": {"mode": "external", "host": "a.example"}}),
-    (application.write_mode_is_possible, "dev", {"ingestion": {"writeMode": "legacy", "otelBehaviour": "dual_write"}}),
-    (application.write_mode_is_possible, "dev", {"ingestion": {"writeMode": "dual", "otelBehaviour": "direct"}}),
-    (
-        application.write_mode_is_possible,
-        "dev",
-        {"ingestion": {"writeMode": "dual", "otelBehaviour": "dual_write", "historicBackfill": True}},
-    ),
-    (application.write_mode_is_possible, "dev", {"ingestion": {"writeMode": "events_only", "historicBackfill": True}}),
-    (application.write_mode_is_possible, "dev", V3),
+    (application.phase_is_possible, "dev", {"ingestion": {"phase": "legacy"}}),
+    (application.phase_is_possible, "dev", {"ingestion": {"acknowledgeEventsOnly": True}}),
+    (application.phase_is_possible, "dev", {**V3, "ingestion": {"phase": "legacy"}}),
+    (application.phase_is_possible, "dev", V3),
 ]
 
 TESTED_ELSEWHERE = {

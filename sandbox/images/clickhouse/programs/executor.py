@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Sequence
 
 from sandbox.images.clickhouse.programs.configuration import Configuration
@@ -12,6 +14,15 @@ from sandbox.images.clickhouse.programs.replication import Replication
 from sandbox.images.clickhouse.programs.statements import DEFINITIONS, WRITES, Statement
 
 _ZOOKEEPER_COLUMNS = "name String, value String, path String, numChildren Int32"
+_LOG_COLUMNS = (
+    "type String, event_date Date, event_time DateTime, event_time_microseconds DateTime64(6), query_id String, "
+    "query String, exception_code Int32, log_comment String"
+)
+"""The columns of system.query_log that Langfuse reads (packages/shared/src/server/clickhouse/queryTracking.ts)."""
+
+_LOGGED = 10_000
+"""The most statements in system.query_log."""
+
 _REPLICA_STATEMENTS = {
     "SYNC": "SYSTEM SYNC REPLICA",
     "DROP": "SYSTEM DROP REPLICA",
@@ -27,6 +38,24 @@ class Executor:
         self._configuration, self._engine, self._replication = configuration, engine, replication
         self._idle = threading.Condition()
         self._running = 0
+        self.query_log: deque[dict[str, object]] = deque(maxlen=_LOGGED)
+        """The rows of system.query_log: statements that came by HTTP and have ended."""
+
+    def log(self, query_id: str, statement: str, comment: str, *, error: int = 0) -> None:
+        """Add a statement that has ended to system.query_log. `error` is the code of what it failed with."""
+        now = time.time()
+        self.query_log.append(
+            {
+                "type": "ExceptionWhileProcessing" if error else "QueryFinish",
+                "event_date": int(now // 86400),
+                "event_time": int(now),
+                "event_time_microseconds": f"{now:.6f}",
+                "query_id": query_id,
+                "query": statement,
+                "exception_code": error,
+                "log_comment": comment,
+            }
+        )
 
     def run(self, statement: Statement, session: Session, output_format: str) -> Result:
         """Run one statement.
@@ -87,7 +116,7 @@ class Executor:
             self._replication.drop_replica(statement.tokens[3].name, table)
 
     def make_system_tables(self, address: str) -> None:
-        """Create system.replicas and system.zookeeper, which the engine has not, as views of what a server answers.
+        """Create system tables that the engine has not, as views of what a server answers.
 
         `address` is that of the interserver port on this machine, with credentials.
         """
@@ -96,7 +125,11 @@ class Executor:
             "WHERE database = 'system' AND table = 'replicas'"
         )
         self._engine.administrate("DROP TABLE system.replicas")
-        for name, columns in (("replicas", replicas), ("zookeeper", _ZOOKEEPER_COLUMNS)):
+        made = [("replicas", replicas), ("zookeeper", _ZOOKEEPER_COLUMNS)]
+        log = self._configuration.root.find("query_log")
+        if log is not None and "remove" not in log.attrib:
+            made.append(("query_log", _LOG_COLUMNS))
+        for name, columns in made:
             source = f"url({literal(f'{address}/system/{name}')}, 'JSONEachRow', {literal(columns)})"
             self._engine.administrate(
                 f"CREATE VIEW system.{name} DEFINER = default SQL SECURITY DEFINER AS SELECT * FROM {source}"  # noqa: S608  # quoted

@@ -25,6 +25,9 @@ from sandbox.images.clickhouse.programs.replication import Replication
 
 GZIP_LEVEL = 1
 
+_LOGGED_BYTES = 2000
+"""The most bytes of a statement in system.query_log."""
+
 _NOT_SETTINGS = frozenset(
     {
         *("query", "query_id", "database", "default_format", "user", "password", "quota_key", "role", "stacktrace"),
@@ -71,9 +74,13 @@ class QueryHandler(HttpHandler):
         }
         if not self.close_connection:
             headers["Keep-Alive"] = f"timeout={self.configuration.keep_alive_seconds}"
+        query_id, comment = headers["X-ClickHouse-Query-Id"], self.arguments.get("log_comment", "")
+        shown = self.arguments.get("query") or body[:_LOGGED_BYTES].decode(errors="replace")
         try:
             result, output_format = self._query(self._user(), body)
+            self.executor.log(query_id, shown, comment)
         except StatementError as error:
+            self.executor.log(query_id, shown, comment, error=error.code)
             text = f"{error} (version {self.version})\n"
             self.send(error.status, text.encode(), {**headers, "X-ClickHouse-Exception-Code": str(error.code)})
             return

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from sandbox.images.clickhouse.programs.configuration import Configuration
 from sandbox.images.clickhouse.programs.coordination import Coordination, children
 from sandbox.images.clickhouse.programs.errors import StatementError
+from sandbox.images.clickhouse.programs.executor import Executor
 from sandbox.images.clickhouse.programs.http_interface import credentials
 from sandbox.images.clickhouse.programs.interfaces import HttpHandler
 from sandbox.images.clickhouse.programs.replication import Replication
@@ -21,6 +22,7 @@ class InterserverHandler(HttpHandler):
 
     configuration: Configuration
     coordination: Coordination
+    executor: Executor
     replication: Replication
     token: str
     """The password of this server's own engine. It differs from the configured one, because the engine's error messages
@@ -53,6 +55,8 @@ class InterserverHandler(HttpHandler):
             case "/replication/table":
                 vector, rows = self.replication.snapshot(self.arguments["name"])
                 return json.dumps(vector).encode() + b"\n" + rows
+            case "/system/query_log":
+                return _lines(list(self.executor.query_log))
             case "/system/replicas":
                 return _lines(self.replication.status())
             case "/system/zookeeper":
