@@ -53,7 +53,7 @@ def check_stores(
 
 @app.command()
 def phase(*, stack: Stack, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Show how far an installation is on the way to Langfuse 4.
+    """Show the phase on the way to version 4 of Langfuse.
 
     Reads both databases, in the cluster. Shows the configured phase, the phase that the data shows, the progress of the
     backfill, and what blocks the next phase. Every update checks the configured phase before it migrates. See
