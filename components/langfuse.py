@@ -12,6 +12,7 @@ from components.application.repairs import Repairs
 from components.application.sign_in_proxy import SignInProxy
 from components.application.web import Web
 from components.application.worker import Worker
+from components.backups.before_upgrade import BeforeUpgrade
 from components.backups.component import Backups
 from components.backups.drills import Drills
 from components.backups.off_site import OffSite
@@ -51,8 +52,9 @@ class Langfuse(pulumi.ComponentResource):
         patches = Patches(settings.patches)
         ignored = IgnoreChanges(settings.cluster.ignore_changes)
         own = Admission(settings.cluster).options(ignored.options(patches.options(opts)))
-        own = StorageClasses(settings.cluster).options(own)
-        super().__init__("langfuse:index:Langfuse", name, settings.model_dump(), own)
+        super().__init__(
+            "langfuse:index:Langfuse", name, settings.model_dump(), StorageClasses(settings.cluster).options(own)
+        )
         installation, modes = Installation.of(settings), StoreModes.of(settings)
         cluster = pulumi.ResourceOptions(parent=self, provider=cluster_provider(settings, self))
         cluster = _after(cluster, [remembered_name(settings, self)])
@@ -96,9 +98,11 @@ class Langfuse(pulumi.ComponentResource):
             ca_bundles=ca_bundle_mounts(installation, modes.ca_bundles, inside),
         )
         databases = [*postgres.ready, *clickhouse.ready]
-        repairs = Repairs("repairs", context, inside)
         stores = [*databases, *redis.ready, *object_store.ready]
-        migrations = Migrations("migrations", context, inside, after=[*stores, repairs.ready])
+        backed_up = modes.clickhouse.backup_connection(credentials.refs)
+        backup = BeforeUpgrade("before-upgrade", context, _after(inside, stores), clickhouse=backed_up)
+        repairs = Repairs("repairs", context, inside)
+        migrations = Migrations("migrations", context, inside, after=[*stores, *backup.ready, repairs.ready])
         ready = [*migrations.ready, *redis.ready, *object_store.ready]
         first_start = FirstStart("first-start", context, inside, after=ready)
         web = Web("web", context, inside, after=[*ready, *first_start.ready])
@@ -108,11 +112,10 @@ class Langfuse(pulumi.ComponentResource):
         if config := settings.ingress.sign_in_proxy:
             pages = SignInProxy("sign-in-proxy", context, config, web.endpoint, inside).endpoint
         Ingress("ingress", context, Servers(web=web.endpoint, pages=pages), inside)
-        backup_connection = modes.clickhouse.backup_connection(credentials.refs)
         # After the databases: if another major release of Postgres is refused, the client of its backups stays too.
-        Backups("backups", context, _after(inside, databases), clickhouse=backup_connection)
-        restore_connection = modes.clickhouse.restore_connection(credentials.refs)
-        Restores("restores", context, _after(inside, databases), clickhouse=restore_connection)
+        Backups("backups", context, _after(inside, databases), clickhouse=backed_up)
+        restored = modes.clickhouse.restore_connection(credentials.refs)
+        Restores("restores", context, _after(inside, databases), clickhouse=restored)
         if "admin_api_key" in credentials.refs:
             Replay("replay", context, web.endpoint, inside)
         Drills("drills", context, _after(inside, databases))

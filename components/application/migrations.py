@@ -120,6 +120,18 @@ def _migrate(context: ApplicationContext) -> Container:
     )
 
 
+def list_release(context: ApplicationContext, mounts: Sequence[Mount], env: Environment) -> Container:
+    """An init container that lists the migrations of the release in RELEASE_DIR."""
+    return container(
+        "release",
+        images.web(context.settings.version),
+        command=run_script("list-release-migrations.sh"),
+        resources=JOB_RESOURCES,
+        mounts=mounts,
+        env=env,
+    )
+
+
 def checks(context: ApplicationContext, mounts: Sequence[Mount]) -> list[Container]:
     """Init containers: they list the migrations of the release, check the stores, and compare each schema."""
     version, postgres, clickhouse = context.settings.version, context.stores.postgres, context.stores.clickhouse
@@ -128,14 +140,7 @@ def checks(context: ApplicationContext, mounts: Sequence[Mount]) -> list[Contain
         "WAIT_SECONDS": str(WAIT_SECONDS),
     }
     return [
-        container(
-            "release",
-            images.web(version),
-            command=run_script("list-release-migrations.sh"),
-            resources=JOB_RESOURCES,
-            mounts=mounts,
-            env=shared,
-        ),
+        list_release(context, mounts, shared),
         store_check(context, mounts, wait_seconds=WAIT_SECONDS),
         container(
             "postgres",

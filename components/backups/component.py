@@ -86,7 +86,14 @@ class Backups(pulumi.ComponentResource):
         bucket = context.stores.object_store.buckets["backups"].name
         days = settings.keep.days if prune else settings.retention_days
         # For policies on the stack.
-        self.register_outputs({"bucket": bucket, "retentionDays": days, "providers": provided(context.settings)})
+        self.register_outputs(
+            {
+                "bucket": bucket,
+                "retentionDays": days,
+                "beforeUpgrade": settings.before_upgrade,
+                "providers": provided(context.settings),
+            }
+        )
 
 
 def provided(settings: Settings) -> dict[str, str]:
@@ -101,27 +108,32 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
     postgres, object_store = context.stores.postgres, context.stores.object_store
     workload = context.installation.workload("backup-postgres", component="backup", version=postgres.version)
     scope = Scope(workload, opts)
-    files = {
+    scripts = scripts_mount(scope, set_scripts())
+    client = client_volume()
+    mounts = [scripts, client, WORK, *context.ca_bundles]
+    steps = [copy_client(scripts, client), *set_steps(context, mounts)]
+    template = steps_pod(context, scope, steps, mounts, object_store.account_annotations)
+    cron_job(scope, template, context.settings.backups.postgres_schedule, deadline_seconds=DEADLINE_SECONDS)
+
+
+def set_scripts() -> dict[str, str]:
+    """The scripts of `copy_client` and `set_steps`, as the data of a ConfigMap."""
+    return {
         **read_scripts(SCRIPTS, "copy-client.sh", "backup-postgres.sh", "rclone-remotes.sh"),
         **read_scripts(CLIENT_SCRIPTS, "copy-ca-bundle.sh"),
         **step_scripts("begin-backup.js", "fingerprint-keys.js", "list-media.js", "finish-set.js"),
     }
-    scripts = scripts_mount(scope, files)
-    client = client_volume()
-    mounts = [scripts, client, WORK, *context.ca_bundles]
-    template = steps_pod(
-        context,
-        scope,
-        [
-            copy_client(scripts, client),
-            *_begin_set(context, scripts),
-            _dump(context, mounts),
-            _finish_set(context, scripts),
-        ],
-        mounts,
-        object_store.account_annotations,
-    )
-    cron_job(scope, template, context.settings.backups.postgres_schedule, deadline_seconds=DEADLINE_SECONDS)
+
+
+def set_steps(context: ApplicationContext, mounts: Sequence[Mount]) -> Sequence[Container]:
+    """The steps that make a set, after `copy_client`.
+
+    Args:
+        context: Settings, stores and credentials.
+        mounts: All volumes, first the scripts.
+    """
+    scripts = mounts[0]
+    return [*_begin_set(context, scripts), _dump(context, mounts), _finish_set(context, scripts)]
 
 
 def client_volume() -> Mount:
@@ -207,37 +219,50 @@ def _dump(context: ApplicationContext, mounts: Sequence[Mount]) -> Container:
 
 
 def _clickhouse(context: ApplicationContext, clickhouse: ClickHouseConnection, opts: pulumi.ResourceOptions) -> None:
-    image, object_store = images.clickhouse(clickhouse.client_version), context.stores.object_store
-    workload = context.installation.workload("backup-clickhouse", component="backup", version=image.tag)
+    object_store, schedule = context.stores.object_store, context.settings.backups.clickhouse_schedule
+    tag = images.clickhouse(clickhouse.client_version).tag
+    workload = context.installation.workload("backup-clickhouse", component="backup", version=tag)
     scope = Scope(workload, opts)
-    files = {
+    mounts = [scripts_mount(scope, clickhouse_scripts()), TMP, WORK]
+    steps = clickhouse_steps(context, clickhouse, mounts)
+    template = steps_pod(context, scope, steps, mounts, object_store.account_annotations)
+    cron_job(scope, template, schedule, deadline_seconds=DEADLINE_SECONDS)
+
+
+def clickhouse_scripts() -> dict[str, str]:
+    """The scripts of `clickhouse_steps`, as the data of a ConfigMap."""
+    return {
         **read_scripts(SCRIPTS, "backup-clickhouse.sh"),
         **step_scripts("begin-backup.js", "finish-clickhouse.js"),
     }
-    scripts = scripts_mount(scope, files)
+
+
+def clickhouse_steps(
+    context: ApplicationContext, clickhouse: ClickHouseConnection, mounts: Sequence[Mount]
+) -> Sequence[Container]:
+    """The steps that back up ClickHouse.
+
+    Args:
+        context: Settings, stores and credentials.
+        clickhouse: For the user that backs up.
+        mounts: First the scripts; `TMP` and `WORK`.
+    """
+    scripts, object_store = mounts[0], context.stores.object_store
     backups = bucket_client_environment(object_store, object_store.buckets["backups"])
-    mounts = [scripts, TMP, WORK]
     begin = {"STORE": "clickhouse", "DATABASE": clickhouse.database, **backups}
     backup = container(
         "write-backup",  # not `backup`: see `_dump`
-        image,
+        images.clickhouse(clickhouse.client_version),
         command=run_script("backup-clickhouse.sh"),
         resources=CLICKHOUSE_CLIENT_RESOURCES,
         mounts=mounts,
         env={**clickhouse_environment(clickhouse), "WAIT_SECONDS": str(WAIT_SECONDS), "WORK_DIR": WORK.path},
     )
-    template = steps_pod(
-        context,
-        scope,
-        [
-            step("begin", context, "begin-backup.js", [scripts], begin),
-            backup,
-            step("finish", context, "finish-clickhouse.js", [scripts], backups),
-        ],
-        mounts,
-        object_store.account_annotations,
-    )
-    cron_job(scope, template, context.settings.backups.clickhouse_schedule, deadline_seconds=DEADLINE_SECONDS)
+    return [
+        step("begin", context, "begin-backup.js", [scripts], begin),
+        backup,
+        step("finish", context, "finish-clickhouse.js", [scripts], backups),
+    ]
 
 
 def _retention(context: ApplicationContext, prune: Bucket, opts: pulumi.ResourceOptions) -> None:

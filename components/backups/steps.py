@@ -42,6 +42,7 @@ def keep_environment(settings: Backups) -> Environment:
         "KEEP_DAILY": str(keep.daily),
         "KEEP_WEEKLY": str(keep.weekly),
         "KEEP_MONTHLY": str(keep.monthly),
+        "KEEP_BEFORE_UPGRADE_DAYS": str(keep.before_upgrade_days),
         "KEEP_LEGACY_DAYS": str(settings.retention_days),
     }
 

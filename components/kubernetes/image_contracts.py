@@ -146,7 +146,7 @@ CONTRACTS: Mapping[str, Contract] = {
         ),
         Contract(
             image=images.worker(DEFAULT_VERSION),
-            commands=("node",),
+            commands=("node", "sh"),
             notes=(
                 _ENTRYPOINT,
                 "It has Langfuse's clients of the stores in `node_modules`: the check of the stores and backups use "

@@ -10,7 +10,7 @@ from components.credentials.sources import has_admin_api_key
 from components.network.egress import is_the_pod_itself, namespace_of
 from components.schema.environment import Settings
 from components.stores.connections import Endpoint
-from components.stores.contract import OFF_SITE, REPLAY, SIGN_IN_PROXY, Flow
+from components.stores.contract import BEFORE_UPGRADE, OFF_SITE, REPLAY, SIGN_IN_PROXY, Flow
 from components.stores.modes import StoreModes
 
 
@@ -29,6 +29,8 @@ def flows(settings: Settings, stores: StoreModes) -> Sequence[Flow]:
         found.append(Flow(purpose="sign-in-proxy", endpoints=[issuer], ports=[443], clients=[SIGN_IN_PROXY]))
     if has_admin_api_key(settings):
         found.append(Flow(purpose="web", server="web", ports=[WEB_PORT], clients=[REPLAY]))
+    if settings.backups.before_upgrade:
+        found.append(Flow(purpose="web", server="web", ports=[WEB_PORT], clients=[BEFORE_UPGRADE]))
     found += outbound_flows(settings)
     outside = (replace(flow, endpoints=[one for one in flow.endpoints if _is_outside(one, settings)]) for flow in found)
     return [flow for flow in outside if flow.server or flow.endpoints or flow.ports]

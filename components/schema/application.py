@@ -27,6 +27,7 @@ WorkloadName = Literal[
     "worker",
     "first-start",
     "migrations",
+    "backup-before-upgrade",
     "backup-clickhouse",
     "backup-off-site",
     "backup-postgres",
@@ -256,6 +257,12 @@ class Keep(Model):
     daily: int = Field(default=7, ge=1, le=366, description="Number of days.")
     weekly: int = Field(default=4, ge=0, le=104, description="Number of weeks.")
     monthly: int = Field(default=6, ge=0, le=120, description="Number of months.")
+    before_upgrade_days: int = Field(
+        default=14,
+        ge=0,
+        le=366,
+        description="Sets that were taken before an upgrade are kept until sets exist that are this many days newer.",
+    )
 
     @property
     def days(self) -> int:
@@ -290,6 +297,11 @@ class Backups(Model):
     clickhouse_schedule: Schedule = Field(
         description="When ClickHouse is backed up, as a cron schedule in UTC. After six incremental backups, or a "
         "week, a full one follows."
+    )
+    before_upgrade: bool = Field(
+        default=True,
+        description="Whether a set is taken before a release of Langfuse migrates the databases. The update waits for "
+        "it, and stops if it fails.",
     )
     keep: Keep = Field(default=Keep(), description="Which sets are kept.")
     prune_schedule: Schedule = Field(

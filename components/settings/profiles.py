@@ -51,6 +51,7 @@ PROFILES: Final[dict[str, dict[str, JsonValue]]] = {
     "preview": {
         **_COMMON,
         "objectStore": {"mode": "managed", "nodes": 1, "eventsDays": 7, "exportsDays": 1},
+        "backups": {**_BACKUPS, "beforeUpgrade": False},
     },
     "staging": {
         **_COMMON,

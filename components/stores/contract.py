@@ -45,6 +45,9 @@ REPAIR = "repair-schema"
 SIGN_IN_PROXY = "oauth2-proxy"
 """The workload that asks for a sign-in in front of the UI."""
 
+BEFORE_UPGRADE = "backup-before-upgrade"
+"""The workload that takes a backup set before a release migrates."""
+
 RETENTION = "retention"
 """The workload that removes old backup sets."""
 
@@ -155,6 +158,11 @@ class StoreMode(ABC, Generic[ConfigT, ConnectionT]):
     @abstractmethod
     def connection(self, refs: SecretRefs) -> ConnectionT:
         """How clients connect to the store."""
+
+    @property
+    def before_upgrade(self) -> Sequence[str]:
+        """The workload that takes a set before an upgrade, if there is one."""
+        return (BEFORE_UPGRADE,) if self.settings.backups.before_upgrade else ()
 
     @abstractmethod
     def flows(self) -> Sequence[Flow]:

@@ -92,7 +92,9 @@ def prune(
 
 
 def _table(sets: "Sequence[BackupSet]") -> Table:
-    table = Table("set", "finished", "Langfuse", "ClickHouse", "GiB", "verified", "kept", "restorable", box=box.SIMPLE)
+    table = Table(
+        "set", "finished", "Langfuse", "taken", "ClickHouse", "GiB", "verified", "kept", "restorable", box=box.SIMPLE
+    )
     for one in sets:
         manifest = one.manifest or {}
         clickhouse = manifest.get("clickhouse") or {}
@@ -101,7 +103,8 @@ def _table(sets: "Sequence[BackupSet]") -> Table:
         table.add_row(
             one.id,
             one.finished[:16].replace("T", " "),
-            manifest.get("langfuse", ""),
+            manifest.get("langfuse") or "",
+            f"before {manifest['to']}" if manifest.get("reason") == "before-upgrade" else "",
             clickhouse.get("id") or clickhouse.get("by", ""),
             f"{sum(sizes) / GIBIBYTE:.2f}",
             "\n".join(found) or "not yet",

@@ -1,4 +1,4 @@
-"""Waits for what a recovery must not interrupt: a running migration, and a deletion that has started."""
+"""Waits for what a recovery must not interrupt: a running migration or backup, and a deletion that has started."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +13,14 @@ POLL_SECONDS: Final = 2.0
 
 
 def wait_for_migration(operations: Sequence[Json], cluster: ObjectSource, say: Callable[[str], None]) -> None:
-    """Wait until the migration has finished, if the creation of its Job is pending. The Job has a deadline.
+    """Wait until the migration, or the set before it, has finished, if the creation of its Job is pending.
 
-    The next update replaces a Job that is still running, which would interrupt the migration. People must repair that.
+    The Job has a deadline. The next update replaces a Job that is still running, which would interrupt the migration.
+    People must repair that. A backup would begin anew.
     """
     for operation in operations:
         item = operation["resource"]
-        if operation["type"] != "creating" or item["type"] != JOB or not _is_migration(item):
+        if operation["type"] != "creating" or item["type"] != JOB or not _is_waited_for(item):
             continue
         reported = False
         while (live := cluster.get(item["inputs"])) and belongs_to_stack(item, live) and not _has_finished(live):
@@ -43,9 +44,9 @@ def wait_until_deleted(item: Json, cluster: ObjectSource) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _is_migration(item: Json) -> bool:
+def _is_waited_for(item: Json) -> bool:
     labels = item["inputs"]["metadata"].get("labels") or {}
-    return bool(labels.get("app.kubernetes.io/component") == "migration")
+    return bool(labels.get("app.kubernetes.io/component") in {"migration", "backup"})
 
 
 def _has_finished(job: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.kubernetes.files import SCRIPTS_PATH
 from tests.data.rendered import Container, mounted_scripts
 from tests.servers import NO_SYSTEM_CA
 
@@ -49,7 +50,7 @@ def run(container: Container, environment: Mapping[str, str], clients: Path, *, 
         for name, text in mounted_scripts(script).items():
             (Path(folder) / name).write_text(text)
         finished = subprocess.run(
-            [shell, f"{folder}/{script}", *arguments],
+            [shell, *(word.replace(SCRIPTS_PATH, folder) for word in (path, *arguments))],
             env={**NO_SYSTEM_CA, **environment, "PATH": f"{clients}:/usr/bin:/bin"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -70,7 +70,7 @@ def test_every_workload_is_ready_after_the_first_update(sandbox: Sandbox, dev: S
         assert item["status"].get("availableReplicas") == item["spec"]["replicas"], item["metadata"]["name"]
     jobs = view.objects("jobs")
     assert {job["metadata"]["labels"][NAME_LABEL] for job in jobs} == {
-        *("first-start", "migrations", "object-store-provisioning")
+        *("backup-before-upgrade", "first-start", "migrations", "object-store-provisioning")
     }
     for job in jobs:
         assert conditions(job)["Complete"] == "True", job["metadata"]["name"]
@@ -112,12 +112,13 @@ def test_a_new_version_changes_nothing_stateful(stack: Stack, view: View) -> Non
         ("CronJob", "langfuse-verify-backups"),
         ("Deployment", "langfuse-web"),
         ("Deployment", "langfuse-worker"),
+        ("Job", "langfuse-backup-before-upgrade"),
         ("Job", "langfuse-first-start"),
         ("Job", "langfuse-migrations"),
     }
     assert view.identities(*STATEFUL) == stores
     assert changed(pods, view.pods()) == {"web", "worker"}
-    assert changed(jobs, view.jobs()) == {"first-start", "migrations"}
+    assert changed(jobs, view.jobs()) == {"backup-before-upgrade", "first-start", "migrations"}
     (name, _) = view.jobs()["migrations"]
     job = view.get("job", name)
     assert conditions(job)["Complete"] == "True"

@@ -14,6 +14,7 @@ CRON_JOBS = (
     *("restore-clickhouse", "restore-postgres"),
     *("retention", "verify-backups"),
 )
+BEFORE_UPGRADE = "langfuse-backup-before-upgrade"
 STATEFUL = {"StatefulSet", "PersistentVolumeClaim", "Namespace", "RandomPassword"}
 
 
@@ -40,6 +41,7 @@ def test_a_stack_has_every_workload(recording: Recording) -> None:
         *(("StatefulSet", f"langfuse-{store}") for store in stores),
         *(("Deployment", f"langfuse-{name}") for name in ("web", "worker")),
         *(("Job", f"langfuse-{name}") for name in ("migrations", "first-start", "object-store-provisioning")),
+        *([] if recording.one("Langfuse").inputs["profile"] == "preview" else [("Job", BEFORE_UPGRADE)]),
         *(("CronJob", f"langfuse-{name}") for name in CRON_JOBS),
     }
     host = f"{recording.one('Langfuse').inputs['profile']}.example.com"
@@ -170,9 +172,12 @@ def test_migrations_run_after_the_stores_and_before_the_application(recording: R
     for name in ("langfuse-web", "langfuse-worker"):
         waits_for = recording.one("Deployment", name).dependencies
         assert {"langfuse-migrations", "langfuse-redis", "langfuse-object-store-provisioning"} <= waits_for
-    assert {"langfuse-postgres", "langfuse-clickhouse", "langfuse-keeper"} <= recording.one(
-        "Job", "langfuse-migrations"
-    ).dependencies
+    stores = {"langfuse-postgres", "langfuse-clickhouse", "langfuse-keeper"}
+    migrations = recording.one("Job", "langfuse-migrations").dependencies
+    assert stores <= migrations
+    for before in (item for item in recording.of("Job") if item.name == BEFORE_UPGRADE):
+        assert before.name in migrations
+        assert stores <= before.dependencies
 
 
 @pytest.mark.parametrize(
@@ -198,6 +203,7 @@ def test_a_new_version_changes_only_the_application_and_its_migration() -> None:
     assert updated == {
         ("Deployment", "langfuse-web"),
         ("Deployment", "langfuse-worker"),
+        ("Job", BEFORE_UPGRADE),
         ("Job", "langfuse-first-start"),
         ("Job", "langfuse-migrations"),
         # Steps of backups run in the worker's image.

@@ -206,3 +206,4 @@ module.exports = async function check(env, results) {
 };
 
 module.exports.explain = explain;
+module.exports.ClickHouse = ClickHouse;

@@ -3,7 +3,8 @@
 //
 // Environment: WORK_DIR, INSTANCE, LANGFUSE_VERSION, CLICKHOUSE_BACKED_UP_BY (`job` or `provider`), and the variables of
 // bucket.js. WORK_DIR has begin.json, keys.json, media.json, media.jsonl.gz, and what backup-postgres.sh noted: `files`
-// (size, checksum and name of each), `server`, `client`, `rows` (of each table in the dump) and `migrations`.
+// (size, checksum and name of each), `server`, `client`, `rows` (of each table in the dump) and `migrations`. Before an
+// upgrade, it also has upgrade.json (need-set.js).
 
 const { createReadStream, existsSync, readFileSync, statSync } = require("node:fs");
 const { createHash } = require("node:crypto");
@@ -71,8 +72,9 @@ main("finish-set", async ({ WORK_DIR, INSTANCE, LANGFUSE_VERSION, CLICKHOUSE_BAC
   await requireFiles(bucket, folder, files);
   const clickhouse = await clickhouseOf(bucket, begun, CLICKHOUSE_BACKED_UP_BY);
   const rows = note("rows").split("\n").filter(Boolean).map((line) => line.split("\t"));
+  const upgrade = existsSync(`${WORK_DIR}/upgrade.json`) ? JSON.parse(note("upgrade.json")) : {};
   const manifest = {
-    ...{ format: FORMAT, id: begun.id, instance: INSTANCE, langfuse: LANGFUSE_VERSION },
+    ...{ format: FORMAT, id: begun.id, instance: INSTANCE, langfuse: LANGFUSE_VERSION, ...upgrade },
     ...{ started: begun.started, finished: await bucket.now(), keys: JSON.parse(note("keys.json")) },
     postgres: {
       ...{ database: begun.database, server: note("server"), client: note("client") },

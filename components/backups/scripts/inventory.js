@@ -29,6 +29,7 @@ async function inventory(bucket) {
   const backups = await folders(bucket, FOLDER, ({ id, base }) => ({ base, damaged: damaged.has(id) }));
   const sets = await folders(bucket, SETS, (manifest) => ({
     clickhouse: manifest.clickhouse?.id ?? null,
+    beforeUpgrade: manifest.reason === "before-upgrade",
     complete: manifest.clickhouse !== null, // a dump alone, from before the first backup of ClickHouse, is no set
     fault: faultIn(verdicts.get(manifest.id)),
     ...{ manifest, verdicts: verdicts.get(manifest.id) ?? {} },
@@ -41,6 +42,7 @@ function keepOf(env) {
   const number = (name) => Number(env[`KEEP_${name}`]);
   return {
     ...{ minimum: number("MINIMUM"), daily: number("DAILY"), weekly: number("WEEKLY"), monthly: number("MONTHLY") },
+    beforeUpgradeDays: number("BEFORE_UPGRADE_DAYS"),
     legacyDays: number("LEGACY_DAYS"),
   };
 }

@@ -6,8 +6,8 @@
 // It looks at the files of the newest sets first. If one of them is damaged, it removes nothing and fails: somebody may
 // need an older one. The marker of a folder is removed first, so that an interrupted run leaves no half set.
 //
-// Environment: KEEP_MINIMUM, KEEP_DAILY, KEEP_WEEKLY, KEEP_MONTHLY, KEEP_LEGACY_DAYS, DRY_RUN (`true` only prints), and
-// the variables of bucket.js with keys that may delete.
+// Environment: KEEP_MINIMUM, KEEP_DAILY, KEEP_WEEKLY, KEEP_MONTHLY, KEEP_BEFORE_UPGRADE_DAYS, KEEP_LEGACY_DAYS,
+// DRY_RUN (`true` only prints), and the variables of bucket.js with keys that may delete.
 
 const { Bucket, MARKER, inParallel, main } = require("./bucket.js");
 const { plan } = require("./sets.js");

@@ -170,16 +170,20 @@ function periods(part) {
 }
 
 /**
- * The sets that are kept: the newest `minimum`, those of the two days before the newest, and the newest of each of the
- * last days, weeks and months that have one. It depends on no clock: when no set is added, none is removed.
+ * The sets that are kept: the newest `minimum`, those of the two days before the newest, those of more days that were
+ * taken before an upgrade, and the newest of each of the last days, weeks and months that have one. It depends on no
+ * clock: when no set is added, none is removed.
  *
  * @param sets Sets that can be restored.
- * @param keep {minimum, daily, weekly, monthly}
+ * @param keep {minimum, daily, weekly, monthly, beforeUpgradeDays}
  */
 function keptSets(sets, keep) {
   const sorted = [...sets].sort(newestFirst);
   const kept = new Set(sorted.slice(0, Math.max(1, keep.minimum)));
-  for (const set of sorted) if (time(set) > time(sorted[0]) - RECENT) kept.add(set);
+  for (const set of sorted) {
+    const age = time(sorted[0]) - time(set);
+    if (age < RECENT || (set.beforeUpgrade && age < keep.beforeUpgradeDays * DAY)) kept.add(set);
+  }
   for (const period of ["daily", "weekly", "monthly"]) {
     const seen = new Set();
     for (const set of sorted) {
@@ -196,9 +200,9 @@ function keptSets(sets, keep) {
  * What to remove. Nothing at all while no set can be restored.
  *
  * @param inventory {now, sets, backups}. Both are folders: {id, finished, complete}; without a marker, `finished` is the
- *   time of the last object. A set also has {clickhouse}, the id of its backup of ClickHouse or null, and {fault}, what a
- *   verdict found in it. A backup also has {base}, {damaged}, and `legacy` if a release without sets wrote it.
- * @param keep {minimum, daily, weekly, monthly, legacyDays}
+ *   time of the last object. A set also has {clickhouse}, the id of its backup of ClickHouse or null, {fault}, what a
+ *   verdict found in it, and {beforeUpgrade}, whether it was taken before an upgrade. A backup also has {base}, {damaged}, and `legacy` if a release without sets wrote it.
+ * @param keep {minimum, daily, weekly, monthly, beforeUpgradeDays, legacyDays}
  * @returns {restorable: [id], kept: [id], remove: {sets: [id], backups: [id]}}
  */
 function plan({ now, sets, backups }, keep) {
@@ -226,4 +230,33 @@ function plan({ now, sets, backups }, keep) {
   };
 }
 
-module.exports = { FORMAT, LONGEST_CHAIN, chainOf, chooseBase, chooseSet, keptSets, lacking, pairWith, plan, refusals };
+/**
+ * Whether a set is needed before a release migrates, and why.
+ *
+ * No set is taken of a schema that the migration Job refuses: it would be no way back.
+ *
+ * @param running {postgres: {finished: [name], unfinished: [name]}, clickhouse: {version, dirty}}: the schemas of the
+ *   running databases. A database without a schema is null.
+ * @param release {postgres: [name], clickhouse: [number], removed}: the migrations of the release, and the text with the
+ *   names that its entrypoint removes before it migrates.
+ * @returns {needed, why}
+ */
+function beforeUpgrade({ postgres, clickhouse }, release) {
+  const no = (why) => ({ needed: false, why });
+  if (!postgres && !clickhouse) return no("the databases have no schema yet");
+  if (postgres?.unfinished.length || clickhouse?.dirty) return no("a migration is half applied, which the next Job refuses");
+  const finished = new Set(postgres?.finished);
+  const version = clickhouse?.version ?? -1;
+  const foreign = [...finished].filter((name) => !release.postgres.includes(name) && !release.removed.includes(`'${name}'`));
+  if (foreign.length || version > Math.max(...release.clickhouse)) {
+    return no("a schema is newer than this release, which the next Job refuses");
+  }
+  const ofPostgres = release.postgres.filter((name) => !finished.has(name)).length;
+  const ofClickHouse = release.clickhouse.filter((number) => number > version).length;
+  if (!ofPostgres && !ofClickHouse) return no("this release changes no schema, so the former one can be set again");
+  return { needed: true, why: `${ofPostgres} migrations of Postgres and ${ofClickHouse} of ClickHouse follow` };
+}
+
+module.exports = {
+  ...{ FORMAT, LONGEST_CHAIN, beforeUpgrade, chainOf, chooseBase, chooseSet, keptSets, lacking, pairWith, plan, refusals },
+};

@@ -43,7 +43,7 @@ class ExternalClickHouseMode(ClickHouseMode[ExternalClickHouse]):
     def flows(self) -> Sequence[Flow]:
         """Flows by HTTP from the application, and by the native protocol from Jobs."""
         return [
-            Flow(purpose=self.name, endpoints=[self._http], clients=HTTP_CLIENTS),
+            Flow(purpose=self.name, endpoints=[self._http], clients=[*HTTP_CLIENTS, *self.before_upgrade]),
             Flow(purpose=f"{self.name}-native", endpoints=[self._native], clients=JOBS),
         ]
 

@@ -113,8 +113,8 @@ class ManagedClickHouseMode(ClickHouseMode[ManagedClickHouse]):
         return [
             Flow(purpose=server, server=server, ports=[port], clients=clients)
             for server, port, clients in (
-                (self.name, HTTP_PORT, HTTP_CLIENTS),
-                (self.name, NATIVE_PORT, [*JOBS, RESTORE_CLICKHOUSE, self.name]),
+                (self.name, HTTP_PORT, [*HTTP_CLIENTS, *self.before_upgrade]),
+                (self.name, NATIVE_PORT, [*JOBS, *self.before_upgrade, RESTORE_CLICKHOUSE, self.name]),
                 (self.name, INTERSERVER_PORT, [self.name]),
                 ("keeper", CLIENT_PORT, [self.name]),
                 ("keeper", RAFT_PORT, ["keeper"]),

@@ -46,7 +46,12 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
     def clients(self) -> Sequence[str]:
         """Workloads that use a bucket."""
         off_site: Sequence[str] = OFF_SITE if self.settings.backups.off_site else ()
-        backups = ("backup-postgres", "backup-clickhouse", *([RETENTION] if self.can_prune else []))
+        backups = (
+            "backup-postgres",
+            "backup-clickhouse",
+            *self.before_upgrade,
+            *([RETENTION] if self.can_prune else []),
+        )
         checks = (VERIFICATION, DRILL_POSTGRES, DRILL_CLICKHOUSE)
         replay: Sequence[str] = (REPLAY,) if has_admin_api_key(self.settings) else ()
         restores = (RESTORE_POSTGRES, RESTORE_CLICKHOUSE, *replay)

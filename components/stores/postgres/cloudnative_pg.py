@@ -22,7 +22,6 @@ from components.stores.connections import ObjectStoreConnection, PostgresConnect
 from components.stores.contract import Flow, OperatorPods, SecretRefs, StoreContext
 from components.stores.postgres.mode import (
     BUILTIN_LOCALE,
-    CLIENTS,
     DATABASE,
     PORT,
     ROLE,
@@ -107,7 +106,7 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
             namespace=self.settings.cluster.operators.cloudnative_pg,
             port=PORT,
             status_port=STATUS_PORT,
-            clients=CLIENTS,
+            clients=self.clients,
         )
 
     def create(self, context: StoreContext, opts: pulumi.ResourceOptions) -> Sequence[pulumi.Resource]:

@@ -6,7 +6,7 @@ from components.schema import images
 from components.schema.stores import ExternalPostgres
 from components.stores.connections import Endpoint, PostgresConnection
 from components.stores.contract import Flow, SecretRefs
-from components.stores.postgres.mode import CLIENTS, PostgresMode
+from components.stores.postgres.mode import PostgresMode
 from components.stores.postgres.pool import pool_size
 
 
@@ -41,7 +41,7 @@ class ExternalPostgresMode(PostgresMode[ExternalPostgres]):
 
     def flows(self) -> Sequence[Flow]:
         """Flows to the server and to its pooler."""
-        return [Flow(purpose=self.name, endpoints=[self._endpoint, self._direct], clients=CLIENTS)]
+        return [Flow(purpose=self.name, endpoints=[self._endpoint, self._direct], clients=self.clients)]
 
     @property
     def ca(self) -> str | None:

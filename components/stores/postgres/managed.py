@@ -19,7 +19,6 @@ from components.stores.connections import PostgresConnection
 from components.stores.contract import Flow, SecretRefs, StoreContext
 from components.stores.postgres.mode import (
     BUILTIN_LOCALE,
-    CLIENTS,
     DATABASE,
     PORT,
     ROLE,
@@ -67,7 +66,7 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
 
     def flows(self) -> Sequence[Flow]:
         """Flows from its clients."""
-        clients = (*CLIENTS, WORKLOAD) if self.config.upgrade_to else CLIENTS
+        clients = (*self.clients, WORKLOAD) if self.config.upgrade_to else self.clients
         return [Flow(purpose=self.name, server=self.name, ports=[PORT], clients=clients)]
 
     def pods(self) -> Sequence[Pods]:

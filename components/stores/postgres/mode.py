@@ -1,7 +1,7 @@
 """What the modes of Postgres have in common."""
 
 from abc import ABC
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, TypeVar
 
 from components.kubernetes.variables import SecretRef
@@ -16,7 +16,7 @@ ROLE = "langfuse"
 DATABASE = "langfuse"
 
 CLIENTS = (*SERVERS, MIGRATIONS, REPAIR, "backup-postgres", RESTORE_POSTGRES)
-"""Workloads that connect."""
+"""Workloads that connect in any case."""
 
 BUILTIN_LOCALE = 17
 """First major release with a built-in locale. With a locale of the system, another C library in a new image may change
@@ -48,6 +48,11 @@ class PostgresMode(StoreMode[ConfigT, PostgresConnection], ABC):
     """A way to run Postgres. Jobs of this stack dump it in every mode."""
 
     name = "postgres"
+
+    @property
+    def clients(self) -> Sequence[str]:
+        """Workloads that connect."""
+        return (*CLIENTS, *self.before_upgrade)
 
     @property
     def backed_up_by(self) -> Literal["job"]:

@@ -1,6 +1,7 @@
 """Runs the pods of the backup CronJobs: their containers one after the other, with one folder for each volume."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,16 +32,17 @@ NO_WARNING = {"AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED": "true"}
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:
-    """A pod of a CronJob and what it connects to."""
+    """A pod of a CronJob or Job and what it connects to."""
 
     cron_job: str
+    kind: str = "CronJob"
     clients: Mapping[str, Path]
     """The folders with the clients of `rclone`, `postgres` and `clickhouse`, and of the `database` of a restore."""
     variables: Mapping[str, str]
 
     def run(self, folder: Path, *, until: str | None = None, only: str | None = None, **replaced: str) -> Run:
         """Run the containers in order until one fails, or up to one of them, or one alone."""
-        volumes = {name: folder / name for name in ("work", "client")}
+        volumes = {name: folder / name for name in ("work", "client", "release")}
         for volume in volumes.values():
             volume.mkdir(parents=True, exist_ok=True)
         given = {
@@ -48,18 +50,19 @@ class Pod:
             "WORK_DIR": str(volumes["work"]),
             "CLIENT_DIR": str(volumes["client"]),
             "STORE_WAIT_SECONDS": "0",
+            "RELEASE_DIR": str(volumes["release"]),
             "HOME": str(volumes["work"]),
             **replaced,
         }
         code, output, command_lines = 0, "", ""
-        for container in containers(stack().one("CronJob", self.cron_job)):
+        for container in containers(stack().one(self.kind, self.cron_job)):
             if only and container["name"] != only:
                 continue
             known = {item["name"] for item in container["env"]}
             variables = environment(container, **{name: value for name, value in given.items() if name in known})
-            variables |= {name: value for name, value in given.items() if name.startswith("CHDB_")}
+            variables |= {name: value for name, value in given.items() if name.startswith(("CHDB_", "SHARED_DIR"))}
             node = {"NODE_PATH": str(probe_application.node_modules()), **NO_WARNING}
-            programs = self.clients.get(STARTED.get(container["name"], ""), folder)
+            programs = self.clients.get(STARTED.get(re.sub("^(set|clickhouse)-", "", container["name"]), ""), folder)
             done = run(container, {**variables, **node}, programs)
             output, command_lines = output + done.output, command_lines + done.command_lines
             code = done.code

@@ -31,11 +31,16 @@ LIMIT_SECONDS = 60
 
 @contextlib.contextmanager
 def clickhouse(
-    folder: Path, *, users: Callable[[str], str] = str, config: Mapping[str, str] = MappingProxyType({})
+    folder: Path,
+    *,
+    users: Callable[[str], str] = str,
+    config: Mapping[str, str] = MappingProxyType({}),
+    **replaced: str,
 ) -> Iterator[Mapping[str, int]]:
     """Run ClickHouse and its Keeper with the rendered files, in the sandbox's images' form. Yields ports by name.
 
-    `users` changes the file of the users, and `config` replaces text in the main file of the server.
+    `users` changes the file of the users, and `config` replaces text in the main file of the server. Further arguments
+    are variables of the server.
     """
     names = ("http_port", "tcp_port", "interserver_http_port", "metrics", "keeper", "control", "raft", "keeper_metrics")
     ports = {name: free_port() for name in names}
@@ -63,7 +68,7 @@ def clickhouse(
     with contextlib.ExitStack() as stack:
         for kind, files, variables, port, metrics in (
             ("keeper", keeper, {"KEEPER_ID": "1"}, "keeper", "keeper_metrics"),
-            ("server", server, _server_variables(), "http_port", "metrics"),
+            ("server", server, _server_variables(**replaced), "http_port", "metrics"),
         ):
             main = files / "config.xml"
             main.write_text(main.read_text().replace(">9363<", f">{ports[metrics]}<"))
@@ -75,8 +80,9 @@ def clickhouse(
         yield ports
 
 
-def _server_variables() -> dict[str, str]:
-    return environment(container("StatefulSet", "langfuse-clickhouse", "clickhouse"), POD_NAME="langfuse-clickhouse-0")
+def _server_variables(**replaced: str) -> dict[str, str]:
+    server = container("StatefulSet", "langfuse-clickhouse", "clickhouse")
+    return environment(server, POD_NAME="langfuse-clickhouse-0", **replaced)
 
 
 ADDED = {"queries.xml": "users.d"}

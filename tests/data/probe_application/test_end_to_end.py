@@ -13,16 +13,17 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandbox.images import probe_application
-from tests.data.backups.pods import Pod
+from tests.data.backups.pods import BUCKET, Pod, manifests
 from tests.data.containers import Run, run
 from tests.data.object_store.minio import Store
 from tests.data.postgres.server import started
 from tests.data.probe_application.installation import LIMIT_SECONDS, Installation, ask, clickhouse, redis, until
-from tests.data.rendered import container
+from tests.data.rendered import container, secrets
 from tests.scripts import SCRIPTS
 from tests.servers import free_port, program
 
@@ -46,7 +47,7 @@ def installation(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iter
             postgres=postgres,
             object_store=store,
             redis_port=stack.enter_context(redis(folder)),
-            clickhouse_ports=stack.enter_context(clickhouse(folder)),
+            clickhouse_ports=stack.enter_context(clickhouse(folder, BACKUPS_URL=f"{store.url}/{BUCKET}/")),
             extra=FAST,
         )
         list_release(new)
@@ -146,6 +147,79 @@ def test_a_second_migration_changes_nothing(installation: Installation) -> None:
     code, output = migrate(installation)
     assert code == 0, output
     assert state(installation) == before
+
+
+def before_upgrade(installation: Installation, folder: Path, **replaced: str) -> Run:
+    """Run the pod that takes a set before a migration."""
+    password, port = secrets()["langfuse-postgres", "password"], installation.postgres.port
+    url = f"postgresql://langfuse:{password}@127.0.0.1:{port}/langfuse"
+    addresses = {
+        "STORE_URL": installation.object_store.url,
+        "DIRECT_URL": url,
+        "DATABASE_URL": url,
+        "WAIT_SECONDS": "10",
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(port),
+        "CLICKHOUSE_HOST": "127.0.0.1",
+        "CLICKHOUSE_PORT": str(installation.clickhouse_ports["tcp_port"]),
+        "CLICKHOUSE_URL": f"http://127.0.0.1:{installation.clickhouse_ports['http_port']}",
+        "SHARED_DIR": str(probe_application.APP / "packages/shared"),
+    }
+    clients = {
+        "rclone": installation.object_store.clients,
+        "postgres": installation.clients,
+        "clickhouse": installation.clients,
+    }
+    pod = Pod(kind="Job", cron_job="langfuse-backup-before-upgrade", clients=clients, variables=addresses)
+    return pod.run(folder, **replaced)
+
+
+def test_a_set_is_taken_before_a_release_migrates_and_never_else(
+    installation: Installation, web: str, tmp_path: Path
+) -> None:
+    store, name = installation.object_store, "20261101120000_media_and_exports"
+    rows = "SELECT * FROM _prisma_migrations ORDER BY started_at"
+    update = "UPDATE _prisma_migrations SET {} WHERE migration_name = '{}'"
+    earlier = {*manifests(store, "sets/"), *manifests(store, "clickhouse/")}
+
+    def taken(folder: str) -> dict[str, dict[str, Any]]:
+        found = manifests(store, folder)
+        return {name: manifest for name, manifest in found.items() if name not in earlier}
+
+    def none_taken(folder: str, why: str) -> None:
+        done = before_upgrade(installation, tmp_path / folder)
+        assert (done.code, why in done.output) == (0, True), done.output
+        assert taken("sets/") == taken("clickhouse/") == {}
+
+    before = installation.postgres.query(rows)
+    none_taken("same", "this release changes no schema, so the former one can be set again")
+    installation.postgres.query(update.format("finished_at = NULL", name))
+    none_taken("unfinished", "a migration is half applied")
+    installation.postgres.query(update.format("finished_at = now(), migration_name = '2027_newer'", name))
+    none_taken("newer", "a schema is newer than this release")
+
+    installation.postgres.query(update.format("rolled_back_at = now()", "2027_newer"))
+    failed = before_upgrade(installation, tmp_path / "failed", PGPORT="1", WAIT_SECONDS="0", WEB_URL=web)
+    assert failed.code == 1
+    assert "backup-postgres: Postgres at 127.0.0.1:1 did not answer" in failed.output
+    last = failed.output.strip().splitlines()[-1]
+    assert last.startswith("unless-skipped: no set could be taken before the upgrade, so nothing was migrated"), last
+    assert "langfuse:backups.beforeUpgrade" in last
+    assert taken("sets/") == {}
+
+    done = before_upgrade(installation, tmp_path / "taken", WEB_URL=web, LANGFUSE_VERSION="4.99.0")
+    assert done.code == 0, done.output
+    assert "1 migrations of Postgres and 0 of ClickHouse follow" in done.output
+    (manifest,) = taken("sets/").values()
+    running = ask(f"{web}/api/public/health").body["version"]
+    assert (manifest["reason"], manifest["to"], manifest["langfuse"]) == ("before-upgrade", "4.99.0", running)
+    newest = max(taken("clickhouse/").values(), key=lambda one: one["finished"])
+    assert manifest["clickhouse"]["id"] == newest["id"]
+    assert manifest["clickhouse"]["rows"]["default.schema_migrations"] > 0
+
+    restored = f"rolled_back_at = NULL, migration_name = '{name}'"
+    installation.postgres.query(update.format(restored, "2027_newer"))
+    assert len(installation.postgres.query(rows).splitlines()) == len(before.splitlines())
 
 
 def test_the_records_are_those_of_prisma(installation: Installation) -> None:

@@ -14,7 +14,7 @@ from tests.unit.backups.rules import Rules, rules
 Json = dict[str, Any]
 
 START = datetime(2026, 11, 1, 2, 45, tzinfo=UTC)
-KEEP = {"minimum": 3, "daily": 7, "weekly": 4, "monthly": 6, "legacyDays": 30}
+KEEP = {"minimum": 3, "daily": 7, "weekly": 4, "monthly": 6, "beforeUpgradeDays": 14, "legacyDays": 30}
 RECENT = timedelta(hours=48)
 
 
@@ -161,6 +161,49 @@ def test_a_year_of_sets_shrinks_to_days_weeks_and_months(sets: Rules) -> None:
     assert len(left) < 90, "of 365, with whole chains"
 
 
+def test_a_set_from_before_an_upgrade_is_kept_longer_and_not_forever(sets: Rules) -> None:
+    made, backups = history(sets, 40, every=6)
+    marked = [{**one, "beforeUpgrade": number % 20 == 3} for number, one in enumerate(made)]
+    keep = {**KEEP, "daily": 1, "weekly": 0, "monthly": 0}
+    newest = when(made[-1])
+    ordinary, found = (
+        set(sets.call("plan", {"now": made[-1]["finished"], "sets": given, "backups": backups}, keep)["kept"])
+        for given in (made, marked)
+    )
+    expected = {one["id"] for one in marked if one["beforeUpgrade"] and newest - when(one) < timedelta(days=14)}
+    assert len(expected) == 2
+    assert found == ordinary | expected
+
+
+PENDING = "1 migrations of Postgres and 2 of ClickHouse follow"
+HALF = "a migration is half applied"
+NEWER = "a schema is newer than this release"
+
+
+@pytest.mark.parametrize(
+    ("postgres", "clickhouse", "needed", "why"),
+    [
+        (None, None, False, "the databases have no schema yet"),
+        ({"finished": ["a", "b"], "unfinished": []}, {"version": 12, "dirty": False}, False, "changes no schema"),
+        ({"finished": ["a"], "unfinished": []}, {"version": 2, "dirty": False}, True, PENDING),
+        ({"finished": ["a"], "unfinished": ["b"]}, {"version": 2, "dirty": False}, False, HALF),
+        ({"finished": ["a"], "unfinished": []}, {"version": 2, "dirty": True}, False, HALF),
+        ({"finished": ["a", "b", "c"], "unfinished": []}, {"version": 2, "dirty": False}, False, NEWER),
+        ({"finished": ["a"], "unfinished": []}, {"version": 13, "dirty": False}, False, NEWER),
+        ({"finished": ["a", "gone"], "unfinished": []}, {"version": 2, "dirty": False}, True, PENDING),
+        (None, {"version": 2, "dirty": False}, True, "2 migrations of Postgres and 2 of ClickHouse follow"),
+        ({"finished": ["a"], "unfinished": []}, None, True, "1 migrations of Postgres and 3 of ClickHouse follow"),
+    ],
+)
+def test_a_set_is_needed_before_a_release_that_changes_a_schema(
+    sets: Rules, postgres: Json | None, clickhouse: Json | None, *, needed: bool, why: str
+) -> None:
+    release = {"postgres": ["a", "b"], "clickhouse": [1, 11, 12], "removed": "DELETE ... IN ('gone')"}
+    found = sets.call("beforeUpgrade", {"postgres": postgres, "clickhouse": clickhouse}, release)
+    assert found["needed"] == needed
+    assert why in found["why"]
+
+
 folders = st.fixed_dictionaries({"hours": st.integers(-20_000, 20_000), "complete": st.booleans()})
 
 
@@ -185,6 +228,7 @@ def inventories(draw: st.DrawFn) -> Json:
             draw(st.one_of(st.none(), st.integers(0, 9))),
             complete=one["complete"],
             fault=draw(st.sampled_from([None, None, None, "verify: a fault"])),
+            beforeUpgrade=draw(st.booleans()),
         )
         for number, one in enumerate(draw(st.lists(folders, max_size=12)))
     ]
@@ -195,6 +239,7 @@ keeps = st.fixed_dictionaries(
     {
         "minimum": st.integers(1, 5),
         **{name: st.integers(0, 5) for name in ("daily", "weekly", "monthly")},
+        "beforeUpgradeDays": st.integers(0, 40),
         "legacyDays": st.integers(1, 40),
     }
 )

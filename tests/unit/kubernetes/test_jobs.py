@@ -131,7 +131,7 @@ def test_the_object_store_client_limits_its_memory() -> None:
                 limit = quantity_value(given["GOMEMLIMIT"].removesuffix("B"))
                 assert quantity_value(client["resources"]["limits"]["memory"]) >= limit
     copies = ("copy", "copy-backups", "copy-media")
-    assert sorted(checked) == [*copies, "provision", "restore", "restore", "write-dump"]
+    assert sorted(checked) == [*copies, "provision", "restore", "restore", "set-write-dump", "write-dump"]
 
 
 def test_the_upload_part_size_fits_the_memory(recording: Recording) -> None:
@@ -145,7 +145,8 @@ def test_the_upload_part_size_fits_the_memory(recording: Recording) -> None:
 def test_failed_jobs_are_replaced_and_finished_jobs_are_kept(recording: Recording) -> None:
     jobs = recording.of("Job")
     assert {job.name for job in jobs} == {
-        *("langfuse-migrations", "langfuse-first-start", "langfuse-object-store-provisioning")
+        *("langfuse-migrations", "langfuse-first-start", "langfuse-object-store-provisioning"),
+        "langfuse-backup-before-upgrade",
     }
     for job in jobs:
         assert job.inputs["metadata"]["annotations"]["pulumi.com/replaceUnready"] == "true"

@@ -483,7 +483,7 @@ def test_the_sign_in_proxy_is_between_the_route_and_web(ingress: dict[str, Any])
         selectors = [peer["podSelector"] for peer in peers if "podSelector" in peer]
         return {name for item in selectors for one in item["matchExpressions"] for name in one["values"]}
 
-    assert clients("web") == {"oauth2-proxy", "replay-events"}
+    assert clients("web") == {"oauth2-proxy", "replay-events", "backup-before-upgrade"}
     assert clients("oauth2-proxy") == set()
     rules = recording.one("NetworkPolicy", "langfuse-allow-sign-in-proxy-egress").inputs["spec"]["egress"]
     assert {port["port"] for rule in rules for port in rule["ports"]} >= {443, 8443}

@@ -128,8 +128,8 @@ def test_without_a_mesh_the_tunnel_port_is_closed() -> None:
 
 def test_an_empty_list_of_clients_allows_nobody_from_outside() -> None:
     found = recorded(config={"ingress": {"kind": "none"}, "mesh": {"mode": "ambient"}})
-    assert {name for name, _ in network_rules(found, "web")} == {"replay-events"}
-    assert {name for name, _ in mesh_rules(found, "web", "langfuse-dev")} == {"replay-events"}
+    assert {name for name, _ in network_rules(found, "web")} == {"replay-events", "backup-before-upgrade"}
+    assert {name for name, _ in mesh_rules(found, "web", "langfuse-dev")} == {"replay-events", "backup-before-upgrade"}
     assert not [name for name, _ in network_rules(found, "object-store") if name.endswith("/")]
     assert not [name for name, _ in mesh_rules(found, "object-store", "langfuse-dev") if name.endswith("/")]
     for policy in found.of("NetworkPolicy"):

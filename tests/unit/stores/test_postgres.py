@@ -142,13 +142,8 @@ def test_clients_may_reach_an_external_server_on_its_ports() -> None:
     assert [port["port"] for port in policy["egress"][0]["ports"]] == [5433, 6432]
     names = policy["podSelector"]["matchExpressions"][0]["values"]
     assert set(names) == {
-        "web",
-        "worker",
-        "first-start",
-        "migrations",
-        "repair-schema",
-        "backup-postgres",
-        "restore-postgres",
+        *("web", "worker", "first-start", "migrations"),
+        *("backup-before-upgrade", "backup-postgres", "repair-schema", "restore-postgres"),
     }
 
 

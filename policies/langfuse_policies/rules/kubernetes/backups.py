@@ -56,6 +56,21 @@ def backup_by_provider_stated(resource: Resource) -> Findings:
             yield finding(statement, f"nothing says who backs up the external store {store}")
 
 
+@topic.resources(
+    "backup-before-upgrade",
+    "langfuse/Backups",
+    title="A backup set is taken before a release migrates",
+    why="An older release refuses a newer schema. Without a set from before the migration, going back loses everything "
+    "since the last scheduled one.",
+    fix="Remove langfuse:backups.beforeUpgrade, which is true by default.",
+    severity=Severity.HIGH,
+    langfuse=True,
+)
+def backup_before_upgrade(resource: Resource) -> Findings:
+    if resource["beforeUpgrade"].equals(False):
+        yield finding(resource["beforeUpgrade"], "no set is taken before an upgrade")
+
+
 @topic.stack(
     "backup-not-suspended",
     title="Backups and restore drills are not suspended",
