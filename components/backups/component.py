@@ -32,6 +32,9 @@ from components.stores.modes import StoreModes
 
 WAIT_SECONDS = 300
 DEADLINE_SECONDS = 6 * 3600
+BUSY_SECONDS = 2 * 3600
+"""How long a backup of ClickHouse waits for another one. The Job's deadline leaves time for its own."""
+BUSY_PAUSE_SECONDS = 30
 CLIENT_PATH = "/client"
 CA_BUNDLE_PATH = f"{CLIENT_PATH}/ca-bundle.pem"
 """CA bundle of the image of the object store's client. The image of Postgres has none."""
@@ -256,7 +259,13 @@ def clickhouse_steps(
         command=run_script("backup-clickhouse.sh"),
         resources=CLICKHOUSE_CLIENT_RESOURCES,
         mounts=mounts,
-        env={**clickhouse_environment(clickhouse), "WAIT_SECONDS": str(WAIT_SECONDS), "WORK_DIR": WORK.path},
+        env={
+            **clickhouse_environment(clickhouse),
+            "WAIT_SECONDS": str(WAIT_SECONDS),
+            "BUSY_SECONDS": str(BUSY_SECONDS),
+            "BUSY_PAUSE_SECONDS": str(BUSY_PAUSE_SECONDS),
+            "WORK_DIR": WORK.path,
+        },
     )
     return [
         step("begin", context, "begin-backup.js", [scripts], begin),

@@ -17,6 +17,8 @@ from components.kubernetes.objects import Scope, child_options
 from components.kubernetes.pods import TMP, Container, Mount, container
 from components.schema import images
 from components.schema.base import Resources
+from components.schema.stores import ExternalPostgres
+from components.schema.values import quantity_value
 from components.stores.clients import (
     CLICKHOUSE_CLIENT_RESOURCES,
     CLIENT_SCRIPTS,
@@ -114,6 +116,8 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
 
 def _choose(context: ApplicationContext, store: str, scripts: Mount) -> Sequence[Container]:
     """The steps that choose a set, and refuse one that does not fit."""
+    postgres = context.settings.postgres
+    storage = 0 if isinstance(postgres, ExternalPostgres) else int(quantity_value(postgres.storage))
     refs, object_store = context.refs, context.stores.object_store
     keys = {"ENCRYPTION_KEY": refs["encryption_key"], "SALT": refs["salt"]}
     choice = {
@@ -123,6 +127,7 @@ def _choose(context: ApplicationContext, store: str, scripts: Mount) -> Sequence
         "OVERWRITE": "false",
         "LANGFUSE_VERSION": context.settings.version,
         **bucket_client_environment(object_store, object_store.read_backups),
+        "STORAGE_BYTES": str(storage),
     }
     return [
         step("keys", context, "fingerprint-keys.js", [scripts], keys),

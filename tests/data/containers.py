@@ -1,6 +1,8 @@
 """Runs the script of a rendered container as a process, and records its output and the command lines of its clients."""
 
+import os
 import shlex
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -11,7 +13,7 @@ from components.kubernetes.files import SCRIPTS_PATH
 from tests.data.rendered import Container, mounted_scripts
 from tests.servers import NO_SYSTEM_CA
 
-LIMIT_SECONDS = 90
+LIMIT_SECONDS = 300
 COMMAND_LINES = "command-lines"
 
 
@@ -39,8 +41,18 @@ def install_client(folder: Path, name: str, target: Path) -> None:
     wrapper.chmod(0o755)
 
 
-def run(container: Container, environment: Mapping[str, str], clients: Path, *, user: str | None = None) -> Run:
-    """Run the script of a container with this environment only, with the clients in a folder, and as a user."""
+def run(
+    container: Container,
+    environment: Mapping[str, str],
+    clients: Path,
+    *,
+    user: str | None = None,
+    kill_after: float | None = None,
+) -> Run:
+    """Run the script of a container with this environment only, with the clients in a folder, and as a user.
+
+    If it runs for longer than `kill_after` seconds, it is killed with all of its processes, as a pod on a lost node.
+    """
     shell, path, *arguments = container["command"]
     script = Path(path).name
     notes = clients / COMMAND_LINES
@@ -49,15 +61,20 @@ def run(container: Container, environment: Mapping[str, str], clients: Path, *, 
         Path(folder).chmod(0o755)
         for name, text in mounted_scripts(script).items():
             (Path(folder) / name).write_text(text)
-        finished = subprocess.run(
+        process = subprocess.Popen(
             [shell, *(word.replace(SCRIPTS_PATH, folder) for word in (path, *arguments))],
             env={**NO_SYSTEM_CA, **environment, "PATH": f"{clients}:/usr/bin:/bin"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=LIMIT_SECONDS,
-            check=False,
             user=user,
             start_new_session=True,  # so that a client can end the pod: `kill -9 0`
         )
-    return Run(code=finished.returncode, output=finished.stdout, command_lines=notes.read_text())
+        try:
+            output, _ = process.communicate(timeout=LIMIT_SECONDS if kill_after is None else kill_after)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            if kill_after is None:
+                raise
+    return Run(code=process.returncode, output=output, command_lines=notes.read_text())

@@ -8,7 +8,7 @@
 # With several replicas, one of them backs up, because each has all rows. It first catches up with the others.
 #
 # Environment: CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (read by the client),
-# CLICKHOUSE_DATABASE, CLICKHOUSE_TLS, WAIT_SECONDS, and WORK_DIR with `id` and `base`.
+# CLICKHOUSE_DATABASE, CLICKHOUSE_TLS, WAIT_SECONDS, BUSY_SECONDS (for another backup), BUSY_PAUSE_SECONDS, and WORK_DIR with `id` and `base`.
 set -eu
 
 secure=
@@ -59,7 +59,16 @@ folder="clickhouse/$id"
 settings=
 [ -z "$base" ] || settings="SETTINGS base_backup = S3(backups, 'clickhouse/$base')"
 echo "backing up database $CLICKHOUSE_DATABASE as $folder${base:+, which builds upon clickhouse/$base}"
-result=$(query "BACKUP DATABASE $CLICKHOUSE_DATABASE TO S3(backups, '$folder') $settings FORMAT TSV" 2>&1) ||
-    fail "the server could not write $folder: $result"
+# The server makes one backup at a time. Another one may go on after its client was killed.
+deadline=$(($(date +%s) + BUSY_SECONDS))
+until result=$(query "BACKUP DATABASE $CLICKHOUSE_DATABASE TO S3(backups, '$folder') $settings FORMAT TSV" 2>&1); do
+    case $result in
+        *CONCURRENT_ACCESS_NOT_SUPPORTED*) ;;
+        *) fail "the server could not write $folder: $result" ;;
+    esac
+    [ "$(date +%s)" -lt "$deadline" ] || fail "another backup still goes on after $BUSY_SECONDS s: $result"
+    echo "waiting until another backup of the server has finished"
+    sleep "$BUSY_PAUSE_SECONDS"
+done
 status=$(printf '%s' "$result" | cut -f 2)
 [ "$status" = BACKUP_CREATED ] || fail "backup $folder finished with status \"$status\""

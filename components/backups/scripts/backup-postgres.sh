@@ -104,6 +104,7 @@ upload globals.sql < roles.sql 2> output || fail "cannot write $folder/globals.s
 rclone cat "$target/globals.sql" > stored || fail "cannot read $folder/globals.sql back"
 roles=$(sha256sum < roles.sql)
 [ "$(sha256sum < stored)" = "$roles" ] || fail "the stored $folder/globals.sql differs from the file"
+psql --no-psqlrc --no-align --tuples-only --quiet --command 'SELECT pg_database_size(current_database())' > "$WORK_DIR/size"
 printf '%s\n' "${server%% *}" > "$WORK_DIR/server"
 printf '%s\n' "${client%% *}" > "$WORK_DIR/client"
 printf '%s %s %s\n' "$bytes" "$sum" database.dump "$(wc -c < roles.sql)" "${roles%% *}" globals.sql > "$WORK_DIR/files"

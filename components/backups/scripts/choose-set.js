@@ -2,7 +2,8 @@
 // Chooses the set that a restore takes, and says what the restore would do and why it must not be done.
 //
 // Environment: STORE (`postgres` or `clickhouse`), ACTION (`plan` or `restore`), SET_ID (empty: the newest that can
-// be restored), OVERWRITE (`true` replaces rows), LANGFUSE_VERSION, WORK_DIR, and the variables of bucket.js. WORK_DIR has
+// be restored), OVERWRITE (`true` replaces rows), LANGFUSE_VERSION, STORAGE_BYTES (the volume of Postgres; 0 if it is not known), WORK_DIR, and the variables of bucket.js.
+// WORK_DIR has
 // keys.json and what the step before found: `server` (release), `rows` (of each table), `connected` (who uses the
 // database), and of ClickHouse `disks` (host, free and used bytes) and `newest` (the time of the newest part).
 //
@@ -16,6 +17,14 @@ const { damageOfChain, findSet } = require("./restorable-sets.js");
 const { Fault, SETS } = require("./verdicts.js");
 
 const DUMP = "database.dump";
+
+/** Why a restore of Postgres would fill the volume. A server whose log has no room left stops, and can't start again. */
+function refusalOfRoom(set, storage, [[used, log] = []]) {
+  const { bytes } = set.postgres; // missing in sets of former releases
+  const needed = Number(used) + Number(log) + bytes;
+  if (!Number(storage) || !bytes || needed <= Number(storage)) return [];
+  return [`the volume of Postgres has ${gigabytes(Number(storage))}, and the restore needs ${gigabytes(needed)}: increase langfuse:postgres.storage`];
+}
 
 const gigabytes = (bytes) => `${(bytes / 1e9).toFixed(1)} GB`;
 
@@ -31,10 +40,11 @@ const STORES = {
   postgres: {
     of: (set) => ({ rows: set.postgres.rows, since: set.started, bytes: fileOf(set).bytes }),
 
-    async refusals(bucket, set) {
+    async refusals(bucket, set, note, { STORAGE_BYTES }) {
       const { bytes } = fileOf(set);
       const found = (await bucket.files(`${SETS}${set.id}/`)).get(DUMP)?.bytes;
-      return found === bytes ? [] : [`${DUMP} of the set has ${found ?? "no"} bytes, not ${bytes}`];
+      const damage = found === bytes ? [] : [`${DUMP} of the set has ${found ?? "no"} bytes, not ${bytes}`];
+      return [...damage, ...refusalOfRoom(set, STORAGE_BYTES, note("used"))];
     },
 
     notes: (set) => ({
@@ -82,7 +92,7 @@ async function planOf(bucket, env, note) {
   const target = { store: STORE, langfuse: LANGFUSE_VERSION, keys: JSON.parse(keys), server };
   const { rows, since, bytes } = STORES[STORE].of(set);
   const faults = refusals(set, target, backups);
-  if (!faults.length) faults.push(...(await STORES[STORE].refusals(bucket, set, note)));
+  if (!faults.length) faults.push(...(await STORES[STORE].refusals(bucket, set, note, env)));
   const tables = [...new Set([...now.keys(), ...Object.keys(rows)])].sort();
   return {
     set,

@@ -3,8 +3,8 @@
 //
 // Environment: WORK_DIR, INSTANCE, LANGFUSE_VERSION, CLICKHOUSE_BACKED_UP_BY (`job` or `provider`), and the variables of
 // bucket.js. WORK_DIR has begin.json, keys.json, media.json, media.jsonl.gz, and what backup-postgres.sh noted: `files`
-// (size, checksum and name of each), `server`, `client`, `rows` (of each table in the dump) and `migrations`. Before an
-// upgrade, it also has upgrade.json (need-set.js).
+// (size, checksum and name of each), `server`, `client`, `rows` (of each table in the dump), `size` (of the database) and
+// `migrations`. Before an upgrade, it also has upgrade.json (need-set.js).
 
 const { createReadStream, existsSync, readFileSync, statSync } = require("node:fs");
 const { createHash } = require("node:crypto");
@@ -35,6 +35,8 @@ async function uploadMedia(bucket, folder, work) {
   const hash = createHash("sha256");
   for await (const chunk of createReadStream(path)) hash.update(chunk);
   const key = `${folder}${MEDIA}`;
+  // A node's clock may differ. The client learns the store's from an answer, and a stream can't be sent again.
+  await bucket.now();
   const body = () => ({ Key: key, Body: createReadStream(path), ContentLength: size, ...bucket.encryption });
   await bucket.send("PutObject", body);
   const stored = await bucket.digest(key);
@@ -78,6 +80,7 @@ main("finish-set", async ({ WORK_DIR, INSTANCE, LANGFUSE_VERSION, CLICKHOUSE_BAC
     ...{ started: begun.started, finished: await bucket.now(), keys: JSON.parse(note("keys.json")) },
     postgres: {
       ...{ database: begun.database, server: note("server"), client: note("client") },
+      bytes: Number(note("size")),
       schema: migrationsOf(existsSync(`${WORK_DIR}/migrations`) ? note("migrations") : ""),
       rows: Object.fromEntries(rows.map(([table, number]) => [plainName(table), Number(number)])),
     },

@@ -44,4 +44,7 @@ while :; do
     sleep 2
 done
 sql --command 'SHOW server_version' > "$WORK_DIR/server" || fail "cannot read the release of the server"
+# What the volume holds: databases, and the log, which grows by a restore to about its limit.
+sql --command "SELECT sum(pg_database_size(oid)), pg_size_bytes(current_setting('max_wal_size')) FROM pg_database
+    WHERE has_database_privilege(oid, 'CONNECT')" > "$WORK_DIR/used" || fail "cannot read the size of the databases"
 rows > "$WORK_DIR/rows" || fail "cannot count the rows of $PGDATABASE"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,9 +40,19 @@ class Pod:
     clients: Mapping[str, Path]
     """The folders with the clients of `rclone`, `postgres` and `clickhouse`, and of the `database` of a restore."""
     variables: Mapping[str, str]
+    kill_after: float | None = None
+    """Seconds after which the pod is killed, as on a lost node."""
 
-    def run(self, folder: Path, *, until: str | None = None, only: str | None = None, **replaced: str) -> Run:
+    def run(
+        self,
+        folder: Path,
+        *,
+        until: str | None = None,
+        only: str | None = None,
+        **replaced: str,
+    ) -> Run:
         """Run the containers in order until one fails, or up to one of them, or one alone."""
+        begun = time.monotonic()
         volumes = {name: folder / name for name in ("work", "client", "release")}
         for volume in volumes.values():
             volume.mkdir(parents=True, exist_ok=True)
@@ -63,7 +74,8 @@ class Pod:
             variables |= {name: value for name, value in given.items() if name.startswith(("CHDB_", "SHARED_DIR"))}
             node = {"NODE_PATH": str(probe_application.node_modules()), **NO_WARNING}
             programs = self.clients.get(STARTED.get(re.sub("^(set|clickhouse)-", "", container["name"]), ""), folder)
-            done = run(container, {**variables, **node}, programs)
+            left = None if self.kill_after is None else max(0, begun + self.kill_after - time.monotonic())
+            done = run(container, {**variables, **node}, programs, kill_after=left)
             output, command_lines = output + done.output, command_lines + done.command_lines
             code = done.code
             if code or container["name"] == until:

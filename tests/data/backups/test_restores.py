@@ -218,6 +218,7 @@ def test_a_set_that_does_not_fit_is_refused_in_one_line(
         assert f"refused, and nothing was changed: the set was made with another {key}" in refusal()
     assert pod.run(tmp_path, only="keys").code == 0
     assert "set langfuse:version to" in refusal(LANGFUSE_VERSION="3.9.0")
+    assert "the volume of Postgres has 0.1 GB, and the restore needs" in refusal(STORAGE_BYTES="100000000")
     assert "there is no set other" in refusal(SET_ID="other")
     assert "none of the 1 complete sets in the bucket can be restored" in refusal(SET_ID="")
     assert "ACTION is resotre, not plan or restore" in refusal(1, ACTION="resotre")

@@ -5,7 +5,7 @@ import json
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -68,12 +68,12 @@ def server_variables(folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, variables: Mapping[str, str]) -> Iterator[Store]:
-    """Run MinIO with its data in a folder."""
+def serving(folder: Path, variables: Mapping[str, str], before: Sequence[str] = ()) -> Iterator[Store]:
+    """Run MinIO with its data in a folder. Its command line may begin with another command, which starts it."""
     for name in ("mc", "rclone"):
         install_client(folder / "clients", name, tool(name))
     port = free_port()
-    command: list[str | Path] = [tool("minio"), "server", folder / "data", "--address", f"127.0.0.1:{port}"]
+    command: list[str | Path] = [*before, tool("minio"), "server", folder / "data", "--address", f"127.0.0.1:{port}"]
     store = Store(url=f"http://127.0.0.1:{port}", clients=folder / "clients")
     with running(command, variables, lambda: healthy(store), log=folder / "log"):
         yield store
