@@ -82,7 +82,7 @@ function againstRerun(units, effects, schema) {
         const former = left.filter(({ key }) => owns(key, effect.key)).at(-1);
         const exists = former ? former.key === effect.key && former.leaves === "exists" : schema.exists(effect.key, effect);
         if (effect.needs !== undefined && exists !== (effect.needs === "exists")) {
-          return `${label(effect.key)} ${exists === undefined ? "differs between replicas" : LABELS[exists ? "exists" : "absent"]}`;
+          return `${label(effect.key)} is in the way`;
         }
         left.push(effect);
       }
@@ -100,7 +100,11 @@ function replaced(key, unit, writes, effects) {
     rows &&
     writes.some(
       (write) =>
-        write.unit >= unit && write.effect.key === key && write.effect.leaves === "exists" && !write.effect.view && effects[write.unit] !== "not-applied",
+        write.unit >= unit &&
+        write.effect.key === key &&
+        write.effect.leaves === "exists" &&
+        !write.effect.view &&
+        effects[write.unit] !== "not-applied",
     )
   );
 }
@@ -160,10 +164,9 @@ function contradiction(units, writes, schema) {
     if (!fewest || found.length < fewest.length) fewest = found;
   }
   const { effect, statement } = fewest[0];
-  return {
-    statements,
-    refusal: `something else than this migration changed the schema: ${why({ effects: [effect] }, "unknown", schema)}, which does not fit the other statements. Undo that change; the statement is: ${oneLine(statement.sql)}`,
-  };
+  const seen = why({ effects: [effect] }, "unknown", schema);
+  const misfit = `something else than this migration changed the schema: ${seen}, which does not fit the other statements`;
+  return { statements, refusal: `${misfit}. Undo that change; the statement is: ${oneLine(statement.sql)}` };
 }
 
 const SHOWN_CHARACTERS = 160;

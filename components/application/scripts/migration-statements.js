@@ -52,7 +52,8 @@ class Reader {
   /** Whether these words come next. If they do, they are read. */
   take(...words) {
     const next = this.list.slice(this.at, this.at + words.length);
-    const same = next.length === words.length && next.every(({ kind, text }, index) => kind !== "name" && kind !== "string" && text.toUpperCase() === words[index]);
+    const isWord = ({ kind, text }, word) => ["word", "sign"].includes(kind) && text.toUpperCase() === word;
+    const same = next.length === words.length && next.every((token, index) => isWord(token, words[index]));
     if (same) this.at += words.length;
     return same;
   }
@@ -266,7 +267,8 @@ function postgresStatement(reader) {
  */
 function postgresRows(reader) {
   const { list } = reader;
-  const at = (index, ...words) => words.every((word, after) => list[index + after]?.kind === "word" && list[index + after].text.toUpperCase() === word);
+  const isWord = (token, word) => token?.kind === "word" && token.text.toUpperCase() === word;
+  const at = (index, ...words) => words.every((word, after) => isWord(list[index + after], word));
   const writes = [];
   let deletes = true;
   for (let index = 0; index < list.length; index++) {

@@ -7,7 +7,7 @@
 const fs = require("node:fs");
 const path = require("node:path");
 const { Problem, load } = require("./store-results.js");
-const { plan } = require("./migration-repair.js");
+const { oneLine, plan } = require("./migration-repair.js");
 const { clickhouse } = require("./migration-statements.js");
 
 /** How long a statement may take on all replicas. */
@@ -184,15 +184,15 @@ async function lookAt(server, env) {
   const statements = clickhouse(fs.readFileSync(path.join(server.folder, `${migration.name}.up.sql`), "utf8"));
   const [running] = await server.running();
   if (running) {
-    const refusal = `${running.host} has been running a statement for ${running.seconds} s that changes the schema. Wait until it has ended: ${running.query.slice(0, 200)}`;
-    return { ...found, statements: [], refusal };
+    const since = `${running.host} has been running a statement for ${running.seconds} s that changes the schema`;
+    return { ...found, statements: [], refusal: `${since}. Wait until it has ended: ${oneLine(running.query)}` };
   }
   const tables = [...new Set(statements.flatMap(({ effects }) => effects.map(({ key }) => key.split(".")[0])))];
   const mutations = tables.length ? await server.mutations(tables, sequence) : [];
   const failing = mutations.find(({ done, reason }) => done === "0" && reason);
   if (failing) {
-    const refusal = `a mutation of ${failing.table} fails, and would block the next ones: ${failing.command}: ${failing.reason.slice(0, 300)}. Mend its cause, or end it with KILL MUTATION`;
-    return { ...found, statements: [], refusal };
+    const fault = `a mutation of ${failing.table} fails, and would block the next ones: ${failing.command}: ${failing.reason.slice(0, 300)}`;
+    return { ...found, statements: [], refusal: `${fault}. Mend its cause, or end it with KILL MUTATION` };
   }
   const schema = await server.schema(statements, mutations);
   return { ...found, ...plan(statements.map((one) => [one]), schema, { assume: env.ASSUME || undefined }) };
@@ -200,7 +200,7 @@ async function lookAt(server, env) {
 
 async function repair(server, found) {
   for (const { sql } of found.remaining) {
-    console.log(`running: ${sql.replace(/\s+/g, " ").slice(0, 160)}`);
+    console.log(`running: ${oneLine(sql)}`);
     await server.run(sql);
   }
   await server.record(found.repair === "rerun" ? found.former : found.version, found.sequence);
@@ -216,6 +216,7 @@ async function withServer(env, use) {
 }
 
 module.exports = {
+  Schema,
   look: (env) => withServer(env, (server) => lookAt(server, env)),
   repair: (env, found) => withServer(env, (server) => repair(server, found)),
 };

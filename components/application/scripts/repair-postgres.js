@@ -124,7 +124,7 @@ async function lookAt(database, env) {
   const [{ migrated }] = await database.query("SELECT (to_regclass('_prisma_migrations') IS NOT NULL)::text AS migrated");
   const unfinished = migrated === "true" ? await database.query(UNFINISHED) : [];
   if (!unfinished.length) return { migration: null };
-  const { name, checksum, steps } = unfinished[0];
+  const { name, checksum } = unfinished[0];
   const rows = unfinished.filter((row) => row.name === name);
   const error = rows.map(({ logs }) => errorOf(logs)).findLast(Boolean);
   const found = { migration: name, ...(error ? { error } : {}), ids: rows.map(({ id }) => id) };
@@ -139,7 +139,8 @@ async function lookAt(database, env) {
   if (rows.some((row) => row.checksum !== digest)) {
     return refused("this release has another text of the migration; set langfuse:version to the release that began it");
   }
-  return { ...found, ...(await planned(database, script.toString(), { id: rows.at(-1).id, checksum, error, steps: Number(steps) }, env)), checksum };
+  const attempt = { id: rows.at(-1).id, error, steps: Math.max(...rows.map(({ steps }) => Number(steps))) };
+  return { ...found, checksum, ...(await planned(database, script.toString(), attempt, env)) };
 }
 
 async function planned(database, text, { id, error, steps }, env) {

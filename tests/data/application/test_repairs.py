@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from tests.data.application.schemas import RECORDED, Schemas
+from tests.data.application.schemas import NODE, RECORDED, Schemas
 from tests.data.containers import run
 from tests.data.postgres.server import started
 from tests.data.probe_application.installation import clickhouse
 from tests.data.rendered import environment, stack
+from tests.scripts import SCRIPTS
 from tests.unit.pods import container
 from tests.waiting import eventually
 
@@ -185,6 +188,41 @@ def test_clickhouse_is_not_repaired_if_its_state_has_another_cause(schemas: Sche
     assert "column traces.one has another type" in other["refusal"]
     schemas.clickhouse("INSERT INTO schema_migrations VALUES (9, 1, toUnixTimestamp64Nano(now64(9)))")
     assert "does not contain the migration" in schemas.shown("clickhouse")["refusal"]
+
+
+def test_clickhouse_is_not_repaired_while_a_mutation_fails(schemas: Schemas) -> None:
+    schemas.release("clickhouse", _0001_before=TABLE.format("traces"))
+    assert schemas.migrate("clickhouse")[0] == 0
+    schemas.release("clickhouse", _0002_half=f"{ALTER} ADD COLUMN one String;")
+    schemas.half_applied_clickhouse(2, ["INSERT INTO traces (id) VALUES ('one')"])
+    schemas.clickhouse(f"{ALTER} DELETE WHERE throwIf(id = 'one', 'no') SETTINGS mutations_sync = 0")
+    eventually(
+        lambda: "a mutation of traces fails" in schemas.shown("clickhouse").get("refusal", ""), "it fails", within=10
+    )
+
+
+REPLICAS = """
+const [folder, sql] = process.argv.slice(1);
+const { Schema } = require(`${folder}/repair-clickhouse.js`);
+const { clickhouse } = require(`${folder}/migration-statements.js`);
+const { plan } = require(`${folder}/migration-repair.js`);
+const tables = ["a", "b"].map((host) => ({ host, name: "traces", definition: "", query: "" }));
+const columns = [{ host: "a", table: "traces", name: "one", type: "String" }];
+const none = { mutations: [], types: new Map(), queries: new Map() };
+const schema = new Schema("default", { tables, columns, ...none });
+console.log(JSON.stringify(plan(clickhouse(sql).map((one) => [one]), schema)));
+"""
+
+
+@pytest.mark.parametrize("condition", ["", "IF NOT EXISTS "])
+def test_what_some_replicas_have_is_repeated_or_refused(condition: str) -> None:
+    sql = f"{ALTER} ADD COLUMN {condition}one String; {ALTER} ADD COLUMN two String"
+    command = [str(NODE), "--eval", REPLICAS, str(SCRIPTS["copy-release-migrations.sh"].parent), sql]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["statements"][0]["why"] == "a has it, b does not"
+    assert [one["effect"] for one in found["statements"]] == ["unknown", "not-applied"]
+    assert found.get("repair") == ("rerun" if condition else None)
 
 
 def test_the_record_of_a_repair_is_the_last_one_although_a_clock_was_ahead(schemas: Schemas) -> None:
