@@ -43,6 +43,8 @@ CHAIN: Final = 7
 REWRITTEN: Final = 3
 """Assumption: an incremental backup has the rows of a day, and what merges wrote again: three times as much."""
 
+MONTH_DAYS: Final = 31
+
 RECENT_DAYS: Final = 2
 """All sets of the last days are kept (components/backups/scripts/sets.js)."""
 
@@ -81,6 +83,45 @@ class Need:
     """Other keys to raise with it, such as a limit."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClickHouseBackups:
+    """What backups of ClickHouse take in the object store, in bytes."""
+
+    full: Decimal
+    increment: Decimal
+    chains: int
+    """Chains that `backups.keep` keeps at most."""
+
+    @classmethod
+    def of(cls, load: Load, settings: Settings, event_bytes: int = EVENT_BYTES) -> "ClickHouseBackups":
+        """The backups of every day for a load."""
+        rate, keep = Decimal(str(load.events_per_second)), settings.backups.keep
+        full = _rows(rate, load.retained_days, event_bytes)
+        # Each week and month may keep a chain of its own, and the days keep those of their weeks and of the next one.
+        chains = math.ceil(keep.daily / CHAIN) + 1 + keep.weekly + keep.monthly
+        return cls(full=full, increment=min(full, full / load.retained_days * REWRITTEN), chains=chains)
+
+    @property
+    def chain(self) -> Decimal:
+        """A full backup with the increments upon it."""
+        return self.full + (CHAIN - 1) * self.increment
+
+    @property
+    def month_of_copies(self) -> Decimal:
+        """A full copy every day of a month, as releases before sets kept."""
+        return MONTH_DAYS * self.full
+
+    @property
+    def month(self) -> Decimal:
+        """The backups of a month, of which none has been removed yet."""
+        return math.ceil(MONTH_DAYS / CHAIN) * self.chain
+
+    @property
+    def kept(self) -> Decimal:
+        """What retention keeps, when as many months have passed."""
+        return self.chains * self.chain
+
+
 def needs(load: Load, settings: Settings, event_bytes: int = EVENT_BYTES) -> Sequence[Need]:
     """Every number of an environment that grows with the load. External stores are not sized."""
     rate = Decimal(str(load.events_per_second))
@@ -88,7 +129,7 @@ def needs(load: Load, settings: Settings, event_bytes: int = EVENT_BYTES) -> Seq
         *_workloads(rate, settings),
         *_redis(rate, settings),
         *_clickhouse(rate, load.retained_days, settings, event_bytes),
-        *_object_store(rate, load.retained_days, settings, event_bytes),
+        *_object_store(load, settings, event_bytes),
     ]
 
 
@@ -160,26 +201,24 @@ def _clickhouse(rate: Decimal, days: int, settings: Settings, event_bytes: int) 
     )
 
 
-def _object_store(rate: Decimal, days: int, settings: Settings, event_bytes: int) -> Iterator[Need]:
+def _object_store(load: Load, settings: Settings, event_bytes: int) -> Iterator[Need]:
     """Without media and exports: their amount does not follow from the load."""
-    store = settings.object_store
+    store, rate = settings.object_store, Decimal(str(load.events_per_second))
     if not isinstance(store, ManagedObjectStore):
         return
     events = rate * DAY_SECONDS * store.events_days * event_bytes
-    keep, full = settings.backups.keep, _rows(rate, days, event_bytes)
-    # Each week and month may keep a chain of its own, and the days keep those of their weeks and of the next one.
-    chains = math.ceil(keep.daily / CHAIN) + 1 + keep.weekly + keep.monthly
-    increment = min(full, full / days * REWRITTEN)
+    keep, copies = settings.backups.keep, ClickHouseBackups.of(load, settings, event_bytes)
     recent = schedule(settings.backups.postgres_schedule).most_starts(RECENT_DAYS)
     dumps = recent + keep.daily + keep.weekly + keep.monthly
-    backups = chains * (full + (CHAIN - 1) * increment) + dumps * POSTGRES_DUMP_BYTES
+    backups = copies.kept + dumps * POSTGRES_DUMP_BYTES
     share = store.nodes * ERASURE_SHARE[store.nodes]
     yield _bytes(
         "objectStore.storage",
         (events + backups) / share / FULL_AT,
         store.storage,
         f"({plain(rate)} events/s x {DAY_SECONDS} s x {store.events_days} days x {event_bytes} bytes "
-        f"+ {chains} chains of backups of ClickHouse x ({gigabytes(full)} + {CHAIN - 1} x {gigabytes(increment)}) "
+        f"+ {copies.chains} chains of backups of ClickHouse x "
+        f"({gigabytes(copies.full)} + {CHAIN - 1} x {gigabytes(copies.increment)}) "
         f"+ {dumps} dumps of Postgres x {gigabytes(Decimal(POSTGRES_DUMP_BYTES))}) / {plain(share)} / {FULL_AT}",
         "raw events are stored as received; media and exports come on top; "
         "MinIO: of four volumes two hold data; assumption: size of a Postgres dump",

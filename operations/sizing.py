@@ -9,7 +9,7 @@ from components.settings.load import SettingsError, parse
 from components.settings.profiles import PROFILES
 from components.settings.scales import SCALES, Load
 from operations.errors import OperationError
-from operations.needs import EVENT_BYTES, Need, needs
+from operations.needs import EVENT_BYTES, ClickHouseBackups, Need, needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,7 @@ class Sizing:
     settings: Settings
     """The settings of an environment of that profile and scale, with the explicit keys."""
     needs: Sequence[Need]
+    backups: ClickHouseBackups
     explicit: Mapping[str, object]
     """Keys to set in addition to the scale. Empty unless the load is larger than the largest scale."""
 
@@ -35,14 +36,16 @@ def size(load: Load, *, profile: str, event_bytes: int = EVENT_BYTES) -> Sizing:
         settings = environment(profile, scale)
         found = needs(load, settings, event_bytes)
         if all(need.fits for need in found):
-            return Sizing(scale=scale, settings=settings, needs=found, explicit={})
+            backups = ClickHouseBackups.of(load, settings, event_bytes)
+            return Sizing(scale=scale, settings=settings, needs=found, backups=backups, explicit={})
     explicit = _explicit(found)
     try:
         settings = environment(profile, scale, explicit)
     except SettingsError as error:
         problems = "\n  ".join(str(error).splitlines()[1:])
         raise OperationError(f"no single installation carries this load; divide it by project\n  {problems}") from None
-    return Sizing(scale=scale, settings=settings, needs=found, explicit=explicit)
+    backups = ClickHouseBackups.of(load, settings, event_bytes)
+    return Sizing(scale=scale, settings=settings, needs=found, backups=backups, explicit=explicit)
 
 
 def environment(profile: str, scale: str, given: Mapping[str, object] | None = None) -> Settings:

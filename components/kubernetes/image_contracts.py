@@ -140,7 +140,7 @@ CONTRACTS: Mapping[str, Contract] = {
         ),
         Contract(
             image=images.web(DEFAULT_VERSION),
-            commands=("sh", "cat", "cp", "sed", "wc"),
+            commands=("sh", "cat", "cp", "rm", "sed", "wc"),
             files=("/app/packages/shared/scripts/cleanup.sql",),
             notes=(_ENTRYPOINT, "It has the certificates of public CAs in a directory where Go looks for them."),
         ),

@@ -18,7 +18,7 @@ from components.schema.requests import Pods, Requests
 from components.settings.profiles import PROFILES
 from components.settings.scales import Load
 from operations.commands.options import AsJson, reported_errors
-from operations.needs import EVENT_BYTES, plain
+from operations.needs import CHAIN, EVENT_BYTES, MONTH_DAYS, ClickHouseBackups, gigabytes, plain
 
 if TYPE_CHECKING:
     from components.settings.bounds import Bound
@@ -99,6 +99,13 @@ def _document(answer: "Sizing", pods: Sequence[Pods]) -> dict[str, object]:
             | {"formula": need.formula, "source": need.source}
             for need in answer.needs
         ],
+        "clickhouseBackups": {
+            "full": int(answer.backups.full),
+            "increment": int(answer.backups.increment),
+            "monthOfCopies": int(answer.backups.month_of_copies),
+            "month": int(answer.backups.month),
+            "kept": int(answer.backups.kept),
+        },
         "bounds": [
             {"key": f"{PROJECT}:{bound.key}", "for": bound.what, "uses": float(bound.uses), "of": float(bound.has)}
             | {"unit": bound.unit, "fits": bound.fits, "formula": bound.formula}
@@ -127,12 +134,23 @@ def _print(answer: "Sizing", pods: Sequence[Pods]) -> None:
     for need in answer.needs:
         arithmetic.add_row(need.key, str(need.least), str(need.has), need.formula, need.source)
     console.print(arithmetic)
+    console.print(_backups(answer.backups))
     console.print(_bounds(bounds(answer.settings)))
     console.print(
         "Not included: Jobs while they run, and media and exports in the object store. Assumptions are this project's, "
         "not Langfuse's: operations/needs.py gives the reason for each.",
         highlight=False,
     )
+
+
+def _backups(found: ClickHouseBackups) -> Table:
+    table = Table("backups of ClickHouse", "size", "arithmetic", title="In the object store", box=box.SIMPLE)
+    copies = f"{MONTH_DAYS} x {gigabytes(found.full)}, as releases before backup sets did"
+    chain = f"({gigabytes(found.full)} + {CHAIN - 1} x {gigabytes(found.increment)})"
+    table.add_row("a month of full copies", gigabytes(found.month_of_copies), copies)
+    table.add_row("a month of chains", gigabytes(found.month), f"{math.ceil(MONTH_DAYS / CHAIN)} x {chain}")
+    table.add_row("all that backups.keep keeps", gigabytes(found.kept), f"{found.chains} x {chain}")
+    return table
 
 
 def _bounds(found: "Sequence[Bound]") -> Table:

@@ -208,3 +208,12 @@ def test_sizing_shows_what_has_to_add_up() -> None:
     assert {"langfuse:postgres.resources.memory", "langfuse:redis.storage"} <= {bound["key"] for bound in found}
     assert all(bound["fits"] and bound["uses"] <= bound["of"] for bound in found)
     assert "What has to add up" in run(*options)[1]
+
+
+def test_a_month_of_backups_takes_less_in_chains_than_as_full_copies() -> None:
+    found = size(Load(events_per_second=50, retained_days=30), profile="prod").backups
+    assert found.full == Decimal(50 * 86_400 * 30 * 5000) / 5 * Decimal("1.5")
+    assert found.increment == found.full / 10
+    assert found.month_of_copies == 31 * found.full
+    assert found.month == 8 * found.full, "five chains of a full backup and six increments"
+    assert found.kept == Decimal("19.2") * found.full, "of up to half a year"
