@@ -112,8 +112,9 @@ class Langfuse(pulumi.ComponentResource):
         if config := settings.ingress.sign_in_proxy:
             pages = SignInProxy("sign-in-proxy", context, config, web.endpoint, inside).endpoint
         Ingress("ingress", context, Servers(web=web.endpoint, pages=pages), inside)
-        # After the databases: if another major release of Postgres is refused, the client of its backups stays too.
-        Backups("backups", context, _after(inside, databases), clickhouse=backed_up)
+        # After the migrations: until then, sets are of the release whose schemas the databases have. If another major
+        # release of Postgres is refused, the client of its backups stays too.
+        Backups("backups", context, _after(inside, [*databases, *migrations.ready]), clickhouse=backed_up)
         restored = modes.clickhouse.restore_connection(credentials.refs)
         Restores("restores", context, _after(inside, databases), clickhouse=restored)
         if "admin_api_key" in credentials.refs:

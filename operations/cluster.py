@@ -27,6 +27,9 @@ TEMPORARY: Final = frozenset({429, 500, 502, 503, 504})
 """Answers of an API server, or of what is in front of it, that can't serve a request at the moment."""
 TIMEOUT_SECONDS: Final = 10
 
+SCALER: Final = "langfuse-operations"
+"""The field manager that sets the number of pods."""
+
 Json = Mapping[str, Any]  # an object of Kubernetes
 
 
@@ -157,7 +160,7 @@ class Cluster:
             time.sleep(0.5)
 
     def scale(self, manifest: Json, replicas: int) -> None:
-        """Set the number of pods of a Deployment.
+        """Set the number of pods of a Deployment. Nobody owns the number then, so Pulumi may set it again.
 
         Raises:
             OperationError: The cluster can't be reached, or refuses the request.
@@ -169,10 +172,17 @@ class Cluster:
                 metadata["name"],
                 metadata["namespace"],
                 {"spec": {"replicas": replicas}},
+                field_manager=SCALER,
                 _request_timeout=TIMEOUT_SECONDS,
             )
 
         self._send(send)
+        # Otherwise the next update of a Deployment with a number of pods would end with a conflict.
+        live = self.get(manifest)
+        fields = (live or {}).get("metadata", {}).get("managedFields") or []
+        left = [one for one in fields if one["manager"] != SCALER]
+        if left and left != fields:
+            self.patch(manifest, {"metadata": {"managedFields": left}})
 
     def patch(self, manifest: Json, change: Json) -> None:
         """Change fields of an object (application/merge-patch+json).

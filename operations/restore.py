@@ -28,6 +28,11 @@ STORES: Final[tuple[Store, ...]] = ("postgres", "clickhouse", "media")
 RECORD: Final = "langfuse-restore"
 MIGRATIONS: Final = "langfuse-migrations"
 REPLAY: Final = "langfuse-replay-events"
+VERSION_LABEL: Final = "app.kubernetes.io/version"
+"""The label of pods with the release that they run."""
+
+MIGRATED: Final = "migrated"
+"""The key of the record that says that all stores are restored and migrated."""
 SUSPENDED: Final = (backups.BACKUP_CLICKHOUSE, backups.BACKUP_POSTGRES, backups.RETENTION)
 """CronJobs that must not run meanwhile: a set of half-restored stores would look complete."""
 
@@ -89,7 +94,10 @@ class Restore:
         Raises:
             OperationError: There is no such set, or it can't be restored.
         """
-        chosen = choose(self._backups.sets(), set_id=set_id, at=at)
+        release, running = self._releases()
+        if release != running:
+            self._say(f"going back from Langfuse {running} to {release}")
+        chosen = choose(self._backups.sets(), set_id=set_id, at=at, release=release)
         stores = [one for one in STORES if self._found(f"langfuse-restore-{one}") is not None]
         if store != "all":
             self._declared(store)
@@ -122,9 +130,20 @@ class Restore:
             How many raw events were queued again and skipped; empty if none should be.
 
         Raises:
-            OperationError: A step failed. The application stays stopped, and the same command continues.
+            OperationError: A step failed, or web and worker are of a newer release than the restored stores. The
+                application stays stopped, and the same command continues.
         """
         record = self._begin(wanted)
+        if MIGRATED not in record["data"]:
+            self._restore_stores(wanted, record)
+            self._cluster.patch(self._record(), {"data": {MIGRATED: "true"}})
+        self._require_release()
+        self._writers.start()
+        replayed = self._replay(wanted.since, record) if wanted.since else {}
+        self._end()
+        return replayed
+
+    def _restore_stores(self, wanted: Restoration, record: Json) -> None:
         self._writers.stop()
         for store in wanted.stores:
             self._say(f"restoring {store} ...")
@@ -132,10 +151,20 @@ class Restore:
             job = jobs.from_cron_job(self._declared(store), name, _variables("restore", wanted, store), owner=record)
             jobs.run(self._cluster, job, self._say)
         self._migrate(wanted.set, record)
-        self._writers.start()
-        replayed = self._replay(wanted.since, record) if wanted.since else {}
-        self._end()
-        return replayed
+
+    def _releases(self) -> tuple[str | None, str | None]:
+        """The release of Langfuse that the last update was for, and the one that web runs. They differ if it failed."""
+        job = jobs.find(self._cluster, "Job", MIGRATIONS, self._namespace)
+        return _release(job), _release(self._writers.found("langfuse-web"))
+
+    def _require_release(self) -> None:
+        """Refuse to start web and worker with the stores of another release."""
+        release, running = self._releases()
+        if release != running:
+            raise OperationError(
+                f"the stores are restored and fit Langfuse {release}, but web and worker are stopped and of {running}: "
+                "run `pulumi up`, and then this command again to finish"
+            )
 
     def replay(self, since: str, *, dry_run: bool) -> Json:
         """Queue the raw events again that were received since a time.
@@ -190,6 +219,8 @@ class Restore:
         """Give up a restore that is under way: stop its Jobs, and start the application with what the stores hold."""
         if self.under_way() is None:
             raise OperationError(f"no restore is under way in namespace {self._namespace}")
+        if MIGRATED in (self._cluster.get(self._record()) or {}).get("data", {}):
+            self._require_release()
         self._end()
         self._writers.start()
 
@@ -233,13 +264,29 @@ def _variables(action: str, wanted: Restoration, store: Store) -> Mapping[str, s
     return {"ACTION": action, "SET_ID": wanted.set, **overwrite}
 
 
-def choose(sets: Sequence[BackupSet], *, set_id: str | None, at: str | None) -> BackupSet:
+def _release(workload: Json | None) -> str | None:
+    """The release in the labels of a workload's pods; None if it has none."""
+    template = ((workload or {}).get("spec") or {}).get("template") or {}
+    found = (template.get("metadata", {}).get("labels") or {}).get(VERSION_LABEL)
+    return None if found is None else str(found)
+
+
+def _fits(one: BackupSet, release: str | None) -> bool:
+    """Whether a set is of a release or an older one. The schema of a newer one is refused by its migrations."""
+    known = (one.manifest or {}).get("langfuse")
+    if release is None or not known:
+        return True
+    return [int(part) for part in known.split(".")] <= [int(part) for part in release.split(".")]
+
+
+def choose(sets: Sequence[BackupSet], *, set_id: str | None, at: str | None, release: str | None = None) -> BackupSet:
     """The set that a person means: by its id, the newest one at a time, or the newest one.
 
     Args:
         sets: Sets, the newest first.
         set_id: Id of a set.
         at: A time in ISO 8601.
+        release: The release of Langfuse that the set has to fit, unless it is chosen by its id. None: any.
 
     Raises:
         OperationError: There is no such set, or it can't be restored.
@@ -256,11 +303,12 @@ def choose(sets: Sequence[BackupSet], *, set_id: str | None, at: str | None) -> 
             raise OperationError(f"set {set_id} can't be restored: {found[0].lacks}")
         return found[0]
     latest = moment(at) if at else datetime.max.replace(tzinfo=UTC)
-    complete = (one for one in sets if one.manifest and not one.lacks)
+    complete = (one for one in sets if one.manifest and not one.lacks and _fits(one, release))
     usable = [one for one in complete if one.manifest and moment(one.manifest["started"]) <= latest]
     if not usable:
         raise OperationError(
-            f"no set {f'was begun before {at} and ' if at else ''}can be restored; the sets are {_ids(sets)}"
+            f"no set {f'was begun before {at} and ' if at else ''}can be restored"
+            f"{f' with Langfuse {release}' if release else ''}; the sets are {_ids(sets)}"
         )
     return usable[0]
 

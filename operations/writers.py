@@ -34,6 +34,11 @@ class Writers:
             return str(item["metadata"]["namespace"])
         raise OperationError(f"stack {self._pulumi.stack} is not deployed")
 
+    def found(self, name: str) -> Json | None:
+        """The Deployment of web or worker in the cluster; None if there is none."""
+        item: Json | None = self._cluster.get(self._named(name))
+        return item
+
     def running(self) -> bool:
         """Whether the application may write."""
         found = (self._cluster.get(self._named(name)) for name in WRITERS)

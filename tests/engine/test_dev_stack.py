@@ -15,6 +15,9 @@ import pytest
 import yaml
 
 from components.kubernetes.names import base_name
+from components.schema import cluster as settings
+from operations.cluster import Cluster
+from operations.writers import WRITERS
 from sandbox.controlplane import Sandbox
 from tests.engine.harness import CHECKOUT
 from tests.engine.stacks import Stack, changed_resources, contents, drifted, forms, secret_texts
@@ -92,13 +95,20 @@ def test_a_second_update_changes_nothing(stack: Stack) -> None:
     assert len(again.steps) == len(stack.resources())
 
 
-def test_a_new_version_changes_nothing_stateful(stack: Stack, view: View) -> None:
+def test_a_new_version_changes_nothing_stateful(sandbox: Sandbox, stack: Stack, view: View) -> None:
+    """Also if web and worker are stopped, as after a restore for the way back: the update starts them."""
     version = other("4.16.1", "4.16.2", than=stack.setting("langfuse:version"))
     stores, jobs, pods = view.identities(*STATEFUL), view.jobs(), view.pods()
+
+    cluster = Cluster(settings.Cluster(kubeconfig=sandbox.environment()["KUBECONFIG"]))
+    for name in WRITERS:
+        cluster.scale(view.get("deployment", name), 0)
+        assert view.get("deployment", name)["spec"]["replicas"] == 0
 
     stack.configure({"langfuse:version": version})
     result = stack.up().ok()
 
+    assert [view.get("deployment", name)["spec"]["replicas"] for name in WRITERS] == [1, 1]
     assert changed_resources(result) == {
         ("CronJob", "langfuse-backup-clickhouse"),  # their last steps run in the worker's image
         ("CronJob", "langfuse-backup-postgres"),

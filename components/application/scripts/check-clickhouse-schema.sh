@@ -86,6 +86,7 @@ if [ "$version" -gt "$newest" ]; then
     fail "the schema is newer than this release: it is at migration $version, the release ends at $newest. Nothing was \
 changed. To repair, either
   - use a release that contains the migration: pulumi config set langfuse:version VERSION, or
-  - restore the backup from before the upgrade, then run pulumi up again."
+  - go back: python -m operations restore --stack STACK --overwrite restores the newest set of this release or an older \
+one, and loses what was written since then. docs/runbooks/langfuse-release.md, Going back, has the steps."
 fi
 echo "ClickHouse: at migration $version of $newest, clean"

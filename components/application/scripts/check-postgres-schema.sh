@@ -51,6 +51,7 @@ if [ -n "$newer" ]; then
     fail "the schema is newer than this release: the release does not contain $(printf '%s\n' "$newer" | wc -l) of its \
 migrations, the last of them is $name. Nothing was changed. To repair, either
   - use a release that contains the migration: pulumi config set langfuse:version VERSION, or
-  - restore the backup from before the upgrade, then run pulumi up again."
+  - go back: python -m operations restore --stack STACK --overwrite restores the newest set of this release or an older \
+one, and loses what was written since then. docs/runbooks/langfuse-release.md, Going back, has the steps."
 fi
 echo "Postgres: $(query 'SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NOT NULL') migrations, all finished"

@@ -140,7 +140,7 @@ def test_a_schema_newer_than_the_release_is_refused(schema: ClickHouseServer, tm
     assert result.code == 1
     assert "it is at migration 46, the release ends at 37" in result.output
     assert "pulumi config set langfuse:version" in result.output
-    assert "restore the backup" in result.output
+    assert "python -m operations restore --stack STACK --overwrite" in result.output
 
 
 def check_old(clickhouse: ClickHouseServer, folder: Path) -> Run:

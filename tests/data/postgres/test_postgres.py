@@ -88,7 +88,7 @@ def test_a_schema_newer_than_the_release_is_refused(schema: PostgresServer, tmp_
     assert result.code == 1
     assert "20270101_future" in result.output
     assert "pulumi config set langfuse:version" in result.output
-    assert "restore the backup" in result.output
+    assert "python -m operations restore --stack STACK --overwrite" in result.output
 
 
 def test_a_server_that_does_not_answer_is_one_clear_error(postgres: PostgresServer, tmp_path: Path) -> None:

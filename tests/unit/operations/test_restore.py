@@ -17,6 +17,7 @@ from operations.writers import WRITERS
 from tests.unit.operations.killed import Killable, KilledError
 
 NAMESPACE = "langfuse-prod"
+RELEASE = "4.82.0"
 SET = "2026-11-26T02-15-00Z-k7fz"
 BEGUN, CLICKHOUSE_BEGUN = "2026-11-26T02:15:00.000Z", "2026-11-26T00:45:00.000Z"
 WANTED = Restoration(set=SET, begun=BEGUN, stores=["postgres", "clickhouse"], overwrite=True, since=CLICKHOUSE_BEGUN)
@@ -31,7 +32,7 @@ def manifest(set_id: str = SET, started: str = BEGUN) -> dict[str, Any]:
         "id": set_id,
         "started": started,
         "finished": started,
-        "langfuse": "4.82.0",
+        "langfuse": RELEASE,
         "clickhouse": clickhouse,
         "files": files,
     }
@@ -52,6 +53,8 @@ class World(Killable):
         self.logs: dict[str, str] = {}
         self.replicas = dict.fromkeys(WRITERS, 2)
         self.ran: list[str] = []
+        self.running = RELEASE
+        """The release that web runs."""
         self.fails: set[str] = set()
         for name in (*restore.SUSPENDED, backups.VERIFY, restore.REPLAY, "langfuse-restore-postgres"):
             self.add("CronJob", name, self.cron_job())
@@ -61,7 +64,7 @@ class World(Killable):
     def template(self) -> dict[str, Any]:
         names = ("ACTION", "SET_ID", "OVERWRITE", "DRY_RUN", "SINCE", "SETTLE_SECONDS")
         env = [{"name": name, "value": ""} for name in names]
-        labels = {"app.kubernetes.io/name": "x", "controller-uid": "1", "batch.kubernetes.io/job-name": "y"}
+        labels = {restore.VERSION_LABEL: RELEASE, "controller-uid": "1", "batch.kubernetes.io/job-name": "y"}
         return {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "env": env}]}}
 
     def cron_job(self) -> dict[str, Any]:
@@ -113,7 +116,8 @@ class FakeCluster:
     def get(self, wanted: Json) -> Json | None:
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         if kind == "Deployment":
-            return {"spec": {"replicas": self.world.replicas[name]}}
+            labels = {restore.VERSION_LABEL: self.world.running}
+            return {"spec": {"replicas": self.world.replicas[name], "template": {"metadata": {"labels": labels}}}}
         found = self.world.objects.get((kind, name))
         return None if found is None else json.loads(json.dumps(found))
 
@@ -141,8 +145,9 @@ class FakeCluster:
         self.world.change(remove)
 
     def patch(self, item: Json, change: Json) -> None:
-        spec = self.world.objects[item["kind"], item["metadata"]["name"]]["spec"]
-        self.world.change(lambda: spec.update(change["spec"]))
+        found = self.world.objects[item["kind"], item["metadata"]["name"]]
+        ((part, fields),) = change.items()
+        self.world.change(lambda: found[part].update(fields))
 
     def scale(self, item: Json, replicas: int) -> None:
         self.world.change(lambda: self.world.replicas.update({item["metadata"]["name"]: replicas}))
@@ -238,6 +243,35 @@ def test_a_restore_can_be_given_up(world: World) -> None:
         restoring().abandon()
 
 
+def test_going_back_starts_the_former_release_only_after_an_update(world: World) -> None:
+    """The update to the former release failed, because the schemas are newer: web still runs the newer one."""
+    world.running = "4.90.0"
+    for _ in range(2):
+        with pytest.raises(OperationError, match=r"fit Langfuse 4.82.0, but web and worker are stopped and of 4.90.0"):
+            restoring().carry_out(WANTED)
+        assert not any(world.replicas.values()), "the newer release would write with the older schema"
+    with pytest.raises(OperationError, match="run `pulumi up`, and then this command again"):
+        restoring().abandon()
+    assert len(world.ran) == len(set(world.ran)) == 3
+    world.running, world.replicas = RELEASE, dict.fromkeys(WRITERS, 2)  # pulumi up
+    stopped: list[str] = []
+    assert restoring(stopped).carry_out(WANTED)["queued"] == 5
+    assert not [line for line in stopped if line.startswith("stopping")]
+    assert world.settled()
+
+
+def test_going_back_takes_the_newest_set_that_the_release_can_read() -> None:
+    sets = [listed(name, f"2026-11-2{9 - number}T02:00:00.000Z") for number, name in enumerate("dcba")]
+    for one, langfuse in zip(sets, ("4.90.0", None, "4.9.0", "4.82.0"), strict=True):
+        assert one.manifest
+        one.manifest["langfuse"] = langfuse
+    assert choose(sets, set_id=None, at=None, release="4.82.0").id == "c", "web did not say what it ran"
+    assert choose(sets[2:], set_id=None, at=None, release="4.82.0").id == "b"
+    assert choose(sets, set_id="d", at=None, release="4.82.0").id == "d", "the Job refuses it, and says why"
+    with pytest.raises(OperationError, match=r"no set can be restored with Langfuse 3.225.9; the sets are d, b"):
+        choose([sets[0], sets[2]], set_id=None, at=None, release="3.225.9")
+
+
 def test_events_are_queued_again_by_hand(world: World) -> None:
     found = restoring().replay("2026-11-26T08:30:00", dry_run=False)
     assert found["since"] == "2026-11-26T08:30:00+00:00"
@@ -267,7 +301,7 @@ def test_a_cron_job_that_was_suspended_stays_so(world: World) -> None:
 
 def test_a_job_by_hand_has_the_variables_and_none_of_the_controllers_labels(world: World) -> None:
     job = jobs.from_job(world.objects["Job", restore.MIGRATIONS], "again")
-    assert job["spec"]["template"]["metadata"]["labels"] == {"app.kubernetes.io/name": "x"}
+    assert job["spec"]["template"]["metadata"]["labels"] == {restore.VERSION_LABEL: RELEASE}
     assert "selector" not in job["spec"]
     cron_job = world.objects["CronJob", restore.REPLAY]
     made = jobs.from_cron_job(cron_job, "run", {"SINCE": BEGUN})
