@@ -43,11 +43,11 @@ class Schemas:
     postgres: PostgresServer
     clickhouse_ports: Mapping[str, int]
 
-    def release(self, store: str, **migrations: str) -> None:
+    def release(self, store: str, *, folder: str = "clustered", **migrations: str) -> None:
         """Add migrations of a store to the release."""
         for name, text in migrations.items():
             file = self.folder / (
-                f"postgres/{name}/migration.sql" if store == "postgres" else f"clickhouse/clustered/{name[1:]}.up.sql"
+                f"postgres/{name}/migration.sql" if store == "postgres" else f"clickhouse/{folder}/{name[1:]}.up.sql"
             )
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)

@@ -232,6 +232,10 @@ def test_the_record_of_a_repair_is_the_last_one_although_a_clock_was_ahead(schem
         " ENGINE = ReplicatedMergeTree ORDER BY sequence",
         "INSERT INTO schema_migrations VALUES (1, 1, toUnixTimestamp64Nano(now64(9) + INTERVAL 1 DAY))",
     )
+    alone = schemas.shown("clickhouse", CLICKHOUSE_CLUSTER_ENABLED="false")  # it has migrations of its own
+    assert "does not contain the migration" in alone["refusal"]
+    schemas.release("clickhouse", _0001_first=TABLE.format("traces"), folder="unclustered")
+    assert schemas.shown("clickhouse", CLICKHOUSE_CLUSTER_ENABLED="false")["repair"] == "rerun"
     shown = schemas.shown("clickhouse")
     assert shown["repair"] == "rerun"
     assert schemas.repaired("clickhouse", shown).code == 0
