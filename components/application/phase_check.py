@@ -54,6 +54,7 @@ def phase_check(context: ApplicationContext, mounts: Sequence[Mount]) -> Contain
             "PHASE": settings.phase,
             "BACKFILLS": {**phase_environment(settings, "worker"), **extra_environment(settings, "worker")}[BACKFILL],
             "LOG_SECONDS": str(LOG_SECONDS),
+            "STORE_CHECKS": settings.application.store_checks,
             "ACKNOWLEDGED": text(settings.ingestion.acknowledge_events_only),
         },
     )

@@ -5,8 +5,9 @@
 // Runs in the image of worker, the only one with clients of both databases.
 //
 // Environment: the variables of worker for the databases, DIRECT_URL, PHASE (what is configured), ACKNOWLEDGED (true:
-// the loss of older clients is accepted), BACKFILLS (true: workers do the backfill), LOG_SECONDS (how long query_log may take to show a statement), and REPORT
-// ("json" prints JSON, and what blocks the next phase).
+// the loss of older clients is accepted), BACKFILLS (true: workers do the backfill), LOG_SECONDS (how long query_log
+// may take to show a statement), STORE_CHECKS ("report": what the server can't do refuses nothing), and REPORT ("json"
+// prints JSON, and what blocks the next phase).
 
 const clickhouse = require("./check-clickhouse.js");
 const facts = require("./phase-facts.js");
@@ -15,7 +16,9 @@ const { Problem, reason, redact } = require("./store-results.js");
 
 /** What was found. */
 class Findings {
-  constructor(lines = [], prefix = "") {
+  /** `reports`: what the server can't do refuses nothing. */
+  constructor(reports, lines = [], prefix = "") {
+    this.reports = reports;
     this.lines = lines;
     this.prefix = prefix;
     this.check = "phase";
@@ -23,7 +26,7 @@ class Findings {
 
   /** Findings about another phase than the configured one: they refuse nothing. */
   about(prefix) {
-    return new Findings(this.lines, prefix);
+    return new Findings(this.reports, this.lines, prefix);
   }
 
   add(outcome, detail, check = this.check, fix = undefined) {
@@ -49,7 +52,7 @@ class Findings {
       this.add("ok", await run(), check);
     } catch (error) {
       const known = error instanceof Problem ? error : explain?.(error);
-      this.refuse(check, known?.message ?? reason(error), known?.fix);
+      this.add(this.reports ? "warning" : "failed", known?.message ?? reason(error), check, known?.fix);
     }
   }
 
@@ -72,7 +75,7 @@ function print(lines, env) {
 }
 
 async function main(env) {
-  const findings = new Findings();
+  const findings = new Findings(env.STORE_CHECKS === "report");
   const [acknowledged, backfills] = [env.ACKNOWLEDGED === "true", env.BACKFILLS === "true"];
   const options = { acknowledged, backfills, user: env.CLICKHOUSE_USER };
   const found = await facts.read(env);

@@ -98,9 +98,9 @@ class Databases:
         """Set columns of the rows of the backfill."""
         self.postgres(f"UPDATE background_migrations SET {state}")  # noqa: S608  # our own values
 
-    def check(self, phase: str, *, acknowledged: bool = False, report: bool = False) -> Checked:
+    def check(self, phase: str, *, acknowledged: bool = False, report: bool = False, store_checks: str = "") -> Checked:
         """Run the check as the migration Job does, or as `python -m operations phase` does."""
-        variables = self.installation.variables(container(*JOB), PHASE=phase)
+        variables = self.installation.variables(container(*JOB), PHASE=phase, STORE_CHECKS=store_checks)
         given = {**variables, "PATH": os.environ["PATH"], "NODE_PATH": str(probe_application.node_modules())}
         given |= {"ACKNOWLEDGED": str(acknowledged).lower(), "REPORT": "json" if report else "", "LOG_SECONDS": "2"}
         done = subprocess.run(
@@ -117,10 +117,10 @@ class Databases:
         assert f"{phase} is refused. Nothing was changed." in checked.output
         return checked.output
 
-    def allowed(self, *phases: str, acknowledged: bool = False) -> None:
+    def allowed(self, *phases: str, acknowledged: bool = False, store_checks: str = "") -> None:
         """Check that phases are not refused."""
         for phase in phases:
-            checked = self.check(phase, acknowledged=acknowledged)
+            checked = self.check(phase, acknowledged=acknowledged, store_checks=store_checks)
             assert checked.code == 0, checked
 
 
@@ -242,3 +242,4 @@ def test_a_server_that_cannot_do_the_backfill_gets_the_reason(databases: Databas
             "turn on query_log on the server",
             "GRANT SYSTEM MERGES ON default.* TO langfuse",
         )
+        other.allowed("backfill", store_checks="report")

@@ -23,7 +23,7 @@ function dual(more = {}) {
     steps: [step()],
     projects: {},
     features: [],
-    freeBytes: async () => 299 * GIB,
+    freeBytes: async () => 399 * GIB,
     statementIsLogged: async () => true,
     missingGrants: async () => ({ missing: [], database: "default" }),
     ...more,
@@ -53,14 +53,14 @@ const refused = async (phase, facts, options = {}) => {
   return found.refused;
 };
 
-test("the backfill needs three times the old tables, less what it has written", async () => {
-  assert.strictEqual(needed(dual()), 300 * GIB);
+test("the backfill needs four times the old tables, less what it has written", async () => {
+  assert.strictEqual(needed(dual()), 400 * GIB);
   const [line, ...others] = await refused("backfill", dual());
   assert.deepStrictEqual(others, []);
-  assert.match(line, /299.0 GiB are free on a server of ClickHouse, and the backfill needs 300.0 GiB.*storage/);
-  assert.deepStrictEqual(await refused("backfill", dual({ freeBytes: async () => 300 * GIB })), []);
+  assert.match(line, /399.0 GiB are free on a server of ClickHouse, and the backfill needs 400.0 GiB.*storage/);
+  assert.deepStrictEqual(await refused("backfill", dual({ freeBytes: async () => 400 * GIB })), []);
   const running = dual({ steps: [step({ phase: "backfill", running: true })] });
-  assert.strictEqual(needed(running), 280 * GIB);
+  assert.strictEqual(needed(running), 380 * GIB);
   assert.deepStrictEqual(await refused("backfill", running), []);
 });
 
