@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from components.kubernetes.jobs import FAULT_EXIT
 from sandbox.images.clickhouse import PROGRAMS
+from tests.data.backups import off_site
 from tests.data.backups.pods import BUCKET, MEDIA, Pod, manifests, restore_pod, set_pod
 from tests.data.clickhouse.packed import Pod as ClickHouse
 from tests.data.clickhouse.packed import installation
@@ -59,6 +61,8 @@ class Rehearsal:
     postgres: PostgresServer
     clickhouse: ClickHouse
     store: Store
+    other: Store
+    """The off-site store."""
     say: Callable[[str], None]
     measured: list[Measurement] = field(default_factory=list)
 
@@ -76,10 +80,27 @@ class Rehearsal:
         Raises:
             RehearsalError: It failed.
         """
-        done = pod.run(self.folder / f"pod-{time.monotonic_ns()}", **replaced)
+        return self.require(pod.run(self.folder / f"pod-{time.monotonic_ns()}", **replaced))
+
+    def require(self, done: Run) -> Run:
+        """Fail unless a script succeeded.
+
+        Raises:
+            RehearsalError: It failed.
+        """
         if done.code:
-            raise RehearsalError(f"{pod.cron_job} failed: {done.output}")
+            raise RehearsalError(f"a script failed: {done.output}")
         return done
+
+    def media(self) -> Contents:
+        """The SHA-256 of each object in the bucket of media."""
+        s3 = self.store.client()
+
+        def read(key: str) -> tuple[str, str]:
+            return key, hashlib.sha256(s3.get_object(Bucket=MEDIA, Key=key)["Body"].read()).hexdigest()
+
+        with ThreadPoolExecutor(8) as pool:
+            return dict(pool.map(read, _keys(self.store, MEDIA)))
 
     @contextlib.contextmanager
     def measure(self, what: str, size: Callable[[], int] = int) -> Iterator[None]:
@@ -125,6 +146,7 @@ class Rehearsal:
 def stores(folder: Path, say: Callable[[str], None]) -> Iterator[Rehearsal]:
     """Start Postgres, MinIO and ClickHouse with one Keeper."""
     (folder / "minio").mkdir()
+    (folder / "other").mkdir()
     (folder / "postgres").mkdir()
     (folder / "provisioning").mkdir()
     script = folder / "clickhouse-client"
@@ -135,6 +157,9 @@ def stores(folder: Path, say: Callable[[str], None]) -> Iterator[Rehearsal]:
         store = stack.enter_context(serving(folder / "minio", server_variables(folder / "minio")))
         if (done := provision(store, folder / "provisioning")).code:
             raise RehearsalError(f"the buckets could not be made: {done.output}")
+        other = stack.enter_context(serving(folder / "other", server_variables(folder / "other")))
+        if (done := provision(other, folder / "provisioning")).code:
+            raise RehearsalError(f"the buckets of the off-site store could not be made: {done.output}")
         postgres = stack.enter_context(started(folder / "postgres"))
         keys = {key: secrets()["langfuse-object-store-backups", key] for key in ("access-key-id", "secret-access-key")}
         variables = {
@@ -145,7 +170,7 @@ def stores(folder: Path, say: Callable[[str], None]) -> Iterator[Rehearsal]:
         servers, _ = stack.enter_context(
             installation(folder / "clickhouse", replicas=1, keepers=1, variables=variables)
         )
-        yield Rehearsal(folder, postgres, servers[0], store, say)
+        yield Rehearsal(folder, postgres, servers[0], store, other, say)
 
 
 def load(rehearsal: Rehearsal, rows: int, objects: int) -> None:
@@ -204,8 +229,10 @@ def rehearse(
     with rehearsal.measure("langfuse-verify-backups", lambda: chain + rehearsal.dump_bytes()):
         rehearsal.run(rehearsal.pod("langfuse-verify-backups"))
     before = rehearsal.contents()
+    lost = lose_media(rehearsal, compared=compared)
 
     lose(rehearsal)
+    require_refusal(rehearsal)
     restored = {"ACTION": "restore", "OVERWRITE": "false"}
     begun = time.monotonic()
     with rehearsal.measure("langfuse-restore-postgres", rehearsal.dump_bytes):
@@ -215,10 +242,14 @@ def rehearse(
         rehearsal.run(pod, **restored)
     recovered = time.monotonic() - begun
     require_same(before, rehearsal.contents())
+    with rehearsal.measure("langfuse-restore-media", lambda: objects * OBJECT_BYTES):
+        rehearsal.require(off_site.restore(rehearsal.folder, rehearsal.store, rehearsal.other, ACTION="restore"))
+    require_same(lost, rehearsal.media())
     if compared:
         plain_restores(rehearsal)
     rehearsal.say(
-        f"every one of {len(before)} tables has its rows. RTO of both databases: {recovered:.0f} s. RPO: events since "
+        f"every one of {len(before)} tables has its rows, and {len(lost)} media their content. "
+        f"RTO of both databases: {recovered:.0f} s. RPO: events since "
         "the last backup of ClickHouse are replayed; rows of Postgres since the last set are lost"
     )
 
@@ -228,6 +259,58 @@ def lose(rehearsal: Rehearsal) -> None:
     rehearsal.postgres.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     for table in ("events_core_mv", "analytics_traces", "analytics_observations", *data.CLICKHOUSE):
         rehearsal.clickhouse.query(f"DROP TABLE IF EXISTS {table} ON CLUSTER default SYNC")
+
+
+def lose_media(rehearsal: Rehearsal, *, compared: bool) -> Contents:
+    """Copy media to the off-site store, and lose them.
+
+    Returns:
+        What was lost.
+    """
+    lost = rehearsal.media()
+    size = len(lost) * OBJECT_BYTES
+    with rehearsal.measure("langfuse-backup-off-site, media", lambda: size):
+        rehearsal.require(off_site.copy("media", rehearsal.store, rehearsal.other.url, rehearsal.folder))
+    if compared:
+        with rehearsal.measure("rclone copy, media", lambda: size):
+            plain_copy(rehearsal)
+    s3 = rehearsal.store.client()
+
+    def delete(key: str) -> None:
+        s3.delete_object(Bucket=MEDIA, Key=key)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(delete, lost))
+    return lost
+
+
+def plain_copy(rehearsal: Rehearsal) -> None:
+    """Copy media as rclone does by itself, into another folder of the off-site store."""
+    environment = {"PATH": os.environ["PATH"], "RCLONE_CONFIG": "/dev/null"}
+    for name, store in (("FROM", rehearsal.store), ("TO", rehearsal.other)):
+        remote = {
+            "TYPE": "s3",
+            "PROVIDER": "Minio",
+            "ENDPOINT": store.url,
+            "ACCESS_KEY_ID": secrets()["langfuse-object-store-root", "access-key-id"],
+            "SECRET_ACCESS_KEY": secrets()["langfuse-object-store-root", "secret-access-key"],
+        }
+        environment |= {f"RCLONE_CONFIG_{name}_{key}": value for key, value in remote.items()}
+    words = ["copy", "--quiet", "--ignore-checksum", f"from:{MEDIA}", f"to:{off_site.TARGET}/plain/"]
+    subprocess.run([rehearsal.store.clients / "rclone", *words], env=environment, check=True)
+
+
+def require_refusal(rehearsal: Rehearsal) -> None:
+    """A restore with other keys than those of the set is refused before anything is changed.
+
+    Raises:
+        RehearsalError: It is not.
+    """
+    pod = restore_pod(rehearsal.postgres, rehearsal.store)
+    for key, other in (("ENCRYPTION_KEY", "0" * 64), ("SALT", "another")):
+        done = pod.run(rehearsal.folder / f"other-{key}", ACTION="restore", OVERWRITE="false", **{key: other})
+        if done.code != FAULT_EXIT or f"the set was made with another {key}" not in done.output:
+            raise RehearsalError(f"another {key} is not refused: {done.output}")
 
 
 def require_same(before: Contents, after: Contents) -> None:
@@ -269,6 +352,11 @@ def _postgres_tool(rehearsal: Rehearsal, name: str, *words: str) -> None:
     address = {"PGHOST": "127.0.0.1", "PGPORT": str(server.port), "PGUSER": "langfuse", "PGDATABASE": "langfuse"}
     environment = {**address, "PGPASSWORD": secrets()["langfuse-postgres", "password"], "PATH": os.environ["PATH"]}
     subprocess.run([server.clients / name, *words], env=environment, check=True)
+
+
+def _keys(store: Store, bucket: str) -> list[str]:
+    pages = store.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
 
 def _size(store: Store, prefix: str) -> int:

@@ -9,4 +9,4 @@ def test_everything_that_was_lost_is_restored(tmp_path: Path) -> None:
     said: list[str] = []
     with stores(tmp_path, said.append) as rehearsal:
         rehearse(rehearsal, rows=2000, objects=20, increments=1, compared=False)
-    assert "tables has its rows" in said[-1]
+    assert "tables has its rows, and 20 media their content" in said[-1]
