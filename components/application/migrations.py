@@ -9,6 +9,7 @@ from components.application.component import ApplicationContext
 from components.application.environment import migration_environment
 from components.application.phase_check import phase_check, phase_scripts
 from components.application.store_checks import store_check, store_check_scripts
+from components.application.upgrade_check import upgrade_check, upgrade_scripts
 from components.kubernetes.files import read_scripts, run_script, scripts_mount
 from components.kubernetes.jobs import job
 from components.kubernetes.objects import Scope, child_options, service_account
@@ -99,6 +100,7 @@ def _scripts() -> dict[str, str]:
     return {
         **read_scripts(SCRIPTS, *own),
         **store_check_scripts(),
+        **upgrade_scripts(),
         **phase_scripts(),
         **read_scripts(CLIENT_SCRIPTS, "copy-ca-bundle.sh"),
     }
@@ -161,5 +163,6 @@ def checks(context: ApplicationContext, mounts: Sequence[Mount]) -> list[Contain
             mounts=mounts,
             env={**clickhouse_environment(clickhouse), **release_check_environment(version), **shared},
         ),
+        upgrade_check(context, mounts, RELEASE_PATH),
         phase_check(context, mounts),
     ]

@@ -26,6 +26,7 @@ from components.schema.base import Resources
 from components.schema.environment import Settings
 from components.stores.connections import Connections
 from components.stores.modes import StoreModes
+from components.stores.versions import floor_environment
 
 CONTAINER = "stores"
 """The name of the container."""
@@ -95,4 +96,5 @@ def store_check_environment(settings: Settings, stores: Connections, managed: Co
         "HOME": "/tmp",  # noqa: S108  # inside the pod
         "MANAGED_STORES": ",".join(managed),
         "STORE_CHECKS": settings.application.store_checks,
+        **floor_environment(settings.version),
     }

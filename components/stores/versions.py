@@ -44,6 +44,16 @@ def _clickhouse_fits(settings: Settings, version: str) -> Iterator[str]:
                 yield f"{key} answers some queries of Langfuse wrongly; use {releases.dotted(fixed)} or newer{until}"
 
 
+def floor_environment(version: str) -> Environment:
+    """The variables of the scripts that compare running servers with the floors of a Langfuse release."""
+    floors = releases.FLOORS[release(version)[0]]
+    return {
+        "LANGFUSE_VERSION": version,
+        "MINIMUM_POSTGRES": releases.dotted(floors["postgres"]),
+        "MINIMUM_REDIS": releases.dotted(floors["redis"]),
+    }
+
+
 def release_check_environment(version: str) -> Environment:
     """The variables of the script that checks a running ClickHouse before a migration."""
     major = release(version)[0]

@@ -7,8 +7,6 @@
 const fs = require("node:fs");
 const { Problem, load, reason, tlsFault } = require("./store-results.js");
 
-const LEAST = 15;
-
 /** What ends a password in a URL: Langfuse pastes it there as it is (web/entrypoint.sh). */
 const BREAKS_URL = /[\s/?#%[\]\\]/;
 
@@ -137,15 +135,16 @@ function explain(error) {
   return fix && tlsFault(error) === undefined ? new Problem(text, fix) : undefined;
 }
 
-async function release(database) {
+async function release(database, env) {
   const [row] = await database.query(
     `SELECT current_setting('server_version') AS release, current_setting('server_version_num') AS number,
             current_setting('TimeZone') AS zone, current_setting('server_encoding') AS encoding`,
   );
-  if (Number(row.number) < LEAST * 10_000) {
+  const least = Number(env.MINIMUM_POSTGRES);
+  if (Number(row.number) < least * 10_000) {
     throw new Problem(
-      `Postgres ${row.release} is too old for Langfuse`,
-      `use Postgres ${LEAST} or newer (langfuse:postgres.host)`,
+      `Postgres ${row.release} is too old for Langfuse ${env.LANGFUSE_VERSION}`,
+      `use Postgres ${least} or newer (langfuse:postgres.host)`,
     );
   }
   if (row.encoding !== "UTF8") {
@@ -219,7 +218,7 @@ module.exports = async function check(env, results) {
   checkPassword(env.DATABASE_PASSWORD ?? "");
   await connected(env.DATABASE_URL, async (database) => {
     const shown = async () => {
-      const row = await release(database);
+      const row = await release(database, env);
       results.zone = row.zone;
       return `Postgres ${row.release}`;
     };
@@ -236,7 +235,7 @@ module.exports = async function check(env, results) {
     if (direct !== env.DATABASE_URL) {
       await results.step(
         "connection for migrations",
-        async () => `Postgres ${(await release(database)).release}`,
+        async () => `Postgres ${(await release(database, env)).release}`,
         explain,
       );
     }

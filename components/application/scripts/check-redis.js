@@ -7,7 +7,6 @@ const fs = require("node:fs");
 const { randomUUID } = require("node:crypto");
 const { Problem, load, older, reason } = require("./store-results.js");
 
-const LEAST = "7.0.0";
 const NAMES = { single: "a single server", cluster: "a cluster", sentinel: "Sentinels" };
 
 const nodes = (list) =>
@@ -140,14 +139,14 @@ async function checkTopology(env, redis) {
   return NAMES[expected];
 }
 
-async function checkVersion(redis) {
+async function checkVersion(redis, env) {
   const found = await info(redis, "server");
   const release = found.redis_version ?? "";
   const shown = found.valkey_version ? `Valkey ${found.valkey_version}` : `Redis ${release}`;
-  if (release && older(release, LEAST)) {
+  if (release && older(release, env.MINIMUM_REDIS)) {
     throw new Problem(
-      `${shown} is too old for Langfuse`,
-      `use Redis ${LEAST} or newer, or Valkey (langfuse:redis.host)`,
+      `${shown} is too old for Langfuse ${env.LANGFUSE_VERSION}`,
+      `use Redis ${env.MINIMUM_REDIS} or newer, or Valkey (langfuse:redis.host)`,
     );
   }
   return shown;
@@ -221,7 +220,7 @@ module.exports = async function check(env, results) {
   try {
     await results.step("connection", async () => `${await connect(redis)} ${encrypted}`, explainConnection);
     await results.step("topology", () => checkTopology(env, redis), explainCommand);
-    await results.separately("release", () => checkVersion(redis), explainCommand);
+    await results.separately("release", () => checkVersion(redis, env), explainCommand);
     await results.separately("policy", () => checkPolicy(redis), explainCommand);
     const works = await results.separately("commands", () => useCommands(env, redis), explainCommand);
     if (works) await checkPersistence(redis, results);

@@ -4,7 +4,8 @@
 //
 // Runs in the image of worker, the only one with all clients in node_modules (worker/Dockerfile).
 //
-// Environment: the variables of web and worker for the stores, MANAGED_STORES (comma-separated names of the stores that
+// Environment: the variables of web and worker for the stores, LANGFUSE_VERSION with its floors MINIMUM_POSTGRES and
+// MINIMUM_REDIS (check-clickhouse-schema.sh has that of ClickHouse), MANAGED_STORES (comma-separated names of the stores that
 // this stack runs), CHECKED_STORES (comma-separated names; empty checks all), NAMESPACE, WAIT_SECONDS (how long to wait for a store that does not answer), STORE_CHECKS ("report"
 // exits with 0 in every case), and REPORT ("json" prints JSON).
 

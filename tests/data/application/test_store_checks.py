@@ -86,6 +86,17 @@ def test_each_store_has_its_own_users_and_they_need_no_more(variables: Mapping[s
 
 
 @pytest.mark.long
+def test_a_store_below_the_floor_of_the_release_is_refused_by_its_own_answer(variables: Mapping[str, str]) -> None:
+    floors = {"MINIMUM_POSTGRES": "99", "MINIMUM_REDIS": "99.1", "LANGFUSE_VERSION": "9.1.0"}
+    checked = check_stores(variables, "postgres", "redis", **floors, **EXTERNAL)
+    assert checked.code == 1
+    assert re.search(
+        r"connection: Postgres \d+.* is too old for Langfuse 9.1.0; use Postgres 99", one(checked.of("postgres"))
+    )
+    assert re.search(r"(Redis|Valkey) \d.* is too old for Langfuse 9.1.0; use Redis 99.1", one(checked.of("redis")))
+    assert (variables["MINIMUM_POSTGRES"], variables["MINIMUM_REDIS"]) == ("15", "7.0")
+
+
 def test_a_store_without_a_kms_refuses_encryption(tmp_path: Path, variables: Mapping[str, str]) -> None:
     unencrypted = {
         name: value for name, value in server_variables(tmp_path).items() if not name.startswith("MINIO_KMS_")

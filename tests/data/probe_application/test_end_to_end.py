@@ -149,6 +149,43 @@ def test_a_second_migration_changes_nothing(installation: Installation) -> None:
     assert state(installation) == before
 
 
+def check_upgrade(installation: Installation, folder: Path) -> Run:
+    """Run the container of the migration Job that looks for releases that are left out."""
+    job = container("Job", MIGRATIONS, "upgrade")
+    return run(job, installation.variables(job, RELEASE_DIR=str(folder)), installation.clients)
+
+
+def test_version_4_is_refused_until_version_3_has_done_its_work(installation: Installation, tmp_path: Path) -> None:
+    """As the databases themselves state it."""
+    (tmp_path / "clickhouse").write_text("".join(f"{number}\n" for number in range(1, 47)))
+    record = "INSERT INTO schema_migrations (version, dirty, sequence) SELECT {}, 0, toUnixTimestamp64Nano(now64(9))"
+    query(installation, "CREATE TABLE observations (n UInt64) ENGINE = MergeTree ORDER BY n")
+    try:
+        done = check_upgrade(installation, tmp_path)
+        assert (done.code, done.output) == (0, "no release is left out\n"), "there is nothing to lose"
+        query(installation, "INSERT INTO observations SELECT 1")
+        query(installation, record.format(36))
+        done = check_upgrade(installation, tmp_path)
+        assert done.code == 1
+        assert "ClickHouse has the schema of an older release of version 3 (migration 36 of 37)" in done.output
+        assert "1. pulumi config set langfuse:version 3.225.9, or a newer 3.x, and pulumi up\n" in done.output
+        query(installation, record.format(37))
+        installation.postgres.query(
+            "CREATE TABLE background_migrations "
+            "(name text, finished_at timestamp, failed_at timestamp, failed_reason text)"
+        )
+        assert check_upgrade(installation, tmp_path).code == 0
+        installation.postgres.query("INSERT INTO background_migrations VALUES ('20250417_x', NULL, now(), 'no memory')")
+        done = check_upgrade(installation, tmp_path)
+        assert (done.code, "20250417_x (failed: no memory)" in done.output) == (1, True), done.output
+        installation.postgres.query("UPDATE background_migrations SET finished_at = now()")
+        assert check_upgrade(installation, tmp_path).code == 0
+    finally:
+        query(installation, "DROP TABLE observations")
+        query(installation, record.format(2))
+        installation.postgres.query("DROP TABLE IF EXISTS background_migrations")
+
+
 def before_upgrade(installation: Installation, folder: Path, **replaced: str) -> Run:
     """Run the pod that takes a set before a migration."""
     password, port = secrets()["langfuse-postgres", "password"], installation.postgres.port

@@ -35,6 +35,7 @@ def test_it_has_the_variables_of_the_worker_for_the_stores_and_no_other_secret()
     check = variables(container(recording.one("Job", "langfuse-migrations"), "stores"))
     worker = variables(container(recording.one("Deployment", "langfuse-worker")))
     own = {"DIRECT_URL", "HOME", "MANAGED_STORES", "NAMESPACE", "NODE_OPTIONS", "STORE_CHECKS", "WAIT_SECONDS"}
+    own |= {"LANGFUSE_VERSION", "MINIMUM_POSTGRES", "MINIMUM_REDIS"}
     public = {"LANGFUSE_S3_BATCH_EXPORT_EXTERNAL_ENDPOINT"}
     shared = check.keys() - own - public
     assert {name: check[name] for name in shared} == {name: worker[name] for name in shared}

@@ -1,10 +1,11 @@
-"""Calls the functions of `sets.js`, in one process of Node for all examples of a test."""
+"""Calls the functions of a script with rules, in one process of Node for all examples of a test."""
 
 import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from components.backups.steps import SCRIPTS
@@ -35,9 +36,9 @@ class Rules:
 
 
 @contextmanager
-def rules() -> Iterator[Rules]:
+def rules(script: Path = SCRIPTS / "sets.js") -> Iterator[Rules]:
     """The functions, until the end of the block."""
-    command = [str(program("node", package="nodejs")), "-e", _SERVE, str(SCRIPTS / "sets.js")]
+    command = [str(program("node", package="nodejs")), "-e", _SERVE, str(script)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield Rules(process=process)
         assert process.stdin

@@ -194,7 +194,7 @@ def test_migrations_run_the_entrypoint_of_the_image_after_the_checks(recording: 
     *checks, migrate = containers(recording.one("Job", "langfuse-migrations"))
     assert "command" not in migrate
     assert migrate["args"] == ["true"]
-    assert [check["name"] for check in checks] == ["release", "stores", "postgres", "clickhouse", "phase"]
+    assert [check["name"] for check in checks] == ["release", "stores", "postgres", "clickhouse", "upgrade", "phase"]
     assert migrate["image"] == checks[0]["image"]
     assert not {name for name in variables(migrate) if name.endswith("MIGRATION_DISABLED")}
 
