@@ -233,8 +233,8 @@ async function read(env) {
   const clickhouse = new Reader(env);
   const close = () => clickhouse.client.close();
   const facts = { ...(await postgresFacts(env)), tables: await tables(clickhouse), close };
-  const { traces, events_full } = facts.tables;
-  if (traces && events_full) {
+  const { traces, observations, events_full } = facts.tables;
+  if (events_full && (traces?.rows || observations?.rows)) {
     facts.lastDay = await lastDay(clickhouse);
     facts.newest = await newest(clickhouse);
   }
