@@ -131,11 +131,11 @@ def test_a_real_look_up_writes_the_lock_file(stack: Path, server: str, archive: 
     written = json.loads((stack.parent / "images.lock.json").read_text())
     assert written[f"{server}/mirror/langfuse/langfuse-worker:4.82.0"] == archive[1]
     assert set(written.values()) == {archive[1]}
-    assert len(written) == 8
+    assert len(written) == 9
     assert "repository:mirror/langfuse/langfuse:pull" in Registry.asked
     assert PASSWORD not in result.output
     assert TOKEN not in result.output
-    assert result.output.count("new ") == 8
+    assert result.output.count("new ") == 9
 
 
 def test_a_second_look_up_changes_nothing_and_keeps_other_stacks(stack: Path) -> None:
@@ -155,7 +155,7 @@ def test_an_upgrade_of_postgres_locks_its_image_if_the_others_are_locked(stack: 
     locking.lock(pulumi)
     (change,) = locking.lock_another(pulumi, "docker.io/library/postgres:18.4")
     assert change.name == f"{server}/mirror/library/postgres:18.4"
-    assert len(json.loads(file.read_text())) == 9
+    assert len(json.loads(file.read_text())) == 10
     assert locking.lock_another(pulumi, "docker.io/library/postgres:18.4") == []
 
 
@@ -173,7 +173,7 @@ def test_what_cannot_be_looked_up_is_never_invented(stack: Path, server: str, mo
         raise SandboxError("no such image", "pack it")
 
     monkeypatch.setattr(sandbox_images, "ensure", missing)
-    with pytest.raises(OperationError, match=r"8 of 8 images could not be locked:\n.*the registry has no such image"):
+    with pytest.raises(OperationError, match=r"9 of 9 images could not be locked:\n.*the registry has no such image"):
         locking.lock(Pulumi("dev", stack))
     assert not (stack.parent / "images.lock.json").exists()
 
@@ -250,7 +250,7 @@ def test_the_lock_uses_a_credential_helper(stack: Path, server: str, docker: Pat
     content = yaml.safe_load(stack.read_text())
     del content["config"]["langfuse:images"]["pullSecrets"]
     stack.write_text(yaml.safe_dump(content))
-    assert len(locking.lock(Pulumi("dev", stack))) == 8
+    assert len(locking.lock(Pulumi("dev", stack))) == 9
 
 
 def test_an_identity_token_is_exchanged(server: str, archive: tuple[Path, str]) -> None:
