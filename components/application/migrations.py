@@ -30,6 +30,9 @@ SCRIPTS = Path(__file__).parent / "scripts"
 WAIT_SECONDS = 600
 """How long the checks wait for a store."""
 
+DUMP_SECONDS = 2 * 3600
+"""How long the checks wait for a dump of Postgres that runs."""
+
 MIGRATE_SECONDS = 3 * 3600
 """Migrating large tables is slow, and an interrupted migration leaves the schema half migrated."""
 
@@ -90,7 +93,8 @@ class Migrations(pulumi.ComponentResource):
             service_account=account.metadata.name,
             restart_policy="Never",
         )
-        waits, attempt = pulumi.ResourceOptions(depends_on=list(after)), 3 * WAIT_SECONDS + MIGRATE_SECONDS
+        waits = pulumi.ResourceOptions(depends_on=list(after))
+        attempt = 3 * WAIT_SECONDS + DUMP_SECONDS + MIGRATE_SECONDS
         self.ready = [job(scope, template, attempt_seconds=attempt, retries=1, opts=waits)]
         self.register_outputs({"version": version})
 
@@ -153,6 +157,7 @@ def checks(context: ApplicationContext, mounts: Sequence[Mount]) -> list[Contain
             env={
                 **postgres_environment(postgres, ca_bundle=CA_BUNDLE_PATH),
                 **shared,
+                "DUMP_SECONDS": str(DUMP_SECONDS),
             },
         ),
         container(

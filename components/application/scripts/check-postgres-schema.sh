@@ -3,8 +3,8 @@
 #
 # Fails if the schema is half migrated or newer than the release, and prints how to repair it.
 #
-# Environment: PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WAIT_SECONDS and RELEASE_DIR (written by
-# list-release-migrations.sh).
+# Environment: PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WAIT_SECONDS, DUMP_SECONDS (how long a dump that runs may
+# take), and RELEASE_DIR (written by list-release-migrations.sh).
 set -eu
 
 fail() {
@@ -54,4 +54,16 @@ migrations, the last of them is $name. Nothing was changed. To repair, either
   - go back: python -m operations restore --stack STACK --overwrite restores the newest set of this release or an older \
 one, and loses what was written since then. docs/runbooks/langfuse-release.md, Going back, has the steps."
 fi
+
+# pg_dump locks every table until it ends. A migration would wait for it, and every query of the application for the
+# migration. A backup that starts later waits for the migration (backup-postgres.sh).
+deadline=$(($(date +%s) + DUMP_SECONDS))
+while [ "$(query "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'pg_dump'")" != 0 ]; do
+    [ "$(date +%s)" -lt "$deadline" ] ||
+        fail "pg_dump has been running for $DUMP_SECONDS s, and the migration would stop the application until it ends. \
+Nothing was changed. Run pulumi up again when the backup has ended."
+    echo "waiting until pg_dump has ended"
+    sleep 10
+done
 echo "Postgres: $(query 'SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NOT NULL') migrations, all finished"

@@ -40,6 +40,15 @@ client=${client##*) }
     fail "Postgres at $PGHOST:$PGPORT is release $server, but pg_dump is $client and refuses a newer server: set \
 langfuse:postgres.version to the server's release"
 
+# Between two statements of a migration, a dump would lock the tables that the next one changes, and a set of a
+# half-migrated schema is no way back. Prisma holds this lock while it migrates (schema-engine, `acquire_lock`).
+deadline=$(($(date +%s) + WAIT_SECONDS))
+while [ "$(psql --no-psqlrc --no-align --tuples-only --quiet --command \
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 72707369")" != 0 ]; do
+    [ "$(date +%s)" -lt "$deadline" ] || fail "a migration has been running for $WAIT_SECONDS s; the next run follows it"
+    sleep 2
+done
+
 folder="$BUCKET/sets/$(cat "$WORK_DIR/id")"
 target="store:$folder"
 

@@ -1,5 +1,8 @@
 """Postgres with the rendered configuration: access rights, and the check that runs before a migration."""
 
+import contextlib
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +58,43 @@ def check(postgres: PostgresServer, folder: Path, **replaced: str) -> Run:
     address = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "WAIT_SECONDS": "10"}
     variables = environment(job, **{**address, "RELEASE_DIR": str(folder), **replaced})
     return run(job, variables, postgres.clients)
+
+
+@contextlib.contextmanager
+def busy(postgres: PostgresServer, statement: str, **variables: str) -> Iterator[None]:
+    """Run a statement and keep its session until the end of the block."""
+    secret = secrets()["langfuse-postgres", "password"]
+    command = [str(postgres.clients / "psql"), "-h", "127.0.0.1", "-p", str(postgres.port), "-U", "langfuse", "-qAtX"]
+    given = {"PGPASSWORD": secret, "PATH": os.environ["PATH"], **variables}
+    with subprocess.Popen(command, env=given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(f"{statement}; SELECT 'ready';\n")
+        process.stdin.flush()
+        while process.stdout.readline() != "ready\n":
+            pass
+        yield
+        process.stdin.close()
+
+
+def test_a_migration_and_a_dump_wait_for_each_other(postgres: PostgresServer, tmp_path: Path) -> None:
+    postgres.query(
+        "CREATE TABLE _prisma_migrations (migration_name text, finished_at timestamp, rolled_back_at timestamp, "
+        "started_at timestamp)"
+    )
+    try:
+        with busy(postgres, "SELECT 1", PGAPPNAME="pg_dump"):
+            result = check(postgres, tmp_path, DUMP_SECONDS="0")
+            assert (result.code, "pg_dump has been running for 0 s" in result.output) == (1, True), result.output
+        assert check(postgres, tmp_path, DUMP_SECONDS="0").code == 0
+        (tmp_path / "id").write_text("2026")
+        dump = container("CronJob", "langfuse-backup-postgres", "write-dump")
+        address = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "WAIT_SECONDS": "0", "WORK_DIR": str(tmp_path)}
+        with busy(postgres, "SELECT pg_advisory_lock(72707369)"):
+            backup = run(dump, environment(dump, **address, CLIENT_DIR=str(tmp_path)), postgres.clients)
+        assert (backup.code, "a migration has been running for 0 s" in backup.output) == (1, True), backup.output
+    finally:
+        postgres.query("DROP TABLE _prisma_migrations")
 
 
 def test_an_empty_database_is_accepted(postgres: PostgresServer, tmp_path: Path) -> None:
