@@ -1,12 +1,15 @@
 """A client of the API server of the stack's cluster. It takes a second to import, so import it where it is used."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from kubernetes import client, config
+from urllib3.exceptions import HTTPError
 
 from components.schema.cluster import Cluster
 from components.settings import kubeconfig
+
+TIMEOUT_SECONDS: Final = 30
 
 
 def connect(cluster: Cluster) -> client.ApiClient:
@@ -34,4 +37,16 @@ def try_connect(cluster: Cluster) -> client.ApiClient | None:
     try:
         return connect(cluster)
     except Exception:  # of several libraries
+        return None
+
+
+def get(api: client.ApiClient, path: str) -> tuple[int, bytes] | None:
+    """The HTTP status and the body of a path of the API server; None without an answer."""
+    request = api.param_serialize(
+        method="GET", resource_path=path, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"]
+    )
+    try:
+        answer: Any = api.call_api(*request, _request_timeout=TIMEOUT_SECONDS)  # has no types
+        return int(answer.status), answer.read()
+    except (OSError, HTTPError):
         return None

@@ -18,6 +18,8 @@ from components.backups.drills import Drills
 from components.backups.off_site import OffSite
 from components.backups.replay import Replay
 from components.backups.restores import Restores
+from components.client_namespaces import ClientNamespaces
+from components.clients.component import Clients
 from components.credentials.component import Credentials, CredentialsArgs
 from components.identity import remembered_name
 from components.ignored_changes import IgnoreChanges
@@ -53,7 +55,10 @@ class Langfuse(pulumi.ComponentResource):
         ignored = IgnoreChanges(settings.cluster.ignore_changes)
         own = Admission(settings.cluster).options(ignored.options(patches.options(opts)))
         super().__init__(
-            "langfuse:index:Langfuse", name, settings.model_dump(), StorageClasses(settings.cluster).options(own)
+            "langfuse:index:Langfuse",
+            name,
+            settings.model_dump(),
+            ClientNamespaces(settings).options(StorageClasses(settings.cluster).options(own)),
         )
         installation, modes = Installation.of(settings), StoreModes.of(settings)
         cluster = pulumi.ResourceOptions(parent=self, provider=cluster_provider(settings, self))
@@ -66,12 +71,15 @@ class Langfuse(pulumi.ComponentResource):
             guards += Mesh("mesh", installation, settings, modes, inside).defaults
         inside = _after(inside, guards)
         inside = _after(inside, trusted_certificates(installation, inside))
-        needed = CredentialsArgs(
-            installation=installation,
-            needed=installation_credentials(settings),
-            store=settings.credentials.secret_store,
+        credentials = Credentials(
+            "credentials",
+            CredentialsArgs(
+                installation=installation,
+                needed=installation_credentials(settings),
+                store=settings.credentials.secret_store,
+            ),
+            inside,
         )
-        credentials = Credentials("credentials", needed, inside)
         store_context = StoreContext(
             refs=credentials.refs,
             checksum_annotations=credentials.annotations,
@@ -107,6 +115,8 @@ class Langfuse(pulumi.ComponentResource):
         first_start = FirstStart("first-start", context, inside, after=ready)
         web = Web("web", context, inside, after=[*ready, *first_start.ready])
         worker = Worker("worker", context, inside, after=ready)
+        if settings.clients:
+            Clients("clients", context, credentials, inside, after=[*ready, *first_start.ready])
         modes.redis.retire_credentials(store_context, child_options(redis, _after(inside, [web, worker])))
         pages = web.endpoint
         if config := settings.ingress.sign_in_proxy:
@@ -115,8 +125,12 @@ class Langfuse(pulumi.ComponentResource):
         # After the migrations: until then, sets are of the release whose schemas the databases have. If another major
         # release of Postgres is refused, the client of its backups stays too.
         Backups("backups", context, _after(inside, [*databases, *migrations.ready]), clickhouse=backed_up)
-        restored = modes.clickhouse.restore_connection(credentials.refs)
-        Restores("restores", context, _after(inside, databases), clickhouse=restored)
+        Restores(
+            "restores",
+            context,
+            _after(inside, databases),
+            clickhouse=modes.clickhouse.restore_connection(credentials.refs),
+        )
         if "admin_api_key" in credentials.refs:
             Replay("replay", context, web.endpoint, inside)
         Drills("drills", context, _after(inside, databases))

@@ -4,6 +4,7 @@ from pydantic import JsonValue
 
 from components.application.component import ApplicationContext
 from components.application.sign_in import callback_urls
+from components.clients.connection import outputs as client_outputs
 from components.network.ingress.component import ingress_kind
 from components.schema.environment import Settings
 from components.schema.values import release
@@ -42,6 +43,7 @@ def outputs(context: ApplicationContext, web: Endpoint) -> dict[str, JsonValue]:
         "buckets": {purpose: bucket.name for purpose, bucket in stores.object_store.buckets.items()},
         "secrets": [*sorted({ref.name for ref in context.refs.values()})],
         "callbackUrls": {**callback_urls(settings)},
+        "clients": client_outputs(settings, context.refs),
         "sdks": {**sdk_versions(settings.version)},
         "readme": _readme(settings, web, context.refs),
     }

@@ -24,7 +24,6 @@ DEFAULT: Final = ("storageclass.kubernetes.io/is-default-class", "storageclass.b
 CLASSES: Final = "/apis/storage.k8s.io/v1/storageclasses"
 VOLUMES: Final = "/api/v1/persistentvolumes"
 OK: Final = 200
-TIMEOUT_SECONDS: Final = 30
 
 Json = Mapping[str, Any]
 Items = Callable[[str], Sequence[Json] | None]
@@ -92,18 +91,10 @@ class StorageClasses:
         client = self._client
         if client is None:
             return None
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415  # ditto
+        from components.cluster_client import get  # noqa: PLC0415  # ditto
 
-        headers = {"Accept": "application/json"}
-        request = client.param_serialize(
-            method="GET", resource_path=path, header_params=headers, auth_settings=["BearerToken"]
-        )
-        try:
-            answer = client.call_api(*request, _request_timeout=TIMEOUT_SECONDS)
-            body = answer.read()
-        except (OSError, HTTPError):
-            return None
-        found: Sequence[Json] | None = json.loads(body)["items"] if answer.status == OK else None
+        answer = get(client, path)
+        found: Sequence[Json] | None = json.loads(answer[1])["items"] if answer and answer[0] == OK else None
         return found
 
     @cached_property

@@ -23,6 +23,7 @@ from components.application.store_variables import (
     postgres_url,
     redis_environment,
 )
+from components.credentials.sources import client_key
 from components.kubernetes.variables import Environment, text
 from components.schema.application import Workload
 from components.schema.environment import Settings
@@ -96,10 +97,31 @@ def first_start_environment(settings: Settings, stores: Connections, refs: Secre
         "LANGFUSE_INIT_USER_NAME": start.owner_name,
         "LANGFUSE_INIT_USER_PASSWORD": refs["user_password"],
         **({"LANGFUSE_INIT_PROJECT_RETENTION": str(days)} if days else {}),
-        **web_environment(settings, stores, refs),
-        "HOSTNAME": "127.0.0.1",
-        "TELEMETRY_ENABLED": "false",
+        **_initializing_environment(settings, stores, refs),
     }
+
+
+def client_environment(settings: Settings, stores: Connections, refs: SecretRefs, name: str) -> Environment:
+    """For the web server that creates the key pair of a client, and its project if that is missing.
+
+    A key pair that exists moves if the project is another one (web/src/initialize.ts).
+    """
+    project = settings.clients[name].project
+    project_id = project.id if project else settings.project_id
+    return {
+        "LANGFUSE_INIT_ORG_ID": settings.organization_id,
+        "LANGFUSE_INIT_ORG_NAME": settings.first_start.organization,
+        "LANGFUSE_INIT_PROJECT_ID": project_id,
+        "LANGFUSE_INIT_PROJECT_NAME": settings.project_name(project_id),
+        "LANGFUSE_INIT_PROJECT_PUBLIC_KEY": refs[client_key(name, "public_key")],
+        "LANGFUSE_INIT_PROJECT_SECRET_KEY": refs[client_key(name, "secret_key")],
+        **_initializing_environment(settings, stores, refs),
+    }
+
+
+def _initializing_environment(settings: Settings, stores: Connections, refs: SecretRefs) -> Environment:
+    """The environment of web, for a server that serves nobody."""
+    return {**web_environment(settings, stores, refs), "HOSTNAME": "127.0.0.1", "TELEMETRY_ENABLED": "false"}
 
 
 def worker_environment(settings: Settings, stores: Connections, refs: SecretRefs) -> Environment:

@@ -1,9 +1,10 @@
 """The first organization, project, owner and API keys: a Job creates them before web starts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pulumi
+import pulumi_kubernetes as k8s
 
 from components.application.component import ApplicationContext
 from components.application.environment import first_start_environment
@@ -11,7 +12,7 @@ from components.application.web import START_SECONDS
 from components.kubernetes.files import SCRIPTS_PATH, read_scripts, scripts_mount
 from components.kubernetes.jobs import job
 from components.kubernetes.objects import Scope, child_options, service_account
-from components.kubernetes.pods import TMP, Container, Mount, container, pod, secret_names
+from components.kubernetes.pods import TMP, Mount, container, pod, secret_names
 from components.kubernetes.variables import Environment
 from components.schema import images
 
@@ -60,37 +61,57 @@ class FirstStart(pulumi.ComponentResource):
         version = context.settings.version
         super().__init__("langfuse:index:FirstStart", name, {"version": version}, opts)
         workload = context.installation.workload("first-start", component="first-start", version=version)
-        scope = Scope(workload, child_options(self, opts))
-        account = service_account(scope)
-        mounts = [
-            scripts_mount(scope, read_scripts(SCRIPTS, SCRIPT)),
-            TMP,
-            Mount.scratch("next-cache", "/app/web/.next/cache"),
-            *context.ca_bundles,
-        ]
         environment = first_start_environment(context.settings, context.stores, context.refs)
-        template = pod(
-            workload,
-            [_server(context, mounts, environment)],
-            fs_group=images.web(version).uid,
-            mounts=mounts,
-            grace_seconds=GRACE_SECONDS,
-            service_account=account.metadata.name,
-            restart_policy="Never",
-            annotations=context.checksum_annotations(secret_names(environment)),
-        )
-        waits = pulumi.ResourceOptions(depends_on=list(after))
-        self.ready = [job(scope, template, attempt_seconds=ATTEMPT_SECONDS, retries=RETRIES, opts=waits)]
+        scope = Scope(workload, child_options(self, opts))
+        self.ready = [initializing_job(scope, context, {"first-start": environment}, after=after)]
         self.register_outputs({})
 
 
-def _server(context: ApplicationContext, mounts: Sequence[Mount], environment: Environment) -> Container:
-    return container(
-        "first-start",
-        images.web(context.settings.version),
-        # Arguments of the image's entrypoint, which sets DATABASE_URL. Its migrations are off.
-        args=["/bin/sh", f"{SCRIPTS_PATH}/{SCRIPT}"],
-        resources=context.settings.web.resources,
+def initializing_job(
+    scope: Scope,
+    context: ApplicationContext,
+    environments: Mapping[str, Environment],
+    *,
+    after: Sequence[pulumi.Resource],
+) -> k8s.batch.v1.Job:
+    """A Job that runs a web server for each environment, one after another, until it has created what is missing.
+
+    Args:
+        scope: The workload of the Job.
+        context: Settings, stores and credentials.
+        environments: The variables of each container, by its name.
+        after: What must exist before.
+    """
+    version = context.settings.version
+    mounts = [
+        scripts_mount(scope, read_scripts(SCRIPTS, SCRIPT)),
+        TMP,
+        Mount.scratch("next-cache", "/app/web/.next/cache"),
+        *context.ca_bundles,
+    ]
+    *first, last = [
+        container(
+            name,
+            images.web(version),
+            # Arguments of the image's entrypoint, which sets DATABASE_URL. Its migrations are off.
+            args=["/bin/sh", f"{SCRIPTS_PATH}/{SCRIPT}"],
+            resources=context.settings.web.resources,
+            mounts=mounts,
+            env={**environment, "WAIT_SECONDS": str(START_SECONDS)},
+        )
+        for name, environment in environments.items()
+    ]
+    secrets = {name for environment in environments.values() for name in secret_names(environment)}
+    template = pod(
+        scope.workload,
+        [last],
+        init_containers=first,
+        fs_group=images.web(version).uid,
         mounts=mounts,
-        env={**environment, "WAIT_SECONDS": str(START_SECONDS)},
+        grace_seconds=GRACE_SECONDS,
+        service_account=service_account(scope).metadata.name,
+        restart_policy="Never",
+        annotations=context.checksum_annotations(secrets),
     )
+    waits = pulumi.ResourceOptions(depends_on=list(after))
+    return job(scope, template, attempt_seconds=ATTEMPT_SECONDS * len(environments), retries=RETRIES, opts=waits)

@@ -13,7 +13,7 @@ from components.kubernetes.variables import Environment, SecretRef
 from components.schema.environment import Settings
 from components.schema.targets import AllowedTargets, Targets
 from components.stores.connections import Endpoint
-from components.stores.contract import APPLICATION, MIGRATIONS, OFF_SITE, REPAIR, SERVERS, SIGN_IN_PROXY, Flow
+from components.stores.contract import APPLICATION, CLIENTS, MIGRATIONS, OFF_SITE, REPAIR, SERVERS, SIGN_IN_PROXY, Flow
 from components.stores.modes import StoreModes
 
 MAIL_PORTS = (25, 465, 587, 2525)
@@ -122,7 +122,7 @@ def outbound_flows(settings: Settings) -> Iterator[Flow]:
         clients = [*clients, *([SIGN_IN_PROXY] if settings.ingress.sign_in_proxy else [])]
         yield Flow(purpose="proxy", endpoints=[Endpoint.of_url(proxy.url)], clients=clients)
     variables: Mapping[str, tuple[Environment, Sequence[str]]] = {
-        "web": (extra_environment(settings, "web"), ("web", "first-start")),
+        "web": (extra_environment(settings, "web"), ("web", "first-start", CLIENTS)),
         "worker": (extra_environment(settings, "worker"), ("worker",)),
         "migrations": (connection_variables(settings), (MIGRATIONS, REPAIR)),
     }

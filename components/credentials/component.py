@@ -16,6 +16,12 @@ from components.kubernetes.objects import Scope, child_options
 from components.kubernetes.variables import SecretRef
 from components.schema.credentials import Existing, External, Generated, SecretStore
 
+KEY_PAIR = "langfuse.com/key-pair"
+"""The type of a Secret with the keys of a client, which may be deleted."""
+
+HIDE_METADATA = pulumi.ResourceOptions(additional_secret_outputs=["metadata"])
+"""For a Secret. Its metadata is secret in the state: after a `kubectl apply`, an annotation repeats the data there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CredentialsArgs:
@@ -40,6 +46,8 @@ class Credentials(pulumi.ComponentResource):
 
     refs: Mapping[str, SecretRef]
     data_secrets: Sequence[pulumi.Resource]
+    sources: Mapping[str, Generated | Existing | External]
+    """By credential id."""
 
     def __init__(self, name: str, args: CredentialsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("langfuse:index:Credentials", name, args.visible(), opts)
@@ -48,6 +56,8 @@ class Credentials(pulumi.ComponentResource):
         self._scope = Scope(workload, child_options(self, opts))
         self._checksums: dict[str, pulumi.Output[str]] = {}
         self._generated: list[tuple[Credential, pulumi.Output[str]]] = []
+        self.sources = {one.credential.id: one.source for one in args.needed}
+        removable = {one.credential.secret for one in args.needed if one.credential.removable}
         refs: dict[str, SecretRef] = {}
 
         generated: dict[str, dict[str, pulumi.Input[str]]] = {}
@@ -64,7 +74,10 @@ class Credentials(pulumi.ComponentResource):
                     generated.setdefault(credential.secret, {})[credential.key] = self._value(credential, epoch)
                     refs[credential.id] = SecretRef(name=credential.secret, key=credential.key)
                     extra_entries.setdefault(credential.secret, {}).update(credential.extra_entries)
-        secrets = {secret: self._secret(secret, values, extra_entries[secret]) for secret, values in generated.items()}
+        secrets = {
+            secret: self._secret(secret, values, extra_entries[secret], removable=secret in removable)
+            for secret, values in generated.items()
+        }
         bound = {one.credential.secret for one in args.needed if one.credential.not_rotatable}
         self.data_secrets = [resource for secret, resource in secrets.items() if secret in bound]
         for secret, entries in copied.items():
@@ -77,6 +90,11 @@ class Credentials(pulumi.ComponentResource):
         )
         names = list(dict.fromkeys(ref.name for ref in refs.values()))
         self.register_outputs({"secrets": names, "checked": pulumi.Output.unsecret(checked)})
+
+    @property
+    def generated(self) -> Mapping[str, pulumi.Output[str]]:
+        """The generated values by credential id, for a Secret in another namespace."""
+        return {credential.id: value for credential, value in self._generated}
 
     def annotations(self, names: Iterable[str]) -> dict[str, pulumi.Output[str]]:
         """Pod annotations that change when one of the named Secrets changes, so that its readers restart.
@@ -94,18 +112,16 @@ class Credentials(pulumi.ComponentResource):
         return value
 
     def _secret(
-        self, name: str, values: Mapping[str, pulumi.Input[str]], extra_entries: Mapping[str, str]
+        self, name: str, values: Mapping[str, pulumi.Input[str]], extra_entries: Mapping[str, str], *, removable: bool
     ) -> k8s.core.v1.Secret:
-        """A Secret. Its checksum does not reveal the values, each of which has at least 128 random bits.
-
-        Its metadata is secret in the state: after a `kubectl apply`, an annotation repeats the data there.
-        """
-        opts = pulumi.ResourceOptions(additional_secret_outputs=["metadata"])
+        """A Secret. Its checksum does not reveal the values, each of which has at least 128 random bits."""
+        opts = self._scope.opts if removable else self._installation.stateful(self._scope.opts)
         secret = k8s.core.v1.Secret(
             name,
             metadata=self._scope.workload.metadata(name),
             string_data={**values, **extra_entries},
-            opts=pulumi.ResourceOptions.merge(self._installation.stateful(self._scope.opts), opts),
+            type=KEY_PAIR if removable else None,
+            opts=pulumi.ResourceOptions.merge(opts, HIDE_METADATA),
         )
         self._checksums[name] = pulumi.Output.unsecret(pulumi.Output.all(id=secret.id, **values).apply(_checksum))
         return secret
@@ -119,6 +135,7 @@ class Credentials(pulumi.ComponentResource):
         name = f"{secret}-external"
         sources = {credential.key: source for credential, source in entries}
         irreplaceable = any(credential.irreplaceable for credential, _ in entries)
+        removable = all(credential.removable for credential, _ in entries)
         resource = external_secret(
             self._scope,
             name,
@@ -126,6 +143,7 @@ class Credentials(pulumi.ComponentResource):
             store,
             irreplaceable=irreplaceable,
             extra_entries={key: value for credential, _ in entries for key, value in credential.extra_entries.items()},
+            type_=KEY_PAIR if removable else None,
         )
         named = {key: f"{source.remote_key}#{source.property or ''}" for key, source in sources.items()}
         self._checksums[name] = pulumi.Output.all(id=resource.id, **named).apply(_checksum)

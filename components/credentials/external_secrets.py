@@ -21,8 +21,9 @@ def external_secret(
     sources: Mapping[str, External],
     store: SecretStore,
     *,
-    irreplaceable: bool,
+    irreplaceable: bool = False,
     extra_entries: Mapping[str, str],
+    type_: str | None = None,
 ) -> k8s.apiextensions.CustomResource:
     """Create an ExternalSecret. The operator creates a Secret of the same name.
 
@@ -32,13 +33,14 @@ def external_secret(
         sources: The entry of the store for each key of the Secret.
         store: The store that the operator reads.
         irreplaceable: Whether data is lost without the values. They are read only once then.
-        extra_entries: Entries of the Secret that are not secret.
+        extra_entries: Further entries of the Secret: text, or templates of External Secrets.
+        type_: The type of the Secret; `Opaque` if not given.
     """
     return custom_resource(
         scope,
         API_VERSION,
         "ExternalSecret",
-        spec(name, sources, store, irreplaceable=irreplaceable, extra_entries=extra_entries),
+        spec(name, sources, store, irreplaceable=irreplaceable, extra_entries=extra_entries, type_=type_),
         name=name,
         annotations=WAIT_UNTIL_READY,
         opts=scope.workload.installation.stateful(pulumi.ResourceOptions()) if irreplaceable else None,
@@ -52,6 +54,7 @@ def spec(
     *,
     irreplaceable: bool,
     extra_entries: Mapping[str, str],
+    type_: str | None = None,
 ) -> dict[str, JsonValue]:
     """The specification of an ExternalSecret.
 
@@ -61,8 +64,9 @@ def spec(
     target: dict[str, JsonValue] = {"name": name, "creationPolicy": "Orphan", "deletionPolicy": "Retain"}
     if irreplaceable:
         target["immutable"] = True
-    if extra_entries:
-        target["template"] = {"mergePolicy": "Merge", "data": {**extra_entries}}
+    if extra_entries or type_:
+        entries: dict[str, JsonValue] = {"mergePolicy": "Merge", "data": {**extra_entries}} if extra_entries else {}
+        target["template"] = {**({"type": type_} if type_ else {}), **entries}
     return {
         "refreshPolicy": "CreatedOnce" if irreplaceable else "Periodic",
         "refreshInterval": store.refresh_interval,

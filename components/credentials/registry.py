@@ -38,6 +38,12 @@ class Credential:
     """Whether the old value is accepted until everything has restarted."""
     not_rotatable: str | None = None
     """Why the value cannot be rotated; None if it can be."""
+    configured_at: str | None = None
+    """The configuration key of its source, if that is not in `credentials.values`."""
+    keepers: Mapping[str, str] = field(default_factory=dict)
+    """What the value is for. Another value is generated when it changes."""
+    removable: bool = False
+    """Whether the value may be deleted: neither data nor a server of the stack depends on it."""
     irreplaceable: bool = False
     """Whether data is lost without the value. Such a value is read from a secret store once and never again."""
     extra_entries: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +52,7 @@ class Credential:
     @property
     def path(self) -> str:
         """The configuration key of its source."""
-        return f"credentials.values.{to_camel(self.id)}"
+        return self.configured_at or f"credentials.values.{to_camel(self.id)}"
 
     @property
     def conventional_name(self) -> str:

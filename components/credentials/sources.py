@@ -2,11 +2,14 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Literal
+
+from pydantic.alias_generators import to_camel
 
 from components.credentials import formats
 from components.credentials.formats import Format
 from components.credentials.registry import CREDENTIALS, Credential
-from components.schema.credentials import Existing, External, Generated
+from components.schema.credentials import Existing, External, Generated, Source
 from components.schema.environment import Settings
 
 APPLICATION_CREDENTIALS = {
@@ -33,7 +36,7 @@ def needed_credentials(settings: Settings, of_stores: Collection[str]) -> list[N
     """
     needed = [credential for credential in CREDENTIALS.values() if _is_needed(credential.id, settings, of_stores)]
     configured = [NeededCredential(credential=one, source=_source(one, settings)) for one in needed]
-    return [*configured, *_third_party(settings)]
+    return [*configured, *_third_party(settings), *_clients(settings)]
 
 
 def has_admin_api_key(settings: Settings) -> bool:
@@ -72,6 +75,38 @@ def _conventional(name: str, settings: Settings) -> Generated | Existing | Exter
         path = credentials.secret_store.path
         return External(source="external-secrets", remote_key=path or name, property=name if path else None)
     return Generated(source="generated")
+
+
+def client_key(name: str, part: Literal["public_key", "secret_key"]) -> str:
+    """The id of a key of a client."""
+    return f"client_{name.replace('-', '_')}_{part}"
+
+
+def _clients(settings: Settings) -> Iterator[NeededCredential]:
+    """The key pairs of clients. Their sources are configured with each client."""
+    for name, client in settings.clients.items():
+        restarts = f"the Job langfuse-clients, which adds a key pair, and then the pods of {name}, by hand"
+        parts: tuple[tuple[Literal["public_key", "secret_key"], Format, Source | None], ...] = (
+            ("public_key", formats.PUBLIC_KEY, client.public_key),
+            ("secret_key", formats.SECRET_KEY, client.secret_key),
+        )
+        for part, format_, configured in parts:
+            credential = Credential(
+                id=client_key(name, part),
+                secret=f"langfuse-client-{name}",
+                key=part.replace("_", "-"),
+                kind="api-key",
+                format=format_,
+                restarts=(restarts,),
+                overlaps=True,
+                configured_at=f"clients.{name}.{to_camel(part)}",
+                # Langfuse moves a key pair to another project in Postgres only: Redis keeps the project of a key that
+                # is in use (web/src/initialize.ts and apiAuth.ts).
+                keepers={"project": client.project.id if client.project else settings.project_id},
+                removable=True,
+            )
+            source = configured or _conventional(credential.conventional_name, settings)
+            yield NeededCredential(credential=credential, source=source)
 
 
 def _third_party(settings: Settings) -> Iterator[NeededCredential]:

@@ -24,27 +24,29 @@ _ALPHANUMERIC: Mapping[str, bool | str] = {"special": False}
 
 _HEXADECIMAL: Mapping[str, bool | str] = {"lower": False, "upper": False, "override_special": "abcdef"}
 
-_API_KEY_PREFIX = {"public_key": "pk-lf-", "secret_key": "sk-lf-"}
+_API_KEY_PREFIX = {"public-key": "pk-lf-", "secret-key": "sk-lf-"}
+"""By the key of the credential in its Secret."""
 
 
 def random_value(
     credential: Credential, epoch: int, installation: Installation, opts: pulumi.ResourceOptions
 ) -> pulumi.Output[str]:
     """A value that is generated once per epoch."""
+    keepers = {**credential.keepers, **({"epoch": str(epoch)} if epoch > 1 else {})}
     # Use no other random resource: the id of a RandomBytes or RandomUuid is its value, and ids are plain text in state.
     alphabet = _ALPHANUMERIC if credential.kind in {"password", "kms-key"} else _HEXADECIMAL
     value = random.RandomPassword(
         credential.resource_name,
         random.RandomPasswordArgs(
             length=credential.length,
-            keepers={"epoch": str(epoch)} if epoch > 1 else None,
+            keepers=keepers or None,
             **alphabet,  # type: ignore[arg-type]  # bool and str
         ),
         opts=pulumi.ResourceOptions.merge(opts, _keep_value(credential, epoch, installation)),
     ).result
     match credential.kind:
         case "api-key":
-            return value.apply(lambda digits: f"{_API_KEY_PREFIX[credential.id]}{uuid.UUID(hex=digits, version=4)}")
+            return value.apply(lambda digits: f"{_API_KEY_PREFIX[credential.key]}{uuid.UUID(hex=digits, version=4)}")
         case "kms-key":
             # 43 letters and digits with padding are 32 bytes in base64. Two bits are left over; Go ignores them.
             return value.apply(lambda characters: f"langfuse:{characters}=")
@@ -55,11 +57,12 @@ def random_value(
 def _keep_value(credential: Credential, epoch: int, installation: Installation) -> pulumi.ResourceOptions:
     """Options that keep a value when its length or alphabet changes in the code.
 
-    The engine never replaces a protected resource, so a value with a later epoch is not protected.
+    The engine never replaces a protected resource, so a value with a later epoch is not protected. Neither is one that
+    may be deleted.
     """
     opts = pulumi.ResourceOptions(ignore_changes=list(_LENGTH_AND_ALPHABET))
     if epoch == 1:
-        return installation.stateful(opts)
+        return opts if credential.removable else installation.stateful(opts)
     opts.hooks = pulumi.ResourceHookBinding(before_create=[_rotation_warning(credential, epoch)])
     return opts
 

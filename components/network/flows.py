@@ -10,7 +10,7 @@ from components.credentials.sources import has_admin_api_key
 from components.network.egress import is_the_pod_itself, namespace_of
 from components.schema.environment import Settings
 from components.stores.connections import Endpoint
-from components.stores.contract import BEFORE_UPGRADE, OFF_SITE, REPLAY, SIGN_IN_PROXY, Flow
+from components.stores.contract import BEFORE_UPGRADE, CLIENTS, OFF_SITE, REPLAY, SIGN_IN_PROXY, Flow
 from components.stores.modes import StoreModes
 
 
@@ -32,8 +32,15 @@ def flows(settings: Settings, stores: StoreModes) -> Sequence[Flow]:
     if settings.backups.before_upgrade:
         found.append(Flow(purpose="web", server="web", ports=[WEB_PORT], clients=[BEFORE_UPGRADE]))
     found += outbound_flows(settings)
-    outside = (replace(flow, endpoints=[one for one in flow.endpoints if _is_outside(one, settings)]) for flow in found)
+    outside = (_of_installation(flow, settings) for flow in found)
     return [flow for flow in outside if flow.server or flow.endpoints or flow.ports]
+
+
+def _of_installation(flow: Flow, settings: Settings) -> Flow:
+    """A flow without endpoints inside of the namespace, and without a workload that this installation does not have."""
+    endpoints = [one for one in flow.endpoints if _is_outside(one, settings)]
+    clients = [client for client in flow.clients if client != CLIENTS or settings.clients]
+    return replace(flow, endpoints=endpoints, clients=clients)
 
 
 def _is_outside(endpoint: Endpoint, settings: Settings) -> bool:

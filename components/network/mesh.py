@@ -153,7 +153,7 @@ def _inside_clients(settings: Settings) -> Sequence[str]:
     """Namespaces in the mesh whose pods connect to web and to the object store."""
     entrance = ingress_kind(settings).entrance()
     outside = settings.mesh.outside_clients or []
-    clients = [name for name in settings.network.web_clients if name not in outside]
+    clients = [name for name in settings.client_namespaces if name not in outside]
     own = [entrance.namespace] if entrance and entrance.in_mesh and entrance.namespace else []
     return list(dict.fromkeys([*clients, *own]))
 

@@ -246,7 +246,7 @@ def _egress(pods: k8s.meta.v1.LabelSelectorArgsDict, rules: Sequence[EgressRule]
 
 def _web_clients(settings: Settings) -> list[Peer]:
     """The namespaces of SDK clients, and what forwards requests from outside."""
-    clients = [egress.in_namespace(name) for name in settings.network.web_clients]
+    clients = [egress.in_namespace(name) for name in settings.client_namespaces]
     return [*clients, *(peer for peer in _proxy(settings) if peer not in clients)]
 
 

@@ -32,6 +32,7 @@ WorkloadName = Literal[
     "backup-off-site",
     "backup-postgres",
     "clickhouse",
+    "clients",
     "drill-clickhouse",
     "drill-media",
     "drill-postgres",
@@ -95,8 +96,8 @@ class Network(Model):
 
     web_clients: list[DnsLabel] = Field(
         default=[],
-        description="Namespaces whose pods can call web and files in MinIO, for example with SDKs. What forwards "
-        "requests from outside is allowed by `ingress.proxy`.",
+        description="Namespaces whose pods can call web and files in MinIO, in addition to those of `clients`. What "
+        "forwards requests from outside is allowed by `ingress.proxy`.",
     )
     internet: list[NetworkRange] = Field(
         default=["0.0.0.0/0", "::/0"],

@@ -15,6 +15,7 @@ from components.schema.application import (
     Workload,
 )
 from components.schema.base import Model
+from components.schema.clients import Client, ClientName
 from components.schema.cluster import Cluster
 from components.schema.credentials import Credentials
 from components.schema.extensions import ExtraVariable, Patch
@@ -79,6 +80,9 @@ class Settings(Model):
     object_store: ObjectStore
     backups: Backups
     first_start: FirstStart
+    clients: dict[ClientName, Client] = Field(
+        default={}, description="Applications that send traces, by name. Each gets a key pair of its own."
+    )
     credentials: Credentials = Credentials()
     sign_in: SignIn
     mail: Mail | None = None
@@ -100,6 +104,17 @@ class Settings(Model):
     def project_id(self) -> str:
         """The id of the first project in Langfuse. If it changed, the first API keys would move to a new project."""
         return f"{self.instance}-project"
+
+    def project_name(self, id_: str) -> str:
+        """The name with which a project is created in Langfuse."""
+        named = [one.project.name for one in self.clients.values() if one.project and one.project.id == id_]
+        return next((name for name in named if name), self.first_start.project if id_ == self.project_id else id_)
+
+    @property
+    def client_namespaces(self) -> list[str]:
+        """Namespaces whose pods can call web and files in MinIO."""
+        own = [client.namespace for client in self.clients.values() if client.namespace]
+        return list(dict.fromkeys([*self.network.web_clients, *own]))
 
     @property
     def public_url(self) -> str:

@@ -23,7 +23,7 @@ may be missing: `user:password@host`. The digest of an image follows an `@` too:
 _USERINFO_WITH_SPACES: Final = re.compile(r"(?<=://).*(?=@)", re.DOTALL)
 
 _CREDENTIAL: Final = re.compile(
-    r"(extraEnv|patches|credentials\.values)\b(?!.*\.(source|epoch)$).*"
+    r"(extraEnv|patches|credentials\.values|clients\.[^.]+\.(publicKey|secretKey))\b(?!.*\.(source|epoch)$).*"
     r"|.*(password|passphrase|secrets?|token|credential|salt|smtpUrl|webhook|license|key|keyId|(\.|_)auth|\.ca)"
     r"|.*(password|secrets?|smtpUrl|license\.key|keyId|\.ca)\.(?!(source|epoch)$).*",
     re.IGNORECASE,

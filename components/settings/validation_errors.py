@@ -32,6 +32,9 @@ MESSAGES: Final[Mapping[str, str]] = {
 }
 """By type of a pydantic error. Other types keep pydantic's own message."""
 
+KEY_OF_A_MAP: Final = "[key]"
+"""What pydantic adds to the location of a key that it refuses."""
+
 MOVED: Final[Mapping[str, str]] = {
     "network.dns": "cluster.dns",
     "ingestion.writeMode": "ingestion.phase",
@@ -73,7 +76,7 @@ def _path(detail: ErrorDetails) -> list[str]:
     annotation: object = Settings
     for part in detail["loc"]:
         annotation, in_file = step(annotation, part)
-        if in_file:
+        if in_file and part != KEY_OF_A_MAP:
             path.append(str(part))
     if detail["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         path.append(detail["ctx"]["discriminator"].strip("'"))

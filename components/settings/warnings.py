@@ -32,11 +32,11 @@ def release_is_not_vulnerable(settings: Settings) -> Iterator[str]:
 
 def clients_are_in_the_mesh(settings: Settings) -> Iterator[str]:
     """Mutual TLS refuses clients outside the mesh: their connections are reset, and no policy or log says why."""
-    clients = settings.network.web_clients
+    clients = settings.client_namespaces
     if clients and settings.mesh_mode != "none" and settings.mesh.outside_clients is None:
         yield (
-            f"network.webClients: pods of {', '.join(clients)} can connect only if they are in the mesh; list those "
-            "that are not in mesh.outsideClients, or set it to []"
+            f"mesh.outsideClients: is not set, and pods of {', '.join(clients)} can connect only if they are in the "
+            "mesh; list the namespaces that are not, or set it to []"
         )
 
 

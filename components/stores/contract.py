@@ -33,7 +33,10 @@ ChecksumAnnotations = Callable[[Collection[str]], Mapping[str, pulumi.Input[str]
 APPLICATION = ("web", "worker")
 """The long-lived workloads of the application."""
 
-SERVERS = (*APPLICATION, "first-start")
+CLIENTS = "clients"
+"""The workload that creates the key pairs of clients."""
+
+SERVERS = (*APPLICATION, "first-start", CLIENTS)
 """Workloads that run a server of the application."""
 
 MIGRATIONS = "migrations"

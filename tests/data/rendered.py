@@ -20,12 +20,19 @@ def stack() -> Recording:
     return recorded("dev", {"host": HOST})
 
 
+def stack_with_clients() -> Recording:
+    """The dev stack with two clients, of which one has a project of its own."""
+    search = {"kind": "otel", "namespace": "search", "project": {"id": "search", "name": "Search"}}
+    return recorded("dev", {"host": HOST, "clients": {"gateway": {"kind": "litellm"}, "search": search}})
+
+
 @cache
 def secrets() -> Mapping[tuple[str, str], str]:
     """The values of all Secrets by name and key."""
     return {
         (secret.name, key): value
-        for secret in stack().of("Secret")
+        for recording in (stack_with_clients(), stack())
+        for secret in recording.of("Secret")
         for key, value in secret.inputs["stringData"].items()
     }
 

@@ -156,6 +156,13 @@ WAYS_IN: Mapping[str, Mapping[str, Any]] = {
         }
     },
     "none": {"ingress": {"kind": "none"}, "mesh": {"mode": "ambient"}},
+    "clients": {
+        "clients": {
+            "gateway": {"kind": "litellm", "namespace": "litellm", "environment": "production", "allowEgress": True},
+            "search": {"kind": "otel", "namespace": "search", "project": {"id": "search"}},
+            "notebooks": {"kind": "sdk"},
+        }
+    },
     "clients outside the mesh": {"network": {"webClients": ["apps"]}, "mesh": {"outsideClients": ["apps"]}},
 }
 

@@ -56,6 +56,7 @@ class Network:
         self.recording = recording
         self.namespace: str = recording.one("Langfuse").inputs["namespace"]
         self.policies = {item.name: item.inputs["spec"] for item in recording.of("NetworkPolicy")}
+        self._namespaces = {item.name: item.inputs["metadata"]["namespace"] for item in recording.of("NetworkPolicy")}
         self.pods = {pod.name: pod for pod in self._pods()}
         self._known: list[Pod] = [*self.pods.values()]
         self._rules: Rules | None = None
@@ -122,7 +123,7 @@ class Network:
                 ],
                 [connections.namespace(name) for name in namespaces],
                 [
-                    {"metadata": {"name": name, "namespace": self.namespace}, "spec": spec}
+                    {"metadata": {"name": name, "namespace": self._namespaces[name]}, "spec": spec}
                     for name, spec in self.policies.items()
                 ],
             )

@@ -145,6 +145,18 @@ BY_KEY: Final[Mapping[str, object]] = {
     "firstStart.organization": "Example",
     "firstStart.ownerEmail": "platform@example.com",
     "firstStart.projectRetentionDays": 90,
+    "clients": {
+        "gateway": {
+            "kind": "litellm",
+            "namespace": "litellm",
+            "environment": "production",
+            "project": {"id": "gateway", "name": "Gateway"},
+            "allowEgress": False,
+            "publicKey": {"source": "generated", "epoch": 1},
+            "secretKey": {"source": "generated", "epoch": 1},
+        },
+        "search": {"kind": "sdk", "namespace": "search"},
+    },
     "credentials.source": "external-secrets",
     "extraEnv": {
         "LANGFUSE_S3_CONCURRENT_WRITES": {"value": "100"},

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pydantic.alias_generators import to_camel
 
 from components.credentials.registry import CREDENTIALS
+from components.credentials.sources import client_key
 from components.schema.credentials import External, Generated
 from components.schema.environment import Settings
 from components.stores.modes import StoreModes, installation_credentials
@@ -43,12 +44,16 @@ def epochs_are_possible(settings: Settings) -> Iterator[str]:
             epochs[one.credential.id] = one.source.epoch
             if one.source.epoch > 1 and (reason := one.credential.not_rotatable):
                 yield f"{one.credential.path}.epoch: {one.source.epoch} is not possible: {reason}; remove it"
-    public, secret = epochs.get("public_key", 1), epochs.get("secret_key", 1)
-    if public != secret:
-        yield (
-            f"credentials.values.secretKey.epoch: {secret} differs from the epoch of publicKey ({public}), and "
-            "Langfuse accepts the keys only as a pair; set both to the same epoch"
-        )
+    paths = {one.credential.id: one.credential.path for one in installation_credentials(settings)}
+    pairs = [("public_key", "secret_key")]
+    pairs += [(client_key(name, "public_key"), client_key(name, "secret_key")) for name in settings.clients]
+    for public_id, secret_id in pairs:
+        public, secret = epochs.get(public_id, 1), epochs.get(secret_id, 1)
+        if public != secret:
+            yield (
+                f"{paths[secret_id]}.epoch: {secret} differs from the epoch of publicKey ({public}), and Langfuse "
+                "accepts the keys only as a pair; set both to the same epoch"
+            )
 
 
 def external_credentials_have_a_source(settings: Settings) -> Iterator[str]:

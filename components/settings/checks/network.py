@@ -72,10 +72,10 @@ def clients_outside_the_mesh_are_clients(settings: Settings) -> Iterator[str]:
         yield "mesh.outsideClients: has no effect without a mesh; remove it, or set mesh.mode"
         return
     for name in outside:
-        if name not in settings.network.web_clients:
+        if name not in settings.client_namespaces:
             yield (
-                f"mesh.outsideClients: {json.dumps(name)} is not in network.webClients, so its pods can't connect; "
-                "add it there, or remove it here"
+                f"mesh.outsideClients: {json.dumps(name)} is not in network.webClients and not the namespace of a "
+                "client, so its pods can't connect; add it there, or remove it here"
             )
 
 

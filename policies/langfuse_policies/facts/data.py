@@ -62,8 +62,9 @@ CREDENTIALS: Final = (
 
 KINDS: Final = frozenset((*NAMESPACES, *DEFINITIONS, *VOLUMES, STATEFUL_SET, *STORES, *BUCKETS, *CREDENTIALS))
 
-#: Certificates are renewed, tokens of service accounts are made by the cluster.
-RENEWABLE_SECRETS: Final = ("kubernetes.io/tls", "kubernetes.io/service-account-token")
+#: Certificates are renewed, tokens of service accounts are made by the cluster, and a client of Langfuse gets another
+#: key pair when it has lost one.
+RENEWABLE_SECRETS: Final = ("kubernetes.io/tls", "kubernetes.io/service-account-token", "langfuse.com/key-pair")
 
 
 def holds_data(resource: Resource) -> bool:
@@ -73,4 +74,6 @@ def holds_data(resource: Resource) -> bool:
     if resource.kind == STATEFUL_SET:
         claims = (volume["persistentVolumeClaim"] for volume in resource.at("spec.template.spec.volumes"))
         return resource.at("spec.volumeClaimTemplates").size > 0 or any(claim.present for claim in claims)
-    return not (resource.kind == "core/Secret" and resource["type"].equals(*RENEWABLE_SECRETS))
+    secret_types = {"core/Secret": "type", "external-secrets.io/ExternalSecret": "spec.target.template.type"}
+    path = secret_types.get(resource.kind)
+    return path is None or not resource.at(path).equals(*RENEWABLE_SECRETS)

@@ -14,6 +14,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -23,9 +24,11 @@ from tests.data.containers import Run, run
 from tests.data.object_store.minio import Store
 from tests.data.postgres.server import started
 from tests.data.probe_application.installation import LIMIT_SECONDS, Installation, ask, clickhouse, redis, until
-from tests.data.rendered import container, secrets
+from tests.data.rendered import container, secrets, stack_with_clients
 from tests.scripts import SCRIPTS
 from tests.servers import free_port, program
+from tests.unit import pods
+from tests.unit.recorder import Registration
 
 MIGRATIONS = "langfuse-migrations"
 FAST = {
@@ -306,6 +309,33 @@ def test_a_second_first_start_changes_nothing_and_servers_need_their_variables(i
     assert [installation.postgres.query(f"SELECT * FROM probe_{table}") for table in tables] == before  # noqa: S608
     code, output = installation.run(first, ["/bin/sh", script], PORT=str(free_port()), SALT="")
     assert (code, "SALT is required" in output) == (1, True), output
+
+
+def test_clients_get_key_pairs_of_their_own_and_a_secret_that_was_changed_is_found(installation: Installation) -> None:
+    """Each container twice: a second run changes nothing, as after an update with another release."""
+    job = stack_with_clients().one("Job", "langfuse-clients")
+    projects = {"gateway": "langfuse-dev-project", "search": "search"}
+    for _ in range(2):
+        for name, project in projects.items():
+            code, output = start_client(installation, job, name)
+            assert (code, f"clients: {name}: its keys are those of project {project}" in output) == (0, True), output
+    rows = installation.postgres.query("SELECT project_id FROM probe_api_keys ORDER BY 1").splitlines()
+    assert rows == ["langfuse-dev-project", "langfuse-dev-project", "search"]
+    assert installation.postgres.query("SELECT name FROM probe_projects WHERE id = 'search'") == "Search"
+    other = f"sk-lf-{uuid4()}"
+    code, output = start_client(installation, job, "search", LANGFUSE_INIT_PROJECT_SECRET_KEY=other)
+    assert (code, "clients: search: Langfuse refuses its keys" in output) == (1, True), output
+    assert other not in output
+    # Redis keeps the project of a key for a while, so a pair does not move at once. Another project gets another pair.
+    code, output = start_client(installation, job, "search", LANGFUSE_INIT_PROJECT_ID="langfuse-dev-project")
+    assert (code, "Langfuse answers search, not project langfuse-dev-project" in output) == (1, True), output
+
+
+def start_client(installation: Installation, job: Registration, name: str, **replaced: str) -> tuple[int, str]:
+    """Run the container of a client."""
+    one = pods.container(job, f"client-{name}")
+    script = str(SCRIPTS[Path(one["args"][1]).name])
+    return installation.run(one, ["/bin/sh", script], PORT=str(free_port()), **replaced)
 
 
 def send(installation: Installation, url: str, *options: str) -> "subprocess.Popen[str]":

@@ -387,7 +387,7 @@ def test_signed_links_use_the_public_host_of_every_kind(ingress: dict[str, Any])
 
 def test_callers_that_may_be_outside_the_mesh_are_warned_about() -> None:
     def shown(**config: object) -> list[str]:
-        return [line for line in warnings(settings(config)) if line.startswith("network.webClients")]
+        return [line for line in warnings(settings(config)) if line.startswith("mesh.outsideClients")]
 
     clients = {"network": {"webClients": ["apps"]}}
     (line,) = shown(**clients)

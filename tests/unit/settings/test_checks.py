@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components.settings.checks import CHECKS, Check, application, backups, ingress, memory, network, stores
+from components.settings.checks import CHECKS, Check, application, backups, clients, ingress, memory, network, stores
 from components.stores import versions as store_versions
 from tests.unit.configuration import only_problem, refusal, settings
 from tests.unit.network.test_reachability import OPERATED
@@ -328,7 +328,76 @@ REFUSED: list[tuple[Check, str, Config, str]] = [
     ),
 ]
 
+CLIENT = {"kind": "sdk", "namespace": "apps"}
+EVERY_KIND_OF_KEYS = {
+    "generated": {**CLIENT, "publicKey": {"source": "generated"}},
+    "existing": {
+        **CLIENT,
+        "publicKey": {"source": "existing", "secret": "app", "key": "PUBLIC"},
+        "secretKey": {"source": "existing", "secret": "app", "key": "SECRET"},
+    },
+}
+
+
+def one_client(**client: object) -> Config:
+    return {"clients": {"app": {**CLIENT, **client}}}
+
+
+REFUSED += [
+    (
+        clients.clients_outlive_the_stack,
+        "preview",
+        one_client(),
+        "clients: an environment with the profile preview has none",
+    ),
+    (
+        clients.clients_have_a_namespace_of_their_own,
+        "dev",
+        one_client(namespace="langfuse-dev"),
+        'clients.app.namespace: "langfuse-dev" contains nothing but the stack; set the namespace of the client\'s pods',
+    ),
+    (
+        clients.clients_have_a_namespace_of_their_own,
+        "dev",
+        {"clients": {"app": {"kind": "otel", "allowEgress": True}}},
+        "clients.app.allowEgress: has no effect outside of the cluster; set namespace, or remove it",
+    ),
+    (
+        clients.projects_have_one_name,
+        "dev",
+        {
+            "clients": {
+                "app": {**CLIENT, "project": {"id": "search", "name": "Search"}},
+                "other": {**CLIENT, "project": {"id": "search", "name": "Find"}},
+            }
+        },
+        'clients.other.project.name: "Find" differs from the name of the project "search" elsewhere ("Search")',
+    ),
+    (
+        clients.keys_of_clients_are_pairs,
+        "dev",
+        one_client(publicKey={"source": "existing", "secret": "app", "key": "PUBLIC"}),
+        'clients.app.secretKey.source: "generated" differs from the source of publicKey (existing)',
+    ),
+    (
+        clients.clients_fit_the_phase,
+        "prod",
+        one_client(kind="dify"),
+        "clients.app.kind: Dify sends events of version 3, which Langfuse drops without an error",
+    ),
+]
+
 ACCEPTED: list[tuple[Check, str, Config]] = [
+    (clients.clients_outlive_the_stack, "dev", one_client()),
+    (clients.clients_have_a_namespace_of_their_own, "dev", one_client(allowEgress=True)),
+    (clients.projects_have_one_name, "dev", {"clients": {name: {**CLIENT, "project": {"id": "x"}} for name in "ab"}}),
+    (clients.keys_of_clients_are_pairs, "dev", {"clients": EVERY_KIND_OF_KEYS}),
+    (
+        clients.clients_fit_the_phase,
+        "prod",
+        {**one_client(kind="dify"), "ingestion": {"phase": "dual"}},
+    ),
+    (clients.clients_fit_the_phase, "dev", {**one_client(kind="dify"), **V3}),
     (application.autoscaling_bounds_are_ordered, "dev", {"web": {"autoscaling": {"minReplicas": 2, "maxReplicas": 2}}}),
     (application.requests_fit_limits, "dev", {"web": {"resources": {"cpu": "2000m", "cpuLimit": "2"}}}),
     (application.requests_fit_limits, "dev", redis(host="redis.example.com")),

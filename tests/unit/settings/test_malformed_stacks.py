@@ -74,6 +74,27 @@ FAULTS = [
     Fault(
         {"extraEnv": {"LANGFUSE_LOG_FORMAT": {"valueFrom": "x"}}}, "extraEnv.LANGFUSE_LOG_FORMAT.valueFrom", "known key"
     ),
+    Fault({"clients": {"Gateway": {"kind": "sdk"}}}, "clients.Gateway", "is not the name of a client"),
+    Fault({"clients": {"a-external": {"kind": "sdk"}}}, "clients.a-external", "is not the name of a client"),
+    Fault({"clients": {"app": {}}}, "clients.app.kind", "is required"),
+    Fault({"clients": {"app": {"kind": "java"}}}, "clients.app.kind", "\"java\" must be one of 'litellm', 'dify'"),
+    Fault({"clients": {"app": {"kind": "sdk", "namspace": "x"}}}, "clients.app.namspace", 'did you mean "namespace"?'),
+    Fault({"clients": [{"name": "app"}]}, "clients", "must be a map of keys"),
+    Fault(
+        {"clients": {"app": {"kind": "sdk", "environment": "langfuse-prod"}}},
+        "clients.app.environment",
+        'begins with "langfuse", which Langfuse removes',
+    ),
+    Fault(
+        {"clients": {"app": {"kind": "sdk", "environment": "Production EU"}}},
+        "clients.app.environment",
+        "is not an environment of Langfuse",
+    ),
+    Fault(
+        {"clients": {"app": {"kind": "sdk", "publicKey": {"source": "generated", "epoch": 2}}}},
+        "clients.app.secretKey.epoch",
+        "1 differs from the epoch of publicKey (2)",
+    ),
     # Wrong types.
     Fault({"web": 3}, "web", "3 must be a map of keys"),
     Fault({"web": ["replicas"]}, "web", '["replicas"] must be a map of keys'),

@@ -4,6 +4,7 @@
 //   GET  /api/public/health, /api/public/ready           probes
 //   POST /api/public/ingestion, /api/public/otel/v1/traces   events in (OTLP as JSON only)
 //   GET  /api/public/traces/ID                           events out
+//   GET  /api/public/projects                            the project of the keys
 //   POST /api/admin/ingestion-replay                     stored events in again
 //   POST /api/public/media, PATCH and GET /api/public/media/ID   presigned links for media
 //
@@ -26,6 +27,8 @@ const OTEL_LIMIT = 64 * 1024 ** 2;
 const REPLAYED_KEYS = 1000;
 const LINK_SECONDS = 3600;
 const PAGE_ROWS = 10_000;
+/** packages/shared/src/server/auth/types.ts */
+const UNKNOWN_KEY = "api-key-non-existent";
 
 class Web {
   constructor(env) {
@@ -39,7 +42,10 @@ class Web {
     this.queues = Object.fromEntries([INGESTION, OTEL, EXPORT].map((name) => [name, queue(env, name)]));
   }
 
-  /** The project of a request's API key. Redis keeps the answer for a while, as for Langfuse (apiAuth.ts). */
+  /**
+   * The project of a request's API key. Redis keeps the answer for a while, also that there is no such key, as for
+   * Langfuse (apiAuth.ts).
+   */
   async project(request) {
     const { user, password } = basicAuth(request);
     const hash = keyHash(password, this.env.SALT);
@@ -48,12 +54,14 @@ class Web {
     const lifetime = Number(this.env.LANGFUSE_CACHE_API_KEY_TTL_SECONDS);
     // A write, because it extends the lifetime.
     const known = cached ? await this.cache.getex(entry, "EX", lifetime) : null;
+    if (known === UNKNOWN_KEY) throw new HttpError(401, "Invalid credentials");
     if (known) {
       const { publicKey, project } = JSON.parse(known);
       if (publicKey === user) return project;
     }
     const { rows } = await this.postgres.query("SELECT * FROM probe_api_keys WHERE public_key = $1", [user]);
     if (!rows.length || !timingSafeEqual(Buffer.from(rows[0].secret_key_hash), Buffer.from(hash))) {
+      if (cached) await this.cache.set(entry, UNKNOWN_KEY, "EX", lifetime);
       throw new HttpError(401, "Invalid credentials");
     }
     const value = JSON.stringify({ publicKey: user, project: rows[0].project_id });
@@ -263,6 +271,7 @@ class Web {
       "GET /": async () => [200, `<!doctype html><title>${NAME}</title><h1>${NAME}</h1><p>Pod ${POD}</p>`],
       "GET /api/public/health": (call) => this.health(call),
       "GET /api/public/ready": (call) => this.ready(call),
+      "GET /api/public/projects": async ({ request }) => [200, { data: [{ id: await this.project(request) }] }],
       "POST /api/public/ingestion": (call) => this.ingest(call),
       "POST /api/public/otel/v1/traces": (call) => this.ingestSpans(call),
       "POST /api/admin/ingestion-replay": (call) => this.replay(call),

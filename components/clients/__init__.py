@@ -1,0 +1,1 @@
+"""The applications that send traces: their keys, variables and network policies, and lines for their operators."""
