@@ -15,6 +15,8 @@ from components.application.worker import Worker
 from components.backups.before_upgrade import BeforeUpgrade
 from components.backups.component import Backups
 from components.backups.drills import Drills
+from components.backups.empty_redis import EmptyRedis
+from components.backups.fetch import FetchSet
 from components.backups.off_site import OffSite
 from components.backups.replay import Replay
 from components.backups.restores import Restores
@@ -134,11 +136,21 @@ class Langfuse(pulumi.ComponentResource):
         if "admin_api_key" in credentials.refs:
             Replay("replay", context, web.endpoint, inside)
         Drills("drills", context, _after(inside, databases))
-        if settings.backups.off_site:
-            OffSite("off-site", context, settings.backups.off_site, inside)
+        _copies(context, inside)
         self.outputs = outputs(context, web.endpoint)
         ignored.check()
         self.register_outputs({"url": settings.public_url, **patches.check()})
+
+
+def _copies(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None:
+    """Copies in other object stores, and what brings a set of such a store into this stack."""
+    backups = context.settings.backups
+    if backups.off_site:
+        OffSite("off-site", context, backups.off_site, opts)
+    if backups.source:
+        FetchSet("fetch-set", context, backups.source, opts)
+    if backups.import_from:
+        EmptyRedis("empty-redis", context, opts)
 
 
 def _after(opts: pulumi.ResourceOptions, resources: Sequence[pulumi.Input[pulumi.Resource]]) -> pulumi.ResourceOptions:

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from operations import cluster_identity, jobs
+from operations import cluster_identity, jobs, sources
 from operations.cluster import Cluster
 from operations.errors import OperationError
 from operations.pulumi import Pulumi
+from operations.sources import Source
 from operations.writers import Writers
 
 Json = Mapping[str, Any]
@@ -80,9 +81,14 @@ class Backups:
             self._say("ClickHouse is backed up by its provider")
         return str(_last(self._run(BACKUP_POSTGRES), of="id")["id"])
 
-    def sets(self) -> list[BackupSet]:
-        """The sets, the newest first, with those that are not complete."""
-        found = [BackupSet.model_validate(one) for one in results(self._run(VERIFY, ACTION="list"), of="manifest")]
+    def sets(self, source: Source | None = None) -> list[BackupSet]:
+        """The sets, the newest first, with those that are not complete.
+
+        Args:
+            source: The copies to list, instead of the bucket of the stack.
+        """
+        log = self._run(sources.FETCH, **sources.listing(source)) if source else self._run(VERIFY, ACTION="list")
+        found = [BackupSet.model_validate(one) for one in results(log, of="manifest")]
         return sorted(found, key=lambda one: one.finished, reverse=True)
 
     def verify(self, set_id: str) -> Verdict:

@@ -13,10 +13,11 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from operations import backups, jobs
+from operations import backups, jobs, sources
 from operations.backups import BackupSet
 from operations.errors import OperationError
 from operations.pulumi import Pulumi
+from operations.sources import Source
 
 Json = Mapping[str, Any]
 Say = Callable[[str], None]
@@ -27,6 +28,8 @@ STORES: Final[tuple[Store, ...]] = ("postgres", "clickhouse", "media")
 
 RECORD: Final = "langfuse-restore"
 MIGRATIONS: Final = "langfuse-migrations"
+FIRST_START: Final = "langfuse-first-start"
+CLIENTS: Final = "langfuse-clients"
 REPLAY: Final = "langfuse-replay-events"
 VERSION_LABEL: Final = "app.kubernetes.io/version"
 """The label of pods with the release that they run."""
@@ -60,6 +63,13 @@ class Restoration(BaseModel):
     overwrite: bool
     since: str | None = None
     """Raw events that were received since then are queued again; None to queue none. In ISO 8601."""
+    source: Source | None = None
+    """Where the set is copied from first; None if it is in the bucket of the stack."""
+
+    @property
+    def of_other(self) -> Source | None:
+        """The source, if the set is one of another stack."""
+        return self.source if self.source and self.source.stack else None
 
 
 class Restore:
@@ -71,7 +81,7 @@ class Restore:
         Raises:
             OperationError: The configuration names another cluster, or the stack is not deployed.
         """
-        self._backups, self._say = backups.Backups(pulumi, say), say
+        self._backups, self._say, self._pulumi = backups.Backups(pulumi, say), say, pulumi
         self._cluster, self._writers = self._backups.cluster, self._backups.writers
         self._namespace = self._backups.namespace
 
@@ -80,8 +90,22 @@ class Restore:
         record = self._cluster.get(self._record())
         return None if record is None else Restoration.model_validate_json(record["data"]["restore"])
 
+    def source(self, other: Pulumi | None, *, clone: bool = False) -> Source:
+        """The off-site copies of another stack, or without one those of the stack itself.
+
+        Raises:
+            OperationError: The stack does not read them, or can't be a clone.
+        """
+        return sources.source(self._pulumi, self._cluster, self._namespace, other, clone=clone)
+
     def planned(
-        self, set_id: str | None, at: str | None, store: Store | Literal["all"], *, overwrite: bool
+        self,
+        set_id: str | None,
+        at: str | None,
+        store: Store | Literal["all"],
+        *,
+        overwrite: bool,
+        source: Source | None = None,
     ) -> tuple[Restoration, list[Plan]]:
         """Choose a set, and say what a restore from it would do. It changes nothing.
 
@@ -90,6 +114,7 @@ class Restore:
             at: A time in ISO 8601: the newest set that was begun by then. Without both, the newest set.
             store: What to restore. `all`: every store that this stack backs up.
             overwrite: Whether to replace what the stores hold.
+            source: Where to take a set from that is not in the bucket of the stack.
 
         Raises:
             OperationError: There is no such set, or it can't be restored.
@@ -97,8 +122,10 @@ class Restore:
         release, running = self._releases()
         if release != running:
             self._say(f"going back from Langfuse {running} to {release}")
-        chosen = choose(self._backups.sets(), set_id=set_id, at=at, release=release)
+        chosen = choose(self._backups.sets(source), set_id=set_id, at=at, release=release)
         stores = [one for one in STORES if self._found(f"langfuse-restore-{one}") is not None]
+        if source:
+            stores = [one for one in stores if one != "media"]  # they are copied with the set
         if store != "all":
             self._declared(store)
             stores = [store]
@@ -109,14 +136,18 @@ class Restore:
             begun=manifest["started"],
             stores=stores,
             overwrite=overwrite,
-            since=clickhouse.get("started"),
+            since=None if source and source.stack else clickhouse.get("started"),
+            source=source,
         )
-        return wanted, [self._plan(wanted, one) for one in stores]
+        return wanted, [self._plan(wanted, one, manifest) for one in stores]
 
-    def _plan(self, wanted: Restoration, store: Store) -> Plan:
+    def _plan(self, wanted: Restoration, store: Store, manifest: Json) -> Plan:
         name = f"langfuse-restore-{store}-plan"
         self._say(f"running Job {name} in namespace {self._namespace} ...")
-        job = jobs.from_cron_job(self._declared(store), name, _variables("plan", wanted, store))
+        variables = _variables("plan", wanted, store)
+        if wanted.source:
+            variables = {**variables, "MANIFEST": json.dumps(manifest)}
+        job = jobs.from_cron_job(self._declared(store), name, variables)
         self._cluster.delete(job)
         found = backups.results(jobs.run(self._cluster, job, self._say), of="refusals")
         if not found:
@@ -138,12 +169,18 @@ class Restore:
             self._restore_stores(wanted, record)
             self._cluster.patch(self._record(), {"data": {MIGRATED: "true"}})
         self._require_release()
+        if wanted.of_other:
+            self._settle_in(record)
         self._writers.start()
         replayed = self._replay(wanted.since, record) if wanted.since else {}
         self._end()
         return replayed
 
     def _restore_stores(self, wanted: Restoration, record: Json) -> None:
+        if wanted.source:
+            self._run(
+                sources.FETCH, f"{RECORD}-fetch-{wanted.set.lower()}", sources.fetch(wanted.source, wanted.set), record
+            )
         self._writers.stop()
         for store in wanted.stores:
             self._say(f"restoring {store} ...")
@@ -195,6 +232,21 @@ class Restore:
         job = jobs.from_cron_job(declared, name, variables, owner=owner)
         found = backups.results(jobs.run(self._cluster, job, self._say), of="queued")
         return found[-1] if found else {}
+
+    def _settle_in(self, record: Json) -> None:
+        """Forget the jobs of the former data, and create the projects and keys of this stack again."""
+        self._run(sources.EMPTY_REDIS, f"{RECORD}-empty-redis", {}, record)
+        for name in (FIRST_START, CLIENTS):
+            declared = jobs.find(self._cluster, "Job", name, self._namespace)
+            if declared is not None:  # a stack without clients has no Job for them
+                own = f"{RECORD}-{name.removeprefix('langfuse-')}"
+                self._say(f"running Job {own} in namespace {self._namespace} ...")
+                jobs.run(self._cluster, jobs.from_job(declared, own, owner=record), self._say)
+
+    def _run(self, cron_job: str, name: str, variables: Mapping[str, str], record: Json) -> None:
+        declared = jobs.declared(self._cluster, "CronJob", cron_job, self._namespace)
+        self._say(f"running Job {name} in namespace {self._namespace} ...")
+        jobs.run(self._cluster, jobs.from_cron_job(declared, name, variables, owner=record), self._say)
 
     def _migrate(self, set_id: str, record: Json) -> None:
         """Bring a set of an older release to the schema of this one, and check that no migration is half applied."""
@@ -261,7 +313,8 @@ class Restore:
 def _variables(action: str, wanted: Restoration, store: Store) -> Mapping[str, str]:
     """The variables of a Job. Media are only added, so there is nothing to overwrite."""
     overwrite = {} if store == "media" else {"OVERWRITE": str(wanted.overwrite).lower()}
-    return {"ACTION": action, "SET_ID": wanted.set, **overwrite}
+    other = sources.restore(wanted.of_other, store) if wanted.of_other else {}
+    return {"ACTION": action, "SET_ID": wanted.set, **overwrite, **other}
 
 
 def _release(workload: Json | None) -> str | None:

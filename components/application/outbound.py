@@ -13,7 +13,16 @@ from components.kubernetes.variables import Environment, SecretRef
 from components.schema.environment import Settings
 from components.schema.targets import AllowedTargets, Targets
 from components.stores.connections import Endpoint
-from components.stores.contract import APPLICATION, CLIENTS, MIGRATIONS, OFF_SITE, REPAIR, SERVERS, SIGN_IN_PROXY, Flow
+from components.stores.contract import (
+    APPLICATION,
+    CLIENTS,
+    MIGRATIONS,
+    REPAIR,
+    SERVERS,
+    SIGN_IN_PROXY,
+    Flow,
+    clients_of_copies,
+)
 from components.stores.modes import StoreModes
 
 MAIL_PORTS = (25, 465, 587, 2525)
@@ -118,7 +127,7 @@ def outbound_flows(settings: Settings) -> Iterator[Flow]:
         ports = [settings.mail.port] if settings.mail.port else MAIL_PORTS
         yield Flow(purpose="mail", ports=ports, clients=APPLICATION)
     if proxy := settings.network.proxy:
-        clients: Sequence[str] = [*SERVERS, MIGRATIONS, REPAIR, *(OFF_SITE if settings.backups.off_site else [])]
+        clients: Sequence[str] = [*SERVERS, MIGRATIONS, REPAIR, *clients_of_copies(settings)]
         clients = [*clients, *([SIGN_IN_PROXY] if settings.ingress.sign_in_proxy else [])]
         yield Flow(purpose="proxy", endpoints=[Endpoint.of_url(proxy.url)], clients=clients)
     variables: Mapping[str, tuple[Environment, Sequence[str]]] = {

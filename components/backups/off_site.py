@@ -15,10 +15,11 @@ from components.kubernetes.objects import Scope, child_options, service_account
 from components.kubernetes.pods import Container, Mount, container, pod
 from components.kubernetes.variables import Environment, SecretRef
 from components.schema import images
+from components.schema.application import ImportFrom
 from components.schema.application import OffSite as OffSiteSettings
 from components.schema.base import Resources
 from components.schema.purposes import Purpose
-from components.stores.clients import bucket_client_environment
+from components.stores.clients import STORE_WAIT_SECONDS, bucket_client_environment
 from components.stores.connections import ObjectStoreConnection
 from components.stores.contract import DRILL_MEDIA, OFF_SITE_COPY, RESTORE_MEDIA
 
@@ -81,7 +82,7 @@ def _drill(context: ApplicationContext, settings: OffSiteSettings, opts: pulumi.
     scripts = scripts_mount(scope, step_scripts("drill-media.js", "media-lists.js"))
     environment = {
         **bucket_client_environment(object_store, bucket),
-        **_second_store(settings),
+        **copies_environment(settings),
         "MEDIA_BUCKET": object_store.buckets["media"].name,
         "SAMPLE": str(SAMPLE),
         "SET_ID": "",
@@ -103,49 +104,72 @@ def _restore(context: ApplicationContext, settings: OffSiteSettings, opts: pulum
     object_store, image = context.stores.object_store, images.worker(context.settings.version)
     workload = context.installation.workload(RESTORE_MEDIA, component="restore", version=image.tag)
     scope = Scope(workload, opts)
-    media = object_store.buckets["media"]
-    files = {
+    scripts = scripts_mount(scope, media_scripts())
+    steps = media_steps(context, settings, scripts, action="plan")
+    template = steps_pod(context, scope, steps, [scripts, WORK], object_store.account_annotations)
+    cron_job(scope, template, deadline_seconds=DEADLINE_SECONDS)
+
+
+def media_scripts() -> dict[str, str]:
+    """The scripts of `media_steps`."""
+    return {
         **step_scripts("restore-media.js", "media-lists.js"),
         **read_scripts(SCRIPTS, "restore-media.sh", "rclone-remotes.sh"),
     }
-    scripts = scripts_mount(scope, files)
-    proxy = proxy_environment(context.settings)
+
+
+def media_steps(
+    context: ApplicationContext, source: OffSiteSettings | ImportFrom, scripts: Mount, *, action: str
+) -> Sequence[Container]:
+    """Containers that copy the media of a set which the bucket of media lacks.
+
+    Args:
+        context: Settings, stores and credentials.
+        source: The store with copies of the media.
+        scripts: The scripts of the pod.
+        action: What they do unless a Job says otherwise.
+    """
+    object_store, proxy = context.stores.object_store, proxy_environment(context.settings)
+    media = object_store.buckets["media"]
     find = {
         **bucket_client_environment(object_store, object_store.read_backups),
         "MEDIA_BUCKET": media.name,
         **media.keys("MEDIA_"),
-        "ACTION": "plan",
+        "ACTION": action,
         "SET_ID": "",
         **proxy,
     }
-    copy = container(
-        "copy",
-        images.RCLONE,
-        command=run_script("restore-media.sh"),
-        resources=RESOURCES,
-        mounts=[scripts, WORK],
-        env={
+    copy = rclone(
+        "copy-media",
+        "restore-media.sh",
+        [scripts, WORK],
+        {
             **bucket_client_environment(object_store, media),
-            **_second_store(settings),
-            "ACTION": "plan",
+            **copies_environment(source),
+            "MEDIA_PREFIX": f"{media.name}/",
+            "ACTION": action,
             "WORK_DIR": WORK.path,
-            "GOMEMLIMIT": "400MiB",
             "TMPDIR": WORK.path,
             **proxy,
         },
     )
-    template = steps_pod(
-        context,
-        scope,
-        [
-            step("choose", context, "restore-media.js", [scripts], {**find, "STEP": "choose"}),
-            copy,
-            step("finish", context, "restore-media.js", [scripts], {**find, "STEP": "finish"}),
-        ],
-        [scripts, WORK],
-        object_store.account_annotations,
+    return [
+        step("choose-media", context, "restore-media.js", [scripts], {**find, "STEP": "choose"}),
+        copy,
+        step("finish-media", context, "restore-media.js", [scripts], {**find, "STEP": "finish"}),
+    ]
+
+
+def rclone(name: str, script: str, mounts: Sequence[Mount], environment: Environment) -> Container:
+    """A container that runs a script with rclone."""
+    return container(
+        name,
+        images.RCLONE,
+        command=run_script(script),
+        resources=RESOURCES,
+        mounts=mounts,
+        env={"GOMEMLIMIT": "400MiB", **environment},
     )
-    cron_job(scope, template, deadline_seconds=DEADLINE_SECONDS)
 
 
 def region(endpoint: str) -> str:
@@ -154,17 +178,21 @@ def region(endpoint: str) -> str:
     return found[1] if found else "us-east-1"
 
 
-def _second_store(settings: OffSiteSettings) -> Environment:
-    return {
-        "OFF_SITE_STORE_URL": settings.endpoint,
-        "OFF_SITE_REGION": settings.region or region(settings.endpoint),
-        "OFF_SITE_FORCE_PATH_STYLE": "true",
-        "OFF_SITE_ENCRYPTION": settings.encryption,
-        **({"OFF_SITE_KMS_KEY_ID": settings.kms_key_id} if settings.kms_key_id else {}),
-        "OFF_SITE_ACCESS_KEY_ID": SecretRef(name=settings.secret, key="ACCESS_KEY_ID"),
-        "OFF_SITE_SECRET_ACCESS_KEY": SecretRef(name=settings.secret, key="SECRET_ACCESS_KEY"),
-        "OFF_SITE_BUCKET": settings.bucket,
+def copies_environment(settings: OffSiteSettings | ImportFrom, prefix: str = "OFF_SITE_") -> Environment:
+    """The variables of a store with copies, as scripts read them with a prefix."""
+    variables: dict[str, str | SecretRef] = {
+        "STORE_URL": settings.endpoint,
+        "REGION": settings.region or region(settings.endpoint),
+        "FORCE_PATH_STYLE": "true",
+        "ACCESS_KEY_ID": SecretRef(name=settings.secret, key="ACCESS_KEY_ID"),
+        "SECRET_ACCESS_KEY": SecretRef(name=settings.secret, key="SECRET_ACCESS_KEY"),
+        "BUCKET": settings.bucket,
+        "STORE_WAIT_SECONDS": str(STORE_WAIT_SECONDS),
     }
+    if isinstance(settings, OffSiteSettings):
+        variables |= {"ENCRYPTION": settings.encryption}
+        variables |= {"KMS_KEY_ID": settings.kms_key_id} if settings.kms_key_id else {}
+    return {f"{prefix}{name}": value for name, value in variables.items()}
 
 
 def _copy(
@@ -175,16 +203,13 @@ def _copy(
     proxy: Environment,
 ) -> Container:
     bucket = object_store.buckets[purpose]
-    return container(
+    return rclone(
         f"copy-{purpose}",
-        images.RCLONE,
-        command=run_script("copy-off-site.sh"),
-        resources=RESOURCES,
-        mounts=mounts,
-        env={
+        "copy-off-site.sh",
+        mounts,
+        {
             **bucket_client_environment(object_store, bucket),
-            **_second_store(settings),
-            "GOMEMLIMIT": "400MiB",
+            **copies_environment(settings),
             "TMPDIR": LISTS.path,
             **proxy,
         },

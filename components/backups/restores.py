@@ -15,6 +15,7 @@ from components.kubernetes.files import read_scripts, run_script, scripts_mount
 from components.kubernetes.jobs import cron_job
 from components.kubernetes.objects import Scope, child_options
 from components.kubernetes.pods import TMP, Container, Mount, container
+from components.kubernetes.variables import Environment
 from components.schema import images
 from components.schema.base import Resources
 from components.schema.stores import ExternalPostgres
@@ -41,7 +42,7 @@ POSTGRES_RESOURCES = Resources(cpu="100m", cpu_limit="2", memory="1Gi")
 
 POSTGRES_SCRIPTS = (
     *("look-postgres.sh", "restore-postgres.sh", "rclone-remotes.sh"),
-    *("drop-everything.sql", "compare-rows.sql"),
+    *("drop-everything.sql", "compare-rows.sql", "clean-clone.sql", "clone-tables.json"),
 )
 CLICKHOUSE_SCRIPTS = ("look-clickhouse.sh", "restore-clickhouse.sh", "clickhouse-queries.sh")
 CHOOSE_SCRIPTS = ("choose-set.js", "fingerprint-keys.js", "restorable-sets.js")
@@ -81,7 +82,7 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
     files = {
         **read_scripts(SCRIPTS, "copy-client.sh", *POSTGRES_SCRIPTS),
         **read_scripts(CLIENT_SCRIPTS, "copy-ca-bundle.sh"),
-        **step_scripts(*CHOOSE_SCRIPTS),
+        **step_scripts(*CHOOSE_SCRIPTS, "first-user.js"),
     }
     scripts = scripts_mount(scope, files)
     client = client_volume()
@@ -92,7 +93,12 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
         "ACTION": "plan",
     }
     waits = {"POOLER": "true" if connection.pooler else "false", "WAIT_SECONDS": str(WAIT_SECONDS)}
-    storage = client_environment(object_store, object_store.read_backups)
+    storage = {
+        **client_environment(object_store, object_store.read_backups),
+        "CLONE": "false",
+        "FORMER_MEDIA_BUCKET": "",
+        "MEDIA_BUCKET": object_store.buckets["media"].name,
+    }
     look, restore = (
         container(
             name,
@@ -107,11 +113,29 @@ def _postgres(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None
     template = steps_pod(
         context,
         scope,
-        [copy_client(scripts, client), look, *_choose(context, "postgres", scripts), restore],
+        [
+            *(copy_client(scripts, client), look, *_choose(context, "postgres", scripts)),
+            *_first_user(context, scripts),
+            restore,
+        ],
         mounts,
         object_store.reader_annotations,
     )
     cron_job(scope, template, deadline_seconds=DEADLINE_SECONDS, checks=True)
+
+
+def _first_user(context: ApplicationContext, scripts: Mount) -> Sequence[Container]:
+    """A step that notes who can sign in to a clone, in stacks into which others can be cloned."""
+    if context.settings.backups.import_from is None:
+        return ()
+    start = context.settings.first_start
+    environment: Environment = {
+        "CLONE": "false",
+        "USER_EMAIL": start.owner_email,
+        "USER_NAME": start.owner_name,
+        "USER_PASSWORD": context.refs["user_password"],
+    }
+    return [step("first-user", context, "first-user.js", [scripts], environment)]
 
 
 def _choose(context: ApplicationContext, store: str, scripts: Mount) -> Sequence[Container]:
@@ -125,6 +149,8 @@ def _choose(context: ApplicationContext, store: str, scripts: Mount) -> Sequence
         "ACTION": "plan",
         "SET_ID": "",
         "OVERWRITE": "false",
+        "CLONE": "false",
+        "MANIFEST": "",
         "LANGFUSE_VERSION": context.settings.version,
         **bucket_client_environment(object_store, object_store.read_backups),
         "STORAGE_BYTES": str(storage),

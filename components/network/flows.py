@@ -1,6 +1,6 @@
 """The flows of an installation: the input of network policies and of the mesh's rules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from components.application.environment import WEB_PORT
@@ -10,7 +10,7 @@ from components.credentials.sources import has_admin_api_key
 from components.network.egress import is_the_pod_itself, namespace_of
 from components.schema.environment import Settings
 from components.stores.connections import Endpoint
-from components.stores.contract import BEFORE_UPGRADE, CLIENTS, OFF_SITE, REPLAY, SIGN_IN_PROXY, Flow
+from components.stores.contract import BEFORE_UPGRADE, CLIENTS, FETCH_SET, OFF_SITE, REPLAY, SIGN_IN_PROXY, Flow
 from components.stores.modes import StoreModes
 
 
@@ -20,9 +20,7 @@ def flows(settings: Settings, stores: StoreModes) -> Sequence[Flow]:
     What pods connect to in their own namespace, or in themselves, is not outside.
     """
     found = [flow for mode in stores for flow in mode.flows()]
-    if off_site := settings.backups.off_site:
-        endpoint = Endpoint.of_url(off_site.endpoint)
-        found.append(Flow(purpose="off-site", endpoints=[endpoint], clients=OFF_SITE))
+    found += _copies(settings)
     if proxy := settings.ingress.sign_in_proxy:
         found.append(Flow(purpose="web", server="web", ports=[WEB_PORT], clients=[SIGN_IN_PROXY]))
         issuer = Endpoint.of_url(proxy.issuer)  # other endpoints of the provider may have other hosts
@@ -41,6 +39,16 @@ def _of_installation(flow: Flow, settings: Settings) -> Flow:
     endpoints = [one for one in flow.endpoints if _is_outside(one, settings)]
     clients = [client for client in flow.clients if client != CLIENTS or settings.clients]
     return replace(flow, endpoints=endpoints, clients=clients)
+
+
+def _copies(settings: Settings) -> Iterator[Flow]:
+    """Flows to object stores with copies."""
+    off_site, import_from = settings.backups.off_site, settings.backups.import_from
+    if off_site:
+        clients = [*OFF_SITE, *(() if import_from else (FETCH_SET,))]
+        yield Flow(purpose="off-site", endpoints=[Endpoint.of_url(off_site.endpoint)], clients=clients)
+    if import_from:
+        yield Flow(purpose="import-from", endpoints=[Endpoint.of_url(import_from.endpoint)], clients=[FETCH_SET])
 
 
 def _is_outside(endpoint: Endpoint, settings: Settings) -> bool:

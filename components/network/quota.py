@@ -17,8 +17,8 @@ HEADROOM = 2
 """Factor over the requests of the steady-state pods. During a rollout all former pods may still drain while all new
 ones run."""
 
-TEMPORARY = 26
-"""Temporary pods that run at the same time: one of each CronJob (13), as on a Sunday with a restore meanwhile; further
+TEMPORARY = 28
+"""Temporary pods that run at the same time: one of each CronJob (15), as on a Sunday with a restore meanwhile; further
 runs that a person starts of backups, checks and drills (6); the Jobs of an update (4); those of an operator (3)."""
 
 TEMPORARY_POD = Resources(cpu="500m", cpu_limit="4", memory="4Gi")

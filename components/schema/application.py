@@ -36,6 +36,8 @@ WorkloadName = Literal[
     "drill-clickhouse",
     "drill-media",
     "drill-postgres",
+    "empty-redis",
+    "fetch-set",
     "keeper",
     "object-store",
     "object-store-provisioning",
@@ -219,6 +221,22 @@ class Worker(Workload):
     )
 
 
+class ImportFrom(Model):
+    """The object store with the off-site copies of another stack. This stack only reads it."""
+
+    endpoint: HttpUrl = Field(
+        description="URL of the store. For AWS, for example `https://s3.eu-west-1.amazonaws.com`."
+    )
+    bucket: BucketName = Field(description="The bucket that `offSite.bucket` of the other stack names.")
+    region: str | None = Field(
+        default=None, description="Its region. Default: the one that a URL of AWS names, or `us-east-1`."
+    )
+    secret: SecretName = Field(
+        description="Secret in the namespace with `ACCESS_KEY_ID` and `SECRET_ACCESS_KEY`. The key must allow listing "
+        "and reading, and should allow nothing else."
+    )
+
+
 class OffSite(Model):
     """A second object store in another location and with other credentials, so that it is not lost with the first."""
 
@@ -340,6 +358,15 @@ class Backups(Model):
         default=None,
         description="A second object store to which backups and media are copied. Nothing is deleted there.",
     )
+    import_from: ImportFrom | None = Field(
+        default=None,
+        description="Where `operations restore --into` finds the sets of another stack, to move or to clone it.",
+    )
+
+    @property
+    def source(self) -> ImportFrom | OffSite | None:
+        """The store with sets that are not in the bucket of this stack: those of another stack, or its own copies."""
+        return self.import_from or self.off_site
 
 
 class FirstStart(Model):

@@ -81,8 +81,21 @@ RESTORE_CLICKHOUSE = "restore-clickhouse"
 OFF_SITE_COPY = "backup-off-site"
 """The workload that copies backups and media to a second object store."""
 
+FETCH_SET = "fetch-set"
+"""The workload that copies a set from another object store into the buckets of this stack."""
+
+EMPTY_REDIS = "empty-redis"
+"""The workload that deletes what Redis has of the former installation, when another one takes its place."""
+
 OFF_SITE = (OFF_SITE_COPY, DRILL_MEDIA, RESTORE_MEDIA)
 """Workloads that connect to the second object store."""
+
+
+def clients_of_copies(settings: Settings) -> Sequence[str]:
+    """Workloads that connect to object stores with copies: its own second store, and that of another stack."""
+    backups = settings.backups
+    return [*(OFF_SITE if backups.off_site else ()), *([FETCH_SET] if backups.source else ())]
+
 
 CERTIFICATES_PATH = "/etc/langfuse/certificates"
 """The directory of CA bundles in every container that connects to a store."""

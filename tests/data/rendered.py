@@ -12,6 +12,8 @@ from tests.unit.recorder import Recording
 
 Container = Mapping[str, Any]
 
+COPIES = {"endpoint": "https://s3.example.org", "bucket": "copies", "secret": "off-site"}
+
 _PLAIN_NAME = re.compile(r"\$\((\w+)\)")
 
 
@@ -65,7 +67,7 @@ def _script_folders() -> list[Mapping[str, str]]:
         "redis": {"mode": "sentinel"},
         "objectStore": {"mode": "managed", "nodes": 4},
         "clickhouse": {"mode": "managed", "replicas": 3, "keepers": 3},
-        "backups": {"offSite": {"endpoint": "https://s3.example.org", "bucket": "copies", "secret": "off-site"}},
+        "backups": {"offSite": COPIES, "importFrom": COPIES},
     }
     recordings = (stack(), recorded("dev", modes))
     return [item.inputs["data"] for recording in recordings for item in recording.of("ConfigMap")]

@@ -229,4 +229,4 @@ module.exports = async function check(env, results) {
   }
 };
 
-module.exports.explain = explainConnection;
+Object.assign(module.exports, { client, connect, explain: explainConnection });

@@ -25,7 +25,9 @@ const LONGEST_PAUSE = 10_000;
 class Bucket {
   /**
    * @param env STORE_URL, REGION, FORCE_PATH_STYLE, BUCKET, ENCRYPTION, KMS_KEY_ID; the keys, unless the pod has an identity;
-   *   STORE_WAIT_SECONDS, for which requests are repeated while the store is away.
+   *   STORE_WAIT_SECONDS, for which requests are repeated while the store is away;
+   *   PREFIX, if the bucket is a copy in a folder of another one, for example `langfuse-prod-backups/`: it is not part of the
+   *   names of objects then.
    */
   constructor(env) {
     this.s3 = load("@aws-sdk/client-s3");
@@ -42,6 +44,7 @@ class Bucket {
     });
     this.name = env.BUCKET;
     this.waitMilliseconds = Number(env.STORE_WAIT_SECONDS) * 1000;
+    this.prefix = env.PREFIX ?? "";
     this.encryption = {
       ...(env.ENCRYPTION && env.ENCRYPTION !== "none" ? { ServerSideEncryption: env.ENCRYPTION } : {}),
       ...(env.KMS_KEY_ID ? { SSEKMSKeyId: env.KMS_KEY_ID } : {}),
@@ -81,7 +84,7 @@ class Bucket {
    */
   async reading(key, use) {
     for (let attempt = 1; ; attempt++) {
-      const { Body } = await this.send("GetObject", { Key: key });
+      const { Body } = await this.send("GetObject", { Key: `${this.prefix}${key}` });
       try {
         return await use(Body);
       } catch (error) {
@@ -109,9 +112,9 @@ class Bucket {
 
   /** The objects under a prefix: {key, bytes, etag, modified}. */
   async *objects(prefix) {
-    for await (const { Contents = [] } of this.pages({ Prefix: prefix })) {
+    for await (const { Contents = [] } of this.pages({ Prefix: `${this.prefix}${prefix}` })) {
       for (const { Key, Size, ETag, LastModified } of Contents) {
-        yield { key: Key, bytes: Size, etag: ETag, modified: LastModified.toISOString() };
+        yield { key: Key.slice(this.prefix.length), bytes: Size, etag: ETag, modified: LastModified.toISOString() };
       }
     }
   }
@@ -126,8 +129,9 @@ class Bucket {
   /** The names of the folders in a folder, for example in `clickhouse/`. */
   async folders(prefix) {
     const found = [];
-    for await (const { CommonPrefixes = [] } of this.pages({ Prefix: prefix, Delimiter: "/" })) {
-      for (const { Prefix } of CommonPrefixes) found.push(Prefix.slice(prefix.length, -1));
+    const start = `${this.prefix}${prefix}`;
+    for await (const { CommonPrefixes = [] } of this.pages({ Prefix: start, Delimiter: "/" })) {
+      for (const { Prefix } of CommonPrefixes) found.push(Prefix.slice(start.length, -1));
     }
     return found;
   }
@@ -185,7 +189,7 @@ class Bucket {
   /** Writes an object, reads it back and returns its size and SHA-256. */
   async write(key, content, type = "application/json") {
     const body = Buffer.from(content);
-    await this.send("PutObject", { Key: key, Body: body, ContentType: type, ...this.encryption });
+    await this.send("PutObject", { Key: `${this.prefix}${key}`, Body: body, ContentType: type, ...this.encryption });
     const stored = await this.digest(key);
     const sha256 = createHash("sha256").update(body).digest("hex");
     if (stored.sha256 !== sha256) throw new Error(`the stored ${key} differs from what was written`);

@@ -2,9 +2,10 @@
 // Chooses the set that a restore takes, and says what the restore would do and why it must not be done.
 //
 // Environment: STORE (`postgres` or `clickhouse`), ACTION (`plan` or `restore`), SET_ID (empty: the newest that can
-// be restored), OVERWRITE (`true` replaces rows), LANGFUSE_VERSION, STORAGE_BYTES (the volume of Postgres; 0 if it is not known), WORK_DIR, and the variables of bucket.js.
-// WORK_DIR has
-// keys.json and what the step before found: `server` (release), `rows` (of each table), `connected` (who uses the
+// be restored), OVERWRITE (`true` replaces rows), CLONE (`true` if the set is of an installation with other keys), MANIFEST
+// (of a set that is not in the bucket yet; for a plan only), LANGFUSE_VERSION, STORAGE_BYTES (the volume of Postgres; 0 if it
+// is not known), WORK_DIR, and the variables of bucket.js. WORK_DIR has keys.json and what the step before found: `server`
+// (release), `rows` (of each table), `connected` (who uses the
 // database), and of ClickHouse `disks` (host, free and used bytes) and `newest` (the time of the newest part).
 //
 // It writes WORK_DIR/plan.json, and notes for the next step. If there is a reason against it, `restore` ends here.
@@ -79,20 +80,28 @@ const STORES = {
 
 const fileOf = (set) => set.files.find(({ name }) => name === DUMP) ?? {};
 
+/** The set that a person means; or one that is not in the bucket yet, whose files are checked when they are. */
+async function wantedSet(bucket, { ACTION, MANIFEST, SET_ID }) {
+  if (ACTION === "restore" || !MANIFEST) return findSet(bucket, SET_ID);
+  const set = JSON.parse(MANIFEST);
+  return { set, backups: (set.clickhouse?.chain ?? []).map((id) => ({ id })), isElsewhere: true };
+}
+
 /** What a restore would do. */
 async function planOf(bucket, env, note) {
-  const { STORE, SET_ID, OVERWRITE, LANGFUSE_VERSION } = env;
+  const { STORE, SET_ID, OVERWRITE, CLONE, LANGFUSE_VERSION } = env;
   const now = new Map(note("rows").map(([table, rows]) => [table, Number(rows)]));
   const [[server]] = note("server");
   const connected = note("connected").map(([text]) => text);
-  const { set, refusal, backups } = await findSet(bucket, SET_ID);
+  const { set, refusal, backups, isElsewhere } = await wantedSet(bucket, env);
   const plan = { store: STORE, server, connected };
   if (!set) return { plan: { ...plan, set: SET_ID || null, refusals: [refusal] } };
-  const [[keys]] = note("keys.json");
-  const target = { store: STORE, langfuse: LANGFUSE_VERSION, keys: JSON.parse(keys), server };
+  const [[own]] = note("keys.json");
+  const keys = CLONE === "true" ? set.keys : JSON.parse(own);
+  const target = { store: STORE, langfuse: LANGFUSE_VERSION, keys, server };
   const { rows, since, bytes } = STORES[STORE].of(set);
   const faults = refusals(set, target, backups);
-  if (!faults.length) faults.push(...(await STORES[STORE].refusals(bucket, set, note, env)));
+  if (!faults.length && !isElsewhere) faults.push(...(await STORES[STORE].refusals(bucket, set, note, env)));
   const tables = [...new Set([...now.keys(), ...Object.keys(rows)])].sort();
   return {
     set,

@@ -2,9 +2,9 @@
 // What is in the bucket of backups, as the rules read it (sets.js).
 
 const { MARKER, inParallel } = require("./bucket.js");
-const { FORMAT } = require("./sets.js");
+const { FORMAT, lacking } = require("./sets.js");
 const { FOLDER } = require("./clickhouse-backups.js");
-const { SETS, damagedBackups, faultIn, verdictsOf } = require("./verdicts.js");
+const { CLONE, SETS, damagedBackups, faultIn, verdictsOf } = require("./verdicts.js");
 
 /**
  * The folders under a prefix. Those of a newer release are left alone. A bucket that keeps former versions also lists
@@ -37,6 +37,12 @@ async function inventory(bucket) {
   return { now: await bucket.now(), sets, backups };
 }
 
+/** Why a set of an inventory can't be restored; null if nothing says so. */
+function reasonOf(set, backups) {
+  if (set.complete) return lacking(set, backups) ?? null;
+  return set.manifest ? "it has no backup of ClickHouse, because none was finished before it" : `it has no ${MARKER}`;
+}
+
 /** How many sets are kept, from the variables KEEP_*. */
 function keepOf(env) {
   const number = (name) => Number(env[`KEEP_${name}`]);
@@ -64,7 +70,12 @@ async function chosenSet(bucket, id, root = "") {
   const manifests = [...(await bucket.manifests(sets))];
   const known = manifests.map(([, manifest]) => manifest).filter((manifest) => manifest?.format === FORMAT);
   const whole = known.filter(({ clickhouse }) => clickhouse !== null);
-  const [newest] = whole.sort((one, other) => Date.parse(other.finished) - Date.parse(one.finished));
+  let newest;
+  for (const one of whole.sort((one, other) => Date.parse(other.finished) - Date.parse(one.finished))) {
+    newest = one;
+    if (!(await bucket.json(`${sets}${one.id}/verdicts/${CLONE}.json`))) break;
+    newest = undefined; // of another installation
+  }
   if (!newest) {
     const dumps = known.length ? `${known.length} have a dump of Postgres only` : `no folder in ${sets} has a ${MARKER}`;
     throw new Error(`the bucket ${bucket.name} has no set: ${dumps}`);
@@ -77,4 +88,4 @@ async function chosenSet(bucket, id, root = "") {
   return newest;
 }
 
-module.exports = { chosenSet, inventory, keepOf };
+module.exports = { chosenSet, inventory, keepOf, reasonOf };

@@ -1,13 +1,15 @@
 "use strict";
 // Finds the media that a set lists and the bucket lacks, before and after restore-media.sh copies them.
 //
-// Environment: STEP (`choose` or `finish`), ACTION (`plan` or `restore`), SET_ID (empty for the newest), WORK_DIR, the
+// Environment: STEP (`choose` or `finish`), ACTION (`plan`, or `restore` or `fetch` to do it, or `list` to do nothing), SET_ID
+// (empty for the newest; a file `set` in WORK_DIR comes first), WORK_DIR, the
 // variables of bucket.js for the bucket of backups, and the same for that of media with the prefix MEDIA_.
 //
-// `choose` writes the missing keys to WORK_DIR/missing. `finish` prints the plan, or what was restored, and fails if media
+// `choose` writes the missing keys to WORK_DIR/missing, or to fetch an empty WORK_DIR/all-media if the set has no list of
+// them. `finish` prints the plan, or what was restored, and fails if media
 // are still missing.
 
-const { createWriteStream, writeFileSync, readFileSync } = require("node:fs");
+const { createWriteStream, existsSync, readFileSync, writeFileSync } = require("node:fs");
 const { once } = require("node:events");
 const { Bucket, main } = require("./bucket.js");
 const { chosenSet } = require("./inventory.js");
@@ -36,6 +38,10 @@ async function compare(env, set, report) {
 }
 
 async function choose(env, set) {
+  if (set.media.error && env.ACTION === "fetch") {
+    console.log(`all media are copied, because set ${set.id} has no list of them: ${set.media.error}`);
+    return writeFileSync(`${env.WORK_DIR}/all-media`, "");
+  }
   if (set.media.error) throw new Error(`set ${set.id} has no list of media: ${set.media.error}`);
   const file = createWriteStream(`${env.WORK_DIR}/missing`);
   const there = await compare(env, set, (key) => file.write(`${key}\n`) || once(file, "drain"));
@@ -48,6 +54,7 @@ async function choose(env, set) {
 
 async function finish(env, set) {
   if (env.ACTION === "plan") return console.log(readFileSync(`${env.WORK_DIR}/plan.json`, "utf8"));
+  if (set.media.error) return;
   const missing = [];
   const there = await compare(env, set, (key) => missing.push(key));
   if (missing.length) {
@@ -58,7 +65,9 @@ async function finish(env, set) {
 }
 
 main("restore-media", async (env) => {
-  const id = env.STEP === "finish" ? readFileSync(`${env.WORK_DIR}/set`, "utf8") : env.SET_ID;
+  if (env.ACTION === "list") return;
+  const chosen = `${env.WORK_DIR}/set`;
+  const id = existsSync(chosen) ? readFileSync(chosen, "utf8") : env.SET_ID;
   const set = await chosenSet(new Bucket(env), id);
   return env.STEP === "finish" ? finish(env, set) : choose(env, set);
 });

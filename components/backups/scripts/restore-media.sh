@@ -1,19 +1,25 @@
 #!/bin/sh
-# Copies the media whose keys are in WORK_DIR/missing from OFF_SITE_BUCKET/BUCKET/ in the second store back to BUCKET.
+# Copies the media whose keys are in WORK_DIR/missing from OFF_SITE_BUCKET/MEDIA_PREFIX in another store to BUCKET, or all
+# of them if there is a file WORK_DIR/all-media.
 #
-# Environment: ACTION (`restore`, or `plan` to do nothing), WORK_DIR, BUCKET and the variables of rclone-remotes.sh, and the
-# same for the second store with the prefix OFF_SITE_.
+# Environment: ACTION (`restore` or `fetch`; others to do nothing), WORK_DIR, MEDIA_PREFIX, BUCKET and the variables of
+# rclone-remotes.sh, and the same for the other store with the prefix OFF_SITE_.
 set -eu
 
 # shellcheck source=components/backups/scripts/rclone-remotes.sh
 . "${0%/*}/rclone-remotes.sh"
 
-[ "$ACTION" = restore ] || exit 0
+case $ACTION in
+    restore | fetch) ;;
+    *) exit 0 ;;
+esac
 source_remote OFF_SITE OFF_SITE_
 remote STORE ''
+from="off_site:$OFF_SITE_BUCKET/$MEDIA_PREFIX"
+set -- --no-traverse --files-from-raw "$WORK_DIR/missing"
+[ ! -e "$WORK_DIR/all-media" ] || set -- --immutable
 # rclone skips keys that are not in the copy. The step after looks for what is still missing.
-rclone copy --no-traverse --files-from-raw "$WORK_DIR/missing" --stats 1m --stats-one-line --stats-log-level NOTICE \
-    "off_site:$OFF_SITE_BUCKET/$BUCKET/" "store:$BUCKET/" || {
+rclone copy "$@" --stats 1m --stats-one-line --stats-log-level NOTICE "$from" "store:$BUCKET/" || {
     echo "restore-media: cannot copy from $OFF_SITE_STORE_URL/$OFF_SITE_BUCKET" >&2
     exit 1
 }

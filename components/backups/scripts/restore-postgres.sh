@@ -9,8 +9,12 @@
 # Extensions stay, because only a superuser may create most of them; Langfuse needs none. Owners and privileges are not
 # restored: everything belongs to the role of the application, and other roles may not exist.
 #
+# A set of another installation is changed in the same transaction, so nobody ever sees it as it was: media are found in the
+# bucket of this installation, and a clone loses its credentials and everything that sends or costs (clean-clone.sql).
+#
 # Environment: ACTION, PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WORK_DIR, CLIENT_DIR (written by copy-client.sh),
-# BUCKET, and the variables of rclone-remotes.sh.
+# CLONE (`true` for a clone), FORMER_MEDIA_BUCKET (of the other installation, or empty), MEDIA_BUCKET, BUCKET, and the
+# variables of rclone-remotes.sh.
 set -eu
 
 # shellcheck source=components/backups/scripts/rclone-remotes.sh
@@ -25,6 +29,17 @@ fail() {
 compare_rows() {
     printf "SET LOCAL restore.rows = '%s';\n" "$(cat "$WORK_DIR/rows.json")"
     cat "${0%/*}/compare-rows.sql"
+}
+
+# Prints what makes the data of another installation fit into this one.
+adapt() {
+    # Web signs links for the bucket in this column (web/src/features/media/server/mediaService.ts).
+    [ -z "$FORMER_MEDIA_BUCKET" ] ||
+        echo "UPDATE public.media SET bucket_name = '$MEDIA_BUCKET' WHERE bucket_name = '$FORMER_MEDIA_BUCKET';"
+    [ "$CLONE" = true ] || return 0
+    printf "SET LOCAL clone.tables = '%s';\n" "$(sed "s/'/''/g" "${0%/*}/clone-tables.json")"
+    printf "SET LOCAL clone.first_user = '%s';\n" "$(cat "$WORK_DIR/first-user.json")"
+    cat "${0%/*}/clean-clone.sql"
 }
 
 # Runs a command of a pipeline, and notes its failure in a file: a POSIX shell reports only the last command's status.
@@ -61,6 +76,7 @@ transaction() {
         echo "database.dump differs from the manifest: its SHA-256 is $(cut -d ' ' -f 1 "$work/sum"), not $sum" > "$work/reason"
     else
         compare_rows
+        adapt
         echo "COMMIT; SELECT 'committed';"
     fi
 }

@@ -32,6 +32,9 @@ async function verdictsOf(bucket) {
 const damagedBackups = (verdicts) =>
   new Set([...verdicts.values()].flatMap((checks) => Object.values(checks).flatMap(({ damaged = [] }) => damaged)));
 
+/** The verdict that says that a set is of another installation (fetch-set.js). */
+const CLONE = "clone";
+
 /** A check of the off-site copy. Its faults are not those of the set in this store. */
 const OFF_SITE = "drill-media";
 
@@ -63,4 +66,4 @@ async function judge(bucket, id, check, { faults, ...facts }) {
   if (!ok) throw new Fault(`set ${id} can't be restored: ${shown.join("; ")}`);
 }
 
-module.exports = { Fault, SETS, damagedBackups, faultIn, judge, verdictsOf };
+module.exports = { CLONE, Fault, SETS, damagedBackups, faultIn, judge, verdictsOf };

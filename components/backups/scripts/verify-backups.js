@@ -18,17 +18,12 @@
 // - removable: whether the next run of langfuse-retention, if there is one, removes it.
 
 const { Bucket, MARKER, inParallel, main } = require("./bucket.js");
-const { FORMAT, lacking, plan } = require("./sets.js");
+const { FORMAT, plan } = require("./sets.js");
 const { FILES, FOLDER } = require("./clickhouse-backups.js");
-const { chosenSet, inventory, keepOf } = require("./inventory.js");
+const { chosenSet, inventory, keepOf, reasonOf } = require("./inventory.js");
 const { SETS, judge } = require("./verdicts.js");
 
 const PROGRESS_MILLISECONDS = 15_000;
-
-function reasonOf(set, backups) {
-  if (set.complete) return lacking(set, backups) ?? null;
-  return set.manifest ? "it has no backup of ClickHouse, because none was finished before it" : `it has no ${MARKER}`;
-}
 
 async function list(bucket, env) {
   const found = await inventory(bucket);

@@ -15,7 +15,6 @@ from components.stores.contract import (
     DRILL_CLICKHOUSE,
     DRILL_POSTGRES,
     MIGRATIONS,
-    OFF_SITE,
     REPLAY,
     RESTORE_CLICKHOUSE,
     RESTORE_POSTGRES,
@@ -23,6 +22,7 @@ from components.stores.contract import (
     VERIFICATION,
     SecretRefs,
     StoreMode,
+    clients_of_copies,
 )
 from components.stores.object_store.expiry import Expiry, expiries
 
@@ -45,7 +45,6 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
     @property
     def clients(self) -> Sequence[str]:
         """Workloads that use a bucket."""
-        off_site: Sequence[str] = OFF_SITE if self.settings.backups.off_site else ()
         backups = (
             "backup-postgres",
             "backup-clickhouse",
@@ -55,7 +54,7 @@ class ObjectStoreMode(StoreMode[ConfigT, ObjectStoreConnection], ABC):
         checks = (VERIFICATION, DRILL_POSTGRES, DRILL_CLICKHOUSE)
         replay: Sequence[str] = (REPLAY,) if has_admin_api_key(self.settings) else ()
         restores = (RESTORE_POSTGRES, RESTORE_CLICKHOUSE, *replay)
-        jobs = (*backups, *checks, *restores, *off_site)
+        jobs = (*backups, *checks, *restores, *clients_of_copies(self.settings))
         return [*APPLICATION, MIGRATIONS, "clickhouse", "object-store-provisioning", *jobs]
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from components.schema.stores import ExternalRedis
 from components.stores.connections import Endpoint, RedisConnection
 from components.stores.contract import Flow, SecretRefs
-from components.stores.redis.mode import CLIENTS, RedisMode
+from components.stores.redis.mode import RedisMode
 
 
 class ExternalRedisMode(RedisMode[ExternalRedis]):
@@ -41,7 +41,7 @@ class ExternalRedisMode(RedisMode[ExternalRedis]):
         config, servers = self.config, self._servers
         named = {"single": set[int](), "cluster": {node.port for node in servers}, "sentinel": {config.port}}
         ports = sorted(named[config.topology])
-        return [Flow(purpose=self.name, endpoints=servers, ports=ports, clients=CLIENTS)]
+        return [Flow(purpose=self.name, endpoints=servers, ports=ports, clients=self.clients)]
 
     @property
     def ca(self) -> str | None:

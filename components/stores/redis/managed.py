@@ -14,7 +14,6 @@ from components.schema.requests import Pods, Requests
 from components.schema.stores import ManagedRedis
 from components.stores.connections import Endpoint, RedisConnection
 from components.stores.contract import Flow, SecretRefs, StoreContext
-from components.stores.redis.mode import CLIENTS
 from components.stores.redis.passwords import PASSWORD_SCRIPTS, PASSWORD_VARIABLE, ValkeyMode
 from components.stores.redis.valkey import (
     CONFIGURATION,
@@ -43,7 +42,7 @@ class ManagedRedisMode(ValkeyMode[ManagedRedis]):
 
     def flows(self) -> Sequence[Flow]:
         """Flows from the application."""
-        clients = [*CLIENTS, *self.password_clients]
+        clients = [*self.clients, *self.password_clients]
         return [Flow(purpose=self.name, server=self.name, ports=[PORT], clients=clients)]
 
     def pods(self) -> Sequence[Pods]:

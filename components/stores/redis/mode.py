@@ -1,15 +1,12 @@
 """What the modes of Redis have in common."""
 
 from abc import ABC
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
 from components.schema.stores import Redis
 from components.stores.connections import RedisConnection
-from components.stores.contract import MIGRATIONS, SERVERS, StoreMode
-
-CLIENTS = (*SERVERS, MIGRATIONS)
-"""Workloads that connect. The migrations only check the store."""
+from components.stores.contract import EMPTY_REDIS, MIGRATIONS, SERVERS, StoreMode
 
 ConfigT = TypeVar("ConfigT", bound=Redis)
 
@@ -25,6 +22,11 @@ class RedisMode(StoreMode[ConfigT, RedisConnection], ABC):
         """The release in the configuration. The model of an external service may have no key for it."""
         version: str | None = getattr(self.config, "version", None)
         return version
+
+    @property
+    def clients(self) -> Sequence[str]:
+        """Workloads that connect. The migrations only check the store."""
+        return [*SERVERS, MIGRATIONS, *([EMPTY_REDIS] if self.settings.backups.import_from else ())]
 
     def credentials(self) -> Collection[str]:
         """One password, of the servers and their Sentinels."""

@@ -17,7 +17,6 @@ from components.schema.requests import Pods, Requests
 from components.schema.stores import SentinelRedis
 from components.stores.connections import Endpoint, RedisConnection
 from components.stores.contract import Flow, SecretRefs, StoreContext
-from components.stores.redis.mode import CLIENTS
 from components.stores.redis.passwords import MASTER_NAME, PASSWORD_SCRIPTS, ValkeyMode
 from components.stores.redis.valkey import (
     CONFIGURATION,
@@ -96,7 +95,7 @@ class SentinelRedisMode(ValkeyMode[SentinelRedis]):
 
     def flows(self) -> Sequence[Flow]:
         """Flows from the application, and between the pods."""
-        clients = [*CLIENTS, self.name, *self.password_clients]
+        clients = [*self.clients, self.name, *self.password_clients]
         return [Flow(purpose=self.name, server=self.name, ports=[PORT, SENTINEL_PORT], clients=clients)]
 
     def pods(self) -> Sequence[Pods]:

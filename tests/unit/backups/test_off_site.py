@@ -30,7 +30,7 @@ def test_only_copies_restores_and_drills_may_reach_both_stores() -> None:
     found = stack()
     spec = found.one("NetworkPolicy", "langfuse-allow-off-site-egress").inputs["spec"]
     assert spec["podSelector"]["matchExpressions"][0]["values"] == [
-        *("backup-off-site", "drill-media", "restore-media")
+        *("backup-off-site", "drill-media", "restore-media", "fetch-set")
     ]
     assert [port["port"] for port in spec["egress"][0]["ports"]] == [9443]
     clients = found.one("NetworkPolicy", "langfuse-allow-object-store-ingress").inputs["spec"]["ingress"][0]["from"]

@@ -70,7 +70,7 @@ def test_a_check_that_found_a_fault_is_not_repeated(recording: Recording) -> Non
 def test_finished_runs_are_kept_over_a_weekend_and_then_removed() -> None:
     off_site = {"endpoint": "https://s3.example.com", "bucket": "copies", "secret": "off-site"}
     jobs = recorded("dev", {"backups": {"offSite": off_site}}).of("CronJob")
-    assert len(jobs) == 13
+    assert len(jobs) == 14
     for job in jobs:
         spec = job.inputs["spec"]
         kept = spec["jobTemplate"]["spec"]["ttlSecondsAfterFinished"]
@@ -130,7 +130,7 @@ def test_the_object_store_client_limits_its_memory() -> None:
                 checked.append(client["name"])
                 limit = quantity_value(given["GOMEMLIMIT"].removesuffix("B"))
                 assert quantity_value(client["resources"]["limits"]["memory"]) >= limit
-    copies = ("copy", "copy-backups", "copy-media")
+    copies = ("copy-backups", *["copy-media"] * 3, "copy-set")
     assert sorted(checked) == [*copies, "provision", "restore", "restore", "set-write-dump", "write-dump"]
 
 

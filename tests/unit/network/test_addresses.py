@@ -24,12 +24,14 @@ from components.network.policies import INTERNET_PORTS, IPV6
 from components.schema.environment import STACK, Settings
 from components.schema.stores import ExternalPostgres, ExternalRedis
 from components.stores.connections import DEFAULT_PORTS
-from components.stores.redis.mode import CLIENTS as REDIS_CLIENTS
+from components.stores.contract import EMPTY_REDIS, MIGRATIONS, SERVERS
 from tests import golden
 from tests.unit.packets import CNPG_LABEL, Address, Network, Peer, Pod
 from tests.unit.program import recorded
 
 STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {name: (stack, given) for name, stack, given in golden.stacks()}
+
+REDIS_CLIENTS = {*SERVERS, MIGRATIONS, EMPTY_REDIS}
 
 MAIL_URL = "smtp://user:secret@mail.example.org:{port}"
 """The value of the Secret with the mail server, with the configured port or 2525."""

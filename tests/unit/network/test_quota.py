@@ -133,7 +133,7 @@ OPERATORS = 3
 
 def test_the_quota_has_room_for_every_job_at_once_and_for_runs_by_hand() -> None:
     off_site = {"endpoint": "https://s3.example.org", "bucket": "copies", "secret": "off-site"}
-    found = recorded("prod", {"scale": "xlarge", "backups": {"offSite": off_site}})
+    found = recorded("prod", {"scale": "xlarge", "backups": {"offSite": off_site, "importFrom": off_site}})
     jobs = [item for item in found if item.kind in {"CronJob", "Job"}]
     names = [item.name.removeprefix("langfuse-") for item in jobs]
     assert set(names) >= BY_HAND

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from operations import backups, jobs, restore
+from operations import backups, jobs, restore, sources
 from operations.backups import BackupSet
 from operations.cluster import Step
 from operations.errors import OperationError
 from operations.restore import RECORD, Restoration, Restore, choose
+from operations.sources import Source
 from operations.writers import WRITERS
 from tests.unit.operations.killed import Killable, KilledError
 
@@ -21,6 +22,11 @@ RELEASE = "4.82.0"
 SET = "2026-11-26T02-15-00Z-k7fz"
 BEGUN, CLICKHOUSE_BEGUN = "2026-11-26T02:15:00.000Z", "2026-11-26T00:45:00.000Z"
 WANTED = Restoration(set=SET, begun=BEGUN, stores=["postgres", "clickhouse"], overwrite=True, since=CLICKHOUSE_BEGUN)
+
+DECLARED = (restore.MIGRATIONS, restore.FIRST_START, restore.CLIENTS)
+COPIES = {"OFF_SITE_STORE_URL": "https://s3.example.com", "OFF_SITE_BUCKET": "copies"}
+OTHERS = Source(stack="prod", backups="langfuse-prod-backups", media="langfuse-prod-media", clone=True)
+CLONE = WANTED.model_copy(update={"since": None, "source": OTHERS})
 
 Json = Mapping[str, Any]
 
@@ -55,22 +61,31 @@ class World(Killable):
         self.ran: list[str] = []
         self.running = RELEASE
         """The release that web runs."""
+        self.variables: dict[str, dict[str, str]] = {}
         self.fails: set[str] = set()
         for name in (*restore.SUSPENDED, backups.VERIFY, restore.REPLAY, "langfuse-restore-postgres"):
             self.add("CronJob", name, self.cron_job())
         self.add("CronJob", "langfuse-restore-clickhouse", self.cron_job())
-        self.add("Job", restore.MIGRATIONS, {"template": self.template(), "selector": {}, "backoffLimit": 2})
+        self.add("CronJob", sources.FETCH, self.cron_job(COPIES))
+        self.add("CronJob", sources.EMPTY_REDIS, self.cron_job())
+        for name in DECLARED:
+            self.add("Job", name, {"template": self.template(), "selector": {}, "backoffLimit": 2})
+        self.mail = False
 
-    def template(self) -> dict[str, Any]:
+    def template(self, given: Mapping[str, str] | None = None) -> dict[str, Any]:
         names = ("ACTION", "SET_ID", "OVERWRITE", "DRY_RUN", "SINCE", "SETTLE_SECONDS")
-        env = [{"name": name, "value": ""} for name in names]
+        more = ("CLONE", "MANIFEST", "PREFIX", "MEDIA_PREFIX", "FORMER_MEDIA_BUCKET")
+        env = [
+            {"name": name, "value": value}
+            for name, value in {**dict.fromkeys((*names, *more), ""), **(given or {})}.items()
+        ]
         labels = {restore.VERSION_LABEL: RELEASE, "controller-uid": "1", "batch.kubernetes.io/job-name": "y"}
         return {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "env": env}]}}
 
-    def cron_job(self) -> dict[str, Any]:
+    def cron_job(self, given: Mapping[str, str] | None = None) -> dict[str, Any]:
         return {
             "suspend": False,
-            "jobTemplate": {"spec": {"activeDeadlineSeconds": 60, "template": self.template()}},
+            "jobTemplate": {"spec": {"activeDeadlineSeconds": 60, "template": self.template(given)}},
         }
 
     def add(self, kind: str, name: str, spec: Json) -> None:
@@ -82,10 +97,13 @@ class World(Killable):
         name = job["metadata"]["name"]
         (container,) = job["spec"]["template"]["spec"]["containers"]
         variables = {one["name"]: one["value"] for one in container["env"]}
-        if name.startswith("langfuse-restore-") and variables["ACTION"] != "plan" and "replay" not in name:
+        if name == "langfuse-restore-first-start":
+            assert "langfuse-restore-empty-redis" in self.ran
+        if name.startswith("langfuse-restore-") and variables["ACTION"] == "restore":
             assert not any(self.replicas.values()), "the application writes during a restore"
             assert all(self.objects["CronJob", one]["spec"]["suspend"] for one in restore.SUSPENDED)
         self.ran.append(name)
+        self.variables[name] = variables
         self.logs[name] = self.output(name, variables)
         outcome = "Failed" if name in self.fails else "Complete"
         job["status"] = {"conditions": [{"type": outcome, "status": "True"}]}
@@ -103,7 +121,7 @@ class World(Killable):
     def settled(self) -> bool:
         """Whether everything is as it was before, but for the data."""
         active = not any(self.objects["CronJob", name]["spec"]["suspend"] for name in restore.SUSPENDED)
-        owned = [name for kind, name in self.objects if kind == "Job" and name != restore.MIGRATIONS]
+        owned = [name for kind, name in self.objects if kind == "Job" and name not in DECLARED]
         return active and not owned and ("ConfigMap", RECORD) not in self.objects and all(self.replicas.values())
 
 
@@ -117,7 +135,9 @@ class FakeCluster:
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         if kind == "Deployment":
             labels = {restore.VERSION_LABEL: self.world.running}
-            return {"spec": {"replicas": self.world.replicas[name], "template": {"metadata": {"labels": labels}}}}
+            env = [{"name": "SMTP_CONNECTION_URL"}] if self.world.mail else []
+            template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "env": env}]}}
+            return {"spec": {"replicas": self.world.replicas[name], "template": template}}
         found = self.world.objects.get((kind, name))
         return None if found is None else json.loads(json.dumps(found))
 
@@ -166,7 +186,14 @@ class FakeCluster:
 
 
 class FakePulumi:
-    stack = "prod"
+    def __init__(self, stack: str = "prod", endpoint: str = COPIES["OFF_SITE_STORE_URL"]) -> None:
+        self.stack, self.endpoint = stack, endpoint
+
+    def settings(self) -> Json:
+        """The stack file."""
+        copies = {"endpoint": self.endpoint, "bucket": COPIES["OFF_SITE_BUCKET"], "secret": "off-site"}
+        file = {"host": "langfuse.example.com", "license": {"key": "x"}, "backups": {"offSite": copies}}
+        return {f"langfuse:{key}": value for key, value in file.items()}
 
     def objects(self) -> list[Json]:
         return [
@@ -183,8 +210,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
-def restoring(said: list[str] | None = None) -> Restore:
-    return Restore(FakePulumi(), (said if said is not None else []).append)  # type: ignore[arg-type]
+def restoring(said: list[str] | None = None, stack: str = "prod") -> Restore:
+    return Restore(FakePulumi(stack), (said if said is not None else []).append)  # type: ignore[arg-type]
 
 
 def test_a_restore_stops_writers_and_backups_restores_migrates_replays_and_starts_again(world: World) -> None:
@@ -200,21 +227,78 @@ def test_a_restore_stops_writers_and_backups_restores_migrates_replays_and_start
     assert world.settled()
 
 
-def test_a_restore_that_was_killed_anywhere_is_continued(world: World) -> None:
-    restoring().carry_out(WANTED)
+def test_a_clone_is_fetched_restored_cleaned_and_gets_its_own_first_user_before_it_starts(world: World) -> None:
+    assert restoring().carry_out(CLONE) == {}
+    suffix = SET.lower()
+    assert world.ran == [
+        f"langfuse-restore-fetch-{suffix}",
+        f"langfuse-restore-postgres-{suffix}",
+        f"langfuse-restore-clickhouse-{suffix}",
+        f"langfuse-restore-migrations-{suffix}",
+        "langfuse-restore-empty-redis",
+        "langfuse-restore-first-start",
+        "langfuse-restore-clients",
+    ]
+    fetched = world.variables[world.ran[0]]
+    places = {"PREFIX": "langfuse-prod-backups/", "MEDIA_PREFIX": "langfuse-prod-media/"}
+    assert fetched.items() >= {"ACTION": "fetch", "SET_ID": SET, "CLONE": "true", **places}.items()
+    for name in world.ran[1:3]:
+        assert world.variables[name]["CLONE"] == "true"
+    assert world.variables[world.ran[1]]["FORMER_MEDIA_BUCKET"] == "langfuse-prod-media"
+    assert world.settled()
+
+
+def test_a_set_of_another_stack_is_planned_by_its_manifest(world: World) -> None:
+    source = restoring(stack="staging").source(FakePulumi("prod"), clone=True)  # type: ignore[arg-type]
+    assert source == OTHERS
+    wanted, plans = restoring(stack="staging").planned(None, None, "all", overwrite=True, source=source)
+    assert wanted == CLONE
+    assert [one.store for one in plans] == ["postgres", "clickhouse"]
+    for name in ("langfuse-restore-postgres-plan", "langfuse-restore-clickhouse-plan"):
+        assert json.loads(world.variables[name]["MANIFEST"])["id"] == SET
+        assert world.variables[name]["CLONE"] == "true"
+    assert not any("fetch-" in name and "by-hand" not in name for name in world.ran)
+    own = restoring().source(None)
+    assert (own.stack, own.backups) == (None, "langfuse-prod-backups")
+    wanted, _ = restoring().planned(SET, None, "all", overwrite=True, source=own)
+    assert wanted.since == CLICKHOUSE_BEGUN
+
+
+def test_a_stack_that_does_not_read_those_copies_or_sends_mail_is_no_target(world: World) -> None:
+    def refusal(other: FakePulumi, *, clone: bool = False) -> str:
+        with pytest.raises(OperationError) as error:
+            restoring(stack="staging").source(other, clone=clone)  # type: ignore[arg-type]
+        return str(error.value)
+
+    assert "--into names the stack itself" in refusal(FakePulumi("staging"), clone=True)
+    elsewhere = refusal(FakePulumi("prod", "https://s3.example.org"))
+    assert (
+        "reads the copies in https://s3.example.com/copies, and those of prod are in https://s3.example.org"
+        in elsewhere
+    )
+    world.mail = True
+    assert "stack staging sends mail, and a clone has the addresses of all users" in refusal(FakePulumi(), clone=True)
+    assert restoring(stack="staging").source(FakePulumi(), clone=False).clone is False  # type: ignore[arg-type]
+    del world.objects["CronJob", sources.FETCH]
+    assert f"there is no CronJob {sources.FETCH}" in refusal(FakePulumi())
+
+
+@pytest.mark.parametrize("wanted", [WANTED, CLONE], ids=["own", "clone"])
+def test_a_restore_that_was_killed_anywhere_is_continued(world: World, wanted: Restoration) -> None:
+    restoring().carry_out(wanted)
     for last in range(world.changes):
         for half in (0, 0.5):
             again = World()
             world.__dict__.update(again.__dict__)
             world.last = last + half
             with pytest.raises(KilledError):
-                restoring().carry_out(WANTED)
+                restoring().carry_out(wanted)
             world.last = None
             command = restoring()
             begun = command.under_way()
             if begun is not None:
-                assert begun == WANTED
-            command.carry_out(begun or WANTED)
+                assert begun == wanted
+            command.carry_out(begun or wanted)
             assert world.settled(), f"killed at change {last + half}"
             assert all(world.ran.count(name) == 1 for name in world.ran if begun is not None), "a step ran twice"
 
