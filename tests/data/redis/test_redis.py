@@ -16,9 +16,12 @@ from components.stores.redis.passwords import RETIRE
 from sandbox.images import probe_application
 from tests.data.containers import Run, install_client, run
 from tests.data.redis.clients import ONCE
-from tests.data.rendered import config_map, container, environment, secrets
+from tests.data.rendered import COPIES, config_map, container, environment, secrets
 from tests.scripts import SCRIPTS
 from tests.servers import answers, free_port, program, running
+from tests.unit import pods
+from tests.unit.configuration import HOST
+from tests.unit.program import recorded
 
 QUEUE_CONNECTION = Path(__file__).parent / "queue-connection.cjs"
 
@@ -182,3 +185,30 @@ def test_a_failover_closes_a_queue_only_once_and_a_server_that_hangs_is_noticed(
     assert (report["closed"], report["refused"]) == (1, 0)
     assert report["added"]
     assert report["noticed"] >= limit - 100
+
+
+def test_the_keys_of_the_installation_are_deleted_and_those_of_others_stay(server: Server, tmp_path: Path) -> None:
+    recording = recorded("dev", {"host": HOST, "backups": {"importFrom": COPIES}})
+    empty = pods.container(recording.one("CronJob", "langfuse-empty-redis"))
+    prefix = pods.variables(empty)["REDIS_KEY_PREFIX"]
+    client = server.connect()
+    client.mset({f"{prefix}:{number}": "x" for number in range(2500)})
+    client.mset({f"{{{prefix}:queue}}:id": "x", "langfuse-dev-2:api-key": "x", "other": "x"})
+    given = {
+        "REDIS_HOST": "127.0.0.1",
+        "REDIS_PORT": str(server.port),
+        "HOME": str(tmp_path),
+        "WORK_DIR": str(tmp_path),
+    }
+    node = {"NODE_PATH": str(probe_application.node_modules())}
+    install_client(tmp_path / "no-clients", "true", Path("/bin/true"))
+    done = run(empty, {**environment(empty, **given), **node}, tmp_path / "no-clients")
+    assert done.code == 0, done.output
+    assert json.loads(done.output.splitlines()[-1]) == {"deleted": 2501}
+    assert sorted(client.keys()) == [b"langfuse-dev-2:api-key", b"other"]
+    wrong = run(
+        empty, {**environment(empty, **given), **node, "REDIS_AUTH": "another-password"}, tmp_path / "no-clients"
+    )
+    assert wrong.code == 1
+    assert wrong.output.startswith("empty-redis: ")
+    assert wrong.leaks(["another-password"]) == []
