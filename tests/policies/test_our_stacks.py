@@ -66,6 +66,7 @@ def violations(stack: str, environment: str, changes: str = "{}") -> list[str]:
 
 
 MANAGED = {"mode": "managed"}
+COPIES = {"endpoint": "https://s3.example.org", "bucket": "copies", "secret": "copies"}
 ROTATED = {"values": {"redisPassword": {"source": "generated", "epoch": 2}}}
 
 
@@ -75,10 +76,11 @@ ROTATED = {"values": {"redisPassword": {"source": "generated", "epoch": 2}}}
         {"postgres": {**MANAGED, "version": "17.6", "upgradeTo": "18.4"}},
         {"postgres": {**MANAGED, "version": "18.4", "volume": 18, "former": {"version": "17.6"}}},
         {"redis": {"mode": "sentinel"}, "credentials": ROTATED},
+        {"backups": {"offSite": {**COPIES, "encryption": "AES256"}, "importFrom": COPIES}},
     ],
-    ids=["copying", "switched", "rotation"],
+    ids=["copying", "switched", "rotation", "copies"],
 )
-def test_an_upgrade_of_postgres_and_a_rotation_of_redis_break_no_policy(config: Mapping[str, Any]) -> None:
+def test_an_upgrade_of_postgres_a_rotation_of_redis_and_copies_break_no_policy(config: Mapping[str, Any]) -> None:
     assert violations("prod", "prod", json.dumps(config)) == []
 
 
