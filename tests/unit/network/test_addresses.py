@@ -66,7 +66,7 @@ NOT_CALLED = {
     r".* AUTH_AUTHENTIK_AUTHORIZATION_URL": "for browsers",
     r".* (HOSTNAME|NO_PROXY)": "not an address that is called",
     r".* TEXT": "text for people",
-    r"langfuse-first-start.* (AUTH_(?!.*_PROXY)|SMTP_|LANGFUSE_S3_).*": "this server serves nobody",
+    r"langfuse-(first-start|clients).* (AUTH_(?!.*_PROXY)|SMTP_|LANGFUSE_S3_).*": "this server serves nobody",
 }
 CALLED_BY_MIGRATIONS = re.compile(r"langfuse-migrations .* (CLICKHOUSE_MIGRATION_URL|DIRECT_URL)")
 
