@@ -62,7 +62,7 @@ def run(
         for name, text in mounted_scripts(script).items():
             (Path(folder) / name).write_text(text)
         process = subprocess.Popen(
-            [shell, *(word.replace(SCRIPTS_PATH, folder) for word in (path, *arguments))],
+            [shell, f"{folder}/{script}", *(word.replace(SCRIPTS_PATH, folder) for word in arguments)],
             env={**NO_SYSTEM_CA, **environment, "PATH": f"{clients}:/usr/bin:/bin"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -84,7 +84,7 @@ def test_preview_needs_no_cluster(nowhere: StackFactory) -> None:
     result = nowhere("prod").preview().ok()
     assert {step.op for step in result.steps} == {"create"}
     counts = Counter(step.type.rpartition(":")[2] for step in result.steps if step.type.startswith("kubernetes:"))
-    expected = {"Namespace": 1, "StatefulSet": 5, "Deployment": 2, "Job": 4, "CronJob": 13, "VirtualService": 1}
+    expected = {"Namespace": 1, "StatefulSet": 5, "Deployment": 2, "Job": 4, "CronJob": 14, "VirtualService": 1}
     assert {kind: counts[kind] for kind in expected} == expected
     assert len(result.steps) > 100
     (message,) = result.messages("warning", "error")  # no StorageClass is right for every cluster
