@@ -22,7 +22,8 @@ WEBHOOK = "doctor-test"
 
 def outcomes(stack: Stack, **variables: str) -> dict[str, tuple[str, str]]:
     """The worst outcome of each check, with what was found."""
-    done = operate("doctor", ["--stack", stack.name, "--json"], {**stack.environment, **variables})
+    words = ["--stack", stack.name, "--config-file", str(stack.file), "--json"]
+    done = operate("doctor", words, {**stack.environment, **variables})
     order = ["ok", "skipped", "warning", "failed"]
     lines = sorted(json.loads(done.stdout), key=lambda line: order.index(line["outcome"]))
     return {line["check"]: (line["outcome"], line["detail"]) for line in lines}

@@ -51,7 +51,7 @@ was_never_used() {
         esac
     done
     [ -z "$(ls -A "$PGDATA/pg_tblspc" 2> /dev/null)" ] || return 1
-    [ -e "$PGDATA/global/pg_control" ] || return 0
+    [ -s "$PGDATA/global/pg_control" ] || return 0 # also if initdb was killed before it wrote to the new file
     [ "$(cat "$PGDATA/PG_VERSION")" = "$major" ] || return 1
     control=$(LC_ALL=C pg_controldata "$PGDATA") || return 1
     next=${control#*"Latest checkpoint's NextOID:"}
