@@ -50,22 +50,29 @@ def prerequisites(objects: Iterable[Json], get: Get) -> Iterator[str]:
         yield from (f"{_title(item)}: {problem}" for problem in found)
 
 
+def _gateways(route: Json, get: Get) -> Iterator[tuple[Json, str, Json | None]]:
+    """The Gateways of an HTTPRoute: the reference, a title, and the object if it exists."""
+    for reference in route["spec"]["parentRefs"]:
+        wanted = _object(
+            GATEWAY_API, "Gateway", reference.get("namespace", route["metadata"]["namespace"]), reference["name"]
+        )
+        yield reference, _title(wanted), get(wanted)
+
+
 def _parents(route: Json, get: Get) -> Iterator[str]:
     """Whether the gateways of an HTTPRoute exist, with a listener for each of its hosts."""
-    for reference in route["spec"]["parentRefs"]:
-        namespace, name = reference.get("namespace", route["metadata"]["namespace"]), reference["name"]
-        gateway = get(_object(GATEWAY_API, "Gateway", namespace, name))
+    for reference, title, gateway in _gateways(route, get):
         if gateway is None:
-            yield f"the Gateway {namespace}/{name} does not exist"
+            yield f"the {title} does not exist"
             continue
         wanted = reference.get("sectionName")
         listeners = [one for one in gateway["spec"].get("listeners", ()) if wanted in (None, one["name"])]
         if not listeners:
-            yield f"the Gateway {namespace}/{name} has no listener {wanted}"
+            yield f"the {title} has no listener {wanted}"
         for host in route["spec"].get("hostnames", ()) if listeners else ():
             patterns = [one.get("hostname") or "*" for one in listeners]
             if not any(_serves(pattern, host, "", "") for pattern in patterns):
-                yield f"no listener of the Gateway {namespace}/{name} serves {host}: {', '.join(patterns)}"
+                yield f"no listener of the {title} serves {host}: {', '.join(patterns)}"
 
 
 def _ingress_class(ingress: Json, get: Get) -> Iterator[str]:
@@ -93,14 +100,12 @@ def _issuer(certificate: Json, get: Get) -> Iterator[str]:
 def _http_route(route: Json, get: Get) -> Iterator[str]:
     """What its gateways answered (gateway-api.sigs.k8s.io/reference/spec, RouteParentStatus)."""
     answered = route.get("status", {}).get("parents", ())
-    for reference in route["spec"]["parentRefs"]:
-        namespace, name = reference.get("namespace", route["metadata"]["namespace"]), reference["name"]
-        gateway = get(_object(GATEWAY_API, "Gateway", namespace, name))
+    for reference, title, gateway in _gateways(route, get):
         if gateway is None:
-            yield f"the Gateway {namespace}/{name} does not exist"
+            yield f"the {title} does not exist"
             continue
-        listener = reference.get("sectionName")
-        where = f"Gateway {namespace}/{name}" + (f", listener {listener}" if listener else "")
+        name, listener = reference["name"], reference.get("sectionName")
+        where = title + (f", listener {listener}" if listener else "")
         conditions = [
             condition
             for parent in answered

@@ -10,12 +10,11 @@ from pathlib import Path
 from components.application.component import ApplicationContext
 from components.application.extra_env import connection_variables, extra_environment
 from components.application.phases import BACKFILL, phase_environment
-from components.application.store_checks import HEAP_MEBIBYTES, RESOURCES
+from components.application.store_checks import NODE_ENVIRONMENT, check_container
 from components.application.store_variables import database_environment, postgres_url
-from components.kubernetes.files import SCRIPTS_PATH, read_scripts
-from components.kubernetes.pods import Container, Mount, container
+from components.kubernetes.files import read_scripts
+from components.kubernetes.pods import Container, Mount
 from components.kubernetes.variables import text
-from components.schema import images
 
 CONTAINER = "phase"
 """The name of the container."""
@@ -39,24 +38,15 @@ def phase_check(context: ApplicationContext, mounts: Sequence[Mount]) -> Contain
         mounts: The scripts, the CA bundles and a folder for temporary files.
     """
     settings, stores = context.settings, context.stores
-    check = container(
-        CONTAINER,
-        images.worker(settings.version),
-        command=["node", f"{SCRIPTS_PATH}/{SCRIPTS[0]}"],
-        resources=RESOURCES,
-        mounts=mounts,
-        env={
-            **database_environment(stores.postgres, stores.clickhouse),
-            **connection_variables(settings),
-            "DIRECT_URL": postgres_url(stores.postgres, direct=True),
-            "HOME": "/tmp",  # noqa: S108  # inside the pod
-            "NODE_OPTIONS": f"--max-old-space-size={HEAP_MEBIBYTES}",
-            "PHASE": settings.phase,
-            "BACKFILLS": {**phase_environment(settings, "worker"), **extra_environment(settings, "worker")}[BACKFILL],
-            "LOG_SECONDS": str(LOG_SECONDS),
-            "STORE_CHECKS": settings.application.store_checks,
-            "ACKNOWLEDGED": text(settings.ingestion.acknowledge_events_only),
-        },
-    )
-    check["termination_message_policy"] = "FallbackToLogsOnError"  # shows the reason in the pod's status
-    return check
+    environment = {
+        **database_environment(stores.postgres, stores.clickhouse),
+        **connection_variables(settings),
+        "DIRECT_URL": postgres_url(stores.postgres, direct=True),
+        **NODE_ENVIRONMENT,
+        "PHASE": settings.phase,
+        "BACKFILLS": {**phase_environment(settings, "worker"), **extra_environment(settings, "worker")}[BACKFILL],
+        "LOG_SECONDS": str(LOG_SECONDS),
+        "STORE_CHECKS": settings.application.store_checks,
+        "ACKNOWLEDGED": text(settings.ingestion.acknowledge_events_only),
+    }
+    return check_container(CONTAINER, context, SCRIPTS[0], mounts, environment)

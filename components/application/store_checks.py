@@ -36,6 +36,11 @@ RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="384Mi")
 
 HEAP_MEBIBYTES = 192
 
+NODE_ENVIRONMENT: Environment = {
+    "HOME": "/tmp",  # noqa: S108  # inside the pod
+    "NODE_OPTIONS": f"--max-old-space-size={HEAP_MEBIBYTES}",
+}
+
 SCRIPTS = (
     *("check-stores.js", "store-results.js"),
     *("check-postgres.js", "check-clickhouse.js", "check-redis.js", "check-object-store.js"),
@@ -57,19 +62,35 @@ def store_check(context: ApplicationContext, mounts: Sequence[Mount], *, wait_se
     """
     settings = context.settings
     managed = [mode.name for mode in StoreModes.of(settings) if mode.is_managed]
+    environment = {
+        **store_check_environment(settings, context.stores, managed),
+        "NAMESPACE": context.installation.namespace,
+        "WAIT_SECONDS": str(wait_seconds),
+    }
+    return check_container(CONTAINER, context, "check-stores.js", mounts, environment)
+
+
+def check_container(
+    name: str, context: ApplicationContext, script: str, mounts: Sequence[Mount], environment: Environment
+) -> Container:
+    """A container that runs a script with Langfuse's own clients of the stores, and shows in its status why it failed.
+
+    Args:
+        name: Name of the container.
+        context: Settings, stores and credentials.
+        script: Name of the script.
+        mounts: The scripts, the CA bundles and a folder for temporary files.
+        environment: Variables of the script and of Node.
+    """
     check = container(
-        CONTAINER,
-        images.worker(settings.version),
-        command=["node", f"{SCRIPTS_PATH}/check-stores.js"],
+        name,
+        images.worker(context.settings.version),
+        command=["node", f"{SCRIPTS_PATH}/{script}"],
         resources=RESOURCES,
         mounts=mounts,
-        env={
-            **store_check_environment(settings, context.stores, managed),
-            "NAMESPACE": context.installation.namespace,
-            "WAIT_SECONDS": str(wait_seconds),
-        },
+        env=environment,
     )
-    check["termination_message_policy"] = "FallbackToLogsOnError"  # shows the failed checks in the pod's status
+    check["termination_message_policy"] = "FallbackToLogsOnError"
     return check
 
 

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.application.component import ApplicationContext
-from components.application.store_checks import HEAP_MEBIBYTES, RESOURCES
+from components.application.store_checks import NODE_ENVIRONMENT, check_container
 from components.application.store_variables import database_environment, postgres_url
-from components.kubernetes.files import SCRIPTS_PATH, read_scripts
-from components.kubernetes.pods import Container, Mount, container
-from components.schema import images
+from components.kubernetes.files import read_scripts
+from components.kubernetes.pods import Container, Mount
 
 SCRIPTS = ("check-upgrade.js", "upgrade-rules.js", "schemas.js")
 
@@ -34,21 +33,12 @@ def upgrade_check(context: ApplicationContext, mounts: Sequence[Mount], release_
         release_folder: Path of that list.
     """
     stores = context.stores
-    check = container(
-        "upgrade",
-        images.worker(context.settings.version),
-        command=["node", f"{SCRIPTS_PATH}/{SCRIPTS[0]}"],
-        resources=RESOURCES,
-        mounts=mounts,
-        env={
-            **database_environment(stores.postgres, stores.clickhouse),
-            "DIRECT_URL": postgres_url(stores.postgres, direct=True),
-            "HOME": "/tmp",  # noqa: S108  # inside the pod
-            "NODE_OPTIONS": f"--max-old-space-size={HEAP_MEBIBYTES}",
-            "RELEASE_DIR": release_folder,
-            "LANGFUSE_VERSION": context.settings.version,
-            "BETWEEN": LAST_OF_VERSION_3,
-        },
-    )
-    check["termination_message_policy"] = "FallbackToLogsOnError"  # shows the reason in the pod's status
-    return check
+    environment = {
+        **database_environment(stores.postgres, stores.clickhouse),
+        "DIRECT_URL": postgres_url(stores.postgres, direct=True),
+        **NODE_ENVIRONMENT,
+        "RELEASE_DIR": release_folder,
+        "LANGFUSE_VERSION": context.settings.version,
+        "BETWEEN": LAST_OF_VERSION_3,
+    }
+    return check_container("upgrade", context, SCRIPTS[0], mounts, environment)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from components.schema.requests import Requests
 from operations import cluster_identity
 from operations.changes.capacity import requests
 from operations.cluster import Cluster
@@ -11,6 +12,7 @@ from operations.doctor import machine, references, room, route
 from operations.doctor.model import Check, Line
 from operations.errors import OperationError
 from operations.pulumi import Json, Pulumi
+from operations.store_checks import kubernetes_objects
 
 REACHED: Final = Check("cluster", "the cluster")
 
@@ -31,22 +33,21 @@ def lines(pulumi: Pulumi, say: Callable[[str], None]) -> Iterator[Line]:
         yield machine.PREVIEW.skipped("the lines above come first")
         return
     say(f"previewing {pulumi.stack} ...")
-    previewed, objects = machine.preview(pulumi)
+    previewed, by_urn = machine.preview(pulumi)
     yield from previewed
-    if objects:
+    if objects := kubernetes_objects(by_urn.values()):
         say("comparing it with the cluster ...")
-        yield from _compared(cluster, objects)
+        yield from _compared(cluster, objects, requests(by_urn))
 
 
-def _compared(cluster: Cluster, by_urn: Mapping[str, Json]) -> Iterator[Line]:
-    objects = [*by_urn.values()]
+def _compared(cluster: Cluster, objects: list[Json], total: Requests) -> Iterator[Line]:
     namespace = next(item["metadata"]["namespace"] for item in objects if item["kind"] == "Job")
     yield from clusters.kinds(cluster, objects)
     yield from clusters.permissions(cluster, objects, namespace)
     yield from references.storage(cluster, objects)
     yield from references.webhooks(cluster, objects, namespace)
     yield from room.nodes(cluster, objects, namespace)
-    yield from room.quotas(cluster, objects, requests(by_urn), namespace)
+    yield from room.quotas(cluster, objects, total, namespace)
     yield from references.secrets(cluster, objects)
     yield from references.admission(cluster, objects, namespace)
     yield from route.gateways(cluster, objects)

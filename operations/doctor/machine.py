@@ -9,6 +9,7 @@ from operations.changes.events import observe
 from operations.doctor.model import Check, Line
 from operations.errors import OperationError
 from operations.pulumi import Json, Pulumi, backend, listed, version
+from operations.store_checks import kubernetes_objects
 
 BACKEND: Final = Check("machine", "Pulumi and its backend")
 SECRETS: Final = Check("machine", "secrets of the configuration")
@@ -61,12 +62,11 @@ def _state(pulumi: Pulumi) -> Line:
 
 
 def preview(pulumi: Pulumi) -> tuple[list[Line], Mapping[str, Json]]:
-    """Whether the configuration is valid, and the Kubernetes objects that it makes, by URN."""
+    """Whether the configuration is valid, and the inputs of all resources, by URN."""
     done = pulumi.events("preview")
     seen = observe(done.events)
-    objects = {urn: item for urn, item in seen.after.items() if {"apiVersion", "kind", "metadata"} <= item.keys()}
     if done.exit_code == 0:
-        return [PREVIEW.ok(f"{len(objects)} objects")], objects
+        return [PREVIEW.ok(f"{len(kubernetes_objects(seen.after.values()))} objects")], seen.after
     fix = f"python -m operations preview --stack {pulumi.stack}"
     problems = seen.errors or (done.complaint.removeprefix("error: "),)
-    return [PREVIEW.failed(problem, fix) for problem in problems], objects
+    return [PREVIEW.failed(problem, fix) for problem in problems], seen.after

@@ -7,6 +7,7 @@ from typing import Any, Final
 import pulumi
 
 from components.admission import CONTROLLERS, Admission
+from components.schema.selectors import selects
 from components.storage_classes import DEFAULT, KINDS, classes_of
 from operations.cluster import Cluster
 from operations.doctor.model import Check, Line
@@ -144,26 +145,7 @@ def _must_admit(hook: Json, labels: Mapping[str, str]) -> bool:
     rules = hook.get("rules") or ()
     sees_pods = any({"pods", "*", "*/*"} & {*rule.get("resources", ())} for rule in rules)
     required = hook.get("failurePolicy", "Fail") == "Fail"
-    return sees_pods and required and _selects(hook.get("namespaceSelector") or {}, labels)
-
-
-def _selects(selector: Json, labels: Mapping[str, str]) -> bool:
-    """Whether a LabelSelector matches (apimachinery/pkg/labels/selector.go)."""
-    equal = (selector.get("matchLabels") or {}).items() <= labels.items()
-    return equal and all(_meets(one, labels) for one in selector.get("matchExpressions") or ())
-
-
-def _meets(expression: Json, labels: Mapping[str, str]) -> bool:
-    value, values = labels.get(expression["key"]), expression.get("values") or ()
-    match expression["operator"]:
-        case "In":
-            return value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-        case _:
-            return value is None
+    return sees_pods and required and selects(hook.get("namespaceSelector"), labels)
 
 
 def _answers(cluster: Cluster, service: Json) -> bool:

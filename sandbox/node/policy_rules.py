@@ -19,6 +19,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
 from typing import Literal
 
+from components.schema.selectors import selects
 from sandbox.client import Json
 
 Direction = Literal["Ingress", "Egress"]
@@ -168,27 +169,6 @@ def directions(spec: Json) -> tuple[Direction, ...]:
     """The directions in which a policy isolates pods. By default egress only if it has egress rules."""
     types = spec.get("policyTypes") or (["Ingress", "Egress"] if spec.get("egress") else ["Ingress"])
     return tuple(direction for direction in DIRECTIONS if direction in types)
-
-
-def selects(selector: Json | None, labels: Mapping[str, str]) -> bool:
-    """Whether a label selector matches. An empty one matches everything."""
-    selector = selector or {}
-    equal = (selector.get("matchLabels") or {}).items() <= labels.items()
-    return equal and all(_meets(expression, labels) for expression in selector.get("matchExpressions") or ())
-
-
-def _meets(expression: Json, labels: Mapping[str, str]) -> bool:
-    key, values = expression["key"], expression.get("values") or ()
-    match expression["operator"]:
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":  # a missing label is in no list
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case "DoesNotExist":
-            return key not in labels
-    return False  # the API server accepts no other operator
 
 
 def _allowed(

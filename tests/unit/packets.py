@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from components.network.mesh_policies import TUNNEL_PORT
-from sandbox.node.policy_rules import Rules, rules, selects
+from components.schema.selectors import selects
+from sandbox.node.policy_rules import Rules, rules
 from tests.unit.recorder import Recording
 from tests.unit.sandbox import connections
 

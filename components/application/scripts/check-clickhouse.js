@@ -17,8 +17,11 @@ const SYSTEM_TABLES = ["columns", "mutations", "parts", "processes", "replicas",
 /** What ends a password in the query of a URL: the migrations paste it there (packages/shared/clickhouse/scripts/up.sh). */
 const BREAKS_URL = /[\s&#%+]/;
 
+/** Milliseconds that a request of a check may take. */
+const REQUEST_MILLISECONDS = 45_000;
+
 class ClickHouse {
-  constructor(env) {
+  constructor(env, requestMilliseconds = REQUEST_MILLISECONDS) {
     this.env = env;
     this.clustered = env.CLICKHOUSE_CLUSTER_ENABLED !== "false";
     this.cluster = env.CLICKHOUSE_CLUSTER_NAME || "default";
@@ -29,7 +32,7 @@ class ClickHouse {
       username: env.CLICKHOUSE_USER,
       password: env.CLICKHOUSE_PASSWORD,
       database: env.CLICKHOUSE_DB || "default",
-      request_timeout: 45_000,
+      request_timeout: requestMilliseconds,
       log: { level: 127 }, // off: it would print statements and their errors a second time
     });
   }

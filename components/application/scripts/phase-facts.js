@@ -5,8 +5,9 @@
 // packages/shared/src/server/clickhouse/queryTracking.ts (how the backfill follows its statements).
 
 const { randomUUID } = require("node:crypto");
+const { ClickHouse } = require("./check-clickhouse.js");
 const { connected } = require("./check-postgres.js");
-const { load, reason } = require("./store-results.js");
+const { reason } = require("./store-results.js");
 
 /** The gate of the backfill's rows in the table background_migrations. */
 const GATE = "LANGFUSE_BACKGROUND_MIGRATION_V4_ENABLE_HISTORIC_BACKFILL";
@@ -22,18 +23,13 @@ const DAYS = 7;
 /** Rows of the new tables that clients wrote: neither the backfill nor Langfuse's own evaluations did. */
 const FROM_CLIENTS = "NOT endsWith(source, '-backfill') AND NOT startsWith(environment, 'langfuse-')";
 
+/** Milliseconds that a statement may take: some count all rows of a day. */
+const STATEMENT_MILLISECONDS = 300_000;
+
 class Reader {
   constructor(env) {
-    this.clustered = env.CLICKHOUSE_CLUSTER_ENABLED !== "false";
-    this.cluster = env.CLICKHOUSE_CLUSTER_NAME || "default";
-    this.client = load("@clickhouse/client").createClient({
-      url: env.CLICKHOUSE_URL,
-      username: env.CLICKHOUSE_USER,
-      password: env.CLICKHOUSE_PASSWORD,
-      database: env.CLICKHOUSE_DB || "default",
-      request_timeout: 300_000,
-      log: { level: 127 }, // off: it would print statements and their errors a second time
-    });
+    const { client, clustered, cluster } = new ClickHouse(env, STATEMENT_MILLISECONDS);
+    Object.assign(this, { client, clustered, cluster });
   }
 
   /** Rows, with numbers as numbers. */

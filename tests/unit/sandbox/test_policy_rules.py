@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from components.schema.selectors import selects
 from sandbox.node.network import POD_RANGE
 from sandbox.node.nftables import table
-from sandbox.node.policy_rules import Rules, directions, known_pods, rules, selects
+from sandbox.node.policy_rules import Rules, directions, known_pods, rules
 from tests.unit.sandbox.connections import Json, allows, app, namespace, pod, policy
 
 WEB, WORKER, STORE, OTHER = (f"10.244.0.{number}" for number in range(2, 6))
