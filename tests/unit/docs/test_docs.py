@@ -172,6 +172,12 @@ def test_every_stack_file_is_valid(path: Path) -> None:
     assert parse(stack, configuration(path.read_text())).host
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "stacks").glob("Pulumi.*.yaml")), ids=lambda path: path.stem)
+def test_no_stack_file_belongs_to_the_passphrase_of_somebody(path: Path) -> None:
+    """`pulumi stack init` adds a salt to the file, with which every other passphrase is refused."""
+    assert {*yaml.safe_load(path.read_text())} == {"config"}
+
+
 @pytest.mark.parametrize("path", [EXAMPLE, *sorted((ROOT / "stacks").glob("*.yaml"))], ids=lambda path: path.stem)
 def test_every_stack_file_names_the_schema_on_its_first_line(path: Path) -> None:
     first = path.read_text().splitlines()[0]
