@@ -11,6 +11,9 @@ from operations.pulumi import Pulumi
 Json = Mapping[str, Any]
 
 WRITERS: Final = ("langfuse-web", "langfuse-worker")
+"""The Deployments that every stack has. Pools have further ones, whose names begin with one of these."""
+
+_POOLS: Final = tuple(f"{name}-" for name in WRITERS)
 
 STOP_SECONDS: Final = 900
 """Longer than the grace period of a worker."""
@@ -41,7 +44,7 @@ class Writers:
 
     def running(self) -> bool:
         """Whether the application may write."""
-        found = (self._cluster.get(self._named(name)) for name in WRITERS)
+        found = (self._cluster.get(self._named(name)) for name in self._names)
         return any(item["spec"].get("replicas") for item in found if item)
 
     def stop(self) -> None:
@@ -51,10 +54,10 @@ class Writers:
             OperationError: Pods still run after STOP_SECONDS.
         """
         self._say("stopping web and worker ...")
-        for name in WRITERS:
+        for name in self._names:
             self._cluster.scale(self._named(name), 0)
         deadline = time.monotonic() + STOP_SECONDS
-        for name in WRITERS:
+        for name in self._names:
             selector = f"app.kubernetes.io/name={name.removeprefix('langfuse-')}"
             while self._cluster.pod_names(self.namespace, selector):
                 if time.monotonic() > deadline:
@@ -63,7 +66,7 @@ class Writers:
 
     def start(self) -> None:
         """Scale the application to what Pulumi's state says. An autoscaler takes over from there."""
-        for name in WRITERS:
+        for name in self._names:
             found = self._cluster.get(self._named(name))
             if found and name in self._deployments and not found["spec"].get("replicas"):
                 self._say(f"starting {name} ...")
@@ -71,9 +74,14 @@ class Writers:
 
     @cached_property
     def _deployments(self) -> Mapping[str, Json]:
-        """The inputs of web and worker in the state."""
+        """The inputs of web, worker and their pools in the state."""
         found = ((item["metadata"]["name"], item) for item in self._pulumi.objects() if item["kind"] == "Deployment")
-        return {name: item for name, item in found if name in WRITERS}
+        return {name: item for name, item in found if name in WRITERS or name.startswith(_POOLS)}
+
+    @cached_property
+    def _names(self) -> list[str]:
+        """The Deployments that write."""
+        return list(dict.fromkeys([*WRITERS, *self._deployments]))
 
     def _named(self, name: str) -> Json:
         metadata = {"name": name, "namespace": self.namespace}

@@ -14,6 +14,7 @@ from components.application.outbound import (
     target_environment,
 )
 from components.application.phases import phase_environment
+from components.application.queues import pool_environment, queue_environment
 from components.application.sign_in import sign_in_environment
 from components.application.store_variables import (
     database_environment,
@@ -25,9 +26,9 @@ from components.application.store_variables import (
 )
 from components.credentials.sources import client_key
 from components.kubernetes.variables import Environment, text
-from components.schema.application import Workload
 from components.schema.environment import Settings
 from components.schema.values import quantity_value
+from components.schema.workloads import Workload
 from components.stores.clickhouse.memory import SPILL_PERCENT, share
 from components.stores.connections import (
     ClickHouseConnection,
@@ -124,19 +125,27 @@ def _initializing_environment(settings: Settings, stores: Connections, refs: Sec
     return {**web_environment(settings, stores, refs), "HOSTNAME": "127.0.0.1", "TELEMETRY_ENABLED": "false"}
 
 
-def worker_environment(settings: Settings, stores: Connections, refs: SecretRefs) -> Environment:
-    """For worker, which processes the queues and writes to ClickHouse. It runs background migrations only."""
+def worker_environment(
+    settings: Settings, stores: Connections, refs: SecretRefs, workload: str = "worker"
+) -> Environment:
+    """For a Deployment of worker, which processes queues and writes to ClickHouse. It runs background migrations only.
+
+    Variables in `extraEnv` are for every Deployment. With pools, they do not choose the queues.
+    """
+    own = settings.worker_deployments[workload]
     return {
         **database_environment(stores.postgres, stores.clickhouse),
-        **_shared_environment(settings, stores, refs, settings.worker),
+        **_shared_environment(settings, stores, refs, own),
         **media_environment(settings, stores.object_store, "worker"),
         **export_environment(settings, stores.object_store, "worker"),
         **phase_environment(settings, "worker"),
-        "LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY": str(settings.worker.concurrency),
-        "LANGFUSE_OTEL_INGESTION_QUEUE_PROCESSING_CONCURRENCY": str(settings.worker.otel_concurrency),
+        "LANGFUSE_INGESTION_QUEUE_PROCESSING_CONCURRENCY": str(own.concurrency),
+        "LANGFUSE_OTEL_INGESTION_QUEUE_PROCESSING_CONCURRENCY": str(own.otel_concurrency),
         "LANGFUSE_S3_BATCH_EXPORT_ENABLED": "true",
         "PORT": str(WORKER_PORT),
+        **pool_environment(settings, workload),
         **extra_environment(settings, "worker"),
+        **queue_environment(settings, workload),
     }
 
 

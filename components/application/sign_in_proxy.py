@@ -13,10 +13,10 @@ from components.kubernetes.objects import Scope, child_options, service, service
 from components.kubernetes.pods import TMP, container, http_probe, pod, secret_names
 from components.kubernetes.variables import Environment, text
 from components.schema import images
-from components.schema.application import Workload
 from components.schema.base import Resources
 from components.schema.environment import Settings
 from components.schema.ingress import SignInProxy as SignInProxySettings
+from components.schema.workloads import Workload
 from components.stores.connections import Endpoint
 from components.stores.contract import SIGN_IN_PROXY, SecretRefs
 

@@ -113,7 +113,18 @@ def owner(name: str, settings: Settings) -> str | None:
         for pattern, key in keys.items():
             if re.fullmatch(pattern, name):
                 return key
-    return _network(name, settings) or _target(name) or _provider(name) or _bucket(name, settings)
+    return (
+        _pools(name, settings)
+        or _network(name, settings)
+        or _target(name)
+        or _provider(name)
+        or _bucket(name, settings)
+    )
+
+
+def _pools(name: str, settings: Settings) -> str | None:
+    """Variables by which workers of a pool process their queues."""
+    return "worker.pools" if settings.worker.pools and re.fullmatch(r"QUEUE_CONSUMER_.+_IS_ENABLED", name) else None
 
 
 def _network(name: str, settings: Settings) -> str | None:

@@ -9,15 +9,16 @@ from components.application.environment import WORKER_PORT, worker_environment
 from components.application.modules import KEEP_REDIS_CONNECTIONS, LISTEN_ON_IPV6, modules_mount, with_modules
 from components.kubernetes.deployments import deployment
 from components.kubernetes.objects import Scope, child_options, service_account
-from components.kubernetes.pods import TMP, container, http_probe, pod, secret_names
+from components.kubernetes.pods import TMP, Mount, PodTemplate, container, http_probe, pod, secret_names
 from components.schema import images
+from components.schema.workloads import Worker as WorkerSettings
 
 NODE_MODULES = (KEEP_REDIS_CONNECTIONS, LISTEN_ON_IPV6)
 
 STUCK = "/api/health?failIfQueueConsumptionStuck=true&failIfEventPropagationStuck=true"
-"""Fails if no job was consumed for an hour, or no event was propagated for 35 minutes (15 up to 4.16). Like every
-health path of the worker, it also fails while Postgres or Redis does not answer
-(worker/src/features/health/index.ts)."""
+"""Fails if no job was consumed for an hour (for `queues.IDLE_MINUTES`, if no queue has regular jobs), or no event was
+propagated for 35 minutes (15 up to 4.16). Like every health path of the worker, it also fails while Postgres or Redis
+does not answer (worker/src/features/health/index.ts)."""
 
 OUTAGE_SECONDS = 1800
 """How long the liveness probe may fail before the kubelet restarts the worker. A restart does not repair a store, and
@@ -31,9 +32,12 @@ Postgres. Without one of them, it logs that and continues (worker/src/initialize
 
 
 class Worker(pulumi.ComponentResource):
-    """A Deployment that finishes its jobs before it stops, and restarts when it has silently stopped working.
+    """Deployments that finish their jobs before they stop, and restart when they have silently stopped working.
 
-    The outage of a store makes it unready and does not restart it. It has no Service, because nothing calls it.
+    There is one, and another for each of `worker.pools`. They differ in their queues and numbers; what follows from the
+    name of a workload, such as its disruption budget and its network policies, each has for itself.
+
+    The outage of a store makes them unready and does not restart them. They have no Service: nothing calls them.
     """
 
     def __init__(
@@ -54,32 +58,42 @@ class Worker(pulumi.ComponentResource):
         """
         settings, version = context.settings.worker, context.settings.version
         super().__init__("langfuse:index:Worker", name, {"version": version, **settings.model_dump()}, opts)
-        image = images.worker(version)
-        workload = context.installation.workload("worker", component="worker", version=version)
-        scope = Scope(workload, child_options(self, opts))
-        account = service_account(scope, context.stores.object_store.account_annotations)
-        mounts = [modules_mount(scope, NODE_MODULES), TMP, *context.ca_bundles]
-        environment = worker_environment(context.settings, context.stores, context.refs)
-        worker = container(
-            "worker",
-            image,
-            resources=settings.resources,
-            mounts=mounts,
-            env=with_modules(environment, NODE_MODULES),
-            ports={"http-health": WORKER_PORT},
-            startup=http_probe("/", WORKER_PORT, period=5, failures=START_SECONDS // 5),
-            readiness=http_probe("/api/ready", WORKER_PORT, period=10, failures=3),
-            # The check compares with an earlier state, so it must not run in the first minute.
-            liveness=http_probe(STUCK, WORKER_PORT, period=60, failures=OUTAGE_SECONDS // 60, timeout=10, delay=60),
-        )
-        template = pod(
-            workload,
-            [worker],
-            fs_group=image.uid,
-            mounts=mounts,
-            grace_seconds=settings.termination_grace_period_seconds,
-            service_account=account.metadata.name,
-            annotations=context.checksum_annotations(secret_names(environment)),
-        )
-        deployment(scope, settings, template, after=after)
+        scopes = {
+            workload: Scope(
+                context.installation.workload(workload, component="worker", version=version), child_options(self, opts)
+            )
+            for workload in context.settings.worker_deployments
+        }
+        modules = modules_mount(scopes["worker"], NODE_MODULES)
+        for workload, scope in scopes.items():
+            own = context.settings.worker_deployments[workload]
+            deployment(scope, own, _template(context, scope, own, modules), after=after)
         self.register_outputs({})
+
+
+def _template(context: ApplicationContext, scope: Scope, settings: WorkerSettings, modules: Mount) -> PodTemplate:
+    image, workload = images.worker(context.settings.version), scope.workload
+    account = service_account(scope, context.stores.object_store.account_annotations)
+    mounts = [modules, TMP, *context.ca_bundles]
+    environment = worker_environment(context.settings, context.stores, context.refs, workload.name)
+    worker = container(
+        "worker",
+        image,
+        resources=settings.resources,
+        mounts=mounts,
+        env=with_modules(environment, NODE_MODULES),
+        ports={"http-health": WORKER_PORT},
+        startup=http_probe("/", WORKER_PORT, period=5, failures=START_SECONDS // 5),
+        readiness=http_probe("/api/ready", WORKER_PORT, period=10, failures=3),
+        # The check compares with an earlier state, so it must not run in the first minute.
+        liveness=http_probe(STUCK, WORKER_PORT, period=60, failures=OUTAGE_SECONDS // 60, timeout=10, delay=60),
+    )
+    return pod(
+        workload,
+        [worker],
+        fs_group=image.uid,
+        mounts=mounts,
+        grace_seconds=settings.termination_grace_period_seconds,
+        service_account=account.metadata.name,
+        annotations=context.checksum_annotations(secret_names(environment)),
+    )

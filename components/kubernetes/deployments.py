@@ -9,8 +9,8 @@ import pulumi_kubernetes as k8s
 from components.kubernetes.objects import Scope, disruption_budget
 from components.kubernetes.pods import PodTemplate
 from components.kubernetes.rollouts import await_options, grace_seconds, round_seconds, surge
-from components.schema.application import Autoscaling
-from components.schema.application import Workload as WorkloadSettings
+from components.schema.workloads import Autoscaling
+from components.schema.workloads import Workload as WorkloadSettings
 
 SCALED_BY = "scaled-by"
 """Annotation of a Deployment that has an autoscaler. When the autoscaler is removed and `replicas` is as before, it

@@ -35,10 +35,10 @@ def flows(settings: Settings, stores: StoreModes) -> Sequence[Flow]:
 
 
 def _of_installation(flow: Flow, settings: Settings) -> Flow:
-    """A flow without endpoints inside of the namespace, and without a workload that this installation does not have."""
+    """A flow without endpoints inside of the namespace, from the workloads that this installation has."""
     endpoints = [one for one in flow.endpoints if _is_outside(one, settings)]
     clients = [client for client in flow.clients if client != CLIENTS or settings.clients]
-    return replace(flow, endpoints=endpoints, clients=clients)
+    return replace(flow, endpoints=endpoints, clients=settings.members(clients))
 
 
 def _copies(settings: Settings) -> Iterator[Flow]:

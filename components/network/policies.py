@@ -93,7 +93,7 @@ def policies(settings: Settings, stores: StoreModes) -> dict[str, Policy]:
         DEFAULT_DENY: {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
         **_common_egress(settings, tunnel),
         **_operator_pods(settings, stores, found),
-        **_identity_egress(stores),
+        **_identity_egress(settings, stores),
         **_outside(found, tunnel),
         **_configured_egress(settings, stores, tunnel),
         **_servers(settings, stores, found, tunnel),
@@ -151,7 +151,7 @@ def cilium_policy(pods: OperatorPods) -> dict[str, object]:
 def _common_egress(settings: Settings, tunnel: Sequence[int]) -> dict[str, Policy]:
     """DNS and pods of the namespace for every pod; the internet and configured targets for the application."""
     own_namespace: Peer = {"pod_selector": {}}
-    application = _pods(APPLICATION)
+    application = _pods(settings.members(APPLICATION))
     targets = egress.to_targets(allowed_targets(settings), tunnel)
     return {
         "allow-dns-egress": _egress({}, _to_dns(settings.cluster.dns)),
@@ -161,10 +161,12 @@ def _common_egress(settings: Settings, tunnel: Sequence[int]) -> dict[str, Polic
     }
 
 
-def _identity_egress(stores: StoreModes) -> dict[str, Policy]:
+def _identity_egress(settings: Settings, stores: StoreModes) -> dict[str, Policy]:
     if not stores.object_store.uses_identity:
         return {}
-    return {"allow-pod-identity-egress": _egress(_pods(stores.object_store.clients), [_to_pod_identity()])}
+    return {
+        "allow-pod-identity-egress": _egress(_pods(settings.members(stores.object_store.clients)), [_to_pod_identity()])
+    }
 
 
 def _outside(found: Sequence[Flow], tunnel: Sequence[int]) -> dict[str, Policy]:
@@ -181,7 +183,7 @@ def _configured_egress(settings: Settings, stores: StoreModes, tunnel: Sequence[
     result: dict[str, Policy] = {}
     for rule in settings.network.egress:
         rules = egress.configured(rule, tunnel)
-        result[f"egress-{rule.name}"] = _egress(_pods(rule.workloads), rules)
+        result[f"egress-{rule.name}"] = _egress(_pods(settings.members(rule.workloads)), rules)
         for pods in stores.operator_pods:
             if pods.name in rule.workloads:
                 result[f"egress-{rule.name}-{pods.name}"] = _egress(_labels(pods.selector), rules)
@@ -225,7 +227,7 @@ def _operator_pods(settings: Settings, stores: StoreModes, found: Sequence[Flow]
     for pods in stores.operator_pods:
         selector = _labels(pods.selector)
         ingress: list[IngressRule] = [
-            {"from_": [{"pod_selector": _pods(pods.clients)}], "ports": port_list([pods.port])},
+            {"from_": [{"pod_selector": _pods(settings.members(pods.clients))}], "ports": port_list([pods.port])},
             {
                 "from_": [{"pod_selector": selector}, egress.in_namespace(pods.namespace)],
                 "ports": port_list([pods.port, pods.status_port]),

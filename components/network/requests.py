@@ -7,9 +7,9 @@ The quota and the sizing command use this list. A test compares it with the pods
 from collections.abc import Sequence
 
 from components.application.sign_in_proxy import RESOURCES
-from components.schema.application import Workload
 from components.schema.environment import Settings
 from components.schema.requests import Pods, Requests
+from components.schema.workloads import Workload
 from components.stores.contract import SIGN_IN_PROXY
 from components.stores.modes import StoreModes
 
@@ -19,7 +19,7 @@ def steady_state_pods(settings: Settings) -> Sequence[Pods]:
     stores = [pods for mode in StoreModes.of(settings) for pods in mode.pods()]
     proxy = settings.ingress.sign_in_proxy
     front = [Pods(name=SIGN_IN_PROXY, replicas=proxy.replicas, each=Requests.of(RESOURCES))] if proxy else []
-    return [*front, _deployment("web", settings.web), _deployment("worker", settings.worker), *stores]
+    return [*front, *(_deployment(*named) for named in settings.deployments.items()), *stores]
 
 
 def _deployment(name: str, workload: Workload) -> Pods:

@@ -1,10 +1,10 @@
-"""The application: its addresses, its workloads, how it ingests events, and its backups."""
+"""The application: its network, how it ingests events, and its backups."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from components.schema.base import Model, Resources
+from components.schema.base import Model
 from components.schema.labels import LabelKey, LabelValue
 from components.schema.values import (
     BucketName,
@@ -173,51 +173,6 @@ class Ingestion(Model):
         default=False,
         description="Must be `true` to change an installation with rows of version 3 to `events_only`. There is no way "
         "back. Clients that still use interfaces of version 3 lose what they send; the migration Job names them.",
-    )
-
-
-class Autoscaling(Model):
-    """Limits for a number of pods that follows their CPU utilization."""
-
-    min_replicas: int = Field(ge=1, le=100, description="Minimum number of pods.")
-    max_replicas: int = Field(ge=1, le=100, description="Maximum number of pods.")
-    cpu_percent: int = Field(default=50, ge=10, le=95, description="Target CPU utilization in percent of the request.")
-
-
-class Workload(Model):
-    """A Deployment of the application."""
-
-    replicas: int = Field(ge=1, le=100, description="Number of pods, unless `autoscaling` is set.")
-    autoscaling: Autoscaling | None = Field(
-        default=None,
-        description="Scales the number of pods with the load. Before you remove it, set both limits to `replicas`: the "
-        "autoscaler is active until the end of the update.",
-    )
-    resources: Resources = Field(description="Resources of each pod. The heap of Node is three quarters of the memory.")
-
-
-class Worker(Workload):
-    """The Deployment that processes the jobs in the queues."""
-
-    concurrency: int = Field(
-        default=20,
-        ge=1,
-        le=500,
-        description="Number of jobs of the ingestion queue that a pod processes at a time: scores, and traces from the "
-        "legacy batch API.",
-    )
-    otel_concurrency: int = Field(
-        default=5,
-        ge=1,
-        le=500,
-        description="Number of jobs of the OpenTelemetry queue that a pod processes at a time: traces of current SDKs.",
-    )
-    termination_grace_period_seconds: int = Field(
-        default=330,
-        ge=30,
-        le=3600,
-        description="Seconds between SIGTERM and SIGKILL. Unfinished jobs then run again in another pod. The worker "
-        "may not exit by itself (langfuse#8156), in which case a replaced pod stays for this time.",
     )
 
 

@@ -1,5 +1,6 @@
 """The complete configuration of one environment."""
 
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from pydantic import ConfigDict, Field
@@ -11,8 +12,6 @@ from components.schema.application import (
     Ingestion,
     Network,
     Phase,
-    Worker,
-    Workload,
 )
 from components.schema.base import Model
 from components.schema.clients import Client, ClientName
@@ -26,12 +25,20 @@ from components.schema.sign_in import License, Mail, SignIn
 from components.schema.stores import ClickHouse, ObjectStore, Postgres, Redis
 from components.schema.targets import AllowedTargets
 from components.schema.values import DnsLabel, Host, InstanceName, NamespaceName, Version
+from components.schema.workloads import Worker, Workload
 
 PROJECT = "langfuse"
 """The name of the Pulumi project: the prefix of configuration keys and of the installation's name."""
 
 V4 = 4
 """The major version of Langfuse whose tables of events replace those of traces and observations."""
+
+
+def deployment_key(name: str) -> str:
+    """The configuration key of a Deployment of `Settings.deployments`."""
+    program, _, pool = name.partition("-")
+    return f"{program}.pools.{pool}" if pool else program
+
 
 STACK = "pulumi:stack"
 """The input of `Settings.stack`. No configuration key can have this name: a stack file cannot set the stack."""
@@ -109,6 +116,24 @@ class Settings(Model):
         """The name with which a project is created in Langfuse."""
         named = [one.project.name for one in self.clients.values() if one.project and one.project.id == id_]
         return next((name for name in named if name), self.first_start.project if id_ == self.project_id else id_)
+
+    @property
+    def worker_deployments(self) -> Mapping[str, Worker]:
+        """The Deployments of the worker by the names of their workloads: the first one, and its pools."""
+        pools = {
+            f"worker-{name}": pool.based_on(self.worker).model_copy(update={"pools": {}})
+            for name, pool in self.worker.pools.items()
+        }
+        return {"worker": self.worker, **pools}
+
+    @property
+    def deployments(self) -> Mapping[str, Workload]:
+        """The Deployments of web and worker by the names of their workloads."""
+        return {"web": self.web, **self.worker_deployments}
+
+    def members(self, names: Iterable[str]) -> list[str]:
+        """The names of workloads, with those of the pools of `worker` after it."""
+        return [one for name in names for one in (self.worker_deployments if name == "worker" else [name])]
 
     @property
     def client_namespaces(self) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from components.application.environment import heap_mebibytes
 from components.backups.component import MOST_PARTS, part_mebibytes
-from components.schema.environment import Settings
+from components.schema.environment import Settings, deployment_key
 from components.schema.stores import ExternalPostgres, ManagedClickHouse, ManagedRedis, SentinelRedis
 from components.schema.values import quantity_value
 from components.stores.clickhouse import memory as clickhouse
@@ -56,10 +56,10 @@ def bounds(settings: Settings) -> Sequence[Bound]:
 
 
 def _application(settings: Settings) -> Iterator[Bound]:
-    for name, workload in (("web", settings.web), ("worker", settings.worker)):
+    for name, workload in settings.deployments.items():
         heap = heap_mebibytes(workload)
         yield Bound(
-            key=f"{name}.resources.memory",
+            key=f"{deployment_key(name)}.resources.memory",
             what="Node",
             uses=Decimal(heap + NATIVE_MEBIBYTES),
             has=_mebibytes(workload.resources.memory),

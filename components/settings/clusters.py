@@ -5,14 +5,17 @@ A preset states only what differs from the defaults of the keys, which are those
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import JsonValue
 
-from components.schema.base import Resources
+from components.schema.base import Model, Resources
 from components.schema.environment import Settings
 from components.schema.policy_library import DNS_SERVERS
 from components.schema.requests import cpu_for_memory
+from components.schema.workloads import Pool
+
+ModelT = TypeVar("ModelT", bound=Model)
 
 DEFAULT: Final = "generic"
 
@@ -66,10 +69,22 @@ def with_cpu_for_memory(settings: Settings) -> Settings:
     """The settings with requests for CPU that fit `cluster.memoryPerCpu`. Without this key, they stay as they are."""
     per_cpu, changed = settings.cluster.memory_per_cpu, {}
     for name in ("web", "worker", "postgres", "clickhouse", "redis", "object_store") if per_cpu else ():
-        section = getattr(settings, name)
-        found = {key: _fitted(value, per_cpu) for key, value in section if isinstance(value, Resources)}
-        changed[name] = section.model_copy(update=found)
+        changed[name] = _with_fitted(getattr(settings, name), per_cpu)
     return settings.model_copy(update=changed)
+
+
+def _with_fitted(section: ModelT, per_cpu: str | None) -> ModelT:
+    """A section of the configuration with fitted resources, also of the pools in it."""
+    found: dict[str, object] = {}
+    for key, value in section:
+        if isinstance(value, Resources):
+            found[key] = _fitted(value, per_cpu)
+        elif isinstance(value, Pool):
+            found[key] = _with_fitted(value, per_cpu)
+        elif isinstance(value, dict):
+            pools = {name: _with_fitted(one, per_cpu) for name, one in value.items() if isinstance(one, Pool)}
+            found[key] = {**value, **pools}
+    return section.model_copy(update=found)
 
 
 def _fitted(resources: Resources, per_cpu: str | None) -> Resources:

@@ -19,7 +19,7 @@ PREAMBLE = f"""
         from components.kubernetes.deployments import deployment
         from components.kubernetes.installation import Installation
         from components.kubernetes.objects import Scope
-        from components.schema.application import Workload
+        from components.schema.workloads import Workload
 
         installation = Installation(instance="test", namespace="NAMESPACE", protect=False)
         workload = installation.workload("web", component="frontend", version="1")

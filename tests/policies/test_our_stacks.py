@@ -118,6 +118,7 @@ SIGN_IN_PROXY = {
     "clientSecret": {"source": "existing", "secret": "sso", "key": "SECRET"},
 }
 TOKENS = {"issuer": "https://sso.example.com", "audiences": ["langfuse"], "header": "x-token"}
+AUTOSCALING = {"minReplicas": 2, "maxReplicas": 6}
 WAYS_IN: Mapping[str, Mapping[str, Any]] = {
     "gateway-api": {"ingress": {"kind": "gateway-api", "gateway": "gateways/public", "redirectListeners": ["http"]}},
     "nginx": {"ingress": {"kind": "ingress", "controller": "nginx", "certificate": {"issuer": "letsencrypt"}}},
@@ -174,6 +175,11 @@ def test_no_way_in_breaks_a_policy_of_prod_that_prod_keeps(name: str) -> None:
     without_mesh = violations("prod", "prod", json.dumps({"mesh": {"mode": "none"}}))
     broken = set(violations("prod", "prod", json.dumps(WAYS_IN[name])))
     assert broken <= {*violations("prod", "prod"), *without_mesh}
+
+
+def test_pools_of_workers_break_no_policy_of_prod_that_prod_keeps() -> None:
+    pools = {"worker": {"pools": {"evaluations": {"queues": ["eval-execution"], "autoscaling": AUTOSCALING}}}}
+    assert set(violations("prod", "prod", json.dumps(pools))) <= {*violations("prod", "prod")}
 
 
 @pytest.mark.parametrize("stack", STACKS)

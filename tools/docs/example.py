@@ -118,6 +118,7 @@ BY_KEY: Final[Mapping[str, object]] = {
     "web.autoscaling.maxReplicas": 6,
     "worker.autoscaling.minReplicas": 2,
     "worker.autoscaling.maxReplicas": 8,
+    "worker.pools": {"evaluations": {"queues": ["eval-execution", "code-eval-execution"], "replicas": 2}},
     "postgres.host": "postgres.example.com",
     "postgres.directHost": "postgres-direct.example.com",
     "postgres.directPort": 5433,

@@ -6,7 +6,7 @@ single key was validated by the models in `components/schema/`.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from components.application import extra_env, outbound
+from components.application import extra_env, outbound, queues
 from components.schema.environment import Settings
 from components.settings.checks import (
     application,
@@ -58,6 +58,7 @@ CHECKS: Sequence[Check] = (
     versions_fit,
     digests_are_complete,
     mirrors_are_of_original_registries,
+    queues.queues_have_one_consumer,
     application.phase_is_possible,
     credentials.sources_are_complete,
     credentials.configured_credentials_are_used,

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from pydantic.alias_generators import to_camel
 
 from components.schema.base import Resources
-from components.schema.environment import V4, Settings
+from components.schema.environment import V4, Settings, deployment_key
 from components.schema.values import quantity_value
 
 
 def autoscaling_bounds_are_ordered(settings: Settings) -> Iterator[str]:
     """`minReplicas` must not exceed `maxReplicas`: the API server would refuse the HorizontalPodAutoscaler."""
-    for name, workload in (("web", settings.web), ("worker", settings.worker)):
+    for name, workload in settings.deployments.items():
         bounds = workload.autoscaling
         if bounds and bounds.min_replicas > bounds.max_replicas:
             yield (
-                f"{name}.autoscaling.minReplicas: {bounds.min_replicas} is more than maxReplicas "
+                f"{deployment_key(name)}.autoscaling.minReplicas: {bounds.min_replicas} is more than maxReplicas "
                 f"({bounds.max_replicas}); raise maxReplicas"
             )
 
@@ -34,12 +34,29 @@ def builds_choose_their_users(settings: Settings) -> Iterator[str]:
 def requests_fit_limits(settings: Settings) -> Iterator[str]:
     """Kubernetes refuses a pod whose CPU request exceeds its limit. The memory request always equals the limit."""
     for part in ("web", "worker", "postgres", "clickhouse", "redis", "object_store"):
-        for name, value in getattr(settings, part):
-            if isinstance(value, Resources) and quantity_value(value.cpu) > quantity_value(value.cpu_limit):
-                yield (
-                    f"{to_camel(part)}.{to_camel(name)}.cpu: {json.dumps(value.cpu)} is more than cpuLimit "
-                    f"({value.cpu_limit}); raise cpuLimit"
-                )
+        for name in type(getattr(settings, part)).model_fields:
+            for key, value in resources_of(settings, part, name):
+                if quantity_value(value.cpu) > quantity_value(value.cpu_limit):
+                    yield (
+                        f"{key}.cpu: {json.dumps(value.cpu)} is more than cpuLimit ({value.cpu_limit}); raise cpuLimit"
+                    )
+
+
+def resources_of(settings: Settings, part: str, name: str) -> Iterator[tuple[str, Resources]]:
+    """The resources in a field of a section, and those that its pools set, each with its configuration key.
+
+    Args:
+        settings: The settings.
+        part: The section, for example `worker`.
+        name: Its field, for example `resources`.
+    """
+    section = getattr(settings, part)
+    value = getattr(section, name, None)
+    if isinstance(value, Resources):
+        yield f"{to_camel(part)}.{to_camel(name)}", value
+    for pool, own in getattr(section, "pools", {}).items() if name == "resources" else ():
+        if own.resources is not None:
+            yield f"{part}.pools.{pool}.resources", own.resources
 
 
 def phase_is_possible(settings: Settings) -> Iterator[str]:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 
 from pydantic.alias_generators import to_camel
 
-from components.schema.base import Resources
 from components.schema.environment import Settings
 from components.schema.values import quantity_value
 from components.settings.bounds import bounds
+from components.settings.checks.application import resources_of
 from components.settings.checks.stores import append_only_file_fits
 
 MINIMUM_MEMORY: Sequence[tuple[str, str, str]] = (
@@ -33,12 +33,12 @@ MINIMUM_MEMORY: Sequence[tuple[str, str, str]] = (
 def memory_is_enough(settings: Settings) -> Iterator[str]:
     """With less memory, the kernel kills the process during its start or under its first load."""
     for part, resources, minimum in MINIMUM_MEMORY:
-        value = getattr(getattr(settings, part), resources, None)
-        if isinstance(value, Resources) and quantity_value(value.memory) < quantity_value(minimum):
-            yield (
-                f"{to_camel(part)}.{to_camel(resources)}.memory: {json.dumps(value.memory)} is less than the process "
-                f"needs to start and work; use {minimum} or more"
-            )
+        for key, value in resources_of(settings, part, resources):
+            if quantity_value(value.memory) < quantity_value(minimum):
+                yield (
+                    f"{key}.memory: {json.dumps(value.memory)} is less than the process needs to start and work; use "
+                    f"{minimum} or more"
+                )
 
 
 MINIMUM_CPU_LIMIT: Sequence[tuple[str, str, str]] = (
@@ -83,19 +83,17 @@ def storage_is_enough(settings: Settings) -> Iterator[str]:
 def containers_can_start(settings: Settings) -> Iterator[str]:
     """With less CPU a start takes longer than its probe allows; with less storage the kubelet evicts the pod."""
     for part, resources, cpu in MINIMUM_CPU_LIMIT:
-        value, key = getattr(getattr(settings, part), resources, None), f"{to_camel(part)}.{to_camel(resources)}"
-        if not isinstance(value, Resources):
-            continue
-        if quantity_value(value.cpu_limit) < quantity_value(cpu):
-            yield (
-                f"{key}.cpuLimit: {json.dumps(value.cpu_limit)} is less than the process needs to start before its "
-                f"startup probe fails; use {cpu} or more"
-            )
-        if quantity_value(value.ephemeral_storage) < quantity_value(MINIMUM_EPHEMERAL_STORAGE):
-            yield (
-                f"{key}.ephemeralStorage: {json.dumps(value.ephemeral_storage)} is less than the temporary files and "
-                f"the log of the pod take; use {MINIMUM_EPHEMERAL_STORAGE} or more"
-            )
+        for key, value in resources_of(settings, part, resources):
+            if quantity_value(value.cpu_limit) < quantity_value(cpu):
+                yield (
+                    f"{key}.cpuLimit: {json.dumps(value.cpu_limit)} is less than the process needs to start before its "
+                    f"startup probe fails; use {cpu} or more"
+                )
+            if quantity_value(value.ephemeral_storage) < quantity_value(MINIMUM_EPHEMERAL_STORAGE):
+                yield (
+                    f"{key}.ephemeralStorage: {json.dumps(value.ephemeral_storage)} is less than the temporary files "
+                    f"and the log of the pod take; use {MINIMUM_EPHEMERAL_STORAGE} or more"
+                )
 
 
 def bounds_hold(settings: Settings) -> Iterator[str]:

@@ -4,15 +4,19 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from components.kubernetes.patch_fields import field_errors
-from components.schema.environment import Settings
+from components.schema.environment import Settings, deployment_key
 
-REPLICAS: Final[Mapping[tuple[str, str], str]] = {
-    ("Deployment", "langfuse-web"): "web.replicas",
-    ("Deployment", "langfuse-worker"): "worker.replicas",
+_OF_STORES: Final[Mapping[tuple[str, str], str]] = {
     ("StatefulSet", "langfuse-clickhouse"): "clickhouse.replicas",
     ("StatefulSet", "langfuse-keeper"): "clickhouse.keepers",
 }
 """The key of the number of pods, from which connections to Postgres, members of a cluster and the quota follow."""
+
+
+def _replicas(settings: Settings) -> Mapping[tuple[str, str], str]:
+    """The keys of all numbers of pods, by kind and name of the object."""
+    found = {("Deployment", f"langfuse-{name}"): f"{deployment_key(name)}.replicas" for name in settings.deployments}
+    return {**found, **_OF_STORES}
 
 
 def patches_are_allowed(settings: Settings) -> Iterator[str]:
@@ -26,7 +30,7 @@ def patches_are_allowed(settings: Settings) -> Iterator[str]:
         for key in sorted({"name", "namespace"} & (metadata.keys() if isinstance(metadata, dict) else set())):
             yield f"patches.{number}.patch.metadata.{key}: would create another object; remove it"
         yield from (f"patches.{number}.patch.{error}" for error in field_errors(patch.kind, patch.patch))
-        spec, own = patch.patch.get("spec"), REPLICAS.get((patch.kind, patch.name))
+        spec, own = patch.patch.get("spec"), _replicas(settings).get((patch.kind, patch.name))
         if own and isinstance(spec, Mapping) and "replicas" in spec:
             yield (
                 f"patches.{number}.patch.spec.replicas: is set by langfuse:{own}, from which other numbers follow; "

@@ -7,8 +7,8 @@ cores.
 
 from typing import Final
 
-from components.schema.application import Workload
 from components.schema.environment import Settings
+from components.schema.workloads import Workload
 
 LARGEST_POOL: Final = 10
 """Connections of a pod. Prisma opens as many on a node with five cores. A pod has more requests and jobs at a time, but
@@ -27,7 +27,7 @@ def client_pods(settings: Settings) -> int:
 
     During an update all former pods may still drain while all new ones run. A pod that drains keeps its connections.
     """
-    return 2 * (most_replicas(settings.web) + most_replicas(settings.worker)) + 1
+    return 2 * sum(map(most_replicas, settings.deployments.values())) + 1
 
 
 def most_replicas(workload: Workload) -> int:

@@ -109,6 +109,12 @@ SIGN_IN_PROXY = {
     }
 }
 
+POOLS: Mapping[str, Any] = {
+    "worker": {
+        "pools": {"evaluations": {"queues": ["eval-execution", "code-eval-execution"], "replicas": 2}},
+    }
+}
+
 STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "dev": ("dev", {}),
     "prod": ("prod", {}),
@@ -124,6 +130,7 @@ STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "ways out by configuration": ("prod", WAYS_OUT),
     "ways out by configuration, no mesh": ("dev", {**WAYS_OUT, **NO_MESH, "version": "3.225.9"}),
     "a sign-in in front": ("prod", SIGN_IN_PROXY),
+    "workers in pools": ("prod", {**POOLS, "objectStore": BY_IDENTITY}),
     "Redis with stray nodes": ("dev", {**EXISTING, "redis": {**REDIS, "nodes": ["old.example.org:6390"]}}),
     "Redis cluster": ("dev", {**EXISTING, "redis": CLUSTER}),
     "IPv6 addresses": ("dev", LITERALS),

@@ -60,6 +60,7 @@ def test_the_computed_requests_equal_the_registered_requests(profile: str, scale
     [
         {"postgres": {"mode": "cloudnativepg"}},
         {"redis": {"mode": "sentinel"}},
+        {"worker": {"pools": {"evaluations": {"queues": ["eval-execution"], "replicas": 3}}}},
         {"clickhouse": {"replicas": 3, "keepers": 3}, "objectStore": {"nodes": 4}},
         {"worker": {"autoscaling": {"minReplicas": 2, "maxReplicas": 9}}, "postgres": {"resources": {"memory": "1Gi"}}},
     ],

@@ -50,6 +50,10 @@ def listed(set_id: str = SET, started: str = BEGUN, lacks: str | None = None) ->
     )
 
 
+DEPLOYMENTS = (*WRITERS, "langfuse-worker-evaluations")
+"""The Deployments that write, one of them a pool."""
+
+
 class World(Killable):
     """A cluster with a deployed stack. Every change counts, and can be the last one of a command."""
 
@@ -57,7 +61,7 @@ class World(Killable):
         super().__init__()
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.logs: dict[str, str] = {}
-        self.replicas = dict.fromkeys(WRITERS, 2)
+        self.replicas = dict.fromkeys(DEPLOYMENTS, 2)
         self.ran: list[str] = []
         self.running = RELEASE
         """The release that web runs."""
@@ -198,7 +202,7 @@ class FakePulumi:
     def objects(self) -> list[Json]:
         return [
             {"kind": "Deployment", "metadata": {"name": one, "namespace": NAMESPACE}, "spec": {"replicas": 2}}
-            for one in WRITERS
+            for one in DEPLOYMENTS
         ]
 
 
@@ -337,7 +341,7 @@ def test_going_back_starts_the_former_release_only_after_an_update(world: World)
     with pytest.raises(OperationError, match="run `pulumi up`, and then this command again"):
         restoring().abandon()
     assert len(world.ran) == len(set(world.ran)) == 3
-    world.running, world.replicas = RELEASE, dict.fromkeys(WRITERS, 2)  # pulumi up
+    world.running, world.replicas = RELEASE, dict.fromkeys(DEPLOYMENTS, 2)  # pulumi up
     stopped: list[str] = []
     assert restoring(stopped).carry_out(WANTED)["queued"] == 5
     assert not [line for line in stopped if line.startswith("stopping")]
