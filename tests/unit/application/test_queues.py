@@ -10,7 +10,7 @@ from tests.unit.pods import container, pod_spec, variables
 from tests.unit.program import recorded
 
 EVALUATIONS = ["eval-execution", "eval-execution-secondary", "code-eval-execution"]
-POOLS = {
+POOLS: Mapping[str, Mapping[str, Any]] = {
     "evaluations": {
         "queues": EVALUATIONS,
         "autoscaling": {"minReplicas": 2, "maxReplicas": 5},
@@ -43,7 +43,7 @@ def processed(config: Mapping[str, Any]) -> dict[str, set[str]]:
 
 def test_every_queue_has_one_consumer() -> None:
     found = processed({"worker": {"pools": POOLS}})
-    of_pools = {queue: f"langfuse-worker-{name}" for name, pool in POOLS.items() for queue in pool["queues"]}  # type: ignore[attr-defined]
+    of_pools = {queue: f"langfuse-worker-{name}" for name, pool in POOLS.items() for queue in pool["queues"]}
     assert found.pop("dead-letter-retry") == set()  # it is off by default
     assert found == {queue: {of_pools.get(queue, "langfuse-worker")} for queue in found}
     assert found["in-app-agent-run"] == {"langfuse-worker-exports"}

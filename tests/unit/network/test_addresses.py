@@ -373,7 +373,7 @@ def named_ports(network: Network, pod: Pod) -> set[int]:
     settings = settings_of(network)
     found = {named.port for named in of_pod(network, pod)}
     role = pod.labels.get("app.kubernetes.io/name")
-    if role in {"web", "worker"}:
+    if role in {"web", "worker"} or str(role).startswith("worker-"):
         found |= {*INTERNET_PORTS} | ({*MAIL_PORTS} if settings.mail and not settings.mail.port else set())
         for _, use in settings.allowed_targets:
             found |= {80, *use.ports, *(pods.port for pods in use.pods)}
