@@ -80,13 +80,16 @@ def from_cron_job(cron_job: Json, name: str, variables: Mapping[str, str], *, ow
         cron_job: The CronJob as the API server has it.
         name: Name of the Job.
         variables: Values of variables. Every one of them has to be declared by a container.
-        owner: The object with which the Job is deleted. Default: the CronJob.
+        owner: The object with which the Job is deleted, and not before. Default: the CronJob; then Kubernetes also
+            deletes the Job some days after it has ended.
 
     Raises:
         OperationError: No container declares a variable.
     """
     spec = deepcopy(cron_job["spec"]["jobTemplate"]["spec"])
     _set_variables(spec["template"]["spec"], variables, cron_job["metadata"]["name"])
+    if owner:
+        spec.pop("ttlSecondsAfterFinished", None)
     return _job(cron_job, name, spec, owner or cron_job)
 
 
@@ -96,11 +99,13 @@ def from_job(job: Json, name: str, *, owner: Json | None = None) -> Json:
     Args:
         job: The other Job as the API server has it.
         name: Name of the Job.
-        owner: The object with which the Job is deleted. Default: the other Job.
+        owner: The object with which the Job is deleted, and not before. Default: the other Job, as above.
     """
     spec = deepcopy(job["spec"])
     kept = ("activeDeadlineSeconds", "backoffLimit", "podReplacementPolicy", "template")
-    spec = {**{key: spec[key] for key in kept if key in spec}, "ttlSecondsAfterFinished": KEEP_SECONDS}
+    spec = {key: spec[key] for key in kept if key in spec}
+    if owner is None:
+        spec["ttlSecondsAfterFinished"] = KEEP_SECONDS
     labels = spec["template"]["metadata"].get("labels") or {}
     spec["template"]["metadata"]["labels"] = {
         key: value for key, value in labels.items() if key not in CONTROLLER_LABELS

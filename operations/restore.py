@@ -36,6 +36,8 @@ VERSION_LABEL: Final = "app.kubernetes.io/version"
 
 MIGRATED: Final = "migrated"
 """The key of the record that says that all stores are restored and migrated."""
+STARTED: Final = "started on an empty target"
+"""What the record says about a store before its Job is created. Rows that are found later are those of the restore."""
 SUSPENDED: Final = (backups.BACKUP_CLICKHOUSE, backups.BACKUP_POSTGRES, backups.RETENTION)
 """CronJobs that must not run meanwhile: a set of half-restored stores would look complete."""
 
@@ -139,15 +141,16 @@ class Restore:
             since=None if source and source.stack else clickhouse.get("started"),
             source=source,
         )
-        return wanted, [self._plan(wanted, one, manifest) for one in stores]
+        elsewhere = {"MANIFEST": json.dumps(manifest)} if source else {}
+        return wanted, [self._plan(wanted, one, elsewhere) for one in stores]
 
-    def _plan(self, wanted: Restoration, store: Store, manifest: Json) -> Plan:
+    def _plan(
+        self, wanted: Restoration, store: Store, more: Mapping[str, str] | None = None, owner: Json | None = None
+    ) -> Plan:
         name = f"langfuse-restore-{store}-plan"
         self._say(f"running Job {name} in namespace {self._namespace} ...")
-        variables = _variables("plan", wanted, store)
-        if wanted.source:
-            variables = {**variables, "MANIFEST": json.dumps(manifest)}
-        job = jobs.from_cron_job(self._declared(store), name, variables)
+        variables = {**_variables("plan", wanted, store), **(more or {})}
+        job = jobs.from_cron_job(self._declared(store), name, variables, owner=owner)
         self._cluster.delete(job)
         found = backups.results(jobs.run(self._cluster, job, self._say), of="refusals")
         if not found:
@@ -181,13 +184,41 @@ class Restore:
             self._run(
                 sources.FETCH, f"{RECORD}-fetch-{wanted.set.lower()}", sources.fetch(wanted.source, wanted.set), record
             )
+        started = self._started(record)
         self._writers.stop()
         for store in wanted.stores:
-            self._say(f"restoring {store} ...")
             name = f"langfuse-restore-{store}-{wanted.set.lower()}"
             job = jobs.from_cron_job(self._declared(store), name, _variables("restore", wanted, store), owner=record)
+            if not (wanted.overwrite or store == "media" or store in started or self._done(job)):
+                self._require_empty(wanted, store, record)
+            self._say(f"restoring {store} ...")
             jobs.run(self._cluster, job, self._say)
         self._migrate(wanted.set, record)
+
+    def _done(self, job: Json) -> bool:
+        found = self._cluster.get(job)
+        return found is not None and jobs.ended(found) == "Complete"
+
+    def _started(self, record: Json) -> Sequence[str]:
+        """The stores whose rows are those of this restore: none, if somebody has started the writers meanwhile."""
+        found = [store for store in STORES if record["data"].get(store) == STARTED]
+        if found and self._writers.running():
+            self._cluster.patch(self._record(), {"data": dict.fromkeys(found)})
+            return ()
+        return found
+
+    def _require_empty(self, wanted: Restoration, store: Store, record: Json) -> None:
+        """Refuse a store with rows, now that nobody writes any more, and note that it had none.
+
+        A Job that breaks off leaves rows in ClickHouse, or has committed those of Postgres, for the next attempt.
+        """
+        refusals = self._plan(wanted, store, owner=record).refusals
+        if refusals:
+            raise OperationError(
+                f"{store} is not restored: {'; '.join(refusals)}. Web and worker are stopped. Run this command again, "
+                "with --overwrite to replace the rows, or with --abandon to start the application with what is there"
+            )
+        self._cluster.patch(self._record(), {"data": {store: STARTED}})
 
     def _releases(self) -> tuple[str | None, str | None]:
         """The release of Langfuse that the last update was for, and the one that web runs. They differ if it failed."""
@@ -262,6 +293,8 @@ class Restore:
             active = [one["metadata"]["name"] for one in self._cron_jobs() if not one["spec"].get("suspend")]
             data = {"restore": wanted.model_dump_json(), "suspended": json.dumps(active)}
             record = self._cluster.create({**self._record(), "data": data})
+        elif Restoration.model_validate_json(record["data"]["restore"]) != wanted:  # with --overwrite now
+            self._cluster.patch(self._record(), {"data": {"restore": wanted.model_dump_json()}})
         for one in self._cron_jobs():
             self._cluster.patch(one, {"spec": {"suspend": True}})
             self._wait_for_runs(one)
@@ -310,11 +343,11 @@ class Restore:
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": RECORD, "namespace": self._namespace}}
 
 
-def _variables(action: str, wanted: Restoration, store: Store) -> Mapping[str, str]:
-    """The variables of a Job. Media are only added, so there is nothing to overwrite."""
-    overwrite = {} if store == "media" else {"OVERWRITE": str(wanted.overwrite).lower()}
+def _variables(action: Literal["plan", "restore"], wanted: Restoration, store: Store) -> Mapping[str, str]:
+    """The variables of a Job. Before it restores, the store was found empty. Media are only added."""
+    rows = {} if store == "media" else {"OVERWRITE": str(wanted.overwrite or action == "restore").lower()}
     other = sources.restore(wanted.of_other, store) if wanted.of_other else {}
-    return {"ACTION": action, "SET_ID": wanted.set, **overwrite, **other}
+    return {"ACTION": action, "SET_ID": wanted.set, **rows, **other}
 
 
 def _release(workload: Json | None) -> str | None:

@@ -77,6 +77,8 @@ def restore(  # noqa: PLR0913  # independent options
             restoring.abandon()
             return
         wanted = _continued(restoring, set_id, stack if into else None, clone=clone)
+        if wanted and overwrite:
+            wanted = wanted.model_copy(update={"overwrite": True})
         if wanted is None:
             source = restoring.source(given if into else None, clone=clone) if into or off_site else None
             wanted, plans = restoring.planned(set_id, at, store, overwrite=overwrite, source=source)

@@ -192,7 +192,11 @@ def test_postgres_is_as_before_after_a_restore_that_was_killed_or_found_a_fault(
         assert (done.code, postgres.query(CONTENT)) == (1, changed)
         assert "the database is as before" in done.output
     s3.put_object(Bucket=BUCKET, Key=key, Body=dump)
-    again = pod.run(tmp_path, SET_ID=id_, **OVERWRITE)
+    committed = wrapped(postgres.clients, tmp_path, "psql", 'REAL "$@"; case "$*" in *--file=-*) kill -9 0 ;; esac')
+    lost = replace(pod, clients={**pod.clients, "database": committed}).run(tmp_path, SET_ID=id_, **OVERWRITE)
+    assert (lost.code, postgres.query(CONTENT)) == (-9, content), "the pod was lost after the commit"
+    assert pod.run(tmp_path, SET_ID=id_, ACTION="restore").code == REFUSED, "as rows of anybody"
+    again = pod.run(tmp_path, SET_ID=id_, **OVERWRITE)  # as in each Job of the command
     assert (again.code, postgres.query(CONTENT)) == (0, content), again.output
 
 

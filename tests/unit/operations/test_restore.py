@@ -26,6 +26,7 @@ WANTED = Restoration(set=SET, begun=BEGUN, stores=["postgres", "clickhouse"], ov
 DECLARED = (restore.MIGRATIONS, restore.FIRST_START, restore.CLIENTS)
 COPIES = {"OFF_SITE_STORE_URL": "https://s3.example.com", "OFF_SITE_BUCKET": "copies"}
 OTHERS = Source(stack="prod", backups="langfuse-prod-backups", media="langfuse-prod-media", clone=True)
+EMPTY = WANTED.model_copy(update={"overwrite": False})
 CLONE = WANTED.model_copy(update={"since": None, "source": OTHERS})
 
 Json = Mapping[str, Any]
@@ -67,6 +68,8 @@ class World(Killable):
         """The release that web runs."""
         self.variables: dict[str, dict[str, str]] = {}
         self.fails: set[str] = set()
+        self.rows: dict[str, str] = {}
+        """Whose rows a store holds. It is empty without."""
         for name in (*restore.SUSPENDED, backups.VERIFY, restore.REPLAY, "langfuse-restore-postgres"):
             self.add("CronJob", name, self.cron_job())
         self.add("CronJob", "langfuse-restore-clickhouse", self.cron_job())
@@ -110,12 +113,18 @@ class World(Killable):
         self.variables[name] = variables
         self.logs[name] = self.output(name, variables)
         outcome = "Failed" if name in self.fails else "Complete"
+        if f"-{SET.lower()}" in name and (store := name.split("-")[2]) in restore.STORES:
+            assert variables["OVERWRITE"] == "true", (
+                "the next attempt of its pod would refuse what this one left behind"
+            )
+            self.rows[store] = "the set" if outcome == "Complete" else "half of the set"
         job["status"] = {"conditions": [{"type": outcome, "status": "True"}]}
 
     def output(self, name: str, variables: Json) -> str:
         if variables["ACTION"] == "plan":
-            plan = {"store": name.split("-")[2], "set": variables["SET_ID"], "rows": {"traces": [3, 2]}}
-            return json.dumps({**plan, "refusals": []})
+            plan = {"store": (store := name.split("-")[2]), "set": variables["SET_ID"], "rows": {"traces": [3, 2]}}
+            refused = variables["OVERWRITE"] == "false" and store in self.rows
+            return json.dumps({**plan, "refusals": ["the database has 3 rows"] if refused else []})
         if variables["ACTION"] == "list":
             return listed().model_dump_json()
         if "replay" in name:
@@ -171,7 +180,8 @@ class FakeCluster:
     def patch(self, item: Json, change: Json) -> None:
         found = self.world.objects[item["kind"], item["metadata"]["name"]]
         ((part, fields),) = change.items()
-        self.world.change(lambda: found[part].update(fields))
+        merged = {key: value for key, value in {**found[part], **fields}.items() if value is not None}
+        self.world.change(lambda: found.update({part: merged}))
 
     def scale(self, item: Json, replicas: int) -> None:
         self.world.change(lambda: self.world.replicas.update({item["metadata"]["name"]: replicas}))
@@ -287,7 +297,7 @@ def test_a_stack_that_does_not_read_those_copies_or_sends_mail_is_no_target(worl
     assert f"there is no CronJob {sources.FETCH}" in refusal(FakePulumi())
 
 
-@pytest.mark.parametrize("wanted", [WANTED, CLONE], ids=["own", "clone"])
+@pytest.mark.parametrize("wanted", [WANTED, CLONE, EMPTY], ids=["own", "clone", "empty"])
 def test_a_restore_that_was_killed_anywhere_is_continued(world: World, wanted: Restoration) -> None:
     restoring().carry_out(wanted)
     for last in range(world.changes):
@@ -302,9 +312,13 @@ def test_a_restore_that_was_killed_anywhere_is_continued(world: World, wanted: R
             begun = command.under_way()
             if begun is not None:
                 assert begun == wanted
+            elif world.rows and not wanted.overwrite:
+                assert world.settled(), "it had ended"
+                continue
             command.carry_out(begun or wanted)
             assert world.settled(), f"killed at change {last + half}"
-            assert all(world.ran.count(name) == 1 for name in world.ran if begun is not None), "a step ran twice"
+            steps = [name for name in world.ran if begun is not None and not name.endswith("-plan")]
+            assert len(steps) == len(set(steps)), "a step ran twice"
 
 
 def test_a_restore_whose_job_failed_leaves_the_application_stopped_and_runs_the_job_again(world: World) -> None:
@@ -319,6 +333,55 @@ def test_a_restore_whose_job_failed_leaves_the_application_stopped_and_runs_the_
     assert world.ran.count(failing) == 2
     assert world.ran.count(f"langfuse-restore-postgres-{SET.lower()}") == 1
     assert world.settled()
+
+
+@pytest.mark.parametrize("store", ["postgres", "clickhouse"])
+def test_a_restore_of_empty_stores_that_broke_off_replaces_its_own_rows_and_no_others(world: World, store: str) -> None:
+    """ClickHouse keeps half of the rows, and Postgres all of them if the pod was lost after the commit."""
+    failing = f"langfuse-restore-{store}-{SET.lower()}"
+    world.fails = {failing}
+    with pytest.raises(OperationError, match=f"{failing} failed"):
+        restoring().carry_out(EMPTY)
+    assert world.rows[store] == "half of the set"
+    world.replicas[WRITERS[0]] = 1  # somebody starts web by hand, which writes
+    with pytest.raises(OperationError, match=f"{store} is not restored: the database has 3 rows. Web and worker are"):
+        restoring().carry_out(EMPTY)
+    assert world.ran.count(failing) == 1
+    world.fails = set()
+    restoring().carry_out(WANTED)  # with --overwrite
+    assert world.rows == {"postgres": "the set", "clickhouse": "the set"}
+    assert world.settled()
+
+    world.__dict__.update(World().__dict__)
+    world.fails = {failing}
+    with pytest.raises(OperationError, match=f"{failing} failed"):
+        restoring().carry_out(EMPTY)
+    world.fails = set()
+    restoring().carry_out(EMPTY)
+    assert world.ran.count(failing) == 2
+    assert world.settled()
+
+
+def test_rows_that_came_after_the_plan_are_not_replaced(world: World) -> None:
+    world.rows = {"clickhouse": "of users"}
+    for _ in range(2):
+        with pytest.raises(OperationError, match="clickhouse is not restored: the database has 3 rows"):
+            restoring().carry_out(EMPTY)
+    assert world.rows == {"postgres": "the set", "clickhouse": "of users"}
+    restoring().abandon()
+    assert world.settled()
+
+
+def test_jobs_of_a_restore_stay_as_long_as_it_is_under_way(world: World) -> None:
+    """Kubernetes deletes others some days after their end. A restore that is continued then would run them again."""
+    record = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": RECORD, "uid": "1"}}
+    ttl = "ttlSecondsAfterFinished"
+    cron_job, job = world.objects["CronJob", restore.REPLAY], world.objects["Job", restore.MIGRATIONS]
+    cron_job["spec"]["jobTemplate"]["spec"][ttl] = job["spec"][ttl] = 5
+    assert jobs.from_cron_job(cron_job, "run", {})["spec"][ttl] == 5
+    assert jobs.from_job(job, "again")["spec"][ttl] == jobs.KEEP_SECONDS
+    assert ttl not in jobs.from_cron_job(cron_job, "run", {}, owner=record)["spec"]
+    assert ttl not in jobs.from_job(job, "again", owner=record)["spec"]
 
 
 def test_a_restore_can_be_given_up(world: World) -> None:
