@@ -13,6 +13,14 @@ query() {
         --connect_timeout 5 --receive_timeout 86400 ${secure:+"$secure"} --query "$1"
 }
 
+# Ends the script $1 with message $2, which may quote the client: it adds the statement in further lines, and the command line
+# shows the last line of a Job that failed.
+fail_in_one_line() {
+    printf '%s: %s\n' "$1" "$2" | sed '/^(query: /,$d' | tr '\n' ' ' >&2
+    echo >&2
+    exit 1
+}
+
 # Names a system table of all replicas.
 all() {
     echo "clusterAllReplicas(default, system.$1)"

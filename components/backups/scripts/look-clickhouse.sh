@@ -10,8 +10,7 @@ set -eu
 database=$CLICKHOUSE_DATABASE
 
 fail() {
-    echo "look-clickhouse: $1" >&2
-    exit 1
+    fail_in_one_line look-clickhouse "$1"
 }
 
 # Prints who else runs queries, and a restore of this user that goes on after its pod has ended.

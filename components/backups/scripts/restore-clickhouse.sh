@@ -17,8 +17,7 @@ set -eu
 database=$CLICKHOUSE_DATABASE
 
 fail() {
-    echo "restore-clickhouse: $1" >&2
-    exit 1
+    fail_in_one_line restore-clickhouse "$1"
 }
 
 # Prints the names of tables that meet condition $1, views first.

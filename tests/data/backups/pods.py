@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.images import probe_application
+from sandbox.images.clickhouse import PROGRAMS
+from tests.data.clickhouse.packed import Pod as ClickHouse
 from tests.data.clickhouse.server import ClickHouseServer, prepared
 from tests.data.containers import COMMAND_LINES, Run, install_client, run
 from tests.data.object_store.minio import Store
 from tests.data.postgres.server import PostgresServer
-from tests.data.rendered import environment, stack
+from tests.data.rendered import environment, secrets, stack
 from tests.unit.pods import containers
 
 BUCKET = "langfuse-dev-backups"
@@ -105,6 +108,39 @@ def restore_pod(postgres: PostgresServer, store: Store) -> Pod:
     """The pod that restores Postgres."""
     made = set_pod(postgres, store)
     return replace(made, cron_job="langfuse-restore-postgres", clients={**made.clients, "database": postgres.clients})
+
+
+def clickhouse_client(folder: Path) -> Path:
+    """A folder with the client of the packed image."""
+    folder.mkdir()
+    script = folder / "client"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} {PROGRAMS / "client.py"} "$@"\n')
+    script.chmod(0o755)
+    install_client(folder / "clients", "clickhouse-client", script)
+    return folder / "clients"
+
+
+def packed_pods(server: ClickHouse, store: Store, clients: Path, users: Mapping[str, str]) -> tuple[Pod, Pod]:
+    """The pod that backs up ClickHouse, and the one that restores it, with the passwords of their users."""
+    address = {"CLICKHOUSE_HOST": server.host, "WAIT_SECONDS": "30", "STORE_URL": store.url}
+    backup, restore = (
+        Pod(
+            cron_job=f"langfuse-{use}-clickhouse",
+            clients={"clickhouse": clients, "database": clients},
+            variables={**address, "CLICKHOUSE_PASSWORD": users[use]},
+        )
+        for use in ("backup", "restore")
+    )
+    return backup, restore
+
+
+def server_variables(store: Store) -> dict[str, str]:
+    """The variables of a packed server whose backups are written to a store."""
+    return {
+        "BACKUPS_URL": f"{store.url}/{BUCKET}/",
+        "BACKUPS_ACCESS_KEY_ID": secrets()["langfuse-object-store-backups", "access-key-id"],
+        "BACKUPS_SECRET_ACCESS_KEY": secrets()["langfuse-object-store-backups", "secret-access-key"],
+    }
 
 
 def clickhouse_on(store: Store, folder: Path) -> ClickHouseServer:

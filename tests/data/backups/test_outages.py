@@ -12,13 +12,18 @@ from tests.data.backups.pods import (
     BUCKET,
     MEDIA,
     Pod,
+    clickhouse_client,
     clickhouse_on,
     clickhouse_pod,
     manifests,
     objects,
+    packed_pods,
     restore_pod,
+    server_variables,
     set_pod,
+    wrapped,
 )
+from tests.data.clickhouse.packed import installation
 from tests.data.containers import Run
 from tests.data.object_store.minio import Store
 from tests.data.postgres.server import PostgresServer
@@ -96,6 +101,46 @@ def test_clickhouse_is_backed_up_and_verified_although_the_store_is_away(
     assert manifest["rows"] == {"default.traces": 110_000}
     begun = passes(replace(pod, variables={**pod.variables, **WAIT}).run(tmp_path / "next", until="begin"))
     assert "an incremental backup" in begun.output
+
+
+@pytest.mark.long
+def test_clickhouse_is_restored_although_the_store_is_away(
+    postgres: PostgresServer, store: Store, away: tuple[Gateway, Store], tmp_path: Path
+) -> None:
+    """The server waits. If the store stays away, there is one line that says so, and the next attempt restores."""
+    way, reached = away
+    clients = clickhouse_client(tmp_path / "client")
+    variables, users = server_variables(reached), {use: f"password of {use}" for use in ("backup", "restore")}
+    columns, read = "n UInt64, s String", "SELECT count(), sum(cityHash64(*)) FROM traces"
+    with installation(tmp_path / "pods", replicas=1, keepers=1, variables=variables) as ((server,), _):
+        server.query(f"CREATE TABLE traces ON CLUSTER default ({columns}) ENGINE = ReplicatedMergeTree ORDER BY n")
+        server.query("INSERT INTO traces SELECT number, randomPrintableASCII(40) FROM numbers(100000)")
+        content = server.query(read)
+        backup, pod = packed_pods(server, reached, clients, users)
+        passes(backup.run(tmp_path / "backup"))
+        passes(set_pod(postgres, store).run(tmp_path / "set"))
+
+        def restore(name: str, seconds: float, clients: Path) -> Run:
+            """Restore while the store is away for some seconds, after a part of the rows was read."""
+            way.seconds, way.moments, way.outages = seconds, [way.bytes + 1_000_000], 0
+            restoring = replace(pod, clients={"database": clients})
+            done = restoring.run(tmp_path / name, ACTION="restore", OVERWRITE="true", **WAIT)
+            assert way.outages == 1, (way.bytes, done.output)
+            return done
+
+        waited = passes(restore("waited", max(SECONDS, 10), clients))  # with as few attempts as a backup, it fails
+        assert "restore-clickhouse: " not in waited.output
+        assert server.query(read) == content
+
+        few = 'exec REAL "$@" --backup_restore_s3_retry_attempts 2 --s3_retry_attempts 2'
+        script = f'for last; do :; done; case $last in *"_def = 1 FORMAT"*) {few} ;; esac; exec REAL "$@"'
+        stopped = restore("stopped", 5, wrapped(clients, tmp_path, "clickhouse-client", script))
+        assert stopped.code == 1, stopped.output
+        last = stopped.output.splitlines()[-1]
+        assert last.startswith("restore-clickhouse: cannot restore rows from clickhouse/"), stopped.output
+        assert "(query:" not in stopped.output
+        passes(pod.run(tmp_path / "again", ACTION="restore", OVERWRITE="true", **WAIT))
+        assert server.query(read) == content
 
 
 def test_a_store_that_stays_away_is_an_error(store: Store, away: tuple[Gateway, Store], tmp_path: Path) -> None:

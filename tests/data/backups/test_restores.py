@@ -4,19 +4,29 @@ import hashlib
 import json
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox.images.clickhouse import PROGRAMS
-from tests.data.backups.pods import BUCKET, MEDIA, Pod, manifests, objects, restore_pod, set_pod, wrapped
+from tests.data.backups.pods import (
+    BUCKET,
+    MEDIA,
+    Pod,
+    clickhouse_client,
+    manifests,
+    objects,
+    packed_pods,
+    restore_pod,
+    server_variables,
+    set_pod,
+    wrapped,
+)
 from tests.data.clickhouse.packed import Pod as ClickHouse
 from tests.data.clickhouse.packed import installation
-from tests.data.containers import Run, install_client
+from tests.data.containers import Run
 from tests.data.object_store.minio import Store, provision
 from tests.data.postgres.server import PostgresServer
 from tests.data.rendered import secrets
@@ -275,41 +285,13 @@ def content_of(server: ClickHouse) -> dict[str, str]:
     return {table: server.query(f"SELECT count(), sum(cityHash64(*)) FROM {table}") for table in READ}  # noqa: S608  # our own
 
 
-def client(folder: Path) -> Path:
-    """A folder with the client of the packed image."""
-    folder.mkdir()
-    script = folder / "client"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} {PROGRAMS / "client.py"} "$@"\n')
-    script.chmod(0o755)
-    install_client(folder / "clients", "clickhouse-client", script)
-    return folder / "clients"
-
-
-def pods_of(server: ClickHouse, store: Store, clients: Path, users: Mapping[str, str]) -> tuple[Pod, Pod]:
-    """The pod that backs up ClickHouse, and the one that restores it, with the passwords of their users."""
-    address = {"CLICKHOUSE_HOST": server.host, "WAIT_SECONDS": "30", "STORE_URL": store.url}
-    backup, restore = (
-        Pod(
-            cron_job=f"langfuse-{use}-clickhouse",
-            clients={"clickhouse": clients, "database": clients},
-            variables={**address, "CLICKHOUSE_PASSWORD": users[use]},
-        )
-        for use in ("backup", "restore")
-    )
-    return backup, restore
-
-
 @pytest.mark.long
 def test_clickhouse_is_restored_from_a_chain_after_a_rotation_and_after_kills(
     postgres: PostgresServer, fresh: Store, tmp_path: Path
 ) -> None:
     emptied(fresh)
-    variables = {
-        "BACKUPS_URL": f"{fresh.url}/{BUCKET}/",
-        "BACKUPS_ACCESS_KEY_ID": secrets()["langfuse-object-store-backups", "access-key-id"],
-        "BACKUPS_SECRET_ACCESS_KEY": secrets()["langfuse-object-store-backups", "secret-access-key"],
-    }
-    clients = client(tmp_path / "client")
+    variables = server_variables(fresh)
+    clients = clickhouse_client(tmp_path / "client")
     with installation(tmp_path / "pods", replicas=2, keepers=1, variables=variables) as ((server, other), _):
         for table in TABLES:
             server.query(f"CREATE TABLE {table}")
@@ -317,7 +299,7 @@ def test_clickhouse_is_restored_from_a_chain_after_a_rotation_and_after_kills(
             server.query(view)
         server.query("INSERT INTO schema_migrations VALUES (46, 0, 1)")
         users = {use: f"password of {use}" for use in ("backup", "restore")}
-        backup, restore = pods_of(server, fresh, clients, users)
+        backup, restore = packed_pods(server, fresh, clients, users)
         for version in (10, 20):
             fill(server, version)
             done = backup.run(tmp_path / f"backup-{version}")
@@ -348,7 +330,7 @@ def test_clickhouse_is_restored_from_a_chain_after_a_rotation_and_after_kills(
             replica.stop()
             replica.environment.update(rotated)
             replica.start()
-        _, restore = pods_of(server, fresh, clients, {**users, "restore": rotated["RESTORE_PASSWORD"]})
+        _, restore = packed_pods(server, fresh, clients, {**users, "restore": rotated["RESTORE_PASSWORD"]})
         with_key = {**OVERWRITE, "SECRET_ACCESS_KEY": key}
         for moment in (
             '"DROP TABLE"*',

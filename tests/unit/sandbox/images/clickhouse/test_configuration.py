@@ -25,7 +25,7 @@ def test_the_rendered_configuration_is_read(tmp_path: Path) -> None:
     assert read.user("langfuse", "") is None
     assert read.user("default", "") is None
     assert read.users["langfuse"].settings["compatibility"] == "26.4"
-    assert read.users["backup"].settings["s3_retry_attempts"] == "8"
+    assert [read.users[name].settings["s3_retry_attempts"] for name in ("backup", "restore")] == ["8", "43"]
 
 
 def test_the_engine_gets_each_user_as_a_role(tmp_path: Path) -> None:
