@@ -4,7 +4,8 @@
 -- user of this installation, which becomes an owner of every organization. Nobody else has a password.
 --
 -- clone-tables.json says for each table: `delete`, why all rows go; `set`, columns that get another value, in the rows that
--- meet `where`; `keep`, columns that stay although their names look like a secret or an address, and why.
+-- meet `where`; `keep`, columns that stay although their names look like a secret or an address, and why; or as a text, why
+-- all of a table stays. tests/unit/backups/test_clone_tables.py compares it with the tables of Langfuse.
 DO $clean$
 DECLARE
     decisions json := current_setting('clone.tables')::json;
