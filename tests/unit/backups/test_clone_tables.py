@@ -1,4 +1,4 @@
-"""What a clone does with each table of Langfuse: none is forgotten, and every decision is about a table that there is."""
+"""What a clone does with each table of Langfuse: none is forgotten, and no decision is about a table that is gone."""
 
 import json
 from pathlib import Path
