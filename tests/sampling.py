@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Final, TypeVar
 
-SHARE: Final = float(os.environ.get("SAMPLE", "0.25"))
+SHARE: Final = float(os.environ.get("SAMPLE", "0.15"))
 """The share that is checked: from 0 to 1."""
 SEED: Final = int(os.environ.get("SAMPLE_SEED") or secrets.randbelow(2**32))
 LEAST: Final = 4

@@ -17,6 +17,7 @@ SUBMIT_IN_PLAIN_TEXT = """
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("stack", "upgraded"), [("one-host", True), ("without-headers", False)])
 def test_plain_http_requests_of_a_page_are_upgraded_to_https(
     make_site: Callable[[str], Site], make_browser: Callable[[Site], Browser], stack: str, upgraded: bool

@@ -65,6 +65,9 @@ COUNT_GREEN = """
 """
 
 
+OTHER_PROXIES = ("gateway-api", "traefik", "nginx")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Visit:
     """A site, and a browser with an open page of the UI."""
@@ -89,7 +92,9 @@ class Visit:
         return green
 
 
-@pytest.fixture(params=["one-host", "bucket-host", "gateway-api", "traefik", "nginx"])
+@pytest.fixture(
+    params=["one-host", "bucket-host", *(pytest.param(name, marks=pytest.mark.long) for name in OTHER_PROXIES)]
+)
 def visit(
     request: pytest.FixtureRequest,
     make_site: Callable[[str], Site],

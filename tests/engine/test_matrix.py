@@ -104,6 +104,7 @@ def test_the_checks_accept_the_cross_product() -> None:
         assert (settings.profile, settings.version) == row[:2]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("row", "cluster"), in_every_cluster(PAIRS), ids=title)
 def test_the_program_registers_the_resources_of_a_row(row: Row, cluster: str) -> None:
     assert_matches(row, run("matrix", config(row, cluster)).resources)

@@ -91,6 +91,7 @@ def namespace(sandbox: Sandbox, request: pytest.FixtureRequest) -> Iterator[str]
     kubectl(sandbox, "delete", "namespace", name, "--wait=false")
 
 
+@pytest.mark.long
 def test_the_start_takes_little_cpu_time(sandbox: Sandbox) -> None:
     times = [psutil.Process(report.pid).cpu_times() for report in sandbox.status().processes]
     assert sum(spent.user + spent.system for spent in times) < START_CPU_SECONDS

@@ -74,6 +74,7 @@ def test_a_half_migrated_clickhouse_is_refused_until_it_is_repaired(shape: Insta
     assert repaired.succeeded, repaired.log
 
 
+@pytest.mark.long
 def test_a_half_migrated_postgres_is_refused_until_it_is_repaired(shape: Installation, contents: Contents) -> None:
     before = contents.clickhouse("SELECT * FROM schema_migrations ORDER BY sequence")
     contents.psql(UNFINISHED, *UNDO)

@@ -132,6 +132,7 @@ def test_deleted_pods_come_back_with_their_data_and_write_nowhere_else(
     assert shape.complaints() == []
 
 
+@pytest.mark.long
 def test_killed_servers_come_back_with_their_data(
     shape: Installation, contents: Contents, containers: Containers
 ) -> None:

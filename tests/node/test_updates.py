@@ -39,6 +39,7 @@ def tell(what: str, summary: Summary) -> None:
     sys.stdout.write(f"{what}: {summary}\n")
 
 
+@pytest.mark.long
 def test_web_and_worker_roll_without_a_failed_request(dev: Installation, client: int) -> None:
     """The log level, a setting of both, is changed and stays so: they are replaced, and nothing else is."""
     before = settled(dev)

@@ -312,6 +312,7 @@ def sign_up_opened(stack: Props) -> None:
     stack.set_variable(WEB, "AUTH_DISABLE_SIGNUP", "false")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("attack", "policies"),
     [

@@ -70,6 +70,7 @@ COPIES = {"endpoint": "https://s3.example.org", "bucket": "copies", "secret": "c
 ROTATED = {"values": {"redisPassword": {"source": "generated", "epoch": 2}}}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "config",
     [
@@ -105,6 +106,7 @@ def test_no_kind_of_cluster_needs_a_waiver(cluster: str) -> None:
     assert violations("dev", "dev", json.dumps({"cluster": {"preset": cluster}})) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mesh", ["ambient", "sidecar", "none"])
 def test_cloudnative_pg_beside_a_managed_store_breaks_no_policy_of_prod_that_prod_keeps(mesh: str) -> None:
     changes = {"postgres": {"mode": "cloudnativepg"}, "mesh": {"mode": mesh}}
@@ -170,6 +172,7 @@ WAYS_IN: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", WAYS_IN)
 def test_no_way_in_breaks_a_policy_of_prod_that_prod_keeps(name: str) -> None:
     without_mesh = violations("prod", "prod", json.dumps({"mesh": {"mode": "none"}}))

@@ -79,6 +79,7 @@ KINDS = sorted({kind for policy in POLICIES.values() for kind in policy.kinds})
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=50, deadline=None)
 @given(shape=SHAPES)
+@pytest.mark.long
 def test_no_policy_raises_on_any_shape(kind: str, shape: object) -> None:
     subject = _of_kind(kind, shape)
     for policy in POLICIES.values():
@@ -100,6 +101,7 @@ def _of_kind(kind: str, shape: object) -> Resource:
     return Resource(token, "any", plain(shape), f"urn:pulumi:s::p::{token}::any")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", _one_case_for_each_policy("resource"), ids=lambda case: f"{case.policy}: {case.name}")
 def test_one_wrong_field_anywhere_raises_nothing(case: Case) -> None:
     policy = POLICIES[case.policy]

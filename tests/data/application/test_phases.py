@@ -159,6 +159,7 @@ def chunks(done: int, number: int) -> list[dict[str, str]]:
     return [{"status": one, "startedAt": "2026-11-26T10:00:00Z"} for one in status]
 
 
+@pytest.mark.long
 def test_the_way_to_version_4_takes_every_phase_in_order(databases: Databases) -> None:
     databases.allowed(*PHASES)  # nothing to lose
 
@@ -225,6 +226,7 @@ def test_the_way_to_version_4_takes_every_phase_in_order(databases: Databases) -
     assert report["reached"] == "ok: events_only: only the tables of version 4 get traces"
 
 
+@pytest.mark.long
 def test_a_server_that_cannot_do_the_backfill_gets_the_reason(databases: Databases, tmp_path: Path) -> None:
     """An external server without a log of statements, and with a user that may not freeze tables."""
 

@@ -141,6 +141,7 @@ def shown_effects(shown: dict[str, list[dict[str, str]]]) -> str:
     return "".join(statement["effect"][0] for statement in shown["statements"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CLICKHOUSE.values(), ids=CLICKHOUSE.keys())
 def test_clickhouse_is_repaired_and_migrates_to_the_end(schemas: Schemas, case: Case) -> None:
     last = "ALTER TABLE traces ON CLUSTER default ADD COLUMN last String"
@@ -162,6 +163,7 @@ def test_clickhouse_is_repaired_and_migrates_to_the_end(schemas: Schemas, case: 
     assert schemas.clickhouse("SELECT count() FROM system.columns WHERE table = 'traces' AND name = 'last'") == "1"
 
 
+@pytest.mark.long
 def test_clickhouse_is_not_repaired_if_its_state_has_another_cause(schemas: Schemas) -> None:
     """What cannot be known is refused, as is what somebody has changed since it was shown."""
     schemas.release("clickhouse", _0001_before=TABLE.format("traces") + TABLE.format("ids"))
@@ -190,6 +192,7 @@ def test_clickhouse_is_not_repaired_if_its_state_has_another_cause(schemas: Sche
     assert "does not contain the migration" in schemas.shown("clickhouse")["refusal"]
 
 
+@pytest.mark.long
 def test_clickhouse_is_not_repaired_while_a_mutation_fails(schemas: Schemas) -> None:
     schemas.release("clickhouse", _0001_before=TABLE.format("traces"))
     assert schemas.migrate("clickhouse")[0] == 0
@@ -214,6 +217,7 @@ console.log(JSON.stringify(plan(clickhouse(sql).map((one) => [one]), schema)));
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("condition", ["", "IF NOT EXISTS "])
 def test_what_some_replicas_have_is_repeated_or_refused(condition: str) -> None:
     sql = f"{ALTER} ADD COLUMN {condition}one String; {ALTER} ADD COLUMN two String"
@@ -225,6 +229,7 @@ def test_what_some_replicas_have_is_repeated_or_refused(condition: str) -> None:
     assert found.get("repair") == ("rerun" if condition else None)
 
 
+@pytest.mark.long
 def test_the_record_of_a_repair_is_the_last_one_although_a_clock_was_ahead(schemas: Schemas) -> None:
     schemas.release("clickhouse", _0001_first=TABLE.format("traces"))
     schemas.clickhouse(
@@ -335,6 +340,7 @@ POSTGRES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "case"), POSTGRES.items(), ids=POSTGRES.keys())
 def test_postgres_is_repaired_and_migrates_to_the_end(schemas: Schemas, name: str, case: Case) -> None:
     schemas.release("postgres", a_before=KIND + PROMPTS)
@@ -364,6 +370,7 @@ def test_postgres_is_repaired_and_migrates_to_the_end(schemas: Schemas, name: st
     assert schemas.postgres.query(RECORDED).split() == ["a_before|t|f", "b_half|t|f", "b_half|f|t", "c_next|t|f"]
 
 
+@pytest.mark.long
 def test_postgres_is_not_repaired_if_its_state_has_another_cause(schemas: Schemas) -> None:
     schemas.release("postgres", a_before=KIND + PROMPTS)
     assert schemas.migrate("postgres")[0] == 0
@@ -388,6 +395,7 @@ def test_postgres_is_not_repaired_if_its_state_has_another_cause(schemas: Schema
     assert schemas.shown("postgres")["unclear"]
 
 
+@pytest.mark.long
 def test_a_migrator_that_was_killed_is_repaired_when_the_server_has_ended_its_statement(schemas: Schemas) -> None:
     schemas.release(
         "postgres", a_half="CREATE TABLE half (id text); CREATE TYPE t AS ENUM (); SELECT pg_sleep(2)::text;"
@@ -405,6 +413,7 @@ def test_a_migrator_that_was_killed_is_repaired_when_the_server_has_ended_its_st
     assert schemas.postgres.query("SELECT count(*) FROM half") == "0"
 
 
+@pytest.mark.long
 def test_every_unfinished_migration_is_shown_one_after_the_other(schemas: Schemas) -> None:
     """`all` shows both stores. A repair shows what is left."""
     schemas.release("postgres", a_one="CREATE TABLE one (id text)", b_two="CREATE TABLE two (id text)")

@@ -97,6 +97,7 @@ def test_a_store_below_the_floor_of_the_release_is_refused_by_its_own_answer(var
     assert (variables["MINIMUM_POSTGRES"], variables["MINIMUM_REDIS"]) == ("15", "7.0")
 
 
+@pytest.mark.long
 def test_a_store_without_a_kms_refuses_encryption(tmp_path: Path, variables: Mapping[str, str]) -> None:
     unencrypted = {
         name: value for name, value in server_variables(tmp_path).items() if not name.startswith("MINIO_KMS_")
@@ -116,6 +117,7 @@ def test_a_store_without_a_kms_refuses_encryption(tmp_path: Path, variables: Map
         assert check_stores({**variables, **there, **EXTERNAL}, "object-store").of("object-store") == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("replaced", "said"),
     [
@@ -151,6 +153,7 @@ def other_redis(folder: Path, *options: str, port: int | None = None) -> Iterato
 PASSWORD = ("--requirepass", "$(langfuse-redis/password)")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "replaced", "said"),
     [
@@ -350,6 +353,7 @@ def test_a_user_of_clickhouse_without_grants_gets_the_statement_that_grants_them
     assert any(said in line and "TO langfuse" in line for line in checked.of("clickhouse")), checked.lines
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("replaced", "said"),
     [

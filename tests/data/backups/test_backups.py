@@ -191,6 +191,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "script", "message"), FAULTS.values(), ids=FAULTS.keys())
 def test_a_fault_leaves_no_set(
     name: str, script: str, message: str, postgres: PostgresServer, fresh_store: Store, rows: str, tmp_path: Path
@@ -274,6 +275,7 @@ def clickhouse(fresh_store: Store, tmp_path: Path) -> ClickHouseServer:
     return clickhouse_on(fresh_store, tmp_path / "server")
 
 
+@pytest.mark.long
 def test_an_incremental_backup_is_restored_with_its_chain_and_belongs_to_the_next_set(
     clickhouse: ClickHouseServer, postgres: PostgresServer, fresh_store: Store, tmp_path: Path
 ) -> None:

@@ -92,6 +92,7 @@ def restored(pod: Pod, folder: Path, set_id: str, **given: str) -> Run:
     return pod.run(folder, SET_ID=set_id, **{**CLONE, **given})
 
 
+@pytest.mark.long
 def test_a_clone_has_no_credential_and_sends_nothing(
     postgres: PostgresServer, other_set: tuple[Store, str], tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_clone_has_no_credential_and_sends_nothing(
     assert postgres.query("SELECT string_agg(bucket_name, ' ' ORDER BY id) FROM media") == f"{MEDIA} former"
 
 
+@pytest.mark.long
 def test_a_column_that_nobody_decided_upon_stops_a_clone(
     postgres: PostgresServer, other_set: tuple[Store, str], tmp_path: Path
 ) -> None:

@@ -33,7 +33,7 @@ from tests.sampling import chooser, sample
 MEBIBYTE = 1024**2
 CONTENT = "SELECT count(), sum(cityHash64(n, name)) FROM"
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

@@ -128,6 +128,7 @@ def last(done: Run) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_a_set_is_copied_with_its_chain_and_its_media_and_can_be_restored(
     made: GoodSet, files: dict[str, bytes], copies: Store, fresh: Store, tmp_path: Path
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_copy_that_was_killed_is_no_set_and_the_next_run_continues(
     assert stored(fresh) == files
 
 
+@pytest.mark.long
 def test_what_does_not_fit_is_refused_before_anything_is_copied(
     made: GoodSet, files: dict[str, bytes], copies: Store, fresh: Store, tmp_path: Path
 ) -> None:
@@ -185,6 +187,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_copied(
     assert files
 
 
+@pytest.mark.long
 def test_media_that_the_copy_lacks_are_an_error_and_without_a_list_all_of_them_are_copied(
     made: GoodSet, files: dict[str, bytes], copies: Store, fresh: Store, tmp_path: Path
 ) -> None:
@@ -200,6 +203,7 @@ def test_media_that_the_copy_lacks_are_an_error_and_without_a_list_all_of_them_a
     assert objects(fresh, bucket=MEDIA).keys() == PICTURES.keys() - {"project/one.png"}
 
 
+@pytest.mark.long
 def test_a_set_of_another_installation_counts_for_nothing_but_a_clone(
     made: GoodSet, files: dict[str, bytes], copies: Store, fresh: Store, tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ def objects(store: Store, bucket: str) -> dict[str, bytes]:
     return {item["Key"]: s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read() for item in found}
 
 
+@pytest.mark.long
 def test_media_and_backups_are_copied_under_the_names_of_their_buckets(
     store: Store, other: Store, tmp_path: Path
 ) -> None:
@@ -66,6 +67,7 @@ def test_media_and_backups_are_copied_under_the_names_of_their_buckets(
     }
 
 
+@pytest.mark.long
 def test_deleted_objects_stay_in_the_copy_and_only_new_objects_are_copied(
     store: Store, other: Store, tmp_path: Path
 ) -> None:
@@ -81,6 +83,7 @@ def test_deleted_objects_stay_in_the_copy_and_only_new_objects_are_copied(
     assert objects(other, TARGET).keys() == {f"{MEDIA}/project/first.png", f"{MEDIA}/project/second.png"}
 
 
+@pytest.mark.long
 def test_a_backup_in_progress_is_not_a_backup_in_the_copy(store: Store, other: Store, tmp_path: Path) -> None:
     put(store, BACKUPS, {**BACKUP, "clickhouse/two/data.bin": b"half", "clickhouse/two/.lock": b""})
     assert copy("backups", store, other.url, tmp_path).code == 0
@@ -89,6 +92,7 @@ def test_a_backup_in_progress_is_not_a_backup_in_the_copy(store: Store, other: S
     assert f"{BACKUPS}/clickhouse/two/.lock" not in objects(other, TARGET)
 
 
+@pytest.mark.long
 def test_an_incomplete_copy_of_a_backup_is_not_a_backup(store: Store, other: Store, tmp_path: Path) -> None:
     put(store, BACKUPS, BACKUP)
     put(other, TARGET, {f"{BACKUPS}/postgres/one/database.dump": b"something else"})
@@ -98,6 +102,7 @@ def test_an_incomplete_copy_of_a_backup_is_not_a_backup(store: Store, other: Sto
     assert f"{BACKUPS}/postgres/one/.complete" not in objects(other, TARGET)
 
 
+@pytest.mark.long
 def test_wrong_keys_of_the_off_site_store_are_a_clear_error(
     store: Store, other: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +114,7 @@ def test_wrong_keys_of_the_off_site_store_are_a_clear_error(
     assert "SignatureDoesNotMatch" in result.output
 
 
+@pytest.mark.long
 def test_media_that_were_lost_come_back(store: Store, other: Store, tmp_path: Path) -> None:
     files = {f"project/{name}.png": name.encode() for name in ("first", "second", "a key with spaces + signs")}
     put(store, MEDIA, files)
@@ -156,6 +162,7 @@ def named_by_hash(content: bytes) -> str:
     return f"project/{base64.urlsafe_b64encode(hashlib.sha256(content).digest())[:22].decode()}.png"
 
 
+@pytest.mark.long
 def test_the_drill_finds_media_that_the_copy_lacks_or_that_have_changed(
     store: Store, other: Store, tmp_path: Path
 ) -> None:
@@ -190,6 +197,7 @@ def test_the_drill_finds_media_that_the_copy_lacks_or_that_have_changed(
     ]
 
 
+@pytest.mark.long
 def test_an_unreachable_store_is_a_clear_error(store: Store, tmp_path: Path) -> None:
     put(store, BACKUPS, BACKUP)
     result = copy("backups", store, f"http://127.0.0.1:{free_port()}", tmp_path)

@@ -34,7 +34,7 @@ SECONDS = 60 if SHARE == 1 else 1.5
 
 WAIT = {"STORE_WAIT_SECONDS": str(STORE_WAIT_SECONDS)}
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -210,6 +210,7 @@ def test_postgres_is_as_before_after_a_restore_that_was_killed_or_found_a_fault(
     assert (again.code, postgres.query(CONTENT)) == (0, content), again.output
 
 
+@pytest.mark.long
 def test_a_set_that_does_not_fit_is_refused_in_one_line(
     postgres: PostgresServer, fresh: Store, one_set: tuple[str, str], tmp_path: Path
 ) -> None:
@@ -361,6 +362,7 @@ def test_clickhouse_is_restored_from_a_chain_after_a_rotation_and_after_kills(
     assert provision(fresh, folder_in(tmp_path, "back")).code == 0
 
 
+@pytest.mark.long
 def test_a_chain_that_is_not_whole_is_refused_and_a_copy_of_it_is_not(fresh: Store, tmp_path: Path) -> None:
     s3 = emptied(fresh).client()
     keys = {"encryptionKey": "k", "salt": "s"}

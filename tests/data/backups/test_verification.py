@@ -28,6 +28,7 @@ def listed(good: GoodSet, folder: Path) -> dict[str, dict[str, object]]:
     return {one["id"]: one for one in map(json.loads, done.output.splitlines())}
 
 
+@pytest.mark.long
 def test_a_good_set_is_verified_and_listed(good: GoodSet, tmp_path: Path) -> None:
     before = listed(good, tmp_path)[good.id]
     assert (before["manifest"], before["verdicts"], before["lacks"], before["kept"]) == (good.manifest, {}, None, True)
@@ -43,6 +44,7 @@ def test_a_good_set_is_verified_and_listed(good: GoodSet, tmp_path: Path) -> Non
     assert (after["verdicts"], after["lacks"]) == ({"verify": verdict}, None)
 
 
+@pytest.mark.long
 def test_every_fault_is_found_and_takes_the_set_out_of_what_counts(good: GoodSet, tmp_path: Path) -> None:
     full, increment = good.chain
     changed, lost, dump = good.data(full), good.data(increment), f"sets/{good.id}/database.dump"
@@ -77,6 +79,7 @@ def test_every_fault_is_found_and_takes_the_set_out_of_what_counts(good: GoodSet
     assert "is damaged, says a verdict" in begun.output
 
 
+@pytest.mark.long
 def test_a_manifest_that_is_lost_or_damaged_is_named(good: GoodSet, tmp_path: Path) -> None:
     good.delete(f"{good.chain[0]}/.complete")
     good.put(f"{good.chain[1]}/files.jsonl", b"{}")
@@ -90,6 +93,7 @@ def test_a_manifest_that_is_lost_or_damaged_is_named(good: GoodSet, tmp_path: Pa
     ]
 
 
+@pytest.mark.long
 def test_without_a_set_or_a_store_there_is_an_error_and_no_verdict(good: GoodSet, tmp_path: Path) -> None:
     marker = f"sets/{good.id}/.complete"
     away = {"STORE_URL": f"http://127.0.0.1:{free_port()}"}
@@ -108,6 +112,7 @@ def test_without_a_set_or_a_store_there_is_an_error_and_no_verdict(good: GoodSet
     assert good.verdicts() == {}
 
 
+@pytest.mark.long
 def test_its_user_reads_backups_and_writes_verdicts_and_nothing_else(good: GoodSet) -> None:
     user, marker = good.store.client("verify"), f"sets/{good.id}/.complete"
     user.put_object(Bucket=BUCKET, Key=f"sets/{good.id}/verdicts/verify.json", Body=b"{}")

@@ -106,6 +106,7 @@ def test_what_is_deleted_or_replaced_in_the_bucket_of_backups_can_be_restored(st
         store.client("prune").delete_object(Bucket=bucket, Key=key, VersionId=versions[0])
 
 
+@pytest.mark.long
 def test_large_uploads_in_parts_work(store: Store) -> None:
     client = store.client("exports")
     upload = client.create_multipart_upload(Bucket="langfuse-dev-exports", Key="parts")
@@ -147,6 +148,7 @@ def test_a_second_run_changes_nothing(store: Store, tmp_path: Path) -> None:
     assert not allowed(store, "events", "get", "media")
 
 
+@pytest.mark.long
 def test_changes_are_applied_and_drift_is_removed(make_store: Callable[[], Store], tmp_path: Path) -> None:
     store = make_store()
     assert provision(store, tmp_path).code == 0

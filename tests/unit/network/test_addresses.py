@@ -26,10 +26,13 @@ from components.schema.stores import ExternalPostgres, ExternalRedis
 from components.stores.connections import DEFAULT_PORTS
 from components.stores.contract import EMPTY_REDIS, MIGRATIONS, SERVERS
 from tests import golden
+from tests.sampling import sample
 from tests.unit.packets import CNPG_LABEL, Address, Network, Peer, Pod
 from tests.unit.program import recorded
 
 STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {name: (stack, given) for name, stack, given in golden.stacks()}
+
+WALKED = ["prod", *sample([name for name in STACKS if name != "prod"], "addresses")]
 
 REDIS_CLIENTS = {*SERVERS, MIGRATIONS, EMPTY_REDIS}
 
@@ -84,7 +87,7 @@ class Named:
         return f"{self.where}: {self.host}:{self.port}/{self.protocol}"
 
 
-@pytest.fixture(scope="module", params=STACKS, ids=str)
+@pytest.fixture(scope="module", params=WALKED, ids=str)
 def network(request: pytest.FixtureRequest) -> Network:
     return Network(recorded(*STACKS[request.param]))
 

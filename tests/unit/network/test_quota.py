@@ -94,6 +94,7 @@ def with_proxy(found: Recording, containers: list[dict[str, Any]]) -> list[dict[
     return [*containers, {"resources": proxy}] if labels.get("istio-injection") == "enabled" else containers
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", STACKS)
 def test_the_quota_counts_every_container(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     profile, config = STACKS[name]
