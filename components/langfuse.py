@@ -22,6 +22,7 @@ from components.backups.replay import Replay
 from components.backups.restores import Restores
 from components.client_namespaces import ClientNamespaces
 from components.clients.component import Clients
+from components.clients.revoke import RevokeKeys
 from components.credentials.component import Credentials, CredentialsArgs
 from components.identity import remembered_name
 from components.ignored_changes import IgnoreChanges
@@ -119,6 +120,7 @@ class Langfuse(pulumi.ComponentResource):
         worker = Worker("worker", context, inside, after=ready)
         if settings.clients:
             Clients("clients", context, credentials, inside, after=[*ready, *first_start.ready])
+            RevokeKeys("revoke-keys", context, inside)
         modes.redis.retire_credentials(store_context, child_options(redis, _after(inside, [web, worker])))
         pages = web.endpoint
         if config := settings.ingress.sign_in_proxy:

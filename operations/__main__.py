@@ -2,7 +2,19 @@
 
 import typer
 
-from operations.commands import backups, doctor, images, postgres, repair, reports, restore, sizing, stacks, stores
+from operations.commands import (
+    backups,
+    clients,
+    doctor,
+    images,
+    postgres,
+    repair,
+    reports,
+    restore,
+    sizing,
+    stacks,
+    stores,
+)
 
 app = typer.Typer(
     help="Operate a Langfuse installation: preview, deploy, recover, check.",
@@ -16,6 +28,7 @@ for commands in (doctor.app, sizing.app, reports.app, stores.app, postgres.app, 
     app.add_typer(commands)
 app.add_typer(images.app, name="images")
 app.add_typer(backups.app, name="backup")
+app.add_typer(clients.app, name="clients")
 
 if __name__ == "__main__":
     app(prog_name="python -m operations")

@@ -18,6 +18,7 @@ from components.stores.contract import (
     CLIENTS,
     MIGRATIONS,
     REPAIR,
+    REVOKE_KEY,
     SERVERS,
     SIGN_IN_PROXY,
     Flow,
@@ -133,7 +134,7 @@ def outbound_flows(settings: Settings) -> Iterator[Flow]:
     variables: Mapping[str, tuple[Environment, Sequence[str]]] = {
         "web": (extra_environment(settings, "web"), ("web", "first-start", CLIENTS)),
         "worker": (extra_environment(settings, "worker"), ("worker",)),
-        "migrations": (connection_variables(settings), (MIGRATIONS, REPAIR)),
+        "migrations": (connection_variables(settings), (MIGRATIONS, REPAIR, REVOKE_KEY)),
     }
     for program, (environment, clients) in variables.items():
         if endpoints := called_endpoints(environment):

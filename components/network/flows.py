@@ -10,7 +10,16 @@ from components.credentials.sources import has_admin_api_key
 from components.network.egress import is_the_pod_itself, namespace_of
 from components.schema.environment import Settings
 from components.stores.connections import Endpoint
-from components.stores.contract import BEFORE_UPGRADE, CLIENTS, FETCH_SET, OFF_SITE, REPLAY, SIGN_IN_PROXY, Flow
+from components.stores.contract import (
+    BEFORE_UPGRADE,
+    CLIENTS,
+    FETCH_SET,
+    OFF_SITE,
+    REPLAY,
+    REVOKE_KEY,
+    SIGN_IN_PROXY,
+    Flow,
+)
 from components.stores.modes import StoreModes
 
 
@@ -37,7 +46,7 @@ def flows(settings: Settings, stores: StoreModes) -> Sequence[Flow]:
 def _of_installation(flow: Flow, settings: Settings) -> Flow:
     """A flow without endpoints inside of the namespace, from the workloads that this installation has."""
     endpoints = [one for one in flow.endpoints if _is_outside(one, settings)]
-    clients = [client for client in flow.clients if client != CLIENTS or settings.clients]
+    clients = [client for client in flow.clients if client not in (CLIENTS, REVOKE_KEY) or settings.clients]
     return replace(flow, endpoints=endpoints, clients=settings.members(clients))
 
 

@@ -50,6 +50,7 @@ WorkloadName = Literal[
     "restore-media",
     "restore-postgres",
     "retention",
+    "revoke-key",
     "verify-backups",
 ]
 """The value of the label `app.kubernetes.io/name` of the pods."""

@@ -36,6 +36,9 @@ APPLICATION = ("web", "worker")
 CLIENTS = "clients"
 """The workload that creates the key pairs of clients."""
 
+REVOKE_KEY = "revoke-key"
+"""The workload that deletes a key pair of a client."""
+
 SERVERS = (*APPLICATION, "first-start", CLIENTS)
 """Workloads that run a server of the application."""
 

@@ -62,14 +62,14 @@ def environment(of: Container, **replaced: str) -> dict[str, str]:
 
 @cache
 def _script_folders() -> list[Mapping[str, str]]:
-    """The files of every ConfigMap, of the stack dev and of one with the other modes of managed stores."""
+    """The files of every ConfigMap, of the stacks above and of one with the other modes of managed stores."""
     modes = {
         "redis": {"mode": "sentinel"},
         "objectStore": {"mode": "managed", "nodes": 4},
         "clickhouse": {"mode": "managed", "replicas": 3, "keepers": 3},
         "backups": {"offSite": COPIES, "importFrom": COPIES},
     }
-    recordings = (stack(), recorded("dev", modes))
+    recordings = (stack(), stack_with_clients(), recorded("dev", modes))
     return [item.inputs["data"] for recording in recordings for item in recording.of("ConfigMap")]
 
 

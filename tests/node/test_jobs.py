@@ -28,7 +28,7 @@ UNFINISHED: Final = (
 UNDO: Final = ("DROP TABLE IF EXISTS probe_exports", "DROP TABLE IF EXISTS probe_media")
 """What the last migration of the probe application created (its folder `media_and_exports`)."""
 APPLIED: Final = "SELECT count(*), count(DISTINCT migration_name), count(finished_at) FROM _prisma_migrations"
-FIRST: Final = ("probe_organizations", "probe_projects", "probe_users", "probe_memberships", "probe_api_keys")
+FIRST: Final = ("probe_organizations", "probe_projects", "probe_users", "probe_memberships", "api_keys")
 """The tables that the first start writes to."""
 BUCKET_READERS: Final = (
     *("get_bucket_lifecycle_configuration", "get_bucket_versioning", "get_bucket_policy", "get_bucket_encryption"),

@@ -9,13 +9,13 @@ from components.schema.base import Resources
 from components.schema.stores import Postgres
 from components.schema.values import quantity_value
 from components.stores.connections import Endpoint, PostgresConnection
-from components.stores.contract import MIGRATIONS, REPAIR, RESTORE_POSTGRES, SERVERS, StoreMode
+from components.stores.contract import MIGRATIONS, REPAIR, RESTORE_POSTGRES, REVOKE_KEY, SERVERS, StoreMode
 
 PORT = 5432
 ROLE = "langfuse"
 DATABASE = "langfuse"
 
-CLIENTS = (*SERVERS, MIGRATIONS, REPAIR, "backup-postgres", RESTORE_POSTGRES)
+CLIENTS = (*SERVERS, MIGRATIONS, REPAIR, REVOKE_KEY, "backup-postgres", RESTORE_POSTGRES)
 """Workloads that connect in any case."""
 
 BUILTIN_LOCALE = 17

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from components.schema.stores import Redis
 from components.stores.connections import RedisConnection
-from components.stores.contract import EMPTY_REDIS, MIGRATIONS, SERVERS, StoreMode
+from components.stores.contract import EMPTY_REDIS, MIGRATIONS, REVOKE_KEY, SERVERS, StoreMode
 
 ConfigT = TypeVar("ConfigT", bound=Redis)
 
@@ -26,7 +26,7 @@ class RedisMode(StoreMode[ConfigT, RedisConnection], ABC):
     @property
     def clients(self) -> Sequence[str]:
         """Workloads that connect. The migrations only check the store."""
-        return [*SERVERS, MIGRATIONS, *([EMPTY_REDIS] if self.settings.backups.import_from else ())]
+        return [*SERVERS, MIGRATIONS, REVOKE_KEY, *([EMPTY_REDIS] if self.settings.backups.import_from else ())]
 
     def credentials(self) -> Collection[str]:
         """One password, of the servers and their Sentinels."""

@@ -18,13 +18,15 @@ from uuid import uuid4
 
 import pytest
 
+from operations.clients import hops, sender
+from operations.clients.hops import Place
 from sandbox.images import probe_application
 from tests.data.backups.pods import BUCKET, Pod, manifests
 from tests.data.containers import Run, run
 from tests.data.object_store.minio import Store
 from tests.data.postgres.server import started
 from tests.data.probe_application.installation import LIMIT_SECONDS, Installation, ask, clickhouse, redis, until
-from tests.data.rendered import container, secrets, stack_with_clients
+from tests.data.rendered import container, environment, secrets, stack_with_clients
 from tests.scripts import SCRIPTS
 from tests.servers import free_port, program
 from tests.unit import pods
@@ -299,14 +301,14 @@ def test_an_unfinished_migration_of_postgres_is_refused(installation: Installati
 
 
 def test_a_second_first_start_changes_nothing_and_servers_need_their_variables(installation: Installation) -> None:
-    tables = ("organizations", "projects", "api_keys", "users", "memberships")
-    before = [installation.postgres.query(f"SELECT * FROM probe_{table}") for table in tables]  # noqa: S608  # ours
+    tables = ("probe_organizations", "probe_projects", "api_keys", "probe_users", "probe_memberships")
+    before = [installation.postgres.query(f"SELECT * FROM {table}") for table in tables]  # noqa: S608  # ours
     assert all(len(rows.splitlines()) == 1 for rows in before)
     first = container("Job", "langfuse-first-start", "first-start")
     script = str(SCRIPTS[Path(first["args"][1]).name])
     code, output = installation.run(first, ["/bin/sh", script], PORT=str(free_port()))
     assert code == 0, output
-    assert [installation.postgres.query(f"SELECT * FROM probe_{table}") for table in tables] == before  # noqa: S608
+    assert [installation.postgres.query(f"SELECT * FROM {table}") for table in tables] == before  # noqa: S608
     code, output = installation.run(first, ["/bin/sh", script], PORT=str(free_port()), SALT="")
     assert (code, "SALT is required" in output) == (1, True), output
 
@@ -319,7 +321,7 @@ def test_clients_get_key_pairs_of_their_own_and_a_secret_that_was_changed_is_fou
         for name, project in projects.items():
             code, output = start_client(installation, job, name)
             assert (code, f"clients: {name}: its keys are those of project {project}" in output) == (0, True), output
-    rows = installation.postgres.query("SELECT project_id FROM probe_api_keys ORDER BY 1").splitlines()
+    rows = installation.postgres.query("SELECT project_id FROM api_keys ORDER BY 1").splitlines()
     assert rows == ["langfuse-dev-project", "langfuse-dev-project", "search"]
     assert installation.postgres.query("SELECT name FROM probe_projects WHERE id = 'search'") == "Search"
     other = f"sk-lf-{uuid4()}"
@@ -329,6 +331,42 @@ def test_clients_get_key_pairs_of_their_own_and_a_secret_that_was_changed_is_fou
     # Redis keeps the project of a key for a while, so a pair does not move at once. Another project gets another pair.
     code, output = start_client(installation, job, "search", LANGFUSE_INIT_PROJECT_ID="langfuse-dev-project")
     assert (code, "Langfuse answers search, not project langfuse-dev-project" in output) == (1, True), output
+
+
+def test_a_trace_of_a_client_is_read_back_and_its_revoked_key_pair_is_refused_at_once(
+    installation: Installation, web: str, worker: str
+) -> None:
+    """With a key that Redis remembers."""
+    recording = stack_with_clients()
+    assert start_client(installation, recording.one("Job", "langfuse-clients"), "gateway")[0] == 0
+    public_key, secret_key = (secrets()["langfuse-client-gateway", f"{part}-key"] for part in ("public", "secret"))
+    target = sender.Target(url=web, public_key=public_key, secret_key=secret_key)
+    where = Place(
+        client="gateway", namespace=None, stack_namespace="", project="langfuse-dev-project", phase="events_only"
+    )
+    for kind in ("sdk", "dify"):
+        found = hops.results(sender.send(target, kind, uuid4().hex), where)
+        assert [one for one in found if one.outcome != "ok"] == []
+        assert found[-1].hop == "clean up"
+
+    one = pods.container(recording.one("CronJob", "langfuse-revoke-key"), "revoke")
+    addresses = {"DIRECT_URL": installation.variables(container("Job", MIGRATIONS, "migrate"))["DATABASE_URL"]}
+    addresses |= {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(installation.redis_port)}
+    variables = {
+        **environment(one, PUBLIC_KEY=public_key, **addresses),
+        "NODE_PATH": str(probe_application.node_modules()),
+    }
+    for deleted in (1, 0):
+        done = run(one, variables, installation.clients)
+        assert done.code == 0, done.output
+        assert json.loads(done.output.splitlines()[-1])["deleted"] == deleted
+        assert not done.leaks([secret_key, variables["SALT"], variables["DATABASE_PASSWORD"]])
+        assert ask(f"{web}/api/public/projects", keys=f"{public_key}:{secret_key}").status == 401
+    refused = hops.results(sender.send(target, "sdk", uuid4().hex), where)
+    assert (refused[-1].hop, refused[-1].outcome) == ("key", "failed")
+    injected = run(one, {**variables, "PUBLIC_KEY": "pk-lf-' OR 'a' = 'a"}, installation.clients)
+    assert (injected.code, "is not a public key" in injected.output) == (1, True)
+    assert ask(f"{web}/api/public/projects", keys=installation.keys).status == 200
 
 
 def start_client(installation: Installation, job: Registration, name: str, **replaced: str) -> tuple[int, str]:

@@ -24,7 +24,7 @@ from components.network.policies import INTERNET_PORTS, IPV6
 from components.schema.environment import STACK, Settings
 from components.schema.stores import ExternalPostgres, ExternalRedis
 from components.stores.connections import DEFAULT_PORTS
-from components.stores.contract import EMPTY_REDIS, MIGRATIONS, SERVERS
+from components.stores.contract import EMPTY_REDIS, MIGRATIONS, REVOKE_KEY, SERVERS
 from tests import golden
 from tests.sampling import sample
 from tests.unit.packets import CNPG_LABEL, Address, Network, Peer, Pod
@@ -34,7 +34,7 @@ STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {name: (stack, given) for 
 
 WALKED = ["prod", *sample([name for name in STACKS if name != "prod"], "addresses")]
 
-REDIS_CLIENTS = {*SERVERS, MIGRATIONS, EMPTY_REDIS}
+REDIS_CLIENTS = {*SERVERS, MIGRATIONS, EMPTY_REDIS, REVOKE_KEY}
 
 MAIL_URL = "smtp://user:secret@mail.example.org:{port}"
 """The value of the Secret with the mail server, with the configured port or 2525."""

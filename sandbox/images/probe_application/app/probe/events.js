@@ -13,24 +13,28 @@ const KINDS = {
   ),
 };
 
+/** What Langfuse 4 accepts in the write mode `events_only` (processEventBatch.ts). */
+const VERSION_FOUR = ["score-create", "sdk-log"];
+
 const isText = (value) => typeof value === "string" && value.length > 0 && value.length <= 800;
 
 /** What is wrong with an event of a batch, or null. */
-function problemOf(event) {
+function problemOf(event, versionFourOnly) {
   if (event === null || typeof event !== "object") return "an event must be an object";
   if (!isText(event.id)) return "id must be a string of 1 to 800 characters";
   if (event.type !== "sdk-log" && !KINDS[event.type]) return `type ${JSON.stringify(event.type)} is not supported`;
+  if (versionFourOnly && !VERSION_FOUR.includes(event.type)) return `type ${event.type} is of version 3`;
   if (Number.isNaN(Date.parse(event.timestamp))) return "timestamp must be a time in ISO 8601";
   if (event.type !== "sdk-log" && !isText(event.body?.id)) return "body.id must be a string of 1 to 800 characters";
   return null;
 }
 
 /** Splits a batch into accepted events and errors, as the answer with status 207 reports them. */
-function sortBatch(batch) {
+function sortBatch(batch, versionFourOnly = false) {
   const accepted = [];
   const errors = [];
   for (const event of batch) {
-    const problem = problemOf(event);
+    const problem = problemOf(event, versionFourOnly);
     if (problem) {
       const id = typeof event?.id === "string" ? event.id : "unknown";
       errors.push({ id, status: 400, message: "Invalid request data", error: problem });

@@ -47,10 +47,10 @@ async function createProject(pool, env, organization) {
   const publicKey = env.LANGFUSE_INIT_PROJECT_PUBLIC_KEY;
   const secretKey = env.LANGFUSE_INIT_PROJECT_SECRET_KEY;
   if (!publicKey || !secretKey) return;
-  await pool.query("DELETE FROM probe_api_keys WHERE public_key = $1 AND project_id <> $2", [publicKey, project]);
-  await create(pool, "probe_api_keys", "public_key", {
+  await pool.query("DELETE FROM api_keys WHERE public_key = $1 AND project_id <> $2", [publicKey, project]);
+  await create(pool, "api_keys", "public_key", {
     public_key: publicKey,
-    secret_key_hash: keyHash(secretKey, env.SALT),
+    fast_hashed_secret_key: keyHash(secretKey, env.SALT),
     project_id: project,
   });
 }

@@ -3,14 +3,16 @@
 //
 //   GET  /api/public/health, /api/public/ready           probes
 //   POST /api/public/ingestion, /api/public/otel/v1/traces   events in (OTLP as JSON only)
-//   GET  /api/public/traces/ID                           events out
+//   GET  /api/public/traces/ID, /api/public/v2/observations   events out
+//   DELETE /api/public/traces/ID                         events away
 //   GET  /api/public/projects                            the project of the keys
 //   POST /api/admin/ingestion-replay                     stored events in again
 //   POST /api/public/media, PATCH and GET /api/public/media/ID   presigned links for media
 //
 // and of its own, below /api/public/probe: GET traces (ids by prefix), POST exports and GET exports/ID.
 //
-// Unlike Langfuse 4, it accepts events of every type at /api/public/ingestion in every write mode.
+// Unlike Langfuse 4, it accepts events of every type at /api/public/ingestion in every write mode, unless
+// PROBE_REFUSES_VERSION_3 is true: then it refuses what Langfuse 4 refuses in `events_only`, and answers 207 as well.
 
 const { createHash, randomUUID, timingSafeEqual } = require("node:crypto");
 const { KINDS, keySegment, sortBatch, spansAreValid } = require("../probe/events");
@@ -50,7 +52,7 @@ class Web {
     const { user, password } = basicAuth(request);
     const hash = keyHash(password, this.env.SALT);
     const cached = this.env.LANGFUSE_CACHE_API_KEY_ENABLED === "true";
-    const entry = `probe:api-key:${hash}`;
+    const entry = `api-key:${hash}`;
     const lifetime = Number(this.env.LANGFUSE_CACHE_API_KEY_TTL_SECONDS);
     // A write, because it extends the lifetime.
     const known = cached ? await this.cache.getex(entry, "EX", lifetime) : null;
@@ -59,8 +61,8 @@ class Web {
       const { publicKey, project } = JSON.parse(known);
       if (publicKey === user) return project;
     }
-    const { rows } = await this.postgres.query("SELECT * FROM probe_api_keys WHERE public_key = $1", [user]);
-    if (!rows.length || !timingSafeEqual(Buffer.from(rows[0].secret_key_hash), Buffer.from(hash))) {
+    const { rows } = await this.postgres.query("SELECT * FROM api_keys WHERE public_key = $1", [user]);
+    if (!rows.length || !timingSafeEqual(Buffer.from(rows[0].fast_hashed_secret_key), Buffer.from(hash))) {
       if (cached) await this.cache.set(entry, UNKNOWN_KEY, "EX", lifetime);
       throw new HttpError(401, "Invalid credentials");
     }
@@ -77,7 +79,7 @@ class Web {
     const project = await this.project(request);
     const { batch } = await readJson(request, INGESTION_LIMIT);
     if (!Array.isArray(batch)) throw new HttpError(400, "batch must be a list of events");
-    const { accepted, errors } = sortBatch(batch);
+    const { accepted, errors } = sortBatch(batch, this.env.PROBE_REFUSES_VERSION_3 === "true");
     const maximum = Number(this.env.LANGFUSE_S3_EVENT_KEY_MAX_SEGMENT_BYTES) - ".json".length;
     const stored = accepted.filter((event) => event.type !== "sdk-log");
     const keys = await Promise.all(
@@ -160,6 +162,30 @@ class Web {
     if (!rows.length) throw new HttpError(404, "Trace not found");
     const of = (kind) => rows.filter((row) => row.kind === kind).map((row) => ({ ...row, body: JSON.parse(row.body) }));
     return [200, { id, ...of("trace")[0], observations: of("observation"), scores: of("score") }];
+  }
+
+  /** The observations of a trace (web/src/pages/api/public/v2/observations). It has no other filters and one page. */
+  async observations({ request, query }) {
+    const project = await this.project(request);
+    const id = query.get("traceId");
+    if (!id) throw new HttpError(400, `The ${NAME} lists the observations of one traceId only`);
+    const rows = await this.query(
+      `SELECT id, trace_id AS traceId, name, timestamp AS startTime FROM probe_events FINAL
+       WHERE project_id = {project: String} AND trace_id = {id: String} AND kind = 'observation' ORDER BY event_ts, id`,
+      { project, id },
+    );
+    return [200, { data: rows, meta: {} }];
+  }
+
+  /** Deletes a trace at once. Langfuse's worker does it later (web/src/pages/api/public/traces/[traceId].ts). */
+  async deleteTrace({ request, id }) {
+    const project = await this.project(request);
+    await this.clickhouse.command({
+      query: `INSERT INTO probe_events SELECT * REPLACE (now64(3) AS event_ts, 1 AS is_deleted) FROM probe_events FINAL
+              WHERE project_id = {project: String} AND trace_id = {id: String}`,
+      query_params: { project, id },
+    });
+    return [200, { message: "Trace deleted successfully" }];
   }
 
   /**
@@ -276,6 +302,8 @@ class Web {
       "POST /api/public/otel/v1/traces": (call) => this.ingestSpans(call),
       "POST /api/admin/ingestion-replay": (call) => this.replay(call),
       "GET /api/public/traces/*": (call) => this.trace(call),
+      "DELETE /api/public/traces/*": (call) => this.deleteTrace(call),
+      "GET /api/public/v2/observations": (call) => this.observations(call),
       "POST /api/public/media": (call) => this.addMedia(call),
       "PATCH /api/public/media/*": (call) => this.updateMedia(call),
       "GET /api/public/media/*": (call) => this.getMedia(call),
