@@ -184,6 +184,9 @@ class Restore:
             self._run(
                 sources.FETCH, f"{RECORD}-fetch-{wanted.set.lower()}", sources.fetch(wanted.source, wanted.set), record
             )
+            if wanted.source.encrypted:
+                secret = f"kubectl -n {self._namespace} delete secret {sources.IDENTITY}"
+                self._say(f"the copies are decrypted; remove the private key from the cluster: {secret}")
         started = self._started(record)
         self._writers.stop()
         for store in wanted.stores:

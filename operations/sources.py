@@ -18,6 +18,10 @@ from operations.errors import OperationError
 from operations.pulumi import Pulumi
 
 FETCH: Final = "langfuse-fetch-set"
+IDENTITY: Final = "langfuse-age-identity"
+"""The Secret with the private key of encrypted copies (components/backups/off_site.py)."""
+
+AGE_IDENTITY: Final = "OFF_SITE_AGE_IDENTITY"
 EMPTY_REDIS: Final = "langfuse-empty-redis"
 WEB: Final = "langfuse-web"
 MAIL: Final = "SMTP_CONNECTION_URL"
@@ -38,6 +42,8 @@ class Source(BaseModel):
     """The bucket of backups that was copied. It is a folder of the copies."""
     media: str
     """The bucket of media that was copied."""
+    encrypted: bool = False
+    """Whether the Job needs a private key to read the copies."""
     clone: bool = False
     """Whether its credentials are removed, and everything that sends or costs."""
 
@@ -88,10 +94,21 @@ def source(target: Pulumi, cluster: Cluster, namespace: str, other: Pulumi | Non
             f"{origin.stack} are in {'/'.join(wanted.values())}; correct {PROJECT}:backups.importFrom, and run "
             "`pulumi up`"
         )
+    if off_site.encrypted and AGE_IDENTITY not in read:
+        raise OperationError(
+            f"the copies of {origin.stack} are encrypted, and stack {target.stack} would not decrypt them; set "
+            f"{PROJECT}:backups.importFrom.encrypted to true if it has importFrom, and run `pulumi up`"
+        )
     if clone:
         _refuse_mail(target, cluster, namespace)
     names = StoreModes.of(settings).object_store.bucket_names
-    return Source(stack=other.stack if other else None, backups=names["backups"], media=names["media"], clone=clone)
+    return Source(
+        stack=other.stack if other else None,
+        backups=names["backups"],
+        media=names["media"],
+        encrypted=AGE_IDENTITY in read,
+        clone=clone,
+    )
 
 
 def _refuse_mail(target: Pulumi, cluster: Cluster, namespace: str) -> None:

@@ -8,7 +8,15 @@ import pulumi
 
 from components.application.component import ApplicationContext
 from components.application.outbound import proxy_environment
-from components.backups.off_site import DEADLINE_SECONDS, copies_environment, media_scripts, media_steps, rclone
+from components.backups.off_site import (
+    DEADLINE_SECONDS,
+    ENCRYPTED_COPIES,
+    copies_environment,
+    copy_back,
+    identity_environment,
+    media_scripts,
+    media_steps,
+)
 from components.backups.steps import SCRIPTS, WORK, step, step_scripts, steps_pod
 from components.kubernetes.files import read_scripts, scripts_mount
 from components.kubernetes.jobs import cron_job
@@ -32,9 +40,9 @@ class FetchSet(pulumi.ComponentResource):
         workload = context.installation.workload(FETCH_SET, component="restore", version=context.settings.version)
         scope = Scope(workload, child_options(self, opts))
         files = {
-            **step_scripts("fetch-set.js", "fingerprint-keys.js", "restorable-sets.js"),
-            **read_scripts(SCRIPTS, "fetch-set.sh"),
-            **media_scripts(),
+            **step_scripts("fetch-set.js", "fingerprint-keys.js", "restorable-sets.js", *ENCRYPTED_COPIES),
+            **({} if source.encrypted else read_scripts(SCRIPTS, "fetch-set.sh")),
+            **media_scripts(source),
         }
         scripts, proxy = scripts_mount(scope, files), proxy_environment(context.settings)
         backups = object_store.buckets["backups"]
@@ -42,7 +50,9 @@ class FetchSet(pulumi.ComponentResource):
         chosen = {"ACTION": "list", "PREFIX": f"{backups.name}/", **proxy}
         choose = {
             **copies_environment(source, ""),
+            **identity_environment(source, ""),
             **chosen,
+            "ENCRYPTED": str(source.encrypted).lower(),
             "SET_ID": "",
             "CLONE": "false",
             "LANGFUSE_VERSION": context.settings.version,
@@ -52,13 +62,11 @@ class FetchSet(pulumi.ComponentResource):
             **bucket_client_environment(object_store, backups),
             **copies_environment(source),
             **chosen,
-            "WORK_DIR": WORK.path,
-            "TMPDIR": WORK.path,
         }
         steps = [
             step("keys", context, "fingerprint-keys.js", [scripts], keys),
             step("choose-set", context, "fetch-set.js", [scripts], choose),
-            rclone("copy-set", "fetch-set.sh", [scripts, WORK], copy),
+            copy_back("copy-set", context, source, "fetch-set.sh", scripts, copy),
             *media_steps(context, source, scripts, action="list"),
             step("report", context, "fetch-set.js", [scripts], {"STEP": "report"}),
         ]

@@ -20,10 +20,12 @@ from components.schema.application import OffSite as OffSiteSettings
 from components.schema.base import Resources
 from components.schema.purposes import Purpose
 from components.stores.clients import STORE_WAIT_SECONDS, bucket_client_environment
-from components.stores.connections import ObjectStoreConnection
 from components.stores.contract import DRILL_MEDIA, OFF_SITE_COPY, RESTORE_MEDIA
 
 SCRIPTS = Path(__file__).parent / "scripts"
+
+ENCRYPTED_COPIES = ("age.js", "second-store.js")
+"""The scripts that read what is encrypted in a second store."""
 
 COPIED: tuple[Purpose, ...] = ("media", "backups")
 """Buckets with data that nothing else can restore. Events are in the backups of ClickHouse, exports can be repeated."""
@@ -39,6 +41,9 @@ RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="512Mi", ephemeral_storag
 LISTS = Mount.scratch("lists", "/lists", size="1Gi")
 """Where rclone sorts the list of a folder with many objects: about 200 bytes for each."""
 
+IDENTITY = "langfuse-age-identity"
+"""The Secret with a private key of age, as `AGE_IDENTITY`. It exists only while somebody restores."""
+
 SAMPLE = 500
 """Media that a drill reads. All of them are looked for."""
 
@@ -50,19 +55,17 @@ class OffSite(pulumi.ComponentResource):
         self, name: str, context: ApplicationContext, settings: OffSiteSettings, opts: pulumi.ResourceOptions
     ) -> None:
         super().__init__("langfuse:index:OffSite", name, settings.model_dump(), opts)
-        object_store, image = context.stores.object_store, images.RCLONE
+        object_store = context.stores.object_store
+        image = images.worker(context.settings.version) if settings.encrypted else images.RCLONE
         workload = context.installation.workload(OFF_SITE_COPY, component="backup", version=image.tag)
         scope = Scope(workload, child_options(self, opts))
         account = service_account(scope, object_store.account_annotations)
-        scripts = scripts_mount(scope, read_scripts(SCRIPTS, "copy-off-site.sh", "rclone-remotes.sh"))
+        scripts = scripts_mount(scope, _copy_scripts(settings))
         template = pod(
             workload,
-            [
-                _copy(object_store, settings, purpose, [scripts, LISTS], proxy_environment(context.settings))
-                for purpose in COPIED
-            ],
+            [_copy(context, settings, purpose, scripts) for purpose in COPIED],
             fs_group=image.uid,
-            mounts=[scripts, LISTS],
+            mounts=[scripts, WORK if settings.encrypted else LISTS],
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
             restart_policy="Never",
@@ -79,7 +82,7 @@ def _drill(context: ApplicationContext, settings: OffSiteSettings, opts: pulumi.
     workload = context.installation.workload(DRILL_MEDIA, component="restore-drill", version=image.tag)
     scope = Scope(workload, opts)
     bucket = object_store.read_backups
-    scripts = scripts_mount(scope, step_scripts("drill-media.js", "media-lists.js"))
+    scripts = scripts_mount(scope, step_scripts("drill-media.js", "media-lists.js", *ENCRYPTED_COPIES))
     environment = {
         **bucket_client_environment(object_store, bucket),
         **copies_environment(settings),
@@ -104,18 +107,18 @@ def _restore(context: ApplicationContext, settings: OffSiteSettings, opts: pulum
     object_store, image = context.stores.object_store, images.worker(context.settings.version)
     workload = context.installation.workload(RESTORE_MEDIA, component="restore", version=image.tag)
     scope = Scope(workload, opts)
-    scripts = scripts_mount(scope, media_scripts())
+    scripts = scripts_mount(scope, media_scripts(settings))
     steps = media_steps(context, settings, scripts, action="plan")
     template = steps_pod(context, scope, steps, [scripts, WORK], object_store.account_annotations)
     cron_job(scope, template, deadline_seconds=DEADLINE_SECONDS)
 
 
-def media_scripts() -> dict[str, str]:
+def media_scripts(source: OffSiteSettings | ImportFrom) -> dict[str, str]:
     """The scripts of `media_steps`."""
-    return {
-        **step_scripts("restore-media.js", "media-lists.js"),
-        **read_scripts(SCRIPTS, "restore-media.sh", "rclone-remotes.sh"),
-    }
+    steps = ("restore-media.js", "media-lists.js")
+    if source.encrypted:
+        return step_scripts(*steps, "copy-back.js", *ENCRYPTED_COPIES)
+    return {**step_scripts(*steps), **read_scripts(SCRIPTS, "restore-media.sh", "rclone-remotes.sh")}
 
 
 def media_steps(
@@ -139,25 +142,41 @@ def media_steps(
         "SET_ID": "",
         **proxy,
     }
-    copy = rclone(
-        "copy-media",
-        "restore-media.sh",
-        [scripts, WORK],
-        {
-            **bucket_client_environment(object_store, media),
-            **copies_environment(source),
-            "MEDIA_PREFIX": f"{media.name}/",
-            "ACTION": action,
-            "WORK_DIR": WORK.path,
-            "TMPDIR": WORK.path,
-            **proxy,
-        },
-    )
+    copy = {
+        **bucket_client_environment(object_store, media),
+        **copies_environment(source),
+        "MEDIA_PREFIX": f"{media.name}/",
+        "ACTION": action,
+        **proxy,
+    }
     return [
         step("choose-media", context, "restore-media.js", [scripts], {**find, "STEP": "choose"}),
-        copy,
+        copy_back("copy-media", context, source, "restore-media.sh", scripts, copy),
         step("finish-media", context, "restore-media.js", [scripts], {**find, "STEP": "finish"}),
     ]
+
+
+def copy_back(
+    name: str,
+    context: ApplicationContext,
+    source: OffSiteSettings | ImportFrom,
+    script: str,
+    scripts: Mount,
+    environment: Environment,
+) -> Container:
+    """A container that copies from a store with copies: by a script with rclone, or decrypted, which rclone can't.
+
+    Args:
+        name: Name of the container.
+        context: Settings, stores and credentials.
+        source: The store with copies.
+        script: The script with rclone.
+        scripts: The scripts of the pod.
+        environment: Variables of the script, which `copy-back.js` reads as well.
+    """
+    if source.encrypted:
+        return step(name, context, "copy-back.js", [scripts], {**environment, **identity_environment(source)})
+    return rclone(name, script, [scripts, WORK], {**environment, "WORK_DIR": WORK.path, "TMPDIR": WORK.path})
 
 
 def rclone(name: str, script: str, mounts: Sequence[Mount], environment: Environment) -> Container:
@@ -195,22 +214,28 @@ def copies_environment(settings: OffSiteSettings | ImportFrom, prefix: str = "OF
     return {f"{prefix}{name}": value for name, value in variables.items()}
 
 
-def _copy(
-    object_store: ObjectStoreConnection,
-    settings: OffSiteSettings,
-    purpose: Purpose,
-    mounts: Sequence[Mount],
-    proxy: Environment,
-) -> Container:
-    bucket = object_store.buckets[purpose]
-    return rclone(
-        f"copy-{purpose}",
-        "copy-off-site.sh",
-        mounts,
-        {
-            **bucket_client_environment(object_store, bucket),
-            **copies_environment(settings),
-            "TMPDIR": LISTS.path,
-            **proxy,
-        },
-    )
+def identity_environment(source: OffSiteSettings | ImportFrom, prefix: str = "OFF_SITE_") -> Environment:
+    """The variable with the private key that decrypts copies. It is not set while there is no Secret with the key."""
+    if not source.encrypted:
+        return {}
+    return {f"{prefix}AGE_IDENTITY": SecretRef(name=IDENTITY, key="AGE_IDENTITY", optional=True)}
+
+
+def _copy_scripts(settings: OffSiteSettings) -> dict[str, str]:
+    if settings.encrypted:
+        return step_scripts("copy-encrypted.js", "media-lists.js", *ENCRYPTED_COPIES)
+    return read_scripts(SCRIPTS, "copy-off-site.sh", "rclone-remotes.sh")
+
+
+def _copy(context: ApplicationContext, settings: OffSiteSettings, purpose: Purpose, scripts: Mount) -> Container:
+    """A container that copies one bucket: with rclone, or encrypted for recipients of age, which rclone can't."""
+    object_store, name = context.stores.object_store, f"copy-{purpose}"
+    environment = {
+        **bucket_client_environment(object_store, object_store.buckets[purpose]),
+        **copies_environment(settings),
+        **proxy_environment(context.settings),
+    }
+    if settings.encrypted:
+        recipients = {"AGE_RECIPIENTS": ",".join(settings.recipients)}
+        return step(name, context, "copy-encrypted.js", [scripts], {**environment, **recipients})
+    return rclone(name, "copy-off-site.sh", [scripts, LISTS], {**environment, "TMPDIR": LISTS.path})

@@ -298,7 +298,10 @@ def _variable(name: str, value: str | SecretRef | PodField) -> k8s.core.v1.EnvVa
         return {"name": name, "value": value}
     if isinstance(value, PodField):
         return {"name": name, "value_from": {"field_ref": {"field_path": value.path}}}
-    return {"name": name, "value_from": {"secret_key_ref": {"name": value.name, "key": value.key}}}
+    reference: k8s.core.v1.SecretKeySelectorArgsDict = {"name": value.name, "key": value.key}
+    if value.optional:
+        reference["optional"] = True
+    return {"name": name, "value_from": {"secret_key_ref": reference}}
 
 
 def http_probe(path: str, port: int, *, period: int, failures: int, timeout: int = 5, delay: int = 0) -> Probe:

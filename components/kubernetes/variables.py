@@ -10,6 +10,8 @@ class SecretRef:
 
     name: str
     key: str
+    optional: bool = False
+    """Whether the pod starts without it. The variable is then not set."""
 
 
 @dataclass(frozen=True, kw_only=True)

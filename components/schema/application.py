@@ -7,6 +7,7 @@ from pydantic import Field
 from components.schema.base import Model
 from components.schema.labels import LabelKey, LabelValue
 from components.schema.values import (
+    AgeRecipient,
     BucketName,
     ByteQuantity,
     DnsLabel,
@@ -191,6 +192,11 @@ class ImportFrom(Model):
         description="Secret in the namespace with `ACCESS_KEY_ID` and `SECRET_ACCESS_KEY`. The key must allow listing "
         "and reading, and should allow nothing else."
     )
+    encrypted: bool = Field(
+        default=False,
+        description="Whether the other stack encrypts its copies (`offSite.recipients`). A restore then reads a "
+        "private key from the Secret `langfuse-age-identity`.",
+    )
 
 
 class OffSite(Model):
@@ -210,6 +216,15 @@ class OffSite(Model):
         default="none", description="Encryption at rest that is asked for with each object."
     )
     kms_key_id: str | None = Field(default=None, description="KMS key for `aws:kms`. Default: the key of the account.")
+    recipients: list[AgeRecipient] = Field(
+        default=[],
+        max_length=20,
+        description="Public keys of [age](https://age-encryption.org), such as `age-keygen` prints. Files are "
+        "encrypted for them before they leave the cluster; manifests and lists, which have no data of users, are not. "
+        "Keep the private keys outside of the cluster, in two places: without one, the copy is worthless. A restore "
+        "reads one from the Secret `langfuse-age-identity`, which exists for that time only. To copy without "
+        "encryption again, use another bucket.",
+    )
     secret: SecretName = Field(
         description="Secret in the namespace with `ACCESS_KEY_ID` and `SECRET_ACCESS_KEY`. The key must allow listing, "
         "reading and writing."
@@ -217,6 +232,11 @@ class OffSite(Model):
     schedule: Schedule = Field(
         default="15 5 * * *", description="When new objects are copied, as a cron schedule in UTC."
     )
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether files are encrypted before they leave the cluster."""
+        return bool(self.recipients)
 
 
 class Keep(Model):

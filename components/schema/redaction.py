@@ -20,6 +20,9 @@ _USERINFO: Final = re.compile(
 """User name and password in a URL, up to the last `@`: a password may contain an `@` that is not encoded. The scheme
 may be missing: `user:password@host`. The digest of an image follows an `@` too: `repository:tag@sha256:...`."""
 
+_PRIVATE_KEY: Final = re.compile(r"AGE-(SECRET-KEY|PLUGIN)-[\w-]*", re.IGNORECASE)
+"""An identity of age, which somebody may paste where its recipient belongs."""
+
 _USERINFO_WITH_SPACES: Final = re.compile(r"(?<=://).*(?=@)", re.DOTALL)
 
 _CREDENTIAL: Final = re.compile(
@@ -43,7 +46,7 @@ class Redaction:
         """The text without the secrets."""
         for form in self._forms:
             text = text.replace(form, HIDDEN)
-        return _USERINFO.sub(f"{HIDDEN}@", text)
+        return _USERINFO.sub(f"{HIDDEN}@", _PRIVATE_KEY.sub(HIDDEN, text))
 
 
 def of_configuration(config: Mapping[str, object], secret: Collection[str]) -> Redaction:

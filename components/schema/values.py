@@ -318,6 +318,26 @@ def _dns_range(text: str) -> str:
     return str(network)
 
 
+_BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_BECH32_FACTORS = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+
+
+def _age_recipient(text: str) -> str:
+    """A public key of age: Bech32 with the prefix `age`, whose checksum finds typing errors (c2sp.org/age, BIP 173)."""
+    letters = text.removeprefix("age1")
+    if text == letters or len(letters) != 58 or not set(letters) <= set(_BECH32):  # noqa: PLR2004  # 32 bytes, checksum
+        raise ValueError("is no X25519 recipient of age; `age-keygen -y KEY_FILE` prints one: age1 and 58 characters")
+    prefix = [*(ord(one) >> 5 for one in "age"), 0, *(ord(one) & 31 for one in "age")]
+    total = 1
+    for value in [*prefix, *(_BECH32.index(letter) for letter in letters)]:
+        top, total = total >> 25, (total & 0x1FFFFFF) << 5 ^ value
+        for bit, factor in enumerate(_BECH32_FACTORS):
+            total ^= factor if top >> bit & 1 else 0
+    if total != 1:
+        raise ValueError("has a typing error: its checksum is wrong")
+    return text
+
+
 def _field_path(text: str) -> str:
     """A path as Pulumi's option `ignoreChanges` takes it, inside of metadata or spec."""
     if not re.fullmatch(r'(metadata|spec)(\.[A-Za-z][A-Za-z0-9]*|\[\d+\]|\["[^"\]]+"\]|\[\*\])+', text):
@@ -325,6 +345,7 @@ def _field_path(text: str) -> str:
     return text
 
 
+AgeRecipient = Annotated[str, AfterValidator(_age_recipient)]
 ByteQuantity = Annotated[str, AfterValidator(_bytes)]
 CpuQuantity = Annotated[str, AfterValidator(_cpu)]
 Version = Annotated[str, AfterValidator(_version)]

@@ -60,16 +60,21 @@ def environment(of: Container, **replaced: str) -> dict[str, str]:
     return variables | replaced
 
 
+RECIPIENT = "age1h8982ql47mf7sl4avj3j0tupfe087qga072xalw8c82mgy936ejs56f2mf"
+"""A public key of age, whose private key nobody has."""
+
+
 @cache
 def _script_folders() -> list[Mapping[str, str]]:
-    """The files of every ConfigMap, of the stacks above and of one with the other modes of managed stores."""
+    """The files of every ConfigMap: of the stacks above, of other modes of managed stores, and of an encrypted copy."""
     modes = {
         "redis": {"mode": "sentinel"},
         "objectStore": {"mode": "managed", "nodes": 4},
         "clickhouse": {"mode": "managed", "replicas": 3, "keepers": 3},
         "backups": {"offSite": COPIES, "importFrom": COPIES},
     }
-    recordings = (stack(), stack_with_clients(), recorded("dev", modes))
+    encrypted = {"backups": {"offSite": {**COPIES, "recipients": [RECIPIENT]}}}
+    recordings = (stack(), stack_with_clients(), recorded("dev", modes), recorded("dev", encrypted))
     return [item.inputs["data"] for recording in recordings for item in recording.of("ConfigMap")]
 
 

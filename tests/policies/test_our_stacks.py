@@ -16,6 +16,7 @@ from langfuse_policies.testing import resource
 from pulumi.runtime.proto import analyzer_pb2 as messages
 
 from components.settings.clusters import CLUSTERS
+from tests.data.rendered import RECIPIENT
 from tests.policies.engine import LEVELS, Engine
 from tests.unit.program import recorded
 
@@ -78,8 +79,9 @@ ROTATED = {"values": {"redisPassword": {"source": "generated", "epoch": 2}}}
         {"postgres": {**MANAGED, "version": "18.4", "volume": 18, "former": {"version": "17.6"}}},
         {"redis": {"mode": "sentinel"}, "credentials": ROTATED},
         {"backups": {"offSite": {**COPIES, "encryption": "AES256"}, "importFrom": COPIES}},
+        {"backups": {"offSite": {**COPIES, "recipients": [RECIPIENT]}}},
     ],
-    ids=["copying", "switched", "rotation", "copies"],
+    ids=["copying", "switched", "rotation", "copies", "encrypted copies"],
 )
 def test_an_upgrade_of_postgres_a_rotation_of_redis_and_copies_break_no_policy(config: Mapping[str, Any]) -> None:
     assert violations("prod", "prod", json.dumps(config)) == []

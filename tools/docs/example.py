@@ -44,6 +44,7 @@ MIIBszCCAVmgAwIBAgIUEXAMPLEONLYexampleonlyEXAMPLEONLY0wCgYIKoZI
 """
 
 BY_TYPE: Final[Mapping[str, object]] = {
+    "AgeRecipient": "age1h8982ql47mf7sl4avj3j0tupfe087qga072xalw8c82mgy936ejs56f2mf",
     "ByteQuantity": "50Gi",
     "CpuQuantity": "500m",
     "Version": "4.16.0",

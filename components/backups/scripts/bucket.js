@@ -22,6 +22,10 @@ const AWAY = [429, 500, 502, 503, 504];
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 10_000;
 
+/** Bytes of a part of an upload, and how many parts an object can have (docs.aws.amazon.com, Amazon S3 multipart upload limits). */
+const PART = 8 * 1024 * 1024;
+const MOST_PARTS = 10_000;
+
 class Bucket {
   /**
    * @param env STORE_URL, REGION, FORCE_PATH_STYLE, BUCKET, ENCRYPTION, KMS_KEY_ID; the keys, unless the pod has an identity;
@@ -92,6 +96,12 @@ class Bucket {
         await this.now();
       }
     }
+  }
+
+  /** The first bytes of an object that is not empty. */
+  async begin(key, bytes) {
+    const { Body } = await this.send("GetObject", { Key: `${this.prefix}${key}`, Range: `bytes=0-${bytes - 1}` });
+    return Buffer.from(await Body.transformToByteArray());
   }
 
   /** The time of the store's clock, by which everything in the bucket is compared. */
@@ -186,6 +196,36 @@ class Bucket {
     }
   }
 
+  /**
+   * Writes an object from a stream. If the stream fails, there is no object. While a part is sent, the next one is read, so
+   * about three are in memory.
+   *
+   * @param bytes About its size, for the size of the parts.
+   */
+  async upload(name, bytes, stream) {
+    const [Key, size] = [`${this.prefix}${name}`, Math.max(PART, Math.ceil(bytes / MOST_PARTS))];
+    const parts = inParts(stream, size);
+    const first = await parts.next();
+    if (first.done || first.value.length < size) {
+      return this.send("PutObject", { Key, Body: first.value ?? Buffer.alloc(0), ...this.encryption });
+    }
+    const { UploadId } = await this.send("CreateMultipartUpload", { Key, ...this.encryption });
+    const Parts = [];
+    try {
+      for (let part = first; !part.done; ) {
+        const PartNumber = Parts.length + 1;
+        const sent = this.send("UploadPart", { Key, UploadId, PartNumber, Body: part.value });
+        const [{ ETag }, next] = await Promise.all([sent, parts.next()]);
+        Parts.push({ ETag, PartNumber });
+        part = next;
+      }
+      return await this.send("CompleteMultipartUpload", { Key, UploadId, MultipartUpload: { Parts } });
+    } catch (error) {
+      await this.send("AbortMultipartUpload", { Key, UploadId }).catch(() => {});
+      throw error;
+    }
+  }
+
   /** Writes an object, reads it back and returns its size and SHA-256. */
   async write(key, content, type = "application/json") {
     const body = Buffer.from(content);
@@ -195,6 +235,20 @@ class Bucket {
     if (stored.sha256 !== sha256) throw new Error(`the stored ${key} differs from what was written`);
     return stored;
   }
+}
+
+/** A stream in buffers of `size` bytes; the last may be shorter. */
+async function* inParts(stream, size) {
+  let [held, bytes] = [[], 0];
+  for await (let chunk of stream) {
+    for (; bytes + chunk.length >= size; [held, bytes] = [[], 0]) {
+      yield Buffer.concat([...held, chunk.subarray(0, size - bytes)]);
+      chunk = chunk.subarray(size - bytes);
+    }
+    held.push(chunk);
+    bytes += chunk.length;
+  }
+  if (bytes) yield Buffer.concat(held);
 }
 
 /** An agent that uses HTTPS_PROXY and NO_PROXY (nodejs.org/api/http.html, `proxyEnv`); without them, the client's own. */

@@ -31,4 +31,10 @@ async function* pairs(lines, stored, prefix) {
   }
 }
 
-module.exports = { LIST, listed, pairs };
+/** Whether an object is named by another hash than its own (packages/shared/src/server/services, `getMediaId`). */
+function hasOtherName(key, sha256) {
+  const [, name] = /\/([\w-]{22})\.\w+$/.exec(key) ?? [];
+  return Boolean(name) && name !== Buffer.from(sha256, "hex").toString("base64url").slice(0, 22);
+}
+
+module.exports = { LIST, hasOtherName, listed, pairs };

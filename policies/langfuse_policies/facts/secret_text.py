@@ -32,6 +32,7 @@ _FORMS = re.compile(
     r"|gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{22,}|glpat-[\w-]{20}"
     r"|sk-lf-[0-9a-f]{8}-|sk-(?:proj-|ant-)?[A-Za-z0-9_-]{24,}|sk_live_[A-Za-z0-9]{16,}"
     r"|xox[abeprs]-[A-Za-z0-9-]{10,}|AIza[\w-]{35}|hvs\.[\w-]{24,}|npm_[A-Za-z0-9]{36}|dckr_pat_[\w-]{20,}"
+    r"|AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]{50}"
     r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"  # a JSON web token
     r")"
 )
@@ -39,6 +40,7 @@ _IN_URL = re.compile(r"\b[a-z][a-z0-9+]{1,20}://[^\s/:@\"']{0,64}:(?P<value>[^\s
 _BEARER = re.compile(r"\b(?:[Bb]earer|[Bb]asic)\s{1,4}(?P<value>[A-Za-z0-9+/=._~-]{12,512})")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 _TOKEN = re.compile(r"[A-Za-z0-9+/=_-]{20,512}$")
+_AGE_RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}$")  # a public key (c2sp.org/age)
 _TOKEN_BITS = 3.0  # per character: of 32 random hexadecimal digits nearly all have more
 
 _NAME = r"(?P<name>[A-Za-z][\w.-]{1,60})"
@@ -94,7 +96,7 @@ def has_secret_form(text: str) -> bool:
 def random_token(text: str) -> bool:
     """Whether the whole text is one random word, like a key."""
     text = text.strip()
-    if not _TOKEN.match(text) or _UUID.match(text):
+    if not _TOKEN.match(text) or _UUID.match(text) or _AGE_RECIPIENT.match(text):
         return False
     return looks_random(text) and entropy(text) > _TOKEN_BITS
 

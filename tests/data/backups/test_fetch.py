@@ -12,25 +12,16 @@ from typing import Any
 
 import pytest
 
-from sandbox.images import probe_application
 from tests.data.backups.conftest import KEYS, GoodSet
-from tests.data.backups.pods import BUCKET, MEDIA, NO_WARNING, objects, wrapped
+from tests.data.backups.off_site import KEYS as OTHERS_KEYS
+from tests.data.backups.off_site import PREFIXES, fetch
+from tests.data.backups.off_site import TARGET as SOURCE
+from tests.data.backups.pods import BUCKET, MEDIA, objects, wrapped
 from tests.data.clickhouse.server import prepared
-from tests.data.containers import Run, install_client, run
+from tests.data.containers import Run, install_client
 from tests.data.object_store.minio import Store, provision
-from tests.data.rendered import environment, secrets
 from tests.servers import tool
-from tests.unit.configuration import HOST
-from tests.unit.pods import containers
-from tests.unit.program import recorded
 
-SOURCE = "langfuse-dev-exports"
-"""The bucket with the copies, in the other store."""
-PREFIXES = {"PREFIX": "langfuse-prod-backups/", "MEDIA_PREFIX": "langfuse-prod-media/"}
-OTHERS_KEYS = {
-    "ACCESS_KEY_ID": secrets()["langfuse-object-store-exports", "access-key-id"],
-    "SECRET_ACCESS_KEY": secrets()["langfuse-object-store-exports", "secret-access-key"],
-}
 PICTURES = {"project/one.png": b"one", "project/another one + more.png": b"another"}
 FAULT = 3
 
@@ -86,36 +77,6 @@ def files(made: GoodSet, copies: Store, fresh: Store) -> dict[str, bytes]:
     put(copies, SOURCE, {f"{PREFIXES['MEDIA_PREFIX']}{key}": content for key, content in PICTURES.items()})
     put(copies, SOURCE, {"langfuse-other-backups/sets/x/.complete": b"{}"})
     return found
-
-
-def fetch(folder: Path, target: Store, source: Store, clients: Path | None = None, **given: str) -> Run:
-    """Run the containers of the CronJob one after the other, until one fails."""
-    place = {"endpoint": source.url, "bucket": SOURCE, "secret": "copies-of-prod"}
-    recording = recorded("dev", {"host": HOST, "backups": {"importFrom": place}})
-    (folder / "work").mkdir(parents=True, exist_ok=True)
-    if clients is None:
-        install_client(folder / "clients", "rclone", tool("rclone"))
-        clients = folder / "clients"
-    paths = {"WORK_DIR": str(folder / "work"), "TMPDIR": str(folder), "HOME": str(folder)}
-    node = {"NODE_PATH": str(probe_application.node_modules()), **NO_WARNING}
-    output, lines = "", ""
-    for found in containers(recording.one("CronJob", "langfuse-fetch-set")):
-        copied = {
-            item["name"]: OTHERS_KEYS[item["valueFrom"]["secretKeyRef"]["key"]]
-            for item in found["env"]
-            if item.get("valueFrom", {}).get("secretKeyRef", {}).get("name") == "copies-of-prod"
-        }
-        own = {**found, "env": [item for item in found["env"] if item["name"] not in copied]}
-        address = {} if "ACCESS_KEY_ID" in copied else {"STORE_URL": target.url}
-        names = {item["name"] for item in own["env"]}
-        variables = {
-            name: value for name, value in {**PREFIXES, **KEYS, **address, **paths, **given}.items() if name in names
-        }
-        done = run(own, {**environment(own, **variables), **copied, **node}, clients)
-        output, lines = output + done.output, lines + done.command_lines
-        if done.code:
-            break
-    return Run(code=done.code, output=output, command_lines=lines)
 
 
 def stored(store: Store) -> dict[str, bytes]:

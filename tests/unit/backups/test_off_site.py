@@ -1,5 +1,9 @@
 """The off-site copy: its credentials, its network policies and its schedule."""
 
+from typing import Any
+
+from components.backups.off_site import IDENTITY
+from tests.data.rendered import RECIPIENT
 from tests.unit.pods import containers, variables
 from tests.unit.program import recorded
 from tests.unit.recorder import Recording
@@ -21,6 +25,34 @@ def test_each_container_has_the_keys_of_one_bucket_and_of_the_off_site_store() -
         for item in containers(stack().one("CronJob", "langfuse-backup-off-site"))
     }
     assert secrets == {
+        "copy-media": {"langfuse-object-store-media", "off-site"},
+        "copy-backups": {"langfuse-object-store-backups", "off-site"},
+    }
+
+
+def secrets_of(found: Recording, cron_job: str) -> dict[str, dict[str, Any]]:
+    """The references to Secrets of each container, by the names of the Secrets."""
+    return {
+        item["name"]: {
+            value["secretKeyRef"]["name"]: value["secretKeyRef"]
+            for value in variables(item).values()
+            if isinstance(value, dict) and "secretKeyRef" in value
+        }
+        for item in containers(found.one("CronJob", cron_job))
+    }
+
+
+def test_only_what_reads_encrypted_copies_gets_the_private_key_and_starts_without_it() -> None:
+    own = stack(backups={"offSite": {**OFF_SITE, "recipients": [RECIPIENT]}})
+    others = stack(backups={"offSite": OFF_SITE, "importFrom": {**OFF_SITE, "encrypted": True}})
+    place = {"name": IDENTITY, "key": "AGE_IDENTITY", "optional": True}
+    readers = {"langfuse-fetch-set": {"choose-set", "copy-set", "copy-media"}, "langfuse-restore-media": {"copy-media"}}
+    for found, expected in ((own, readers), (others, {**readers, "langfuse-restore-media": set()})):
+        for item in found.of("CronJob"):
+            given = {name: refs[IDENTITY] for name, refs in secrets_of(found, item.name).items() if IDENTITY in refs}
+            assert given == dict.fromkeys(expected.get(item.name, ()), place), item.name
+    copying = secrets_of(own, "langfuse-backup-off-site")
+    assert {name: {*refs} for name, refs in copying.items()} == {
         "copy-media": {"langfuse-object-store-media", "off-site"},
         "copy-backups": {"langfuse-object-store-backups", "off-site"},
     }

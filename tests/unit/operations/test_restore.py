@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from components.backups.off_site import IDENTITY, identity_environment
+from components.schema.application import ImportFrom
 from operations import backups, jobs, restore, sources
 from operations.backups import BackupSet
 from operations.cluster import Step
@@ -15,6 +17,7 @@ from operations.errors import OperationError
 from operations.restore import RECORD, Restoration, Restore, choose
 from operations.sources import Source
 from operations.writers import WRITERS
+from tests.data.rendered import RECIPIENT
 from tests.unit.operations.killed import Killable, KilledError
 
 NAMESPACE = "langfuse-prod"
@@ -200,12 +203,15 @@ class FakeCluster:
 
 
 class FakePulumi:
-    def __init__(self, stack: str = "prod", endpoint: str = COPIES["OFF_SITE_STORE_URL"]) -> None:
-        self.stack, self.endpoint = stack, endpoint
+    def __init__(
+        self, stack: str = "prod", endpoint: str = COPIES["OFF_SITE_STORE_URL"], recipients: Sequence[str] = ()
+    ) -> None:
+        self.stack, self.endpoint, self.recipients = stack, endpoint, recipients
 
     def settings(self) -> Json:
         """The stack file."""
-        copies = {"endpoint": self.endpoint, "bucket": COPIES["OFF_SITE_BUCKET"], "secret": "off-site"}
+        copies: dict[str, object] = {"endpoint": self.endpoint, "bucket": COPIES["OFF_SITE_BUCKET"]}
+        copies |= {"secret": "off-site", "recipients": [*self.recipients]}
         file = {"host": "langfuse.example.com", "license": {"key": "x"}, "backups": {"offSite": copies}}
         return {f"langfuse:{key}": value for key, value in file.items()}
 
@@ -295,6 +301,23 @@ def test_a_stack_that_does_not_read_those_copies_or_sends_mail_is_no_target(worl
     assert restoring(stack="staging").source(FakePulumi(), clone=False).clone is False  # type: ignore[arg-type]
     del world.objects["CronJob", sources.FETCH]
     assert f"there is no CronJob {sources.FETCH}" in refusal(FakePulumi())
+
+
+def test_encrypted_copies_need_a_job_that_decrypts_and_then_the_private_key_goes(world: World) -> None:
+    encrypted = FakePulumi("prod", recipients=[RECIPIENT])
+    with pytest.raises(OperationError, match=r"set langfuse:backups\.importFrom\.encrypted to true"):
+        restoring(stack="staging").source(encrypted)  # type: ignore[arg-type]
+    world.add("CronJob", sources.FETCH, world.cron_job({**COPIES, sources.AGE_IDENTITY: ""}))
+    source = restoring(stack="staging").source(encrypted)  # type: ignore[arg-type]
+    assert source.encrypted
+    said: list[str] = []
+    restoring(said, stack="staging").carry_out(CLONE.model_copy(update={"source": source}))
+    assert f"kubectl -n {NAMESPACE} delete secret {sources.IDENTITY}" in "\n".join(said)
+
+
+def test_the_private_key_has_the_name_that_the_pods_read() -> None:
+    assert sources.IDENTITY == IDENTITY
+    assert sources.AGE_IDENTITY in identity_environment(ImportFrom.model_construct(encrypted=True))
 
 
 @pytest.mark.parametrize("wanted", [WANTED, CLONE, EMPTY], ids=["own", "clone", "empty"])

@@ -392,6 +392,16 @@ FAULTS = [
         "is not the URL of a server",
     ),
     Fault(
+        {"backups": {"offSite": {**OFF_SITE, "recipients": [f"{'age1q'.ljust(62, 'q')}"]}}},
+        "backups.offSite.recipients.0",
+        "has a typing error: its checksum is wrong",
+    ),
+    Fault(
+        {"backups": {"offSite": {**OFF_SITE, "recipients": ["AGE-SECRET-KEY-1QQPQ"]}}},
+        "backups.offSite.recipients.0",
+        '"[secret]" is no X25519 recipient of age',
+    ),
+    Fault(
         {**EXISTING, "objectStore": EXTERNAL_STORE, "backups": {"offSite": {**OFF_SITE, "bucket": "example-backups"}}},
         "backups.offSite.bucket",
         '"example-backups" is a bucket of this installation',
