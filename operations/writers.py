@@ -15,6 +15,10 @@ WRITERS: Final = ("langfuse-web", "langfuse-worker")
 
 _POOLS: Final = tuple(f"{name}-" for name in WRITERS)
 
+PAUSED: Final = "autoscaling.keda.sh/paused"
+"""Annotation of a ScaledObject. Otherwise KEDA starts workers again that were scaled to zero: unlike a
+HorizontalPodAutoscaler, it restores the minimum (pkg/scaling/executor/scale_scaledobjects.go of kedacore/keda)."""
+
 STOP_SECONDS: Final = 900
 """Longer than the grace period of a worker."""
 
@@ -54,6 +58,7 @@ class Writers:
             OperationError: Pods still run after STOP_SECONDS.
         """
         self._say("stopping web and worker ...")
+        self._pause("true")
         for name in self._names:
             self._cluster.scale(self._named(name), 0)
         deadline = time.monotonic() + STOP_SECONDS
@@ -71,6 +76,13 @@ class Writers:
             if found and name in self._deployments and not found["spec"].get("replicas"):
                 self._say(f"starting {name} ...")
                 self._cluster.scale(self._named(name), self._deployments[name]["spec"]["replicas"])
+        self._pause(None)
+
+    def _pause(self, value: str | None) -> None:
+        """Set or remove the annotation that stops KEDA, on each ScaledObject of the stack."""
+        for item in self._pulumi.objects():
+            if item["kind"] == "ScaledObject" and self._cluster.get(item) is not None:
+                self._cluster.patch(item, {"metadata": {"annotations": {PAUSED: value}}})
 
     @cached_property
     def _deployments(self) -> Mapping[str, Json]:

@@ -7,6 +7,7 @@ import pulumi
 from components.application.component import ApplicationContext
 from components.application.environment import WORKER_PORT, worker_environment
 from components.application.modules import KEEP_REDIS_CONNECTIONS, LISTEN_ON_IPV6, modules_mount, with_modules
+from components.application.queue_scaling import queue_autoscaler, queue_length
 from components.kubernetes.deployments import deployment
 from components.kubernetes.objects import Scope, child_options, service_account
 from components.kubernetes.pods import TMP, Mount, PodTemplate, container, http_probe, pod, secret_names
@@ -67,7 +68,10 @@ class Worker(pulumi.ComponentResource):
         modules = modules_mount(scopes["worker"], NODE_MODULES)
         for workload, scope in scopes.items():
             own = context.settings.worker_deployments[workload]
-            deployment(scope, own, _template(context, scope, own, modules), after=after)
+            template, by_queue = _template(context, scope, own, modules), queue_length(own) is not None
+            created = deployment(scope, own, template, after=after, own_autoscaler=by_queue)
+            if by_queue:
+                queue_autoscaler(scope, context, template, created)
         self.register_outputs({})
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from components.application.environment import WEB_PORT
 from components.application.outbound import outbound_flows
+from components.application.queue_scaling import queue_length
 from components.application.sign_in_proxy import PORT
 from components.credentials.sources import has_admin_api_key
 from components.network.egress import is_the_pod_itself, namespace_of
@@ -29,6 +30,7 @@ def flows(settings: Settings, stores: StoreModes) -> Sequence[Flow]:
     What pods connect to in their own namespace, or in themselves, is not outside.
     """
     found = [flow for mode in stores for flow in mode.flows()]
+    found += _queue_lengths(settings, stores)
     found += _copies(settings)
     if proxy := settings.ingress.sign_in_proxy:
         found.append(Flow(purpose="web", server="web", ports=[WEB_PORT], clients=[SIGN_IN_PROXY]))
@@ -41,6 +43,14 @@ def flows(settings: Settings, stores: StoreModes) -> Sequence[Flow]:
     found += outbound_flows(settings)
     outside = (_of_installation(flow, settings) for flow in found)
     return [flow for flow in outside if flow.server or flow.endpoints or flow.ports]
+
+
+def _queue_lengths(settings: Settings, stores: StoreModes) -> Iterator[Flow]:
+    """KEDA looks at the queues in the Redis of this stack."""
+    if any(queue_length(worker) for worker in settings.worker_deployments.values()):
+        for flow in stores.redis.flows():
+            if flow.server:
+                yield replace(flow, clients=(), operators=[settings.cluster.operators.keda])
 
 
 def _of_installation(flow: Flow, settings: Settings) -> Flow:

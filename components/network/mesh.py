@@ -80,12 +80,16 @@ class Mesh(pulumi.ComponentResource):
 def authentication(settings: Settings, stores: StoreModes) -> dict[str, dict[str, JsonValue]]:
     """The PeerAuthentications by name: mutual TLS is required.
 
-    Pods that an operator creates are outside the mesh, so the port of the object store also accepts their plain text.
-    NetworkPolicies and the keys then control the access. Archives in an external store are sent over HTTPS. The same
-    holds for web and signed links if clients or the ingress are outside the mesh.
+    Pods that an operator creates are outside the mesh, and so may KEDA be. The ports of the object store and of Redis
+    therefore also accept their plain text. NetworkPolicies and the keys then control the access. Archives in an
+    external store are sent over HTTPS.
+
+    The same holds for web and signed links if clients or the ingress are outside the mesh.
     """
     plain: dict[str, tuple[str, set[int]]] = {}  # one for each server: of several, Istio applies only the oldest
     for flow in flows(settings, stores):
+        if flow.server and flow.operators:
+            plain.setdefault(flow.server, ("operators", set()))[1].update(flow.ports)
         if flow.server and flow.from_operator_pods and stores.operator_pods:
             plain.setdefault(flow.server, ("archive", set()))[1].update(flow.ports)
     if _has_outside_clients(settings):
@@ -124,7 +128,7 @@ def authorization(settings: Settings, stores: StoreModes) -> dict[str, dict[str,
         if flow.server:
             accounts = [_identity(settings, client) for client in flow.clients]
             rules.setdefault(flow.server, []).extend(_allow("principals", accounts, flow.ports))
-            if flow.from_operator_pods and stores.operator_pods:  # they have no identity in the mesh
+            if flow.operators or (flow.from_operator_pods and stores.operator_pods):  # they may have no identity
                 rules[flow.server].append({"to": _to(flow.ports)})
     for server, port in public_ports(settings, stores).items():
         rules.setdefault(server, []).extend(_allow("namespaces", _inside_clients(settings), [port]))

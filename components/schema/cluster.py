@@ -60,9 +60,12 @@ class Controllers(Model):
 
 
 class Operators(Model):
-    """The operators that connect to pods of the stack."""
+    """The namespaces of operators that connect to pods of the stack."""
 
     cloudnative_pg: DnsLabel = Field(default="cnpg-system", description="Namespace of the CloudNativePG operator.")
+    keda: DnsLabel = Field(
+        default="keda", description="Namespace of KEDA's operator, which connects to Redis (`queueLength`)."
+    )
 
 
 Users = Literal["image", "namespace"]

@@ -30,6 +30,30 @@ class Autoscaling(Model):
     cpu_percent: int = Field(default=50, ge=10, le=95, description="Target CPU utilization in percent of the request.")
 
 
+class QueueLength(Model):
+    """The backlog of a pod, as KEDA sees it: the operator must run in the cluster (docs/scaling.md)."""
+
+    jobs_per_pod: int = Field(
+        default=500, ge=1, le=1_000_000, description="Jobs that wait in a queue, for each pod that shall process them."
+    )
+    delayed_per_pod: int = Field(
+        default=2000,
+        ge=1,
+        le=10_000_000,
+        description="Jobs of a queue that are due later, for each pod. Jobs of the batch API wait for 5 to 15 seconds, "
+        "and failed ones for their next attempt.",
+    )
+
+
+class WorkerAutoscaling(Autoscaling):
+    """Limits for a number of workers that follows their CPU utilization, and the length of their queues."""
+
+    queue_length: QueueLength | None = Field(
+        default=None,
+        description="Also scales with the length of the queues, by KEDA in place of a HorizontalPodAutoscaler.",
+    )
+
+
 class Workload(Model):
     """A Deployment of the application."""
 
@@ -52,7 +76,7 @@ class Pool(Model):
         default=None,
         ge=1,
         le=100,
-        description="Number of pods, unless `autoscaling` is set. Default: that of the first.",
+        description="Number of pods, unless `autoscaling` is set. Default: that of the first Deployment.",
     )
     autoscaling: Autoscaling | None = Field(
         default=None, description="Scales the number of pods with the load. Default: `replicas` pods."
@@ -70,6 +94,9 @@ class Pool(Model):
 class WorkerPool(Pool):
     """Workers that process some of the queues and no others. The first Deployment processes all other queues."""
 
+    autoscaling: WorkerAutoscaling | None = Field(
+        default=None, description="Scales the number of pods with the load. Default: `replicas` pods."
+    )
     queues: list[str] = Field(
         min_length=1,
         examples=[["eval-execution", "code-eval-execution"]],
@@ -84,6 +111,11 @@ class WorkerPool(Pool):
 class Worker(Workload):
     """The Deployment that processes the jobs in the queues."""
 
+    autoscaling: WorkerAutoscaling | None = Field(
+        default=None,
+        description="Scales the number of pods with the load. Before you remove it, set both limits to `replicas`: the "
+        "autoscaler is active until the end of the update.",
+    )
     pools: dict[PoolName, WorkerPool] = Field(
         default={},
         description="Further Deployments, by name, each for some of the queues: many evaluations then delay no "

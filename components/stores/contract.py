@@ -124,6 +124,8 @@ class Flow:
     """Addresses outside of the installation."""
     from_operator_pods: bool = False
     """Whether pods that an operator creates (`OperatorPods`) connect as well."""
+    operators: Sequence[str] = ()
+    """Namespaces of operators whose own pods connect as well. They may be outside of the mesh."""
 
 
 @dataclass(frozen=True, kw_only=True)

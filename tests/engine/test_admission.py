@@ -71,6 +71,23 @@ def test_the_objects_of_every_way_in_are_valid(kube: Kube, name: str) -> None:
     assert [one for one in admission(objects, kube.kubeconfig) if not one.passed] == []
 
 
+QUEUE_LENGTH = {"minReplicas": 1, "maxReplicas": 2, "queueLength": {}}
+
+
+def test_keda_knows_every_field_of_its_objects(kube: Kube, namespace: str) -> None:
+    """The API server drops fields that a custom resource does not have, without an error."""
+    pools = {"evaluations": {"queues": ["eval-execution"], "autoscaling": QUEUE_LENGTH}}
+    config = {"worker": {"autoscaling": QUEUE_LENGTH, "pools": pools}}
+    objects = [one for one in manifests("dev", config) if one["apiVersion"] == "keda.sh/v1alpha1"]
+    assert sorted(one["kind"] for one in objects) == ["ScaledObject"] * 2 + ["TriggerAuthentication"] * 2
+    for one in objects:
+        name = one["metadata"]["name"]
+        kube.create({**one, "metadata": {"name": name}}, namespace)
+        kept = kube.get(one["apiVersion"], one["kind"], name, namespace)
+        assert kept is not None
+        assert kept["spec"] == one["spec"]
+
+
 def test_a_privileged_pod_is_refused_with_every_violated_control(kube: Kube) -> None:
     web = next(one for one in copy.deepcopy(manifests("dev")) if one["kind"] == "Deployment")
     pod = web["spec"]["template"]["spec"]

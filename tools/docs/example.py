@@ -119,7 +119,15 @@ BY_KEY: Final[Mapping[str, object]] = {
     "web.autoscaling.maxReplicas": 6,
     "worker.autoscaling.minReplicas": 2,
     "worker.autoscaling.maxReplicas": 8,
-    "worker.pools": {"evaluations": {"queues": ["eval-execution", "code-eval-execution"], "replicas": 2}},
+    "worker.pools": {
+        "evaluations": {
+            "queues": ["eval-execution", "code-eval-execution"],
+            "replicas": 2,
+            "autoscaling": {"minReplicas": 2, "maxReplicas": 6, "queueLength": {"jobsPerPod": 50}},
+            "resources": {"cpu": "1", "cpuLimit": "2", "memory": "2Gi"},
+            "terminationGracePeriodSeconds": 300,
+        }
+    },
     "postgres.host": "postgres.example.com",
     "postgres.directHost": "postgres-direct.example.com",
     "postgres.directPort": 5433,

@@ -6,7 +6,7 @@ single key was validated by the models in `components/schema/`.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from components.application import extra_env, outbound, queues
+from components.application import extra_env, outbound, queue_scaling, queues
 from components.schema.environment import Settings
 from components.settings.checks import (
     application,
@@ -59,6 +59,7 @@ CHECKS: Sequence[Check] = (
     digests_are_complete,
     mirrors_are_of_original_registries,
     queues.queues_have_one_consumer,
+    queue_scaling.queue_length_has_triggers,
     application.phase_is_possible,
     credentials.sources_are_complete,
     credentials.configured_credentials_are_used,

@@ -111,6 +111,7 @@ SIGN_IN_PROXY = {
 
 POOLS: Mapping[str, Any] = {
     "worker": {
+        "autoscaling": {"minReplicas": 2, "maxReplicas": 4, "queueLength": {}},
         "pools": {"evaluations": {"queues": ["eval-execution", "code-eval-execution"], "replicas": 2}},
     }
 }
@@ -131,6 +132,7 @@ STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "ways out by configuration, no mesh": ("dev", {**WAYS_OUT, **NO_MESH, "version": "3.225.9"}),
     "a sign-in in front": ("prod", SIGN_IN_PROXY),
     "workers in pools": ("prod", {**POOLS, "objectStore": BY_IDENTITY}),
+    "workers by queue length, Redis alone": ("dev", POOLS),
     "Redis with stray nodes": ("dev", {**EXISTING, "redis": {**REDIS, "nodes": ["old.example.org:6390"]}}),
     "Redis cluster": ("dev", {**EXISTING, "redis": CLUSTER}),
     "IPv6 addresses": ("dev", LITERALS),
@@ -158,6 +160,22 @@ def test_cloudnative_pg_can_reach_the_operator_its_members_and_the_api_server(ne
         assert network.refusal(stranger, pod, 5432) == "the server's ingress"
         by_identity = network.recording.one("Langfuse").inputs["objectStore"].get("identity") == "workload"
         assert (network.refusal(pod, Address("169.254.170.23"), 80) is None) == by_identity
+
+
+@pytest.mark.parametrize("stack", ["workers in pools", "workers by queue length, Redis alone", "prod"])
+def test_keda_can_look_at_the_queues_and_nobody_else_of_its_cluster(stack: str) -> None:
+    profile, config = STACKS[stack]
+    network = Network(recorded(profile, config))
+    operator, stranger = (Pod(name, {"app": name}, namespace=name, meshed=False) for name in ("keda", "stranger"))
+    by_length = config.get("worker") is not None
+    redis = [pod for pod in network.pods.values() if pod.labels.get("app.kubernetes.io/name") == "redis"]
+    assert redis
+    for pod in redis:
+        for port in (6379, 26379) if profile == "prod" else (6379,):
+            assert (network.refusal(operator, pod, port) is None) == by_length
+            assert network.refusal(stranger, pod, port) is not None
+        assert network.refusal(operator, pod, 22) is not None
+    assert network.refusal(operator, network.pods["langfuse-web"], 3000) is not None
 
 
 COREDNS = Pod("coredns", {"k8s-app": "kube-dns"}, namespace="kube-system")

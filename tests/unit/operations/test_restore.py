@@ -16,7 +16,7 @@ from operations.cluster import Step
 from operations.errors import OperationError
 from operations.restore import RECORD, Restoration, Restore, choose
 from operations.sources import Source
-from operations.writers import WRITERS
+from operations.writers import PAUSED, WRITERS
 from tests.data.rendered import RECIPIENT
 from tests.unit.operations.killed import Killable, KilledError
 
@@ -80,6 +80,7 @@ class World(Killable):
         self.add("CronJob", sources.EMPTY_REDIS, self.cron_job())
         for name in DECLARED:
             self.add("Job", name, {"template": self.template(), "selector": {}, "backoffLimit": 2})
+        self.add("ScaledObject", "langfuse-worker", {})
         self.mail = False
 
     def template(self, given: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -111,6 +112,7 @@ class World(Killable):
             assert "langfuse-restore-empty-redis" in self.ran
         if name.startswith("langfuse-restore-") and variables["ACTION"] == "restore":
             assert not any(self.replicas.values()), "the application writes during a restore"
+            assert self.paused, "KEDA would start workers again"
             assert all(self.objects["CronJob", one]["spec"]["suspend"] for one in restore.SUSPENDED)
         self.ran.append(name)
         self.variables[name] = variables
@@ -138,7 +140,14 @@ class World(Killable):
         """Whether everything is as it was before, but for the data."""
         active = not any(self.objects["CronJob", name]["spec"]["suspend"] for name in restore.SUSPENDED)
         owned = [name for kind, name in self.objects if kind == "Job" and name not in DECLARED]
-        return active and not owned and ("ConfigMap", RECORD) not in self.objects and all(self.replicas.values())
+        started = all(self.replicas.values()) and not self.paused
+        return active and not owned and ("ConfigMap", RECORD) not in self.objects and started
+
+    @property
+    def paused(self) -> bool:
+        """Whether KEDA leaves the workers alone."""
+        annotations = self.objects["ScaledObject", "langfuse-worker"]["metadata"].get("annotations", {})
+        return bool(annotations.get(PAUSED) == "true")
 
 
 class FakeCluster:
@@ -216,9 +225,13 @@ class FakePulumi:
         return {f"langfuse:{key}": value for key, value in file.items()}
 
     def objects(self) -> list[Json]:
+        scaled: Json = {"kind": "ScaledObject", "metadata": {"name": "langfuse-worker", "namespace": NAMESPACE}}
         return [
-            {"kind": "Deployment", "metadata": {"name": one, "namespace": NAMESPACE}, "spec": {"replicas": 2}}
-            for one in DEPLOYMENTS
+            *(
+                {"kind": "Deployment", "metadata": {"name": one, "namespace": NAMESPACE}, "spec": {"replicas": 2}}
+                for one in DEPLOYMENTS
+            ),
+            scaled,
         ]
 
 

@@ -518,6 +518,7 @@ TESTED_ELSEWHERE = {
     ),
     *("patches_are_allowed", "managed_buckets_have_one_purpose", "off_site_store_is_separate"),
     "kept_periods_add_up",
+    *("queues_have_one_consumer", "queue_length_has_triggers"),
     *("containers_can_start", "bounds_hold"),
     *("digests_are_complete", "mirrors_are_of_original_registries"),
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from langfuse_policies.engine.policy import Findings, Severity, Topic, finding
 from langfuse_policies.facts.fields import Field
 from langfuse_policies.facts.resources import Resource, Stack
-from langfuse_policies.facts.scaling import Workload, workloads
+from langfuse_policies.facts.scaling import Workload, autoscalers, target_of, workloads
 from langfuse_policies.facts.selectors import labels_of, matches
 
 topic = Topic("budgets", title="Disruption budgets and autoscalers", pack="reliability")
@@ -65,6 +65,24 @@ def autoscaler_minimum_above_budget(stack: Stack) -> Findings:
             continue
         if (blocking := _blocks(budget, selected)) is not None:
             yield finding(blocking, "it allows no eviction at the autoscaler's minimum", budget)
+
+
+@topic.stack(
+    "one-autoscaler",
+    title="A workload has one autoscaler",
+    why="Two autoscalers set the same number in turn, or both stop because they select the same pods.",
+    fix="Remove one of them: KEDA's ScaledObject creates a HorizontalPodAutoscaler of its own.",
+    severity=Severity.HIGH,
+)
+def one_autoscaler(stack: Stack) -> Findings:
+    found: set[tuple[str, str, str]] = set()
+    for autoscaler in autoscalers(stack):
+        target = target_of(autoscaler)
+        if target is None:
+            continue
+        if target in found:
+            yield finding(autoscaler.at("spec.scaleTargetRef"), "another autoscaler scales it too", autoscaler)
+        found.add(target)
 
 
 def _covered(stack: Stack) -> Iterator[tuple[Resource, list[Workload]]]:
