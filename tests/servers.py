@@ -73,6 +73,7 @@ def running(
     log: Path,
     user: str | int | None = None,
     folder: Path | None = None,
+    within: float = START_SECONDS,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server, in a folder if one is given, until the end of the block. The block starts when it is ready."""
     with log.open("wb") as output:
@@ -90,7 +91,7 @@ def running(
         return ready()
 
     try:
-        eventually(started, f"{command[0]} did not start; see {log}", within=START_SECONDS)
+        eventually(started, f"{command[0]} did not start; see {log}", within=within)
         yield server
     finally:
         server.terminate()

@@ -9,4 +9,5 @@ compile() {
 compile pyproject.toml --output-file requirements.txt
 compile pyproject.toml --constraint requirements.txt --group dev --output-file requirements-dev.txt
 compile --group judges --output-file requirements-judges.txt
+compile --group clients --output-file requirements-clients.txt
 echo uv | compile - --output-file requirements-uv.txt

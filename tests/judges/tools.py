@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import venv
 from pathlib import Path
 from typing import Final
 
-from sandbox import cache, golang, pins, toolchain
+from sandbox import toolchain
 from sandbox.errors import SandboxError
-from sandbox.progress import say
+from tests.python_environments import python_environment
 
 REQUIREMENTS: Final = Path(__file__).parent.parent.parent / "requirements-judges.txt"
 KUBERNETES: Final = "1.36"
@@ -29,20 +28,7 @@ _KUBE_SCORE: Final = toolchain.Tool(
 
 def python_judges() -> Path:
     """The virtual environment of checkov and kubernetes-validate, which have a hundred dependencies."""
-    folder = cache.root() / "tools" / f"judges-{pins.file_key(REQUIREMENTS)}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with toolchain.locked():
-        if not (folder / "complete").exists():
-            say("installing checkov and kubernetes-validate (a minute the first time) ...")
-            # Its scripts contain its path, so it is created in place. The marker file says that it is complete.
-            venv.create(folder, with_pip=True, clear=True)
-            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            arguments = ["--no-deps", "--require-hashes", "--requirement", str(REQUIREMENTS)]
-            result = subprocess.run([*pip, *arguments], capture_output=True, text=True, check=False)
-            if result.returncode:
-                raise golang.explain("installing the judges", f"{result.stdout}\n{result.stderr}", folder)
-            (folder / "complete").touch()
-    return folder / "bin"
+    return python_environment("judges", REQUIREMENTS, "checkov and kubernetes-validate")
 
 
 def checkov(file: Path) -> str:
