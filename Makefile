@@ -50,7 +50,7 @@ policy-state: program ## Check a deployed stack with both policy packs: make pol
 bench: development ## Measure how long deployments take
 	@$(RUN) -m benchmarks
 
-drill: development tools ## Back up, lose and restore a million rows on this machine, measured
+drill: development tools ## Back up, lose and restore a million rows, 10,000 media and the queue, measured
 	@$(RUN) -m tests.drill
 
 judges: development ## Check the manifests of every environment with independent linters

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Backs up a Postgres database and its roles to BUCKET/sets/ID/.
 #
-# The dump is streamed to the store, so it needs no disk space in the pod. Then pg_restore reads it back from the store
-# to its end, and the rows of each table in it are counted. The step after writes the marker (finish-set.js).
+# The dump is streamed to the store, so it needs no disk space in the pod. At the same time, pg_restore reads it to its end,
+# and the rows of each table in it are counted. Then the stored dump is read back, and must have the same checksum. The step
+# after writes the marker (finish-set.js).
 #
 # Environment: PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, WAIT_SECONDS, MINIMUM_BYTES, PART_SIZE, CLIENT_DIR
 # (written by copy-client.sh, with room for a few small files), WORK_DIR with `id`, where it notes what the dump contains,
@@ -24,7 +25,7 @@ work="$CLIENT_DIR/work"
 rm -rf "$work"
 mkdir "$work"
 trap 'rm -rf "$work"' EXIT
-mkfifo "$work/sum.in" "$work/size.in"
+mkfifo "$work/sum.in" "$work/size.in" "$work/dump.in"
 
 deadline=$(($(date +%s) + WAIT_SECONDS))
 until error=$(psql --no-psqlrc --quiet --command 'SELECT 1' 2>&1 > /dev/null); do
@@ -57,11 +58,11 @@ note_failure() {
     "$@" || echo "$1" >> "$work/failed"
 }
 
-# Copies standard input to standard output, and writes its checksum and size to the files "sum" and "size".
+# Copies standard input to standard output and to "dump.in", and writes its checksum and size to the files "sum" and "size".
 measure() {
     sha256sum < "$work/sum.in" > "$work/sum" &
     wc -c < "$work/size.in" > "$work/size" &
-    tee "$work/sum.in" "$work/size.in" || echo "tee" >> "$work/failed"
+    tee "$work/sum.in" "$work/size.in" "$work/dump.in" || echo "tee" >> "$work/failed"
     wait
 }
 
@@ -77,6 +78,14 @@ count_rows() {
         }'
 }
 
+# Reads a dump to its end. pg_restore lists even a truncated one, so only this finds missing data.
+read_dump() {
+    {
+        pg_restore --file=- 2> "$work/messages" || echo pg_restore >> "$work/unreadable"
+        cat > /dev/null # nobody may stop the upload
+    } | count_rows || echo awk >> "$work/unreadable"
+}
+
 # Uploads standard input. Argument: name of the object.
 #
 # The checksum of what is stored is compared when it is read back. rclone itself would compare MD5 sums with ETags, which
@@ -86,26 +95,24 @@ upload() {
 }
 
 echo "dumping database $PGDATABASE of $PGHOST:$PGPORT to $folder"
+: > "$WORK_DIR/rows"
+read_dump < "$work/dump.in" &
+reading=$!
+uploaded=true
 note_failure pg_dump --format=custom | measure |
-    upload database.dump > "$work/output" 2>&1 ||
-    fail "cannot write $folder/database.dump: $(cat "$work/output")"
+    upload database.dump > "$work/output" 2>&1 || uploaded=false
+wait "$reading"
+[ "$uploaded" = true ] || fail "cannot write $folder/database.dump: $(cat "$work/output")"
 [ ! -e "$work/failed" ] || fail "the dump is incomplete: $(cat "$work/failed") failed"
+[ ! -e "$work/unreadable" ] || fail "$(cat "$work/unreadable") can't read the dump to its end: $(cat "$work/messages")"
 sum=$(cut -d ' ' -f 1 "$work/sum")
 bytes=$(tr -d ' ' < "$work/size")
 [ "$bytes" -ge "$MINIMUM_BYTES" ] || fail "the dump has $bytes bytes, expected at least $MINIMUM_BYTES"
 
-# pg_restore lists even a truncated dump. Only reading it to the end finds missing data.
 echo "reading $bytes bytes back"
-: > "$WORK_DIR/rows"
-note_failure rclone cat "$target/database.dump" | measure | {
-    pg_restore --file=- || {
-        echo "backup-postgres: pg_restore can't read the dump to its end" >&2
-        echo "pg_restore" >> "$work/failed"
-    }
-    cat > /dev/null
-} | note_failure count_rows
+note_failure rclone cat "$target/database.dump" | sha256sum > "$work/stored"
 [ ! -e "$work/failed" ] || fail "$folder/database.dump cannot be read back: $(cat "$work/failed") failed"
-[ "$(cut -d ' ' -f 1 "$work/sum")" = "$sum" ] || fail "the stored $folder/database.dump differs from the dump"
+[ "$(cut -d ' ' -f 1 "$work/stored")" = "$sum" ] || fail "the stored $folder/database.dump differs from the dump"
 
 cd "$work"
 pg_dumpall --database="$PGDATABASE" --globals-only --no-role-passwords --file=roles.sql

@@ -5,8 +5,8 @@
 // (empty for the newest; a file `set` in WORK_DIR comes first), WORK_DIR, the
 // variables of bucket.js for the bucket of backups, and the same for that of media with the prefix MEDIA_.
 //
-// `choose` writes the missing keys to WORK_DIR/missing, or to fetch an empty WORK_DIR/all-media if the set has no list of
-// them. `finish` prints the plan, or what was restored, and fails if media
+// `choose` writes the missing keys to WORK_DIR/missing, with an empty WORK_DIR/few-media if they are few; or to fetch an empty
+// WORK_DIR/all-media if the set has no list of them. `finish` prints the plan, or what was restored, and fails if media
 // are still missing.
 
 const { createWriteStream, existsSync, readFileSync, writeFileSync } = require("node:fs");
@@ -18,6 +18,9 @@ const { SETS } = require("./verdicts.js");
 
 /** Media that an error names. */
 const NAMED = 3;
+
+/** One of how many media may be missing so that they are asked for one by one. A list has a thousand in each answer. */
+const FEW = 100;
 
 function mediaBucket(env) {
   const own = ["BUCKET", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY"].map((name) => [name, env[`MEDIA_${name}`]]);
@@ -46,6 +49,7 @@ async function choose(env, set) {
   const file = createWriteStream(`${env.WORK_DIR}/missing`);
   const there = await compare(env, set, (key) => file.write(`${key}\n`) || once(file, "drain"));
   await new Promise((done) => file.end(done));
+  if ((set.media.objects - there) * FEW < set.media.objects) writeFileSync(`${env.WORK_DIR}/few-media`, "");
   const rows = { objects: [there, set.media.objects] };
   writeFileSync(`${env.WORK_DIR}/plan.json`, JSON.stringify({ store: "media", set: set.id, rows, refusals: [] }));
   writeFileSync(`${env.WORK_DIR}/set`, set.id);

@@ -169,6 +169,36 @@ def test_postgres_is_restored_over_other_rows_only_if_that_is_wanted(
     assert (done.code, postgres.query(CONTENT)) == (0, content), "an empty database needs no OVERWRITE"
 
 
+def test_postgres_is_restored_after_a_rotation_of_its_password(
+    postgres: PostgresServer, fresh: Store, one_set: tuple[str, str], tmp_path: Path
+) -> None:
+    """The role of the set has no password, so that a restore brings no former one back."""
+    id_, content = one_set
+    pod, former = restore_pod(postgres, fresh), secrets()["langfuse-postgres", "password"]
+    with_new = {**OVERWRITE, "PGPASSWORD": "another-than-in-the-set"}
+    client: list[str | Path] = [
+        postgres.clients / "psql",
+        "--host=127.0.0.1",
+        f"--port={postgres.port}",
+        "--dbname=langfuse",
+    ]
+    postgres.query(f"ALTER ROLE langfuse PASSWORD '{with_new['PGPASSWORD']}'")
+    try:
+        refused = pod.run(tmp_path / "former", SET_ID=id_, WAIT_SECONDS="0", **OVERWRITE)
+        done = pod.run(tmp_path / "new", SET_ID=id_, **with_new)
+    finally:
+        subprocess.run(
+            [*client, "--username=langfuse", f"--command=ALTER ROLE langfuse PASSWORD '{former}'"],
+            env={"PGPASSWORD": with_new["PGPASSWORD"], "PATH": "/usr/bin:/bin"},
+            check=True,
+        )
+    assert refused.code != 0
+    assert "password authentication failed" in refused.output
+    assert done.code == 0, done.output
+    assert postgres.query(CONTENT) == content
+    assert done.leaks([*passwords(), with_new["PGPASSWORD"]]) == []
+
+
 @pytest.mark.long
 def test_postgres_is_as_before_after_a_restore_that_was_killed_or_found_a_fault(
     postgres: PostgresServer, fresh: Store, one_set: tuple[str, str], tmp_path: Path
