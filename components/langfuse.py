@@ -30,6 +30,7 @@ from components.kubernetes.installation import Installation
 from components.kubernetes.objects import child_options
 from components.kubernetes.patches import Patches
 from components.kubernetes.trust import trusted_certificates
+from components.monitoring.component import Monitoring
 from components.network.ingress.component import Ingress
 from components.network.ingress.rules import Servers
 from components.network.mesh import Mesh
@@ -121,7 +122,10 @@ class Langfuse(pulumi.ComponentResource):
         if settings.clients:
             Clients("clients", context, credentials, inside, after=[*ready, *first_start.ready])
             RevokeKeys("revoke-keys", context, inside)
-        modes.redis.retire_credentials(store_context, child_options(redis, _after(inside, [web, worker])))
+        modes.redis.retire_credentials(
+            store_context,
+            child_options(redis, _after(inside, [web, worker, *_monitoring(context, stores, inside)])),
+        )
         pages = web.endpoint
         if config := settings.ingress.sign_in_proxy:
             pages = SignInProxy("sign-in-proxy", context, config, web.endpoint, inside).endpoint
@@ -142,6 +146,14 @@ class Langfuse(pulumi.ComponentResource):
         self.outputs = outputs(context, web.endpoint)
         ignored.check()
         self.register_outputs({"url": settings.public_url, **patches.check()})
+
+
+def _monitoring(
+    context: ApplicationContext, stores: Sequence[pulumi.Resource], opts: pulumi.ResourceOptions
+) -> list[pulumi.Resource]:
+    """What reads metrics of the stores, if there is anything."""
+    settings = context.settings.monitoring
+    return [Monitoring("monitoring", context, settings, opts, after=stores)] if settings else []
 
 
 def _copies(context: ApplicationContext, opts: pulumi.ResourceOptions) -> None:

@@ -1,5 +1,8 @@
 """The outputs of a stack: names and addresses for its operator, and no value of a credential."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import JsonValue
 
 from components.application.component import ApplicationContext
@@ -9,7 +12,7 @@ from components.network.ingress.component import ingress_kind
 from components.schema.environment import Settings
 from components.schema.values import release
 from components.stores.connections import Endpoint
-from components.stores.contract import SecretRefs
+from components.stores.contract import SecretRefs, StoreMode
 from components.stores.images import running_images
 from components.stores.modes import StoreModes
 
@@ -52,12 +55,13 @@ def outputs(context: ApplicationContext, web: Endpoint) -> dict[str, JsonValue]:
 def backups(settings: Settings) -> dict[str, str]:
     """Who backs up each store: a Job of this stack, the provider of an external store, or nobody."""
     modes = StoreModes.of(settings)
-    return {
-        "postgres": modes.postgres.backed_up_by or "none",
-        "clickhouse": modes.clickhouse.backed_up_by or "none",
-        "redis": modes.redis.backed_up_by or "none",
-        "objectStore": modes.object_store.backed_up_by or "none",
+    found: Mapping[str, StoreMode[Any, Any]] = {
+        "postgres": modes.postgres,
+        "clickhouse": modes.clickhouse,
+        "redis": modes.redis,
+        "objectStore": modes.object_store,
     }
+    return {name: mode.backed_up_by or "none" for name, mode in found.items()}
 
 
 def versions(settings: Settings) -> dict[str, str]:

@@ -13,6 +13,7 @@ from components.application.outbound import (
     sign_in_proxy_environment,
     target_environment,
 )
+from components.application.own_metrics import own_metrics_environment
 from components.application.phases import phase_environment
 from components.application.queues import pool_environment, queue_environment
 from components.application.sign_in import sign_in_environment
@@ -166,6 +167,7 @@ def _shared_environment(settings: Settings, stores: Connections, refs: SecretRef
         # Kubernetes sets HOSTNAME to the pod's name, and the servers would listen on that address only. In a pod with
         # an IPv6 address, config/listen-on-ipv6.cjs makes it "::".
         "HOSTNAME": "0.0.0.0",  # noqa: S104
+        **own_metrics_environment(settings),
         "LANGFUSE_LOG_FORMAT": settings.application.log_format,
         "LANGFUSE_LOG_LEVEL": settings.application.log_level,
         "LANGFUSE_S3_EVENT_KEY_MAX_SEGMENT_BYTES": str(FILE_NAME_BYTES),

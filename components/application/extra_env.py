@@ -27,8 +27,9 @@ _DATA = Path(__file__).parent / "data"
 READ_BY_LIBRARIES = {
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "NODE_EXTRA_CA_CERTS", "TZ", "no_proxy"),
     *("AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_SECRET_ACCESS_KEY"),
+    *("DD_DOGSTATSD_HOST", "DD_DOGSTATSD_PORT"),
 }
-"""Names that Node, its HTTP clients and the AWS SDK read, in web and in worker."""
+"""Names that Node, its HTTP clients, the AWS SDK and dd-trace read, in web and in worker."""
 
 _CONNECTION_PREFIXES = ("AWS_", "CLICKHOUSE_", "LANGFUSE_S3_", "LANGFUSE_USE_", "NODE_", "REDIS_")
 """Variables that change how Langfuse connects to stores, in addition to those of a proxy."""

@@ -129,7 +129,11 @@ def _pools(name: str, settings: Settings) -> str | None:
 
 def _network(name: str, settings: Settings) -> str | None:
     """Variables that other people set in `extraEnv`, unless a key does."""
-    network = settings.network
+    network, monitoring = settings.network, settings.monitoring
+    if monitoring and name in {"DD_DOGSTATSD_HOST", "DD_DOGSTATSD_PORT"}:
+        return "monitoring"
+    if monitoring and monitoring.traces and name in {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACE_SAMPLING_RATIO"}:
+        return "monitoring.traces"
     if network.proxy and name in {"HTTPS_PROXY", "AUTH_HTTPS_PROXY", "NO_PROXY"}:
         return "network.proxy"
     return "network.ca" if network.ca and name in {"NODE_EXTRA_CA_CERTS", "SSL_CERT_DIR"} else None

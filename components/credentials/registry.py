@@ -145,6 +145,15 @@ CREDENTIALS: Mapping[str, Credential] = {
             extra_entries={"username": "langfuse"},  # CloudNativePG reads both from one Secret
         ),
         Credential(
+            id="postgres_metrics_password",
+            secret="langfuse-postgres-metrics",  # noqa: S106
+            key="password",
+            kind="password",
+            format=formats.PASSWORD,
+            restarts=("postgres", "metrics"),
+            removable=True,
+        ),
+        Credential(
             id="clickhouse_password",
             secret="langfuse-clickhouse",  # noqa: S106
             key="password",

@@ -125,6 +125,18 @@ CONTRACTS: Mapping[str, Contract] = {
                 "It has the certificates of public CAs.",
             ),
         ),
+        *(
+            Contract(
+                image=image,
+                commands=(),
+                notes=(f"Its entrypoint must be `{program}`, which the stack configures.",),
+            )
+            for image, program in (
+                (images.STATSD_EXPORTER, "statsd_exporter"),
+                (images.REDIS_EXPORTER, "redis_exporter"),
+                (images.POSTGRES_EXPORTER, "postgres_exporter"),
+            )
+        ),
         Contract(
             image=images.MINIO_CLIENT,
             commands=("sh", "date", "mc", "sleep", "timeout"),

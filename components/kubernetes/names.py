@@ -1,4 +1,4 @@
-"""Names of objects that contain a hash of their content."""
+"""Names of objects that contain a hash of their content, and names of ports."""
 
 import hashlib
 import json
@@ -12,6 +12,11 @@ def content_name(base: str, content: Mapping[str, object]) -> str:
     """A name with a hash of the content: equal content always gets the same name."""
     text = json.dumps(content, sort_keys=True)
     return f"{base}-{hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]}"
+
+
+def protocol(port_name: str) -> str:
+    """The protocol of a port, by the prefix of its name."""
+    return "UDP" if port_name.startswith("udp-") else "TCP"
 
 
 def base_name(name: str) -> str:

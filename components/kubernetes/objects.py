@@ -7,7 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.kubernetes.installation import Workload
-from components.kubernetes.names import content_name
+from components.kubernetes.names import content_name, protocol
 
 SKIP_AWAIT: Mapping[str, str] = {"pulumi.com/skipAwait": "true"}
 """For a Service or a volume: dependents wait for the pods behind it instead. Pulumi waits about ten seconds for a
@@ -58,7 +58,7 @@ def service(scope: Scope, ports: Mapping[str, int], *, headless: bool = False) -
 
     Args:
         scope: The workload whose pods it selects.
-        ports: Port by name. The prefix tells a mesh the protocol (`http-`, `tcp-`).
+        ports: Port by name. The prefix tells the protocol (`http-`, `tcp-`, `udp-`), also to a mesh.
         headless: Publishes a DNS name for each pod of a StatefulSet, also before the pod is ready.
     """
     workload = scope.workload
@@ -66,7 +66,9 @@ def service(scope: Scope, ports: Mapping[str, int], *, headless: bool = False) -
     spec: k8s.core.v1.ServiceSpecArgsDict = {
         "type": "ClusterIP",
         "selector": workload.selector,
-        "ports": [{"name": key, "port": port, "target_port": port, "protocol": "TCP"} for key, port in ports.items()],
+        "ports": [
+            {"name": key, "port": port, "target_port": port, "protocol": protocol(key)} for key, port in ports.items()
+        ],
     }
     if headless:
         spec["cluster_ip"] = "None"

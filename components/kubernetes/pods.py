@@ -13,6 +13,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.kubernetes.installation import Workload
+from components.kubernetes.names import protocol
 from components.kubernetes.trust import trusted_volumes, with_trust
 from components.kubernetes.variables import Environment, PodField, SecretRef
 from components.schema.base import Resources
@@ -129,7 +130,9 @@ def container(  # noqa: PLR0913  # a container has this many independent parts
     if args is not None:
         result["args"] = list(args)
     if ports:
-        result["ports"] = [{"name": key, "container_port": port, "protocol": "TCP"} for key, port in ports.items()]
+        result["ports"] = [
+            {"name": key, "container_port": port, "protocol": protocol(key)} for key, port in ports.items()
+        ]
     if startup:
         result["startup_probe"] = startup
     if readiness:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from components.application.environment import WEB_PORT
 from components.application.outbound import outbound_flows
+from components.application.own_metrics import own_metrics_flows
 from components.application.queue_scaling import queue_length
 from components.application.sign_in_proxy import PORT
 from components.credentials.sources import has_admin_api_key
@@ -40,7 +41,7 @@ def flows(settings: Settings, stores: StoreModes) -> Sequence[Flow]:
         found.append(Flow(purpose="web", server="web", ports=[WEB_PORT], clients=[REPLAY]))
     if settings.backups.before_upgrade:
         found.append(Flow(purpose="web", server="web", ports=[WEB_PORT], clients=[BEFORE_UPGRADE]))
-    found += outbound_flows(settings)
+    found += [*outbound_flows(settings), *own_metrics_flows(settings)]
     outside = (_of_installation(flow, settings) for flow in found)
     return [flow for flow in outside if flow.server or flow.endpoints or flow.ports]
 

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import pulumi
 from pydantic import JsonValue
 
+from components.application.own_metrics import scrapes
 from components.kubernetes.installation import Installation
 from components.kubernetes.objects import Scope, child_options, custom_resource
 from components.network.flows import flows, public_ports
 from components.network.ingress.certificates import SOLVER_LABELS, SOLVER_PORT
 from components.network.ingress.component import ingress_kind
 from components.schema.environment import Settings
+from components.stores.contract import Scrape
 from components.stores.modes import StoreModes
 
 API_VERSION = "security.istio.io/v1"
@@ -84,7 +86,8 @@ def authentication(settings: Settings, stores: StoreModes) -> dict[str, dict[str
     therefore also accept their plain text. NetworkPolicies and the keys then control the access. Archives in an
     external store are sent over HTTPS.
 
-    The same holds for web and signed links if clients or the ingress are outside the mesh.
+    The same holds for web and signed links if clients or the ingress are outside the mesh, and for metrics if
+    Prometheus is.
     """
     plain: dict[str, tuple[str, set[int]]] = {}  # one for each server: of several, Istio applies only the oldest
     for flow in flows(settings, stores):
@@ -92,6 +95,9 @@ def authentication(settings: Settings, stores: StoreModes) -> dict[str, dict[str
             plain.setdefault(flow.server, ("operators", set()))[1].update(flow.ports)
         if flow.server and flow.from_operator_pods and stores.operator_pods:
             plain.setdefault(flow.server, ("archive", set()))[1].update(flow.ports)
+    for scrape in _scrapes_in_mesh(settings, stores):
+        if not _prometheus_in_mesh(settings):
+            plain.setdefault(scrape.server, ("metrics", set()))[1].add(scrape.port)
     if _has_outside_clients(settings):
         for server, port in public_ports(settings, stores).items():
             plain.setdefault(server, ("public", set()))[1].add(port)
@@ -125,7 +131,7 @@ def authorization(settings: Settings, stores: StoreModes) -> dict[str, dict[str,
     """The AuthorizationPolicies by name. One has no rules and allows nothing; each of the others allows more."""
     rules: dict[str, list[JsonValue]] = {"web": []}
     for flow in flows(settings, stores):
-        if flow.server:
+        if flow.server and flow.protocol == "TCP":
             accounts = [_identity(settings, client) for client in flow.clients]
             rules.setdefault(flow.server, []).extend(_allow("principals", accounts, flow.ports))
             if flow.operators or (flow.from_operator_pods and stores.operator_pods):  # they may have no identity
@@ -134,6 +140,12 @@ def authorization(settings: Settings, stores: StoreModes) -> dict[str, dict[str,
         rules.setdefault(server, []).extend(_allow("namespaces", _inside_clients(settings), [port]))
         if _has_outside_clients(settings):  # they have no identity in the mesh
             rules[server].append({"to": _to([port])})
+    for scrape in _scrapes_in_mesh(settings, stores):
+        own = rules.setdefault(scrape.server, [])
+        if settings.monitoring and _prometheus_in_mesh(settings):
+            own += _allow("namespaces", [settings.monitoring.prometheus.namespace], [scrape.port])
+        else:  # it has no identity in the mesh
+            own.append({"to": _to([scrape.port])})
     allowed = {f"allow-{server}": _allow_rules(_name_label(server), found) for server, found in rules.items()}
     if _challenges_in_mesh(settings):
         allowed[f"allow-{CHALLENGES}"] = _allow_rules(SOLVER_LABELS, [{"to": _to([SOLVER_PORT])}])
@@ -151,6 +163,15 @@ def sidecar(settings: Settings) -> dict[str, JsonValue] | None:
     if settings.mesh_mode != "sidecar" or settings.mesh.outbound_traffic == "mesh":
         return None
     return {"outboundTrafficPolicy": {"mode": "ALLOW_ANY"}}
+
+
+def _scrapes_in_mesh(settings: Settings, stores: StoreModes) -> Sequence[Scrape]:
+    """Metrics of pods in the mesh. Those that an operator creates are outside."""
+    return [scrape for scrape in scrapes(settings, stores) if scrape.labels is None]
+
+
+def _prometheus_in_mesh(settings: Settings) -> bool:
+    return settings.monitoring is not None and settings.monitoring.prometheus.mesh
 
 
 def _inside_clients(settings: Settings) -> Sequence[str]:

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.application.outbound import allowed_targets
+from components.application.own_metrics import scrapes
 from components.kubernetes.installation import Installation
 from components.kubernetes.objects import Scope, child_options, custom_resource
 from components.network import egress
@@ -195,10 +196,14 @@ def _servers(settings: Settings, stores: StoreModes, found: Sequence[Flow], tunn
     rules: dict[str, list[IngressRule]] = {}
     for flow in found:
         if flow.server:
-            rule: IngressRule = {"from_": _clients(flow, stores), "ports": port_list([*flow.ports, *tunnel])}
+            ports = port_list([*flow.ports, *tunnel] if flow.protocol == "TCP" else flow.ports, flow.protocol)
+            rule: IngressRule = {"from_": _clients(flow, stores), "ports": ports}
             rules.setdefault(flow.server, []).append(rule)
     for server, port in public_ports(settings, stores).items():
         rules.setdefault(server, []).extend(_from(_web_clients(settings), [port, *tunnel]))
+    for scrape in scrapes(settings, stores):
+        if scrape.labels is None:
+            rules.setdefault(scrape.server, []).extend(_from(_prometheus(settings), [scrape.port, *tunnel]))
     return {f"allow-{server}-ingress": _ingress(_pods([server]), own) for server, own in rules.items()}
 
 
@@ -233,6 +238,9 @@ def _operator_pods(settings: Settings, stores: StoreModes, found: Sequence[Flow]
                 "ports": port_list([pods.port, pods.status_port]),
             },
         ]
+        for scrape in scrapes(settings, stores):
+            if scrape.server == pods.name:
+                ingress += _from(_prometheus(settings), [scrape.port])
         result[f"allow-{pods.name}-ingress"] = _ingress(selector, ingress)
         result[f"allow-{pods.name}-egress"] = _egress(selector, rules)
     return result
@@ -250,6 +258,14 @@ def _web_clients(settings: Settings) -> list[Peer]:
     """The namespaces of SDK clients, and what forwards requests from outside."""
     clients = [egress.in_namespace(name) for name in settings.client_namespaces]
     return [*clients, *(peer for peer in _proxy(settings) if peer not in clients)]
+
+
+def _prometheus(settings: Settings) -> list[Peer]:
+    """The pods that read metrics."""
+    if settings.monitoring is None:
+        return []
+    prometheus = settings.monitoring.prometheus
+    return [egress.in_namespace(prometheus.namespace, prometheus.labels)]
 
 
 def _proxy(settings: Settings) -> list[Peer]:

@@ -6,6 +6,7 @@ The quota and the sizing command use this list. A test compares it with the pods
 
 from collections.abc import Sequence
 
+from components.application.own_metrics import exporter_pods
 from components.application.sign_in_proxy import RESOURCES
 from components.schema.environment import Settings
 from components.schema.requests import Pods, Requests
@@ -19,7 +20,8 @@ def steady_state_pods(settings: Settings) -> Sequence[Pods]:
     stores = [pods for mode in StoreModes.of(settings) for pods in mode.pods()]
     proxy = settings.ingress.sign_in_proxy
     front = [Pods(name=SIGN_IN_PROXY, replicas=proxy.replicas, each=Requests.of(RESOURCES))] if proxy else []
-    return [*front, *(_deployment(*named) for named in settings.deployments.items()), *stores]
+    workloads = (_deployment(*named) for named in settings.deployments.items())
+    return [*front, *exporter_pods(settings), *workloads, *stores]
 
 
 def _deployment(name: str, workload: Workload) -> Pods:

@@ -40,6 +40,7 @@ WorkloadName = Literal[
     "empty-redis",
     "fetch-set",
     "keeper",
+    "metrics",
     "object-store",
     "object-store-provisioning",
     "oauth2-proxy",

@@ -80,6 +80,9 @@ class CredentialSources(Model):
         "public key.",
     )
     postgres_password: Source | None = Field(default=None, description="Letters and digits.")
+    postgres_metrics_password: Source | None = Field(
+        default=None, description="For `monitoring` of a managed Postgres. Letters and digits."
+    )
     clickhouse_password: Source | None = Field(default=None, description="Letters and digits.")
     clickhouse_backup_password: Source | None = Field(default=None, description="Letters and digits.")
     clickhouse_restore_password: Source | None = Field(default=None, description="Letters and digits.")

@@ -21,6 +21,7 @@ from components.schema.extensions import ExtraVariable, Patch
 from components.schema.image_settings import Images
 from components.schema.ingress import Ingress
 from components.schema.mesh import Mesh
+from components.schema.monitoring import Monitoring
 from components.schema.sign_in import License, Mail, SignIn
 from components.schema.stores import ClickHouse, ObjectStore, Postgres, Redis
 from components.schema.targets import AllowedTargets
@@ -90,6 +91,7 @@ class Settings(Model):
     clients: dict[ClientName, Client] = Field(
         default={}, description="Applications that send traces, by name. Each gets a key pair of its own."
     )
+    monitoring: Monitoring | None = None
     credentials: Credentials = Credentials()
     sign_in: SignIn
     mail: Mail | None = None

@@ -88,6 +88,9 @@ class ImageBuilds(Model):
     minio_client: ImageBuild = ImageBuild()
     oauth2_proxy: ImageBuild = ImageBuild()
     rclone: ImageBuild = ImageBuild()
+    statsd_exporter: ImageBuild = ImageBuild()
+    redis_exporter: ImageBuild = ImageBuild()
+    postgres_exporter: ImageBuild = ImageBuild()
 
 
 class Images(Model):
@@ -163,6 +166,9 @@ NAMES: Final[Mapping[str, str]] = {
     images.MINIO_CLIENT.repository: "minio_client",
     images.OAUTH2_PROXY.repository: "oauth2_proxy",
     images.RCLONE.repository: "rclone",
+    images.STATSD_EXPORTER.repository: "statsd_exporter",
+    images.REDIS_EXPORTER.repository: "redis_exporter",
+    images.POSTGRES_EXPORTER.repository: "postgres_exporter",
 }
 """The field of `ImageBuilds` for the repository of each original."""
 

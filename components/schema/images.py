@@ -22,8 +22,8 @@ class Image:
         return f"{self.repository}:{self.tag}"
 
 
-# Users: the images of Postgres and Valkey create 999, those of ClickHouse 101 (their Dockerfiles). MinIO's and
-# rclone's run as any.
+# Users: the images of Postgres and Valkey create 999, those of ClickHouse 101, and those of the exporters have the
+# following ones (their Dockerfiles). MinIO's and rclone's run as any.
 POSTGRES = Image(repository="docker.io/library/postgres", tag="17.10", uid=999)
 NEWEST_POSTGRES = "18.4"
 """For an external server without a configured release: the clients of this release can read every older server."""
@@ -33,6 +33,9 @@ VALKEY = Image(repository="docker.io/valkey/valkey", tag="8.1.10", uid=999)
 MINIO = Image(repository="quay.io/minio/minio", tag="RELEASE.2025-09-07T16-13-09Z", uid=1000)
 RCLONE = Image(repository="docker.io/rclone/rclone", tag="1.76.0", uid=1000)
 OAUTH2_PROXY = Image(repository="quay.io/oauth2-proxy/oauth2-proxy", tag="v7.15.6", uid=65532)
+STATSD_EXPORTER = Image(repository="quay.io/prometheus/statsd-exporter", tag="v0.31.0", uid=65534)
+REDIS_EXPORTER = Image(repository="quay.io/oliver006/redis_exporter", tag="v1.88.0", uid=59000)
+POSTGRES_EXPORTER = Image(repository="quay.io/prometheuscommunity/postgres-exporter", tag="v0.20.1", uid=65534)
 MINIO_CLIENT = Image(repository="quay.io/minio/mc", tag="RELEASE.2025-08-13T08-35-41Z", uid=1000)
 
 DEFAULT_VERSION = "4.82.0"

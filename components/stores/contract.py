@@ -90,6 +90,9 @@ FETCH_SET = "fetch-set"
 EMPTY_REDIS = "empty-redis"
 """The workload that deletes what Redis has of the former installation, when another one takes its place."""
 
+METRICS = "metrics"
+"""The workload of the exporters, whose metrics Prometheus reads."""
+
 OFF_SITE = (OFF_SITE_COPY, DRILL_MEDIA, RESTORE_MEDIA)
 """Workloads that connect to the second object store."""
 
@@ -126,6 +129,22 @@ class Flow:
     """Whether pods that an operator creates (`OperatorPods`) connect as well."""
     operators: Sequence[str] = ()
     """Namespaces of operators whose own pods connect as well. They may be outside of the mesh."""
+    protocol: Literal["TCP", "UDP"] = "TCP"
+    """Protocol of the ports of a workload. The mesh knows TCP only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scrape:
+    """Metrics that Prometheus reads from every pod of a server."""
+
+    server: str
+    """The workload, or the name of an operator's pods."""
+    port: int
+    port_name: str
+    """The name of the port in the pods, which a PodMonitor refers to."""
+    paths: Sequence[str] = ("/metrics",)
+    labels: Mapping[str, str] | None = None
+    """Labels of pods that an operator creates; None for the pods of the workload."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +239,15 @@ class StoreMode(ABC, Generic[ConfigT, ConnectionT]):
     def operator_pods(self) -> OperatorPods | None:
         """The pods that an operator creates, if an operator runs the store."""
         return None
+
+    def scrapes(self) -> Sequence[Scrape]:
+        """The metrics that the servers publish themselves; none for an external store."""
+        return ()
+
+    @property
+    def exporter(self) -> Sequence[str]:
+        """The workload of the exporters, which connects to the store, if there is one."""
+        return (METRICS,) if self.settings.monitoring else ()
 
     @property
     def ca(self) -> str | None:

@@ -37,6 +37,9 @@ def original_images(settings: Settings) -> Mapping[str, str]:
         found += [replace(images.MINIO, tag=store.version).reference, images.MINIO_CLIENT.reference]
     if settings.ingress.sign_in_proxy:
         found.append(images.OAUTH2_PROXY.reference)
+    if settings.monitoring:
+        found += [images.STATSD_EXPORTER.reference, images.REDIS_EXPORTER.reference]
+        found += [images.POSTGRES_EXPORTER.reference] if postgres.mode != "cloudnativepg" else []
     return {key_of(reference): reference for reference in found}
 
 

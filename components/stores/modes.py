@@ -8,20 +8,21 @@ from components.credentials.sources import NeededCredential, needed_credentials
 from components.schema.environment import Settings
 from components.stores.clickhouse.component import clickhouse_mode
 from components.stores.clickhouse.mode import ClickHouseMode
-from components.stores.connections import PostgresConnection, RedisConnection
 from components.stores.contract import OperatorPods, StoreMode
 from components.stores.object_store.component import object_store_mode
 from components.stores.object_store.mode import ObjectStoreMode
 from components.stores.postgres.component import postgres_mode
+from components.stores.postgres.mode import PostgresMode
 from components.stores.redis.component import redis_mode
+from components.stores.redis.mode import RedisMode
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoreModes:
     """The mode of each store. Iterating over it yields all four."""
 
-    postgres: StoreMode[Any, PostgresConnection]
-    redis: StoreMode[Any, RedisConnection]
+    postgres: PostgresMode[Any]
+    redis: RedisMode[Any]
     clickhouse: ClickHouseMode[Any]
     object_store: ObjectStoreMode[Any]
 

@@ -90,11 +90,12 @@ class Network:
     def refusal(self, client: Peer, server: Peer, port: int, protocol: str = "TCP") -> str | None:
         """What refuses a connection; None if it is allowed."""
         meshed = isinstance(client, Pod) and isinstance(server, Pod) and client.meshed and server.meshed
+        meshed = meshed and protocol == "TCP"  # a mesh does not know UDP
         own = isinstance(server, Pod) and not server.namespace
         for number in {port, TUNNEL_PORT} if meshed and own and self.is_ambient else {port}:
             if reason := self._refusal(client, server, number, protocol):
                 return reason
-        if isinstance(server, Pod) and not server.namespace and server.meshed:
+        if isinstance(server, Pod) and not server.namespace and server.meshed and protocol == "TCP":
             return None if self._mesh_allows(client, server, port) else "the mesh"
         return None
 

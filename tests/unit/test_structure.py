@@ -16,7 +16,10 @@ ROOTS = dict.fromkeys(("components", "operations", "sandbox", "benchmarks", "too
 }
 """Packages and the folder from which each is imported."""
 
-LAYERS = ("schema", "kubernetes", "credentials", "stores", "application", "backups", "network", "clients", "settings")
+LAYERS = (
+    *("schema", "kubernetes", "credentials", "stores", "application", "backups", "network"),
+    *("clients", "monitoring", "settings"),
+)
 """Packages of components/, from the bottom to the top: each imports only from itself and from those before it."""
 
 LONGEST = 50

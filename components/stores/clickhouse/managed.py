@@ -28,10 +28,11 @@ from components.schema.stores import ManagedClickHouse
 from components.stores.clickhouse.cluster import NATIVE_PORT, backups_configuration, cluster_configuration
 from components.stores.clickhouse.files import configuration_mount
 from components.stores.clickhouse.keeper import CLIENT_PORT, RAFT_PORT, Keeper
+from components.stores.clickhouse.keeper import METRICS_PORT as KEEPER_METRICS_PORT
 from components.stores.clickhouse.memory import query_memory_configuration, server_memory_configuration
 from components.stores.clickhouse.mode import HTTP_CLIENTS, JOBS, ClickHouseMode
 from components.stores.connections import ClickHouseConnection, Endpoint, ObjectStoreConnection
-from components.stores.contract import RESTORE_CLICKHOUSE, Flow, SecretRefs, StoreContext
+from components.stores.contract import RESTORE_CLICKHOUSE, Flow, Scrape, SecretRefs, StoreContext
 
 SCRIPTS = Path(__file__).parent / "scripts"
 FILES = Path(__file__).parent / "config"
@@ -119,6 +120,13 @@ class ManagedClickHouseMode(ClickHouseMode[ManagedClickHouse]):
                 ("keeper", CLIENT_PORT, [self.name]),
                 ("keeper", RAFT_PORT, ["keeper"]),
             )
+        ]
+
+    def scrapes(self) -> Sequence[Scrape]:
+        """The metrics of servers and Keepers."""
+        return [
+            Scrape(server=self.name, port=METRICS_PORT, port_name="http-metrics"),
+            Scrape(server="keeper", port=KEEPER_METRICS_PORT, port_name="http-metrics"),
         ]
 
     def credentials(self) -> Collection[str]:

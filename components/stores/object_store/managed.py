@@ -16,12 +16,13 @@ from components.schema.purposes import PURPOSES, Purpose
 from components.schema.requests import Pods, Requests
 from components.schema.stores import ManagedObjectStore
 from components.stores.connections import Endpoint, ObjectStoreConnection
-from components.stores.contract import Flow, SecretRefs, StoreContext
+from components.stores.contract import Flow, Scrape, SecretRefs, StoreContext
 from components.stores.object_store.buckets import desired_state
 from components.stores.object_store.minio import (
     DRAIN_SECONDS,
     GRACE_SECONDS,
     PORT,
+    PUBLIC_METRICS,
     READINESS_PATH,
     REGION,
     START_SECONDS,
@@ -90,6 +91,17 @@ class ManagedObjectStoreMode(ObjectStoreMode[ManagedObjectStore]):
             )
         ]
 
+    def scrapes(self) -> Sequence[Scrape]:
+        """The metrics of the cluster and of its buckets, which every server has (docs/metrics/prometheus in MinIO)."""
+        return [
+            Scrape(
+                server=self.name,
+                port=PORT,
+                port_name="http-s3",
+                paths=("/minio/v2/metrics/cluster", "/minio/v2/metrics/bucket"),
+            )
+        ]
+
     def credentials(self) -> Collection[str]:
         """The administrator's key, the key that encrypts objects, and a key for each bucket."""
         keys = [id_ for purpose in ("root", "prune", "verify", *PURPOSES) for id_ in key_ids(purpose)]
@@ -129,6 +141,8 @@ class ManagedObjectStoreMode(ObjectStoreMode[ManagedObjectStore]):
         data, volumes = self._volumes(scope)
         mounts = [data, TMP]
         environment = server_environment(context.refs, config.resources.memory)
+        if self.settings.monitoring:
+            environment = {**environment, **PUBLIC_METRICS}
         startup = http_probe("/minio/health/live", PORT, period=5, failures=60)
         if volumes:
             environment = {**environment, **member_environment(scope.workload, config.nodes)}

@@ -38,6 +38,10 @@ endpoint of the Service, and its requests end. Clients that keep a connection op
 
 GRACE_SECONDS = 60
 
+PUBLIC_METRICS: Environment = {"MINIO_PROMETHEUS_AUTH_TYPE": "public"}
+"""Metrics need no token, which only the administrator's key could sign (cmd/metrics-router.go). They have the names and
+sizes of buckets. Network policies and the mesh let Prometheus read them, and no public route leads to their paths."""
+
 
 def set_name(workload: Workload, nodes: int) -> str:
     """The name of the StatefulSet, and the prefix of its pods and volumes.

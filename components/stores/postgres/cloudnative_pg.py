@@ -19,7 +19,7 @@ from components.schema.requests import Pods, Requests
 from components.schema.schedules import with_seconds
 from components.schema.stores import CloudNativePgPostgres
 from components.stores.connections import ObjectStoreConnection, PostgresConnection
-from components.stores.contract import Flow, OperatorPods, SecretRefs, StoreContext
+from components.stores.contract import Flow, OperatorPods, Scrape, SecretRefs, StoreContext
 from components.stores.postgres.mode import (
     BUILTIN_LOCALE,
     DATABASE,
@@ -38,6 +38,9 @@ from components.stores.postgres.release import major, same_major_release
 API_VERSION = "postgresql.cnpg.io/v1"
 OBJECT_STORE_API_VERSION = "barmancloud.cnpg.io/v1"
 PLUGIN = "barman-cloud.cloudnative-pg.io"
+
+METRICS_PORT = 9187
+"""Where each server publishes metrics; its port is called `metrics` (cloudnative-pg.io/docs, Monitoring)."""
 
 STATUS_PORT = 8000
 """Where the operator queries the state of each server."""
@@ -108,6 +111,18 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
             status_port=STATUS_PORT,
             clients=self.clients,
         )
+
+    @property
+    def exporter(self) -> Sequence[str]:
+        """None: the operator's servers publish their own metrics."""
+        return ()
+
+    def metrics_connection(self, refs: SecretRefs) -> None:
+        """No connection: there is no exporter."""
+
+    def scrapes(self) -> Sequence[Scrape]:
+        """The metrics of every server."""
+        return [Scrape(server=self.name, port=METRICS_PORT, port_name="metrics", labels={CLUSTER_LABEL: CLUSTER})]
 
     def create(self, context: StoreContext, opts: pulumi.ResourceOptions) -> Sequence[pulumi.Resource]:
         """The cluster, its archive and its scheduled base backups.

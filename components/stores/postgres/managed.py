@@ -1,6 +1,7 @@
 """Postgres as a single server that this stack runs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pulumi
@@ -49,6 +50,14 @@ GRACE_SECONDS = 120
 """The image's stop signal is SIGINT, a fast shutdown: the server disconnects clients, then writes a checkpoint."""
 
 
+METRICS_ROLE = "metrics"
+
+METRICS_DATABASE = "postgres"
+"""Statistics of the server are the same in every database. The application's own denies other roles, and a restore
+creates it anew."""
+
+CREATE_METRICS_ROLE = "create-metrics-role.sh"
+
 DATA: Environment = {"PGDATA": f"{DATA_PATH}/pgdata", "TZ": "UTC"}
 """PGDATA is a subdirectory: the root of a volume may hold lost+found, and initdb requires an empty directory."""
 
@@ -69,6 +78,17 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
         clients = (*self.clients, WORKLOAD) if self.config.upgrade_to else self.clients
         return [Flow(purpose=self.name, server=self.name, ports=[PORT], clients=clients)]
 
+    def credentials(self) -> Collection[str]:
+        """The password of the application's role, and that of the exporter's."""
+        return [*super().credentials(), *(["postgres_metrics_password"] if self.exporter else [])]
+
+    def metrics_connection(self, refs: SecretRefs) -> PostgresConnection:
+        """As a role that can read statistics and no data."""
+        own = self.connection(refs)
+        return replace(
+            own, username=METRICS_ROLE, password=refs["postgres_metrics_password"], database=METRICS_DATABASE
+        )
+
     def pods(self) -> Sequence[Pods]:
         """One pod."""
         return [Pods(name=self.name, replicas=1, each=Requests.of(self.config.resources, self.config.storage))]
@@ -87,9 +107,9 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
         claim = self._claim(scope, self.config.volume)
         if self.config.former:
             self._claim(scope, self.config.former.volume)
-        configuration = config_map(scope, "config", configuration_files(self.config, self._superuser()))
-        first = ("require-database.sh",) if self.config.volume else ()
-        scripts = scripts_mount(scope, read_scripts(SCRIPTS, *first, *INITIALIZE), role="first-start")
+        files = configuration_files(self.config, self._superuser(), metrics=bool(self.exporter))
+        configuration = config_map(scope, "config", files)
+        scripts = scripts_mount(scope, self._scripts(), role="first-start")
         mounts = [
             Mount.claim("data", claim.metadata.name, DATA_PATH),
             Mount.config("config", configuration.metadata.name, "/etc/postgresql"),
@@ -105,15 +125,16 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
             "POSTGRES_INITDB_ARGS": initdb_arguments(self.config.version),
             **DATA,
         }
+        role = self._metrics_environment(context)
         template = pod(
             scope.workload,
-            [_server(self.config, mounts)],
+            [_server(self.config, [scripts, *mounts] if role else mounts, role)],
             init_containers=[_initialize(self.config, [scripts, *mounts], environment)],
             fs_group=image.uid,
             mounts=[scripts, *mounts],
             grace_seconds=GRACE_SECONDS,
             service_account=account.metadata.name,
-            annotations=context.checksum_annotations(secret_names(environment)),
+            annotations=context.checksum_annotations(secret_names({**environment, **role})),
         )
         server = stateful_set(
             scope, template, governing=governing, opts=pulumi.ResourceOptions(hooks=same_major_release())
@@ -122,6 +143,21 @@ class ManagedPostgresMode(PostgresMode[ManagedPostgres]):
             copied = self._claim(scope, major(self.config.upgrade_to))
             self._create_upgrade(self.config.upgrade_to, copied, [*mounts[2:]], environment, server, opts)
         return [server]
+
+    def _scripts(self) -> dict[str, str]:
+        first = ("require-database.sh",) if self.config.volume else ()
+        probe = (CREATE_METRICS_ROLE,) if self.exporter else ()
+        return read_scripts(SCRIPTS, *first, *INITIALIZE, *probe)
+
+    def _metrics_environment(self, context: StoreContext) -> Environment:
+        """The variables of the script that creates the role of the exporter; none without an exporter."""
+        if not self.exporter:
+            return {}
+        return {
+            "METRICS_ROLE": METRICS_ROLE,
+            "METRICS_PASSWORD": context.refs["postgres_metrics_password"],
+            "PGHOST": SOCKET_PATH,
+        }
 
     def _superuser(self) -> str:
         """How the superuser logs in inside the pod.
@@ -174,7 +210,15 @@ def _initialize(config: ManagedPostgres, mounts: Sequence[Mount], environment: E
     return initialize
 
 
-def _server(config: ManagedPostgres, mounts: Sequence[Mount]) -> Container:
+def _server(config: ManagedPostgres, mounts: Sequence[Mount], metrics: Environment) -> Container:
+    """The server.
+
+    Args:
+        config: The settings of the server.
+        mounts: The mounts of the container.
+        metrics: The variables of the script that creates the role of the exporter. It is the startup probe: a role can
+            only be created while the server runs, and only the superuser in this pod can do it.
+    """
     is_ready = ["pg_isready", "--host", "127.0.0.1", "--username", ROLE, "--dbname", DATABASE]
     return container(
         "postgres",
@@ -182,9 +226,11 @@ def _server(config: ManagedPostgres, mounts: Sequence[Mount]) -> Container:
         command=["postgres", "-c", "config_file=/etc/postgresql/postgresql.conf"],
         resources=config.resources,
         mounts=mounts,
-        env=DATA,
+        env={**DATA, **metrics},
         ports={"tcp-postgres": PORT},
-        startup=exec_probe(is_ready, period=5, failures=START_SECONDS // 5),
+        startup=exec_probe(
+            run_script(CREATE_METRICS_ROLE) if metrics else is_ready, period=5, failures=START_SECONDS // 5
+        ),
         readiness=exec_probe(is_ready, period=10, failures=3),
         liveness=tcp_probe(PORT, period=20, failures=6),
     )
@@ -200,13 +246,15 @@ def initdb_arguments(version: str) -> str:
     return f"--data-checksums --encoding=UTF8 --locale=C.UTF-8{builtin}"
 
 
-def configuration_files(settings: ManagedPostgres, superuser: str) -> dict[str, str]:
+def configuration_files(settings: ManagedPostgres, superuser: str, *, metrics: bool = False) -> dict[str, str]:
     """postgresql.conf and pg_hba.conf, sized by the container's memory.
 
     Args:
         settings: The settings of the server.
         superuser: How the superuser logs in inside the pod: `peer` or `trust`.
+        metrics: Whether the role of the exporter can log in.
     """
+    exporter = f"host    {METRICS_DATABASE}   {METRICS_ROLE} all   scram-sha-256\n" if metrics else ""
     sizes = {
         **memory_megabytes(settings.resources),
         "max_connections": max_connections(settings.resources),
@@ -214,7 +262,7 @@ def configuration_files(settings: ManagedPostgres, superuser: str) -> dict[str, 
     }
     return {
         "postgresql.conf": read_config(CONFIG / "postgresql.conf", **sizes),
-        "pg_hba.conf": read_config(CONFIG / "pg_hba.conf", username=ROLE, superuser=superuser),
+        "pg_hba.conf": read_config(CONFIG / "pg_hba.conf", username=ROLE, superuser=superuser) + exporter,
     }
 
 

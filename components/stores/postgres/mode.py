@@ -9,7 +9,15 @@ from components.schema.base import Resources
 from components.schema.stores import Postgres
 from components.schema.values import quantity_value
 from components.stores.connections import Endpoint, PostgresConnection
-from components.stores.contract import MIGRATIONS, REPAIR, RESTORE_POSTGRES, REVOKE_KEY, SERVERS, StoreMode
+from components.stores.contract import (
+    MIGRATIONS,
+    REPAIR,
+    RESTORE_POSTGRES,
+    REVOKE_KEY,
+    SERVERS,
+    SecretRefs,
+    StoreMode,
+)
 
 PORT = 5432
 ROLE = "langfuse"
@@ -52,7 +60,11 @@ class PostgresMode(StoreMode[ConfigT, PostgresConnection], ABC):
     @property
     def clients(self) -> Sequence[str]:
         """Workloads that connect."""
-        return (*CLIENTS, *self.before_upgrade)
+        return (*CLIENTS, *self.before_upgrade, *self.exporter)
+
+    def metrics_connection(self, refs: SecretRefs) -> PostgresConnection | None:
+        """How the exporter connects: as the application, whose sessions it sees. None if there is no exporter."""
+        return self.connection(refs)
 
     @property
     def backed_up_by(self) -> Literal["job"]:

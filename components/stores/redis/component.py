@@ -5,9 +5,10 @@ from typing import Any
 from components.schema.environment import Settings
 from components.schema.stores import ExternalRedis, ManagedRedis, SentinelRedis
 from components.stores.connections import RedisConnection
-from components.stores.contract import Store, StoreMode
+from components.stores.contract import Store
 from components.stores.redis.external import ExternalRedisMode
 from components.stores.redis.managed import ManagedRedisMode
+from components.stores.redis.mode import RedisMode
 from components.stores.redis.sentinel import SentinelRedisMode
 
 
@@ -18,7 +19,7 @@ class Redis(Store[RedisConnection]):
     """
 
 
-def redis_mode(settings: Settings) -> StoreMode[Any, RedisConnection]:
+def redis_mode(settings: Settings) -> RedisMode[Any]:
     """The configured mode. A new mode is one more case."""
     match settings.redis:
         case ManagedRedis() as config:

@@ -41,7 +41,11 @@ class ExternalRedisMode(RedisMode[ExternalRedis]):
         config, servers = self.config, self._servers
         named = {"single": set[int](), "cluster": {node.port for node in servers}, "sentinel": {config.port}}
         ports = sorted(named[config.topology])
-        return [Flow(purpose=self.name, endpoints=servers, ports=ports, clients=self.clients)]
+        application = [one for one in self.clients if one not in self.exporter]
+        found = [Flow(purpose=self.name, endpoints=servers, ports=ports, clients=application)]
+        if self.exporter:  # it connects to the configured addresses only
+            found.append(Flow(purpose="redis-metrics", endpoints=servers, clients=self.exporter))
+        return found
 
     @property
     def ca(self) -> str | None:

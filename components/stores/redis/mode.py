@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
 from components.schema.stores import Redis
-from components.stores.connections import RedisConnection
+from components.stores.connections import Endpoint, RedisConnection
 from components.stores.contract import EMPTY_REDIS, MIGRATIONS, REVOKE_KEY, SERVERS, StoreMode
 
 ConfigT = TypeVar("ConfigT", bound=Redis)
@@ -26,7 +26,21 @@ class RedisMode(StoreMode[ConfigT, RedisConnection], ABC):
     @property
     def clients(self) -> Sequence[str]:
         """Workloads that connect. The migrations only check the store."""
-        return [*SERVERS, MIGRATIONS, REVOKE_KEY, *([EMPTY_REDIS] if self.settings.backups.import_from else ())]
+        return [
+            *SERVERS,
+            MIGRATIONS,
+            REVOKE_KEY,
+            *self.exporter,
+            *([EMPTY_REDIS] if self.settings.backups.import_from else ()),
+        ]
+
+    def monitored_servers(self, connection: RedisConnection) -> Sequence[Endpoint]:
+        """The servers whose metrics are exported. Of an external topology with Sentinels, none is known."""
+        return () if connection.topology == "sentinel" else [*connection.nodes] or [connection.endpoint]
+
+    def monitored_sentinels(self, connection: RedisConnection) -> Sequence[Endpoint]:
+        """The Sentinels whose metrics are exported."""
+        return connection.nodes if connection.topology == "sentinel" else ()
 
     def credentials(self) -> Collection[str]:
         """One password, of the servers and their Sentinels."""

@@ -18,7 +18,7 @@ from components.kubernetes.variables import Environment
 from components.schema import images
 from components.schema.credentials import Generated
 from components.schema.stores import ManagedRedis, SentinelRedis
-from components.stores.connections import Endpoint
+from components.stores.connections import Endpoint, RedisConnection
 from components.stores.contract import SecretRefs, StoreContext
 from components.stores.redis.mode import RedisMode
 from components.stores.redis.valkey import SCRIPTS
@@ -53,6 +53,10 @@ class ValkeyMode(RedisMode[ValkeyT]):
     def sentinels(self) -> Sequence[Endpoint]:
         """The Sentinels, if there are any."""
         return ()
+
+    def monitored_servers(self, connection: RedisConnection) -> Sequence[Endpoint]:
+        """All servers."""
+        return self.members()
 
     def password_environment(self, refs: SecretRefs) -> Environment:
         """The password, and the servers and Sentinels that use it."""

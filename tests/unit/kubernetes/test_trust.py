@@ -24,8 +24,12 @@ EXTERNAL: dict[str, Any] = {
     "clickhouse": {"mode": "external", "host": "clickhouse.example.org"},
     "credentials": EXISTING,
 }
-CALL_NOBODY = {"postgres", "cloudnative_pg", "clickhouse_keeper", "valkey", "minio"}
-"""Images whose programs call nothing outside. pg_dump and psql read a bundle that another container makes."""
+CALL_NOBODY = {
+    *("postgres", "cloudnative_pg", "clickhouse_keeper", "valkey", "minio"),
+    *("statsd_exporter", "redis_exporter", "postgres_exporter"),
+}
+"""Images whose programs call nothing outside. pg_dump and psql read a bundle that another container makes, and
+exporters that of the store."""
 
 
 def test_it_is_decided_for_every_image() -> None:

@@ -144,7 +144,7 @@ def paired(values: Mapping[str, str]) -> Iterator[tuple[str, str, int, str]]:
     for name, value in values.items():
         port = values.get(f"{name.removesuffix('HOST')}PORT", "")
         if name.endswith("HOST") and port.isdigit():
-            yield name, value, int(port), "TCP"
+            yield name, value, int(port), "UDP" if name == "DD_DOGSTATSD_HOST" else "TCP"
     for host in values.get("REPLICAS", "").split():
         yield "REPLICAS", host, int(values["CLICKHOUSE_PORT"]), "TCP"
     if agent := values.get("DD_AGENT_HOST"):
@@ -217,6 +217,7 @@ def of_custom_resources(network: Network) -> Iterator[tuple[Peer, Named]]:
     members = [pod for pod in network.pods.values() if CNPG_LABEL in pod.labels]
     clients: Mapping[str, list[Pod]] = {
         "ObjectStore": members,
+        "PodMonitor": [pod for pod in network.pods.values() if pod.name == "langfuse-metrics"],
         "Cluster": members,
         "VirtualService": gateways(network),
         "RequestAuthentication": [],  # istiod, which is not in the namespace
@@ -298,7 +299,7 @@ def test_every_address_of_a_container_can_be_reached(network: Network) -> None:
 def test_every_address_of_a_custom_resource_can_be_reached(network: Network) -> None:
     found = list(of_custom_resources(network))
     kinds = {item.kind for item in network.recording if item.custom}
-    assert bool(found) == bool(kinds & {"VirtualService", "ObjectStore"})
+    assert bool(found) == bool(kinds & {"VirtualService", "ObjectStore", "PodMonitor"})
     assert [problem for client, named in found for problem in refused(network, client, named)] == []
 
 
@@ -375,6 +376,8 @@ def named_ports(network: Network, pod: Pod) -> set[int]:
     """The ports of the addresses outside that the configuration names for a pod."""
     settings = settings_of(network)
     found = {named.port for named in of_pod(network, pod)}
+    if pod.name == "langfuse-metrics":
+        found |= {named.port for client, named in of_custom_resources(network) if client == pod}
     role = pod.labels.get("app.kubernetes.io/name")
     if role in {"web", "worker"} or str(role).startswith("worker-"):
         found |= {*INTERNET_PORTS} | ({*MAIL_PORTS} if settings.mail and not settings.mail.port else set())

@@ -115,6 +115,7 @@ POOLS: Mapping[str, Any] = {
         "pools": {"evaluations": {"queues": ["eval-execution", "code-eval-execution"], "replicas": 2}},
     }
 }
+MONITORING: Mapping[str, Any] = {"traces": {"endpoint": "http://collector.monitoring.svc:4318"}}
 
 STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "dev": ("dev", {}),
@@ -137,6 +138,9 @@ STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "Redis cluster": ("dev", {**EXISTING, "redis": CLUSTER}),
     "IPv6 addresses": ("dev", LITERALS),
     "stores in other namespaces": ("prod", NEIGHBOURS),
+    "monitored": ("prod", {"monitoring": MONITORING}),
+    "monitored from inside the mesh": ("dev", {**OPERATED, "monitoring": {**MONITORING, "prometheus": {"mesh": True}}}),
+    "stores outside, monitored": ("dev", {**OUTSIDE, "monitoring": MONITORING}),
 }
 
 

@@ -1,0 +1,1 @@
+"""Monitoring: exporters, what Prometheus reads, alerts and dashboards."""

@@ -1,0 +1,96 @@
+"""The exporters, and the objects by which Prometheus finds what it reads."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pulumi
+
+from components.application.component import ApplicationContext
+from components.application.own_metrics import EXPORTER_RESOURCES, STATSD_PORT
+from components.kubernetes.deployments import deployment
+from components.kubernetes.objects import Scope, child_options, config_map, custom_resource, service, service_account
+from components.kubernetes.pods import Container, Mount, pod, secret_names
+from components.kubernetes.variables import Environment
+from components.monitoring import exporters
+from components.monitoring.scraping import API_VERSION, pod_monitors
+from components.schema import images
+from components.schema.monitoring import Monitoring as MonitoringSettings
+from components.schema.workloads import Workload
+from components.stores.contract import METRICS
+from components.stores.modes import StoreModes
+
+GRACE_SECONDS = 30
+
+
+class Monitoring(pulumi.ComponentResource):
+    """A Deployment of exporters, and a PodMonitor for each server with metrics.
+
+    The exporters are no sidecars of the stores: a new release of one restarts no store, and external stores have
+    metrics too. There is one pod, because two would each receive a part of what web and worker send.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        context: ApplicationContext,
+        settings: MonitoringSettings,
+        opts: pulumi.ResourceOptions,
+        *,
+        after: Sequence[pulumi.Resource],
+    ) -> None:
+        """Creates the component.
+
+        Args:
+            name: Name of the component.
+            context: Settings, stores and credentials.
+            settings: What is monitored, and by whom.
+            opts: Options of the component.
+            after: What the exporters connect to.
+        """
+        super().__init__("langfuse:index:Monitoring", name, settings.model_dump(), opts)
+        self._context, self._stores = context, StoreModes.of(context.settings)
+        workload = context.installation.workload(METRICS, component="monitoring", version=images.STATSD_EXPORTER.tag)
+        scope = Scope(workload, child_options(self, opts))
+        self._create_exporters(scope, after)
+        if settings.operator:
+            for server, spec in pod_monitors(context.settings, self._stores, context.stores.redis).items():
+                self._object(scope, "PodMonitor", server, {**spec}, settings)
+        self.register_outputs({})
+
+    def _create_exporters(self, scope: Scope, after: Sequence[pulumi.Resource]) -> None:
+        account = service_account(scope)
+        files = {exporters.MAPPING: (exporters.CONFIG / exporters.MAPPING).read_text()}
+        mapping = Mount.config("mapping", config_map(scope, "statsd", files).metadata.name, exporters.MAPPING_PATH)
+        containers, environment = self._containers(mapping)
+        template = pod(
+            scope.workload,
+            containers,
+            fs_group=images.STATSD_EXPORTER.uid,
+            mounts=[mapping, *self._context.ca_bundles],
+            grace_seconds=GRACE_SECONDS,
+            service_account=account.metadata.name,
+            annotations=self._context.checksum_annotations(secret_names(environment)),
+        )
+        service(scope, {"udp-statsd": STATSD_PORT})
+        one = Workload(replicas=1, resources=EXPORTER_RESOURCES)
+        deployment(scope, one, template, after=after)
+
+    def _containers(self, mapping: Mount) -> tuple[list[Container], Environment]:
+        """The exporters, and all of their variables."""
+        context = self._context
+        redis = exporters.redis_environment(context.stores.redis)
+        found = [exporters.statsd_container(mapping), exporters.redis_container(redis, context.ca_bundles)]
+        connection = self._stores.postgres.metrics_connection(context.refs)
+        if connection is None:
+            return found, redis
+        postgres = exporters.postgres_environment(connection)
+        return [*found, exporters.postgres_container(postgres, context.ca_bundles)], {**redis, **postgres}
+
+    def _object(
+        self, scope: Scope, kind: str, role: str, spec: dict[str, object], settings: MonitoringSettings
+    ) -> None:
+        """An object for the Prometheus Operator, with the labels by which Prometheus selects it."""
+        installation = scope.workload.installation
+        labels = {**installation.labels, **settings.labels}
+        labelled = replace(scope, workload=replace(scope.workload, installation=replace(installation, labels=labels)))
+        custom_resource(labelled, API_VERSION, kind, spec, name=f"langfuse-{role}", resource_name=f"{kind}-{role}")
