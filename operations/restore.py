@@ -124,6 +124,8 @@ class Restore:
         release, running = self._releases()
         if release != running:
             self._say(f"going back from Langfuse {running} to {release}")
+        if source and source.encrypted:
+            self._say(f"the copies are encrypted: to copy a set, Secret {sources.IDENTITY} must have a private key")
         chosen = choose(self._backups.sets(source), set_id=set_id, at=at, release=release)
         stores = [one for one in STORES if self._found(f"langfuse-restore-{one}") is not None]
         if source:

@@ -207,14 +207,14 @@ class Bucket {
     const parts = inParts(stream, size);
     const first = await parts.next();
     if (first.done || first.value.length < size) {
-      return this.send("PutObject", { Key, Body: first.value ?? Buffer.alloc(0), ...this.encryption });
+      return this.send("PutObject", { Key, ...withSum(first.value ?? Buffer.alloc(0)), ...this.encryption });
     }
     const { UploadId } = await this.send("CreateMultipartUpload", { Key, ...this.encryption });
     const Parts = [];
     try {
       for (let part = first; !part.done; ) {
         const PartNumber = Parts.length + 1;
-        const sent = this.send("UploadPart", { Key, UploadId, PartNumber, Body: part.value });
+        const sent = this.send("UploadPart", { Key, UploadId, PartNumber, ...withSum(part.value) });
         const [{ ETag }, next] = await Promise.all([sent, parts.next()]);
         Parts.push({ ETag, PartNumber });
         part = next;
@@ -236,6 +236,9 @@ class Bucket {
     return stored;
   }
 }
+
+/** A body with the sum that AWS requires where objects are locked (docs.aws.amazon.com, Amazon S3, "Object Lock"). */
+const withSum = (Body) => ({ Body, ContentMD5: createHash("md5").update(Body).digest("base64") });
 
 /** A stream in buffers of `size` bytes; the last may be shorter. */
 async function* inParts(stream, size) {

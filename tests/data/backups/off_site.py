@@ -106,21 +106,45 @@ def fetch(
     return Run(code=done.code, output=output, command_lines=lines)
 
 
-def restore(folder: Path, store: Store, other: Store, **given: str) -> Run:
-    """Run the containers of the CronJob that restores media, one after the other."""
-    recording = recorded("dev", {"host": HOST, "backups": {"offSite": OFF_SITE}})
+def restore(  # independent options
+    folder: Path,
+    store: Store,
+    other: Store,
+    *,
+    settings: Mapping[str, object] | None = None,
+    identity: str | None = None,
+    **given: str,
+) -> Run:
+    """Run the containers of the CronJob that restores media, with a private key, if the Secret exists."""
+    recording = recorded("dev", {"host": HOST, "backups": {"offSite": {**OFF_SITE, **(settings or {})}}})
     address = {"STORE_URL": store.url, "OFF_SITE_STORE_URL": other.url, "OFF_SITE_BUCKET": TARGET, **given}
-    keys = {f"OFF_SITE_{name}": value for name, value in KEYS.items()}
+    outside = {**KEYS, **({} if identity is None else {"AGE_IDENTITY": identity})}
+    keys = {f"OFF_SITE_{name}": value for name, value in outside.items()}
     install_client(folder / "clients", "rclone", tool("rclone"))
     (folder / "work").mkdir(exist_ok=True)
     paths = {"WORK_DIR": str(folder / "work"), "TMPDIR": str(folder), "HOME": str(folder)}
     node = {"NODE_PATH": str(probe_application.node_modules()), **NO_WARNING}
     address["STORE_WAIT_SECONDS"] = "0"
     for found in containers(recording.one("CronJob", "langfuse-restore-media")):
-        own = {**found, "env": [item for item in found["env"] if item["name"] not in keys]}
+        theirs = {*keys, "OFF_SITE_AGE_IDENTITY"}
+        own = {**found, "env": [item for item in found["env"] if item["name"] not in theirs]}
         names = {item["name"] for item in own["env"]}
         variables = {name: value for name, value in {**address, **paths}.items() if name in names}
         done = run(own, {**environment(own, **variables), **keys, **node}, folder / "clients")
         if done.code:
             break
+    return done
+
+
+def drill(store: Store, other: Store, folder: Path) -> Run:
+    """Run the drill of media."""
+    folder.mkdir(exist_ok=True)
+    recording = recorded("dev", {"host": HOST, "backups": {"offSite": OFF_SITE}})
+    found = container(recording.one("CronJob", "langfuse-drill-media"), "look")
+    given = {f"OFF_SITE_{name}": value for name, value in KEYS.items()}
+    own = {**found, "env": [item for item in found["env"] if item["name"] not in given]}
+    replaced = {"STORE_URL": store.url, "OFF_SITE_STORE_URL": other.url, "OFF_SITE_BUCKET": TARGET}
+    node = {"NODE_PATH": str(probe_application.node_modules()), **NO_WARNING}
+    done = run(own, environment(own, **replaced) | given | node, folder)
+    assert done.leaks([value for (_, key), value in secrets().items() if key == "secret-access-key"]) == []
     return done

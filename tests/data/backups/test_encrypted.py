@@ -14,7 +14,7 @@ import pytest
 from pyrage.x25519 import Identity  # type: ignore[import-untyped]
 
 from components.kubernetes.jobs import FAULT_EXIT
-from tests.data.backups.off_site import KEYS, TARGET, copy, fetch
+from tests.data.backups.off_site import KEYS, TARGET, copy, drill, fetch, restore
 from tests.data.backups.pods import BUCKET, MEDIA, objects
 from tests.data.object_store.minio import Store, provision
 
@@ -168,6 +168,29 @@ def test_what_leaves_is_encrypted_and_comes_back_as_it_was(copied: Copied, tmp_p
     assert objects(copied.own, bucket=MEDIA) == PICTURES
 
 
+def test_the_drill_needs_no_private_key_and_media_alone_come_back_with_it(copied: Copied, tmp_path: Path) -> None:
+    done = drill(copied.own, copied.copies, tmp_path / "drill")
+    assert done.code == 0, done.output
+    assert "3 media were looked for, 3 of them were read" in done.output
+    key = f"{MEDIA}/{named_by_hash(LARGE)}"
+    put(copied.copies, TARGET, {key: bytes(len(copied.stored[key])), f"{MEDIA}/project/empty": copied.stored[key]})
+    done = drill(copied.own, copied.copies, tmp_path / "drill")
+    assert done.code == FAULT_EXIT
+    assert f"{key} has another content in the copy" in last(done)
+    assert f"{MEDIA}/project/empty has {len(copied.stored[key])} bytes in the copy, not 0" in last(done)
+    put(copied.copies, TARGET, copied.stored)
+
+    put(copied.own, BUCKET, copied.files)
+    given: dict[str, Any] = {"settings": copied.settings, "ACTION": "restore"}
+    refused = restore(tmp_path, copied.own, copied.copies, **given)
+    assert "there is no AGE_IDENTITY in Secret langfuse-age-identity" in refused.output
+    assert not [key for key in objects(copied.own, bucket=MEDIA) if "before" not in key]
+    done = restore(tmp_path, copied.own, copied.copies, identity=copied.key_file, **given)
+    assert json.loads(last(done))["objects"] == len(PICTURES)
+    assert objects(copied.own, bucket=MEDIA) == PICTURES
+
+
+@pytest.mark.long
 def test_a_second_copy_adds_what_is_new_and_replaces_nothing(copied: Copied, tmp_path: Path) -> None:
     put(copied.own, BUCKET, {**copied.files, f"{BACKUP}x/.complete": b"{}", f"{BACKUP}x/a": b"1", "sets/y/dump": b"2"})
     put(copied.own, MEDIA, {"project/empty": b"", named_by_hash(LARGE): LARGE[:-1]})
@@ -200,6 +223,7 @@ def test_without_the_right_private_key_nothing_is_copied(copied: Copied, tmp_pat
         assert not objects(copied.own)
 
 
+@pytest.mark.long
 def test_what_was_changed_in_the_copy_is_not_restored(copied: Copied, tmp_path: Path) -> None:
     data, dump, picture = f"{BACKUP}/data/traces/all_0_0_0/data.bin", f"{SET}/database.dump", named_by_hash(LARGE)
     large = copied.stored[f"{MEDIA}/{picture}"]

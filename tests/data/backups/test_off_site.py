@@ -10,16 +10,10 @@ from pathlib import Path
 import pytest
 
 from components.kubernetes.jobs import FAULT_EXIT
-from sandbox.images import probe_application
-from tests.data.backups.off_site import BACKUPS, KEYS, MEDIA, OFF_SITE, TARGET, copy, restore
-from tests.data.backups.pods import NO_WARNING
-from tests.data.containers import Run, run
+from tests.data.backups.off_site import BACKUPS, KEYS, MEDIA, TARGET, copy, drill, restore
 from tests.data.object_store.minio import Store, provision
-from tests.data.rendered import environment, secrets
+from tests.data.rendered import secrets
 from tests.servers import free_port
-from tests.unit.configuration import HOST
-from tests.unit.pods import container
-from tests.unit.program import recorded
 
 BACKUP = {"postgres/one/.complete": b"{}", "postgres/one/database.dump": b"rows" * 1000}
 
@@ -146,20 +140,6 @@ def test_media_that_were_lost_come_back(store: Store, other: Store, tmp_path: Pa
     lost = restore(tmp_path, store, other, ACTION="restore")
     assert lost.code == 1
     assert "1 media of set s1 are not in the off-site copy, for example project/first.png" in lost.output
-
-
-def drill(store: Store, other: Store, folder: Path) -> Run:
-    """Run the drill of media."""
-    folder.mkdir(exist_ok=True)
-    recording = recorded("dev", {"host": HOST, "backups": {"offSite": OFF_SITE}})
-    found = container(recording.one("CronJob", "langfuse-drill-media"), "look")
-    given = {f"OFF_SITE_{name}": value for name, value in KEYS.items()}
-    own = {**found, "env": [item for item in found["env"] if item["name"] not in given]}
-    replaced = {"STORE_URL": store.url, "OFF_SITE_STORE_URL": other.url, "OFF_SITE_BUCKET": TARGET}
-    node = {"NODE_PATH": str(probe_application.node_modules()), **NO_WARNING}
-    done = run(own, environment(own, **replaced) | given | node, folder)
-    assert done.leaks([value for (_, key), value in secrets().items() if key == "secret-access-key"]) == []
-    return done
 
 
 def named_by_hash(content: bytes) -> str:

@@ -324,6 +324,8 @@ def test_encrypted_copies_need_a_job_that_decrypts_and_then_the_private_key_goes
     source = restoring(stack="staging").source(encrypted)  # type: ignore[arg-type]
     assert source.encrypted
     said: list[str] = []
+    restoring(said, stack="staging").planned(None, None, "all", overwrite=True, source=source)
+    assert f"Secret {sources.IDENTITY} must have a private key" in "\n".join(said)
     restoring(said, stack="staging").carry_out(CLONE.model_copy(update={"source": source}))
     assert f"kubectl -n {NAMESPACE} delete secret {sources.IDENTITY}" in "\n".join(said)
 
