@@ -129,7 +129,7 @@ class Langfuse(pulumi.ComponentResource):
         pages = web.endpoint
         if config := settings.ingress.sign_in_proxy:
             pages = SignInProxy("sign-in-proxy", context, config, web.endpoint, inside).endpoint
-        Ingress("ingress", context, Servers(web=web.endpoint, pages=pages), inside)
+        Ingress("ingress", context, Servers(web=web.endpoint, api=web.api, pages=pages), inside)
         # After the migrations: until then, sets are of the release whose schemas the databases have. If another major
         # release of Postgres is refused, the client of its backups stays too.
         Backups("backups", context, _after(inside, [*databases, *migrations.ready]), clickhouse=backed_up)

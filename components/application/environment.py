@@ -60,11 +60,11 @@ def migration_environment(postgres: PostgresConnection, clickhouse: ClickHouseCo
     }
 
 
-def web_environment(settings: Settings, stores: Connections, refs: SecretRefs) -> Environment:
+def web_environment(settings: Settings, stores: Connections, refs: SecretRefs, workload: str = "web") -> Environment:
     """For web, which serves the UI and the API. It runs no migrations and does not create the first organization."""
     return {
         **migration_environment(stores.postgres, stores.clickhouse),
-        **_shared_environment(settings, stores, refs, settings.web),
+        **_shared_environment(settings, stores, refs, settings.web_deployments[workload]),
         **media_environment(settings, stores.object_store, "web"),
         **phase_environment(settings, "web"),
         **sign_in_environment(settings, refs),

@@ -15,9 +15,9 @@ from components.application.modules import (
 )
 from components.kubernetes.deployments import deployment
 from components.kubernetes.objects import Scope, child_options, service, service_account
-from components.kubernetes.pods import TMP, Container, Mount, container, http_probe, pod, secret_names
-from components.kubernetes.variables import Environment
+from components.kubernetes.pods import TMP, Mount, PodTemplate, container, http_probe, pod, secret_names
 from components.schema import images
+from components.schema.workloads import Web as WebSettings
 from components.stores.connections import Endpoint
 
 DRAIN_SECONDS = 110
@@ -33,8 +33,12 @@ before. A server whose start failed keeps running and answers every request with
 can become ready before the Deployment counts as stuck (`rollouts.round_seconds`)."""
 
 
+COMPONENTS = {"web": "frontend", "web-ingestion": "ingestion"}
+"""The label `app.kubernetes.io/component` of each Deployment."""
+
+
 class Web(pulumi.ComponentResource):
-    """A Deployment that loses no request when its pods are replaced.
+    """Deployments that lose no request when their pods are replaced: one, or another one for the public API.
 
     The liveness probe only checks that the process answers. The outage of a store does not restart the pod.
 
@@ -45,6 +49,8 @@ class Web(pulumi.ComponentResource):
     """
 
     endpoint: Endpoint
+    api: Endpoint
+    """What serves the public API: the same, or the Deployment of `web.ingestion`."""
 
     def __init__(
         self,
@@ -62,42 +68,46 @@ class Web(pulumi.ComponentResource):
             opts: Options of the component.
             after: What must exist before the pods start: the schema, the first organization and the stores.
         """
-        settings, version = context.settings.web, context.settings.version
-        super().__init__("langfuse:index:Web", name, {"version": version, **settings.model_dump()}, opts)
-        workload = context.installation.workload("web", component="frontend", version=version)
-        scope = Scope(workload, child_options(self, opts))
-        account = service_account(scope, context.stores.object_store.account_annotations)
-        service(scope, {"http-web": WEB_PORT})
-        mounts = [
-            modules_mount(scope, NODE_MODULES),
-            TMP,
-            Mount.scratch("next-cache", "/app/web/.next/cache"),
-            *context.ca_bundles,
-        ]
-        environment = web_environment(context.settings, context.stores, context.refs)
-        template = pod(
-            workload,
-            [_server(context, mounts, environment)],
-            fs_group=images.web(version).uid,
-            mounts=mounts,
-            grace_seconds=GRACE_SECONDS,
-            service_account=account.metadata.name,
-            annotations=context.checksum_annotations(secret_names(environment)),
-        )
-        deployment(scope, settings, template, after=after)
-        self.endpoint = Endpoint(host=workload.resource_name, port=WEB_PORT)
+        settings, version = context.settings, context.settings.version
+        super().__init__("langfuse:index:Web", name, {"version": version, **settings.web.model_dump()}, opts)
+        endpoints: list[Endpoint] = []
+        for workload, own in settings.web_deployments.items():
+            labelled = context.installation.workload(workload, component=COMPONENTS[workload], version=version)
+            scope = Scope(labelled, child_options(self, opts))
+            service(scope, {"http-web": WEB_PORT})
+            deployment(scope, own, _template(context, scope, own), after=after)
+            endpoints.append(Endpoint(host=labelled.resource_name, port=WEB_PORT))
+        self.endpoint, self.api = endpoints[0], endpoints[-1]
         self.register_outputs({"url": self.endpoint.http_url})
 
 
-def _server(context: ApplicationContext, mounts: Sequence[Mount], environment: Environment) -> Container:
-    return container(
+def _template(context: ApplicationContext, scope: Scope, settings: WebSettings) -> PodTemplate:
+    account = service_account(scope, context.stores.object_store.account_annotations)
+    mounts = [
+        modules_mount(scope, NODE_MODULES),
+        TMP,
+        Mount.scratch("next-cache", "/app/web/.next/cache"),
+        *context.ca_bundles,
+    ]
+    environment = web_environment(context.settings, context.stores, context.refs, scope.workload.name)
+    image = images.web(context.settings.version)
+    server = container(
         "web",
-        images.web(context.settings.version),
-        resources=context.settings.web.resources,
+        image,
+        resources=settings.resources,
         mounts=mounts,
         env=with_modules(environment, NODE_MODULES),
         ports={"http-web": WEB_PORT},
         startup=http_probe("/api/public/health", WEB_PORT, period=5, failures=START_SECONDS // 5),
         readiness=http_probe("/api/public/ready", WEB_PORT, period=5, failures=2),
         liveness=http_probe("/api/public/health", WEB_PORT, period=15, failures=4, timeout=10),
+    )
+    return pod(
+        scope.workload,
+        [server],
+        fs_group=image.uid,
+        mounts=mounts,
+        grace_seconds=GRACE_SECONDS,
+        service_account=account.metadata.name,
+        annotations=context.checksum_annotations(secret_names(environment)),
     )

@@ -99,7 +99,7 @@ class Clients(pulumi.ComponentResource):
 
 
 def egress(settings: Settings) -> k8s.networking.v1.NetworkPolicySpecArgsDict:
-    """A network policy by which all pods of another namespace may connect to web."""
-    web = in_namespace(settings.namespace, {"app.kubernetes.io/name": "web"})
+    """A network policy by which all pods of another namespace may connect to the public API of web."""
+    web = in_namespace(settings.namespace, {"app.kubernetes.io/name": settings.api_host.removeprefix("langfuse-")})
     ports = port_list([WEB_PORT, *tunnel_ports(settings)])
     return {"pod_selector": {}, "policy_types": ["Egress"], "egress": [{"to": [web], "ports": ports}]}

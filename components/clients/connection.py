@@ -26,7 +26,7 @@ def object_name(name: str) -> str:
 def address(settings: Settings, client: Client) -> str:
     """The URL of Langfuse for a client: that of the Service inside of the cluster, else the public one."""
     if client.namespace:
-        return f"http://langfuse-web.{settings.namespace}.svc:{WEB_PORT}"
+        return f"http://{settings.api_host}.{settings.namespace}.svc:{WEB_PORT}"
     return settings.public_url
 
 

@@ -79,7 +79,7 @@ def public_ports(settings: Settings, stores: StoreModes) -> Mapping[str, int]:
     """The ports where clients from outside the namespace connect, by server."""
     store = stores.object_store
     return {
-        "web": WEB_PORT,
+        **dict.fromkeys(settings.web_deployments, WEB_PORT),
         **({SIGN_IN_PROXY: PORT} if settings.ingress.sign_in_proxy else {}),
         **({store.name: store.public_port} if store.public_port else {}),
     }

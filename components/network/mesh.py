@@ -129,7 +129,7 @@ def _challenges_in_mesh(settings: Settings) -> bool:
 
 def authorization(settings: Settings, stores: StoreModes) -> dict[str, dict[str, JsonValue]]:
     """The AuthorizationPolicies by name. One has no rules and allows nothing; each of the others allows more."""
-    rules: dict[str, list[JsonValue]] = {"web": []}
+    rules: dict[str, list[JsonValue]] = {name: [] for name in settings.web_deployments}
     for flow in flows(settings, stores):
         if flow.server and flow.protocol == "TCP":
             accounts = [_identity(settings, client) for client in flow.clients]

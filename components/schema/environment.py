@@ -26,7 +26,7 @@ from components.schema.sign_in import License, Mail, SignIn
 from components.schema.stores import ClickHouse, ObjectStore, Postgres, Redis
 from components.schema.targets import AllowedTargets
 from components.schema.values import DnsLabel, Host, InstanceName, NamespaceName, Version
-from components.schema.workloads import Worker, Workload
+from components.schema.workloads import Web, Worker, Workload
 
 PROJECT = "langfuse"
 """The name of the Pulumi project: the prefix of configuration keys and of the installation's name."""
@@ -38,7 +38,9 @@ V4 = 4
 def deployment_key(name: str) -> str:
     """The configuration key of a Deployment of `Settings.deployments`."""
     program, _, pool = name.partition("-")
-    return f"{program}.pools.{pool}" if pool else program
+    if not pool:
+        return program
+    return f"worker.pools.{pool}" if program == "worker" else f"{program}.{pool}"
 
 
 STACK = "pulumi:stack"
@@ -80,7 +82,7 @@ class Settings(Model):
     mesh: Mesh = Mesh()
     application: Application
     ingestion: Ingestion = Ingestion()
-    web: Workload
+    web: Web
     worker: Worker
     postgres: Postgres
     clickhouse: ClickHouse
@@ -129,13 +131,25 @@ class Settings(Model):
         return {"worker": self.worker, **pools}
 
     @property
+    def web_deployments(self) -> Mapping[str, Web]:
+        """The Deployments of web by the names of their workloads: the first one, and that of the public API."""
+        own = self.web.ingestion
+        return {"web": self.web, **({"web-ingestion": own.based_on(self.web)} if own else {})}
+
+    @property
+    def api_host(self) -> str:
+        """The Service that serves the public API."""
+        return f"langfuse-{list(self.web_deployments)[-1]}"
+
+    @property
     def deployments(self) -> Mapping[str, Workload]:
         """The Deployments of web and worker by the names of their workloads."""
-        return {"web": self.web, **self.worker_deployments}
+        return {**self.web_deployments, **self.worker_deployments}
 
     def members(self, names: Iterable[str]) -> list[str]:
-        """The names of workloads, with those of the pools of `worker` after it."""
-        return [one for name in names for one in (self.worker_deployments if name == "worker" else [name])]
+        """The names of workloads, with those of the further Deployments of `web` and `worker` after these."""
+        all_of: Mapping[str, Iterable[str]] = {"web": self.web_deployments, "worker": self.worker_deployments}
+        return [one for name in names for one in all_of.get(name, [name])]
 
     @property
     def client_namespaces(self) -> list[str]:

@@ -1,6 +1,7 @@
 """The Deployments of the application: web, worker, and the pools of workers."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field
@@ -106,6 +107,21 @@ class WorkerPool(Pool):
     termination_grace_period_seconds: int | None = Field(
         default=None, ge=30, le=3600, description="Seconds between SIGTERM and SIGKILL. Default: those of `worker`."
     )
+
+
+class Web(Workload):
+    """The Deployment that serves the UI and the API."""
+
+    ingestion: Pool | None = Field(
+        default=None,
+        description="A further Deployment that serves the public API (`/api/public`), which SDKs call, on pods of its "
+        "own: a storm of events then delays no page.",
+    )
+
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        """Further Deployments by their keys in this section."""
+        return {"ingestion": self.ingestion} if self.ingestion else {}
 
 
 class Worker(Workload):

@@ -182,8 +182,12 @@ def test_no_way_in_breaks_a_policy_of_prod_that_prod_keeps(name: str) -> None:
     assert broken <= {*violations("prod", "prod"), *without_mesh}
 
 
-def test_pools_of_workers_break_no_policy_of_prod_that_prod_keeps() -> None:
-    pools = {"worker": {"pools": {"evaluations": {"queues": ["eval-execution"], "autoscaling": AUTOSCALING}}}}
+def test_pools_break_no_policy_of_prod_that_prod_keeps() -> None:
+    by_length = {**AUTOSCALING, "queueLength": {}}
+    pools = {
+        "worker": {"pools": {"evaluations": {"queues": ["eval-execution"], "autoscaling": by_length}}},
+        "web": {"ingestion": {"autoscaling": AUTOSCALING}},
+    }
     assert set(violations("prod", "prod", json.dumps(pools))) <= {*violations("prod", "prod")}
 
 

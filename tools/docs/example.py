@@ -122,6 +122,8 @@ BY_KEY: Final[Mapping[str, object]] = {
     "ingestion.acknowledgeEventsOnly": True,
     "web.autoscaling.minReplicas": 2,
     "web.autoscaling.maxReplicas": 6,
+    "web.ingestion.autoscaling.minReplicas": 2,
+    "web.ingestion.autoscaling.maxReplicas": 6,
     "worker.autoscaling.minReplicas": 2,
     "worker.autoscaling.maxReplicas": 8,
     "worker.pools": {

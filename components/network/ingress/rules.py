@@ -36,6 +36,8 @@ class Servers:
     """The Services behind the route."""
 
     web: Endpoint
+    api: Endpoint
+    """What serves the public API: web, or pods of its own."""
     pages: Endpoint
     """What serves everything but the public API: web, or a sign-in in front of it."""
 
@@ -99,8 +101,8 @@ def public_routes(
     closed = Rule(name="internal", prefixes=INTERNAL_PATHS)
     files = [_files(store, tls=tls)] if store.served_buckets else []
     pages = [_pages(servers.pages, tls=tls)]
-    if servers.pages != servers.web:
-        api = replace(_pages(servers.web, tls=tls), name="api", prefixes=[PUBLIC_API])
+    if servers.pages != servers.api:
+        api = replace(_pages(servers.api, tls=tls), name="api", prefixes=[PUBLIC_API])
         pages = [api, *pages]
     if bucket_host:
         hosts = [

@@ -56,7 +56,7 @@ def resources_of(settings: Settings, part: str, name: str) -> Iterator[tuple[str
         yield f"{to_camel(part)}.{to_camel(name)}", value
     for pool, own in getattr(section, "pools", {}).items() if name == "resources" else ():
         if own.resources is not None:
-            yield f"{part}.pools.{pool}.resources", own.resources
+            yield f"{deployment_key(f'{part}-{pool}')}.resources", own.resources
 
 
 def phase_is_possible(settings: Settings) -> Iterator[str]:

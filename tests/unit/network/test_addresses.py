@@ -379,7 +379,7 @@ def named_ports(network: Network, pod: Pod) -> set[int]:
     if pod.name == "langfuse-metrics":
         found |= {named.port for client, named in of_custom_resources(network) if client == pod}
     role = pod.labels.get("app.kubernetes.io/name")
-    if role in {"web", "worker"} or str(role).startswith("worker-"):
+    if role in {"web", "worker"} or str(role).startswith(("web-", "worker-")):
         found |= {*INTERNET_PORTS} | ({*MAIL_PORTS} if settings.mail and not settings.mail.port else set())
         for _, use in settings.allowed_targets:
             found |= {80, *use.ports, *(pods.port for pods in use.pods)}

@@ -134,6 +134,10 @@ STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "a sign-in in front": ("prod", SIGN_IN_PROXY),
     "workers in pools": ("prod", {**POOLS, "objectStore": BY_IDENTITY}),
     "workers by queue length, Redis alone": ("dev", POOLS),
+    "the public API on pods of its own": (
+        "prod",
+        {"web": {"ingestion": {"replicas": 2}}, "clients": {"gateway": {"kind": "sdk", "namespace": "apps"}}},
+    ),
     "Redis with stray nodes": ("dev", {**EXISTING, "redis": {**REDIS, "nodes": ["old.example.org:6390"]}}),
     "Redis cluster": ("dev", {**EXISTING, "redis": CLUSTER}),
     "IPv6 addresses": ("dev", LITERALS),

@@ -60,6 +60,7 @@ def test_the_computed_requests_equal_the_registered_requests(profile: str, scale
     [
         {"postgres": {"mode": "cloudnativepg"}},
         {"redis": {"mode": "sentinel"}},
+        {"web": {"ingestion": {"replicas": 2, "resources": {"cpu": "1", "cpuLimit": "1", "memory": "1Gi"}}}},
         {"worker": {"pools": {"evaluations": {"queues": ["eval-execution"], "replicas": 3}}}},
         {"clickhouse": {"replicas": 3, "keepers": 3}, "objectStore": {"nodes": 4}},
         {"worker": {"autoscaling": {"minReplicas": 2, "maxReplicas": 9}}, "postgres": {"resources": {"memory": "1Gi"}}},
