@@ -94,6 +94,11 @@ upload() {
     rclone rcat --quiet --ignore-checksum --s3-chunk-size "$PART_SIZE" --s3-upload-concurrency 2 "$target/$1"
 }
 
+# Restores note here what the database was restored from (restore-postgres.sh).
+psql --no-psqlrc --no-align --tuples-only --quiet --command "SELECT note FROM
+    obj_description(to_regclass('public._prisma_migrations'), 'pg_class') AS note WHERE note LIKE '{\"restored\"%'" \
+    > "$WORK_DIR/restored" || fail "cannot read what the database was restored from"
+
 echo "dumping database $PGDATABASE of $PGHOST:$PGPORT to $folder"
 : > "$WORK_DIR/rows"
 read_dump < "$work/dump.in" &

@@ -48,10 +48,11 @@ const STORES = {
       return [...damage, ...refusalOfRoom(set, STORAGE_BYTES, note("used"))];
     },
 
-    notes: (set) => ({
+    notes: (set, now) => ({
       dump: `${fileOf(set).bytes} ${fileOf(set).sha256}\n`,
       // Names of tables are keys of a JSON object in a string.
       "rows.json": JSON.stringify(set.postgres.rows).replaceAll("'", "''"),
+      restored: JSON.stringify({ restored: set.id, begun: set.started, at: now }),
     }),
   },
 
@@ -126,7 +127,8 @@ main("choose-set", async (env) => {
     }
   };
   const note = (name) => read(name).split("\n").filter(Boolean).map((line) => line.split("\t"));
-  const { set, plan } = await planOf(new Bucket(env), env, note);
+  const bucket = new Bucket(env);
+  const { set, plan } = await planOf(bucket, env, note);
   writeFileSync(`${WORK_DIR}/plan.json`, `${JSON.stringify(plan)}\n`);
   if (ACTION === "plan") return;
   const reasons = [...plan.refusals];
@@ -134,7 +136,8 @@ main("choose-set", async (env) => {
     reasons.push(`the database is in use (${plan.connected.join(", ")}): stop web and worker, and wait for Jobs that use it`);
   }
   if (reasons.length) throw new Fault(`refused, and nothing was changed: ${reasons.join("; ")}`);
+  const now = await bucket.now();
   writeFileSync(`${WORK_DIR}/set`, set.id);
-  for (const [name, text] of Object.entries(STORES[STORE].notes(set))) writeFileSync(`${WORK_DIR}/${name}`, text);
+  for (const [name, text] of Object.entries(STORES[STORE].notes(set, now))) writeFileSync(`${WORK_DIR}/${name}`, text);
   console.log(`restoring set ${set.id} of ${set.finished}`);
 });

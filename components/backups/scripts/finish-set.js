@@ -3,8 +3,9 @@
 //
 // Environment: WORK_DIR, INSTANCE, LANGFUSE_VERSION, CLICKHOUSE_BACKED_UP_BY (`job` or `provider`), and the variables of
 // bucket.js. WORK_DIR has begin.json, keys.json, media.json, media.jsonl.gz, and what backup-postgres.sh noted: `files`
-// (size, checksum and name of each), `server`, `client`, `rows` (of each table in the dump), `size` (of the database) and
-// `migrations`. Before an upgrade, it also has upgrade.json (need-set.js).
+// (size, checksum and name of each), `server`, `client`, `rows` (of each table in the dump), `size` (of the database),
+// `restored` (the set that it was restored from; empty for none) and `migrations`. Before an upgrade, it also has upgrade.json
+// (need-set.js).
 
 const { createReadStream, existsSync, readFileSync, statSync } = require("node:fs");
 const { createHash } = require("node:crypto");
@@ -72,7 +73,8 @@ main("finish-set", async ({ WORK_DIR, INSTANCE, LANGFUSE_VERSION, CLICKHOUSE_BAC
   const media = JSON.parse(note("media.json"));
   if (!media.error) files.push(await uploadMedia(bucket, folder, WORK_DIR));
   await requireFiles(bucket, folder, files);
-  const clickhouse = await clickhouseOf(bucket, begun, CLICKHOUSE_BACKED_UP_BY);
+  const restored = note("restored") ? JSON.parse(note("restored")) : null;
+  const clickhouse = await clickhouseOf(bucket, { ...begun, restored }, CLICKHOUSE_BACKED_UP_BY);
   const rows = note("rows").split("\n").filter(Boolean).map((line) => line.split("\t"));
   const upgrade = existsSync(`${WORK_DIR}/upgrade.json`) ? JSON.parse(note("upgrade.json")) : {};
   const manifest = {
@@ -88,7 +90,8 @@ main("finish-set", async ({ WORK_DIR, INSTANCE, LANGFUSE_VERSION, CLICKHOUSE_BAC
   };
   await bucket.write(`${folder}${MARKER}`, JSON.stringify(manifest));
   console.log(JSON.stringify({ id: begun.id }));
-  const pair = clickhouse === null ? "without a backup of ClickHouse, because none was finished before it began" : "";
+  const why = restored ? " since the restore" : "";
+  const pair = clickhouse === null ? `without a backup of ClickHouse, because none was finished${why} before it began` : "";
   const id = clickhouse?.id ? `with clickhouse/${clickhouse.id}` : pair;
   console.log(`set sets/${begun.id} is complete ${id || "without ClickHouse, which its provider backs up"}`);
 });

@@ -42,6 +42,13 @@ adapt() {
     cat "${0%/*}/clean-clone.sql"
 }
 
+# Prints a statement that notes the set, for the next dump: it does not belong to backups of ClickHouse that were made after
+# that set and before this restore (pairWith in sets.js). A comment on a table of the role needs no other right.
+note_restore() {
+    echo "DO \$note\$ BEGIN IF to_regclass('public._prisma_migrations') IS NOT NULL THEN"
+    printf "COMMENT ON TABLE public._prisma_migrations IS '%s'; END IF; END \$note\$;\n" "$(cat "$WORK_DIR/restored")"
+}
+
 # Runs a command of a pipeline, and notes its failure in a file: a POSIX shell reports only the last command's status.
 note_failure() {
     "$@" || echo "$1" >> "$work/failed"
@@ -77,6 +84,7 @@ transaction() {
     else
         compare_rows
         adapt
+        note_restore
         echo "COMMIT; SELECT 'committed';"
     fi
 }

@@ -63,9 +63,14 @@ function chooseBase(backups, database, now) {
 /**
  * The backup of ClickHouse that belongs to a dump of Postgres: the newest that was finished before the dump began, so
  * that the dump has every project that a trace names.
+ *
+ * @param dump {started, restored}: if the database was restored from a set, {begun, at}: the beginning of that set, and the
+ *   time of the restore. Traces in between may name projects that are gone.
  */
-function pairWith(backups, dump) {
-  const before = backups.filter((backup) => time(backup) <= Date.parse(dump.started)).sort(newestFirst);
+function pairWith(backups, { started, restored }) {
+  const lost = (backup) =>
+    restored && time(backup) > Date.parse(restored.begun) && Date.parse(backup.started) < Date.parse(restored.at);
+  const before = backups.filter((backup) => time(backup) <= Date.parse(started) && !lost(backup)).sort(newestFirst);
   const chains = before.map((backup) => ({ backup, chain: chainOf(backups, backup.id) }));
   return chains.find(({ chain }) => chain && !damagedIn(backups, chain))?.backup ?? null;
 }

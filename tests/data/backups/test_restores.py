@@ -76,6 +76,7 @@ CREATE TABLE "Account" (id serial PRIMARY KEY, project_id text REFERENCES projec
     note text DEFAULT E'COPY a FROM stdin;\\n\\\\.\\n');
 CREATE INDEX ON "Account" (project_id);
 CREATE TABLE empty (id int);
+CREATE TABLE _prisma_migrations (id text, finished_at timestamptz, migration_name text, rolled_back_at timestamptz);
 CREATE VIEW owners AS SELECT * FROM "Account" WHERE role = 'OWNER';
 CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER touched BEFORE UPDATE ON projects FOR EACH ROW EXECUTE FUNCTION touch();
@@ -163,6 +164,13 @@ def test_postgres_is_restored_over_other_rows_only_if_that_is_wanted(
         assert json.loads(done.output.splitlines()[-1])["set"] == id_
         assert done.leaks(passwords()) == []
     assert postgres.query("INSERT INTO \"Account\" (role) VALUES ('OWNER') RETURNING id") == "501", "sequences too"
+    # It has traces of projects that this database does not have any more.
+    later = {"format": 1, "id": "c1", "base": None, "chain": ["c1"]}
+    later |= dict.fromkeys(("started", "finished"), manifests(fresh, "sets/")[f"sets/{id_}"]["finished"])
+    fresh.client().put_object(Bucket=BUCKET, Key="clickhouse/c1/.complete", Body=json.dumps(later).encode())
+    backup = set_pod(postgres, fresh).run(tmp_path / "after")
+    assert backup.code == 0, backup.output
+    assert "without a backup of ClickHouse, because none was finished since the restore" in backup.output
 
     postgres.query((Path("components/backups/scripts") / "drop-everything.sql").read_text())
     done = pod.run(tmp_path, SET_ID=id_, ACTION="restore")

@@ -123,6 +123,21 @@ def test_a_dump_is_paired_with_a_backup_that_was_finished_before_it_began(sets: 
     assert sets.call("pairWith", backups, {"started": at(72)})["id"] == "c0001"
 
 
+def test_a_dump_of_a_restored_database_does_not_belong_to_a_backup_between_the_set_and_the_restore(sets: Rules) -> None:
+    """Its traces may name projects that were created after the set."""
+    backups = [{**backup(day, 24 * day), "started": at(24 * day - 1)} for day in (1, 2, 3, 4)]
+
+    def pair(begun: float, restored: float, dump: float) -> str | None:
+        found = {"started": at(dump), "restored": {"begun": at(begun), "at": at(restored)}}
+        paired: Json | None = sets.call("pairWith", backups, found)
+        return paired and str(paired["id"])
+
+    assert pair(30, 80, 82) == "c0001", "that of the set, not the newest one"
+    assert pair(30, 80, 97) == "c0004", "one that was begun after the restore"
+    assert pair(30, 95.5, 97) == "c0001", "the fourth was begun before the restore"
+    assert pair(10, 80, 82) is None
+
+
 def test_a_set_that_a_verdict_calls_faulty_does_not_count_and_goes_when_others_replace_it(sets: Rules) -> None:
     made, backups = history(sets, 20)
 
