@@ -8,15 +8,14 @@ Jobs: after a kill, the same command continues where it was.
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from operations import backups, jobs, sources
-from operations.backups import BackupSet
 from operations.errors import OperationError
 from operations.pulumi import Pulumi
+from operations.set_choice import choose, moment
 from operations.sources import Source
 
 Json = Mapping[str, Any]
@@ -360,62 +359,3 @@ def _release(workload: Json | None) -> str | None:
     template = ((workload or {}).get("spec") or {}).get("template") or {}
     found = (template.get("metadata", {}).get("labels") or {}).get(VERSION_LABEL)
     return None if found is None else str(found)
-
-
-def _fits(one: BackupSet, release: str | None) -> bool:
-    """Whether a set is of a release or an older one. The schema of a newer one is refused by its migrations."""
-    known = (one.manifest or {}).get("langfuse")
-    if release is None or not known:
-        return True
-    return [int(part) for part in known.split(".")] <= [int(part) for part in release.split(".")]
-
-
-def choose(sets: Sequence[BackupSet], *, set_id: str | None, at: str | None, release: str | None = None) -> BackupSet:
-    """The set that a person means: by its id, the newest one at a time, or the newest one.
-
-    Args:
-        sets: Sets, the newest first.
-        set_id: Id of a set.
-        at: A time in ISO 8601.
-        release: The release of Langfuse that the set has to fit, unless it is chosen by its id. None: any.
-
-    Raises:
-        OperationError: There is no such set, or it can't be restored.
-    """
-    if set_id is not None and at is not None:
-        raise OperationError("pass --set or --at, not both")
-    if not any(one.manifest for one in sets):
-        raise OperationError("there is no complete set; `python -m operations backup now` takes one")
-    if set_id is not None:
-        found = [one for one in sets if one.id == set_id]
-        if not found:
-            raise OperationError(f"there is no set {set_id}; the newest ones are {_ids(sets)}")
-        if found[0].lacks:
-            raise OperationError(f"set {set_id} can't be restored: {found[0].lacks}")
-        return found[0]
-    latest = moment(at) if at else datetime.max.replace(tzinfo=UTC)
-    complete = (one for one in sets if one.manifest and not one.lacks and _fits(one, release))
-    usable = [one for one in complete if one.manifest and moment(one.manifest["started"]) <= latest]
-    if not usable:
-        raise OperationError(
-            f"no set {f'was begun before {at} and ' if at else ''}can be restored"
-            f"{f' with Langfuse {release}' if release else ''}; the sets are {_ids(sets)}"
-        )
-    return usable[0]
-
-
-def moment(text: str) -> datetime:
-    """A time in ISO 8601; one without a zone is in UTC.
-
-    Raises:
-        OperationError: The text is none.
-    """
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise OperationError(f"{text!r} is not a time; write it like 2026-11-26T08:30:00Z") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _ids(sets: Sequence[BackupSet]) -> str:
-    return ", ".join(one.id for one in sets[:5])

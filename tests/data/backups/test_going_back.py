@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from operations.backups import BackupSet, results
-from operations.restore import choose
+from operations.set_choice import choose
 from tests.data.application.schemas import RECORDED, Schemas
 from tests.data.backups.pods import BUCKET, Pod, clickhouse_client, manifests
 from tests.data.containers import Run

@@ -14,7 +14,8 @@ from operations import backups, jobs, restore, sources
 from operations.backups import BackupSet
 from operations.cluster import Step
 from operations.errors import OperationError
-from operations.restore import RECORD, Restoration, Restore, choose
+from operations.restore import RECORD, Restoration, Restore
+from operations.set_choice import choose
 from operations.sources import Source
 from operations.writers import PAUSED, WRITERS
 from tests.data.rendered import RECIPIENT
@@ -459,6 +460,24 @@ def test_going_back_takes_the_newest_set_that_the_release_can_read() -> None:
     assert choose(sets, set_id="d", at=None, release="4.82.0").id == "d", "the Job refuses it, and says why"
     with pytest.raises(OperationError, match=r"no set can be restored with Langfuse 3.225.9; the sets are d, b"):
         choose([sets[0], sets[2]], set_id=None, at=None, release="3.225.9")
+
+
+def test_going_back_takes_no_set_of_an_upgrade_that_failed_half_way() -> None:
+    """Postgres was migrated and ClickHouse was not. Sets of that time state the former release."""
+    sets = [listed(name, f"2026-11-2{9 - number}T02:00:00.000Z") for number, name in enumerate("dcba")]
+    for one, applied, version, unfinished in zip(sets, (12, 12, 10, 10), (40, 40, 40, 40), "-x--", strict=True):
+        assert one.manifest
+        schema = {"applied": applied, "unfinished": ["x"] if unfinished == "x" else []}
+        one.manifest |= {"postgres": {"schema": schema}, "langfuse": "4.82.0"}
+        one.manifest["clickhouse"] |= {"schema": {"version": version, "dirty": False}}
+    before = sets[2].manifest
+    assert before
+    before |= {"reason": "before-upgrade", "to": "4.90.0"}
+    assert choose(sets, set_id=None, at=None, release="4.82.0").id == "b"
+    assert choose(sets, set_id=None, at=None, release="4.90.0").id == "d", "without a migration that is half applied"
+    assert choose(sets[1:], set_id=None, at=None, release="4.90.0").id == "b"
+    before["to"] = "4.82.0"
+    assert choose(sets, set_id=None, at=None, release="4.82.0").id == "d", "it was the upgrade to this release"
 
 
 def test_events_are_queued_again_by_hand(world: World) -> None:
