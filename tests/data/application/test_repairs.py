@@ -304,6 +304,15 @@ POSTGRES = {
         then="SELECT bool_and(indisvalid) FROM pg_index WHERE indexrelid = 'by_name'::regclass",
         result="t",
     ),
+    "a view that is created again": Case(
+        before="CREATE VIEW seen AS SELECT id FROM prompts;",
+        migration="DROP VIEW IF EXISTS seen; CREATE VIEW seen AS SELECT id, name FROM prompts;",
+        done="DROP VIEW IF EXISTS seen; CREATE VIEW seen AS SELECT id, name FROM prompts;",
+        effects="uu",
+        repair="rerun",
+        then="SELECT count(*) FROM pg_attribute WHERE attrelid = 'seen'::regclass",
+        result="2",
+    ),
     "an error of the server": Case(
         migration="ALTER TABLE prompts ADD COLUMN labels text; ALTER TYPE \"Kind\" ADD VALUE 'E';",
         done="",
@@ -343,7 +352,7 @@ POSTGRES = {
 @pytest.mark.long
 @pytest.mark.parametrize(("name", "case"), POSTGRES.items(), ids=POSTGRES.keys())
 def test_postgres_is_repaired_and_migrates_to_the_end(schemas: Schemas, name: str, case: Case) -> None:
-    schemas.release("postgres", a_before=KIND + PROMPTS)
+    schemas.release("postgres", a_before=KIND + PROMPTS + case.before)
     assert schemas.migrate("postgres")[0] == 0
     schemas.release("postgres", b_half=case.migration, c_next="CREATE TABLE last (id text)")
     schemas.half_applied_postgres("b_half", case.done, logs=case.logs)
