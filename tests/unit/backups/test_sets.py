@@ -130,7 +130,7 @@ def test_a_dump_of_a_restored_database_does_not_belong_to_a_backup_between_the_s
     def pair(begun: float, restored: float, dump: float) -> str | None:
         found = {"started": at(dump), "restored": {"begun": at(begun), "at": at(restored)}}
         paired: Json | None = sets.call("pairWith", backups, found)
-        return paired and str(paired["id"])
+        return str(paired["id"]) if paired else None
 
     assert pair(30, 80, 82) == "c0001", "that of the set, not the newest one"
     assert pair(30, 80, 97) == "c0004", "one that was begun after the restore"
