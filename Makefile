@@ -7,7 +7,7 @@ CODE = __main__.py benchmarks components operations policies/langfuse_policies s
 unexport PYTHONDONTWRITEBYTECODE # many processes import the same modules: compile them once
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test test-whole test-fast test-node lint tools policy policy-state bench drill judges docs lock program development
+.PHONY: help up down status test smoke test-whole test-fast test-node lint tools policy policy-state bench drill judges docs lock program development
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test-whole: ## Run all checks and tests, and all of the long and exhaustive ones
 
 test-fast: development ## Run the tests that need only Python
 	@$(RUN) -m pytest tests/unit --numprocesses 4 --dist worksteal
+
+smoke: development ## Test a deployed stack from end to end: make smoke STACK=prod
+	@$(RUN) -m operations smoke --stack $(STACK)
 
 test-node: development tools ## Run all tests of the real node, which takes root and one to two hours
 	@$(RUN) -m pytest tests/node --durations 20

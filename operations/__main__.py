@@ -12,6 +12,7 @@ from operations.commands import (
     reports,
     restore,
     sizing,
+    smoke,
     stacks,
     stores,
 )
@@ -24,7 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (doctor.app, sizing.app, reports.app, stores.app, postgres.app, restore.app, repair.app, stacks.app):
+for commands in (
+    *(doctor.app, sizing.app, reports.app, stores.app, postgres.app, restore.app, repair.app),
+    *(stacks.app, smoke.app),
+):
     app.add_typer(commands)
 app.add_typer(images.app, name="images")
 app.add_typer(backups.app, name="backup")

@@ -72,6 +72,12 @@ def _facts(target: Target, kind: str, trace: str, read_seconds: float) -> Iterat
     yield _asked("delete", target, "DELETE", path, read=lambda _: "the trace is deleted")
 
 
+def erase(target: Target, trace: str) -> None:
+    """Delete a trace, if Langfuse answers."""
+    with contextlib.suppress(requests.RequestException):
+        _request(target, "DELETE", f"/api/public/traces/{trace}")
+
+
 def content(kind: str, trace: str, environment: str | None) -> tuple[str, Any, dict[str, str]]:
     """What a client of a kind sends: the path, the body and further headers."""
     now, span = datetime.now(UTC), trace[:16]

@@ -107,6 +107,11 @@ class Clients:
         """
         return self._value(FIRST_START, FIRST_START, PUBLIC_KEY), self._value(FIRST_START, FIRST_START, SECRET_KEY)
 
+    def first_project(self) -> str:
+        """The id of the first project."""
+        variables = (one for each in self._containers(FIRST_START) for one in each["env"])
+        return next((str(one["value"]) for one in variables if one["name"] == "LANGFUSE_INIT_PROJECT_ID"), "")
+
     def revoke(self, public_key: str) -> str | None:
         """Delete a key pair, and what Langfuse remembers of it.
 

@@ -1,11 +1,13 @@
 """Commands that change stacks, and wait for them."""
 
+import os
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
-from operations import cluster_identity, routes
+from operations import cluster_identity, routes, smoke
 from operations import review as review_stacks
 from operations.changes import guard
 from operations.changes import preview as previews
@@ -19,19 +21,23 @@ from operations.recovery import stack as recovery
 app = typer.Typer()
 
 Attempts = Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Most health checks.")]
+NoSmoke = Annotated[bool, typer.Option("--no-smoke", help="Do not run the smoke tests.")]
 Pause = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Time between two health checks.")]
 
 
 @app.command()
-def deploy(*, stack: Stack, attempts: Attempts = 30, pause: Pause = 10) -> None:
+def deploy(*, stack: Stack, attempts: Attempts = 30, pause: Pause = 10, no_smoke: NoSmoke = False) -> None:
     """Preview and update a stack, and wait until it is healthy.
 
-    Recovers first from a command that was killed, as `recover` does. Prints the preview as Markdown.
+    Recovers first from a command that was killed, as `recover` does. Prints the preview as Markdown. Runs the smoke
+    tests at the end.
 
     Exits with 1 if the preview is refused, with 2 if the update failed or the stack is not healthy.
     """
     with reported_errors():
         pulumi = Pulumi(stack)
+        if not no_smoke and (lack := smoke.missing()):
+            raise OperationError(f"smoke tests need {lack}; or pass --no-smoke")
         recovery.recover(pulumi, say)
         cluster_identity.check(pulumi)
         packs = previews.policy_flags(previews.profile_of(pulumi))
@@ -44,6 +50,8 @@ def deploy(*, stack: Stack, attempts: Attempts = 30, pause: Pause = 10) -> None:
             raise typer.Exit(EXIT_CODES[report.outcome])
         pulumi.change("up", *packs)
         _wait(pulumi, attempts, pause)
+        if not no_smoke and not smoke.run(pulumi, os.environ, output=sys.stderr):
+            raise OperationError(f"{stack} is deployed, and smoke tests failed; the lines above say what to do")
 
 
 @app.command()

@@ -20,6 +20,9 @@ VERSIONED: tuple[Purpose, ...] = ("backups",)
 STALE_UPLOADS_DAYS = 7
 """After how many days the parts of an unfinished upload are removed."""
 
+READ_RULES = ("s3:GetLifecycleConfiguration",)
+"""With them, `operations smoke` sees whether the rules of a bucket are still there."""
+
 _READ_WRITE = ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 _OBJECT_ACTIONS: Mapping[Purpose, Sequence[str]] = {
     "events": (*_READ_WRITE, "s3:DeleteObject"),
@@ -56,7 +59,7 @@ def policy(purpose: Purpose, bucket: str) -> dict[str, JsonValue]:
     """The S3 policy of a user: the actions that it needs in one bucket."""
     objects = _statement("Allow", _OBJECT_ACTIONS[purpose], f"{bucket}/*")
     if purpose != "backups":
-        return _policy(bucket, objects)
+        return _policy(bucket, objects, _statement("Allow", READ_RULES, bucket))
     # While ClickHouse writes a backup, it holds a lock file, which it removes at the end.
     return _policy(bucket, objects, _statement("Allow", ["s3:DeleteObject"], f"{bucket}/clickhouse/*/.lock"))
 

@@ -29,6 +29,7 @@ from tests.data.probe_application.installation import LIMIT_SECONDS, Installatio
 from tests.data.rendered import container, environment, secrets, stack_with_clients
 from tests.scripts import SCRIPTS
 from tests.servers import free_port, program
+from tests.smoke.media import Files, MediaError
 from tests.unit import pods
 from tests.unit.recorder import Registration
 
@@ -367,6 +368,15 @@ def test_a_trace_of_a_client_is_read_back_and_its_revoked_key_pair_is_refused_at
     injected = run(one, {**variables, "PUBLIC_KEY": "pk-lf-' OR 'a' = 'a"}, installation.clients)
     assert (injected.code, "is not a public key" in injected.output) == (1, True)
     assert ask(f"{web}/api/public/projects", keys=installation.keys).status == 200
+
+
+def test_the_smoke_tests_file_goes_up_and_down_twice(installation: Installation, web: str) -> None:
+    public_key, _, secret_key = installation.keys.partition(":")
+    files = Files(sender.Target(url=web, public_key=public_key, secret_key=secret_key))
+    for _ in range(2):
+        files.round_trip(uuid4().hex)
+    with pytest.raises(MediaError, match="answers 401"):
+        Files(sender.Target(url=web, public_key=public_key, secret_key="sk-lf-other")).round_trip(uuid4().hex)  # noqa: S106
 
 
 def start_client(installation: Installation, job: Registration, name: str, **replaced: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from components.schema.requests import Requests
 from components.settings.load import parse
-from operations import review
+from operations import review, smoke
 from operations.__main__ import app
 from operations.changes import preview as previews
 from operations.changes.model import Capacity, Outcome, Report
@@ -35,6 +35,14 @@ class Recorder:
         monkeypatch.setattr(recovery, "recover", lambda pulumi, _say: self.recovered.append(pulumi.stack))
         monkeypatch.setattr(Pulumi, "change", lambda _self, *words: self.ran.append(words))
         monkeypatch.setattr(Pulumi, "outputs", lambda _self: outputs)
+        self.tested: list[str] = []
+        self.works = True
+        monkeypatch.setattr(smoke, "missing", lambda: None)
+        monkeypatch.setattr(smoke, "run", lambda pulumi, *_, **__: self.smoke(pulumi))
+
+    def smoke(self, pulumi: Pulumi) -> bool:
+        self.tested.append(pulumi.stack)
+        return self.works
 
 
 @pytest.mark.parametrize(("outcome", "exit_code"), [("refused", 1), ("failed", 2)])
@@ -52,6 +60,21 @@ def test_a_deployment_is_judged_by_the_packs_and_ends_when_it_is_healthy(monkeyp
     ((command, *flags),) = pulumi.ran
     assert command == "up"
     assert sum(flag.startswith("--policy-pack=") for flag in flags) == 2
+    assert pulumi.tested == ["dev"]
+
+
+def test_a_deployment_that_fails_its_smoke_tests_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(lambda _request: Answer({"status": "OK", "version": "4.16.0"})) as url:
+        pulumi = Recorder(monkeypatch, "fine", url)
+        pulumi.works = False
+        result = CliRunner().invoke(app, ["deploy", "--stack", "dev"])
+        assert (result.exit_code, "dev is deployed, and smoke tests failed" in result.stderr) == (2, True)
+        monkeypatch.setattr(smoke, "missing", lambda: "kubectl on PATH: install it")
+        result = CliRunner().invoke(app, ["deploy", "--stack", "dev"])
+        assert (result.exit_code, "kubectl on PATH: install it; or pass --no-smoke" in result.stderr) == (2, True)
+        assert len(pulumi.ran) == 1, "nothing is deployed that can't be tested"
+        assert CliRunner().invoke(app, ["deploy", "--stack", "dev", "--no-smoke"]).exit_code == 0
+    assert pulumi.tested == ["dev"]
 
 
 def test_a_deployment_recovers_from_one_that_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
