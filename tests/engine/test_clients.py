@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from sandbox.controlplane import Sandbox
 from tests.engine.matrix import small
-from tests.engine.stacks import Stack, changed_resources
+from tests.engine.stacks import Stack, changed_resources, operate
 from tests.engine.view import View, conditions
 
 pytestmark = [pytest.mark.long, pytest.mark.sandbox, pytest.mark.timeout(600)]
@@ -64,6 +65,8 @@ def test_clients_come_are_rotated_and_go(sandbox: Sandbox, view: View, tmp_path:
     shown = [key for name in both for key, value in keys(view, name).items() if value in state]
     assert shown == []
 
+    look_at_the_objects(stack, view)
+
     changed = {**clients(kinds={"search": "otel"}), **clients(epoch=2, kinds={"gateway": "litellm"})}
     stack.configure({"langfuse:clients": changed})
     result = stack.up().ok()
@@ -80,3 +83,19 @@ def test_clients_come_are_rotated_and_go(sandbox: Sandbox, view: View, tmp_path:
     left = View(sandbox, NAMESPACES[0])
     assert [item["metadata"]["name"] for item in left.objects("secrets")] == []
     assert conditions(view.get("job", "langfuse-clients"))["Complete"] == "True"
+
+
+def look_at_the_objects(stack: Stack, view: View) -> None:
+    """`operations clients list`, and the smoke tests that need no running pod."""
+    where = ["--stack", stack.name, "--config-file", str(stack.file)]
+    listed = json.loads(operate("clients", ["list", *where, "--json"], stack.environment).ok().stdout)
+    assert {(one["name"], one["secret"], one["config_map"], one["keys"]) for one in listed} == {
+        (name, True, True, "exist") for name in ("gateway", "search")
+    }
+    words = [*where, "--only", "workload_has or declared_image or jobs_of or backups"]
+    green = operate("smoke", words, stack.environment).ok()
+    assert " passed" in green.output
+    view.kubectl("--namespace", view.namespace, "scale", "deployment/langfuse-worker", "--replicas=0").ok()
+    red = operate("smoke", words, stack.environment)
+    assert (red.exit_code, "pods: Deployment langfuse-worker is stopped" in red.output) == (1, True), red.output
+    view.kubectl("--namespace", view.namespace, "scale", "deployment/langfuse-worker", "--replicas=1").ok()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -95,6 +96,12 @@ class Live:
             failed("pods", f"{script} did not run in a pod of {workload}: {done.stderr.strip()[-300:]}", EXEC_FIX)
         return json.loads(lines[-1])
 
+    def used_percent(self, pod: str, container: str, path: str) -> int | None:
+        """How full the volume at a path is; None if the image has no `df`."""
+        done = self._exec(pod, container).run("df -P %s", path)
+        found = re.search(r"(\d+)%", done.stdout)
+        return int(found[1]) if done.rc == 0 and found else None
+
     def _host(self, workload: str) -> Any:  # noqa: ANN401  # testinfra has no types
         pods = [
             pod for pod in self.items("v1", "Pod") if (pod["metadata"].get("labels") or {}).get(NAME_LABEL) == workload
@@ -106,13 +113,16 @@ class Live:
                 f"no pod of {workload} is ready",
                 f"kubectl -n {self.namespace} describe pods -l {NAME_LABEL}={workload}",
             )
+        return self._exec(ready[0], workload)
+
+    def _exec(self, pod: str, container: str) -> Any:  # noqa: ANN401  # ditto
         settings = self.cluster.settings
         where = {
             "kubeconfig": kubeconfig.location(settings) if settings.kubeconfig else None,
             "context": settings.context,
         }
         given = {key: value for key, value in where.items() if value}
-        return testinfra.get_host(f"kubectl://{ready[0]}?container={workload}&namespace={self.namespace}", **given)
+        return testinfra.get_host(f"kubectl://{pod}?container={container}&namespace={self.namespace}", **given)
 
 
 _MODULES: Final = ("store-results.js", "check-redis.js")

@@ -10,7 +10,7 @@ import pytest
 
 from components.schema.schedules import schedule
 from operations import restore
-from tests.smoke.live import Live, failed
+from tests.smoke.live import Live, failed, is_ready
 
 QUEUES: Final = ("ingestion-queue", "otel-ingestion-queue", "trace-upsert", "batch-export-queue")
 """packages/shared/src/server/queues.ts. Further shards of the first two have a number at the end."""
@@ -19,6 +19,8 @@ MOST_WAITING: Final = 10_000
 """A worker of the smallest size processes so many events in some minutes."""
 MOST_FAILED: Final = 100
 EXPIRING: Final = ("events", "exports")
+MOST_USED_PERCENT: Final = 85
+"""Postgres and ClickHouse stop when the volume is full, and ClickHouse needs room to merge."""
 LATE: Final = timedelta(hours=3)
 """How long a backup may take, and start late."""
 
@@ -51,6 +53,21 @@ PROVISION: Final = (
     "delete the Job that provisions it and run `pulumi up --refresh`: kubectl -n {namespace} delete job "
     "langfuse-object-store-provisioning; for an external store: `python -m operations check-stores`"
 )
+
+
+def test_volumes_have_room(live: Live) -> None:
+    for pod in live.items("v1", "Pod"):
+        claims = {one["name"] for one in pod["spec"].get("volumes") or () if "persistentVolumeClaim" in one}
+        for container in pod["spec"]["containers"] if claims and is_ready(pod) else ():
+            paths = {one["mountPath"] for one in container.get("volumeMounts") or () if one["name"] in claims}
+            for path in sorted(paths):
+                used = live.used_percent(pod["metadata"]["name"], container["name"], path)
+                if used is not None and used > MOST_USED_PERCENT:
+                    failed(
+                        "disk",
+                        f"{path} of {pod['metadata']['name']} is {used} % full",
+                        "raise `storage` of the store in the stack file, and run `pulumi up`: volumes grow in place",
+                    )
 
 
 def test_queues_are_short(live: Live) -> None:
