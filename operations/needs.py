@@ -124,11 +124,11 @@ class ClickHouseBackups:
 
 def needs(load: Load, settings: Settings, event_bytes: int = EVENT_BYTES) -> Sequence[Need]:
     """Every number of an environment that grows with the load. External stores are not sized."""
-    rate = Decimal(str(load.events_per_second))
+    peak = Decimal(str(load.busiest))
     return [
-        *_workloads(rate, settings),
-        *_redis(rate, settings),
-        *_clickhouse(rate, load.retained_days, settings, event_bytes),
+        *_workloads(peak, settings),
+        *_redis(peak, settings),
+        *_clickhouse(load, settings, event_bytes),
         *_object_store(load, settings, event_bytes),
     ]
 
@@ -172,16 +172,17 @@ def _redis(rate: Decimal, settings: Settings) -> Iterator[Need]:
     )
 
 
-def _clickhouse(rate: Decimal, days: int, settings: Settings, event_bytes: int) -> Iterator[Need]:
-    store = settings.clickhouse
+def _clickhouse(load: Load, settings: Settings, event_bytes: int) -> Iterator[Need]:
+    store, days = settings.clickhouse, load.retained_days
+    peak, rate = Decimal(str(load.busiest)), Decimal(str(load.events_per_second))
     if not isinstance(store, ManagedClickHouse):
         return
-    cores = rate / EVENTS_PER_CPU
+    cores = peak / EVENTS_PER_CPU
     yield _cores(
         "clickhouse.resources.cpu",
         cores,
         store.resources.cpu,
-        f"{plain(rate)} events/s / {EVENTS_PER_CPU}; further servers hold copies, since there is one shard",
+        f"{plain(peak)} events/s / {EVENTS_PER_CPU}; further servers hold copies, since there is one shard",
         f"assumption: {EVENTS_PER_CPU} events/s for each core, at half load",
     )
     yield _bytes(

@@ -24,6 +24,13 @@ class Load:
     """Sustained rate of spans, generations and scores."""
     retained_days: int
     """Number of days for which ClickHouse keeps them."""
+    peak_per_second: float | None = None
+    """The highest rate of a day whose mean is `events_per_second`. Pods are for this rate, volumes for the mean."""
+
+    @property
+    def busiest(self) -> float:
+        """The highest rate."""
+        return self.peak_per_second or self.events_per_second
 
 
 LOADS: Final[dict[str, Load]] = {

@@ -5,6 +5,7 @@ import math
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +23,7 @@ from operations.needs import CHAIN, EVENT_BYTES, MONTH_DAYS, ClickHouseBackups, 
 
 if TYPE_CHECKING:
     from components.settings.bounds import Bound
+    from operations.forecast import Forecast
     from operations.sizing import Sizing
 
 app = typer.Typer()
@@ -53,9 +55,13 @@ def _profile(text: str) -> str:
 def sizing(
     *,
     events_per_second: Annotated[
-        float,
+        float | None,
         typer.Option(parser=_rate, metavar="NUMBER", help="Sustained rate of spans, generations and scores."),
-    ],
+    ] = None,
+    load: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A day of rates instead: CSV or JSON with hour and events per second."),
+    ] = None,
     retention_days: Annotated[
         int, typer.Option(parser=_count, metavar="DAYS", help="Time that ClickHouse keeps events.")
     ],
@@ -73,16 +79,25 @@ def sizing(
     """
     # Both load pulumi_kubernetes, for which every other command would wait.
     from components.network.requests import steady_state_pods  # noqa: PLC0415
+    from operations.day import read_day  # noqa: PLC0415
+    from operations.forecast import Forecast  # noqa: PLC0415
     from operations.sizing import size  # noqa: PLC0415
 
-    load = Load(events_per_second=events_per_second, retained_days=retention_days)
+    if (events_per_second is None) == (load is None):
+        raise typer.BadParameter("set one of --events-per-second and --load")
     with reported_errors():
-        answer = size(load, profile=profile, event_bytes=event_bytes)
-    pods = steady_state_pods(answer.settings)
+        day = read_day(load) if load else None
+        rate = day.mean if day else events_per_second or 0
+        wanted = Load(events_per_second=rate, retained_days=retention_days, peak_per_second=day.peak if day else None)
+        answer = size(wanted, profile=profile, event_bytes=event_bytes)
+    pods, forecast = steady_state_pods(answer.settings), Forecast.of(day, answer.settings) if day else None
     if as_json:
-        typer.echo(json.dumps(_document(answer, pods), indent=2))
+        document = {**_document(answer, pods), **({"day": forecast.document()} if forecast else {})}
+        typer.echo(json.dumps(document, indent=2))
     else:
         _print(answer, pods)
+        if forecast:
+            _print_day(forecast)
 
 
 def _document(answer: "Sizing", pods: Sequence[Pods]) -> dict[str, object]:
@@ -141,6 +156,20 @@ def _print(answer: "Sizing", pods: Sequence[Pods]) -> None:
         "not Langfuse's: operations/needs.py gives the reason for each.",
         highlight=False,
     )
+
+
+def _print_day(forecast: "Forecast") -> None:
+    """The autoscalers to write into the stack file, and what they do in each hour."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print("Autoscalers for this day:\n")
+    entries = {f"{PROJECT}:{name}": value for name, value in forecast.autoscaling().items()}
+    console.print(yaml.safe_dump({"config": entries}, sort_keys=False), highlight=False)
+    table = Table("hour", "events/s", "web", "worker", "backlog", "wait", title="The day", box=box.SIMPLE)
+    for one in forecast.hours:
+        cells = (one.events_per_second, one.web, one.worker, one.backlog)
+        table.add_row(f"{one.hour:02}:00", *(f"{cell:,g}" for cell in cells), f"{one.wait_seconds} s")
+    console.print(table)
+    console.print(f"{forecast.arithmetic} Highest numbers of each hour; --json has all of them.", highlight=False)
 
 
 def _backups(found: ClickHouseBackups) -> Table:
