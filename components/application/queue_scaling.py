@@ -25,6 +25,9 @@ from components.stores.connections import Endpoint, RedisConnection
 
 API_VERSION: Final = "keda.sh/v1alpha1"
 
+KEDA_PODS: Final[Mapping[str, str]] = {"app": "keda-operator"}
+"""The labels of the pods that look at the queues (config/manager/manager.yaml of kedacore/keda, and its chart)."""
+
 FAILURES: Final = 4
 """How many looks at the queues fail before the fallback, one every 15 s (--horizontal-pod-autoscaler-sync-period). A
 restart of Redis takes less."""
@@ -88,6 +91,16 @@ def queue_length(worker: Worker) -> QueueLength | None:
     """How a Deployment scales with its queues; None if it does not."""
     bounds = worker.autoscaling
     return bounds.queue_length if bounds else None
+
+
+def looks_at_queues(settings: Settings) -> bool:
+    """Whether KEDA connects to Redis."""
+    return any(queue_length(worker) for worker in settings.worker_deployments.values())
+
+
+def keda_namespace(settings: Settings) -> list[str]:
+    """The namespace from which KEDA connects to the Redis of this stack; none if it does not."""
+    return [settings.cluster.operators.keda] if looks_at_queues(settings) and settings.redis.mode != "external" else []
 
 
 def queue_autoscaler(scope: Scope, context: ApplicationContext, template: PodTemplate, of: pulumi.Resource) -> None:

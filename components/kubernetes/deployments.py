@@ -67,7 +67,7 @@ def deployment(
     }
     if bounds and not own_autoscaler:
         _autoscaler(scope, bounds, template)
-    disruption_budget(scope, replicas)
+    disruption_budget(scope, most)
     own = pulumi.ResourceOptions.merge(
         await_options(math.ceil(most / at_once) * progress, grace=grace_seconds(template)),
         pulumi.ResourceOptions(depends_on=list(after), ignore_changes=["spec.replicas"] if bounds else None),

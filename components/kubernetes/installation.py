@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.schema.cluster import Users
+from components.schema.cluster import PriorityClasses, Users
 from components.schema.environment import Settings
 from components.schema.image_settings import Images
 
@@ -28,6 +28,8 @@ class Installation:
     """Memory that the cluster allows for each core that a pod requests. None for any."""
     users: Users = "image"
     """Who chooses the user and group IDs of containers."""
+    priority_classes: PriorityClasses = field(default_factory=PriorityClasses)
+    """PriorityClasses of pods."""
     images: Images = field(default_factory=Images)
     """Where the images of pods come from."""
     ca: str | None = None
@@ -44,6 +46,7 @@ class Installation:
             storage_class=settings.cluster.storage_class,
             memory_per_cpu=settings.cluster.memory_per_cpu,
             users=settings.cluster.users,
+            priority_classes=settings.cluster.priority_classes,
             images=settings.images,
             ca=settings.network.ca,
         )

@@ -113,7 +113,13 @@ def config_map(scope: Scope, role: str, data: Mapping[str, str]) -> k8s.core.v1.
 
 
 def disruption_budget(scope: Scope, replicas: int) -> None:
-    """Allows a node drain to evict one pod at a time. A single replica gets none: it would only block the drain."""
+    """Allows a node drain to evict one pod at a time. A single replica gets none, because it would change nothing.
+
+    Args:
+        scope: The workload.
+        replicas: Its number of pods, or the maximum of its autoscaler: with several pods, a drain could evict all that
+            are on its node.
+    """
     if replicas == 1:
         return
     workload = scope.workload

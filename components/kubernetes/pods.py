@@ -199,10 +199,7 @@ def pod(  # noqa: PLR0913  # a pod has this many independent parts
         spec["init_containers"] = first
     if secrets := workload.installation.images.pull_secrets:
         spec["image_pull_secrets"] = [{"name": secret} for secret in secrets]
-    if restart_policy:
-        spec["restart_policy"] = restart_policy
-    else:
-        spec["topology_spread_constraints"] = _spread(workload)
+    _place(spec, workload, restart_policy)
     metadata: k8s.meta.v1.ObjectMetaArgsDict = {"labels": workload.pod_labels}
     if annotations:
         metadata["annotations"] = dict(annotations)
@@ -277,6 +274,22 @@ def _user_of_build(workload: Workload, containers: Sequence[Container], user: in
         if own and (uid := workload.installation.images.uid(str(one["image"]))):
             return uid
     return user
+
+
+STORES = frozenset({"analytics", "coordination", "database", "object-store", "queue"})
+"""Components whose pods hold data (the label `app.kubernetes.io/component`)."""
+
+
+def _place(spec: k8s.core.v1.PodSpecArgsDict, workload: Workload, restart_policy: str | None) -> None:
+    """Where and before which others the pods are placed. Those of Jobs are not spread."""
+    classes = workload.installation.priority_classes
+    servers = classes.stores if workload.component in STORES else classes.application
+    if restart_policy:
+        spec["restart_policy"] = restart_policy
+    else:
+        spec["topology_spread_constraints"] = _spread(workload)
+    if chosen := classes.jobs if restart_policy else servers:
+        spec["priority_class_name"] = chosen
 
 
 def _spread(workload: Workload) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from components.application.environment import WEB_PORT
 from components.application.outbound import outbound_flows
 from components.application.own_metrics import own_metrics_flows
-from components.application.queue_scaling import queue_length
+from components.application.queue_scaling import KEDA_PODS, looks_at_queues
 from components.application.sign_in_proxy import PORT
 from components.credentials.sources import has_admin_api_key
 from components.network.egress import is_the_pod_itself, namespace_of
@@ -48,10 +48,10 @@ def flows(settings: Settings, stores: StoreModes) -> Sequence[Flow]:
 
 def _queue_lengths(settings: Settings, stores: StoreModes) -> Iterator[Flow]:
     """KEDA looks at the queues in the Redis of this stack."""
-    if any(queue_length(worker) for worker in settings.worker_deployments.values()):
+    if looks_at_queues(settings):
         for flow in stores.redis.flows():
             if flow.server:
-                yield replace(flow, clients=(), operators=[settings.cluster.operators.keda])
+                yield replace(flow, clients=(), operators={settings.cluster.operators.keda: KEDA_PODS})
 
 
 def _of_installation(flow: Flow, settings: Settings) -> Flow:

@@ -82,16 +82,15 @@ class Mesh(pulumi.ComponentResource):
 def authentication(settings: Settings, stores: StoreModes) -> dict[str, dict[str, JsonValue]]:
     """The PeerAuthentications by name: mutual TLS is required.
 
-    Pods that an operator creates are outside the mesh, and so may KEDA be. The ports of the object store and of Redis
-    therefore also accept their plain text. NetworkPolicies and the keys then control the access. Archives in an
-    external store are sent over HTTPS.
+    Pods that an operator creates are outside the mesh, so the port of the object store also accepts their plain text.
+    NetworkPolicies and the keys then control the access. Archives in an external store are sent over HTTPS.
 
-    The same holds for web and signed links if clients or the ingress are outside the mesh, and for metrics if
-    Prometheus is.
+    The same holds for web and signed links if clients or the ingress are outside the mesh, for Redis if KEDA is, and
+    for metrics if Prometheus is.
     """
     plain: dict[str, tuple[str, set[int]]] = {}  # one for each server: of several, Istio applies only the oldest
     for flow in flows(settings, stores):
-        if flow.server and flow.operators:
+        if flow.server and _outside(settings, flow.operators):
             plain.setdefault(flow.server, ("operators", set()))[1].update(flow.ports)
         if flow.server and flow.from_operator_pods and stores.operator_pods:
             plain.setdefault(flow.server, ("archive", set()))[1].update(flow.ports)
@@ -134,7 +133,9 @@ def authorization(settings: Settings, stores: StoreModes) -> dict[str, dict[str,
         if flow.server and flow.protocol == "TCP":
             accounts = [_identity(settings, client) for client in flow.clients]
             rules.setdefault(flow.server, []).extend(_allow("principals", accounts, flow.ports))
-            if flow.operators or (flow.from_operator_pods and stores.operator_pods):  # they may have no identity
+            rules[flow.server].extend(_allow("namespaces", [*flow.operators], flow.ports))
+            from_outside = _outside(settings, flow.operators) or (flow.from_operator_pods and stores.operator_pods)
+            if from_outside:  # they have no identity in the mesh
                 rules[flow.server].append({"to": _to(flow.ports)})
     for server, port in public_ports(settings, stores).items():
         rules.setdefault(server, []).extend(_allow("namespaces", _inside_clients(settings), [port]))
@@ -183,10 +184,16 @@ def _inside_clients(settings: Settings) -> Sequence[str]:
     return list(dict.fromkeys([*clients, *own]))
 
 
+def _outside(settings: Settings, namespaces: Iterable[str]) -> list[str]:
+    """Those of the namespaces whose pods are not in the mesh."""
+    return [name for name in namespaces if name in (settings.mesh.outside_clients or [])]
+
+
 def _has_outside_clients(settings: Settings) -> bool:
     """Whether clients without an identity in the mesh connect to web and to the object store."""
     entrance = ingress_kind(settings).entrance()
-    return bool(settings.mesh.outside_clients) or bool(entrance and (not entrance.in_mesh or entrance.ranges))
+    outside = _outside(settings, settings.client_namespaces)
+    return bool(outside) or bool(entrance and (not entrance.in_mesh or entrance.ranges))
 
 
 def _allow_rules(labels: Mapping[str, str], rules: list[JsonValue]) -> dict[str, JsonValue]:

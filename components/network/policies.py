@@ -301,7 +301,7 @@ def _to_pod_identity() -> EgressRule:
 def _clients(flow: Flow, stores: StoreModes) -> list[Peer]:
     """The pods that open the connections."""
     peers: list[Peer] = [{"pod_selector": _pods(flow.clients)}] if flow.clients else []
-    peers += map(egress.in_namespace, flow.operators)
+    peers += [egress.in_namespace(name, labels) for name, labels in flow.operators.items()]
     if flow.from_operator_pods:
         peers += [{"pod_selector": _labels(pods.selector)} for pods in stores.operator_pods]
     return peers

@@ -68,6 +68,22 @@ class Operators(Model):
     )
 
 
+class PriorityClasses(Model):
+    """PriorityClasses of the cluster for the pods of the stack, each by its name. They must exist.
+
+    Where nodes are short of room, pods of a higher priority are placed first and may take the place of others. Stores
+    should have the highest priority, and Jobs the lowest.
+    """
+
+    stores: Host | None = Field(default=None, description="For the pods of the stores. Default: that of the cluster.")
+    application: Host | None = Field(
+        default=None, description="For web, the worker and oauth2-proxy. Default: that of the cluster."
+    )
+    jobs: Host | None = Field(
+        default=None, description="For Jobs: migrations, backups and restores. Default: that of the cluster."
+    )
+
+
 Users = Literal["image", "namespace"]
 """Where the user and group IDs of containers come from."""
 
@@ -100,6 +116,7 @@ class Cluster(Model):
         description="Memory that a pod may request for each core that it requests. The requests for CPU are raised to "
         "fit, as GKE Autopilot would raise them in every object that has less. Default: any ratio.",
     )
+    priority_classes: PriorityClasses = PriorityClasses()
     dns: Dns = Dns()
     api_server: ApiServer = ApiServer()
     operators: Operators = Operators()

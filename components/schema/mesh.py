@@ -38,9 +38,9 @@ class Mesh(Model):
     )
     outside_clients: list[DnsLabel] | None = Field(
         default=None,
-        description="Namespaces of `clients` and `network.webClients` whose pods are not in the mesh. Web and files in "
-        "MinIO then also accept plain text. `[]` states that all of them are in the mesh. Default: all are, with a "
-        "warning.",
+        description="Namespaces of `clients`, `network.webClients` and KEDA whose pods are not in the mesh. Web and "
+        "files in MinIO then also accept plain text, and Redis does if KEDA's is listed. `[]` states that all of them "
+        "are in the mesh. Default: all are, with a warning.",
     )
     outbound_traffic: Literal["allow-any", "mesh"] = Field(
         default="allow-any",

@@ -53,13 +53,14 @@ CLUSTERS: Final[Mapping[str, dict[str, JsonValue]]] = {
     },
     "aks": {"dns": _dns("aks"), "apiServer": {"ports": [443]}},
     # docs.redhat.com/documentation/openshift_container_platform, Managing security context constraints.
-    # The Operator Lifecycle Manager installs operators of the whole cluster in openshift-operators. The router, which
+    # The Operator Lifecycle Manager installs operators of the whole cluster in openshift-operators, and that of KEDA in
+    # openshift-keda (Custom Metrics Autoscaler). The router, which
     # serves Ingresses as Routes, is in openshift-ingress (docs.redhat.com, Ingress Operator).
     "openshift": {
         "dns": _dns("openshift"),
         "users": "namespace",
         "apiServer": {"ports": [443, 6443], "namespaces": ["openshift-kube-apiserver"]},
-        "operators": {"cloudnativePg": "openshift-operators"},
+        "operators": {"cloudnativePg": "openshift-operators", "keda": "openshift-keda"},
         "controllers": {"other": "openshift-ingress"},
     },
 }

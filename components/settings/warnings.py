@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 
 from components.application import extra_env, outbound
+from components.application.queue_scaling import keda_namespace
 from components.backups.drills import postgres_storage
 from components.schema.environment import Settings
 from components.schema.stores import ExternalObjectStore, ManagedClickHouse
@@ -32,7 +33,7 @@ def release_is_not_vulnerable(settings: Settings) -> Iterator[str]:
 
 def clients_are_in_the_mesh(settings: Settings) -> Iterator[str]:
     """Mutual TLS refuses clients outside the mesh: their connections are reset, and no policy or log says why."""
-    clients = settings.client_namespaces
+    clients = [*settings.client_namespaces, *keda_namespace(settings)]
     if clients and settings.mesh_mode != "none" and settings.mesh.outside_clients is None:
         yield (
             f"mesh.outsideClients: is not set, and pods of {', '.join(clients)} can connect only if they are in the "

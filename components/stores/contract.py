@@ -7,7 +7,7 @@ mesh the flows, the quota and the sizing command the requests, the credentials c
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 import pulumi
@@ -127,8 +127,8 @@ class Flow:
     """Addresses outside of the installation."""
     from_operator_pods: bool = False
     """Whether pods that an operator creates (`OperatorPods`) connect as well."""
-    operators: Sequence[str] = ()
-    """Namespaces of operators whose own pods connect as well. They may be outside of the mesh."""
+    operators: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The labels of operators' own pods that connect as well, by their namespace."""
     protocol: Literal["TCP", "UDP"] = "TCP"
     """Protocol of the ports of a workload. The mesh knows TCP only."""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from pydantic.alias_generators import to_camel
 
+from components.application.queue_scaling import keda_namespace
 from components.network.ingress.component import ingress_kind
 from components.network.policies import IPV6
 from components.schema.environment import Settings
@@ -72,7 +73,7 @@ def clients_outside_the_mesh_are_clients(settings: Settings) -> Iterator[str]:
         yield "mesh.outsideClients: has no effect without a mesh; remove it, or set mesh.mode"
         return
     for name in outside:
-        if name not in settings.client_namespaces:
+        if name not in [*settings.client_namespaces, *keda_namespace(settings)]:
             yield (
                 f"mesh.outsideClients: {json.dumps(name)} is not in network.webClients and not the namespace of a "
                 "client, so its pods can't connect; add it there, or remove it here"

@@ -165,7 +165,7 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
         """The specification of the cluster. The operator creates restricted pods with a read-only root file system."""
         config, storage_class = self.config, self.installation.storage_class
         secrets, image = self.settings.images.pull_secrets, images.cloudnative_pg(config.version)
-        uid = self.settings.images.uid(image)
+        uid, priority = self.settings.images.uid(image), self.installation.priority_classes.stores
         return {
             "bootstrap": {
                 "initdb": {
@@ -185,6 +185,7 @@ class CloudNativePgMode(PostgresMode[CloudNativePgPostgres]):
             "instances": config.instances,
             "plugins": [{"name": PLUGIN, "isWALArchiver": True, "parameters": {"barmanObjectName": CLUSTER}}],
             **({"postgresUID": uid, "postgresGID": uid} if uid else {}),
+            **({"priorityClassName": priority} if priority else {}),
             "postgresql": {"parameters": parameters(config)},
             "primaryUpdateStrategy": "unsupervised",
             "resources": {**requirements(config.resources)},

@@ -21,9 +21,18 @@ MANY = {
     "worker": {"autoscaling": {"minReplicas": 2, "maxReplicas": 50}},
     "postgres": {"resources": {"memory": "8Gi"}},
 }
+SCALED = {"minReplicas": 2, "maxReplicas": 30, "queueLength": {}}
+POOLS = {
+    "worker": {
+        "autoscaling": SCALED,
+        "pools": {"evaluations": {"queues": ["eval-execution"], "autoscaling": {**SCALED, "maxReplicas": 20}}},
+    },
+    "postgres": {"resources": {"memory": "8Gi"}},
+}
 STACKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     **{f"{profile} {scale}": (profile, {"scale": scale}) for profile in ("dev", "prod") for scale in SCALES},
     "many pods": ("prod", MANY),
+    "pools": ("prod", POOLS),
     "operator": ("dev", {"postgres": {"mode": "cloudnativepg", "instances": 9}}),
     "sentinels": ("dev", {"redis": {"mode": "sentinel", "resources": {"memory": "8Gi"}, "storage": "32Gi"}}),
     "sidecars": ("prod", {**MANY, "mesh": {"mode": "sidecar"}}),
@@ -54,9 +63,15 @@ def amounts(pods: Iterable[tuple[int, list[dict[str, Any]]]]) -> Mapping[str, De
     return total
 
 
+def most_pods(found: Recording) -> Mapping[str, int]:
+    """The maximum of each autoscaled Deployment."""
+    keys = {"HorizontalPodAutoscaler": "maxReplicas", "ScaledObject": "maxReplicaCount"}
+    return {item.name: item.inputs["spec"][key] for kind, key in keys.items() for item in found.of(kind)}
+
+
 def long_running(found: Recording) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """For each long-running workload, its maximum number of pods and their containers."""
-    most = {item.name: item.inputs["spec"]["maxReplicas"] for item in found.of("HorizontalPodAutoscaler")}
+    most = most_pods(found)
     for item in found:
         spec = item.inputs.get("spec", {})
         if item.kind == "Cluster":
@@ -68,7 +83,7 @@ def long_running(found: Recording) -> Iterator[tuple[int, list[dict[str, Any]]]]
 
 def temporary(found: Recording) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """Temporary pods: former ones of a rolling update that still drain, with init containers, and the pods of Jobs."""
-    most = {item.name: item.inputs["spec"]["maxReplicas"] for item in found.of("HorizontalPodAutoscaler")}
+    most = most_pods(found)
     for item in found:
         spec = item.inputs.get("spec", {})
         if item.kind == "Cluster":

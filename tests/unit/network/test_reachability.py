@@ -171,17 +171,23 @@ def test_cloudnative_pg_can_reach_the_operator_its_members_and_the_api_server(ne
 
 
 @pytest.mark.parametrize("stack", ["workers in pools", "workers by queue length, Redis alone", "prod"])
-def test_keda_can_look_at_the_queues_and_nobody_else_of_its_cluster(stack: str) -> None:
+@pytest.mark.parametrize("outside", [[], ["keda"]], ids=["in the mesh", "outside"])
+def test_keda_can_look_at_the_queues_and_nobody_else_of_its_cluster(stack: str, outside: list[str]) -> None:
     profile, config = STACKS[stack]
-    network = Network(recorded(profile, config))
-    operator, stranger = (Pod(name, {"app": name}, namespace=name, meshed=False) for name in ("keda", "stranger"))
-    by_length = config.get("worker") is not None
+    by_length = "worker" in config
+    network = Network(recorded(profile, {**config, "mesh": {"outsideClients": outside}} if by_length else config))
+    meshed = not outside
+    operator = Pod("operator", {"app": "keda-operator"}, namespace="keda", meshed=meshed)
+    others = (
+        Pod("stranger", {"app": "keda-operator"}, namespace="stranger", meshed=meshed),
+        Pod("webhooks", {"app": "keda-admission-webhooks"}, namespace="keda", meshed=meshed),
+    )
     redis = [pod for pod in network.pods.values() if pod.labels.get("app.kubernetes.io/name") == "redis"]
     assert redis
     for pod in redis:
         for port in (6379, 26379) if profile == "prod" else (6379,):
             assert (network.refusal(operator, pod, port) is None) == by_length
-            assert network.refusal(stranger, pod, port) is not None
+            assert all(network.refusal(other, pod, port) is not None for other in others)
         assert network.refusal(operator, pod, 22) is not None
     assert network.refusal(operator, network.pods["langfuse-web"], 3000) is not None
 
