@@ -1,6 +1,8 @@
 """Checks of what a stack refers to and does not create: Secrets, StorageClasses, webhooks, and who refuses pods."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -13,6 +15,7 @@ from operations.cluster import Cluster
 from operations.doctor.model import Check, Line
 from operations.errors import OperationError
 from operations.pulumi import Json
+from operations.sources import IDENTITY
 
 STORAGE: Final = Check("cluster", "storage classes")
 WEBHOOKS: Final = Check("cluster", "webhooks")
@@ -68,7 +71,7 @@ def _is_default(found: Json) -> bool:
 
 def secrets(cluster: Cluster, objects: Sequence[Json]) -> Iterator[Line]:
     """Whether the Secrets exist that pods read and that the stack does not create."""
-    found = list(_missing(cluster, objects))
+    found = [*_missing(cluster, objects), *_left(cluster, objects)]
     yield from found
     if not found:
         yield SECRETS.ok("every Secret that pods read exists, or the stack creates it")
@@ -97,6 +100,17 @@ def _missing(cluster: Cluster, objects: Sequence[Json]) -> Iterator[Line]:
             fix = f"add {lacks} to Secret {name}, or change the key of the stack file that names it"
             report = SECRETS.failed if (namespace, name) in blocking else SECRETS.warning
             yield report(f"Secret {name} in namespace {namespace} {has}; pods read {lacks} from it", fix)
+
+
+def _left(cluster: Cluster, objects: Sequence[Json]) -> Iterator[Line]:
+    """Private keys of encrypted copies that nobody has removed after a restore."""
+    readers = [item for item in objects if item["kind"] == "CronJob" and IDENTITY in json.dumps(item)]
+    for namespace in sorted({item["metadata"].get("namespace", "") for item in readers}):
+        metadata = {"name": IDENTITY, "namespace": namespace}
+        with suppress(OperationError):
+            if cluster.get({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}) is not None:
+                fix = f"unless a restore runs, remove it: kubectl -n {namespace} delete secret {IDENTITY}"
+                yield SECRETS.warning(f"Secret {IDENTITY} has the private key of the off-site copies", fix)
 
 
 def _target(item: Json) -> str:

@@ -98,6 +98,33 @@ class Bucket {
     }
   }
 
+  /**
+   * The content of an object. If the answer breaks off, it goes on where it was when the store answers. It fails if the object
+   * was replaced meanwhile, or if several answers in a row bring nothing.
+   */
+  async *stream(name) {
+    const Key = `${this.prefix}${name}`;
+    let [offset, rest, failures] = [0, {}, 0];
+    for (;;) {
+      const { Body, ETag, ContentLength } = await this.send("GetObject", { Key, ...rest });
+      const end = offset + ContentLength;
+      try {
+        for await (const chunk of Body) {
+          [offset, failures] = [offset + chunk.length, 0];
+          yield chunk;
+        }
+        return;
+      } catch (error) {
+        if (offset === end) return;
+        if (++failures === READ_ATTEMPTS) throw error;
+        rest = { Range: `bytes=${offset}-`, IfMatch: ETag };
+        await this.now();
+      } finally {
+        Body.destroy();
+      }
+    }
+  }
+
   /** The first bytes of an object that is not empty. */
   async begin(key, bytes) {
     const { Body } = await this.send("GetObject", { Key: `${this.prefix}${key}`, Range: `bytes=0-${bytes - 1}` });

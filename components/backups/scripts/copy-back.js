@@ -56,19 +56,16 @@ class Back {
    */
   async get(key, bytes, faultIn) {
     const write = (stream) => this.target.upload(key, bytes, checked(stream, faultIn));
+    const content = this.source.stream(key);
     try {
-      await this.source.reading(key, async (body) => {
-        try {
-          const { begin, stream } = await age.peeked(body);
-          if (!age.isEncrypted(begin)) return await write(stream);
-          requireIdentity(key, begin, this.identity);
-          return await pipeline(stream, age.decrypt(this.identity), write);
-        } finally {
-          body.destroy();
-        }
-      });
+      const { begin, stream } = await age.peeked(content);
+      const isEncrypted = age.isEncrypted(begin);
+      if (isEncrypted) requireIdentity(key, begin, this.identity);
+      await pipeline(stream, ...(isEncrypted ? [age.decrypt(this.identity)] : []), write);
     } catch (error) {
       throw error instanceof age.Damage ? new age.Damage(`${key} is damaged in the copy: ${error.message}`) : error;
+    } finally {
+      await content.return(); // closes the connection
     }
   }
 

@@ -50,11 +50,9 @@ class Copy {
   async put({ key, bytes }) {
     const plain = isReadable(key);
     const size = plain ? bytes : age.encryptedBytes(bytes, this.recipients);
-    await this.source.reading(key, (body) =>
-      pipeline(body, ...(plain ? [] : [age.encrypt(this.recipients)]), (stream) =>
-        this.target.upload(`${this.folder}${key}`, size, stream),
-      ),
-    );
+    const write = (stream) => this.target.upload(`${this.folder}${key}`, size, stream);
+    const encrypt = plain ? [] : [age.encrypt(this.recipients)];
+    await pipeline(this.source.stream(key), ...encrypt, write);
     this.copied.objects += 1;
     this.copied.bytes += bytes;
     if (Date.now() - this.shown < PROGRESS_MILLISECONDS) return;

@@ -14,19 +14,24 @@ import pytest
 from pyrage.x25519 import Identity  # type: ignore[import-untyped]
 
 from components.kubernetes.jobs import FAULT_EXIT
+from tests.data.backups import off_site
 from tests.data.backups.off_site import KEYS, TARGET, copy, drill, fetch, restore
+from tests.data.backups.outages import gateway
 from tests.data.backups.pods import BUCKET, MEDIA, objects
+from tests.data.containers import Run, run
 from tests.data.object_store.minio import Store, provision
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.data.containers import Run
+    from tests.data.rendered import Container
 
 LARGE = bytes(range(256)) * 4 * 1024 * 17
 """More than one part of an upload, and 272 chunks of age."""
 CHUNK = 64 * 1024 + 16
 """Bytes of an encrypted chunk (c2sp.org/age)."""
+FETCH = {"ACTION": "fetch", "SET_ID": "", "CLONE": "true", "PREFIX": f"{BUCKET}/", "MEDIA_PREFIX": f"{MEDIA}/"}
+"""The variables of the Job that copies the newest set into a clone."""
 SET, BACKUP = "sets/2026-11-26T02-15-00Z-k7fz", "clickhouse/2026-11-26T00-45-00Z-abcd"
 
 
@@ -110,8 +115,7 @@ class Copied:
 
     def fetch(self, folder: Path, *, encrypted: bool = True, identity: str | None = None, **given: str) -> Run:
         """Copy the set back, into a clone, which may have other keys. It gets the private key `identity`, if any."""
-        prefixes = {"PREFIX": f"{BUCKET}/", "MEDIA_PREFIX": f"{MEDIA}/"}
-        variables: dict[str, Any] = {"ACTION": "fetch", "SET_ID": "", "CLONE": "true", **prefixes, **given}
+        variables: dict[str, Any] = {**FETCH, **given}
         done = fetch(folder, self.own, self.copies, encrypted=encrypted, identity=identity, **variables)
         assert done.leaks([str(self.identity), KEYS["SECRET_ACCESS_KEY"]]) == []
         return done
@@ -224,6 +228,18 @@ def test_without_the_right_private_key_nothing_is_copied(copied: Copied, tmp_pat
 
 
 @pytest.mark.long
+def test_a_download_that_breaks_off_goes_on_where_it_was(copied: Copied, tmp_path: Path) -> None:
+    with gateway(copied.copies, seconds=1.5) as (way, reached):
+        way.moments = [6_000_000, 14_000_000]
+        variables: dict[str, Any] = {**FETCH}
+        done = fetch(tmp_path, copied.own, reached, encrypted=True, identity=copied.key_file, **variables)
+        assert done.code == 0, done.output
+        assert way.outages == 2
+        assert way.bytes < 1.5 * len(LARGE)
+    assert objects(copied.own, bucket=MEDIA) == PICTURES
+
+
+@pytest.mark.long
 def test_what_was_changed_in_the_copy_is_not_restored(copied: Copied, tmp_path: Path) -> None:
     data, dump, picture = f"{BACKUP}/data/traces/all_0_0_0/data.bin", f"{SET}/database.dump", named_by_hash(LARGE)
     large = copied.stored[f"{MEDIA}/{picture}"]
@@ -252,3 +268,58 @@ def test_what_was_changed_in_the_copy_is_not_restored(copied: Copied, tmp_path: 
         found = objects(copied.own, bucket=bucket)
         assert key not in found
         assert bucket == MEDIA or f"{key.split('/data')[0]}/.complete" not in found
+
+
+KILLS = """
+const { readFileSync, writeFileSync } = require("node:fs");
+const { request } = require("node:http");
+const http = require("node:http");
+http.request = (...given) => {
+  const method = given.find((one) => one?.method)?.method ?? "GET";
+  if (["PUT", "POST"].includes(method)) {
+    const left = Number(readFileSync(process.env.KILL_FILE, "utf8")) - 1;
+    writeFileSync(process.env.KILL_FILE, String(left));
+    if (left < 0) process.kill(process.pid, "SIGKILL");
+  }
+  return request(...given);
+};
+"""
+"""Kills a script before it sends the request that would be written after so many others."""
+
+
+@pytest.mark.long
+def test_a_run_that_was_killed_leaves_no_half_set_and_the_next_one_continues(
+    copied: Copied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "left"
+    (tmp_path / "kill.js").write_text(KILLS)
+
+    def killing(found: Container, environment: Mapping[str, str], clients: Path) -> Run:
+        if found["name"] not in {"copy-set", "copy-media", "copy-backups"}:
+            return run(found, environment, clients)
+        options = f"{environment['NODE_OPTIONS']} --require {tmp_path}/kill.js"
+        return run(found, {**environment, "NODE_OPTIONS": options, "KILL_FILE": str(left)}, clients)
+
+    def whole(files: Mapping[str, bytes], prefix: str) -> None:
+        for folder in (BACKUP, SET):
+            names = {key for key in copied.files if key.startswith(folder)}
+            assert f"{prefix}{folder}/.complete" not in files or {f"{prefix}{key}" for key in names} <= files.keys()
+
+    monkeypatch.setattr(off_site, "run", killing)
+    put(copied.own, BUCKET, copied.files)
+    for key in copied.stored:
+        copied.copies.client().delete_object(Bucket=TARGET, Key=key)
+    for step in (0, 2, 4, 1, 99):
+        left.write_text(str(step))
+        done = copy("backups", copied.own, copied.copies.url, tmp_path, copied.settings)
+        assert done.code == (0 if step == 99 else -9), done.output
+        whole(objects(copied.copies, bucket=TARGET), f"{BUCKET}/")
+    put(copied.copies, TARGET, {key: content for key, content in copied.stored.items() if key.startswith(MEDIA)})
+    emptied(copied.own, BUCKET, MEDIA)
+    for step in (1, 3, 4, 2, 99):
+        left.write_text(str(step))
+        done = copied.fetch(tmp_path, identity=copied.key_file)
+        assert done.code == (0 if step == 99 else -9), done.output
+        whole(objects(copied.own), "")
+    assert objects(copied.own).keys() >= copied.files.keys()
+    assert objects(copied.own, bucket=MEDIA) == PICTURES

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from components.backups.off_site import IDENTITY
 from components.schema.cluster import Cluster as Settings
 from operations.cluster import Resource, Server
 from operations.doctor import checks, machine, references, route
 from operations.doctor.model import Line
 from operations.errors import OperationError
+from tests.data.rendered import RECIPIENT
 from tests.unit.operations.changes.engine_events import urn
 from tests.unit.program import recorded
 
@@ -97,7 +99,7 @@ class FakePulumi:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
-    recording = recorded("prod", {"backups": {"offSite": OFF_SITE}})
+    recording = recorded("prod", {"backups": {"offSite": {**OFF_SITE, "recipients": [RECIPIENT]}}})
     objects = {urn(item.type, item.name): deepcopy(item.inputs) for item in recording}
     wanted = {key: item for key, item in objects.items() if {"apiVersion", "kind", "metadata"} <= item.keys()}
     monkeypatch.setattr(machine, "lines", lambda _: [machine.BACKEND.ok("")])
@@ -198,6 +200,12 @@ FAULTS: dict[str, tuple[Change, str, str, str]] = {
         "secrets",
         "warning: Secret off-site in namespace langfuse-prod does not exist",
         "add ACCESS_KEY_ID, SECRET_ACCESS_KEY to Secret off-site",
+    ),
+    "a private key that was left": (
+        lambda world: world.objects.update({("Secret", IDENTITY): {"data": {"AGE_IDENTITY": ""}}}),
+        "secrets",
+        "warning: Secret langfuse-age-identity has the private key of the off-site copies",
+        "unless a restore runs, remove it: kubectl -n langfuse-prod delete secret langfuse-age-identity",
     ),
     "no Gateway": (
         lambda world: world.objects.pop(("Gateway", "public")),
