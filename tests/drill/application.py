@@ -27,23 +27,33 @@ MIGRATIONS: Final = APP / "packages/shared"
 FAST: Final = {"LANGFUSE_INGESTION_QUEUE_DELAY_MS": "0", "PROBE_DRAIN_MILLISECONDS": "0"}
 """Langfuse waits for up to 15 s before a job, and for 110 s after SIGTERM."""
 
-BATCH: Final = 50
-"""Events of one request."""
+API_KEYS: Final = {
+    "id": "gen_random_uuid()",
+    "created_at": "now()",
+    "hashed_secret_key": "''",
+    "display_secret_key": "''",
+    "scope": "'PROJECT'",
+    "is_in_app_agent_key": "false",
+}
+"""Columns of API keys, and defaults for them."""
 
-SPANS: Final = 10
-"""One request of how many is one to the API of OpenTelemetry."""
+BATCH: Final = 10
+"""Events of one request. Every second one has spans; the others have scores, as clients of Langfuse 4 send them."""
 
 TRACE_DIGITS: Final = 32
 """Hexadecimal digits of the id of a trace (w3.org/TR/trace-context)."""
 
 Events = Mapping[str, str]
-"""The name of each trace by its id."""
+"""The name of each event by the id of its trace."""
 
 
 def postgres_tables() -> Iterator[str]:
     """Statements that create the tables of the application in Postgres."""
     for file in sorted((MIGRATIONS / "prisma/migrations").glob("*/migration.sql")):
-        yield from _statements(file)
+        yield from (statement for statement in _statements(file) if "CREATE TABLE api_keys" not in statement)
+    # Langfuse's table, with values for what the probe application does not write.
+    for column, value in API_KEYS.items():
+        yield f"ALTER TABLE api_keys ALTER COLUMN {column} SET DEFAULT {value}"
 
 
 def clickhouse_tables() -> Iterator[str]:
@@ -66,7 +76,7 @@ class Application:
     """The events that web accepted."""
 
     def send(self, name: str, number: int) -> None:
-        """Send events to web, each a trace of its own.
+        """Send events to web, each of a trace of its own.
 
         Args:
             name: For the ids of the traces and their names.
@@ -74,7 +84,7 @@ class Application:
         """
         for first in range(0, number, BATCH):
             numbers = range(first, min(first + BATCH, number))
-            as_spans = first // BATCH % SPANS == SPANS - 1
+            as_spans = first // BATCH % 2 == 1
             start = name.encode().hex()
             ids = {f"{start}{one:0{TRACE_DIGITS - len(start)}x}": f"{name} {one}" for one in numbers}
             answer = self._spans(ids) if as_spans else self._batch(ids)
@@ -84,9 +94,10 @@ class Application:
 
     def _batch(self, events: Events) -> Answer:
         time_ = "2026-11-26T10:00:00Z"
+        bodies = [{"id": f"score-{id_}", "traceId": id_, "name": name, "value": 1} for id_, name in events.items()]
         batch = [
-            {"id": f"event-{id_}", "type": "trace-create", "timestamp": time_, "body": {"id": id_, "name": name}}
-            for id_, name in events.items()
+            {"id": f"event-{body['traceId']}", "type": "score-create", "timestamp": time_, "body": body}
+            for body in bodies
         ]
         return self._post("/api/public/ingestion", {"batch": batch})
 

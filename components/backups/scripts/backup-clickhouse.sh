@@ -5,7 +5,8 @@
 # step before chose what the backup builds upon (begin-backup.js); the step after checks it and writes the marker
 # (finish-clickhouse.js).
 #
-# With several replicas, one of them backs up, because each has all rows. It first catches up with the others.
+# With several replicas, one of them backs up, because each has all rows. It first catches up with the others. Each start of
+# the client takes time, so there are few.
 #
 # Environment: CLICKHOUSE_HOST, CLICKHOUSE_PORT, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (read by the client),
 # CLICKHOUSE_DATABASE, CLICKHOUSE_TLS, WAIT_SECONDS, BUSY_SECONDS (for another backup), BUSY_PAUSE_SECONDS, and WORK_DIR with `id` and `base`.
@@ -32,20 +33,17 @@ until error=$(query 'SELECT 1' 2>&1 > /dev/null); do
     sleep 2
 done
 
-# Names of tables that meet condition $1.
-tables() {
-    query "SELECT name FROM system.tables WHERE database = '$CLICKHOUSE_DATABASE' AND $1 ORDER BY name FORMAT TSV"
-}
-
 query 'SELECT version() FORMAT TSV' > "$WORK_DIR/version" || fail "cannot read the release of the server"
 : > "$WORK_DIR/migration"
-migrations=$(tables "name = 'schema_migrations'") || fail "cannot list the tables of $CLICKHOUSE_DATABASE"
+migrations=$(query "SELECT name FROM system.tables WHERE database = '$CLICKHOUSE_DATABASE' AND name = 'schema_migrations'") ||
+    fail "cannot list the tables of $CLICKHOUSE_DATABASE"
 [ -z "$migrations" ] ||
     query "SELECT version, dirty FROM $CLICKHOUSE_DATABASE.schema_migrations ORDER BY sequence DESC LIMIT 1 FORMAT TSV" \
         > "$WORK_DIR/migration" || fail "cannot read the version of the schema"
 
 : > "$WORK_DIR/behind"
-replicated=$(tables "engine LIKE 'Replicated%'") || fail "cannot list the tables of $CLICKHOUSE_DATABASE"
+replicated=$(query "SELECT table FROM system.replicas WHERE database = '$CLICKHOUSE_DATABASE' AND total_replicas > 1 FORMAT TSV") ||
+    fail "cannot list the replicated tables of $CLICKHOUSE_DATABASE"
 for table in $replicated; do
     if ! error=$(query "SYSTEM SYNC REPLICA $CLICKHOUSE_DATABASE.$table LIGHTWEIGHT" 2>&1); then
         echo "backup-clickhouse: table $table may lack the newest rows, because it did not catch up: $error" >&2

@@ -26,21 +26,24 @@ tables() {
         WHERE database = '$database' AND NOT startsWith(name, '.') AND $1 GROUP BY name ORDER BY kind DESC, name FORMAT TSV"
 }
 
+# Runs a statement for each table in WORK_DIR/tables, with one start of the client. Argument: format of printf for the kind
+# and the name of a table.
+run_for_each() {
+    # shellcheck disable=SC2059
+    statements=$(while read -r table kind; do printf "$1" "$kind" "$database.\`$table\`"; done < "$WORK_DIR/tables")
+    [ -n "$statements" ] || return 0
+    result=$(query "$statements" 2>&1) || fail "cannot prepare the tables of $database: $result"
+}
+
 drop_tables() {
     tables 1 > "$WORK_DIR/tables" || fail "cannot list the tables of $database"
-    while read -r table kind; do
-        result=$(query "DROP $kind IF EXISTS $database.\`$table\` ON CLUSTER default SYNC" 2>&1) ||
-            fail "cannot drop $table: $result"
-    done < "$WORK_DIR/tables"
+    run_for_each 'DROP %s IF EXISTS %s ON CLUSTER default SYNC; '
 }
 
 # Stops or starts merges of all tables. Argument: STOP or START.
 merges() {
-    tables "engine LIKE '%MergeTree'" > "$WORK_DIR/tables"
-    while read -r table _; do
-        result=$(query "SYSTEM $1 MERGES ON CLUSTER default $database.\`$table\`" 2>&1) ||
-            fail "cannot $1 merges of $table: $result"
-    done < "$WORK_DIR/tables"
+    tables "engine LIKE '%MergeTree'" > "$WORK_DIR/tables" || fail "cannot list the tables of $database"
+    run_for_each "SYSTEM $1 MERGES ON CLUSTER default %.0s%s; "
 }
 
 # Restores tables, or rows into them. Arguments: what, settings.

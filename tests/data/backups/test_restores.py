@@ -372,7 +372,7 @@ def test_clickhouse_is_restored_from_a_chain_after_a_rotation_and_after_kills(
         _, restore = packed_pods(server, fresh, clients, {**users, "restore": rotated["RESTORE_PASSWORD"]})
         with_key = {**OVERWRITE, "SECRET_ACCESS_KEY": key}
         for moment in (
-            '"DROP TABLE"*',
+            '"DROP "*',
             "*structure_only*",
             '"SYSTEM STOP MERGES"*',
             '"RESTORE DATABASE"*"_def = 1 FORMAT"*',
