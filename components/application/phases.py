@@ -29,6 +29,11 @@ _VALUES: Final[Mapping[Phase, Sequence[str]]] = {
 """worker/src/env.ts: `validateV4Flags` refuses other combinations, or they lose rows (upgrade guide v3 to v4)."""
 
 
+def write_mode(phase: Phase) -> str:
+    """What the worker writes in a phase."""
+    return _VALUES[phase][_NAMES.index("LANGFUSE_MIGRATION_V4_WRITE_MODE")]
+
+
 def phase_environment(settings: Settings, program: Literal["web", "worker"]) -> Environment:
     """The variables of the phase. A value in `extraEnv` with `insist` replaces one of them."""
     variables = list(zip(_NAMES, _VALUES[settings.phase], strict=True))

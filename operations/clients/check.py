@@ -78,13 +78,12 @@ def check(
 
 def place(clients: Clients, client: Client) -> Place:
     """Where a client sends from and to."""
-    ingestion = clients.pulumi.settings().get("langfuse:ingestion") or {}
     return Place(
         client=client.name,
         namespace=client.namespace,
         stack_namespace=clients.namespace,
         project=client.project,
-        phase=str(ingestion.get("phase", "events_only")),
+        phase=clients.phase,
     )
 
 

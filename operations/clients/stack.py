@@ -57,6 +57,13 @@ class Clients:
             raise OperationError(f"stack {pulumi.stack} is not deployed; run `pulumi up --stack {pulumi.stack}`")
         self.namespace = str(self.outputs["namespace"])
 
+    @property
+    def phase(self) -> str:
+        """The phase of the way to version 4: of the stack file, or the default of the release."""
+        configured: Json = self.pulumi.settings().get("langfuse:ingestion") or {}
+        version = str((self.outputs.get("versions") or {}).get("langfuse", ""))
+        return str(configured.get("phase") or ("legacy" if version.startswith("3.") else "events_only"))
+
     def found(self) -> list[Client]:
         """The clients of the deployed stack, and those of the stack file that are not deployed yet.
 

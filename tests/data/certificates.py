@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
+from tests.http_server import QuietHandler
 from tests.servers import program
+
+
+@contextmanager
+def https_server(made: Mapping[str, Path]) -> Iterator[str]:
+    """Run a server with the certificate of the first CA, which answers 501 to everything. Yields its URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), QuietHandler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made["server"], made["server"].with_suffix(".key"))
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"https://localhost:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -71,6 +72,45 @@ def test_smoke_is_green_and_each_fault_is_red_with_its_hop(dev: Installation, we
     assert smoke("not queues").exit_code == 0
 
 
+def delete_keys(contents: Contents) -> None:
+    contents.psql("CREATE TABLE kept_keys AS TABLE api_keys", "DELETE FROM api_keys")
+    forget_keys(contents)
+
+
+def restore_keys(contents: Contents) -> None:
+    contents.psql("INSERT INTO api_keys TABLE kept_keys", "DROP TABLE kept_keys")
+    forget_keys(contents)
+
+
+def forget_keys(contents: Contents) -> None:
+    """Remove them from the cache, with what it knows of keys that do not exist."""
+    script = "for _, key in ipairs(redis.call('KEYS', '*api-key:*')) do redis.call('DEL', key) end"
+    contents.valkey(contents.primary(), "EVAL", script, "0")
+
+
+def delete_bucket(contents: Contents) -> None:
+    bucket = contents.bucket("exports")
+    with contents.object_store() as client:
+        for one in client.list_objects_v2(Bucket=bucket).get("Contents", []):
+            client.delete_object(Bucket=bucket, Key=one["Key"])
+        client.delete_bucket(Bucket=bucket)
+
+
+def provision(contents: Contents) -> None:
+    done = jobs.again(contents.view, "object-store-provisioning", "provision-again")
+    assert done.succeeded, done.log
+
+
+def fill(contents: Contents) -> None:
+    pod = contents.pods("redis")[0]
+    *_, size, _, _, _, _ = contents.run(pod, "valkey", "df", "-P", "/data").split()
+    contents.run(pod, "valkey", "fallocate", "--length", str(int(size) * 1024 * 9 // 10), "/data/fill")
+
+
+def empty(contents: Contents) -> None:
+    contents.run(contents.pods("redis")[0], "valkey", "rm", "/data/fill")
+
+
 def faults(dev: Installation, contents: Contents) -> list[Fault]:
     """For each: how the report begins, the tests that see it, and what breaks and mends it."""
     view, namespace = dev.view, dev.view.namespace
@@ -84,26 +124,6 @@ def faults(dev: Installation, contents: Contents) -> list[Fault]:
         manifest = json.dumps({**found, "metadata": kept})
         return kubectl("delete", "networkpolicy", policy), kubectl("apply", "--filename=-", stdin=manifest)
 
-    def no_key() -> None:
-        contents.psql("CREATE TABLE kept_keys AS TABLE api_keys", "DELETE FROM api_keys")
-        script = "for _, key in ipairs(redis.call('KEYS', '*api-key:*')) do redis.call('DEL', key) end"
-        contents.valkey(contents.primary(), "EVAL", script, "0")
-
-    def key_again() -> None:
-        contents.psql("INSERT INTO api_keys TABLE kept_keys", "DROP TABLE kept_keys")
-        script = "for _, key in ipairs(redis.call('KEYS', '*api-key:*')) do redis.call('DEL', key) end"
-        contents.valkey(contents.primary(), "EVAL", script, "0")
-
-    def no_bucket() -> None:
-        with contents.object_store() as client:
-            bucket = contents.bucket("exports")
-            for one in client.list_objects_v2(Bucket=bucket).get("Contents", []):
-                client.delete_object(Bucket=bucket, Key=one["Key"])
-            client.delete_bucket(Bucket=bucket)
-
-    def bucket_again() -> None:
-        assert jobs.again(view, "object-store-provisioning", "provision-again").succeeded
-
     mode = ("set", "env", "deployment/langfuse-worker")
     suspend = ("patch", "cronjob", "langfuse-backup-postgres", "--type=merge", "--patch")
     rollout = kubectl("rollout", "status", "deployment/langfuse-worker", "--timeout=55s")
@@ -116,10 +136,11 @@ def faults(dev: Installation, contents: Contents) -> list[Fault]:
         return change
 
     return [
-        ("key: ", "trace_is_accepted", no_key, key_again),
+        ("disk: ", "volumes", partial(fill, contents), partial(empty, contents)),
+        ("key: ", "trace_is_accepted", partial(delete_keys, contents), partial(restore_keys, contents)),
         ("network: ", "reaches_every_store", *removed("langfuse-allow-redis-ingress")),
         ("DNS: ", "reaches_every_store", *removed("langfuse-allow-dns-egress")),
-        ("bucket: ", "bucket", no_bucket, bucket_again),
+        ("bucket: ", "bucket", partial(delete_bucket, contents), partial(provision, contents)),
         (
             "backup: ",
             "backups",

@@ -51,15 +51,10 @@ class Live:
         self.public = not url
         self.url = url or str(self.outputs["url"])
 
-    def setting(self, key: str) -> Json:
-        """A key of the stack file; empty if it is not set."""
-        found: Json = self.pulumi.settings().get(f"langfuse:{key}") or {}
-        return found
-
     @property
     def phase(self) -> str:
         """The phase of ingestion."""
-        return str(self.setting("ingestion").get("phase", "events_only"))
+        return self.clients.phase
 
     @cached_property
     def declared(self) -> Sequence[Json]:

@@ -6,13 +6,11 @@ import base64
 import json
 import os
 import socket
-import ssl
 import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,8 +18,7 @@ import pytest
 from operations.clients import sender
 from operations.clients.check import SCRIPT
 from operations.clients.hops import Fact, Place, Result, results
-from tests.data.certificates import certificates
-from tests.http_server import QuietHandler
+from tests.data.certificates import certificates, https_server
 from tests.langfuse_server import PROJECT, PUBLIC_KEY, SECRET_KEY, Recorder, langfuse
 from tests.servers import free_port, program
 
@@ -170,13 +167,7 @@ def test_a_reset_connection_is_blamed_on_the_mesh(send: Send) -> None:
 def test_faults_of_the_certificate_are_blamed_on_tls(
     send: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with certificates(tmp_path) as made:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), QuietHandler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(made["server"], tmp_path / "server.key")
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"https://localhost:{server.server_address[1]}"
+    with certificates(tmp_path) as made, https_server(made) as url:
         hop, fix = failed(send(url, "sdk"))
         assert (hop, "trust the authority" in fix) == ("TLS", True)
         monkeypatch.setenv("SSL_CERT_FILE", str(made["ca"]))
@@ -185,8 +176,6 @@ def test_faults_of_the_certificate_are_blamed_on_tls(
         assert (hop, "of another host" in fix) == ("TLS", True)
         trusted = judged(send(url, "sdk", NODE_EXTRA_CA_CERTS=str(made["ca"])))
         assert next(one for one in trusted if one.hop == "TLS").detail.startswith("certificate until 20")
-        server.shutdown()
-        server.server_close()
     with langfuse(Recorder()) as plain:
         hop, fix = failed(send(plain.replace("http:", "https:"), "sdk"))
         assert (hop, "speaks no TLS" in fix) == ("TLS", True)
