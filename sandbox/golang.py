@@ -54,10 +54,16 @@ class Go:
             environment |= {"GOPATH": str(self.home / "path"), "GOCACHE": str(self.home / "build")}
         return environment
 
-    def build(self, package: str, folder: Path, linker_values: tuple[str, ...], output: Path) -> None:
+    def build(
+        self, package: str, folder: Path, linker_values: tuple[str, ...], output: Path, *, tags: tuple[str, ...] = ()
+    ) -> None:
         """Build a main package of the module in `folder`."""
         flags = " ".join(["-s", "-w", *(f"-X {value}" for value in linker_values)])
-        self._run(["build", f"-ldflags={flags}", "-o", str(output), package], folder, f"building {output.name}")
+        self._run(
+            ["build", f"-ldflags={flags}", f"-tags={','.join(tags)}", "-o", str(output), package],
+            folder,
+            f"building {output.name}",
+        )
 
     def module_folder(self, module: str, version: str, folder: Path) -> Path:
         """Download a module, verified against the go.sum in `folder`, and return the folder of its files."""

@@ -41,6 +41,7 @@ class Tool:
     release: Release | None = None
     platforms: frozenset[str] = LINUX  # systems with official releases
     systems: frozenset[str] = SUPPORTED  # systems that need the tool
+    tags: tuple[str, ...] = ()  # build tags
 
     @property
     def version(self) -> str:
@@ -206,9 +207,32 @@ TOOLS = {
 }
 
 
+# For the tests of alerts and of metrics alone. Without the discovery of servers in clouds, promtool takes a few minutes
+# to build, and its release has the whole of Prometheus.
+PROMTOOL = Tool(
+    "promtool",
+    "prometheus",
+    "github.com/prometheus/prometheus",
+    "github.com/prometheus/prometheus/cmd/promtool",
+    _VERSION_FLAG,
+    r"promtool, version (\S+)",
+    ("github.com/prometheus/common/version.Version={version}",),
+    tags=("remove_all_sd",),
+)
+STATSD_EXPORTER = Tool(
+    "statsd_exporter",
+    "prometheus",
+    "github.com/prometheus/statsd_exporter",
+    "github.com/prometheus/statsd_exporter",
+    _VERSION_FLAG,
+    r"statsd_exporter, version (\S+)",
+    ("github.com/prometheus/common/version.Version={version}",),
+)
+
+
 def cache_folder(tool: Tool) -> Path:
     """The cache folder of a tool. Its name ends with a hash of everything that affects the build."""
-    key = pins.key(tool.folder, tool.package, *tool.filled_linker_values())
+    key = pins.key(tool.folder, tool.package, *tool.filled_linker_values(), *tool.tags)
     return cache.root() / "tools" / f"{tool.name}-{tool.version}-{key}"
 
 
@@ -279,7 +303,13 @@ def _create_one(tool: Tool, hosts: releases.Hosts, progress: Progress) -> Path:
             with cache.published(target) as folder:
                 if not _downloaded(tool, folder, hosts):
                     go = golang.find() or golang.fetch()
-                    go.build(tool.package, pins.TOOLS / tool.folder, tool.filled_linker_values(), folder / tool.name)
+                    go.build(
+                        tool.package,
+                        pins.TOOLS / tool.folder,
+                        tool.filled_linker_values(),
+                        folder / tool.name,
+                        tags=tool.tags,
+                    )
                 if (reported := reported_version(tool, folder / tool.name)) != tool.version:
                     raise SandboxError(
                         f"{tool.name} reports version {reported}, not the pinned {tool.version}",

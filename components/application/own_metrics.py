@@ -18,8 +18,8 @@ from components.stores.modes import StoreModes
 STATSD_PORT = 8125
 """The default of dd-trace and of Datadog's agent."""
 
-METRICS_HOST = f"langfuse-{METRICS}"
-"""The Service of the exporters."""
+METRICS_HOST = f"langfuse-{METRICS}-headless"
+"""The Service of the exporters. Without an address of its own, packets never follow a connection to a former pod."""
 
 EXPORTER_RESOURCES = Resources(cpu="50m", cpu_limit="1", memory="128Mi", ephemeral_storage="64Mi")
 """Assumption: each holds some thousand series."""

@@ -151,6 +151,7 @@ CREDENTIALS: Mapping[str, Credential] = {
             kind="password",
             format=formats.PASSWORD,
             restarts=("postgres", "metrics"),
+            keepers={"role": "metrics"},
             removable=True,
         ),
         Credential(

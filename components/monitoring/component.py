@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pulumi
+import pulumi_kubernetes as k8s
 
 from components.application.component import ApplicationContext
-from components.application.own_metrics import EXPORTER_RESOURCES, STATSD_PORT
-from components.kubernetes.deployments import deployment
+from components.application.own_metrics import STATSD_PORT
 from components.kubernetes.objects import Scope, child_options, config_map, custom_resource, service, service_account
 from components.kubernetes.pods import Container, Mount, pod, secret_names
+from components.kubernetes.rollouts import await_options, round_seconds
 from components.kubernetes.variables import Environment
 from components.monitoring import exporters
+from components.monitoring.alerts import rule_groups
 from components.monitoring.scraping import API_VERSION, pod_monitors
 from components.schema import images
 from components.schema.monitoring import Monitoring as MonitoringSettings
-from components.schema.workloads import Workload
 from components.stores.contract import METRICS
 from components.stores.modes import StoreModes
 
@@ -23,10 +24,11 @@ GRACE_SECONDS = 30
 
 
 class Monitoring(pulumi.ComponentResource):
-    """A Deployment of exporters, and a PodMonitor for each server with metrics.
+    """A StatefulSet of exporters, a PodMonitor for each server with metrics, and the alerts.
 
     The exporters are no sidecars of the stores: a new release of one restarts no store, and external stores have
-    metrics too. There is one pod, because two would each receive a part of what web and worker send.
+    metrics too. There is one pod, also during an update, because two would each receive a part of what web and worker
+    send. A StatefulSet ensures that.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Monitoring(pulumi.ComponentResource):
         if settings.operator:
             for server, spec in pod_monitors(context.settings, self._stores, context.stores.redis).items():
                 self._object(scope, "PodMonitor", server, {**spec}, settings)
+            self._object(scope, "PrometheusRule", "alerts", {**rule_groups(context.settings)}, settings)
         self.register_outputs({})
 
     def _create_exporters(self, scope: Scope, after: Sequence[pulumi.Resource]) -> None:
@@ -71,9 +74,20 @@ class Monitoring(pulumi.ComponentResource):
             service_account=account.metadata.name,
             annotations=self._context.checksum_annotations(secret_names(environment)),
         )
-        service(scope, {"udp-statsd": STATSD_PORT})
-        one = Workload(replicas=1, resources=EXPORTER_RESOURCES)
-        deployment(scope, one, template, after=after)
+        governing = service(scope, {"udp-statsd": STATSD_PORT}, headless=True)
+        wait = await_options(round_seconds(template), grace=GRACE_SECONDS)
+        k8s.apps.v1.StatefulSet(
+            scope.workload.resource_name,
+            metadata=scope.workload.metadata(),
+            spec={
+                "replicas": 1,
+                "revision_history_limit": 3,
+                "selector": {"match_labels": scope.workload.selector},
+                "service_name": governing.metadata.name,
+                "template": template,
+            },
+            opts=scope.options(pulumi.ResourceOptions.merge(wait, pulumi.ResourceOptions(depends_on=list(after)))),
+        )
 
     def _containers(self, mapping: Mount) -> tuple[list[Container], Environment]:
         """The exporters, and all of their variables."""

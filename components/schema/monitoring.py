@@ -4,7 +4,7 @@ from pydantic import Field
 
 from components.schema.base import Model
 from components.schema.labels import LabelKey, LabelValue
-from components.schema.values import DnsLabel, Duration, HttpUrl
+from components.schema.values import ByteQuantity, DnsLabel, Duration, HttpUrl, Url
 
 
 class Prometheus(Model):
@@ -33,18 +33,38 @@ class OwnTraces(Model):
     )
 
 
+class Alerts(Model):
+    """Bounds of the alerts, which a PrometheusRule has. `docs/runbooks/alerts.md` says what to do about each."""
+
+    queue_length: int = Field(default=5000, ge=1, description="Number of jobs that may wait in a queue.")
+    queue_minutes: int = Field(
+        default=10, ge=1, description="Minutes that nine of ten events may wait in a queue of the ingestion."
+    )
+    backup_hours: int = Field(
+        default=30, ge=1, description="Age of the newest backup of each store, in hours. It must exceed the schedule."
+    )
+    bucket_size: ByteQuantity | None = Field(
+        default=None, description="Size that each bucket in MinIO may have. Default: no alert about single buckets."
+    )
+    runbook_url: Url | None = Field(
+        default=None,
+        description="URL at which people on call read `docs/runbooks/alerts.md`. Alerts link to its sections. Default: "
+        "its path in this repository.",
+    )
+
+
 class Monitoring(Model):
     """Metrics of the stores and of Langfuse for Prometheus.
 
-    Exporters run in a Deployment of their own. PodMonitors and network rules let Prometheus read the metrics.
-    `docs/monitoring.md` lists the metrics.
+    Exporters run in a pod of their own. PodMonitors and network rules let Prometheus read the metrics. A PrometheusRule
+    has alerts. `docs/monitoring.md` lists the metrics.
     """
 
     prometheus: Prometheus = Prometheus()
     operator: bool = Field(
         default=True,
-        description="Whether the cluster has the Prometheus Operator. With `false`, the stack creates no PodMonitors, "
-        "and Prometheus needs scrape configurations of your own (docs/monitoring.md).",
+        description="Whether the cluster has the Prometheus Operator. With `false`, the stack creates no PodMonitors "
+        "and alerts, and Prometheus needs scrape configurations of your own (docs/monitoring.md).",
     )
     labels: dict[LabelKey, LabelValue] = Field(
         default={},
@@ -54,6 +74,7 @@ class Monitoring(Model):
     interval: Duration | None = Field(
         default=None, description="How often metrics are read. Default: the interval of Prometheus."
     )
+    alerts: Alerts = Alerts()
     traces: OwnTraces | None = Field(
         default=None, description="Where web and worker send traces of themselves. Default: nowhere."
     )

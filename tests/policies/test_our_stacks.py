@@ -191,6 +191,11 @@ def test_pools_break_no_policy_of_prod_that_prod_keeps() -> None:
     assert set(violations("prod", "prod", json.dumps(pools))) <= {*violations("prod", "prod")}
 
 
+def test_monitoring_breaks_no_policy_of_prod_that_prod_keeps() -> None:
+    given = {"monitoring": {"traces": {"endpoint": "http://collector.monitoring.svc:4318"}}}
+    assert set(violations("prod", "prod", json.dumps(given))) <= {*violations("prod", "prod")}
+
+
 @pytest.mark.parametrize("stack", STACKS)
 def test_at_the_levels_of_prod_a_stack_breaks_only_what_its_environment_leaves_open(stack: str) -> None:
     own = levels("dev" if stack == "preview" else stack)

@@ -120,6 +120,8 @@ BY_KEY: Final[Mapping[str, object]] = {
     "monitoring.prometheus.labels": {"app.kubernetes.io/name": "prometheus"},
     "monitoring.labels": {"release": "kube-prometheus-stack"},
     "monitoring.interval": "30s",
+    "monitoring.alerts.bucketSize": "500Gi",
+    "monitoring.alerts.runbookUrl": "https://git.example.com/platform/langfuse/docs/runbooks/alerts.md",
     "monitoring.traces.endpoint": "http://otel-collector.monitoring.svc:4318",
     "ingestion.phase": "events_only",
     "ingestion.acknowledgeEventsOnly": True,

@@ -23,7 +23,7 @@ def monitors(found: Recording) -> Mapping[str, Mapping[str, Any]]:
 
 
 def exporters(found: Recording) -> Mapping[str, Mapping[str, Any]]:
-    spec = found.one("Deployment", "langfuse-metrics").inputs["spec"]["template"]["spec"]
+    spec = found.one("StatefulSet", "langfuse-metrics").inputs["spec"]["template"]["spec"]
     return {one["name"]: one for one in spec["containers"]}
 
 
@@ -34,7 +34,7 @@ def variables(container: Mapping[str, Any]) -> dict[str, Any]:
 def test_nothing_is_monitored_by_default() -> None:
     found = recorded("prod")
     assert not found.of("PodMonitor")
-    assert "langfuse-metrics" not in {item.name for item in found.of("Deployment")}
+    assert "langfuse-metrics" not in {item.name for item in found.of("StatefulSet")}
     names = {one["name"] for item in found.of("Deployment") for one in _env(item.inputs)}
     assert not {name for name in names if name.startswith(("DD_", "OTEL_"))}
 
@@ -114,7 +114,7 @@ def test_metrics_and_traces_of_the_application_have_a_way() -> None:
         assert network.refusal(network.pods[name], metrics, 8125, "UDP") is None
         assert network.refusal(network.pods[name], collector, 4318) is None
         given = variables(network.pods[name].containers[0])
-        assert given["DD_DOGSTATSD_HOST"] == "langfuse-metrics"
+        assert given["DD_DOGSTATSD_HOST"] == "langfuse-metrics-headless"
         assert given["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector.monitoring.svc:4318"
     assert network.refusal(network.pods["langfuse-postgres"], metrics, 8125, "UDP")
 
