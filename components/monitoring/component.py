@@ -1,6 +1,6 @@
 """The exporters, and the objects by which Prometheus finds what it reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pulumi
@@ -14,6 +14,7 @@ from components.kubernetes.rollouts import await_options, round_seconds
 from components.kubernetes.variables import Environment
 from components.monitoring import exporters
 from components.monitoring.alerts import rule_groups
+from components.monitoring.dashboards import LABEL, operator_dashboard
 from components.monitoring.scraping import API_VERSION, pod_monitors
 from components.schema import images
 from components.schema.monitoring import Monitoring as MonitoringSettings
@@ -58,6 +59,8 @@ class Monitoring(pulumi.ComponentResource):
             for server, spec in pod_monitors(context.settings, self._stores, context.stores.redis).items():
                 self._object(scope, "PodMonitor", server, {**spec}, settings)
             self._object(scope, "PrometheusRule", "alerts", {**rule_groups(context.settings)}, settings)
+        if settings.dashboard:
+            self._create_dashboard(scope)
         self.register_outputs({})
 
     def _create_exporters(self, scope: Scope, after: Sequence[pulumi.Resource]) -> None:
@@ -100,11 +103,26 @@ class Monitoring(pulumi.ComponentResource):
         postgres = exporters.postgres_environment(connection)
         return [*found, exporters.postgres_container(postgres, context.ca_bundles)], {**redis, **postgres}
 
+    def _create_dashboard(self, scope: Scope) -> None:
+        """It has a fixed name: Grafana would show the former and the new content for a while."""
+        name, labelled = f"{scope.workload.resource_name}-dashboard", _labelled(scope, LABEL)
+        k8s.core.v1.ConfigMap(
+            name,
+            metadata=labelled.workload.metadata(name),
+            data={f"langfuse-{self._context.settings.instance}.json": operator_dashboard(self._context.settings)},
+            opts=labelled.opts,
+        )
+
     def _object(
         self, scope: Scope, kind: str, role: str, spec: dict[str, object], settings: MonitoringSettings
     ) -> None:
         """An object for the Prometheus Operator, with the labels by which Prometheus selects it."""
-        installation = scope.workload.installation
-        labels = {**installation.labels, **settings.labels}
-        labelled = replace(scope, workload=replace(scope.workload, installation=replace(installation, labels=labels)))
+        labelled = _labelled(scope, settings.labels)
         custom_resource(labelled, API_VERSION, kind, spec, name=f"langfuse-{role}", resource_name=f"{kind}-{role}")
+
+
+def _labelled(scope: Scope, labels: Mapping[str, str]) -> Scope:
+    """The scope of objects with further labels."""
+    installation = scope.workload.installation
+    labelled = replace(installation, labels={**installation.labels, **labels})
+    return replace(scope, workload=replace(scope.workload, installation=labelled))

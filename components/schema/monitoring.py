@@ -75,6 +75,11 @@ class Monitoring(Model):
         default=None, description="How often metrics are read. Default: the interval of Prometheus."
     )
     alerts: Alerts = Alerts()
+    dashboard: bool = Field(
+        default=True,
+        description="Whether to create a ConfigMap with a dashboard for Grafana. Its label is `grafana_dashboard`, by "
+        "which the sidecar of Grafana's chart finds it.",
+    )
     traces: OwnTraces | None = Field(
         default=None, description="Where web and worker send traces of themselves. Default: nowhere."
     )
