@@ -63,7 +63,8 @@ def _rclone(rehearsal: Rehearsal, source: str, target: str) -> None:
             "SECRET_ACCESS_KEY": secrets()["langfuse-object-store-root", "secret-access-key"],
         }
         variables |= {f"RCLONE_CONFIG_{name}_{key}": value for key, value in remote.items()}
-    # The stores encrypt, so that ETags are no MD5 sums, and rclone can't compare them.
+    # The stores encrypt, so ETags are no MD5 sums (rclone-remotes.sh, `source_remote`).
+    variables[f"RCLONE_CONFIG_{source.partition(':')[0].upper()}_SERVER_SIDE_ENCRYPTION"] = "aws:kms"
     words = ["copy", "--quiet", "--ignore-checksum", source, target]
     subprocess.run([rehearsal.store.clients / "rclone", *words], env=variables, check=True)
 
