@@ -23,6 +23,7 @@ OFF_SITE = {"offSite": {"endpoint": "https://s3.example.com", "bucket": "copies"
 ROWS: Mapping[str, Mapping[str, Any]] = {
     **{"-".join(row): {**matrix_config(row), "backups": OFF_SITE} for row in few_rows(1)},
     "a sign-in in front": {"profile": "dev", **SIGN_IN_PROXY},
+    "monitored": {"profile": "dev", "monitoring": {}},
 }
 DIGEST = f"sha256:{'a' * 64}"
 CLOUDNATIVE_PG = {"postgres": {"mode": "cloudnativepg"}}
