@@ -70,6 +70,10 @@ class Workload(Model):
 WorkloadT = TypeVar("WorkloadT", bound=Workload)
 
 
+class PoolResources(Resources):
+    """Resources of the pods of a pool. All keys are required: no scale has defaults for them."""
+
+
 class Pool(Model):
     """A further Deployment of web or worker. What it does not set is as in the first one."""
 
@@ -82,7 +86,7 @@ class Pool(Model):
     autoscaling: Autoscaling | None = Field(
         default=None, description="Scales the number of pods with the load. Default: `replicas` pods."
     )
-    resources: Resources | None = Field(
+    resources: PoolResources | None = Field(
         default=None, description="Resources of each pod. Default: those of the first Deployment."
     )
 

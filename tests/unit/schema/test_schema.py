@@ -105,7 +105,7 @@ def test_the_program_refuses_what_the_schema_refuses(part: dict[str, Any]) -> No
 
 
 def test_every_key_of_the_schema_has_a_description() -> None:
-    described = SCHEMA["$defs"]["Workload"]["properties"]["resources"]
+    described = SCHEMA["$defs"]["Web"]["properties"]["resources"]
     assert "heap" in described["description"]
     assert json.loads((ROOT / "stacks" / "schema.json").read_text()) == SCHEMA
 
