@@ -24,7 +24,7 @@ packages/shared/src/encryption/encryption.ts."""
 HASH = "cf47c4e05f5239ddb1a46de89687342290c5ca4cae2fcee59d10419e93fdd2be"
 """`sha256(SECRET_KEY + hex(sha256(SALT)))` by Python's hashlib, as packages/shared/src/server/auth/apiKeys.ts does."""
 
-NAMES = '"Account", _prisma_migrations, llm_api_keys, api_keys'
+NAMES = '"Account", _prisma_migrations, llm_api_keys, api_keys, media'
 
 TABLES = f"""
 DROP TABLE IF EXISTS traces, {NAMES};
@@ -36,6 +36,8 @@ CREATE TABLE llm_api_keys (id text PRIMARY KEY, created_at timestamp, secret_key
 INSERT INTO llm_api_keys VALUES ('1', now(), '{LLM_KEY}'), ('2', now(), 'older:format');
 CREATE TABLE api_keys (id text PRIMARY KEY, public_key text, fast_hashed_secret_key text);
 INSERT INTO api_keys VALUES ('1', 'pk-lf-of-the-test', '{HASH}'), ('2', 'pk-lf-other', NULL);
+CREATE TABLE media (id text PRIMARY KEY, bucket_name text);
+INSERT INTO media VALUES ('1', 'langfuse-prod-media');
 """  # noqa: S608  # our own values
 
 

@@ -23,7 +23,7 @@ FORMER, NEWER = "4.82.0", "4.90.0"
 ON = "ON CLUSTER default"
 RESTORE = {"ACTION": "restore", "OVERWRITE": "true", "LANGFUSE_VERSION": FORMER}
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @dataclass(frozen=True, kw_only=True)
