@@ -259,7 +259,8 @@ class Restore:
             self._say("raw events that are newer than the set are not queued again, for want of an ADMIN_API_KEY")
             return {}
         self._say(f"queueing the raw events again that were received since {since} ...")
-        variables = {"SINCE": since, "DRY_RUN": "false"}
+        # Another Job of this restore continues after the keys that the former one has queued (replay-events.js).
+        variables = {"SINCE": since, "DRY_RUN": "false", "RUN": f"restore-{record['metadata']['uid']}"}
         return self._queue(f"{RECORD}-replay", variables, owner=record)
 
     def _queue(self, name: str, variables: Mapping[str, str], owner: Json | None) -> Json:

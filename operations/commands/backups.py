@@ -26,7 +26,7 @@ app = typer.Typer(help="Take, list, verify and remove backup sets.", no_args_is_
 
 
 @app.command()
-def now(*, stack: Stack, config_file: ConfigFile = None) -> None:
+def now(*, stack: Stack, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Take a backup of ClickHouse, and then a set.
 
     Waits until both are complete, and prints the id of the set.
@@ -34,7 +34,8 @@ def now(*, stack: Stack, config_file: ConfigFile = None) -> None:
     from operations.backups import Backups  # noqa: PLC0415  # loads the client of the API server
 
     with reported_errors():
-        typer.echo(Backups(Pulumi(stack, config_file), say).now())
+        made = Backups(Pulumi(stack, config_file), say).now()
+    typer.echo(json.dumps({"id": made}, indent=2) if as_json else made)
 
 
 @app.command("list")
@@ -78,15 +79,20 @@ def prune(
     config_file: ConfigFile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
     yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Remove what `backups.keep` does not keep."""
+    """Remove what `backups.keep` does not keep.
+
+    Prints what is or would be removed, before it asks.
+    """
     from operations.backups import Backups  # noqa: PLC0415  # ditto
 
     with reported_errors():
         backups = Backups(Pulumi(stack, config_file), say)
         removal = backups.prune(dry_run=True)
         names = [*(f"sets/{one}" for one in removal.sets), *(f"clickhouse/{one}" for one in removal.backups)]
-        typer.echo("\n".join(names) or "there is nothing to remove")
+        text = "\n".join(names) or "there is nothing to remove"
+        typer.echo(removal.model_dump_json(indent=2) if as_json else text)
         if names and not dry_run and agreed(f"Remove these {len(names)} for good?", yes=yes):
             backups.prune(dry_run=False)
 
@@ -99,7 +105,10 @@ def _table(sets: "Sequence[BackupSet]") -> Table:
         manifest = one.manifest or {}
         clickhouse = manifest.get("clickhouse") or {}
         sizes = [file["bytes"] for file in manifest.get("files", ())] + [clickhouse.get("bytes", 0)]
-        found = [f"{name} {'ok' if verdict.ok else 'FAILED'}" for name, verdict in sorted(one.verdicts.items())]
+        found = [
+            f"{name} {'ok' if verdict.ok else 'FAILED'} {verdict.finished[:10]}"
+            for name, verdict in sorted(one.verdicts.items())
+        ]
         table.add_row(
             one.id,
             one.finished[:16].replace("T", " "),

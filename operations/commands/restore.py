@@ -76,15 +76,15 @@ def restore(  # noqa: PLR0913  # independent options
         if abandon:
             restoring.abandon()
             return
-        wanted = _continued(restoring, set_id, stack if into else None, clone=clone)
-        if wanted and overwrite:
-            wanted = wanted.model_copy(update={"overwrite": True})
+        wanted = _continued(restoring, set_id, stack if into else None, clone=clone, overwrite=overwrite)
         if wanted is None:
             source = restoring.source(given if into else None, clone=clone) if into or off_site else None
             wanted, plans = restoring.planned(set_id, at, store, overwrite=overwrite, source=source)
             _show(wanted, plans, as_json=as_json and plan)
             if any(one.refusals for one in plans):
                 raise typer.Exit(EXIT_CODES["refused"])
+        elif plan:
+            _show(wanted, [], as_json=as_json)
         if plan:
             return
         if not agreed(f"Stop web and worker of {into or stack}, and restore?", yes=yes):
@@ -125,7 +125,9 @@ def _check(into: str | None, store: str, *, clone: bool, off_site: bool) -> None
         raise OperationError("a stack is moved or cloned as a whole; leave --store out")
 
 
-def _continued(restoring: "Restore", set_id: str | None, other: str | None, *, clone: bool) -> "Restoration | None":
+def _continued(
+    restoring: "Restore", set_id: str | None, other: str | None, *, clone: bool, overwrite: bool
+) -> "Restoration | None":
     """The restore that a killed command had begun; None if there is none."""
     found = restoring.under_way()
     if found is None:
@@ -139,7 +141,7 @@ def _continued(restoring: "Restore", set_id: str | None, other: str | None, *, c
         what = f"--stack {begun[0]} --into{' --clone' if begun[1] else ''}" if begun[0] else "a restore without --into"
         raise OperationError(f"{what} is under way in this stack; continue with the same options, or pass --abandon")
     say(f"a restore of {', '.join(found.stores)} from set {found.set} is under way")
-    return found
+    return found.model_copy(update={"overwrite": True}) if overwrite else found
 
 
 def _show(wanted: "Restoration", plans: "Sequence[Plan]", *, as_json: bool) -> None:

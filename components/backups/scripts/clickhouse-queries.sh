@@ -7,10 +7,11 @@ set -eu
 secure=
 [ "$CLICKHOUSE_TLS" = false ] || secure=--secure
 
-# The timeout is a day, because the server sends nothing until a restore has finished.
+# The timeout is a day, because the server sends nothing until a restore has finished. Clients before 24.6 take several
+# statements only with --multiquery; newer ones ignore it (ClickHouse#63898).
 query() {
     clickhouse-client --host "$CLICKHOUSE_HOST" --port "$CLICKHOUSE_PORT" --user "$CLICKHOUSE_USER" \
-        --connect_timeout 5 --receive_timeout 86400 ${secure:+"$secure"} --query "$1"
+        --connect_timeout 5 --receive_timeout 86400 ${secure:+"$secure"} --multiquery --query "$1"
 }
 
 # Ends the script $1 with message $2, which may quote the client: it adds the statement in further lines, and the command line

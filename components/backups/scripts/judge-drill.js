@@ -2,8 +2,8 @@
 // Compares what was restored with the manifest of the set, and writes the verdict.
 //
 // Environment: STORE (`postgres` or `clickhouse`), WORK_DIR, and the variables of bucket.js. WORK_DIR has set.json, `begun`,
-// `faults`, and what the restore noted: `restore-faults`, `rows` (table and number), and `unfinished` (names of migrations of Postgres) or
-// `schema` (version and dirty flag of that of ClickHouse).
+// `faults`, and what the restore noted: `restore-faults`, `rows` (table and number), and `unfinished` (names of
+// migrations of Postgres) or `schema` (version and dirty flag of that of ClickHouse).
 
 const { existsSync, readFileSync } = require("node:fs");
 const { Bucket, main } = require("./bucket.js");
@@ -31,6 +31,8 @@ main("judge-drill", async ({ STORE, WORK_DIR, ...env }) => {
     const expected = set.clickhouse?.schema;
     if (version && Number(version) !== expected?.version) faults.push(`schema_migrations has ${version}, not ${expected?.version}`);
     console.log(`${Object.keys(found).length} tables were compared`);
+  } else if (!faults.length) {
+    throw new Error("the restore noted neither rows nor a fault, so there is nothing to judge");
   }
   const seconds = Math.round((Date.now() - Number(read("begun"))) / 1000);
   const bytes = STORE === "postgres" ? Number(read("dump").split(" ")[0]) : set.clickhouse.bytes;

@@ -10,10 +10,9 @@
 //
 // A note in the bucket, langfuse-replay/RUN.json, has the last keys that were queued. The next attempt begins there.
 //
-// Environment: SINCE (ISO 8601), RUN (the uid of the Job), WEB_URL, ADMIN_API_KEY, DRY_RUN (`true` only counts), RATE (keys
-// a second),
-// WAIT_SECONDS (for web), SETTLE_SECONDS (see `settle`), and the variables of bucket.js. It prints {queued, skipped, seen,
-// reasons}.
+// Environment: SINCE (ISO 8601), RUN (a name that all attempts share: the uid of the Job, or of a restore), WEB_URL,
+// ADMIN_API_KEY, DRY_RUN (`true` only counts), RATE (keys a second), WAIT_SECONDS (for web), SETTLE_SECONDS (see
+// `settle`), and the variables of bucket.js. It prints {queued, skipped, seen, reasons}.
 
 const { setTimeout: sleep } = require("node:timers/promises");
 const { Bucket, main } = require("./bucket.js");

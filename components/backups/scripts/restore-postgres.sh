@@ -104,7 +104,9 @@ mkfifo "$work/sum.in" "$work/messages.in"
 chosen=$(cat "$WORK_DIR/set")
 read -r bytes sum < "$WORK_DIR/dump"
 echo "restoring $bytes bytes into database $PGDATABASE of $PGHOST:$PGPORT"
-transaction | psql --no-psqlrc --no-align --tuples-only --quiet --set ON_ERROR_STOP=1 --file=- > "$work/output" ||
+# The details of an error would quote values of rows.
+transaction | psql --no-psqlrc --no-align --tuples-only --quiet --set ON_ERROR_STOP=1 --set VERBOSITY=terse --file=- \
+    > "$work/output" ||
     fail "the dump can't be restored; the database is as before"
 [ ! -e "$work/reason" ] || fail "$(cat "$work/reason"); the database is as before"
 [ "$(tail -n 1 "$work/output")" = committed ] || fail "the transaction failed; the database is as before"

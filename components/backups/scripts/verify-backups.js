@@ -5,7 +5,7 @@
 // A fault is a verdict. A check that could not be done, because the store did not answer or refused the key, has none.
 //
 // Environment: ACTION (`list` or `verify`), SET_ID (empty for the newest set), KEEP_MINIMUM, KEEP_DAILY, KEEP_WEEKLY,
-// KEEP_MONTHLY, KEEP_LEGACY_DAYS, and the variables of bucket.js.
+// KEEP_MONTHLY, KEEP_BEFORE_UPGRADE_DAYS, KEEP_LEGACY_DAYS, and the variables of bucket.js.
 //
 // `list` prints one JSON object a line for each folder in `sets/`, the oldest first, and nothing else to standard output:
 //

@@ -131,6 +131,10 @@ def test_a_dump_is_restored_and_its_keys_fit(postgres_drill: Drill) -> None:
         "table public.Account has 100 rows after the restore, not 101",
         "table public.lost has 0 rows after the restore, not 1",
     ]
+    (postgres_drill.folder / "work" / "rows").unlink()
+    nothing = postgres_drill.run("judge")
+    assert nothing.code == 1, "without rows, nothing was compared"
+    assert "there is nothing to judge" in nothing.output
 
 
 def test_a_dump_that_is_damaged_or_lost_has_a_verdict(postgres_drill: Drill) -> None:

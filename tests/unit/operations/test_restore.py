@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from components.backups.off_site import IDENTITY, identity_environment
 from components.schema.application import ImportFrom
 from operations import backups, jobs, restore, sources
+from operations.__main__ import app as program
 from operations.backups import BackupSet
 from operations.cluster import Step
 from operations.errors import OperationError
@@ -85,7 +87,7 @@ class World(Killable):
         self.mail = False
 
     def template(self, given: Mapping[str, str] | None = None) -> dict[str, Any]:
-        names = ("ACTION", "SET_ID", "OVERWRITE", "DRY_RUN", "SINCE", "SETTLE_SECONDS")
+        names = ("ACTION", "SET_ID", "OVERWRITE", "DRY_RUN", "SINCE", "RUN", "SETTLE_SECONDS")
         more = ("CLONE", "MANIFEST", "PREFIX", "MEDIA_PREFIX", "FORMER_MEDIA_BUCKET")
         env = [
             {"name": name, "value": value}
@@ -331,6 +333,17 @@ def test_encrypted_copies_need_a_job_that_decrypts_and_then_the_private_key_goes
     assert f"kubectl -n {NAMESPACE} delete secret {sources.IDENTITY}" in "\n".join(said)
 
 
+def test_events_of_a_restore_are_queued_from_where_its_former_job_broke_off(world: World) -> None:
+    world.fails = {"langfuse-restore-replay"}
+    with pytest.raises(OperationError, match="langfuse-restore-replay failed"):
+        restoring().carry_out(WANTED)
+    run = world.variables["langfuse-restore-replay"]["RUN"]
+    world.fails = set()
+    restoring().carry_out(WANTED)
+    assert world.ran.count("langfuse-restore-replay") == 2
+    assert world.variables["langfuse-restore-replay"]["RUN"] == run == f"restore-uid-{RECORD}"
+
+
 def test_the_private_key_has_the_name_that_the_pods_read() -> None:
     assert sources.IDENTITY == IDENTITY
     assert sources.AGE_IDENTITY in identity_environment(ImportFrom.model_construct(encrypted=True))
@@ -499,6 +512,33 @@ def test_a_plan_changes_nothing_but_its_own_jobs(world: World) -> None:
     assert all(world.replicas.values())
     assert not any(world.objects["CronJob", name]["spec"]["suspend"] for name in restore.SUSPENDED)
     assert ("ConfigMap", RECORD) not in world.objects
+
+
+def test_programs_can_read_what_each_command_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    removal = {"sets": ["old"], "backups": ["older"]}
+
+    def output(name: str, variables: Json) -> str:
+        if backups.BACKUP_POSTGRES in name:
+            return json.dumps({"id": SET})
+        return json.dumps(removal) if backups.RETENTION in name else World.output(world, name, variables)
+
+    world.add("CronJob", backups.VERIFY, world.cron_job())
+    monkeypatch.setattr(world, "output", output)
+    monkeypatch.setattr("operations.commands.backups.Pulumi", lambda *_: FakePulumi())
+    monkeypatch.setattr("operations.commands.restore.Pulumi", lambda *_: FakePulumi())
+
+    def answer(*words: str) -> Any:  # noqa: ANN401  # JSON
+        result = CliRunner().invoke(program, [*words, "--stack", "prod", "--json"])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    assert answer("backup", "now") == {"id": SET}
+    assert answer("backup", "prune", "--dry-run") == removal
+    assert [one["store"] for one in answer("restore", "--plan", "--overwrite")["plans"]] == ["postgres", "clickhouse"]
+    world.fails = {"langfuse-restore-replay"}
+    with pytest.raises(OperationError):
+        restoring().carry_out(WANTED)
+    assert answer("restore", "--plan") == {**WANTED.model_dump(), "plans": []}, "it is under way"
 
 
 def test_a_cron_job_that_was_suspended_stays_so(world: World) -> None:
