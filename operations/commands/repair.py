@@ -46,7 +46,7 @@ def repair(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Repair a half-applied migration of Postgres or ClickHouse.
+    """Repair a database whose migration was half applied.
 
     Shows the statements of the migration and which of them took effect, asks, and repairs. After that, run `pulumi up`.
     See docs/runbooks/langfuse-release.md.

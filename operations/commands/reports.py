@@ -89,7 +89,7 @@ def comment(
     pull_request: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="The pull request.")],
     commit: Annotated[str, typer.Option(metavar="SHA", help="The commit that was previewed.")] = "",
 ) -> None:
-    """Write previews into one comment of a GitHub pull request.
+    """Write previews into one comment of a pull request.
 
     Also prints the text, for a job summary.
     """

@@ -103,7 +103,7 @@ def replay(
     since: Annotated[str, typer.Option(metavar="TIME", help="Events that were received since then, in ISO 8601.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
 ) -> None:
-    """Queue raw events again, for example after Redis was lost.
+    """Queue raw events again, as after the loss of Redis.
 
     Web stores each event in the bucket of events before it answers. Workers process what is queued again as if it had
     just been received. That changes nothing for events that are in ClickHouse already. Prints JSON: how many events

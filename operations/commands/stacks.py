@@ -27,7 +27,7 @@ Pause = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Time betwe
 
 @app.command()
 def deploy(*, stack: Stack, attempts: Attempts = 30, pause: Pause = 10, no_smoke: NoSmoke = False) -> None:
-    """Preview and update a stack, and wait until it is healthy.
+    """Preview a stack, update it, and test it.
 
     Recovers first from a command that was killed, as `recover` does. Prints the preview as Markdown. Runs the smoke
     tests at the end.
@@ -90,7 +90,7 @@ def review(
     hours: Annotated[int, typer.Option(metavar="HOURS", min=1, help="Time until the stack expires.")] = 48,
     destroy: Annotated[bool, typer.Option("--destroy", help="Delete the stack instead.")] = False,
 ) -> None:
-    """Deploy a pull request to its own namespace, or delete it.
+    """Deploy a pull request by itself, or delete it.
 
     The stack is called pr-NUMBER. `sweep` destroys it when it has expired.
     """
