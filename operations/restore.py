@@ -8,6 +8,7 @@ Jobs: after a kill, the same command continues where it was.
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -251,7 +252,8 @@ class Restore:
         Raises:
             OperationError: The stack has no key of the admin API, or the Job failed.
         """
-        variables = {"SINCE": moment(since).isoformat(), "DRY_RUN": str(dry_run).lower()}
+        at = moment(since).astimezone(UTC)
+        variables = {"SINCE": at.isoformat(), "DRY_RUN": str(dry_run).lower(), "RUN": f"since-{at:%Y%m%dT%H%M%S.%fZ}"}
         return self._queue(jobs.by_hand(REPLAY), variables, owner=None)
 
     def _replay(self, since: str, record: Json) -> Json:

@@ -1,5 +1,6 @@
 """Which set a restore takes."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,8 @@ Json = Mapping[str, Any]
 
 
 def _numbers(release: str) -> list[int]:
-    return [int(part) for part in release.split(".")]
+    """The numbers of a release. Web names a build between two releases like `4.83.0-rc.1`."""
+    return [int(part) for part in re.split(r"[-+]", release)[0].split(".") if part.isdigit()]
 
 
 def _fits(one: BackupSet, release: str | None, sets: Sequence[BackupSet]) -> bool:

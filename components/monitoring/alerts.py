@@ -203,7 +203,7 @@ def _backups(settings: Settings) -> Iterator[Alert]:
             expr='max by (job_name) (kube_job_failed{NS, condition="true", job_name=~"langfuse-drill-.*"}) > 0',
             lasts="0m",
             severity="critical",
-            summary="The newest backup set can't be restored: {{ $labels.job_name }}",
+            summary="No restore of the newest backup set is proven: {{ $labels.job_name }}",
         )
     yield Alert(
         name="LangfuseBackupSuspended",

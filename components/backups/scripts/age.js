@@ -249,11 +249,12 @@ function fileKeyOf(header, identity) {
   for (const [index, line] of lines.entries()) {
     const [arrow, kind, text] = line.split(" ");
     if (arrow !== "->" || kind !== "X25519") continue;
-    const share = Buffer.from(text, "base64");
+    const share = Buffer.from(text ?? "", "base64");
+    if (share.length !== 32) throw new Damage("the header of the file was changed");
     const shared = crypto.diffieHellman({ privateKey: identity, publicKey: publicKey(share) });
     let fileKey;
     try {
-      fileKey = open(wrapKey(shared, share, own), ZERO_NONCE, Buffer.from(lines[index + 1], "base64"));
+      fileKey = open(wrapKey(shared, share, own), ZERO_NONCE, Buffer.from(lines[index + 1] ?? "", "base64"));
     } catch {
       continue; // for another recipient
     }

@@ -50,9 +50,9 @@ const STORES = {
 
     notes: (set, now) => ({
       dump: `${fileOf(set).bytes} ${fileOf(set).sha256}\n`,
-      // Names of tables are keys of a JSON object in a string.
+      // Both are strings in a statement.
       "rows.json": JSON.stringify(set.postgres.rows).replaceAll("'", "''"),
-      restored: JSON.stringify({ restored: set.id, begun: set.started, at: now }),
+      restored: JSON.stringify({ restored: set.id, begun: set.started, at: now }).replaceAll("'", "''"),
     }),
   },
 

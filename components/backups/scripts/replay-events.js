@@ -8,9 +8,10 @@
 //   PROJECT/TYPE/BODY/EVENT.json                  a job reads the whole folder of a body, so one key of each is enough
 //   otel/PROJECT/yyyy/mm/dd/HH/MM/EVENT.json      names are in the order of time, so a list begins at SINCE
 //
-// A note in the bucket, langfuse-replay/RUN.json, has the last keys that were queued. The next attempt begins there.
+// A note in the bucket, langfuse-replay/RUN.json, has the last keys that were queued. The next attempt begins there,
+// unless the former one came to its end.
 //
-// Environment: SINCE (ISO 8601), RUN (a name that all attempts share: the uid of the Job, or of a restore), WEB_URL,
+// Environment: SINCE (ISO 8601), RUN (a name that all attempts share: the time of SINCE, or the uid of a restore), WEB_URL,
 // ADMIN_API_KEY, DRY_RUN (`true` only counts), RATE (keys a second), WAIT_SECONDS (for web), SETTLE_SECONDS (see
 // `settle`), and the variables of bucket.js. It prints {queued, skipped, seen, reasons}.
 
@@ -120,8 +121,9 @@ main("replay-events", async ({ SINCE, RUN, DRY_RUN, RATE, SETTLE_SECONDS, ...env
   const bucket = new Bucket(env);
   const dry = DRY_RUN === "true";
   const note = `${NOTES}${RUN}.json`;
-  const begun = dry ? undefined : await bucket.read(note);
-  const { after, found } = begun ? JSON.parse(begun) : { after: {}, found: { seen: 0, queued: 0, skipped: 0, reasons: {} } };
+  const former = JSON.parse((dry ? undefined : await bucket.read(note)) ?? "{}");
+  const begun = former.found && !former.done;
+  const { after, found } = begun ? former : { after: {}, found: { seen: 0, queued: 0, skipped: 0, reasons: {} } };
   if (begun) console.log(`continuing after ${found.seen} events`);
   else if (!dry) await settle(Number(SETTLE_SECONDS));
   for (const [kind, list] of Object.entries({ spans, events })) {
@@ -139,5 +141,6 @@ main("replay-events", async ({ SINCE, RUN, DRY_RUN, RATE, SETTLE_SECONDS, ...env
       await sleep(Math.max(0, (keys.length / Number(RATE)) * 1000 - (Date.now() - started)));
     }
   }
+  if (!dry) await bucket.write(note, JSON.stringify({ found, done: true }));
   console.log(JSON.stringify({ since: SINCE, ...found }));
 });

@@ -139,7 +139,7 @@ def test_each_event_since_a_time_is_queued_once_and_the_rest_is_reported(filled:
     assert ADMIN_KEY not in done.output + done.command_lines
 
 
-def test_an_attempt_after_a_failure_continues_and_another_run_begins_anew(filled: Store, tmp_path: Path) -> None:
+def test_an_attempt_after_a_failure_continues_and_one_after_the_end_begins_anew(filled: Store, tmp_path: Path) -> None:
     web = Web(failures=[0, 500])
     with serving(web) as url:
         failed = replay(filled, url, tmp_path)
@@ -149,7 +149,7 @@ def test_an_attempt_after_a_failure_continues_and_another_run_begins_anew(filled
         done = replay(filled, url, tmp_path)
         assert done.code == 0, done.output
         assert sorted(web.keys) == sorted(FRESH)
-        again = replay(filled, url, tmp_path, RUN="second")
+        again = replay(filled, url, tmp_path)
     assert report(again)["queued"] == report(done)["queued"] == 4
     assert len(web.keys) == 2 * len(FRESH)
 
