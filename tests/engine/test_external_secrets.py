@@ -102,7 +102,7 @@ def test_pods_read_the_values_from_the_store(stack: Stack, view: View) -> None:
         assert written or key == "access-key-id", (name, key)  # the ids of the managed store's keys are not secret
     stored, written_values = set(contents()[ENTRY].values()), set(view.generated().values())
     unused = len(stored - written_values)  # pytest shows the values in an assertion
-    optional = {"admin_api_key", "sign_in_proxy_cookie_secret"}
+    optional = {"admin_api_key", "postgres_metrics_password", "sign_in_proxy_cookie_secret"}
     assert unused <= len([name for name in CREDENTIALS if name.endswith("access_key_id") or name in optional])
     state = stack.export("--show-secrets")
     is_shown = any(one in state for one in stored)
