@@ -26,6 +26,7 @@ FILES = re.compile(r".*\.(ts|js|mjs|cjs|py|sh|json|xml|yaml|yml|md|conf|pem|com|
 
 EXAMPLES = {
     "cluster.local": "a domain",
+    "monitoring.coreos": "the API group of the Prometheus Operator",
     "web.replcas": "a spelling mistake",
     "key.path": "stands for any key",
     "network.dns": "of an earlier version: the message says where it is now",

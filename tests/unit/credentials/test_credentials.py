@@ -181,7 +181,7 @@ def test_an_existing_secret_is_referenced() -> None:
     refs: dict[str, str] = {}
     sources = {"values": {"postgresPassword": {"source": "existing", "secret": "my-postgres", "key": "password"}}}
     recording = credentials(sources, look=lambda made: refs.update(at=str(made.refs["postgres_password"])))
-    assert refs == {"at": "SecretRef(name='my-postgres', key='password')"}
+    assert refs == {"at": "SecretRef(name='my-postgres', key='password', optional=False)"}
     assert not [item for item in recording if item.name == "langfuse-postgres"]
 
 

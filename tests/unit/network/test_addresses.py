@@ -222,6 +222,7 @@ def of_custom_resources(network: Network) -> Iterator[tuple[Peer, Named]]:
         "VirtualService": gateways(network),
         "RequestAuthentication": [],  # istiod, which is not in the namespace
         "AuthorizationPolicy": [],  # names the issuer of a token
+        "PrometheusRule": [],  # links to runbooks, for people
     }
     for item in network.recording:
         if not item.custom or "spec" not in item.inputs or item.inputs.get("apiVersion", "").count(".") < 2:

@@ -6,7 +6,7 @@
 # server starts nevertheless: an alert tells that the exporter can't connect.
 #
 # Environment: METRICS_ROLE, METRICS_PASSWORD and PGHOST (the directory of the socket).
-set -u
+set -eu
 
 pg_isready --quiet --host 127.0.0.1 --timeout 2 || exit 1
 
