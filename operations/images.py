@@ -11,6 +11,7 @@ from components.settings.load import SettingsError, parse
 from components.stores.images import all_images
 from operations import registry
 from operations.errors import OperationError
+from operations.objects import named_object
 from operations.pulumi import Json, Pulumi
 from operations.registry import Credentials
 
@@ -100,8 +101,7 @@ def _of_secret(pulumi: Pulumi, namespace: str, name: str) -> Credentials:
     from operations.cluster import Cluster  # noqa: PLC0415  # takes a second to import
 
     source = f"langfuse:images.pullSecrets: Secret {name} in namespace {namespace}"
-    wanted = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}}
-    secret = Cluster.of(pulumi).get(wanted)
+    secret = Cluster.of(pulumi).get(named_object("v1", "Secret", name, namespace))
     text = ((secret or {}).get("data") or {}).get(".dockerconfigjson")
     if text is None:
         raise OperationError(

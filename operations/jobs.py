@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from operations.cluster import Cluster, Step
 from operations.errors import OperationError, UnreachableError
+from operations.objects import named_object
 
 Json = Mapping[str, Any]  # an object of Kubernetes
 Say = Callable[[str], None]
@@ -50,7 +51,7 @@ def find(cluster: Cluster, kind: str, name: str, namespace: str) -> Json | None:
     Raises:
         OperationError: The cluster can't be reached, or refuses the request.
     """
-    return cluster.get({"apiVersion": "batch/v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}})
+    return cluster.get(named_object("batch/v1", kind, name, namespace))
 
 
 def declared(cluster: Cluster, kind: str, name: str, namespace: str) -> Json:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from components.schema.environment import PROJECT
 from operations import cluster_identity
 from operations.errors import OperationError
+from operations.objects import named_object
 from operations.pulumi import Pulumi
 from operations.recovery import stack as recovery
 from operations.writers import Writers
@@ -233,8 +234,7 @@ class Upgrade:
                 self._cluster.delete(claim)
 
     def _claim(self, name: str) -> Json:
-        metadata = {"name": name, "namespace": self._writers.namespace}
-        return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata}
+        return named_object("v1", "PersistentVolumeClaim", name, self._writers.namespace)
 
     def _resources(self) -> list[Json]:
         exported = json.loads(self._pulumi.run("stack", "export"))

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from operations import backups, cluster_identity, jobs, restore
 from operations.cluster import Cluster
 from operations.errors import OperationError
+from operations.objects import named_object
 from operations.pulumi import Pulumi
 
 Json = Mapping[str, Any]
@@ -103,8 +104,7 @@ class Repair:
         migrations = jobs.find(self._cluster, "Job", restore.MIGRATIONS, self._namespace)
         if migrations is not None and jobs.ended(migrations) is None:
             raise OperationError(f"Job {restore.MIGRATIONS} is still running; wait until it has ended")
-        metadata = {"name": restore.RECORD, "namespace": self._namespace}
-        if self._cluster.get({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}) is not None:
+        if self._cluster.get(named_object("v1", "ConfigMap", restore.RECORD, self._namespace)) is not None:
             raise OperationError("a restore is under way; finish it with `python -m operations restore`")
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from operations import backups, jobs, sources
 from operations.errors import OperationError
+from operations.objects import named_object
 from operations.pulumi import Pulumi
 from operations.set_choice import choose, moment
 from operations.sources import Source
@@ -347,7 +348,7 @@ class Restore:
         return jobs.declared(self._cluster, "CronJob", f"langfuse-restore-{store}", self._namespace)
 
     def _record(self) -> Json:
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": RECORD, "namespace": self._namespace}}
+        return named_object("v1", "ConfigMap", RECORD, self._namespace)
 
 
 def _variables(action: Literal["plan", "restore"], wanted: Restoration, store: Store) -> Mapping[str, str]:

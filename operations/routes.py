@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from operations.errors import OperationError
+from operations.objects import named_object
 from operations.pulumi import Pulumi
 
 Json = Mapping[str, Any]
@@ -53,9 +54,8 @@ def prerequisites(objects: Iterable[Json], get: Get) -> Iterator[str]:
 def _gateways(route: Json, get: Get) -> Iterator[tuple[Json, str, Json | None]]:
     """The Gateways of an HTTPRoute: the reference, a title, and the object if it exists."""
     for reference in route["spec"]["parentRefs"]:
-        wanted = _object(
-            GATEWAY_API, "Gateway", reference.get("namespace", route["metadata"]["namespace"]), reference["name"]
-        )
+        namespace = reference.get("namespace", route["metadata"]["namespace"])
+        wanted = named_object(GATEWAY_API, "Gateway", reference["name"], namespace)
         yield reference, _title(wanted), get(wanted)
 
 
@@ -77,8 +77,7 @@ def _parents(route: Json, get: Get) -> Iterator[str]:
 
 def _ingress_class(ingress: Json, get: Get) -> Iterator[str]:
     name = ingress["spec"].get("ingressClassName")
-    wanted = {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": name}}
-    if name and get(wanted) is None:
+    if name and get(named_object("networking.k8s.io/v1", "IngressClass", name)) is None:
         yield f"there is no IngressClass {name}, so no controller serves it"
 
 
@@ -88,8 +87,8 @@ def _issuer(certificate: Json, get: Get) -> Iterator[str]:
     kind, name = reference.get("kind", "Issuer"), reference["name"]
     if reference.get("group", "cert-manager.io") != "cert-manager.io":
         return  # of another program
-    namespace = {"namespace": certificate["metadata"]["namespace"]} if kind == "Issuer" else {}
-    found = get({"apiVersion": "cert-manager.io/v1", "kind": kind, "metadata": {"name": name, **namespace}})
+    namespace = certificate["metadata"]["namespace"] if kind == "Issuer" else None
+    found = get(named_object("cert-manager.io/v1", kind, name, namespace))
     if found is None:
         yield f"there is no {kind} {name}"
         return
@@ -126,7 +125,7 @@ def _virtual_service(service: Json, get: Get) -> Iterator[str]:
     """Whether its gateways exist and serve its hosts. Istio has no status for that."""
     for reference in service["spec"]["gateways"]:
         namespace, _, name = reference.partition("/")
-        gateway = get(_object("networking.istio.io/v1", "Gateway", namespace, name))
+        gateway = get(named_object("networking.istio.io/v1", "Gateway", name, namespace))
         if gateway is None:
             yield f"the Gateway {reference} does not exist"
             continue
@@ -151,7 +150,7 @@ def _ingress(ingress: Json, get: Get) -> Iterator[str]:
         yield f"no controller {of_class} has reported an address for it"
     if any(key.startswith("cert-manager.io/") for key in ingress["metadata"].get("annotations") or ()):
         for name in sorted({one["secretName"] for one in ingress["spec"].get("tls", ()) if "secretName" in one}):
-            wanted = _object("cert-manager.io/v1", "Certificate", ingress["metadata"]["namespace"], name)
+            wanted = named_object("cert-manager.io/v1", "Certificate", name, ingress["metadata"]["namespace"])
             if (certificate := get(wanted)) is None:
                 yield f"cert-manager has not created the Certificate {name}"
             else:
@@ -180,10 +179,6 @@ def _failed(conditions: Iterable[Json], *, of_failures: tuple[str, ...] = ()) ->
         if one["status"] == ("True" if one["type"] in of_failures else "False"):
             detail = ", ".join(text for text in (one.get("reason"), one.get("message")) if text)
             yield f"{one['type']} is {one['status']}" + (f" ({detail})" if detail else "")
-
-
-def _object(api_version: str, kind: str, namespace: str, name: str) -> Json:
-    return {"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace, "name": name}}
 
 
 def _title(item: Json) -> str:

@@ -15,6 +15,7 @@ from components.stores.modes import StoreModes
 from operations import jobs
 from operations.cluster import Cluster
 from operations.errors import OperationError
+from operations.objects import named_object
 from operations.pulumi import Pulumi
 
 FETCH: Final = "langfuse-fetch-set"
@@ -113,8 +114,7 @@ def source(target: Pulumi, cluster: Cluster, namespace: str, other: Pulumi | Non
 
 def _refuse_mail(target: Pulumi, cluster: Cluster, namespace: str) -> None:
     """A clone has the addresses of all users."""
-    metadata = {"name": WEB, "namespace": namespace}
-    web = cluster.get({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata})
+    web = cluster.get(named_object("apps/v1", "Deployment", WEB, namespace))
     if web and MAIL in _variables(web["spec"]):
         raise OperationError(
             f"stack {target.stack} sends mail, and a clone has the addresses of all users; remove {PROJECT}:mail and "

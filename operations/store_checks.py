@@ -18,6 +18,7 @@ from operations import cluster_identity, jobs
 from operations.changes.events import observe
 from operations.cluster import Cluster
 from operations.errors import OperationError
+from operations.objects import named_object
 from operations.pulumi import Pulumi
 
 Json = Mapping[str, Any]
@@ -163,8 +164,7 @@ def _require(cluster: Cluster, job: Json) -> None:
     (container,) = job["spec"]["template"]["spec"]["containers"]
     references = (one.get("valueFrom", {}).get("secretKeyRef", {}).get("name") for one in container["env"])
     for name in sorted({name for name in references if name}):
-        metadata = {"name": name, "namespace": namespace}
-        if cluster.get({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}) is None:
+        if cluster.get(named_object("v1", "Secret", name, namespace)) is None:
             raise OperationError(f"there is no Secret {name} in namespace {namespace}; {first}")
 
 

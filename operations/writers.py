@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from operations.errors import OperationError
+from operations.objects import named_object
 from operations.pulumi import Pulumi
 
 Json = Mapping[str, Any]
@@ -96,5 +97,4 @@ class Writers:
         return list(dict.fromkeys([*WRITERS, *self._deployments]))
 
     def _named(self, name: str) -> Json:
-        metadata = {"name": name, "namespace": self.namespace}
-        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}
+        return named_object("apps/v1", "Deployment", name, self.namespace)

@@ -12,7 +12,8 @@ from typing import Final, Literal
 from pydantic import JsonValue
 
 from components.schema.environment import Settings
-from components.schema.stores import CloudNativePgPostgres, ManagedClickHouse
+from components.schema.monitoring import Alerts as Bounds
+from components.schema.monitoring import Monitoring
 from components.schema.values import quantity_value
 from components.stores.modes import StoreModes
 
@@ -28,7 +29,7 @@ class Alert:
 
     name: str
     expr: str
-    """A query. `NS` stands for the label with the namespace."""
+    """A query for `in_namespace`."""
     lasts: str
     """How long the query must hold."""
     severity: Literal["critical", "warning"]
@@ -39,13 +40,23 @@ class Alert:
 def alerts(settings: Settings) -> Sequence[Alert]:
     """The alerts of an environment: those about what it runs."""
     stores = StoreModes.of(settings)
-    found = [*_application(), *_monitoring(), *_queues(settings), *_kubernetes(), *_backups(settings), *_redis()]
-    found += _postgres(operated=isinstance(settings.postgres, CloudNativePgPostgres))
-    if isinstance(settings.clickhouse, ManagedClickHouse):
-        found += _clickhouse(settings.clickhouse.keepers)
+    bounds = _bounds(settings)
+    found = [*_application(), *_monitoring(), *_queues(bounds), *_kubernetes(), *_backups(settings), *_redis()]
+    found += _postgres(operated=stores.postgres.operator_pods is not None)
+    if stores.clickhouse.is_managed:
+        found += _clickhouse(stores.clickhouse.config.keepers)
     if stores.object_store.is_managed:
-        found += _object_store(settings)
+        found += _object_store(bounds)
     return found
+
+
+def in_namespace(query: str, settings: Settings) -> str:
+    """A query about the objects of an environment. `NS` stands for the label with the namespace."""
+    return query.replace("NS", f'namespace="{settings.namespace}"')
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return (settings.monitoring or Monitoring()).alerts
 
 
 def _application() -> Iterator[Alert]:
@@ -95,13 +106,10 @@ def _monitoring() -> Iterator[Alert]:
     )
 
 
-def _queues(settings: Settings) -> Iterator[Alert]:
-    bounds = settings.monitoring.alerts if settings.monitoring else None
-    length = bounds.queue_length if bounds else 0
-    minutes = bounds.queue_minutes if bounds else 0
+def _queues(bounds: Bounds) -> Iterator[Alert]:
     yield Alert(
         name="LangfuseQueueLong",
-        expr=f'max by (key) (redis_key_size{{NS, key=~".*:wait"}}) > {length}',
+        expr=f'max by (key) (redis_key_size{{NS, key=~".*:wait"}}) > {bounds.queue_length}',
         lasts="15m",
         severity="warning",
         summary="{{ $value }} jobs wait in {{ $labels.key }}",
@@ -110,7 +118,7 @@ def _queues(settings: Settings) -> Iterator[Alert]:
         name="LangfuseQueueSlow",
         expr=(
             "histogram_quantile(0.9, sum by (queue, le) (rate(langfuse_queue_time_milliseconds_bucket"
-            f'{{NS, type="wait", queue=~"(secondary_)?(otel_)?ingestion"}}[15m]))) > {minutes * 60_000}'
+            f'{{NS, type="wait", queue=~"(secondary_)?(otel_)?ingestion"}}[15m]))) > {bounds.queue_minutes * 60_000}'
         ),
         lasts="10m",
         severity="warning",
@@ -179,7 +187,7 @@ def _kubernetes() -> Iterator[Alert]:
 
 def _backups(settings: Settings) -> Iterator[Alert]:
     """A CronJob that never succeeded counts from its creation."""
-    hours = settings.monitoring.alerts.backup_hours if settings.monitoring else 0
+    hours = _bounds(settings).backup_hours
     last = (
         '(kube_cronjob_status_last_successful_time{{NS, cronjob=~"{0}"}} or kube_cronjob_created{{NS, cronjob=~"{0}"}})'
     )
@@ -338,7 +346,7 @@ def _clickhouse(keepers: int) -> Iterator[Alert]:
         )
 
 
-def _object_store(settings: Settings) -> Iterator[Alert]:
+def _object_store(bounds: Bounds) -> Iterator[Alert]:
     yield Alert(
         name="LangfuseObjectStoreFull",
         expr=(
@@ -356,11 +364,10 @@ def _object_store(settings: Settings) -> Iterator[Alert]:
         severity="warning",
         summary="A server of the object store is offline",
     )
-    size = settings.monitoring.alerts.bucket_size if settings.monitoring else None
-    if size:
+    if bounds.bucket_size:
         yield Alert(
             name="LangfuseBucketLarge",
-            expr=f"max by (bucket) (minio_bucket_usage_total_bytes{{NS}}) > {int(quantity_value(size))}",
+            expr=f"max by (bucket) (minio_bucket_usage_total_bytes{{NS}}) > {int(quantity_value(bounds.bucket_size))}",
             lasts="1h",
             severity="warning",
             summary="The bucket {{ $labels.bucket }} has {{ $value | humanize1024 }}B",
@@ -369,12 +376,11 @@ def _object_store(settings: Settings) -> Iterator[Alert]:
 
 def rule_groups(settings: Settings) -> Mapping[str, JsonValue]:
     """The specification of a PrometheusRule, which is the content of a rule file of Prometheus as well."""
-    page = (settings.monitoring.alerts.runbook_url if settings.monitoring else None) or RUNBOOK
-    namespace = f'namespace="{settings.namespace}"'
+    page = _bounds(settings).runbook_url or RUNBOOK
     rules: list[JsonValue] = [
         {
             "alert": alert.name,
-            "expr": alert.expr.replace("NS", namespace),
+            "expr": in_namespace(alert.expr, settings),
             "for": alert.lasts,
             "labels": {"severity": alert.severity, "environment": settings.profile, "owner": settings.owner},
             "annotations": {"summary": alert.summary, "runbook_url": f"{page}#{alert.name.lower()}"},

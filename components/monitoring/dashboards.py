@@ -7,8 +7,8 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from components.monitoring.alerts import in_namespace
 from components.schema.environment import Settings
-from components.schema.stores import CloudNativePgPostgres, ManagedClickHouse
 from components.stores.modes import StoreModes
 
 LABEL: Final = {"grafana_dashboard": "1"}
@@ -29,7 +29,7 @@ class Panel:
 
     title: str
     expr: str
-    """As in an alert, `NS` stands for the label with the namespace."""
+    """A query for `in_namespace`."""
     legend: str = ""
     unit: str = "short"
     """A unit of Grafana."""
@@ -37,11 +37,11 @@ class Panel:
 
 def panels(settings: Settings) -> Sequence[Panel]:
     """The panels of an environment: what it runs."""
-    found = [*_application(), *_redis()]
-    if isinstance(settings.clickhouse, ManagedClickHouse):
+    stores, found = StoreModes.of(settings), [*_application(), *_redis()]
+    if stores.clickhouse.is_managed:
         found += _clickhouse()
-    found += _operated_postgres() if isinstance(settings.postgres, CloudNativePgPostgres) else _postgres()
-    if StoreModes.of(settings).object_store.is_managed:
+    found += _operated_postgres() if stores.postgres.operator_pods else _postgres()
+    if stores.object_store.is_managed:
         found += _object_store()
     return [*found, *_kubernetes()]
 
@@ -170,8 +170,7 @@ def _kubernetes() -> Iterator[Panel]:
 
 def operator_dashboard(settings: Settings) -> str:
     """The dashboard in JSON."""
-    namespace = f'namespace="{settings.namespace}"'
-    found = [_panel(number, one, namespace) for number, one in enumerate(panels(settings))]
+    found = [_panel(number, one, settings) for number, one in enumerate(panels(settings))]
     variable = {"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Prometheus"}
     dashboard = {
         "uid": f"langfuse-{settings.instance}"[:40],
@@ -189,7 +188,7 @@ def operator_dashboard(settings: Settings) -> str:
     return json.dumps(dashboard, indent=1)
 
 
-def _panel(number: int, panel: Panel, namespace: str) -> JsonValue:
+def _panel(number: int, panel: Panel, settings: Settings) -> JsonValue:
     return {
         "id": number + 1,
         "type": "timeseries",
@@ -207,7 +206,7 @@ def _panel(number: int, panel: Panel, namespace: str) -> JsonValue:
             {
                 "refId": "A",
                 "datasource": DATASOURCE,
-                "expr": panel.expr.replace("NS", namespace),
+                "expr": in_namespace(panel.expr, settings),
                 "legendFormat": panel.legend,
             }
         ],

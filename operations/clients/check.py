@@ -13,6 +13,7 @@ from operations.clients.hops import Fact, Place, Result, results
 from operations.clients.stack import Client, Clients
 from operations.cluster import Cluster, Step
 from operations.errors import OperationError
+from operations.objects import named_object
 
 Json = Mapping[str, Any]
 
@@ -119,8 +120,7 @@ def check_job(
 
 def _pod(clients: Clients, name: str, variables: Mapping[str, str], image: str | None) -> Json:
     """A pod with Node, under the security of the worker's pods, and with a client's ConfigMap and Secret."""
-    metadata = {"name": WORKER, "namespace": clients.namespace}
-    worker = clients.cluster.get({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata})
+    worker = clients.cluster.get(named_object("apps/v1", "Deployment", WORKER, clients.namespace))
     if worker is None:
         raise OperationError(f"there is no Deployment {WORKER} in namespace {clients.namespace}; run `pulumi up`")
     spec: Json = worker["spec"]["template"]["spec"]

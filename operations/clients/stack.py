@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from operations import backups, cluster_identity, jobs
 from operations.cluster import Cluster
 from operations.errors import OperationError
+from operations.objects import named_object
 from operations.pulumi import Pulumi
 
 Json = Mapping[str, Any]
@@ -215,5 +216,4 @@ class Clients:
         return {}
 
     def _object(self, kind: str, name: str, namespace: str) -> Json | None:
-        metadata = {"name": name, "namespace": namespace}
-        return self.cluster.get({"apiVersion": "v1", "kind": kind, "metadata": metadata})
+        return self.cluster.get(named_object("v1", kind, name, namespace))

@@ -14,6 +14,7 @@ from components.storage_classes import DEFAULT, KINDS, classes_of
 from operations.cluster import Cluster
 from operations.doctor.model import Check, Line
 from operations.errors import OperationError
+from operations.objects import named_object
 from operations.pulumi import Json
 from operations.sources import IDENTITY
 
@@ -88,9 +89,8 @@ def _missing(cluster: Cluster, objects: Sequence[Json]) -> Iterator[Line]:
                 needed.setdefault(secret, set()).add(key)
                 blocking |= set() if item["kind"] == "CronJob" else {secret}
     for (namespace, name), keys in sorted(needed.items()):
-        metadata = {"name": name, "namespace": namespace}
         try:
-            found = cluster.get({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
+            found = cluster.get(named_object("v1", "Secret", name, namespace))
         except OperationError as error:
             yield SECRETS.skipped(f"Secret {name} in namespace {namespace}: {error}")
             continue
@@ -106,9 +106,8 @@ def _left(cluster: Cluster, objects: Sequence[Json]) -> Iterator[Line]:
     """Private keys of encrypted copies that nobody has removed after a restore."""
     readers = [item for item in objects if item["kind"] == "CronJob" and IDENTITY in json.dumps(item)]
     for namespace in sorted({item["metadata"].get("namespace", "") for item in readers}):
-        metadata = {"name": IDENTITY, "namespace": namespace}
         with suppress(OperationError):
-            if cluster.get({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}) is not None:
+            if cluster.get(named_object("v1", "Secret", IDENTITY, namespace)) is not None:
                 fix = f"unless a restore runs, remove it: kubectl -n {namespace} delete secret {IDENTITY}"
                 yield SECRETS.warning(f"Secret {IDENTITY} has the private key of the off-site copies", fix)
 
@@ -134,7 +133,7 @@ def _read(value: object) -> Iterator[tuple[str, str]]:
 
 def webhooks(cluster: Cluster, objects: Iterable[Json], namespace: str) -> Iterator[Line]:
     """Whether a webhook that must answer before a pod is created has somebody who answers."""
-    where: Json = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    where = named_object("v1", "Namespace", namespace)
     made = next((item for item in objects if item["kind"] == "Namespace"), where)
     try:
         live = cluster.get(where) or made

@@ -14,6 +14,7 @@ import testinfra  # type: ignore[import-untyped]
 
 from components.settings import kubeconfig
 from operations.clients.stack import Clients
+from operations.objects import named_object
 from operations.pulumi import Pulumi
 
 Json = Mapping[str, Any]
@@ -67,9 +68,7 @@ class Live:
 
     def get(self, api_version: str, kind: str, name: str) -> Json | None:
         """An object of the namespace; None if it does not exist."""
-        return self.cluster.get(
-            {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": self.namespace}}
-        )
+        return self.cluster.get(named_object(api_version, kind, name, self.namespace))
 
     def run(self, workload: str, script: str, **constants: object) -> Any:  # noqa: ANN401  # JSON
         """Run a script with Node in a ready pod of web or worker.

@@ -304,6 +304,18 @@ function parsed(text, key) {
   }
 }
 
+/** Arrays of `size` items; the last may be shorter. */
+async function* batches(items, size) {
+  let batch = [];
+  for await (const item of items) {
+    batch.push(item);
+    if (batch.length < size) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length) yield batch;
+}
+
 /** Does something with each item, some of them at the same time, and returns the results in order. */
 async function inParallel(items, action) {
   const results = new Array(items.length);
@@ -328,4 +340,4 @@ function main(name, step) {
   });
 }
 
-module.exports = { Bucket, MARKER, inParallel, main };
+module.exports = { Bucket, MARKER, batches, inParallel, main };

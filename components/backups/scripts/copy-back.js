@@ -16,7 +16,7 @@ const { createReadStream, existsSync, readFileSync } = require("node:fs");
 const { createInterface } = require("node:readline");
 const { pipeline } = require("node:stream/promises");
 const age = require("./age.js");
-const { Bucket, MARKER, inParallel, main } = require("./bucket.js");
+const { Bucket, MARKER, batches, inParallel, main } = require("./bucket.js");
 const { FILES, FOLDER } = require("./clickhouse-backups.js");
 const { hasOtherName, pairs } = require("./media-lists.js");
 const { identityOf, isLeft, requireIdentity, secondStore } = require("./second-store.js");
@@ -122,11 +122,7 @@ class Back {
         damaged.push(error.message);
       }
     };
-    const waiting = [];
-    for await (const key of this.media()) {
-      if (waiting.push(key) === BATCH) await inParallel(waiting.splice(0), get);
-    }
-    await inParallel(waiting, get);
+    for await (const keys of batches(this.media(), BATCH)) await inParallel(keys, get);
     if (damaged.length) throw new Error(`${damaged.length} media: ${damaged.slice(0, NAMED).join("; ")}`);
   }
 }

@@ -9,7 +9,7 @@
 
 const { pipeline } = require("node:stream/promises");
 const age = require("./age.js");
-const { Bucket, MARKER, inParallel, main } = require("./bucket.js");
+const { Bucket, MARKER, batches, inParallel, main } = require("./bucket.js");
 const { pairs } = require("./media-lists.js");
 const { isLeft, isReadable, secondStore } = require("./second-store.js");
 
@@ -74,20 +74,22 @@ class Copy {
   /** Copies what is new but markers, and returns the markers in the copy, and the keys of objects that are others there. */
   async all() {
     const [there, others] = [new Set(), []];
-    let waiting = [];
-    const flush = () => inParallel(waiting.splice(0), (one) => this.put(one));
+    for await (const objects of batches(this.missing(there, others), BATCH)) await inParallel(objects, (one) => this.put(one));
+    return { there, others };
+  }
+
+  /** The objects that are not in the copy, but markers. Notes the markers in the copy, and the keys of objects that are others. */
+  async *missing(there, others) {
     for await (const object of this.objects("")) {
       const { key, found } = object;
       if (isMarker(key)) {
         if (found) there.add(key);
       } else if (!found) {
-        if (waiting.push(object) === BATCH) await flush();
+        yield object;
       } else if (!this.fits(object)) {
         others.push(key);
       }
     }
-    await flush();
-    return { there, others };
   }
 
   /** Writes the marker of a folder if all of its objects are in the copy; otherwise returns what is wrong. */

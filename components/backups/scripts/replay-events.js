@@ -16,7 +16,7 @@
 // `settle`), and the variables of bucket.js. It prints {queued, skipped, seen, reasons}.
 
 const { setTimeout: sleep } = require("node:timers/promises");
-const { Bucket, main } = require("./bucket.js");
+const { Bucket, batches, main } = require("./bucket.js");
 
 /** The most keys that one request may have. */
 const BATCH = 1000;
@@ -61,17 +61,6 @@ async function* events(bucket, since, after) {
 }
 
 const folder = (key) => key.slice(0, key.lastIndexOf("/"));
-
-async function* batches(keys) {
-  let batch = [];
-  for await (const key of keys) {
-    batch.push(key);
-    if (batch.length < BATCH) continue;
-    yield batch;
-    batch = [];
-  }
-  if (batch.length) yield batch;
-}
 
 /** Web's answer to one request. It is repeated while web does not answer, for WAIT_SECONDS. */
 async function post(env, body) {
@@ -127,7 +116,7 @@ main("replay-events", async ({ SINCE, RUN, DRY_RUN, RATE, SETTLE_SECONDS, ...env
   if (begun) console.log(`continuing after ${found.seen} events`);
   else if (!dry) await settle(Number(SETTLE_SECONDS));
   for (const [kind, list] of Object.entries({ spans, events })) {
-    for await (const keys of batches(list(bucket, since, after[kind] ?? ""))) {
+    for await (const keys of batches(list(bucket, since, after[kind] ?? ""), BATCH)) {
       found.seen += keys.length;
       if (dry) continue;
       const started = Date.now();

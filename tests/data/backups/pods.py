@@ -175,6 +175,20 @@ def objects(store: Store, prefix: str = "", bucket: str = BUCKET) -> dict[str, b
     return found
 
 
+def put(store: Store, bucket: str, files: Mapping[str, bytes]) -> None:
+    """Write objects into a bucket, by their keys."""
+    for key, content in files.items():
+        store.client().put_object(Bucket=bucket, Key=key, Body=content)
+
+
+def emptied(store: Store, *buckets: str) -> Store:
+    """The store without the objects of some buckets."""
+    for bucket in buckets:
+        for key in objects(store, bucket=bucket):
+            store.client().delete_object(Bucket=bucket, Key=key)
+    return store
+
+
 def manifests(store: Store, prefix: str) -> dict[str, Any]:
     """The manifests of complete folders under a prefix, by the folder."""
     ending = "/.complete"

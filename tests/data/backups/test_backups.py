@@ -17,6 +17,7 @@ from tests.data.backups.pods import (
     Pod,
     clickhouse_on,
     clickhouse_pod,
+    emptied,
     manifests,
     objects,
     set_pod,
@@ -37,11 +38,7 @@ def passwords() -> list[str]:
 @pytest.fixture
 def fresh_store(store: Store) -> Store:
     """The store with an empty backups bucket."""
-    s3 = store.client()
-    for bucket in (BUCKET, MEDIA):
-        for key in objects(store, bucket=bucket):
-            s3.delete_object(Bucket=bucket, Key=key)
-    return store
+    return emptied(store, BUCKET, MEDIA)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from components.kubernetes.jobs import FAULT_EXIT
 from tests.data.backups import off_site
 from tests.data.backups.off_site import KEYS, TARGET, copy, drill, fetch, restore
 from tests.data.backups.outages import gateway
-from tests.data.backups.pods import BUCKET, MEDIA, objects
+from tests.data.backups.pods import BUCKET, MEDIA, emptied, objects, put
 from tests.data.containers import Run, run
 from tests.data.object_store.minio import Store, provision
 
@@ -77,18 +77,6 @@ def made_set() -> dict[str, bytes]:
         **{f"{SET}/{name}": content for name, content in files.items()},
         f"{SET}/.complete": json.dumps(manifest).encode(),
     }
-
-
-def put(store: Store, bucket: str, files: Mapping[str, bytes]) -> None:
-    for key, content in files.items():
-        store.client().put_object(Bucket=bucket, Key=key, Body=content)
-
-
-def emptied(store: Store, *buckets: str) -> Store:
-    for bucket in buckets:
-        for key in objects(store, bucket=bucket):
-            store.client().delete_object(Bucket=bucket, Key=key)
-    return store
 
 
 class Copied:

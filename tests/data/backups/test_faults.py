@@ -19,6 +19,7 @@ from tests.data.backups.pods import (
     Pod,
     clickhouse_on,
     clickhouse_pod,
+    emptied,
     manifests,
     objects,
     set_pod,
@@ -38,10 +39,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def empty(store: Store) -> Store:
-    for bucket in (BUCKET, MEDIA):
-        for key in objects(store, bucket=bucket):
-            store.client().delete_object(Bucket=bucket, Key=key)
-    return store
+    return emptied(store, BUCKET, MEDIA)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tests.data.backups.conftest import KEYS, GoodSet
 from tests.data.backups.off_site import KEYS as OTHERS_KEYS
 from tests.data.backups.off_site import PREFIXES, fetch
 from tests.data.backups.off_site import TARGET as SOURCE
-from tests.data.backups.pods import BUCKET, MEDIA, objects, wrapped
+from tests.data.backups.pods import BUCKET, MEDIA, emptied, objects, put, wrapped
 from tests.data.clickhouse.server import prepared
 from tests.data.containers import Run, install_client
 from tests.data.object_store.minio import Store, provision
@@ -40,18 +40,6 @@ def fresh(make_store: Callable[[], Store], tmp_path_factory: pytest.TempPathFact
     made = make_store()
     assert provision(made, tmp_path_factory.mktemp("fresh")).code == 0
     return made
-
-
-def put(store: Store, bucket: str, files: Mapping[str, bytes]) -> None:
-    for key, content in files.items():
-        store.client().put_object(Bucket=bucket, Key=key, Body=content)
-
-
-def emptied(store: Store, *buckets: str) -> Store:
-    for bucket in buckets:
-        for key in objects(store, bucket=bucket):
-            store.client().delete_object(Bucket=bucket, Key=key)
-    return store
 
 
 def with_media(good: GoodSet) -> dict[str, bytes]:

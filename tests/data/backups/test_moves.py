@@ -19,8 +19,8 @@ from tests.data.application.schemas import Schemas
 from tests.data.backups.conftest import KEYS, GoodSet
 from tests.data.backups.off_site import KEYS as OTHERS_KEYS
 from tests.data.backups.off_site import PREFIXES, TARGET
-from tests.data.backups.pods import BUCKET, MEDIA, NO_WARNING, clickhouse_client, objects
-from tests.data.backups.test_fetch import PICTURES, put, with_media
+from tests.data.backups.pods import BUCKET, MEDIA, NO_WARNING, clickhouse_client, objects, put
+from tests.data.backups.test_fetch import PICTURES, with_media
 from tests.data.containers import install_client, run
 from tests.data.object_store.minio import Store, provision
 from tests.data.postgres.server import PostgresServer

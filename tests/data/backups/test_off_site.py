@@ -4,13 +4,14 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from components.kubernetes.jobs import FAULT_EXIT
 from tests.data.backups.off_site import BACKUPS, KEYS, MEDIA, TARGET, copy, drill, restore
+from tests.data.backups.pods import emptied, objects, put
 from tests.data.object_store.minio import Store, provision
 from tests.data.rendered import secrets
 from tests.servers import free_port
@@ -29,20 +30,8 @@ def other(make_store: Callable[[], Store], tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(autouse=True)
 def empty(store: Store, other: Store) -> None:
-    for at, bucket in ((store, MEDIA), (store, BACKUPS), (other, TARGET)):
-        for key in objects(at, bucket):
-            at.client().delete_object(Bucket=bucket, Key=key)
-
-
-def put(store: Store, bucket: str, files: Mapping[str, bytes]) -> None:
-    for key, content in files.items():
-        store.client().put_object(Bucket=bucket, Key=key, Body=content)
-
-
-def objects(store: Store, bucket: str) -> dict[str, bytes]:
-    s3 = store.client()
-    found = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
-    return {item["Key"]: s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read() for item in found}
+    emptied(store, MEDIA, BACKUPS)
+    emptied(other, TARGET)
 
 
 @pytest.mark.long
@@ -55,7 +44,7 @@ def test_media_and_backups_are_copied_under_the_names_of_their_buckets(
         assert (result := copy(purpose, store, other.url, tmp_path)).code == 0, result.output
         assert result.command_lines
         assert result.leaks([value for (_, key), value in secrets().items() if key == "secret-access-key"]) == []
-    assert objects(other, TARGET) == {
+    assert objects(other, bucket=TARGET) == {
         f"{MEDIA}/project/hash.png": b"picture",
         **{f"{BACKUPS}/{key}": content for key, content in BACKUP.items()},
     }
@@ -71,19 +60,19 @@ def test_deleted_objects_stay_in_the_copy_and_only_new_objects_are_copied(
     put(store, MEDIA, {"project/second.png": b"second"})
     assert copy("media", store, other.url, tmp_path).code == 0
     assert other.client().head_object(Bucket=TARGET, Key=f"{MEDIA}/project/first.png")["LastModified"] == before
-    for key in objects(store, MEDIA):
+    for key in objects(store, bucket=MEDIA):
         store.client().delete_object(Bucket=MEDIA, Key=key)
     assert (result := copy("media", store, other.url, tmp_path)).code == 0, result.output
-    assert objects(other, TARGET).keys() == {f"{MEDIA}/project/first.png", f"{MEDIA}/project/second.png"}
+    assert objects(other, bucket=TARGET).keys() == {f"{MEDIA}/project/first.png", f"{MEDIA}/project/second.png"}
 
 
 @pytest.mark.long
 def test_a_backup_in_progress_is_not_a_backup_in_the_copy(store: Store, other: Store, tmp_path: Path) -> None:
     put(store, BACKUPS, {**BACKUP, "clickhouse/two/data.bin": b"half", "clickhouse/two/.lock": b""})
     assert copy("backups", store, other.url, tmp_path).code == 0
-    markers = {key for key in objects(other, TARGET) if key.endswith(".complete")}
+    markers = {key for key in objects(other, bucket=TARGET) if key.endswith(".complete")}
     assert markers == {f"{BACKUPS}/postgres/one/.complete"}
-    assert f"{BACKUPS}/clickhouse/two/.lock" not in objects(other, TARGET)
+    assert f"{BACKUPS}/clickhouse/two/.lock" not in objects(other, bucket=TARGET)
 
 
 @pytest.mark.long
@@ -93,7 +82,7 @@ def test_an_incomplete_copy_of_a_backup_is_not_a_backup(store: Store, other: Sto
     result = copy("backups", store, other.url, tmp_path)
     assert result.code == 1
     assert "postgres/one" in result.output
-    assert f"{BACKUPS}/postgres/one/.complete" not in objects(other, TARGET)
+    assert f"{BACKUPS}/postgres/one/.complete" not in objects(other, bucket=TARGET)
 
 
 @pytest.mark.long
@@ -128,11 +117,11 @@ def test_media_that_were_lost_come_back(store: Store, other: Store, tmp_path: Pa
         plan = restore(tmp_path, store, other)
         rows = {"objects": [101 - number, 101]}
         assert json.loads(plan.output) == {"store": "media", "set": "s1", "rows": rows, "refusals": []}
-        assert len(objects(store, MEDIA)) == 101 - number
+        assert len(objects(store, bucket=MEDIA)) == 101 - number
         done = restore(tmp_path, store, other, ACTION="restore", SET_ID="s1")
         assert json.loads(done.output) == {"store": "media", "set": "s1", "objects": 101}
         assert (tmp_path / "work" / "few-media").exists() == (number == 1)
-        assert objects(store, MEDIA) == files
+        assert objects(store, bucket=MEDIA) == files
         assert done.leaks([*KEYS.values()]) == []
 
     for at, bucket, key in ((store, MEDIA, "project/first.png"), (other, TARGET, f"{MEDIA}/project/first.png")):
@@ -165,16 +154,16 @@ def test_the_drill_finds_media_that_the_copy_lacks_or_that_have_changed(
     assert done.code == 0, done.output
     assert "4 media were looked for, 4 of them were read" in done.output
     verdict = "sets/one/verdicts/drill-media.json"
-    assert json.loads(objects(store, BACKUPS)[verdict])["ok"] is True
+    assert json.loads(objects(store, bucket=BACKUPS)[verdict])["ok"] is True
     assert (result := copy("backups", store, other.url, tmp_path)).code == 0, result.output
-    assert f"{BACKUPS}/{verdict}" not in objects(other, TARGET), "it is about the copy, and is replaced"
+    assert f"{BACKUPS}/{verdict}" not in objects(other, bucket=TARGET), "it is about the copy, and is replaced"
 
     content = pictures[keys[1]]
     put(other, TARGET, {f"{MEDIA}/{keys[1]}": content[::-1], f"{MEDIA}/{keys[2]}": b"x"})
     other.client().delete_object(Bucket=TARGET, Key=f"{MEDIA}/{keys[0]}")
     done = drill(store, other, tmp_path / "drill")
     assert done.code == FAULT_EXIT
-    assert json.loads(objects(store, BACKUPS)[verdict])["faults"] == [
+    assert json.loads(objects(store, bucket=BACKUPS)[verdict])["faults"] == [
         f"{MEDIA}/{keys[0]} is missing in the copy",
         f"{MEDIA}/{keys[2]} has 1 bytes in the copy, not {len(pictures[keys[2]])}",
         f"{MEDIA}/{keys[1]} has another content in the copy",

@@ -15,8 +15,8 @@ from tests.data.backups.pods import (
     clickhouse_client,
     clickhouse_on,
     clickhouse_pod,
+    emptied,
     manifests,
-    objects,
     packed_pods,
     restore_pod,
     server_variables,
@@ -39,10 +39,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 @pytest.fixture
 def away(store: Store) -> Iterator[tuple[Gateway, Store]]:
-    for bucket in (BUCKET, MEDIA):
-        for key in objects(store, bucket=bucket):
-            store.client().delete_object(Bucket=bucket, Key=key)
-    with gateway(store, SECONDS) as made:
+    with gateway(emptied(store, BUCKET, MEDIA), SECONDS) as made:
         yield made
 
 

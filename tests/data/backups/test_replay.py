@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.data.backups.pods import Pod, objects
+from tests.data.backups.pods import Pod, emptied, put
 from tests.data.containers import Run
 from tests.data.object_store.minio import Store
 
@@ -95,11 +95,8 @@ SKIPPED = {"project-b/dataset_run_item/d1/e1.json", "langfuse-replay/other.json"
 
 @pytest.fixture
 def filled(store: Store) -> Store:
-    s3 = store.client()
-    for key in objects(store, bucket=BUCKET):
-        s3.delete_object(Bucket=BUCKET, Key=key)
-    for key in (*FRESH, *SKIPPED, "project-a/trace/t1/e1.json", span(NOW - timedelta(hours=3), "old")):
-        s3.put_object(Bucket=BUCKET, Key=key, Body=b"[]")
+    keys = (*FRESH, *SKIPPED, "project-a/trace/t1/e1.json", span(NOW - timedelta(hours=3), "old"))
+    put(emptied(store, BUCKET), BUCKET, dict.fromkeys(keys, b"[]"))
     return store
 
 

@@ -16,6 +16,7 @@ from tests.data.backups.pods import (
     MEDIA,
     Pod,
     clickhouse_client,
+    emptied,
     manifests,
     objects,
     packed_pods,
@@ -60,13 +61,6 @@ def folder_in(folder: Path, name: str) -> Path:
     return made
 
 
-def emptied(store: Store) -> Store:
-    for bucket in (BUCKET, MEDIA):
-        for key in objects(store, bucket=bucket):
-            store.client().delete_object(Bucket=bucket, Key=key)
-    return store
-
-
 # Postgres
 
 SCHEMA = """
@@ -105,7 +99,7 @@ def one_set(postgres: PostgresServer, fresh: Store, tmp_path: Path) -> Iterator[
     clean = (Path("components/backups/scripts") / "drop-everything.sql").read_text()
     postgres.query(clean)
     postgres.query(SCHEMA)
-    done = set_pod(postgres, emptied(fresh)).run(tmp_path / "backup")
+    done = set_pod(postgres, emptied(fresh, BUCKET, MEDIA)).run(tmp_path / "backup")
     assert done.code == 0, done.output
     content = postgres.query(CONTENT)
     postgres.query(CHANGE)
@@ -286,7 +280,7 @@ def test_a_set_that_does_not_fit_is_refused_in_one_line(
     assert "database.dump of the set has 4 bytes" in refusal()
     s3.delete_object(Bucket=BUCKET, Key=marker)
     assert f"set {id_} is not complete: it has no marker" in refusal()
-    emptied(fresh)
+    emptied(fresh, BUCKET, MEDIA)
     assert "none of the 0 complete sets" in refusal(SET_ID="")
     plan = plan_of(pod.run(tmp_path))
     assert (plan["set"], plan["refusals"]) == (None, ["none of the 0 complete sets in the bucket can be restored"])
@@ -328,7 +322,7 @@ def content_of(server: ClickHouse) -> dict[str, str]:
 def test_clickhouse_is_restored_from_a_chain_after_a_rotation_and_after_kills(
     postgres: PostgresServer, fresh: Store, tmp_path: Path
 ) -> None:
-    emptied(fresh)
+    emptied(fresh, BUCKET, MEDIA)
     variables = server_variables(fresh)
     clients = clickhouse_client(tmp_path / "client")
     with installation(tmp_path / "pods", replicas=2, keepers=1, variables=variables) as ((server, other), _):
@@ -402,7 +396,7 @@ def test_clickhouse_is_restored_from_a_chain_after_a_rotation_and_after_kills(
 
 @pytest.mark.long
 def test_a_chain_that_is_not_whole_is_refused_and_a_copy_of_it_is_not(fresh: Store, tmp_path: Path) -> None:
-    s3 = emptied(fresh).client()
+    s3 = emptied(fresh, BUCKET, MEDIA).client()
     keys = {"encryptionKey": "k", "salt": "s"}
     for id_, base, chain in (("c1", None, ["c1"]), ("c2", "c1", ["c1", "c2"])):
         s3.put_object(Bucket=BUCKET, Key=f"clickhouse/{id_}/data.bin", Body=b"content")

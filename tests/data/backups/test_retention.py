@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.data.backups.pods import BUCKET, Pod, manifests, objects
+from tests.data.backups.pods import BUCKET, Pod, emptied, manifests, objects
 from tests.data.containers import Run
 from tests.data.object_store.minio import Store
 from tests.data.rendered import secrets
@@ -41,8 +41,7 @@ def write_set(store: Store, id_: str, finished: str, clickhouse: str, chain: Seq
 @pytest.fixture
 def filled(store: Store) -> Store:
     """Twenty days, each with a backup of ClickHouse in chains of seven and a set."""
-    for key in objects(store):
-        store.client().delete_object(Bucket=BUCKET, Key=key)
+    emptied(store, BUCKET)
     start = datetime.now(UTC) - timedelta(days=30)
     for day in range(20):
         ids = [f"c{number:02}" for number in range(day - day % 7, day + 1)]
